@@ -1,0 +1,192 @@
+"""The vocabulary of the field: lesions, grades, Table I of the paper, and the arrays that travel between layers.
+
+Pure definitions. Nothing here touches a file, a flag or global state.
+
+Source: Wei et al., "Learn to Segment Retinal Lesions and Beyond", ICPR 2020 ('the paper').
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypedDict
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array | np.ndarray
+
+
+class Lesion(NamedTuple):
+  """One lesion class: the paper's abbreviation and the full name."""
+
+  key: str
+  name: str
+
+
+class Grade(NamedTuple):
+  """One grade of diabetic retinopathy (DR): the paper's label and the clinical name."""
+
+  key: str
+  name: str
+
+
+class Evidence(NamedTuple):
+  """One entry of the paper's Table I.
+
+  Attributes:
+    grade: 1..4, the grade that the finding speaks for.
+    finding: the finding as the AAO guideline words it.
+    sufficient: True where the finding alone is enough for the grade; False where it is indirect evidence.
+    lesion: key of the lesion in LESIONS, or None where the paper leaves the finding out (venous beading, IrMA).
+  """
+
+  grade: int
+  finding: str
+  sufficient: bool
+  lesion: str | None
+
+
+# The order of the paper's Table II. Bit j of a packed byte is LESIONS[j].
+LESIONS: tuple[Lesion, ...] = (
+    Lesion('MA', 'microaneurysm'),
+    Lesion('iHE', 'intraretinal hemorrhage'),
+    Lesion('HaEx', 'hard exudate'),
+    Lesion('CWS', 'cotton-wool spot'),
+    Lesion('vHE', 'vitreous hemorrhage'),
+    Lesion('pHE', 'preretinal hemorrhage'),
+    Lesion('NV', 'neovascularization'),
+    Lesion('FiP', 'fibrous proliferation'),
+)
+NUM_LESIONS = len(LESIONS)
+LESION_KEYS: tuple[str, ...] = tuple(lesion.key for lesion in LESIONS)
+
+GRADES: tuple[Grade, ...] = (
+    Grade('DR0', 'no diabetic retinopathy'),
+    Grade('DR1', 'mild non-proliferative diabetic retinopathy'),
+    Grade('DR2', 'moderate non-proliferative diabetic retinopathy'),
+    Grade('DR3', 'severe non-proliferative diabetic retinopathy'),
+    Grade('DR4', 'proliferative diabetic retinopathy'),
+)
+NUM_GRADES = len(GRADES)
+GRADE_KEYS: tuple[str, ...] = tuple(grade.key for grade in GRADES)
+UNKNOWN_GRADE = -1
+REFERABLE_GRADE = 2  # DR2 and above is referred to an ophthalmologist (the usual definition of referable DR).
+
+# Table I of the paper (AAO Preferred Practice Pattern). DR1 means microaneurysms exclusively; DR3 by hemorrhages
+# means more than SEVERE_HEMORRHAGES of them in each of the four quadrants.
+SEVERE_HEMORRHAGES = 20
+EVIDENCE: tuple[Evidence, ...] = (
+    Evidence(1, 'microaneurysms, exclusively', True, 'MA'),
+    Evidence(2, 'intraretinal hemorrhage', True, 'iHE'),
+    Evidence(2, 'hard exudate', False, 'HaEx'),
+    Evidence(3, 'over 20 intraretinal hemorrhages in each of 4 quadrants', True, 'iHE'),
+    Evidence(3, 'venous beading in 2+ quadrants', True, None),
+    Evidence(3, 'IrMA in 1+ quadrants', True, None),
+    Evidence(3, 'cotton-wool spot', False, 'CWS'),
+    Evidence(4, 'neovascularization', True, 'NV'),
+    Evidence(4, 'vitreous hemorrhage', True, 'vHE'),
+    Evidence(4, 'preretinal hemorrhage', True, 'pHE'),
+    Evidence(4, 'fibrous proliferation', False, 'FiP'),
+)
+
+
+def lesion_index(key: str) -> int:
+  """Position of a lesion in LESIONS. Raises ValueError, listing the keys, when there is none of that name."""
+  if key not in LESION_KEYS:
+    raise ValueError(f'unknown lesion {key!r}; the lesions are {", ".join(LESION_KEYS)}')
+  return LESION_KEYS.index(key)
+
+
+def lesion_bits(keys: tuple[str, ...] | list[str]) -> int:
+  """The byte (0..255) in which the bits of the given lesions are set."""
+  return sum(1 << lesion_index(key) for key in set(keys))
+
+
+class Example(TypedDict, total=False):
+  """The canonical example, as NumPy arrays (one) or stacked on a leading axis (a batch).
+
+  S is the side of the square input, 896 in the paper.
+  """
+
+  image: Array  # uint8 [S, S, 3], RGB, the square that holds the field of view
+  lesions: Array  # uint8 [S, S], bit j set where LESIONS[j] is present
+  ignore: Array  # uint8 [S, S], bit j set where LESIONS[j] must not be scored
+  annotated: Array  # uint8 [], bit j set where this dataset annotates LESIONS[j] at all
+  grade: Array  # int32 [], 0..4, or UNKNOWN_GRADE
+  weight: Array  # float32 [], 1, or 0 for a row that only pads the last batch
+  row: Array  # int32 [], position in the global batch; keys the augmentation
+  id: str  # stays on the host
+  patient: str  # stays on the host
+
+
+@flax.struct.dataclass
+class Outputs:
+  """What a network computes, as float32 logits; None where a network does not have that head.
+
+  Attributes:
+    maps: [B, S, S, 8] lesion logits per pixel.
+    lesions: [B, 8] lesion logits per image: the maxima of `maps` (Eq. 1; sigmoid is monotone), or a classifier's.
+    grades: [B, 5] grade logits.
+    attention: [B, h, w, K] or None: the weight maps of the side-attention block (Eq. 6, 7), for inspection.
+  """
+
+  maps: Any = None
+  lesions: Any = None
+  grades: Any = None
+  attention: Any = None
+
+  def probabilities(self) -> Prediction:
+    """Sigmoid for lesions, softmax for grades."""
+    return Prediction(
+        maps=None if self.maps is None else jax.nn.sigmoid(self.maps),
+        lesions=None if self.lesions is None else jax.nn.sigmoid(self.lesions),
+        grades=None if self.grades is None else jax.nn.softmax(self.grades),
+    )
+
+
+@flax.struct.dataclass
+class Prediction:
+  """Probabilities in [0, 1], float32: `maps` [B, S, S, 8], `lesions` [B, 8], `grades` [B, 5]; None where absent."""
+
+  maps: Any = None
+  lesions: Any = None
+  grades: Any = None
+
+
+@flax.struct.dataclass
+class Targets:
+  """Ground truth unpacked on the device.
+
+  Attributes:
+    lesions: bool [B, S, S, 8].
+    scored: bool [B, S, S, 8]: annotated & ~ignore & (weight > 0). Nothing outside it reaches a loss or a metric.
+    grade: int32 [B], UNKNOWN_GRADE where it is unknown or the row is padding.
+  """
+
+  lesions: Array
+  scored: Array
+  grade: Array
+
+
+def unpack_bits(packed: Array) -> Array:
+  """uint8 [...] -> bool [..., 8]; bit j goes to index j. NumPy in, NumPy out; JAX in, JAX out."""
+  xp = np if isinstance(packed, np.ndarray | np.generic) else jnp
+  shifts = xp.arange(NUM_LESIONS, dtype=xp.uint8)
+  return ((packed[..., None] >> shifts) & 1).astype(bool)
+
+
+def pack_bits(masks: np.ndarray) -> np.ndarray:
+  """bool [..., 8] -> uint8 [...], the inverse of `unpack_bits`. NumPy only."""
+  return np.packbits(np.asarray(masks, bool), axis=-1, bitorder='little')[..., 0]
+
+
+def unpack_targets(batch: Example) -> Targets:
+  """Unpacks a batch (leading axis B) into `Targets`. JAX, jittable."""
+  real = batch['weight'] > 0
+  scored = unpack_bits(batch['annotated'])[:, None, None, :] & ~unpack_bits(batch['ignore'])
+  return Targets(
+      lesions=unpack_bits(batch['lesions']),
+      scored=scored & real[:, None, None, None],
+      grade=jnp.where(real, batch['grade'], UNKNOWN_GRADE),
+  )
