@@ -1,0 +1,157 @@
+"""Checkpoints that survive kill -9, a full disk and damaged files.
+
+Orbax writes them asynchronously and atomically, but restores a damaged file without a word. So each checkpoint carries
+a digest of its arrays, and `restore` walks back to the newest one whose digest holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
+Tree = Any
+
+
+class Restored(NamedTuple):
+  """A checkpoint read back: its step, its arrays in host memory, and what was stored beside them (JSON)."""
+
+  step: int
+  tree: Tree
+  meta: dict[str, Any]
+
+
+def digest(tree: Tree) -> str:
+  """BLAKE2b of every leaf's path, dtype, shape and bytes."""
+  total = hashlib.blake2b(digest_size=16)
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    leaf = np.ascontiguousarray(leaf)
+    total.update(f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}'.encode())
+    total.update(leaf.reshape(-1).view(np.uint8).data)
+  return total.hexdigest()
+
+
+@dataclasses.dataclass
+class _Keep:
+  """Orbax preservation policy: the newest `newest` checkpoints, and the best one."""
+
+  newest: int
+  best_step: int | None = None
+
+  def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+    del context
+    recent = len(checkpoints) - self.newest
+    return [i >= recent or info.step == self.best_step for i, info in enumerate(checkpoints)]
+
+
+class Checkpoints:
+  """The checkpoints of one stage.
+
+  Args:
+    directory: created when missing.
+    newest: how many recent ones to keep, beside the best. Two, so that a damaged newest one has a predecessor.
+  """
+
+  def __init__(self, directory: str | pathlib.Path, *, newest: int = 2):
+    self.directory = pathlib.Path(directory).absolute()  # orbax fails late on relative paths
+    self._keep = _Keep(newest)
+    options = ocp.CheckpointManagerOptions(preservation_policy=self._keep, cleanup_tmp_directories=True)
+    self._manager = ocp.CheckpointManager(self.directory, options=options, item_names=('tree', 'meta'))
+    self._pending: int | None = None
+
+  def save(self, step: int, tree: Tree, meta: dict[str, Any], *, best_step: int | None = None) -> None:
+    """Starts to save; returns when the arrays are copied. A failure is reported, never raised: training goes on, and
+    the checkpoints that are already there stay.
+
+    Args:
+      step: steps done; a step is saved once.
+      tree: arrays; copied to host memory here, since the next training step reuses the device's buffers.
+      meta: a JSON object stored beside them.
+      best_step: the step whose checkpoint is to be kept as the best; may be `step` itself.
+    """
+    self.wait()
+    if step in self._manager.all_steps():
+      return
+    tree = jax.tree.map(lambda leaf: np.array(leaf, copy=True), tree)
+    meta = {**meta, 'digest': digest(tree)}
+    self._keep.best_step = best_step
+    self._pending = step
+    try:
+      self._manager.save(step, args=ocp.args.Composite(
+          tree=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta)))
+    except Exception as error:  # noqa: BLE001. Orbax and TensorStore raise anything here.
+      self._report(error)
+
+  def wait(self) -> None:
+    """Waits until the save under way is on disk, and reports it when it failed."""
+    try:
+      self._manager.wait_until_finished()
+    except Exception as error:  # noqa: BLE001
+      self._report(error)
+    self._pending = None
+
+  def steps(self) -> list[int]:
+    """Steps of the checkpoints on disk, ascending."""
+    return sorted(self._manager.all_steps())
+
+  def restore(self, target: Tree) -> Restored | None:
+    """The newest sound checkpoint, or None where there is none. Damaged ones are moved aside and named in the log.
+
+    Args:
+      target: a tree of arrays with the structure, shapes and dtypes to expect.
+    """
+    self.wait()
+    for step in reversed(self.steps()):
+      try:
+        found = self.read(step, target)
+      except Exception as error:  # noqa: BLE001. Whatever a damaged file raises.
+        logging.warning('checkpoint %d in %s is damaged (%s); going back to the one before it',
+                        step, self.directory, _first_line(error))
+        self._set_aside(step)
+        continue
+      self._keep.best_step = found.meta.get('best_step')
+      return found
+    return None
+
+  def read(self, step: int, target: Tree) -> Restored:
+    """One checkpoint. Raises ValueError where its arrays do not match their digest, or whatever reading it raises."""
+    restored = self._manager.restore(step, args=ocp.args.Composite(
+        tree=ocp.args.StandardRestore(target), meta=ocp.args.JsonRestore()))
+    tree = jax.tree.map(np.asarray, restored['tree'])
+    if digest(tree) != restored['meta']['digest']:
+      raise ValueError('its arrays do not match the digest stored with them')
+    return Restored(step, tree, dict(restored['meta']))
+
+  def close(self) -> None:
+    """Waits for the save under way and releases the directory."""
+    self.wait()
+    self._manager.close()
+
+  def _set_aside(self, step: int) -> None:
+    if jax.process_index() == 0:
+      aside = self.directory.with_name(self.directory.name + '_damaged')
+      aside.mkdir(exist_ok=True)
+      shutil.rmtree(aside / str(step), ignore_errors=True)
+      shutil.move(self.directory / str(step), aside / str(step))
+    self._manager.reload()
+
+  def _report(self, error: Exception) -> None:
+    step, self._pending = self._pending, None
+    if jax.process_index() == 0 and step is not None:
+      for remains in self.directory.glob(f'{step}.orbax-checkpoint-tmp*'):
+        shutil.rmtree(remains, ignore_errors=True)
+    self._manager.reload()
+    logging.error('checkpoint %s could not be written to %s (%s); training goes on, the last good one is %s',
+                  step, self.directory, _first_line(error), self.steps()[-1:] or 'none')
+
+
+def _first_line(error: Exception) -> str:
+  return f'{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ""}'[:200]

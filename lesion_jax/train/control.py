@@ -1,0 +1,104 @@
+"""Learning rate, plateau, early stop and the change of loss, as one pure state machine (section IV-A of the paper).
+
+'If the validation performance does not improve in 4 consecutive validations, the learning rate will be divided by 10.
+Early stop occurs once the performance does not improve in 10 consecutive validations. [...] we start with loss_seg. Once
+the learning rate is reduced, loss_seg is replaced by loss_dual.'
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+  """Everything that steers a run beside the parameters. Saved with each checkpoint.
+
+  The first block is the policy and never changes in a run; the second is what `update` moves.
+
+  Attributes:
+    rate: the learning rate now.
+    patience: validations without improvement after which the rate is divided; again at each multiple of it.
+    stop_after: validations without improvement after which the run stops. The paper's 10.
+    factor: what the rate is divided by. The paper's 10.
+    dual_weight: lambda of Eq. 2 once the loss is dual. The paper's 0.8.
+    milestones: validations (counted from 1) at which the rate is divided without waiting for a plateau; for runs of
+      a fixed, short length. Our addition, empty in the paper's setting.
+    dual: whether loss_seg has been replaced by loss_dual.
+    validations: how many there have been.
+    stale: how many since the best one.
+    best: the best value; None before the first. Larger is better.
+    best_validation: which validation it was, counted from 1.
+    reductions: how often the rate was divided.
+    stop: the run is over.
+  """
+
+  rate: float
+  patience: int = 4
+  stop_after: int = 10
+  factor: float = 10.0
+  dual_weight: float = 0.8
+  milestones: tuple[int, ...] = ()
+
+  dual: bool = False
+  validations: int = 0
+  stale: int = 0
+  best: float | None = None
+  best_validation: int = 0
+  reductions: int = 0
+  stop: bool = False
+
+  def __post_init__(self) -> None:
+    if not self.rate > 0 or not self.factor > 1:
+      raise ValueError(f'rate must be above 0 and factor above 1; got rate={self.rate}, factor={self.factor}')
+    if self.patience < 1 or self.stop_after < 1:
+      raise ValueError(f'patience and stop_after count validations, from 1; got {self.patience}, {self.stop_after}')
+    if not 0 <= self.dual_weight <= 1:
+      raise ValueError(f'dual_weight is lambda of Eq. 2, in 0..1; got {self.dual_weight}')
+
+  @property
+  def segmentation_weight(self) -> float:
+    """Lambda of Eq. 2 now: 1 while the loss is loss_seg alone."""
+    return self.dual_weight if self.dual else 1.0
+
+  @property
+  def improved(self) -> bool:
+    """Whether the newest validation is the best so far."""
+    return self.validations > 0 and self.best_validation == self.validations
+
+
+def update(control: Control, value: float | None) -> Control:
+  """The control after a validation that gave `value` (larger is better; None or NaN: undefined, no improvement)."""
+  validations = control.validations + 1
+  defined = value is not None and not math.isnan(value)
+  if defined and (control.best is None or value > control.best):
+    stale, best, best_validation = 0, float(value), validations
+  else:
+    stale, best, best_validation = control.stale + 1, control.best, control.best_validation
+  reduce = (stale > 0 and stale % control.patience == 0) or validations in control.milestones
+  stop = stale >= control.stop_after
+  reduce = reduce and not stop
+  return dataclasses.replace(
+      control,
+      rate=control.rate / control.factor if reduce else control.rate,
+      reductions=control.reductions + reduce,
+      dual=control.dual or reduce,
+      validations=validations,
+      stale=stale,
+      best=best,
+      best_validation=best_validation,
+      stop=stop,
+  )
+
+
+def to_json(control: Control) -> dict[str, Any]:
+  """A JSON object with every field."""
+  return dataclasses.asdict(control) | {'milestones': list(control.milestones)}
+
+
+def from_json(fields: Mapping[str, Any]) -> Control:
+  """The inverse of `to_json`."""
+  return Control(**{**fields, 'milestones': tuple(fields['milestones'])})

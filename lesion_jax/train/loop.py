@@ -1,0 +1,215 @@
+"""The training loop: batches in, control, checkpoints and logs around a step function."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+
+from lesion_jax.train import control as control_lib
+from lesion_jax.train.checkpoint import Checkpoints
+from lesion_jax.train.control import Control
+from lesion_jax.train.logs import Logs
+from lesion_jax.train.parallel import Devices
+from lesion_jax.train.state import TrainState
+from lesion_jax.train.step import Knobs
+
+Tree = Any
+# Losses are read this many steps late, so that the host never waits for the device.
+LAG = 2
+
+
+class NonFiniteLoss(FloatingPointError):
+  """The loss or the gradient is not finite. The message names the step, the images and the last good checkpoint."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """How long to train and how often to look.
+
+  Attributes:
+    max_steps: the run ends here at the latest; None: only early stop ends it.
+    validate_every: steps between validations (each saves a checkpoint). The paper's 1,000.
+    log_every: steps between two log lines.
+  """
+
+  max_steps: int | None
+  validate_every: int
+  log_every: int = 50
+
+  def __post_init__(self) -> None:
+    if min(self.validate_every, self.log_every) < 1 or (self.max_steps is not None and self.max_steps < 1):
+      raise ValueError(f'steps are counted from 1; got {self}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+  """What `fit` returns.
+
+  Attributes:
+    state: the state of the best validation, in host memory.
+    control: where the control ended.
+    step: steps done.
+    best_step: the step of `state`.
+    finished: False where a signal stopped the run; the same command goes on.
+  """
+
+  state: TrainState
+  control: Control
+  step: int
+  best_step: int
+  finished: bool
+
+
+def fit(
+    *,
+    step_fn: Callable[..., Any],
+    state: TrainState,
+    frozen: Tree,
+    batches: Iterator[dict[str, np.ndarray]],
+    validate: Callable[[TrainState], tuple[float | None, dict[str, Any]]],
+    control: Control,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    make_logs: Callable[[int], Logs],
+    devices: Devices,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Fitted:
+  """Trains until the control stops, `plan.max_steps` is reached, or `should_stop` says so.
+
+  Goes on from the newest sound checkpoint where there is one; on CPU the result is then bit-identical to that of a run
+  that was never interrupted.
+
+  Args:
+    step_fn: a mapped train step, see `Devices.train`.
+    state: the fresh state, in host memory.
+    frozen: frozen variables, or {}.
+    batches: infinite; each batch with this process's rows. Has `get_state` and `set_state` (JSON).
+    validate: gives the value that the control maximises, and a report to log.
+    control: the control at the start.
+    plan: lengths.
+    checkpoints: where to save and from where to go on.
+    make_logs: called once with the first step.
+    devices: the devices that `step_fn` is mapped over.
+    should_stop: asked after each step; on True the state is saved and the run stops.
+
+  Raises:
+    NonFiniteLoss: the loss or the gradient is not finite.
+  """
+  template, step, best_step = state, 0, 0
+  if restored := checkpoints.restore(template):
+    step, state = restored.step, restored.tree
+    control, best_step = control_lib.from_json(restored.meta['control']), restored.meta['best_step']
+    batches.set_state(restored.meta['data'])
+  logs = make_logs(step)
+  if restored:
+    logs.say(f'going on from the checkpoint of step {step}')
+  watch = _Watch(checkpoints)
+  state, frozen = devices.replicate(state), devices.replicate(frozen)
+
+  def save() -> None:
+    watch.check_all()
+    meta = {'control': control_lib.to_json(control), 'data': batches.get_state(), 'best_step': best_step}
+    checkpoints.save(step, state, meta, best_step=best_step)
+
+  stopped = False
+  try:
+    while not (control.stop or step == plan.max_steps or stopped):
+      batch = watch.take(batches)
+      knobs = Knobs(np.float32(control.rate), np.float32(control.segmentation_weight))
+      state, metrics = step_fn(state, devices.shard(batch), frozen, knobs)
+      step += 1
+      watch.add(step, batch['id'], metrics)
+      logs.advance(loss=watch.shown)
+      if step % plan.log_every == 0:
+        logs.scalars(step, 'train', watch.summary() | {'rate': control.rate})
+      stopped = devices.agree(step, should_stop)
+      if step % plan.validate_every == 0 or step == plan.max_steps:
+        watch.check_all()
+        value, report = validate(state)
+        control = control_lib.update(control, value)
+        best_step = step if control.improved else best_step or step
+        logs.scalars(step, 'validation', report)
+        logs.say(_describe(step, value, control))
+        save()
+      elif stopped:
+        save()
+  finally:
+    checkpoints.wait()
+    logs.close()
+  best = _best(checkpoints, best_step, template, state) if not stopped else jax.device_get(state)
+  return Fitted(best, control, step, best_step, finished=not stopped)
+
+
+class _Watch:
+  """Looks at losses a few steps late, and measures speed and the time spent waiting for data."""
+
+  def __init__(self, checkpoints: Checkpoints):
+    self._checkpoints = checkpoints
+    self._late: collections.deque[tuple[int, Any, dict[str, Any]]] = collections.deque()
+    self.shown = '...'
+    self._reset()
+
+  def _reset(self) -> None:
+    self._sums: dict[str, float] = collections.defaultdict(float)
+    self._steps = self._rows = 0
+    self._waited, self._since = 0.0, time.perf_counter()
+
+  def take(self, batches: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    start = time.perf_counter()
+    batch = next(batches)
+    self._waited += time.perf_counter() - start
+    self._rows += len(batch['weight'])
+    return batch
+
+  def add(self, step: int, ids: Any, metrics: dict[str, Any]) -> None:
+    self._late.append((step, ids, metrics))
+    if len(self._late) > LAG:
+      self._check()
+
+  def check_all(self) -> None:
+    while self._late:
+      self._check()
+
+  def _check(self) -> None:
+    step, ids, metrics = self._late.popleft()
+    values = {name: float(np.asarray(value)) for name, value in metrics.items()}
+    if not all(math.isfinite(value) for value in values.values()):
+      raise NonFiniteLoss(
+          f'step {step} gave {values} on the images {", ".join(map(str, ids))}. The last good checkpoint is '
+          f'{self._checkpoints.steps()[-1:] or "none"} in {self._checkpoints.directory}. Try a lower learning rate; '
+          'with bfloat16 try float32.')
+    self.shown = f'{values["loss"]:.4f}'
+    self._steps += 1
+    for name, value in values.items():
+      self._sums[name] += value
+
+  def summary(self) -> dict[str, float]:
+    """Means since the last call, images a second, and the share of the time spent waiting for data."""
+    elapsed = time.perf_counter() - self._since
+    result = {name: value / max(self._steps, 1) for name, value in self._sums.items()}
+    result |= {'images_per_second': self._rows / elapsed, 'waiting_for_data': self._waited / elapsed}
+    self._reset()
+    return result
+
+
+def _describe(step: int, value: float | None, control: Control) -> str:
+  shown = 'undefined' if value is None or math.isnan(value) else f'{value:.4f}'
+  best = 'none yet' if control.best is None else f'{control.best:.4f}'
+  loss = 'dual loss' if control.dual else 'first loss'
+  return f'step {step}: validation {shown} (best {best}), learning rate {control.rate:g}, {loss}'
+
+
+def _best(checkpoints: Checkpoints, best_step: int, template: TrainState, last: TrainState) -> TrainState:
+  try:
+    return checkpoints.read(best_step, template).tree
+  except Exception as error:  # noqa: BLE001. A damaged or missing file must not lose the run.
+    logging.error('the best checkpoint, step %d, cannot be read (%s); the last state is used instead', best_step, error)
+    return jax.device_get(last)

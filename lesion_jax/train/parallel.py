@@ -1,0 +1,73 @@
+"""Devices: the only file with the word `pmap`.
+
+State goes in whole and comes out whole (`in_axes=None`, `out_axes=None`): never stacked, so a checkpoint is an ordinary
+tree and a run may go on with another number of devices. Batches go in split by rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+AXIS = 'batch'
+Tree = Any
+
+
+class Devices:
+  """The local devices that share each batch.
+
+  With several processes (`jax.distributed`), every process runs the same code on its own devices and its own rows of
+  the batch; the axis spans them all.
+
+  Args:
+    devices: those of this process to use; all of them by default. A choice is only possible with a single process.
+  """
+
+  def __init__(self, devices: Sequence[jax.Device] | None = None):
+    if devices is not None and jax.process_count() > 1:
+      raise ValueError('with several processes every local device takes part; leave `devices` out')
+    self._chosen = None if devices is None else list(devices)
+    self.local = self._chosen or jax.local_devices()
+    mesh = Mesh(np.array(self.local), (AXIS,))
+    self._whole = NamedSharding(mesh, PartitionSpec())
+    self.count = len(self.local) * jax.process_count()
+
+  def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
+    """Raises ValueError where the global batch does not divide evenly over devices and micro-batches."""
+    if batch_size < 1 or batch_size % (self.count * accumulate):
+      raise ValueError(
+          f'a batch of {batch_size} cannot be divided over {self.count} device(s) x {accumulate} micro-batch(es); '
+          f'use a multiple of {self.count * accumulate}')
+
+  def replicate(self, tree: Tree) -> Tree:
+    """Copies a tree to every local device."""
+    return jax.device_put(tree, self._whole)
+
+  def shard(self, batch: dict[str, Any]) -> dict[str, Any]:
+    """Splits the rows of this process's batch: [b, ...] -> [devices, b / devices, ...]. Text stays on the host."""
+    return {key: value.reshape(len(self.local), -1, *value.shape[1:])
+            for key, value in batch.items() if value.dtype.kind not in 'OUS'}
+
+  def agree(self, step: int, should_stop: Callable[[], bool]) -> bool:
+    """Whether any process wants to stop. Several processes ask each other at every tenth step only."""
+    if jax.process_count() == 1:
+      return should_stop()
+    from jax.experimental import multihost_utils  # imported here: only runs of several processes need it
+
+    return step % 10 == 0 and bool(multihost_utils.process_allgather(np.array(should_stop())).any())
+
+  def train(self, step: Callable[..., Any]) -> Callable[..., Any]:
+    """Maps `step(state, batch, frozen, knobs)`; the state is donated."""
+    return jax.pmap(step, AXIS, in_axes=(None, 0, None, None), out_axes=None, devices=self._chosen, donate_argnums=0)
+
+  def evaluate(self, step: Callable[..., Any]) -> Callable[..., Any]:
+    """Maps `step(variables, batch)` whose result is equal on all devices."""
+    return jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None, devices=self._chosen)
+
+  def predict(self, step: Callable[..., Any]) -> Callable[..., Any]:
+    """Maps `step(variables, batch)` whose result is split by rows, [devices, b / devices, ...]."""
+    return jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=0, devices=self._chosen)

@@ -1,0 +1,104 @@
+"""One training step: augment, forward, loss, gradient, SGD. A pure function.
+
+The losses are ratios of sums over the whole global batch (Eq. 3 and 4 sum over n). So sums, not losses, are added up
+over devices and over micro-batches, and the gradient is the global batch's whatever the split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lesion_jax.core import Example, unpack_targets
+from lesion_jax.losses import Loss
+from lesion_jax.losses.reduce import across_devices, share
+from lesion_jax.train.state import TrainState, join_frozen
+
+Tree = Any
+TrainStep = Callable[..., tuple[TrainState, dict[str, Any]]]
+
+
+class Knobs(NamedTuple):
+  """Scalars that steer a step; float32 arrays, so that a new value does not recompile."""
+
+  rate: Any  # learning rate
+  segmentation_weight: Any  # lambda of Eq. 2
+
+
+def make_train_step(
+    apply: Callable[..., Any],
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    augment: Callable[[Example, Any], Example] | None = None,
+    accumulate: int = 1,
+    axis_name: str | None = None,
+) -> TrainStep:
+  """Builds `train_step(state, batch, frozen, knobs) -> (state, metrics)`.
+
+  Args:
+    apply: `module.apply`.
+    loss: sums and value, see `losses.Loss`.
+    optimizer: gives the direction; the step multiplies it by -rate.
+    augment: `(batch, step) -> batch`, or None.
+    accumulate: micro-batches per step; divides the rows of a device. Above 1, a first pass without gradient finds the
+      global sums and a second adds up gradients: a third more arithmetic, the memory of one micro-batch, the same
+      loss. BatchNorm then normalises each micro-batch by its own statistics.
+    axis_name: the mapped axis of the devices; None on one.
+
+  Returns:
+    The step. `metrics` holds scalars equal on all devices: `loss`, its parts, and `gradient_norm`.
+  """
+  gradient_of = _make_gradient(apply, loss, accumulate, axis_name)
+
+  def train_step(state: TrainState, batch: Example, frozen: Tree, knobs: Knobs) -> tuple[TrainState, dict[str, Any]]:
+    if augment is not None:
+      batch = augment(batch, state.step)
+    gradient, batch_stats, parts = gradient_of(state, batch, frozen, knobs.segmentation_weight)
+    if axis_name is not None:
+      gradient = jax.lax.psum(gradient, axis_name)
+      batch_stats = jax.lax.pmean(batch_stats, axis_name)
+    direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params = jax.tree.map(lambda p, d: p - knobs.rate * d, state.params, direction)
+    metrics = {**parts, 'gradient_norm': optax.global_norm(gradient)}
+    return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+
+  return train_step
+
+
+def _make_gradient(apply: Callable[..., Any], loss: Loss, accumulate: int, axis_name: str | None) -> Callable[..., Any]:
+  """`(state, batch, frozen, weight) -> (gradient, batch_stats, parts of the loss)`; the gradient is this device's share,
+  to be summed over devices."""
+
+  def local_sums(params: Tree, batch_stats: Tree, frozen: Tree, part: Example) -> tuple[Tree, Tree]:
+    variables = join_frozen({'params': params, 'batch_stats': batch_stats}, frozen)
+    outputs, updates = apply(variables, part['image'], train=True, mutable=['batch_stats'])
+    return loss.sums(outputs, unpack_targets(part)), {key: updates['batch_stats'][key] for key in batch_stats}
+
+  def gradient_of(state: TrainState, batch: Example, frozen: Tree, weight: Any) -> tuple[Tree, Tree, Any]:
+    parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+    totals = None
+    if accumulate > 1:
+      each = jax.lax.map(lambda part: local_sums(state.params, state.batch_stats, frozen, part)[0], parts)
+      totals = across_devices(jax.tree.map(lambda x: x.sum(0), each), axis_name)
+
+    def objective(params: Tree, batch_stats: Tree, part: Example) -> tuple[Any, tuple[Any, Tree]]:
+      sums, batch_stats = local_sums(params, batch_stats, frozen, part)
+      sums = across_devices(sums, axis_name) if totals is None else share(sums, totals)
+      value = loss.value(sums, weight)
+      return value['loss'], (value, batch_stats)
+
+    def add(carry: tuple[Tree, Tree], part: Example) -> tuple[tuple[Tree, Tree], Any]:
+      gradient, batch_stats = carry
+      more, (value, batch_stats) = jax.grad(objective, has_aux=True)(state.params, batch_stats, part)
+      return (jax.tree.map(jnp.add, gradient, more), batch_stats), value
+
+    start = jax.tree.map(jnp.zeros_like, state.params), state.batch_stats
+    (gradient, batch_stats), values = jax.lax.scan(add, start, parts)
+    return gradient, batch_stats, jax.tree.map(lambda x: x[-1], values)
+
+  return gradient_of
