@@ -1,0 +1,85 @@
+"""Dice loss with squared terms, pooled over pixels, lesions and images: Eq. 3 of the paper."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lesion_jax.core import Array
+from lesion_jax.losses.reduce import across_devices
+
+
+class DiceSums(NamedTuple):
+  """The three sums of Eq. 3 and 4, float32 scalars.
+
+  Attributes:
+    intersection: sum of p * t.
+    predicted: sum of p^2.
+    truth: sum of t^2, which is the sum of t for a binary truth.
+  """
+
+  intersection: jax.Array
+  predicted: jax.Array
+  truth: jax.Array
+
+
+def dice_sums(probabilities: Array, truth: Array, mask: Array | None = None) -> DiceSums:
+  """Sums over the scored elements, in float32 whatever the dtype of the input.
+
+  Args:
+    probabilities: float [...], in [0, 1].
+    truth: bool or {0, 1} [...], of the same shape.
+    mask: bool [...], of the same shape; None scores everything. What is not scored has no gradient, even where its
+      probability is not finite.
+
+  Raises:
+    ValueError: when the shapes differ.
+  """
+  mask = jnp.ones(truth.shape, bool) if mask is None else mask
+  if not probabilities.shape == truth.shape == mask.shape:
+    raise ValueError(
+        f'probabilities {probabilities.shape}, truth {truth.shape} and mask {mask.shape} must have one shape; '
+        'resize or broadcast them before the loss')
+  positive = truth.astype(bool) & mask
+  p = jnp.where(mask, probabilities, 0).astype(jnp.float32)
+  return DiceSums(
+      intersection=jnp.sum(jnp.where(positive, p, 0)),
+      predicted=jnp.sum(p * p),
+      truth=jnp.sum(positive, dtype=jnp.int32).astype(jnp.float32),  # exact, where float32 stops at 2^24
+  )
+
+
+def dice_value(sums: DiceSums) -> jax.Array:
+  """1 - 2I / (P2 + T2), float32 scalar in [0, 1].
+
+  Where both sums are 0 (nothing is scored, or nothing is there and exactly nothing was predicted) the ratio is
+  undefined; the loss is then 0 with zero gradient, for there is nothing to correct (our choice).
+  """
+  denominator = sums.predicted + sums.truth
+  defined = denominator > 0
+  # Both branches of a `where` are differentiated: the division must be finite in the one that is not taken.
+  ratio = 2 * sums.intersection / jnp.where(defined, denominator, 1)
+  return jnp.where(defined, 1 - ratio, 0)
+
+
+def dice_loss(
+    probabilities: Array, truth: Array, mask: Array | None = None, *, axis_name: str | None = None
+) -> jax.Array:
+  """Eq. 3 over all elements of the (global) batch.
+
+  Args:
+    probabilities: float [...], in [0, 1].
+    truth: bool or {0, 1} [...].
+    mask: bool [...] or None, the elements to score.
+    axis_name: mapped axis over which the batch is split. The value is then the global loss on every device, and the
+      `psum` (not the mean) of the devices' gradients is its gradient.
+
+  Returns:
+    float32 scalar.
+
+  Raises:
+    ValueError: when the shapes differ.
+  """
+  return dice_value(across_devices(dice_sums(probabilities, truth, mask), axis_name))

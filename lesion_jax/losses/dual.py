@@ -1,0 +1,101 @@
+"""Dual Dice loss: Eq. 2 of the paper, a pixel-level Dice (Eq. 3) and an image-level Dice (Eq. 4).
+
+A lesion of five pixels hardly moves Eq. 3. Eq. 4 compares maxima over the image, where every lesion counts the
+same whatever its size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lesion_jax.core import Array, Outputs, Targets
+from lesion_jax.losses.dice import DiceSums, dice_sums, dice_value
+from lesion_jax.losses.reduce import across_devices
+
+
+class DualSums(NamedTuple):
+  """The sums of Eq. 3 and of Eq. 4."""
+
+  segmentation: DiceSums
+  classification: DiceSums
+
+
+def presence(scores: Array, mask: Array) -> tuple[jax.Array, jax.Array]:
+  """Eq. 1 over the scored pixels: the largest score of each lesion in each image.
+
+  On logits it is the better conditioned of the two: a float32 sigmoid makes ties of everything above 17.
+
+  Args:
+    scores: float [B, H, W, 8], logits or probabilities.
+    mask: bool [B, H, W, 8], the pixels that are scored.
+
+  Returns:
+    The maxima [B, 8], 0 with zero gradient where no pixel of the image is scored for the lesion; and a bool [B, 8]
+    that is False there. Pixels that tie for the maximum share its gradient equally.
+  """
+  scored_any = jnp.any(mask, axis=(1, 2))
+  maxima = jnp.max(jnp.where(mask, scores, -jnp.inf), axis=(1, 2))
+  return jnp.where(scored_any, maxima, 0), scored_any
+
+
+def segmentation_sums(outputs: Outputs, targets: Targets) -> DiceSums:
+  """The sums of Eq. 3 over scored pixels. Raises ValueError for a network without lesion maps."""
+  if outputs.maps is None:
+    raise ValueError('the segmentation loss needs outputs.maps [B, S, S, 8], and this network has none; train a '
+                     "classifier with 'presence_dice' or 'grade_cross_entropy', or choose a segmentation network")
+  # float32 before the sigmoid: bfloat16 cannot tell 0.997 from 1.
+  probabilities = jax.nn.sigmoid(jnp.asarray(outputs.maps, jnp.float32))
+  return dice_sums(probabilities, targets.lesions, targets.scored)
+
+
+def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
+  """The sums of Eq. 4 over images and lesions.
+
+  P is the maximum of the map over the scored pixels, or sigmoid(outputs.lesions) for a classifier, which has no maps.
+  T is whether any scored pixel is positive. A lesion without one scored pixel in an image is left out.
+
+  Raises:
+    ValueError: for a network with neither lesion maps nor lesion logits.
+  """
+  if outputs.maps is not None:
+    logits, scored_any = presence(jnp.asarray(outputs.maps, jnp.float32), targets.scored)
+  elif outputs.lesions is not None:
+    logits, scored_any = jnp.asarray(outputs.lesions, jnp.float32), jnp.any(targets.scored, axis=(1, 2))
+  else:
+    raise ValueError('the classification loss needs outputs.maps [B, S, S, 8] or outputs.lesions [B, 8], and this '
+                     "network has neither; a grading network is trained with 'grade_cross_entropy'")
+  truth = jnp.any(targets.lesions & targets.scored, axis=(1, 2))
+  return dice_sums(jax.nn.sigmoid(logits), truth, scored_any)
+
+
+def dual_sums(outputs: Outputs, targets: Targets) -> DualSums:
+  """The sums of Eq. 3 and Eq. 4 over the local batch."""
+  return DualSums(segmentation_sums(outputs, targets), classification_sums(outputs, targets))
+
+
+def dual_value(sums: DualSums, lam: Array | float) -> dict[str, jax.Array]:
+  """Eq. 2 from global sums: {'loss', 'segmentation', 'classification'}, float32 scalars."""
+  segmentation, classification = dice_value(sums.segmentation), dice_value(sums.classification)
+  loss = lam * segmentation + (1 - lam) * classification
+  return {'loss': loss, 'segmentation': segmentation, 'classification': classification}
+
+
+def dual_dice_loss(
+    maps: Array, targets: Targets, *, lam: Array | float = 0.8, axis_name: str | None = None
+) -> jax.Array:
+  """Eq. 2: lam * loss_seg + (1 - lam) * loss_clf.
+
+  Args:
+    maps: float [B, S, S, 8], lesion logits.
+    targets: ground truth, see `core.Targets`.
+    lam: weight of the segmentation loss, may be traced; 0.8 in the paper, 1 is Eq. 3 alone.
+    axis_name: mapped axis over which the batch is split, see `dice_loss`.
+
+  Returns:
+    float32 scalar.
+  """
+  sums = across_devices(dual_sums(Outputs(maps=maps), targets), axis_name)
+  return dual_value(sums, lam)['loss']

@@ -1,0 +1,95 @@
+"""Integer counts of one batch, on the device. They add up over batches; the host keeps them as int64.
+
+Integers, because float32 stops counting at 2^24 pixels, which is 21 images of 896 x 896. int32 holds one batch: a
+count is at most B * S * S, and a batch where that reaches 2^31 (2,674 images of 896 x 896) is refused.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from lesion_jax.core import NUM_GRADES, NUM_LESIONS, UNKNOWN_GRADE, Array, Prediction, Targets
+
+MAX_COUNT = 2**31 - 1
+
+
+def segmentation_counts(
+    prediction: Prediction, targets: Targets, thresholds: Array | float = 0.5
+) -> dict[str, jax.Array]:
+  """True and false positives and negatives per lesion, of pixels and of images.
+
+  A score is positive where it is >= its threshold; the paper thresholds at 0.5 and leaves the equal case open. As
+  the counts are sums over scored pixels only, padding rows, ignored pixels and lesions that are not annotated
+  count nowhere.
+
+  Args:
+    prediction: probabilities. With `maps` [B, S, S, 8] an image is positive where any scored pixel is (Eq. 1);
+      without, where `lesions` [B, 8] says so, and then no pixel counts are returned.
+    targets: ground truth; an image is positive where any scored pixel is. An image without one scored pixel for a
+      lesion does not count for it.
+    thresholds: scalar or [8], in [0, 1].
+
+  Returns:
+    int32 [8] by name: pixel_tp, pixel_fp, pixel_fn (with maps only), image_tp, image_fp, image_fn, image_tn.
+
+  Raises:
+    ValueError: when there are neither maps nor lesions, when shapes do not fit, or when int32 might overflow.
+  """
+  check_countable(targets)
+  truth = targets.lesions & targets.scored
+  image_truth, counted = jnp.any(truth, axis=(1, 2)), jnp.any(targets.scored, axis=(1, 2))
+  if prediction.maps is not None:
+    check_maps(prediction, targets)
+    positive = (prediction.maps >= jnp.asarray(thresholds)) & targets.scored
+    counts = {
+        'pixel_tp': _count(positive & truth),
+        'pixel_fp': _count(positive & ~truth),
+        'pixel_fn': _count(~positive & truth),
+    }
+    image_positive = jnp.any(positive, axis=(1, 2))
+  elif prediction.lesions is not None:
+    counts, image_positive = {}, (prediction.lesions >= jnp.asarray(thresholds)) & counted
+  else:
+    raise ValueError('lesion counts need prediction.maps or prediction.lesions, and both are None; a grading network '
+                     'is counted with `confusion`')
+  return counts | {
+      'image_tp': _count(image_positive & image_truth),
+      'image_fp': _count(image_positive & ~image_truth),
+      'image_fn': _count(~image_positive & image_truth),
+      'image_tn': _count(counted & ~image_positive & ~image_truth),
+  }
+
+
+def confusion(grades: Array, truth: Array) -> jax.Array:
+  """Confusion matrix of DR grades, rows the truth, columns the prediction.
+
+  Args:
+    grades: float [B, 5], probabilities or logits; the largest is the prediction, the lower grade where two tie.
+    truth: int [B], 0..4, or UNKNOWN_GRADE for an image to leave out.
+
+  Returns:
+    int32 [5, 5].
+  """
+  predicted = jnp.argmax(grades, axis=-1)
+  cell = jnp.where(truth == UNKNOWN_GRADE, NUM_GRADES * NUM_GRADES, truth * NUM_GRADES + predicted)
+  return jnp.bincount(cell, length=NUM_GRADES * NUM_GRADES + 1)[:-1].reshape(NUM_GRADES, NUM_GRADES).astype(jnp.int32)
+
+
+def check_countable(targets: Targets) -> None:
+  """Raises ValueError when a count over this batch might not fit into int32."""
+  pixels = targets.scored.size // NUM_LESIONS
+  if pixels > MAX_COUNT:
+    raise ValueError(f'a batch of {pixels} pixels does not fit int32 counts (at most {MAX_COUNT}); use a smaller batch')
+
+
+def check_maps(prediction: Prediction, targets: Targets) -> None:
+  """Raises ValueError when lesion maps and ground truth differ in shape."""
+  if prediction.maps.shape != targets.lesions.shape:
+    raise ValueError(f'prediction.maps {prediction.maps.shape} and targets.lesions {targets.lesions.shape} must have '
+                     'one shape [B, S, S, 8]; compare at the size of the network')
+
+
+def _count(mask: jax.Array) -> jax.Array:
+  """int32 [8]: number of True over all but the last axis."""
+  return jnp.sum(mask, axis=tuple(range(mask.ndim - 1)), dtype=jnp.int32)
