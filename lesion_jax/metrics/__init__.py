@@ -1,7 +1,39 @@
-"""Metrics in two halves: integer counts of a batch on the device, and values from summed counts on the host."""
+"""Metrics in two halves: integer counts of a batch on the device, and values from summed counts on the host.
+
+On the device (JAX, jittable): `segmentation_counts`, `confusion`, `score_histogram`. They add up over batches; sum them
+as int64. On the host (NumPy): everything else.
+"""
 
 from __future__ import annotations
 
 from lesion_jax.metrics.counts import confusion, segmentation_counts
+from lesion_jax.metrics.curves import (
+    AveragePrecision,
+    PrecisionRecall,
+    average_precision,
+    average_precision_11,
+    precision_recall_curve,
+)
+from lesion_jax.metrics.histogram import SCORE_BINS, score_histogram
+from lesion_jax.metrics.kappa import Referable, Score, accuracy, quadratic_weighted_kappa, referable
+from lesion_jax.metrics.summary import f1, mean_defined, summarize
 
-__all__ = ['confusion', 'segmentation_counts']
+__all__ = [
+    'SCORE_BINS',
+    'AveragePrecision',
+    'PrecisionRecall',
+    'Referable',
+    'Score',
+    'accuracy',
+    'average_precision',
+    'average_precision_11',
+    'confusion',
+    'f1',
+    'mean_defined',
+    'precision_recall_curve',
+    'quadratic_weighted_kappa',
+    'referable',
+    'score_histogram',
+    'segmentation_counts',
+    'summarize',
+]

@@ -1,0 +1,87 @@
+"""Agreement of DR grades from a confusion matrix, on the host. Rows are the truth, columns the prediction."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lesion_jax.core import REFERABLE_GRADE
+
+
+class Score(NamedTuple):
+  """A number, or the reason why there is none.
+
+  Attributes:
+    value: float, or None where the score is undefined.
+    reason: None, or why the score is undefined.
+  """
+
+  value: float | None
+  reason: str | None = None
+
+
+class Referable(NamedTuple):
+  """How well referable DR (DR2 and above) is told from the rest.
+
+  Attributes:
+    sensitivity: share of the referable images that are graded as such.
+    specificity: share of the other images that are graded as such.
+  """
+
+  sensitivity: Score
+  specificity: Score
+
+
+def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
+  """Cohen's kappa with weights (i - j)^2: 1 - observed / expected disagreement, the paper's measure for grading.
+
+  Equal to `sklearn.metrics.cohen_kappa_score(truth, predicted, weights='quadratic')`, except that undefined cases are
+  said: no graded image, or truth and prediction that name one and the same grade throughout (then chance agrees
+  perfectly, and 0 / 0 is neither perfect nor poor agreement).
+
+  Args:
+    confusion: int [K, K], counts.
+
+  Raises:
+    ValueError: when `confusion` is not a square matrix of counts.
+  """
+  counts = _checked(confusion)
+  total = counts.sum()
+  if total == 0:
+    return Score(None, 'no image has a known grade')
+  grades = np.arange(len(counts))
+  weights = (grades[:, None] - grades[None, :]) ** 2
+  expected = np.sum(weights * np.outer(counts.sum(1), counts.sum(0))) / total
+  if expected == 0:
+    return Score(None, 'truth and prediction name one and the same grade throughout')
+  return Score(float(1 - np.sum(weights * counts) / expected))
+
+
+def accuracy(confusion: np.ndarray) -> Score:
+  """Share of the graded images with exactly the right grade. Raises ValueError as `quadratic_weighted_kappa` does."""
+  counts = _checked(confusion)
+  return _ratio(np.trace(counts), counts.sum(), 'no image has a known grade')
+
+
+def referable(confusion: np.ndarray) -> Referable:
+  """Sensitivity and specificity for grades >= REFERABLE_GRADE. Raises ValueError as `quadratic_weighted_kappa` does."""
+  counts = _checked(confusion)
+  positive, negative = counts[REFERABLE_GRADE:], counts[:REFERABLE_GRADE]
+  return Referable(
+      sensitivity=_ratio(positive[:, REFERABLE_GRADE:].sum(), positive.sum(), 'no image has referable DR'),
+      specificity=_ratio(negative[:, :REFERABLE_GRADE].sum(), negative.sum(), 'every image has referable DR'),
+  )
+
+
+def _checked(confusion: np.ndarray) -> np.ndarray:
+  """`confusion` as float64 (products of int64 counts may overflow), or ValueError."""
+  counts = np.asarray(confusion)
+  if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
+    raise ValueError(f'a confusion matrix is a square matrix of integer counts, rows the truth; got {counts.dtype} '
+                     f'{list(counts.shape)}')
+  return counts.astype(np.float64)
+
+
+def _ratio(part: float, whole: float, reason: str) -> Score:
+  return Score(None, reason) if whole == 0 else Score(float(part / whole))

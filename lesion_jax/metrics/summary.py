@@ -1,0 +1,65 @@
+"""F1 of lesions from summed counts, on the host, ready for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lesion_jax.core import LESION_KEYS, lesion_index
+
+NOT_ANNOTATED = 'not annotated'
+NO_POSITIVE = 'no positive in the truth and none predicted'
+
+
+def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+  """2TP / (2TP + FP + FN), the harmonic mean of precision and recall.
+
+  Args:
+    tp, fp, fn: int [...], counts over a whole set.
+
+  Returns:
+    float64 [...], NaN where there is no positive in the truth and none predicted: neither right nor wrong.
+  """
+  tp, fp, fn = (np.asarray(count, np.int64) for count in (tp, fp, fn))
+  whole = 2 * tp + fp + fn
+  return np.divide(2.0 * tp, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+
+
+def mean_defined(values: np.ndarray) -> float | None:
+  """Mean of what is not NaN, or None where everything is."""
+  values = np.asarray(values, np.float64)
+  defined = values[~np.isnan(values)]
+  return float(defined.mean()) if defined.size else None
+
+
+def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, dict[str, Any]]:
+  """Pixel and image F1 per lesion, and the mean over the annotated lesions whose F1 is defined.
+
+  Args:
+    counts: the counts of `segmentation_counts`, int [8] each, summed over the set. Pixel counts may be absent.
+    annotated: keys of the lesions that the set annotates.
+
+  Returns:
+    {'pixel_f1': {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key: reason}}, 'image_f1': ...};
+    'undefined' names exactly the lesions that are None, with NOT_ANNOTATED or NO_POSITIVE.
+
+  Raises:
+    ValueError: for a key that is no lesion.
+  """
+  indices = {lesion_index(key) for key in annotated}
+  report = {}
+  for level in ('pixel', 'image'):
+    if f'{level}_tp' not in counts:
+      continue
+    scores = f1(*(counts[f'{level}_{kind}'] for kind in ('tp', 'fp', 'fn')))
+    scores = np.where([i in indices for i in range(len(LESION_KEYS))], scores, np.nan)
+    lesions = {key: None if np.isnan(score) else float(score) for key, score in zip(LESION_KEYS, scores, strict=True)}
+    undefined = {
+        key: NO_POSITIVE if i in indices else NOT_ANNOTATED
+        for i, key in enumerate(LESION_KEYS)
+        if lesions[key] is None
+    }
+    report[f'{level}_f1'] = {'mean': mean_defined(scores), 'lesions': lesions, 'undefined': undefined}
+  return report

@@ -1,0 +1,85 @@
+"""Counts against scikit-learn's confusion matrices, lesion by lesion."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from lesion_jax.core import UNKNOWN_GRADE, Prediction
+from lesion_jax.metrics.counts import confusion, segmentation_counts
+
+
+def expected(truth, score, counted, threshold, level):
+  """The counts of one lesion by scikit-learn over what counts."""
+  positive = score[counted] >= threshold
+  tn, fp, fn, tp = confusion_matrix(truth[counted], positive, labels=[False, True]).ravel()
+  counts = {'tp': tp, 'fp': fp, 'fn': fn, 'tn': tn}
+  return {f'{level}_{kind}': count for kind, count in counts.items() if (level, kind) != ('pixel', 'tn')}
+
+
+@pytest.mark.parametrize('thresholds', [0.5, np.linspace(0.001, 0.2, 8).astype(np.float32)])
+def test_pixels_and_images_are_counted_as_by_scikit_learn(prediction, targets, thresholds):
+  counts = jax.jit(segmentation_counts)(prediction, targets, thresholds)
+  truth, scored, maps = (np.asarray(x) for x in (targets.lesions, targets.scored, prediction.maps))
+  for lesion, threshold in enumerate(np.broadcast_to(thresholds, 8)):
+    t, s, p = truth[..., lesion], scored[..., lesion], maps[..., lesion]
+    oracle = expected(t, p, s, threshold, 'pixel')
+    oracle |= expected((t & s).any((1, 2)), np.where(s, p, 0).max((1, 2)), s.any((1, 2)), threshold, 'image')
+    assert {name: int(count[lesion]) for name, count in counts.items()} == oracle
+
+
+def test_a_classifier_is_counted_by_its_own_scores(prediction, targets):
+  counts = segmentation_counts(prediction.replace(maps=None), targets)
+  truth, scored = np.asarray(targets.lesions & targets.scored), np.asarray(targets.scored)
+  for lesion in range(8):
+    present, counted = truth[..., lesion].any((1, 2)), scored[..., lesion].any((1, 2))
+    oracle = expected(present, np.asarray(prediction.lesions)[:, lesion], counted, 0.5, 'image')
+    assert {name: int(count[lesion]) for name, count in counts.items()} == oracle
+
+
+def test_a_score_equal_to_the_threshold_is_positive(targets):
+  everything = targets.replace(lesions=jnp.ones_like(targets.lesions), scored=jnp.ones_like(targets.scored))
+  counts = segmentation_counts(Prediction(maps=jnp.full(targets.lesions.shape, 0.5)), everything, 0.5)
+  np.testing.assert_array_equal(counts['pixel_tp'], 800)
+  np.testing.assert_array_equal(counts['pixel_fn'], 0)
+
+
+def test_nothing_scored_counts_nothing(prediction, targets):
+  counts = segmentation_counts(prediction, targets.replace(scored=jnp.zeros_like(targets.scored)))
+  assert all(np.all(np.asarray(count) == 0) for count in counts.values())
+
+
+def test_counts_are_int32_and_add_up_over_any_split(prediction, targets):
+  whole = segmentation_counts(prediction, targets, 0.01)
+  halves = [jax.tree.map(lambda x, i=i: x[i::2], (prediction, targets)) for i in range(2)]
+  parts = [segmentation_counts(*half, 0.01) for half in halves]
+  for name, count in whole.items():
+    assert count.dtype == jnp.int32
+    np.testing.assert_array_equal(count, parts[0][name] + parts[1][name])
+
+
+def test_confusion_has_the_truth_in_rows(rng):
+  grades, truth = rng.random((200, 5)), rng.integers(0, 5, 200)
+  np.testing.assert_array_equal(
+      jax.jit(confusion)(grades, truth), confusion_matrix(truth, grades.argmax(1), labels=range(5)))
+
+
+def test_ungraded_images_are_left_out(prediction, targets):
+  matrix = confusion(prediction.grades, targets.grade)
+  assert matrix.dtype == jnp.int32
+  assert matrix.sum() == np.sum(np.asarray(targets.grade) != UNKNOWN_GRADE)
+  np.testing.assert_array_equal(confusion(prediction.grades, jnp.full(8, UNKNOWN_GRADE)), np.zeros((5, 5)))
+
+
+def test_what_cannot_be_counted_is_refused(prediction, targets):
+  with pytest.raises(ValueError, match='both are None'):
+    segmentation_counts(Prediction(grades=prediction.grades), targets)
+  with pytest.raises(ValueError, match='must have one shape'):
+    segmentation_counts(Prediction(maps=prediction.maps[:, :5]), targets)
+
+
+def test_a_batch_beyond_int32_is_refused(targets):
+  huge = jax.ShapeDtypeStruct((2675, 896, 896, 8), bool)
+  with pytest.raises(ValueError, match='does not fit int32'):
+    segmentation_counts(Prediction(), targets.replace(lesions=huge, scored=huge))
