@@ -1,0 +1,175 @@
+"""What the builders share: the canonical features, where a prepared data set lies, and how it is written.
+
+TFDS without TensorFlow: records are array_record files, images reach it encoded, nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import io
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from PIL import Image
+
+from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
+
+MIN_SIZE = 32
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class LesionConfig(tfds.core.BuilderConfig):
+  """What a prepared data set depends on; its name becomes a folder, so two configurations never share one.
+
+  Attributes:
+    size: side of the square example, in pixels.
+    source_dir: root of the release, read where it lies and never written.
+  """
+
+  name: str = dataclasses.field(default='', init=False)
+  size: int = 896
+  source_dir: str | os.PathLike[str] | None = None
+
+  def __post_init__(self):
+    if self.size < MIN_SIZE:
+      raise ValueError(f'size={self.size} pixels: a retina needs at least {MIN_SIZE}, the paper uses 896')
+    self.name = f'{self.size}-{self.origin()}'
+
+  def origin(self) -> str:
+    """Names the release apart from others: a digest of its absolute path."""
+    if self.source_dir is None:
+      raise ValueError('source_dir is missing: give the root folder of the release, as its authors lay it out')
+    self.source_dir = pathlib.Path(self.source_dir).expanduser().resolve()
+    return hashlib.sha256(os.fsencode(self.source_dir)).hexdigest()[:12]
+
+
+class Release(NamedTuple):
+  """What a builder found on disk.
+
+  Attributes:
+    splits: split name -> items, each enough for `LesionBuilder.read` to make an example.
+    counts: what was counted, under the names of `LesionBuilder.PUBLISHED`.
+  """
+
+  splits: dict[str, list[Any]]
+  counts: dict[str, int]
+
+
+class Record(NamedTuple):
+  """One example before encoding: `image` as pixels, or as a file's bytes where those are size x size already."""
+
+  image: np.ndarray | bytes
+  lesions: np.ndarray
+  ignore: np.ndarray
+  id: str
+  patient: str
+  grade: int = UNKNOWN_GRADE
+
+
+class _LocalInfo(tfds.core.DatasetInfo):
+  """Metadata that does not look for itself in TFDS's public bucket."""
+
+  def initialize_from_bucket(self) -> None:
+    """Does nothing. (TFDS's own also leaves an empty temporary folder behind.)"""
+
+
+class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """A data set of canonical examples (DESIGN: image, lesions, ignore, annotated, grade, id, patient).
+
+  A subclass says what it is (ANNOTATED, PUBLISHED and the texts), finds its files in `release` and turns one item into
+  a record in `read`, which runs in several threads.
+  """
+
+  CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
+  ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that this data set annotates at all
+  PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
+  DESCRIPTION: ClassVar[str]
+  CITATION: ClassVar[str]
+  HOMEPAGE: ClassVar[str]
+  LICENCE: ClassVar[str]
+
+  url_infos = None  # No checksums: nothing is downloaded. (Looking for them needs a package that TFDS does not install.)
+
+  @abc.abstractmethod
+  def release(self) -> Release:
+    """Lists the release. Raises FileNotFoundError or ValueError where its layout is another, naming the path."""
+
+  @abc.abstractmethod
+  def read(self, item: Any) -> Record:
+    """Reads one item of the release."""
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    side = self.builder_config.size
+    masks = tfds.features.Image(shape=(side, side, 1), encoding_format='png')
+    return _LocalInfo(
+        builder=self, description=self.DESCRIPTION, citation=self.CITATION, homepage=self.HOMEPAGE,
+        license=self.LICENCE, disable_shuffling=True,
+        features=tfds.features.FeaturesDict({
+            'image': tfds.features.Image(shape=(side, side, 3)),
+            'lesions': masks,
+            'ignore': masks,
+            'annotated': tfds.features.Scalar(np.uint8),
+            'grade': tfds.features.Scalar(np.int32),
+            'id': tfds.features.Text(),
+            'patient': tfds.features.Text(),
+        }))
+
+  def _log_download_bytes(self) -> None:
+    """Keeps TFDS from printing to stdout that it downloads; `load` logs what happens."""
+
+  def _log_download_done(self) -> None:
+    """Likewise."""
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+    del dl_manager  # Releases are read where they lie.
+    splits, counts = self.release()
+    differing = [
+        f'{what} {counts.get(what, 0)} (published: {published})'
+        for what, published in self.PUBLISHED.items() if counts.get(what, 0) != published
+    ]
+    if differing:
+      logging.warning('%s: this copy differs from the published release: %s', self.name, '; '.join(differing))
+    return {split: self._generate_examples(items) for split, items in splits.items() if items}
+
+  def _generate_examples(self, items: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    return enumerate(_ordered_map(lambda item: self._encode(self.read(item)), items))
+
+  def _encode(self, record: Record) -> dict[str, Any]:
+    return {
+        'image': record.image if isinstance(record.image, bytes) else _png(record.image),
+        'lesions': _png(record.lesions),
+        'ignore': _png(record.ignore),
+        'annotated': lesion_bits(self.ANNOTATED),
+        'grade': record.grade,
+        'id': record.id,
+        'patient': record.patient,
+    }
+
+
+def _png(pixels: np.ndarray) -> bytes:
+  """Lossless, at the fastest compression: a prepared photograph is read far more often than it is copied."""
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(buffer, format='PNG', compress_level=1)
+  return buffer.getvalue()
+
+
+def _ordered_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+  """`map` in threads, in order, a few items ahead: Pillow, zlib and most of NumPy release the GIL."""
+  workers = os.cpu_count() or 1
+  waiting: collections.deque[concurrent.futures.Future] = collections.deque()
+  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    for item in items:
+      waiting.append(pool.submit(function, item))
+      if len(waiting) > 2 * workers:
+        yield waiting.popleft().result()
+    while waiting:
+      yield waiting.popleft().result()

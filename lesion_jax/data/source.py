@@ -1,0 +1,127 @@
+"""Prepared data sets by name: `load` gives random access to canonical examples."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from lesion_jax.core import Example
+from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
+from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
+from lesion_jax.data.splits import SPLITS
+
+DATASETS: dict[str, type[LesionBuilder]] = {
+    'synthetic': Synthetic,
+}
+
+
+class ExampleSource:
+  """Random access to the examples of one split, decoded, each an Example without `row`."""
+
+  def __init__(self, records: Any):
+    self._records = records
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> Example:
+    record = self._records[index]
+    return Example(
+        image=record['image'],
+        lesions=record['lesions'][..., 0],
+        ignore=record['ignore'][..., 0],
+        annotated=np.uint8(record['annotated']),
+        grade=np.int32(record['grade']),
+        weight=np.float32(1),
+        id=record['id'].decode(),
+        patient=record['patient'].decode(),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """A prepared data set.
+
+  Attributes:
+    name: as in DATASETS.
+    annotated: keys of the lesions that it annotates at all; () where it has grades alone.
+    lengths: split -> number of examples.
+    description: what it is, in a paragraph.
+    citation: BibTeX.
+    licence: under which its authors release it.
+    builder: the TFDS builder behind it.
+  """
+
+  name: str
+  annotated: tuple[str, ...]
+  lengths: dict[str, int]
+  description: str
+  citation: str
+  licence: str
+  builder: LesionBuilder = dataclasses.field(repr=False)
+
+  @property
+  def splits(self) -> tuple[str, ...]:
+    """The splits that have examples."""
+    return tuple(split for split, length in self.lengths.items() if length)
+
+  def source(self, split: str) -> ExampleSource:
+    """Random access to one split.
+
+    Raises:
+      ValueError: where there is no such split, or it is empty.
+    """
+    if split not in self.splits:
+      sizes = ', '.join(f'{name} {length}' for name, length in self.lengths.items())
+      raise ValueError(f'{self.name} has no examples in the split {split!r}; its splits are: {sizes}')
+    return ExampleSource(self.builder.as_data_source(split))
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str],
+    size: int = 896,
+    source_dir: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Dataset:
+  """Opens a data set, after preparing it once under `data_dir`.
+
+  What is prepared lies in data_dir/name/configuration/version, where the configuration names the size and where the
+  data came from; delete that folder after changing a release in place. It appears there whole or not at all, so an
+  interrupted preparation is simply done again. Nothing is written elsewhere and nothing is downloaded.
+
+  Args:
+    name: one of DATASETS.
+    data_dir: where prepared data sets are kept.
+    size: side of the square examples, in pixels.
+    source_dir: root of the release, for the data sets that have one.
+    **options: of the data set; 'synthetic' takes `seed` and `count`.
+
+  Raises:
+    FileNotFoundError: where a file of the release's layout is missing, naming it.
+    ValueError: for another name or option, or a release that does not keep its own rules, naming file and value.
+  """
+  if name not in DATASETS:
+    raise ValueError(f'unknown data set {name!r}; there are: {", ".join(DATASETS)}')
+  builder_class = DATASETS[name]
+  allowed = {field.name for field in dataclasses.fields(builder_class.CONFIG)} - {field.name for field in dataclasses.fields(LesionConfig)}
+  if unknown := options.keys() - allowed:
+    raise ValueError(f'{name} has no option {", ".join(sorted(unknown))}; it takes {", ".join(sorted(allowed)) or "none"}')
+  config = builder_class.CONFIG(size=size, source_dir=source_dir, **options)
+  root = pathlib.Path(data_dir).expanduser().resolve()
+  if config.source_dir is not None and root.is_relative_to(config.source_dir):
+    raise ValueError(f'data_dir={root} lies inside the release {config.source_dir}, which is never written; choose another')
+  builder = builder_class(config=config, data_dir=root, file_format='array_record')
+  if not builder.data_path.exists():
+    logging.info('preparing %s in %s; this happens once', name, builder.data_dir)
+    builder.download_and_prepare()
+  lengths = {split: builder.info.splits[split].num_examples if split in builder.info.splits else 0 for split in SPLITS}
+  return Dataset(
+      name=name, annotated=builder.ANNOTATED, lengths=lengths, description=builder.info.description,
+      citation=builder.info.citation, licence=builder.LICENCE, builder=builder)
