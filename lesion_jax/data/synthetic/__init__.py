@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesion_jax.data.synthetic.annotate import Ellipse, Polygon, Shape, annotate, rasterise, rasterise_findings
+from lesion_jax.data.synthetic.annotator import Ellipse, Polygon, Shape, annotate, rasterise, rasterise_findings
 from lesion_jax.data.synthetic.canvas import Frame, stream
 from lesion_jax.data.synthetic.grading import contradicted, eye_of
-from lesion_jax.data.synthetic.render import render
+from lesion_jax.data.synthetic.renderer import render
 from lesion_jax.data.synthetic.scene import Scene, draw_scene
 
 __all__ = ['Ellipse', 'Polygon', 'Sample', 'Scene', 'Shape', 'draw_scene', 'generate']
@@ -65,7 +65,7 @@ def generate(seed: int, index: int, size: int = 896) -> Sample:
   if size < MIN_SIZE:
     raise ValueError(f'size={size} is too small to show a retina; ask for at least {MIN_SIZE} pixels')
   scene = draw_scene(seed, index)
-  frame = Frame(size, scene.camera.radius)
+  frame = Frame(size, scene.camera.radius, scene.camera.cut)
   shapes = annotate(stream(seed, index, 'annotation'), frame, scene.findings)
   marked = rasterise(frame, shapes)
   unscored = np.uint8(contradicted(scene.grade))

@@ -116,5 +116,5 @@ def expose(rng: np.random.Generator, image: np.ndarray, frame: Frame, camera: Ca
   grain *= camera.grain * (size / 896)**0.5
   image += grain
   edge = np.clip((1 - np.sqrt(square)) * (frame.scale / max(1.0, 0.004 * frame.scale)), 0, 1)
-  edge *= np.clip((camera.cut - np.abs(y)) * frame.scale, 0, 1)
+  edge *= np.clip((frame.cut - np.abs(y)) * frame.scale, 0, 1)
   return np.moveaxis((np.clip(image, 0, 1) * (255 * edge) + 0.5).astype(np.uint8), 0, -1).copy()

@@ -18,10 +18,14 @@ DISC_DIAMETER = 2 / 7  # of the optic disc (DD, the clinical yardstick); a field
 
 
 class Frame(NamedTuple):
-  """The square raster: its side in pixels, and the field's radius as a share of half that side."""
+  """The square raster: its side in pixels, the field's radius as a share of half that side, and where it is cut.
+
+  Some cameras show nothing above -cut and below +cut (field units).
+  """
 
   size: int
-  radius: float
+  radius: float = 1.0
+  cut: float = 2.0
 
   @property
   def scale(self) -> float:
@@ -36,6 +40,11 @@ class Frame(NamedTuple):
     """Field coordinates of the pixel centres, float32 [1, S] (x) and [S, 1] (y)."""
     axis = ((np.arange(self.size) - (self.size - 1) / 2) / self.scale).astype(np.float32)
     return axis[None, :], axis[:, None]
+
+  def inside(self) -> np.ndarray:
+    """bool [S, S]: the field of view."""
+    x, y = self.grid()
+    return (x * x + y * y <= 1) & (np.abs(y) <= self.cut)
 
 
 def stream(seed: int, number: int, name: str) -> np.random.Generator:
@@ -65,7 +74,7 @@ def paint(frame: Frame, polygons: Iterable[np.ndarray], values: Iterable[float],
   for polygon, value in zip(polygons, values, strict=True):
     draw.polygon(fine.to_pixels(polygon).ravel().tolist(), fill=round(255 * value))
   image = image.reduce(oversampling)
-  if blur:
+  if blur * frame.scale > 0.25:
     image = image.filter(ImageFilter.GaussianBlur(blur * frame.scale * size / frame.size))
   if soft:
     image = image.resize((frame.size, frame.size), Image.Resampling.BICUBIC)

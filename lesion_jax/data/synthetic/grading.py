@@ -25,7 +25,7 @@ FINDINGS: tuple[dict[str, tuple[float, int, int]], ...] = (
     {'MA': (0.95, 2, 18), 'iHE': (1.0, 1, 16), 'HaEx': (0.6, 1, 5), 'CWS': (0.1, 1, 2)},
     {'MA': (1.0, 6, 24), 'HaEx': (0.6, 1, 6), 'CWS': (0.7, 1, 6)},  # and hemorrhages by quadrant, see `plan`
     {'MA': (0.9, 2, 16), 'iHE': (0.9, 1, 20), 'HaEx': (0.45, 1, 4), 'CWS': (0.3, 1, 4), 'NV': (0.6, 1, 3),
-     'vHE': (0.42, 1, 1), 'pHE': (0.45, 1, 2), 'FiP': (0.45, 1, 2)},
+     'vHE': (0.46, 1, 1), 'pHE': (0.48, 1, 2), 'FiP': (0.50, 1, 2)},
 )
 # A quadrant of the field, about its centre (our choice: disc- and fovea-centred views alike have four of equal area).
 QUADRANTS = ((1, 1), (-1, 1), (-1, -1), (1, -1))

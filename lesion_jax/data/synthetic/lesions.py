@@ -38,34 +38,32 @@ def microaneurysms(rng: np.random.Generator, sites: Sites, count: int) -> list[F
 
 def _flame(rng: np.random.Generator, centre: np.ndarray, angle: float, size: float, value: float) -> Finding:
   """A hemorrhage in the nerve fibre layer: streaks along the fibres, frayed at both ends."""
-  streaks = []
-  for offset in np.linspace(-0.45, 0.45, 6):
-    half = size * (1.9 - 2.4 * abs(offset)) * rng.uniform(0.7, 1.2)
-    middle = size * rng.normal(0, 0.25)
-    along = np.linspace(-half, half, 9) + middle
-    across = size * (offset + 0.12 * np.cos(along / size + rng.uniform(0, 6)))
-    width = size * 0.42 * np.cos(np.linspace(-1.45, 1.45, 9))
-    streaks.append(centre + rotate(ribbon(np.stack([along, across], axis=-1), width), angle))
-  return Finding('iHE', tuple(streaks), tuple(value * rng.uniform(0.85, 1.1, len(streaks)).clip(0, 1 / value)))
+  offset = np.linspace(-0.45, 0.45, 6)[:, None]
+  half = (1.9 - 2.4 * np.abs(offset)) * rng.uniform(0.7, 1.2, (6, 1))
+  along = half * np.linspace(-1, 1, 9) + rng.normal(0, 0.25, (6, 1))
+  across = offset + 0.12 * np.cos(along + rng.uniform(0, 6, (6, 1)))
+  width = np.tile(0.42 * np.cos(np.linspace(-1.45, 1.45, 9)), (6, 1))
+  streaks = centre + size * rotate(ribbon(np.stack([along, across], axis=-1), width), angle)
+  return Finding('iHE', tuple(streaks), tuple(value * rng.uniform(0.85, 1.1, 6)))
 
 
 def hemorrhages(rng: np.random.Generator, sites: Sites, centres: np.ndarray) -> list[Finding]:
   """Dots, blots and flames about the given centres [n, 2]; flames lie near the disc, along the nerve fibres."""
-  disc = sites.landmarks.disc
-  findings = []
-  crowded = len(centres) > 40
-  for centre in centres:
-    size = 0.0105 * np.exp(rng.gamma(1.6, 0.16 if crowded else 0.30))
-    size, value = min(size, 0.07), rng.uniform(0.45, 0.9)
-    away = centre - disc
-    if rng.random() < 0.55 * np.exp(-np.hypot(*away) / 0.7):
-      angle = np.arctan2(away[1], away[0]) + rng.normal(0, 0.25)
-      findings.append(_flame(rng, centre, angle, 1.15 * size, value))
-    else:
-      body = blobs(rng, centre[None], np.array([size]), points=20, rough=0.16, stretch=1.7)
-      lobes = blobs(rng, centre + rng.normal(0, 0.6 * size, (2, 2)), size * rng.uniform(0.3, 0.65, 2), points=12)
-      findings.append(Finding('iHE', (*lobes, body[0]), (value, value, value)))
-  return findings
+  count = len(centres)
+  # Where there are very many, most are small.
+  sizes = np.minimum(0.0105 * np.exp(rng.gamma(1.6, 0.18 if count > 40 else 0.30, count)), 0.07)
+  values = rng.uniform(0.38, 0.88, count)
+  away = centres - sites.landmarks.disc
+  flame = rng.random(count) < 0.55 * np.exp(-np.hypot(*away.T) / 0.7)
+  angles = np.arctan2(away[:, 1], away[:, 0]) + rng.normal(0, 0.25, count)
+  bodies = blobs(rng, centres, sizes, points=24, rough=0.10, stretch=1.9)
+  places = centres[:, None] + rng.normal(0, 0.5, (count, 2, 2)) * sizes[:, None, None]
+  lobes = blobs(rng, places.reshape(-1, 2), np.repeat(sizes, 2) * rng.uniform(0.35, 0.7, 2 * count), rough=0.1)
+  return [
+      _flame(rng, centres[i], angles[i], 1.15 * sizes[i], values[i]) if flame[i] else
+      Finding('iHE', (lobes[2 * i], lobes[2 * i + 1], bodies[i]), (0.8 * values[i], 0.8 * values[i], values[i]))
+      for i in range(count)
+  ]
 
 
 def hard_exudates(rng: np.random.Generator, sites: Sites, clusters: int) -> list[Finding]:
@@ -88,8 +86,8 @@ def hard_exudates(rng: np.random.Generator, sites: Sites, clusters: int) -> list
     if not len(places):
       places = centre[None]
     radii = np.minimum(0.0045 * np.exp(rng.gamma(1.3, 0.38, len(places))), 0.035)
-    outlines = blobs(rng, places, radii, points=12, rough=0.28, stretch=2.2)
-    values = rng.uniform(0.55, 1.0) * rng.uniform(0.75, 1.0, len(places))
+    outlines = blobs(rng, places, radii, points=20, rough=0.18, stretch=2.4)
+    values = rng.uniform(0.65, 1.0) * rng.uniform(0.75, 1.0, len(places))
     findings.append(Finding('HaEx', tuple(outlines), tuple(values)))
   return findings
 

@@ -13,19 +13,20 @@ from lesion_jax.data.synthetic.sites import Sites
 def vitreous_hemorrhage(rng: np.random.Generator) -> Finding:
   """A veil over a large part of the field, mostly its lower half, where blood settles."""
   centre = np.array([[rng.normal(0, 0.3), rng.uniform(0.05, 0.6)]])
-  veil = blobs(rng, centre, np.array([rng.uniform(0.36, 0.72)]), points=64, rough=0.13, stretch=1.6)[0]
+  veil = blobs(rng, centre, np.array([rng.uniform(0.38, 0.78)]), points=64, rough=0.13, stretch=1.6)[0]
   veil *= np.minimum(1, 0.985 / np.hypot(*veil.T))[:, None]
-  return Finding('vHE', (veil,), (rng.uniform(0.5, 0.95),))
+  return Finding('vHE', (veil,), (rng.uniform(0.35, 0.85),))
 
 
 def preretinal_hemorrhage(rng: np.random.Generator, sites: Sites) -> Finding:
-  """A pool between retina and vitreous: a level upper edge, a hull like a boat's below, 0.5 to 2 DD wide."""
-  width = DISC_DIAMETER * rng.uniform(0.35, 1.0)
-  depth = width * rng.uniform(0.55, 1.15)
+  """A pool between retina and vitreous: a level upper edge, a hull like a boat's below, 0.7 to 2 DD wide."""
+  half = DISC_DIAMETER * rng.uniform(0.35, 1.0)
+  depth = half * rng.uniform(0.45, 1.1)
   side = np.linspace(0, 1, 24)
-  hull = np.stack([width * np.cos(np.pi * side) * (1 + 0.05 * np.sin(9 * side)), depth * np.sin(np.pi * side)**0.8],
-                  axis=-1)
-  level = np.stack([np.linspace(width, -width, 10), rng.normal(0, 0.004, 10)], axis=-1)[1:-1]
+  dents = 1 + rng.normal(0, 0.06) * np.sin(7 * side) + rng.normal(0, 0.04) * np.sin(13 * side + rng.uniform(0, 6))
+  sag = np.pi * side**rng.uniform(0.75, 1.3)  # the deepest point lies off the middle
+  hull = np.stack([half * np.cos(np.pi * side), depth * np.abs(np.sin(sag))**rng.uniform(0.5, 1.1) * dents], axis=-1)
+  level = np.stack([np.linspace(-half, half, 10), rng.normal(0, 0.003, 10)], axis=-1)[1:-1]
   boat = rotate(np.concatenate([hull, level]), rng.normal(0, 0.10))
   centre = sites.near_vessels(rng, 1, wide=True, gap=(0.0, 0.2))[0] * 0.8
   return Finding('pHE', (boat + centre - (0, 0.4 * depth),), (rng.uniform(0.80, 0.95),))
@@ -39,13 +40,14 @@ def fibrous_membrane(rng: np.random.Generator, sites: Sites) -> Finding:
   heading = rng.uniform(0, 2 * np.pi)
   start = centre - 0.5 * size * np.array([np.cos(heading), np.sin(heading)])
   band = walk(rng, start[None], [heading], [size], steps=24, bend=[rng.normal(0, 0.8)], tortuosity=0.06)[0]
-  profile = np.sin(np.linspace(0.25, np.pi - 0.25, 24))**0.7
+  profile = np.sin(np.linspace(0.04, np.pi - 0.04, 24))**0.8
   width = size * rng.uniform(0.14, 0.32) * profile * (1 + 0.25 * np.sin(np.linspace(0, rng.uniform(5, 14), 24)))
   value = rng.uniform(0.55, 0.85)
-  count = int(rng.integers(4, 9))
-  strands = walk(rng, band[rng.integers(3, 21, count)], heading + rng.choice((-1, 1), count) * rng.uniform(0.5, 1.6, count),
-                 rng.uniform(0.15, 0.33, count) * size, steps=10, bend=rng.normal(0, 0.4, count), tortuosity=0.05)
-  outlines = [ribbon(band, width), *ribbon(strands, np.tile(np.linspace(0.05, 0.012, 10) * size, (count, 1)))]
+  count = int(rng.integers(6, 14))
+  aside = heading + rng.choice((-1, 1), count) * rng.uniform(0.5, 1.6, count)
+  strands = walk(rng, band[rng.integers(3, 21, count)], aside, rng.uniform(0.15, 0.45, count) * size, steps=10,
+                 bend=rng.normal(0, 0.6, count), tortuosity=0.05)
+  outlines = [ribbon(band, width), *ribbon(strands, np.tile(np.linspace(0.07, 0.008, 10) * size, (count, 1)))]
   return Finding('FiP', tuple(_inside(outline) for outline in outlines), (value,) + (0.75 * value,) * count)
 
 

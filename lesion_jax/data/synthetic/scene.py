@@ -33,9 +33,9 @@ def draw_scene(seed: int, index: int) -> Scene:
   vessels = grow_vessels(anatomy, landmarks)
   lesions = stream(seed, index, 'lesions')
   wanted = plan(lesions, true_grade)
-  sites = Sites(landmarks, vessels)
+  camera = draw_camera(stream(seed, eye.patient, 'camera'))  # one for both eyes of a patient
+  sites = Sites(landmarks, vessels, camera.cut)
   in_front = proliferative_lesions(lesions, sites, wanted)
   findings = [*background_lesions(lesions, sites, wanted), *in_front]
   grade = consensus(stream(seed, index, 'annotators'), true_grade)
-  # Both eyes of a patient have been in front of the same camera.
-  return Scene(true_grade, grade, draw_camera(stream(seed, eye.patient, 'camera')), landmarks, vessels, findings)
+  return Scene(true_grade, grade, camera, landmarks, vessels, findings)

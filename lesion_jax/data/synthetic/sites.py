@@ -1,4 +1,4 @@
-"""Where lesions may lie: inside the field, off the disc, not hidden behind blood or membranes, near what they favour."""
+"""Where lesions may lie: in the field, off the disc, not hidden behind blood or membranes, near what they favour."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ from lesion_jax.data.synthetic.canvas import Frame, circle, normals, stencil
 from lesion_jax.data.synthetic.vessels import Landmarks, Vessels
 
 MARGIN = 0.93  # lesions are centred within this share of the field's radius
-_MAP = Frame(size=128, radius=1.0)
+_MAP = Frame(size=128)
 _THIN = 0.012
 
 
 class Sites:
-  """Draws positions [n, 2] in field units. `block` takes an area out of use, for a lesion there would be invisible."""
+  """Draws positions [n, 2] in field units. `block` takes an area out of use, for a lesion there would be invisible.
 
-  def __init__(self, landmarks: Landmarks, vessels: tuple[Vessels, ...]):
+  Args:
+    landmarks: of the eye.
+    vessels: of the eye.
+    cut: where the camera cuts the field, see `Frame`.
+  """
+
+  def __init__(self, landmarks: Landmarks, vessels: tuple[Vessels, ...], cut: float):
     self.landmarks = landmarks
+    self._top = min(cut, 1.0) - (1 - MARGIN)
     x, y = _MAP.grid()
-    self._blocked = np.hypot(x, y) > MARGIN
+    self._blocked = (np.hypot(x, y) > MARGIN) | (np.abs(y) > self._top)
     self.block(landmarks.disc + circle(24) * landmarks.disc_radius * 1.15)
     self._all = np.concatenate([v.points.reshape(-1, 2) for v in vessels])
     self._normals = np.concatenate([normals(v.points).reshape(-1, 2) for v in vessels])
@@ -79,5 +86,5 @@ class Sites:
       if len(found) >= count:
         return found[:count]
     spare = propose(count)
-    spare *= np.minimum(1, MARGIN / np.hypot(*spare.T))[:, None]
+    spare *= np.minimum(1, self._top / np.hypot(*spare.T))[:, None]
     return np.concatenate([found, spare])[:count]

@@ -60,25 +60,27 @@ def _arcades(rng: np.random.Generator) -> Vessels:
   nasal = np.tile([False, True], 4)
   artery = np.tile([False, False, True, True], 2)
   t = np.linspace(0, 1, 48)
-  span = np.where(nasal, -rng.uniform(0.8, 1.6, 8), np.repeat(rng.uniform(0.70, 0.95, 2), 4) * rng.uniform(0.9, 1.1, 8))
-  rise = np.where(nasal, rng.uniform(0.7, 1.1, 8), np.repeat(rng.uniform(0.52, 0.78, 2), 4) * rng.uniform(0.9, 1.1, 8))
-  angle = np.where(nasal, 1.25, rng.uniform(2.2, 2.7, 8))[:, None] * t
+  along = np.repeat(rng.uniform(0.70, 0.95, 2), 4) * rng.uniform(0.86, 1.14, 8)
+  above = np.repeat(rng.uniform(0.52, 0.76, 2), 4) * rng.uniform(0.86, 1.14, 8)
+  span = np.where(nasal, -rng.uniform(0.8, 1.6, 8), along)
+  rise = np.where(nasal, rng.uniform(0.7, 1.1, 8), above)
+  angle = np.where(nasal, 1.4, rng.uniform(2.3, 2.9, 8))[:, None] * t
   waves = np.zeros((8, 48))
   for k in (1, 2, 4, 7):
     waves += rng.normal(0, 0.016 / k**0.7, (8, 1)) * np.sin(np.pi * k * (1.6 * t + rng.uniform(0, 2, (8, 1))))
   grown = np.minimum(1, 5 * t)
-  x = span[:, None] * (1 - np.cos(angle)) + waves * grown
+  x = rng.normal(0, 0.018, (8, 1)) + span[:, None] * (1 - np.cos(angle)) + waves * grown
   y = up[:, None] * rise[:, None] * np.sin(angle) + np.roll(waves, 1, axis=0) * grown
   start = np.where(artery, rng.uniform(0.014, 0.019, 8), rng.uniform(0.021, 0.027, 8)) * np.where(nasal, 0.72, 1)
-  return Vessels(np.stack([x, y], axis=-1), start[:, None] * (1 - 0.6 * t), artery)
+  return Vessels(np.stack([x, y], axis=-1), start[:, None] * (1 - 0.80 * t**1.2), artery)
 
 
 def _twigs(rng: np.random.Generator) -> Vessels:
   """Small vessels straight from the disc, most of them towards the macula."""
-  count = int(rng.integers(5, 10))
+  count = int(rng.integers(4, 8))
   heading = rng.uniform(-0.7, 0.7, count) + np.where(rng.random(count) < 0.6, 0, np.pi)
-  path = walk(rng, np.zeros((count, 2)), heading, rng.uniform(0.4, 0.75, count), steps=32,
-              bend=rng.uniform(-0.6, 0.6, count), tortuosity=0.07)
+  path = walk(rng, rng.normal(0, 0.03, (count, 2)), heading, rng.uniform(0.3, 0.7, count), steps=32,
+              bend=rng.uniform(-0.9, 0.9, count), tortuosity=0.11)
   return Vessels(path, np.tile(np.linspace(0.0085, 0.003, 32), (count, 1)), rng.random(count) < 0.5)
 
 
@@ -94,7 +96,7 @@ def _branch(rng: np.random.Generator, parents: Vessels, each: int, fovea: np.nda
   turn = rng.choice((-1, 1), len(at)) * rng.uniform(0.5, 1.2, len(at))
   reach = (0.16 + 26 * width) * rng.uniform(0.6, 1.3, len(at))
   path = walk(rng, parents.points[parent, at], np.arctan2(course[:, 1], course[:, 0]) + turn, reach, steps=steps,
-              bend=-turn * rng.uniform(0.1, 1.1, len(at)), tortuosity=0.11)
+              bend=-turn * rng.uniform(0.1, 1.1, len(at)), tortuosity=0.14)
   path = _stop(path, np.hypot(*np.moveaxis(path - fovea, -1, 0)) < AVASCULAR_RADIUS)
   taper = np.linspace(1, 0.4, steps)
   return Vessels(path, np.maximum(width[:, None] * taper, 0.0025), parents.artery[parent])
@@ -115,5 +117,8 @@ def grow_vessels(rng: np.random.Generator, landmarks: Landmarks) -> tuple[Vessel
   first = _branch(rng, arcades, 7, fovea, 32)
   second = _branch(rng, first, 3, fovea, 20)
   of_twigs = _branch(rng, twigs, 2, fovea, 20)
-  placed = [order._replace(points=landmarks.place(order.points)) for order in (second, of_twigs, first, twigs, arcades)]
-  return tuple(v._replace(points=_stop(v.points, np.hypot(v.points[..., 0], v.points[..., 1]) > _REACH)) for v in placed)
+  trees = []
+  for order in (second, of_twigs, first, twigs, arcades):
+    points = landmarks.place(order.points)
+    trees.append(order._replace(points=_stop(points, np.hypot(points[..., 0], points[..., 1]) > _REACH)))
+  return tuple(trees)

@@ -13,7 +13,8 @@ from lesion_jax.data.synthetic.lesions import Finding
 
 OVERLOOKED = 0.04  # of the microaneurysms and small hemorrhages (our choice)
 _SMALL = 0.05  # largest extent, in field units, of what is overlooked
-_BODIES = ('vHE', 'pHE', 'FiP')  # drawn by following the body's outline
+_BODIES = ('vHE', 'pHE', 'FiP')  # marked by following the body's outline
+_GROUPS = ('HaEx', 'NV')  # marked around the whole group
 
 
 class Ellipse(NamedTuple):
@@ -46,13 +47,13 @@ Shape = Ellipse | Polygon
 def mark(rng: np.random.Generator, frame: Frame, finding: Finding) -> Shape:
   """Draws one lesion's annotation.
 
-  Small lesions get an ellipse with a clear margin (for a hand can hardly draw a tighter one around seven pixels), groups
-  and large ones a polygon.
+  Small lesions get an ellipse with a clear margin (a hand can hardly draw a tighter one around seven pixels), groups and
+  large ones a polygon.
   """
   points = np.concatenate(finding.outlines)
   if finding.lesion in _BODIES:
     around = _loosen(rng, finding.outlines[0], rng.uniform(0.010, 0.025))
-  elif finding.lesion in ('HaEx', 'NV') and len(finding.outlines) > 3 or finding.lesion != 'MA' and rng.random() < 0.25:
+  elif finding.lesion in _GROUPS and len(finding.outlines) > 3 or finding.lesion != 'MA' and rng.random() < 0.25:
     around = _loosen(rng, points[ConvexHull(points).vertices], rng.uniform(0.008, 0.016))
   else:
     return _ellipse(rng, frame, finding.lesion, points)
@@ -88,18 +89,18 @@ def _pack(frame: Frame, pieces: list[tuple[str, np.ndarray]]) -> np.ndarray:
     polygons = [outline for lesion, outline in pieces if lesion == key]
     if polygons:
       packed |= stencil(frame, polygons).astype(np.uint8) << lesion_index(key)
-  x, y = frame.grid()
-  return np.where(x * x + y * y <= 1, packed, np.uint8(0))
+  return packed * frame.inside()
 
 
 def _ellipse(rng: np.random.Generator, frame: Frame, lesion: str, points: np.ndarray) -> Ellipse:
   """Along the lesion's principal axes, larger by a share and by a margin that does not shrink with the lesion."""
   middle = (points.min(0) + points.max(0)) / 2
-  _, _, axes = np.linalg.svd(points - points.mean(0), full_matrices=False)
-  half = np.abs((points - middle) @ axes.T).max(0) * rng.uniform(1.05, 1.35, 2) + rng.uniform(0.005, 0.012, 2)
+  x, y = (points - points.mean(0)).T
+  angle = 0.5 * np.arctan2(2 * (x @ y), x @ x - y @ y)
+  half = np.abs(rotate(points - middle, -angle)).max(0) * rng.uniform(1.05, 1.35, 2) + rng.uniform(0.005, 0.012, 2)
   centre = frame.to_pixels(middle + rng.normal(0, 0.0025, 2))
   return Ellipse(lesion, (float(centre[0]), float(centre[1])),
-                 (float(half[0] * frame.scale), float(half[1] * frame.scale)), float(np.arctan2(axes[0, 1], axes[0, 0])))
+                 (float(half[0] * frame.scale), float(half[1] * frame.scale)), float(angle))
 
 
 def _loosen(rng: np.random.Generator, outline: np.ndarray, margin: float) -> np.ndarray:

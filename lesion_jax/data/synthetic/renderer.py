@@ -71,7 +71,7 @@ def _paint_retina(rng: np.random.Generator, image: np.ndarray, frame: Frame, fin
   if wax is not None:
     blend(image, np.asarray(_WAX) * rng.uniform(0.88, 1.0), wax)
   _paint_vessels(image, frame, vessels)
-  for lesion, blur, depth in (('MA', 0.0012, 1.15), ('iHE', 0.0024, 1.15)):
+  for lesion, blur, depth in (('MA', 0.0012, 1.15), ('iHE', 0.0034, 1.20)):
     blood = _layer(frame, findings, lesion, blur)
     if blood is not None:
       clots = 1 + 0.15 * smooth_noise(rng, 110, frame.size) if lesion == 'iHE' else 1.0
@@ -96,10 +96,10 @@ def _paint_vitreous(rng: np.random.Generator, image: np.ndarray, frame: Frame, f
   if pool is not None:
     settled = 1 + 0.10 * smooth_noise(rng, 16, size) + 0.25 * smooth_noise(rng, 4, size)
     blend(image, np.multiply.outer(_POOL, np.clip(settled, 0.5, 1.6)), pool)
-  veil = _layer(frame, findings, 'vHE', 0.055)
+  veil = _layer(frame, findings, 'vHE', 0.065)
   if veil is not None:
     swirl = 0.5 * smooth_noise(rng, 7, size) + 0.35 * smooth_noise(rng, 18, size) + 0.12 * smooth_noise(rng, 60, size)
-    density = veil * np.clip(1 + 0.45 * swirl, 0.3, 2.0)
+    density = veil * np.clip(1 + 0.60 * swirl, 0.2, 2.2)
     blend(image, defocus(image, 0.02 * frame.scale), np.clip(1.3 * density, 0, 0.95))  # scattered light
     _absorb(image, 1.5 * density)
   return image
@@ -107,9 +107,10 @@ def _paint_vitreous(rng: np.random.Generator, image: np.ndarray, frame: Frame, f
 
 def render(rng: np.random.Generator, frame: Frame, camera: Camera, landmarks: Landmarks, vessels: tuple[Vessels, ...],
            findings: list[Finding]) -> np.ndarray:
-  """The photograph of a scene, uint8 [S, S, 3]."""
-  image = paint_fundus(rng, frame, camera, landmarks)
-  _paint_distractors(rng, image, frame, landmarks)
-  _paint_retina(rng, image, frame, findings, vessels)
-  image = _paint_vitreous(rng, image, frame, findings)
-  return expose(rng, image, frame, camera)
+  """The photograph of a scene, uint8 [S, S, 3]. A lesion more or less changes nothing elsewhere in the picture."""
+  of_fundus, of_distractors, of_retina, of_vitreous, of_camera = rng.spawn(5)
+  image = paint_fundus(of_fundus, frame, camera, landmarks)
+  _paint_distractors(of_distractors, image, frame, landmarks)
+  _paint_retina(of_retina, image, frame, findings, vessels)
+  image = _paint_vitreous(of_vitreous, image, frame, findings)
+  return expose(of_camera, image, frame, camera)
