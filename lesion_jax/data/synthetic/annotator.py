@@ -47,8 +47,8 @@ Shape = Ellipse | Polygon
 def mark(rng: np.random.Generator, frame: Frame, finding: Finding) -> Shape:
   """Draws one lesion's annotation.
 
-  Small lesions get an ellipse with a clear margin (a hand can hardly draw a tighter one around seven pixels), groups and
-  large ones a polygon.
+  Small lesions get an ellipse with a clear margin (a hand can hardly draw a tighter one around seven pixels), groups
+  and large ones a polygon.
   """
   points = np.concatenate(finding.outlines)
   if finding.lesion in _BODIES:

@@ -39,10 +39,10 @@ def _paint_vessels(image: np.ndarray, frame: Frame, vessels: tuple[Vessels, ...]
   outlines, values = [], []
   for order in vessels:
     # What is narrower than about a pixel would be painted too wide, so it is painted fainter.
-    value = np.where(order.artery, 0.36, 0.50) * np.minimum(1, 0.25 + order.width[:, 0] / 0.018)
+    value = np.where(order.artery, 0.36, 0.50) * np.minimum(1, 0.25 + order.width.max(1) / 0.018)
     outlines.extend(ribbon(order.points, order.width))
     values.extend(value)
-    wide = order.width[:, 0] > 0.011
+    wide = order.width.max(1) > 0.011
     outlines.extend(ribbon(order.points, 0.3 * order.width)[wide])
     values.extend((value * np.where(order.artery, 0.72, 0.86))[wide])
   _absorb(image, 1.5 * paint(frame, outlines, values, blur=0.0016))

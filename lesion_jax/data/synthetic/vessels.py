@@ -72,7 +72,8 @@ def _arcades(rng: np.random.Generator) -> Vessels:
   x = rng.normal(0, 0.018, (8, 1)) + span[:, None] * (1 - np.cos(angle)) + waves * grown
   y = up[:, None] * rise[:, None] * np.sin(angle) + np.roll(waves, 1, axis=0) * grown
   start = np.where(artery, rng.uniform(0.014, 0.019, 8), rng.uniform(0.021, 0.027, 8)) * np.where(nasal, 0.72, 1)
-  return Vessels(np.stack([x, y], axis=-1), start[:, None] * (1 - 0.80 * t**1.2), artery)
+  emerging = np.minimum(1, 0.3 + 16 * t)  # out of the depth of the cup
+  return Vessels(np.stack([x, y], axis=-1), start[:, None] * (1 - 0.80 * t**1.2) * emerging, artery)
 
 
 def _twigs(rng: np.random.Generator) -> Vessels:
