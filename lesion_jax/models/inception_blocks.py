@@ -1,7 +1,7 @@
 """The five kinds of Inception-v3 block, with torchvision's names, plus a stride and a dilation.
 
-Source: Szegedy et al., 'Rethinking the Inception Architecture for Computer Vision', CVPR 2016; channel counts and names as in
-torchvision's `inception_v3` (its InceptionA..E are MixedA..E here). All map [B, H, W, C] to [B, H', W', C'].
+Source: Szegedy et al., 'Rethinking the Inception Architecture for Computer Vision', CVPR 2016; channel counts and names
+as in torchvision's `inception_v3` (its InceptionA..E are MixedA..E here). All map [B, H, W, C] to [B, H', W', C'].
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ MIN_SIZE = {'SAME': 32, 'VALID': 75}
 class InceptionV3(nn.Module):
   """Inception-v3 without its classifiers: 21,785,568 parameters at width 1, named as torchvision names them.
 
-  Source: Szegedy et al., CVPR 2016. Stock Inception leaves seven 3x3 layers and four max pools unpadded ('VALID'), which makes 26x26
-  features of an 896x896 image; the paper has 28x28, so 'SAME' is the default (our choice, DESIGN 5).
+  Source: Szegedy et al., CVPR 2016. Stock Inception leaves seven 3x3 layers and four max pools unpadded ('VALID'); that
+  makes 26x26 features of an 896x896 image. The paper has 28x28, so 'SAME' is the default (our choice).
 
-  `__call__` runs all of it. `lower` and `upper` are its two halves, split after Mixed_6e, for networks that put something
+  `__call__` runs all of it. `lower` and `upper` are its halves, split after Mixed_6e, for networks that put something
   in between. Each makes only the variables that it uses.
 
   Attributes:
@@ -85,9 +85,9 @@ class InceptionV3(nn.Module):
       train: use and update batch statistics.
 
     Returns:
-      `dtype` arrays [B, ceil(H / s), ceil(W / s), C] (padding 'SAME', output_stride 32, width 1) by the stride s that stock
-      Inception has there: 2: Conv2d_2b_3x3 (64 channels), 4: Conv2d_4a_3x3 (192), 8: Mixed_5d (288), 16: Mixed_6e (768),
-      32: Mixed_7c (2048). A smaller output_stride enlarges the deep taps and leaves the keys.
+      `dtype` arrays [B, ceil(H / s), ceil(W / s), C] (padding 'SAME', output_stride 32, width 1) by the stride s that
+      Inception has there: 2: Conv2d_2b_3x3 (64 channels), 4: Conv2d_4a_3x3 (192), 8: Mixed_5d (288), 16: Mixed_6e
+      (768), 32: Mixed_7c (2048). A smaller output_stride enlarges the deep taps and leaves the keys.
 
     Raises:
       ValueError: the image is too small, or a field is not among the values allowed.

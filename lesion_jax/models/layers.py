@@ -1,7 +1,7 @@
 """Building blocks that every network shares: normalised input, Conv-BN-ReLU, pooling, resizing.
 
-Padding is torch's throughout: 'SAME' puts dilation * (k - 1) / 2 zeros on *each* side of an odd kernel. XLA's own 'SAME'
-pads the far side more at stride 2 and shifts the features by a pixel against weights that were trained elsewhere.
+Padding is torch's throughout: 'SAME' puts dilation * (k - 1) / 2 zeros on *each* side of an odd kernel. XLA's own
+'SAME' pads the far side more at stride 2 and shifts the features by a pixel against weights trained elsewhere.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def max_pool(x: Array, *, stride: int = 2, padding: str = 'SAME', dilation: int 
 def avg_pool(x: Array, *, dilation: int = 1) -> jax.Array:
   """3x3 mean of [B, H, W, C] at stride 1, padded by zeros that count (torch's `count_include_pad=True`)."""
   if dilation == 1:
-    # At stride 1 XLA's 'SAME' is symmetric; named so rather than in numbers because ONNX converters understand the name.
+    # At stride 1 XLA's 'SAME' is symmetric; by name, not in numbers, because ONNX converters understand the name.
     return nn.avg_pool(x, window_shape=(3, 3), strides=(1, 1), padding='SAME', count_include_pad=True)
   x = jnp.pad(x, ((0, 0), *torch_padding((3, 3), padding='SAME', dilation=dilation), (0, 0)))
   for axis in (1, 2):
@@ -90,7 +90,7 @@ def _shifts(x: jax.Array, axis: int, dilation: int) -> list[jax.Array]:
 
 
 def call(module: nn.Module, x: Any, *, train: bool, remat: bool = False) -> Any:
-  """`module(x, train=train)`, recomputed in the backward pass instead of stored when `remat`. Same variables either way."""
+  """`module(x, train=train)`; with `remat` recomputed in the backward pass, not stored. The variables are the same."""
   if not remat:
     return module(x, train=train)
   return nn.remat(lambda module, x: module(x, train=train))(module, x)
@@ -99,8 +99,8 @@ def call(module: nn.Module, x: Any, *, train: bool, remat: bool = False) -> Any:
 class ConvBN(nn.Module):
   """Convolution without bias, batch normalisation, ReLU: [B, H, W, C] -> [B, H', W', features] of type `dtype`.
 
-  The statistics and the parameters stay float32 whatever `dtype` is. Unlike torch's, the running variance is that of the
-  biased estimate (flax); the difference is below 1 in the number of pixels of a batch.
+  The statistics and the parameters stay float32 whatever `dtype` is. The running variance is the biased estimate, as in
+  flax; torch's is larger by n / (n - 1), n being the pixels of the batch.
 
   Attributes:
     features: output channels.

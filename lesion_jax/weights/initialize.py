@@ -1,6 +1,7 @@
 """Initial variables of any model without compiling it: shapes from JAX, numbers from NumPy.
 
-`model.init` compiles the whole network to draw its weights, 12 to 27 s for Inception-v3. Tracing for shapes takes about one.
+`model.init` compiles the whole network to draw its weights, 12 to 27 s for Inception-v3. Tracing for shapes takes about
+one.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _CONSTANTS = {'bias': 0.0, 'scale': 1.0, 'gamma': 0.0, 'mean': 0.0, 'var': 1.0}
 def initialize(model: nn.Module, example: Any, seed: int, **kwargs: Any) -> dict[str, Any]:
   """NumPy variables of `model`, all from the seed and each parameter's flat name, so adding a layer changes no other.
 
-  Our choice, where the paper is silent: convolution kernels are He normal (variance 2 / fan-in) and dense kernels LeCun normal
-  (1 / fan-in), both truncated at two standard deviations, as flax does; `bias` 0; `scale` 1; running `mean` 0 and `var` 1; and
-  `gamma`, the gate of a residual attention block, 0. A module's own initialisers are not run.
+  Our choice, where the paper is silent: convolution kernels are He normal (variance 2 / fan-in) and dense kernels LeCun
+  normal (1 / fan-in), both truncated at two standard deviations, as flax does; `bias` 0; `scale` 1; running `mean` 0
+  and `var` 1; and `gamma`, the gate of a residual attention block, 0. A module's own initialisers are not run.
 
   Args:
     model: a linen module whose call takes `train`.

@@ -1,0 +1,144 @@
+"""The prediction bundle: one directory with a network's configuration, weights and card. No pickle.
+
+    config.json         the configuration, the format's version and the digest of the weights; sorted, readable
+    model.safetensors   every variable under its flat name, 'params/...' and 'batch_stats/...'
+    README.md           the model card
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+from lesion_jax.weights import tensors
+
+VERSION = 1
+CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
+RESERVED = ('format_version', 'weights_sha256')  # keys of config.json that are the format's own
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+  """What a bundle holds: `config` as it was saved (tuples have become lists), `variables` as a tree of NumPy arrays."""
+
+  config: dict[str, Any]
+  variables: dict[str, Any]
+
+
+def save_bundle(
+    path: str | pathlib.Path, *, config: Mapping[str, Any], variables: Mapping[str, Any], card: str,
+) -> None:
+  """Writes a bundle. What stands at `path` is either the old state or the whole new bundle, whenever the writer dies.
+
+  A bundle already there is moved aside, replaced and then removed; killed between the two renames, it is left beside
+  `path` as '.NAME.HEX.old'.
+
+  Args:
+    path: the directory to make; parents are made too.
+    config: plain JSON values under string keys.
+    variables: tree {'params': ..., 'batch_stats': ...} of arrays; types, bfloat16 included, are kept.
+    card: the model card in Markdown.
+
+  Raises:
+    FileExistsError: at `path` is a file, or a directory that holds something else than a bundle.
+    TypeError, ValueError: `config` is not JSON, uses a reserved key or holds NaN; a variable has a type not stored.
+  """
+  path = pathlib.Path(path).expanduser().resolve()
+  _check_replaceable(path)
+  flat = traverse_util.flatten_dict(variables, sep='/')
+  weights = tensors.encode({name: np.asarray(array) for name, array in flat.items()})
+  files = {CONFIG: _config_text(config, weights).encode(), WEIGHTS: weights, CARD: card.encode()}
+
+  path.parent.mkdir(parents=True, exist_ok=True)
+  unique = uuid.uuid4().hex[:8]
+  fresh, old = (path.with_name(f'.{path.name}.{unique}.{suffix}') for suffix in ('new', 'old'))
+  fresh.mkdir()
+  try:
+    for name, data in files.items():
+      _write(fresh / name, data)
+    if path.exists():
+      path.rename(old)
+    try:
+      fresh.rename(path)
+    except OSError:
+      if old.exists():
+        old.rename(path)
+      raise
+  finally:
+    shutil.rmtree(fresh, ignore_errors=True)
+  shutil.rmtree(old, ignore_errors=True)
+
+
+def load_bundle(path: str | pathlib.Path) -> Bundle:
+  """Reads a bundle and checks it.
+
+  Raises:
+    FileNotFoundError: there is no directory at `path`, or a file of it is missing.
+    ValueError: config.json is broken or of another version; the weights are not those that were saved.
+  """
+  path = pathlib.Path(path).expanduser()
+  missing = [name for name in (CONFIG, WEIGHTS) if not (path / name).is_file()]
+  if missing:
+    state = f'lacks {" and ".join(missing)}' if path.is_dir() else 'is no directory'
+    raise FileNotFoundError(f'{path} is not a bundle: it {state}; name a directory that save_bundle wrote')
+  config = _read_config(path / CONFIG)
+  weights = (path / WEIGHTS).read_bytes()
+  digest = hashlib.sha256(weights).hexdigest()
+  if digest != config['weights_sha256']:
+    raise ValueError(f'{path / WEIGHTS} is damaged or from another bundle: its SHA-256 is {digest}, '
+                     f'{CONFIG} says {config["weights_sha256"]}; copy the bundle again')
+  flat = tensors.decode(weights, source=str(path / WEIGHTS))
+  variables = {'params': {}, 'batch_stats': {}} | traverse_util.unflatten_dict(flat, sep='/')
+  return Bundle({key: value for key, value in config.items() if key not in RESERVED}, variables)
+
+
+def _check_replaceable(path: pathlib.Path) -> None:
+  if not path.exists():
+    return
+  if not path.is_dir():
+    raise FileExistsError(f'{path} is a file; a bundle is a directory, give another name')
+  names = {item.name for item in path.iterdir()}
+  if names and not {CONFIG, WEIGHTS} <= names <= {CONFIG, WEIGHTS, CARD}:
+    raise FileExistsError(f'{path} is neither empty nor a bundle and nothing else; it is left alone, as replacing it '
+                          f'would remove {sorted(names)}; give another name')
+
+
+def _config_text(config: Mapping[str, Any], weights: bytes) -> str:
+  clash = sorted(set(RESERVED) & set(config))
+  if clash:
+    raise ValueError(f'config must not have the keys {clash}: they are the format\'s own')
+  document = {**config, 'format_version': VERSION, 'weights_sha256': hashlib.sha256(weights).hexdigest()}
+  try:
+    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + '\n'
+  except (TypeError, ValueError) as error:
+    raise type(error)(f'config must be plain JSON (strings, finite numbers, lists, dicts): {error}') from error
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    config = json.loads(path.read_text('utf-8'))
+  except ValueError as error:
+    raise ValueError(f'{path} is not JSON ({error}); copy the bundle again') from error
+  if not isinstance(config, dict) or not set(RESERVED) <= set(config):
+    raise ValueError(f'{path} is not the configuration of a bundle: it lacks {" or ".join(RESERVED)}')
+  if config['format_version'] != VERSION:
+    raise ValueError(f'{path} has format version {config["format_version"]!r}, this lesion_jax reads {VERSION}; '
+                     'save the bundle again, or install the lesion_jax that wrote it')
+  return config
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+  with path.open('wb') as file:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,170 @@
+"""A bundle comes back as it was saved, is replaced whole, and says what is wrong with it."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lesion_jax.weights import bundle
+from lesion_jax.weights.bundle import load_bundle, save_bundle
+
+CONFIG = {'model': 'lesion_net_8s', 'fields': {'width': 0.5}, 'lesions': ['MA', 'iHE'], 'source': 'fundus é'}
+
+
+@pytest.fixture
+def variables():
+  rng = np.random.default_rng(0)
+  return {
+      'params': {
+          'conv': {'kernel': np.asfortranarray(rng.normal(size=(3, 3, 2, 4)).astype(np.float32))},
+          'half': jnp.asarray(rng.normal(size=5), jnp.bfloat16),
+          'scalar': np.float32(3),
+      },
+      'batch_stats': {'bn': {'mean': rng.normal(size=4).astype(np.float16)}},
+  }
+
+
+@pytest.fixture
+def path(tmp_path, variables):
+  save_bundle(tmp_path / 'models' / 'net', config=CONFIG, variables=variables, card='# Net\n')
+  return tmp_path / 'models' / 'net'
+
+
+def edit_config(path, **changes):
+  config = json.loads((path / 'config.json').read_text()) | changes
+  (path / 'config.json').write_text(json.dumps(config))
+
+
+def test_it_comes_back_with_every_type_and_bit(path, variables):
+  loaded = load_bundle(path)
+  assert loaded.config == CONFIG
+  assert jax.tree.structure(loaded.variables) == jax.tree.structure(variables)
+  for actual, expected in zip(*map(jax.tree.leaves, (loaded.variables, variables)), strict=True):
+    assert (actual.dtype, actual.shape) == (expected.dtype, np.shape(expected))
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_the_directory_is_three_readable_files(path):
+  assert sorted(file.name for file in path.iterdir()) == ['README.md', 'config.json', 'model.safetensors']
+  assert (path / 'README.md').read_text() == '# Net\n'
+  config = json.loads((path / 'config.json').read_text())
+  assert list(config) == sorted(config)
+  assert config['format_version'] == bundle.VERSION
+
+
+def test_the_same_content_gives_the_same_bytes(path, tmp_path, variables):
+  save_bundle(tmp_path / 'again', config=dict(reversed(CONFIG.items())), variables=variables, card='# Net\n')
+  for file in path.iterdir():
+    assert file.read_bytes() == (tmp_path / 'again' / file.name).read_bytes()
+
+
+def test_collections_without_arrays_come_back_empty(tmp_path):
+  save_bundle(tmp_path / 'net', config={}, variables={'params': {'a': np.ones(1)}}, card='')
+  assert load_bundle(tmp_path / 'net').variables['batch_stats'] == {}
+
+
+def test_a_bundle_is_replaced_and_nothing_is_left_beside_it(path):
+  save_bundle(path, config={'model': 'other'}, variables={'params': {'a': np.ones(1)}}, card='')
+  assert load_bundle(path).config == {'model': 'other'}
+  assert [item.name for item in path.parent.iterdir()] == ['net']
+
+
+@pytest.mark.parametrize('survives', [0, 1])
+def test_a_failure_on_the_way_leaves_the_old_bundle(path, monkeypatch, survives):
+  done = []
+
+  def fail(target, data):
+    if len(done) == survives:
+      raise OSError('no space left')
+    done.append(target)
+    target.write_bytes(data)
+
+  monkeypatch.setattr(bundle, '_write', fail)
+  with pytest.raises(OSError, match='no space left'):
+    save_bundle(path, config={}, variables={}, card='')
+  assert load_bundle(path).config == CONFIG
+  assert [item.name for item in path.parent.iterdir()] == ['net']
+
+
+def test_a_failure_between_the_renames_puts_the_old_bundle_back(path, monkeypatch):
+  rename = bundle.pathlib.Path.rename
+
+  def fail(self, target):
+    if self.suffix == '.new':
+      raise OSError('busy')
+    return rename(self, target)
+
+  monkeypatch.setattr(bundle.pathlib.Path, 'rename', fail)
+  with pytest.raises(OSError, match='busy'):
+    save_bundle(path, config={}, variables={}, card='')
+  assert load_bundle(path).config == CONFIG
+  assert [item.name for item in path.parent.iterdir()] == ['net']
+
+
+def test_what_is_no_bundle_is_never_overwritten(tmp_path, path):
+  (tmp_path / 'file').write_text('mine')
+  (tmp_path / 'full').mkdir()
+  (tmp_path / 'full' / 'notes.txt').write_text('mine')
+  (path / 'notes.txt').write_text('mine')
+  for taken in (tmp_path / 'file', tmp_path / 'full', path):
+    with pytest.raises(FileExistsError, match='give another name'):
+      save_bundle(taken, config={}, variables={}, card='')
+  (tmp_path / 'empty').mkdir()
+  save_bundle(tmp_path / 'empty', config={}, variables={}, card='')
+
+
+@pytest.mark.parametrize('config, error, message', [
+    ({'weights_sha256': ''}, ValueError, "the format's own"),
+    ({'score': float('nan')}, ValueError, 'plain JSON'),
+    ({'score': np.float32(1)}, TypeError, 'plain JSON'),
+])
+def test_a_config_that_is_not_json_is_refused(tmp_path, config, error, message):
+  with pytest.raises(error, match=message):
+    save_bundle(tmp_path / 'net', config=config, variables={}, card='')
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_type_that_is_not_stored_is_refused(tmp_path):
+  with pytest.raises(TypeError, match="'params/a' has the type complex64.*bfloat16"):
+    save_bundle(tmp_path / 'net', config={}, variables={'params': {'a': np.ones(1, np.complex64)}}, card='')
+
+
+@pytest.mark.parametrize('name', ['config.json', 'model.safetensors'])
+def test_a_missing_file_is_named(path, name):
+  (path / name).unlink()
+  with pytest.raises(FileNotFoundError, match=f'lacks {name}'):
+    load_bundle(path)
+
+
+def test_a_missing_directory_is_said(tmp_path):
+  with pytest.raises(FileNotFoundError, match='is no directory'):
+    load_bundle(tmp_path / 'absent')
+
+
+def test_one_flipped_bit_is_found(path):
+  data = bytearray((path / 'model.safetensors').read_bytes())
+  data[-1] ^= 1
+  (path / 'model.safetensors').write_bytes(data)
+  with pytest.raises(ValueError, match='damaged or from another bundle'):
+    load_bundle(path)
+
+
+def test_weights_that_are_no_safetensors_are_said_even_if_the_digest_fits(path):
+  (path / 'model.safetensors').write_bytes(b'abc')
+  edit_config(path, weights_sha256='ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+  with pytest.raises(ValueError, match='no safetensors file'):
+    load_bundle(path)
+
+
+def test_a_broken_or_foreign_or_newer_config_is_said(path):
+  edit_config(path, format_version=99)
+  with pytest.raises(ValueError, match='format version 99, this lesion_jax reads 1'):
+    load_bundle(path)
+  (path / 'config.json').write_text('{"model": ')
+  with pytest.raises(ValueError, match='is not JSON'):
+    load_bundle(path)
+  (path / 'config.json').write_text('[]')
+  with pytest.raises(ValueError, match='not the configuration of a bundle'):
+    load_bundle(path)
