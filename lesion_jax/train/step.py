@@ -80,25 +80,28 @@ def _make_gradient(apply: Callable[..., Any], loss: Loss, accumulate: int, axis_
     return loss.sums(outputs, unpack_targets(part)), {key: updates['batch_stats'][key] for key in batch_stats}
 
   def gradient_of(state: TrainState, batch: Example, frozen: Tree, weight: Any) -> tuple[Tree, Tree, Any]:
-    parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
-    totals = None
-    if accumulate > 1:
-      each = jax.lax.map(lambda part: local_sums(state.params, state.batch_stats, frozen, part)[0], parts)
-      totals = across_devices(jax.tree.map(lambda x: x.sum(0), each), axis_name)
-
-    def objective(params: Tree, batch_stats: Tree, part: Example) -> tuple[Any, tuple[Any, Tree]]:
+    def objective(params: Tree, batch_stats: Tree, part: Example, totals: Tree | None) -> tuple[Any, tuple[Any, Tree]]:
       sums, batch_stats = local_sums(params, batch_stats, frozen, part)
       sums = across_devices(sums, axis_name) if totals is None else share(sums, totals)
       value = loss.value(sums, weight)
       return value['loss'], (value, batch_stats)
 
+    gradient = jax.grad(objective, has_aux=True)
+    if accumulate == 1:  # not a loop of one: XLA's CPU backend runs a loop's body on a single thread
+      total, (value, batch_stats) = gradient(state.params, state.batch_stats, batch, None)
+      return total, batch_stats, value
+
+    parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+    each = jax.lax.map(lambda part: local_sums(state.params, state.batch_stats, frozen, part)[0], parts)
+    totals = across_devices(jax.tree.map(lambda x: x.sum(0), each), axis_name)
+
     def add(carry: tuple[Tree, Tree], part: Example) -> tuple[tuple[Tree, Tree], Any]:
-      gradient, batch_stats = carry
-      more, (value, batch_stats) = jax.grad(objective, has_aux=True)(state.params, batch_stats, part)
-      return (jax.tree.map(jnp.add, gradient, more), batch_stats), value
+      total, batch_stats = carry
+      more, (value, batch_stats) = gradient(state.params, batch_stats, part, totals)
+      return (jax.tree.map(jnp.add, total, more), batch_stats), value
 
     start = jax.tree.map(jnp.zeros_like, state.params), state.batch_stats
-    (gradient, batch_stats), values = jax.lax.scan(add, start, parts)
-    return gradient, batch_stats, jax.tree.map(lambda x: x[-1], values)
+    (total, batch_stats), values = jax.lax.scan(add, start, parts)
+    return total, batch_stats, jax.tree.map(lambda x: x[-1], values)
 
   return gradient_of

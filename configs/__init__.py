@@ -1,0 +1,1 @@
+"""Configurations: pure data. Only `lesion_jax.build` reads them."""

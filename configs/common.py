@@ -1,0 +1,75 @@
+"""Every key of the configuration, once, with the paper's setting (section IV-A) as the default.
+
+The other files of this folder change some keys and lock the rest. An unknown key is an error.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """The paper's own setting. Numbers marked 'IV-A' are the paper's; the others are our choice."""
+  config = ConfigDict()
+  config.seed = 0  # of the initial weights, the order of the images and the augmentation
+  config.stages = ('segment', 'grade')  # in this order; a stage whose `bundle` is named is evaluated, not trained
+
+  config.segment = _stage()
+  config.segment.loss = 'dual_dice'  # Eq. 2; starts as Eq. 3, becomes dual when the rate is first divided (IV-A)
+  config.segment.model = ConfigDict({'name': 'lesion_net_16s', **_network()})
+
+  config.grade = _stage()
+  config.grade.loss = 'grade_cross_entropy'  # III-B
+  config.grade.model = ConfigDict({
+      'name': 'multitask',  # or 'inception_v3_grader', the baseline without lesions
+      'attention': 'conv',  # Eq. 7; 'cw_maxpool': Eq. 6
+      **_network(),
+  })
+  return config.lock()
+
+
+def _stage() -> ConfigDict:
+  """What both stages have."""
+  return ConfigDict({
+      'bundle': '',  # a finished bundle to use instead of training this stage
+      'pretrained': '',  # encoder weights under torchvision's names (.safetensors, .pth); the paper starts from ImageNet
+      'data': {
+          'name': 'retinal_lesions',  # synthetic, retinal_lesions, idrid, idrid_grading
+          'source_dir': '',  # the release as unpacked; not needed for synthetic
+          'size': 896,  # side of the square input (IV-A)
+          'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
+      },
+      'batch_size': 8,  # over all devices
+      'accumulate': 1,  # micro-batches a step; the loss and its gradient stay those of the whole batch
+      'eval_batch_size': 8,
+      'rate': 1e-3,  # initial learning rate (IV-A)
+      'momentum': 0.95,  # IV-A
+      'weight_decay': 1e-4,  # coupled, on every parameter (IV-A)
+      'factor': 10.0,  # the rate is divided by this (IV-A)
+      'patience': 4,  # after so many validations without improvement (IV-A)
+      'stop_after': 10,  # early stop after so many (IV-A)
+      'milestones': (),  # validations at which the rate is divided in any case; for short runs
+      'dual_weight': 0.8,  # lambda of Eq. 2 (III-A)
+      'max_steps': 0,  # 0: only early stop ends the training (IV-A)
+      'validate_every': 1000,  # batches (IV-A)
+      'log_every': 50,
+      'augmentation': {  # the kinds are the paper's (IV-A), the ranges ours; see lesion_jax.augment
+          'rotation': (-180.0, 180.0),  # degrees
+          'scale': (0.9, 1.2),  # above 1 crops
+          'shift': (-0.05, 0.05),  # of the side
+          'horizontal_flip': 0.5,  # probability
+          'vertical_flip': 0.5,
+          'brightness': (0.8, 1.2),  # factors
+          'saturation': (0.8, 1.2),
+          'contrast': (0.8, 1.2),
+      },
+  })
+
+
+def _network() -> dict:
+  """Fields of every network."""
+  return {
+      'width': 1.0,  # multiplier of all channel counts; 1 is Inception-v3
+      'padding': 'SAME',  # 28x28 features at 896, as in the paper; 'VALID' is stock Inception-v3
+      'dtype': 'float32',  # of the computation; 'bfloat16' halves the memory. Parameters are float32 always
+      'remat': False,  # recompute activations in the backward pass, to save memory
+      'sync_batch_norm': False,  # average BatchNorm's training statistics over the devices
+  }

@@ -1,0 +1,44 @@
+"""What the argument of a configuration (`configs/multitask.py:NAME`) chooses."""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def configure(name: str) -> ConfigDict:
+  """The configuration for the data set `name`.
+
+  synthetic        the embedded data at a size that two CPU cores manage in minutes
+  retinal_lesions  the paper's own setting, every number of section IV-A (needs a GPU and the release)
+  idrid            the paper's setting on IDRiD: its segmentation part, then its grading part
+  """
+  if name not in CHOICES:
+    raise ValueError(f'unknown data {name!r}; choose one of {", ".join(CHOICES)}')
+  config = common.get_config()
+  CHOICES[name](config)
+  return config
+
+
+def _synthetic(config: ConfigDict) -> None:
+  """A narrow network on small images, from random weights, with a fixed number of steps."""
+  for stage in (config.segment, config.grade):
+    stage.data.update(name='synthetic', size=192, count=1000)
+    stage.update(rate=0.05, batch_size=8, eval_batch_size=20)
+    stage.model.width = 0.25
+    stage.augmentation.update(rotation=(-30.0, 30.0), scale=(0.95, 1.1))
+  config.segment.model.name = 'lesion_net_4s'
+  config.segment.update(max_steps=600, validate_every=100, milestones=(4, 5))
+  config.grade.update(max_steps=300, validate_every=50, milestones=(4, 5))
+
+
+def _retinal_lesions(config: ConfigDict) -> None:
+  for stage in (config.segment, config.grade):
+    stage.data.name = 'retinal_lesions'
+
+
+def _idrid(config: ConfigDict) -> None:
+  config.segment.data.name = 'idrid'
+  config.grade.data.name = 'idrid_grading'
+
+
+CHOICES = {'synthetic': _synthetic, 'retinal_lesions': _retinal_lesions, 'idrid': _idrid}

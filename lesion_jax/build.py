@@ -1,0 +1,252 @@
+"""From a configuration to objects. The only reader of ConfigDict."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+import lesion_jax
+from lesion_jax.augment import Augmentation, augment
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data.pipeline import eval_batches, train_batches
+from lesion_jax.data.source import Dataset, load
+from lesion_jax.evaluate import make_count_step, report, total_counts
+from lesion_jax.evaluate.report import headline
+from lesion_jax.losses import get_loss
+from lesion_jax.models import LESION_BRANCH, get_model
+from lesion_jax.train.checkpoint import Checkpoints
+from lesion_jax.train.control import Control
+from lesion_jax.train.logs import Logs
+from lesion_jax.train.loop import Fitted, Plan, fit
+from lesion_jax.train.parallel import AXIS, Devices
+from lesion_jax.train.state import TrainState, create_state, join_frozen, sgd, split_frozen
+from lesion_jax.train.step import make_train_step
+from lesion_jax.weights.bundle import Bundle, load_bundle
+from lesion_jax.weights.initialize import initialize
+from lesion_jax.weights.merge import merge
+from lesion_jax.weights.names import to_flax
+from lesion_jax.weights.torchvision import CLASSIFIERS, read_torchvision
+
+# The figure by which the best model is chosen, by loss.
+CRITERIA = {
+    'dual_dice': 'mean_pixel_f1',
+    'dice': 'mean_pixel_f1',
+    'presence_dice': 'mean_image_f1',
+    'grade_cross_entropy': 'kappa',
+}
+STAGES = ('segment', 'grade')
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One stage of a run: its data, its network, and what may be done with them.
+
+  Attributes:
+    name: 'segment' or 'grade'.
+    directory: holds checkpoints, logs, bundle and pictures of the stage.
+    dataset: what it learns from and is evaluated on.
+    model: the network.
+    model_config: arguments of `get_model` that build it, ready for JSON.
+    train: `should_stop -> Fitted`.
+    variables: `state -> {'params': ..., 'batch_stats': ...}`, the whole network's.
+    evaluate: `(variables, split) -> report`.
+    provenance: where the weights come from, ready for JSON.
+  """
+
+  name: str
+  directory: pathlib.Path
+  dataset: Dataset
+  model: Any
+  model_config: dict[str, Any]
+  train: Callable[[Callable[[], bool]], Fitted]
+  variables: Callable[[TrainState], dict[str, Any]]
+  evaluate: Callable[[Any, str], dict[str, Any]]
+  provenance: dict[str, Any]
+
+  def bundle_config(self, result: dict[str, Any], *, best_step: int) -> dict[str, Any]:
+    """The bundle's config.json (DESIGN 8): all that prediction needs to know."""
+    data = self.dataset
+    return {
+        'model': self.model_config,
+        'lesions': list(LESION_KEYS),
+        'grades': list(GRADE_KEYS),
+        'annotated': list(data.annotated),
+        'preprocessing': {'size': self.provenance['size'], 'crop': 'field of view'},
+        'thresholds': dict.fromkeys(LESION_KEYS, 0.5),
+        'provenance': {**self.provenance, 'best_step': best_step},
+        'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
+                 'description': data.description},
+        'metrics': result,
+    }
+
+
+def finished_bundle(config: ConfigDict, name: str) -> Bundle | None:
+  """The bundle that the configuration names instead of training a stage, or None."""
+  path = config[name].bundle
+  return load_bundle(path) if path else None
+
+
+def open_dataset(stage: ConfigDict, data_dir: str) -> Dataset:
+  """Opens the data set of a stage, after preparing it where that was not done yet."""
+  options = {'count': stage.data.count} if stage.data.count else {}
+  return load(stage.data.name, data_dir=data_dir, size=stage.data.size, source_dir=stage.data.source_dir or None,
+              **options)
+
+
+def build_stage(
+    config: ConfigDict, name: str, *, workdir: str | pathlib.Path, data_dir: str, devices: Devices,
+    lesion: Bundle | None = None, finished: Bundle | None = None,
+) -> Stage:
+  """Builds one stage.
+
+  Args:
+    config: of `configs/`.
+    name: one of STAGES.
+    workdir: the stage's files go to workdir/name.
+    data_dir: where prepared data sets are kept.
+    devices: that share the batches.
+    lesion: the finished lesion network, for a network that contains one.
+    finished: a bundle of this stage; its network is taken instead of the configured one.
+
+  Raises:
+    ValueError: for anything in the configuration that cannot be built, naming it and what is allowed.
+  """
+  stage = config[name]
+  devices.check_batch(stage.batch_size, stage.accumulate)
+  devices.check_batch(stage.eval_batch_size)
+  dataset = open_dataset(stage, data_dir)
+  fields = finished.config['model'] if finished else _model_config(stage.model, lesion)
+  frozen_name = LESION_BRANCH if 'lesion' in fields else None
+  model = get_model(**fields, **({'bn_axis': AXIS} if stage.model.sync_batch_norm and not finished else {}))
+  directory = pathlib.Path(workdir).absolute() / name
+
+  @functools.cache
+  def variables() -> dict[str, Any]:
+    return finished.variables if finished else _initial(model, stage, config.seed, lesion)
+
+  def whole(state: TrainState) -> dict[str, Any]:
+    _, frozen = split_frozen(variables(), frozen_name)
+    return join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
+
+  evaluate = _make_evaluate(model, stage, dataset, devices)
+  train = functools.partial(_train, model, stage, config.seed, dataset, devices, directory, variables, frozen_name)
+  provenance = {
+      'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'stage': name, 'seed': config.seed,
+      'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
+  }
+  return Stage(name, directory, dataset, model, fields, train, whole, evaluate, provenance)
+
+
+def _model_config(fields: ConfigDict, lesion: Bundle | None) -> dict[str, Any]:
+  """Arguments of `get_model` from the configuration; the lesion branch is the one that was trained."""
+  result = {key: value for key, value in fields.to_dict().items() if key != 'sync_batch_norm'}
+  if result['name'] != 'multitask':
+    result.pop('attention', None)
+  elif lesion is None:
+    raise ValueError("the model 'multitask' needs a lesion network: train the stage 'segment' before, or name a "
+                     'finished one with --config.segment.bundle=DIR')
+  else:
+    result['lesion'] = lesion.config['model']
+  return result
+
+
+def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) -> dict[str, Any]:
+  """Fresh variables in host memory, with the pretrained encoder and the finished lesion branch put in."""
+  size = stage.data.size
+  variables = initialize(model, jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8), seed)
+  multitask = LESION_BRANCH in variables['params']
+  if multitask:
+    for collection, tree in lesion.variables.items():
+      variables[collection][LESION_BRANCH] = tree
+  if stage.pretrained:
+    prefix = 'grading/encoder' if multitask else 'encoder'
+    variables = merge(variables, to_flax(read_torchvision(stage.pretrained)), prefix=prefix, allow_extra=CLASSIFIERS)
+  return variables
+
+
+def _control(stage: ConfigDict) -> Control:
+  return Control(rate=stage.rate, patience=stage.patience, stop_after=stage.stop_after, factor=stage.factor,
+                 dual_weight=stage.dual_weight, milestones=tuple(stage.milestones))
+
+
+def _make_evaluate(
+    model: Any, stage: ConfigDict, dataset: Dataset, devices: Devices
+) -> Callable[..., dict[str, Any]]:
+  """`evaluate(variables, split, histograms=True) -> report`; compiled once per kind."""
+
+  @functools.cache
+  def step(histograms: bool) -> Callable[[Any, Any], Any]:
+    mapped = devices.evaluate(make_count_step(model.apply, histograms=histograms, axis_name=AXIS))
+    return lambda variables, batch: mapped(variables, devices.shard(batch))
+
+  def evaluate(variables: Any, split: str, histograms: bool = True) -> dict[str, Any]:
+    batches = eval_batches(dataset.source(split), batch_size=stage.eval_batch_size,
+                           shard_index=jax.process_index(), shard_count=jax.process_count())
+    counts = total_counts(step(histograms), devices.replicate(variables), batches)
+    return report(counts, dataset.annotated)
+
+  return evaluate
+
+
+def _train(
+    model: Any, stage: ConfigDict, seed: int, dataset: Dataset, devices: Devices, directory: pathlib.Path,
+    initial: Callable[[], dict[str, Any]], frozen_name: str | None, should_stop: Callable[[], bool],
+) -> Fitted:
+  """Trains one stage, or goes on with it."""
+  trainable, frozen = split_frozen(initial(), frozen_name)
+  optimizer = sgd(momentum=stage.momentum, weight_decay=stage.weight_decay)
+  spec = Augmentation(**{key: tuple(value) if isinstance(value, tuple | list) else value
+                         for key, value in stage.augmentation.items()})
+  step = make_train_step(
+      model.apply, get_loss(stage.loss), optimizer, accumulate=stage.accumulate, axis_name=AXIS,
+      augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=spec))
+  evaluate = _make_evaluate(model, stage, dataset, devices)
+  held = devices.replicate(frozen)
+
+  def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
+    variables = join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, held)
+    figures = headline(evaluate(variables, 'validation', histograms=False))
+    return figures[CRITERIA[stage.loss]], figures
+
+  checkpoints = Checkpoints(directory / 'checkpoints')
+  try:
+    return fit(
+        step_fn=devices.train(step), state=create_state(trainable, optimizer), frozen=held,
+        batches=train_batches(dataset.source('train'), batch_size=stage.batch_size, seed=seed,
+                              shard_index=jax.process_index(), shard_count=jax.process_count()),
+        validate=validate, control=_control(stage), checkpoints=checkpoints, devices=devices, should_stop=should_stop,
+        plan=Plan(stage.max_steps or None, stage.validate_every, stage.log_every),
+        make_logs=lambda start: Logs(directory, total=stage.max_steps or None, start=start, title=directory.name,
+                                     active=jax.process_index() == 0))
+  finally:
+    checkpoints.close()
+
+
+def examples(stage: Stage, variables: Any, *, split: str = 'test', per_grade: int = 2) -> list[dict[str, Any]]:
+  """Held-out examples with what the network says of them, for the page of overlays: up to `per_grade` of each grade."""
+  source, chosen = stage.dataset.source(split), []
+  taken: dict[int, int] = {}
+  for index in range(min(len(source), 200)):
+    example = source[index]
+    grade = int(example['grade'])
+    if taken.get(grade, 0) < (per_grade if grade >= 0 else 5 * per_grade):
+      taken[grade] = taken.get(grade, 0) + 1
+      chosen.append(example)
+  chosen.sort(key=lambda example: -int(example['grade']))
+  predict = jax.jit(lambda variables, images: stage.model.apply(variables, images, train=False).probabilities())
+  for example in chosen:
+    found = jax.tree.map(np.asarray, predict(variables, example['image'][None]))
+    example |= {
+        'maps': None if found.maps is None else found.maps[0],
+        'lesion_probabilities': None if found.lesions is None else found.lesions[0],
+        'grade_probabilities': None if found.grades is None else found.grades[0],
+    }
+  return chosen

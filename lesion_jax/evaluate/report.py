@@ -1,0 +1,67 @@
+"""Summed counts to a report that is ready for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lesion_jax import metrics
+from lesion_jax.core import LESION_KEYS
+
+
+def report(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, Any]:
+  """The paper's figures, and AUPR, from the counts of a whole split.
+
+  Args:
+    counts: of `total_counts`.
+    annotated: keys of the lesions that the data set annotates; the others are reported as 'not annotated'.
+
+  Returns:
+    A JSON object with those of the keys that the network computes: pixel_f1, image_f1 (see `metrics.summarize`),
+    aupr and aupr_11 (in the same form), kappa, accuracy, referable (sensitivity and specificity), confusion (rows are
+    the truth). A figure without a value is None, with the reason beside it.
+  """
+  annotated = tuple(annotated)
+  result: dict[str, Any] = {}
+  if 'image_tp' in counts:
+    result |= metrics.summarize(counts, annotated)
+  if 'histogram' in counts:
+    result['aupr'], result['aupr_11'] = _aupr(counts['histogram'], annotated)
+  if 'confusion' in counts:
+    result |= _grading(counts['confusion'])
+  return result
+
+
+def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
+  """The three figures of the paper's Table IV, and mean AUPR: those of them that are in a report."""
+  means = {f'mean_{key}': result[key]['mean'] for key in ('pixel_f1', 'image_f1', 'aupr') if key in result}
+  return means | ({'kappa': result['kappa']['value']} if 'kappa' in result else {})
+
+
+def _aupr(histogram: np.ndarray, annotated: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+  exact: dict[str, Any] = {'lesions': {}, 'bounds': {}, 'undefined': {}}
+  coarse: dict[str, Any] = {'lesions': {}}
+  for j, key in enumerate(LESION_KEYS):
+    found = metrics.average_precision(histogram[:, j]) if key in annotated else None
+    exact['lesions'][key] = None if found is None else found.value
+    coarse['lesions'][key] = None if found is None else metrics.average_precision_11(histogram[:, j])
+    if found is None:
+      exact['undefined'][key] = 'no positive in the truth' if key in annotated else 'not annotated'
+    else:
+      exact['bounds'][key] = [found.lower, found.upper]
+  for result in (exact, coarse):
+    values = [np.nan if value is None else value for value in result['lesions'].values()]
+    result['mean'] = metrics.mean_defined(np.array(values))
+  return exact, coarse
+
+
+def _grading(confusion: np.ndarray) -> dict[str, Any]:
+  referable = metrics.referable(confusion)
+  return {
+      'kappa': metrics.quadratic_weighted_kappa(confusion)._asdict(),
+      'accuracy': metrics.accuracy(confusion)._asdict(),
+      'referable': {'sensitivity': referable.sensitivity._asdict(), 'specificity': referable.specificity._asdict()},
+      'confusion': confusion.tolist(),
+  }
