@@ -42,7 +42,7 @@ class Crop:
   width: int
 
   def apply(self, image: np.ndarray, size: int) -> np.ndarray:
-    """The square of an image, uint8 [H, W, 3] -> [size, size, 3]: antialiased where it shrinks, bilinear where it grows.
+    """The square of an image, uint8 [H, W, 3] -> [size, size, 3]: antialiased bilinear.
 
     Raises:
       ValueError: where the image does not have the photograph's height and width.
@@ -138,7 +138,7 @@ def find_field(image: np.ndarray) -> Crop:
   if field.mean() < MIN_FIELD_SHARE:
     raise ValueError(
         f'no field of view found in this {height}x{width} photograph: its largest part brighter than '
-        f'{BORDER_LUMINANCE} of 255 covers {field.mean():.1%} of it, and a field covers at least {MIN_FIELD_SHARE:.0%}. '
+        f'{BORDER_LUMINANCE} of 255 covers {field.mean():.1%} of it, a field at least {MIN_FIELD_SHARE:.0%}. '
         'Is it black, or not a fundus photograph?')
   rows, columns = (np.flatnonzero(field.any(axis=axis)) * factor for axis in (1, 0))
   top, bottom = rows[0], min(rows[-1] + factor, height)
@@ -158,6 +158,15 @@ def whole(height: int, width: int) -> Crop:
   if height != width:
     raise ValueError(f'expected a square photograph; got {height}x{width} pixels (height x width)')
   return Crop(top=0, left=0, side=height, height=height, width=width)
+
+
+def read_field(path: str | pathlib.Path) -> tuple[np.ndarray, Crop]:
+  """Reads a photograph and finds its field of view; the errors of both name the file."""
+  image = read_photograph(path)
+  try:
+    return image, find_field(image)
+  except ValueError as error:
+    raise ValueError(f'{path}: {error}') from error
 
 
 def read_photograph(path: str | pathlib.Path) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,22 @@ from absl import logging
 
 from lesion_jax.core import Example
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
+from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder as Idrid
+from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder as IdridGrading
+from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.splits import SPLITS
 
 DATASETS: dict[str, type[LesionBuilder]] = {
     'synthetic': Synthetic,
+    'retinal_lesions': RetinalLesions,
+    'idrid': Idrid,
+    'idrid_grading': IdridGrading,
 }
 
 
-class ExampleSource:
-  """Random access to the examples of one split, decoded, each an Example without `row`."""
+class ExampleSource(Sequence):
+  """Random access to the examples of one split, decoded, each an Example without `row`. Safe to read from threads."""
 
   def __init__(self, records: Any):
     self._records = records
@@ -30,7 +37,7 @@ class ExampleSource:
     return len(self._records)
 
   def __getitem__(self, index: int) -> Example:
-    record = self._records[index]
+    record = self._records[range(len(self))[index]]  # raises IndexError, counts from the end
     return Example(
         image=record['image'],
         lesions=record['lesions'][..., 0],
@@ -94,7 +101,8 @@ def load(
 
   What is prepared lies in data_dir/name/configuration/version, where the configuration names the size and where the
   data came from; delete that folder after changing a release in place. It appears there whole or not at all, so an
-  interrupted preparation is simply done again. Nothing is written elsewhere and nothing is downloaded.
+  interrupted preparation is simply done again; of several processes let one prepare before the others start. Nothing
+  is written elsewhere and nothing is downloaded.
 
   Args:
     name: one of DATASETS.
@@ -110,13 +118,15 @@ def load(
   if name not in DATASETS:
     raise ValueError(f'unknown data set {name!r}; there are: {", ".join(DATASETS)}')
   builder_class = DATASETS[name]
-  allowed = {field.name for field in dataclasses.fields(builder_class.CONFIG)} - {field.name for field in dataclasses.fields(LesionConfig)}
+  allowed = _fields(builder_class.CONFIG) - _fields(LesionConfig)
   if unknown := options.keys() - allowed:
-    raise ValueError(f'{name} has no option {", ".join(sorted(unknown))}; it takes {", ".join(sorted(allowed)) or "none"}')
+    raise ValueError(
+        f'{name} has no option {", ".join(sorted(unknown))}; it takes {", ".join(sorted(allowed)) or "none"}')
   config = builder_class.CONFIG(size=size, source_dir=source_dir, **options)
   root = pathlib.Path(data_dir).expanduser().resolve()
   if config.source_dir is not None and root.is_relative_to(config.source_dir):
-    raise ValueError(f'data_dir={root} lies inside the release {config.source_dir}, which is never written; choose another')
+    raise ValueError(
+        f'data_dir={root} lies inside the release {config.source_dir}, which is never written; choose another')
   builder = builder_class(config=config, data_dir=root, file_format='array_record')
   if not builder.data_path.exists():
     logging.info('preparing %s in %s; this happens once', name, builder.data_dir)
@@ -125,3 +135,7 @@ def load(
   return Dataset(
       name=name, annotated=builder.ANNOTATED, lengths=lengths, description=builder.info.description,
       citation=builder.info.citation, licence=builder.LICENCE, builder=builder)
+
+
+def _fields(config_class: type[LesionConfig]) -> set[str]:
+  return {field.name for field in dataclasses.fields(config_class)}

@@ -19,8 +19,7 @@ def split_by_patient(
 
   Patients are ordered by the SHA-256 of 'seed:patient' and the order is cut at the fractions of the number of patients
   (rounded down at half). So the split depends on the set of patients and the seed alone: not on the order of the
-  input, nor on a library's random generator. The paper splits 70/10/20 and names neither unit nor seed: both are our
-  choice.
+  input, nor on a library's random generator. The paper splits 'at random' 70/10/20; unit and seed are our choice.
 
   Args:
     patients: the patient of each photograph.

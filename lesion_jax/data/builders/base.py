@@ -97,7 +97,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   HOMEPAGE: ClassVar[str]
   LICENCE: ClassVar[str]
 
-  url_infos = None  # No checksums: nothing is downloaded. (Looking for them needs a package that TFDS does not install.)
+  url_infos = None  # Nothing is downloaded, so there are no checksums to look for.
 
   @abc.abstractmethod
   def release(self) -> Release:

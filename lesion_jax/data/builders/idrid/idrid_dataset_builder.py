@@ -1,0 +1,87 @@
+"""IDRiD, part A: 81 photographs with the masks of four lesions. It does not say their grades."""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING, carve_validation
+from lesion_jax.data.builders.layout import list_photographs, require_folder
+from lesion_jax.data.fundus import read_field
+from lesion_jax.data.packing import pack_masks, read_mask
+
+PHOTOGRAPHS = pathlib.Path('A. Segmentation', '1. Original Images')
+MASKS = pathlib.Path('A. Segmentation', '2. All Segmentation Groundtruths')
+# Lesion key -> (folder, suffix of the files). The optic disc is the release's fifth and no lesion.
+MASK_NAMES = {
+    'MA': ('1. Microaneurysms', 'MA'),
+    'iHE': ('2. Haemorrhages', 'HE'),
+    'HaEx': ('3. Hard Exudates', 'EX'),
+    'CWS': ('4. Soft Exudates', 'SE'),
+}
+# Palette and bilevel files mark a lesion with 1; one colour file of the release marks it with 255.
+LEVELS = (0, 1, 255)
+
+
+class Photograph(NamedTuple):
+  """One photograph of the release and its masks by lesion key (those that exist)."""
+
+  path: pathlib.Path
+  masks: dict[str, pathlib.Path]
+
+
+class Builder(LesionBuilder):
+  """`source_dir` is the folder that holds 'A. Segmentation'. Validation is carved from the official training set."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  ANNOTATED = tuple(MASK_NAMES)
+  PUBLISHED = {
+      'training photographs': 54, 'test photographs': 27,
+      'MA masks': 81, 'iHE masks': 80, 'HaEx masks': 81, 'CWS masks': 40,
+  }
+  DESCRIPTION = (
+      'The segmentation part of the Indian Diabetic Retinopathy Image Dataset: 81 photographs of 4288x2848 pixels with '
+      'masks of microaneurysms, hemorrhages, hard and soft exudates, here cropped to the square field of view. The '
+      'other four lesions are unknown, not absent, and so are the grades. The test set is the official one. The '
+      'release does not say which photographs of its grading part these are: a network trained on the one part may have seen '
+      'the test photographs of the other.')
+  CITATION = CITATION
+  HOMEPAGE = HOMEPAGE
+  LICENCE = LICENCE
+
+  def release(self) -> Release:
+    """Photographs in '1. Original Images', masks in '2. All Segmentation Groundtruths', each with two sets."""
+    training, test = (self._list(folder) for folder in (TRAINING, TEST))
+    counts = collections.Counter({'training photographs': len(training), 'test photographs': len(test)})
+    counts.update(f'{key} masks' for photograph in training + test for key in photograph.masks)
+    return Release({**carve_validation(training), 'test': test}, dict(counts))
+
+  def read(self, item: Photograph) -> Record:
+    """Crops photograph and masks alike."""
+    image, crop = read_field(item.path)
+    shape = image.shape[:2]
+    masks = {key: read_mask(path, shape=shape, levels=LEVELS) > 0 for key, path in item.masks.items()}
+    size = self.builder_config.size
+    lesions = crop.apply_mask(pack_masks(masks, shape), size)
+    # No patient is named, so every photograph counts as its own.
+    return Record(crop.apply(image, size), lesions, np.zeros_like(lesions), item.path.stem, item.path.stem)
+
+  def _list(self, official_set: str) -> list[Photograph]:
+    root = self.builder_config.source_dir
+    folders = {key: require_folder(root / MASKS / official_set / name) for key, (name, _) in MASK_NAMES.items()}
+    photographs = []
+    for path in list_photographs(root / PHOTOGRAPHS / official_set, 'IDRiD_*.jpg'):
+      masks = {key: folder / f'{path.stem}_{MASK_NAMES[key][1]}.tif' for key, folder in folders.items()}
+      masks = {key: mask for key, mask in masks.items() if mask.exists()}  # a missing file: the lesion is absent
+      if not masks:
+        raise FileNotFoundError(
+            f'{path} has none of its masks, for instance {folders["MA"] / path.stem}_MA.tif; was the release unpacked '
+            'whole?')
+      photographs.append(Photograph(path, masks))
+    return photographs

@@ -1,0 +1,43 @@
+"""Draws photographs and masks for the tests of the releases' layouts."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+SIDE = 64
+IDRID_SHAPE = (96, 144)  # the release's 2848x4288, roughly; its field reaches past the top and the bottom
+IDRID_FOLDERS = {'MA': '1. Microaneurysms', 'HE': '2. Haemorrhages', 'EX': '3. Hard Exudates', 'SE': '4. Soft Exudates'}
+
+
+def fundus(height: int, width: int, *, centre: tuple[float, float] | None = None, radius: float | None = None,
+           seed: int = 0) -> np.ndarray:
+  """uint8 [H, W, 3]: a textured orange disc on black."""
+  rows, columns = np.mgrid[:height, :width] + 0.5
+  row, column = centre or (height / 2, width / 2)
+  disc = (rows - row) ** 2 + (columns - column) ** 2 < (radius or 0.48 * min(height, width)) ** 2
+  texture = np.random.default_rng(seed).integers(0, 20, (height, width, 1))
+  return (disc[..., None] * (np.array([170, 80, 40]) + texture)).astype(np.uint8)
+
+
+def save(path: pathlib.Path, image: np.ndarray | Image.Image, **options) -> pathlib.Path:
+  """Writes an image, and its folder where that is missing."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
+  return path
+
+
+def palette(mask: np.ndarray) -> Image.Image:
+  """A palette image as IDRiD ships them: index 1 is red."""
+  image = Image.frombytes('P', mask.shape[::-1], mask.astype(np.uint8).tobytes())
+  image.putpalette([0, 0, 0, 255, 0, 0] + [0] * 750)
+  return image
+
+
+def block(top: int, left: int, height: int, width: int, shape: tuple[int, int] = (SIDE, SIDE)) -> np.ndarray:
+  """bool [H, W]: one rectangle."""
+  mask = np.zeros(shape, bool)
+  mask[top:top + height, left:left + width] = True
+  return mask

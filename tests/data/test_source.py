@@ -1,0 +1,142 @@
+"""Preparing data sets once, and reading them back."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import tempfile
+
+import numpy as np
+import pytest
+
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.data import synthetic
+from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
+from lesion_jax.data.pipeline import eval_batches, train_batches
+from lesion_jax.data.source import DATASETS, load
+
+SIZE, COUNT = 48, 24
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory) -> pathlib.Path:
+  return tmp_path_factory.mktemp('prepared')
+
+
+@pytest.fixture(scope='module')
+def dataset(data_dir):
+  return load('synthetic', data_dir=data_dir, size=SIZE, seed=5, count=COUNT)
+
+
+def test_the_object_describes_the_data_set(dataset):
+  assert dataset.name == 'synthetic' and dataset.annotated == LESION_KEYS
+  assert dataset.splits == ('train', 'validation', 'test')
+  assert sum(dataset.lengths.values()) == COUNT
+  assert all(len(dataset.source(split)) == length for split, length in dataset.lengths.items())
+  assert dataset.description and dataset.licence
+
+
+def test_examples_are_canonical_and_lossless(dataset):
+  """What is read back is what was drawn, bit by bit."""
+  drawn = {sample.id: sample for sample in (synthetic.generate(5, index, SIZE) for index in range(COUNT))}
+  for split in dataset.splits:
+    for example in dataset.source(split):
+      sample = drawn.pop(example['id'])
+      for key in ('image', 'lesions', 'ignore'):
+        np.testing.assert_array_equal(example[key], getattr(sample, key), err_msg=key)
+        assert example[key].dtype == np.uint8
+      assert (example['grade'], example['patient']) == (sample.grade, sample.patient)
+      assert (example['annotated'], example['weight']) == (255, 1)
+      assert (example['annotated'].dtype, example['grade'].dtype, example['weight'].dtype) == (
+          np.uint8, np.int32, np.float32)
+  assert not drawn
+
+
+def test_no_patient_is_in_two_splits(dataset):
+  patients = [{example['patient'] for example in dataset.source(split)} for split in dataset.splits]
+  assert sum(map(len, patients)) == len(set.union(*patients)) < COUNT
+
+
+def test_sources_are_sequences(dataset):
+  source = dataset.source('train')
+  assert source[-1]['id'] == source[len(source) - 1]['id']
+  with pytest.raises(IndexError):
+    source[len(source)]
+
+
+def test_batches_come_from_a_source(dataset):
+  batch = next(train_batches(dataset.source('train'), batch_size=4, seed=0, threads=2))
+  assert batch['image'].shape == (4, SIZE, SIZE, 3) and len(set(batch['id'])) == 4
+  ids = [name for batch in eval_batches(dataset.source('test'), batch_size=4) for name in batch['id'] if name]
+  assert ids == [example['id'] for example in dataset.source('test')]
+
+
+def test_preparing_happens_once_and_is_logged(tmp_path, caplog, monkeypatch):
+  caplog.set_level(logging.INFO, logger='absl')
+  monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
+  first = load('synthetic', data_dir=tmp_path, size=SIZE, count=4)
+  assert [record.message for record in caplog.records if 'happens once' in record.message] == [
+      f'preparing synthetic in {first.builder.data_dir}; this happens once']
+  monkeypatch.setattr(Synthetic, 'read', lambda *_: pytest.fail('prepared again'))
+  again = load('synthetic', data_dir=tmp_path, size=SIZE, count=4)
+  assert (again.lengths, again.description) == (first.lengths, first.description)
+
+
+def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):
+  with monkeypatch.context() as patch:
+    patch.setattr(Synthetic, 'read', lambda self, index: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      load('synthetic', data_dir=tmp_path, size=SIZE, count=4)
+  assert not list(tmp_path.glob('synthetic/*/1.0.0'))
+  assert sum(load('synthetic', data_dir=tmp_path, size=SIZE, count=4).lengths.values()) == 4
+
+
+def test_configurations_never_share_a_folder(tmp_path, retinal_lesions_release):
+  config = Synthetic.CONFIG
+  variants = [config(), config(size=448), config(seed=1), config(count=7)]
+  release = DATASETS['retinal_lesions'].CONFIG
+  variants += [release(source_dir=tmp_path / 'a'), release(source_dir=tmp_path / 'b'),
+               release(source_dir=tmp_path / 'a', size=448)]
+  assert len({variant.name for variant in variants}) == len(variants)
+  assert release(source_dir=tmp_path / 'x' / '..' / 'a').name == variants[4].name
+
+
+def test_nothing_is_written_outside_data_dir_nor_printed(tmp_path, monkeypatch, capsys):
+  home, scratch = tmp_path / 'home', tmp_path / 'scratch'
+  home.mkdir(), scratch.mkdir()
+  monkeypatch.setenv('HOME', str(home))
+  monkeypatch.setattr(tempfile, 'tempdir', str(scratch))
+  load('synthetic', data_dir=tmp_path / 'data', size=SIZE, count=4)
+  assert not list(home.iterdir()) and not list(scratch.iterdir())
+  assert not capsys.readouterr().out
+
+
+def test_an_empty_split_is_said(tmp_path):
+  dataset = load('synthetic', data_dir=tmp_path, size=SIZE, count=1)
+  assert dataset.splits == ('train',)
+  with pytest.raises(ValueError, match="in the split 'test'; its splits are: train 1, validation 0, test 0"):
+    dataset.source('test')
+
+
+def test_an_unknown_split_is_said(dataset):
+  with pytest.raises(ValueError, match="no examples in the split 'dev'"):
+    dataset.source('dev')
+
+
+@pytest.mark.parametrize('name, options, message', [
+    ('eyepacs', {}, "unknown data set 'eyepacs'; there are: synthetic, retinal_lesions, idrid, idrid_grading"),
+    ('synthetic', {'cuont': 3}, 'synthetic has no option cuont; it takes count, seed'),
+    ('synthetic', {'source_dir': 'here'}, 'drawn, not read'),
+    ('synthetic', {'count': 0}, 'count at least 1'),
+    ('synthetic', {'size': 16}, 'size=16 pixels'),
+    ('idrid', {}, 'source_dir is missing'),
+    ('idrid', {'count': 3, 'source_dir': 'here'}, 'idrid has no option count; it takes none'),
+])
+def test_errors_teach(tmp_path, name, options, message):
+  with pytest.raises(ValueError, match=message):
+    load(name, data_dir=tmp_path, **options)
+
+
+def test_a_release_is_never_written(retinal_lesions_release):
+  with pytest.raises(ValueError, match='inside the release'):
+    load('retinal_lesions', data_dir=retinal_lesions_release / 'prepared', source_dir=retinal_lesions_release)
