@@ -24,6 +24,7 @@ from PIL import Image
 from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
 
 MIN_SIZE = 32
+MAX_WORKERS = 16  # A photograph of 12 megapixels takes about 200 MB while it is cropped.
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -83,7 +84,7 @@ class _LocalInfo(tfds.core.DatasetInfo):
 
 
 class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """A data set of canonical examples (DESIGN: image, lesions, ignore, annotated, grade, id, patient).
+  """A data set of canonical examples (core.Example, all but `weight` and `row`).
 
   A subclass says what it is (ANNOTATED, PUBLISHED and the texts), finds its files in `release` and turns one item into
   a record in `read`, which runs in several threads.
@@ -164,7 +165,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _ordered_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
   """`map` in threads, in order, a few items ahead: Pillow, zlib and most of NumPy release the GIL."""
-  workers = os.cpu_count() or 1
+  workers = min(os.cpu_count() or 1, MAX_WORKERS)
   waiting: collections.deque[concurrent.futures.Future] = collections.deque()
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
     for item in items:

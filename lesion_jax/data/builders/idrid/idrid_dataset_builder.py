@@ -49,8 +49,8 @@ class Builder(LesionBuilder):
       'The segmentation part of the Indian Diabetic Retinopathy Image Dataset: 81 photographs of 4288x2848 pixels with '
       'masks of microaneurysms, hemorrhages, hard and soft exudates, here cropped to the square field of view. The '
       'other four lesions are unknown, not absent, and so are the grades. The test set is the official one. The '
-      'release does not say which photographs of its grading part these are: a network trained on the one part may have seen '
-      'the test photographs of the other.')
+      'release does not say which photographs of its grading part these are: a network trained on the one part may '
+      'have seen the test photographs of the other.')
   CITATION = CITATION
   HOMEPAGE = HOMEPAGE
   LICENCE = LICENCE
