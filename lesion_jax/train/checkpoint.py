@@ -124,7 +124,7 @@ class Checkpoints:
   def read(self, step: int, target: Tree) -> Restored:
     """One checkpoint. Raises ValueError where its arrays do not match their digest, or whatever reading it raises."""
     restored = self._manager.restore(step, args=ocp.args.Composite(
-        tree=ocp.args.StandardRestore(target), meta=ocp.args.JsonRestore()))
+        tree=ocp.args.StandardRestore(jax.tree.map(np.asarray, target)), meta=ocp.args.JsonRestore()))
     tree = jax.tree.map(np.asarray, restored['tree'])
     if digest(tree) != restored['meta']['digest']:
       raise ValueError('its arrays do not match the digest stored with them')

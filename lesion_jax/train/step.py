@@ -64,7 +64,7 @@ def make_train_step(
       batch_stats = jax.lax.pmean(batch_stats, axis_name)
     direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = jax.tree.map(lambda p, d: p - knobs.rate * d, state.params, direction)
-    metrics = {**parts, 'gradient_norm': optax.global_norm(gradient)}
+    metrics = {**parts, 'gradient_norm': optax.tree.norm(gradient)}
     return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 
   return train_step

@@ -1,0 +1,60 @@
+"""The plateau rule of section IV-A, as a state machine."""
+
+import json
+import math
+
+import pytest
+
+from lesion_jax.train.control import Control, from_json, to_json, update
+
+
+def run(control, values):
+  history = []
+  for value in values:
+    control = update(control, value)
+    history.append(control)
+  return history
+
+
+def test_an_improvement_is_strict_and_resets_the_count():
+  a, b, c = run(Control(1.0), [0.5, 0.5, 0.6])
+  assert (a.improved, b.improved, c.improved) == (True, False, True)
+  assert (a.stale, b.stale, c.stale) == (0, 1, 0)
+  assert (c.best, c.best_validation) == (0.6, 3)
+
+
+def test_the_rate_is_divided_at_4_and_8_without_improvement_and_the_run_stops_at_10():
+  history = run(Control(1e-3), [0.5] + [0.4] * 10)
+  assert [round(math.log10(c.rate)) for c in history] == [-3] * 4 + [-4] * 4 + [-5] * 3
+  assert [c.stop for c in history] == [False] * 10 + [True]
+
+
+def test_the_loss_becomes_dual_when_the_rate_is_first_divided_and_stays_so():
+  history = run(Control(1e-3), [0.5, 0.4, 0.4, 0.4, 0.4, 0.9, 0.95])
+  assert [c.dual for c in history] == [False] * 4 + [True] * 3
+  assert [c.segmentation_weight for c in history] == [1.0] * 4 + [0.8] * 3
+
+
+def test_a_milestone_divides_the_rate_although_the_value_improves():
+  history = run(Control(1.0, milestones=(2,)), [0.1, 0.2, 0.3])
+  assert [c.rate for c in history] == [1.0, 0.1, 0.1]
+  assert [c.dual for c in history] == [False, True, True]
+
+
+@pytest.mark.parametrize('undefined', [None, math.nan])
+def test_an_undefined_value_is_no_improvement(undefined):
+  first, second = run(Control(1.0), [undefined, 0.1])
+  assert (first.best, first.stale) == (None, 1)
+  assert second.improved
+
+
+def test_it_survives_json():
+  control = run(Control(1e-3, milestones=(7, 9)), [0.5, 0.4])[-1]
+  assert from_json(json.loads(json.dumps(to_json(control)))) == control
+
+
+@pytest.mark.parametrize('fields', [{'rate': 0}, {'rate': 1, 'factor': 1}, {'rate': 1, 'patience': 0},
+                                    {'rate': 1, 'stop_after': 0}, {'rate': 1, 'dual_weight': 1.5}])
+def test_a_policy_that_makes_no_sense_is_refused(fields):
+  with pytest.raises(ValueError, match=r'got'):
+    Control(**fields)

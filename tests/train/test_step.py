@@ -1,0 +1,121 @@
+"""One step is the same on one device and on several, in one piece and in micro-batches."""
+
+import jax
+import numpy as np
+import pytest
+import torch_sgd
+from tiny import random_batch
+
+from lesion_jax.augment import Augmentation, augment
+from lesion_jax.losses import get_loss
+from lesion_jax.train.parallel import AXIS, Devices
+from lesion_jax.train.state import sgd, split_frozen
+from lesion_jax.train.step import Knobs, make_train_step
+
+
+class FrozenNorm:
+  """The network with BatchNorm in inference mode, whose batches can be split without changing what it computes."""
+
+  def __init__(self, module):
+    self.module = module
+
+  def apply(self, variables, images, *, train, mutable):
+    del train, mutable
+    return self.module.apply(variables, images, train=False), {'batch_stats': variables['batch_stats']}
+
+
+def relative(a, b):
+  """The largest difference of two trees, relative to the largest entry of each leaf."""
+  pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  return max(float(np.max(np.abs(np.asarray(x) - np.asarray(y))) / max(np.max(np.abs(np.asarray(y))), 1e-12))
+             for x, y in pairs)
+
+
+def gradient_by(step, state, batch, knobs):
+  """The gradient, which plain SGD keeps as its trace."""
+  after, metrics = step(state, batch, {}, knobs)
+  return after.opt_state, metrics
+
+
+@pytest.fixture(scope='module')
+def plain(lab):
+  """Loss and gradient of a batch of 8 on one device, with frozen BatchNorm."""
+  optimizer = sgd(momentum=0.0, weight_decay=0.0)
+  state = lab.state()
+  frozen = FrozenNorm(lab.network())
+  knobs = Knobs(np.float32(1), np.float32(0.8))
+
+  def make(**options):
+    return make_train_step(frozen.apply, get_loss('dual_dice'), optimizer, **options)
+
+  gradient, metrics = gradient_by(jax.jit(make()), state, random_batch(0, 8), knobs)
+  return make, state, knobs, gradient, metrics
+
+
+def test_four_devices_with_two_rows_each_equal_one_device_with_eight(plain):
+  make, state, knobs, gradient, metrics = plain
+  devices = Devices(jax.devices()[:4])
+  step = devices.train(make(axis_name=AXIS))
+  placed = devices.replicate(state)
+  found, split = gradient_by(step, placed, devices.shard(random_batch(0, 8)), knobs)
+  assert relative(split['loss'], metrics['loss']) < 1e-5
+  assert relative(found, gradient) < 1e-5
+
+
+@pytest.mark.parametrize('accumulate', [2, 4])
+def test_micro_batches_equal_the_whole_batch(plain, accumulate):
+  make, state, knobs, gradient, metrics = plain
+  found, split = gradient_by(jax.jit(make(accumulate=accumulate)), state, random_batch(0, 8), knobs)
+  assert relative(split['loss'], metrics['loss']) < 1e-5
+  assert relative(found, gradient) < 1e-5
+
+
+def test_synchronised_batch_norm_makes_the_whole_step_independent_of_the_devices(lab):
+  batch = random_batch(1, 8)
+  after, metrics = jax.jit(lab.step())(lab.state(), batch, {}, lab.knobs)
+  devices = Devices(jax.devices()[:4])
+  step = devices.train(lab.step(bn_axis=AXIS, axis_name=AXIS))
+  split, split_metrics = step(devices.replicate(lab.state()), devices.shard(batch), {}, lab.knobs)
+  assert relative(split_metrics, metrics) < 1e-5
+  assert relative(split.params, after.params) < 1e-5
+  assert relative(split.batch_stats, after.batch_stats) < 1e-5
+
+
+def test_rematerialisation_changes_nothing(lab):
+  batch = random_batch(1, 4)
+  after, _ = jax.jit(lab.step())(lab.state(), batch, {}, lab.knobs)
+  again, _ = jax.jit(lab.step(remat=True))(lab.state(), batch, {}, lab.knobs)
+  assert relative(again.params, after.params) < 1e-5
+
+
+def test_a_new_rate_or_loss_weight_does_not_recompile(lab):
+  step = jax.jit(lab.step())
+  for rate, weight in ((0.1, 1.0), (0.01, 0.8), (0.001, 0.8)):
+    step(lab.state(), random_batch(1, 4), {}, Knobs(np.float32(rate), np.float32(weight)))
+  assert step._cache_size() == 1
+
+
+def test_sgd_is_torchs(lab):
+  rng = np.random.default_rng(0)
+  w = rng.normal(size=5).astype(np.float32)
+  gradients = rng.normal(size=(6, 5)).astype(np.float32)
+  optimizer, state, mine = lab.optimizer, lab.optimizer.init(w), w
+  for gradient in gradients:
+    direction, state = optimizer.update(gradient, state, mine)
+    mine = mine - 0.1 * direction
+  np.testing.assert_allclose(mine, torch_sgd.run(w, gradients, rate=0.1, momentum=0.95, decay=1e-4), rtol=1e-6)
+
+
+def test_the_augmentation_does_not_depend_on_the_number_of_devices():
+  batch = random_batch(2, 8)
+  spec = Augmentation()
+  one = jax.jit(lambda b: augment(b, seed=3, step=5, spec=spec))(batch)
+  devices = Devices(jax.devices()[:4])
+  four = devices.predict(lambda _, b: augment(b, seed=3, step=5, spec=spec))(0, devices.shard(batch))
+  np.testing.assert_allclose(four['image'].reshape(one['image'].shape), one['image'], atol=1e-3)
+  np.testing.assert_array_equal(four['lesions'].reshape(one['lesions'].shape), one['lesions'])
+
+
+def test_freezing_what_is_not_there_names_what_is(lab):
+  with pytest.raises(ValueError, match='head'):
+    split_frozen(lab.variables, 'lesion')
