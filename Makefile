@@ -1,0 +1,46 @@
+# make demo    sets everything up and runs the main job on the embedded data
+# make test    sets everything up, checks the layers and runs the tests
+# make clean   removes the environment and the caches; runs/ with your results stays
+#
+# Needs Python 3.11 or newer and nothing else. PYTHON=... names one, DEMO=... the demo's folder.
+
+PYTHON ?= $(shell for name in python3.11 python3; do \
+  $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+DEMO ?= runs/demo
+VENV := .venv
+
+.PHONY: help demo test clean
+
+help:
+	@sed -n '/^$$/q; s/^# *//p' Makefile
+
+demo: $(VENV)/installed
+	$(VENV)/bin/python -m lesion_jax.main --config=configs/multitask.py --workdir=$(DEMO)
+	@echo
+	@echo 'The run is in $(DEMO). Pictures:'
+	@ls $(DEMO)/*/*.png
+
+# The layers first, so that pytest's summary is the last line.
+test: $(VENV)/installed-test
+	$(VENV)/bin/lint-imports --config setup.cfg
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps make a second call instant. The installation is editable: what runs is what lies here.
+define install
+@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Name one: make PYTHON=/path/to/python3.11 ...'; exit 1; }
+@echo 'Installing into $(VENV), about a gigabyte; this happens once.'
+$(PYTHON) -m venv $(VENV)
+$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '$(1)'
+endef
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	$(call install,.)
+	@touch $@
+
+$(VENV)/installed-test: setup.cfg pyproject.toml constraints.txt
+	$(call install,.[test])
+	@touch $(VENV)/installed $@
