@@ -1,3 +1,23 @@
-"""lesion_jax: retinal lesion segmentation and diabetic-retinopathy grading in JAX/Flax."""
+"""lesion_jax: retinal lesion segmentation and diabetic-retinopathy grading in JAX/Flax.
+
+  predictor = lesion_jax.load('path/to/bundle')
+  found = predictor('photograph.jpg')
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __version__ = '0.1.0'
+
+
+def __getattr__(name: str) -> Any:
+  # On first use: `import lesion_jax` alone must stay light. By name: this package is below `predict` in the layers.
+  if name == 'load':
+    return importlib.import_module('lesion_jax.predict').load
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+  return [*globals(), 'load']

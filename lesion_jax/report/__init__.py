@@ -1,0 +1,6 @@
+"""What people look at: overlays, pages, curves, tables and model cards.
+
+  overlay.py   lesion contours on a photograph            page.py      a page of held-out examples
+  curves.py    training curves, confusion matrix          terminal.py  a report as aligned text
+  card.py      the Markdown card of a bundle              result.py    the files of one predicted photograph
+"""

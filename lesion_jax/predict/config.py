@@ -1,0 +1,46 @@
+"""What prediction needs of a bundle's config.json, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+
+NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
+CROP = 'field of view'
+
+
+def check_config(config: Mapping[str, Any], source: str) -> None:
+  """Holds a configuration to what this version of prediction does; keys that it does not know are left alone.
+
+  Args:
+    config: a bundle's configuration.
+    source: what error messages call it.
+
+  Raises:
+    ValueError: naming the key, what stands there and what must.
+  """
+  if missing := [key for key in NEEDED if key not in config]:
+    raise ValueError(f'{source} lacks {", ".join(missing)}; prediction needs {", ".join(NEEDED)}')
+  model, preprocessing, thresholds = config['model'], config['preprocessing'], config['thresholds']
+  size = preprocessing.get('size') if isinstance(preprocessing, Mapping) else None
+  crop = preprocessing.get('crop') if isinstance(preprocessing, Mapping) else None
+  _require(isinstance(model, Mapping) and 'name' in model, source, 'model', model,
+           'an object with the name of a network and its fields')
+  _require(list(config['lesions']) == list(LESION_KEYS), source, 'lesions', config['lesions'],
+           f'{list(LESION_KEYS)}, in this order: it is the order of the network\'s outputs')
+  _require(list(config['grades']) == list(GRADE_KEYS), source, 'grades', config['grades'], f'{list(GRADE_KEYS)}')
+  _require(isinstance(size, int) and size > 0, source, 'preprocessing.size', size, 'a number of pixels above 0')
+  _require(crop == CROP, source, 'preprocessing.crop', crop, f'{CROP!r}')
+  _require(isinstance(thresholds, Mapping) and set(thresholds) == set(LESION_KEYS), source, 'thresholds', thresholds,
+           f'one number for each of {", ".join(LESION_KEYS)}')
+  _require(all(isinstance(value, int | float) and 0 < value < 1 for value in thresholds.values()), source,
+           'thresholds', thresholds, 'probabilities between 0 and 1')
+  _require(set(config['annotated']) <= set(LESION_KEYS), source, 'annotated', config['annotated'],
+           f'a list of keys out of {", ".join(LESION_KEYS)}')
+
+
+def _require(holds: bool, source: str, key: str, found: Any, needed: str) -> None:
+  if not holds:
+    raise ValueError(f'{source}: {key} is {found!r}; it must be {needed}. Save the bundle again with this lesion_jax')

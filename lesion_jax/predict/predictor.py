@@ -1,0 +1,176 @@
+"""A loaded bundle that takes photographs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
+from lesion_jax.data.fundus import Crop
+from lesion_jax.models import get_model
+from lesion_jax.predict.config import check_config
+from lesion_jax.predict.photographs import Photograph, Square, ordered_map, prepare
+from lesion_jax.predict.step import make_predict_fn
+from lesion_jax.weights.bundle import load_bundle
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PhotographPrediction:
+  """Probabilities for B photographs, NumPy float32, each None where the network has no such head.
+
+  Attributes:
+    maps: [B, S, S, 8], at the network's size S.
+    lesions: [B, 8].
+    grades: [B, 5].
+    crops: B squares, where the maps lie in the photographs.
+  """
+
+  maps: np.ndarray | None
+  lesions: np.ndarray | None
+  grades: np.ndarray | None
+  crops: tuple[Crop, ...]
+
+  def __len__(self) -> int:
+    return len(self.crops)
+
+  def __getitem__(self, index: int) -> PhotographPrediction:
+    """One photograph's, with the leading axis kept (B = 1)."""
+    row = range(len(self))[index]  # raises IndexError, counts from the end
+    rows = slice(row, row + 1)
+    return PhotographPrediction(*(None if x is None else x[rows] for x in (self.maps, self.lesions, self.grades)),
+                                crops=self.crops[rows])
+
+  def on_photograph(self, lesion: str, index: int = 0) -> np.ndarray:
+    """One lesion's map in the photograph's own pixels: float32 [H, W], 0 outside the square that the network saw.
+
+    Args:
+      lesion: a key of LESIONS.
+      index: of the photograph.
+
+    Raises:
+      IndexError: there is no such photograph.
+      ValueError: there is no such lesion, or the network makes no maps.
+    """
+    if self.maps is None:
+      raise ValueError('this network makes no lesion maps; load the bundle of a segmentation or multi-task network')
+    return self.crops[index].invert(self.maps[index, ..., lesion_index(lesion)])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+  """A network with its weights, on the device.
+
+  Attributes:
+    config: the bundle's config.json.
+    variables: {'params': ..., 'batch_stats': ...}.
+    predict_fn: the pure jitted function underneath, see `make_predict_fn`.
+  """
+
+  config: dict[str, Any]
+  variables: Any
+  predict_fn: Callable[[Any, Any], Prediction]
+
+  @classmethod
+  def load(cls, path: str | os.PathLike) -> Predictor:
+    """Reads a bundle directory, see `weights.bundle`.
+
+    Raises:
+      FileNotFoundError: `path` is not a bundle.
+      ValueError: the bundle is damaged, or made for something that this version does not do.
+    """
+    bundle = load_bundle(path)
+    check_config(bundle.config, str(pathlib.Path(path) / 'config.json'))
+    return cls(bundle.config, jax.device_put(bundle.variables), make_predict_fn(get_model(**bundle.config['model'])))
+
+  @property
+  def size(self) -> int:
+    """Side S of the squares that the network takes, in pixels."""
+    return self.config['preprocessing']['size']
+
+  @property
+  def thresholds(self) -> np.ndarray:
+    """float64 [8]: from this probability on a lesion counts as present."""
+    return np.array([self.config['thresholds'][key] for key in LESION_KEYS])
+
+  def __call__(
+      self, photographs: Photograph | Iterable[Photograph | Square], *, batch_size: int = 1, crop: bool = True,
+  ) -> PhotographPrediction:
+    """Predicts all photographs and holds all results: 26 MB each at S = 896. `stream` holds two batches.
+
+    Args:
+      photographs: uint8 [B, H, W, 3] or [H, W, 3] in RGB, a path, or an iterable of paths and [H, W, 3] arrays of any
+        sizes.
+      batch_size: photographs in one forward pass. 1 is right on a CPU, more pays on an accelerator. The last batch is
+        padded, so that one program serves all of them.
+      crop: find the field of view. False: the photographs are squares around the field already, only resized.
+
+    Returns:
+      The predictions, in order.
+
+    Raises:
+      FileNotFoundError: where there is no such file.
+      ValueError: there is no photograph, the batch size is below 1, or a photograph cannot be taken; it is named.
+    """
+    batches = list(self._batches(photographs, batch_size, crop))
+    if not batches:
+      raise ValueError('no photographs came; give a path, an array, or a list of them')
+    join = lambda name: None if getattr(batches[0], name) is None else np.concatenate(
+        [getattr(batch, name) for batch in batches])
+    return PhotographPrediction(join('maps'), join('lesions'), join('grades'),
+                                crops=tuple(itertools.chain.from_iterable(batch.crops for batch in batches)))
+
+  def stream(
+      self, photographs: Photograph | Iterable[Photograph | Square], *, batch_size: int = 1, crop: bool = True,
+  ) -> Iterator[PhotographPrediction]:
+    """Like a call, but lazy: takes photographs as it goes and yields the prediction of each (B = 1), in order.
+
+    At most two batches and their inputs are held, however many photographs come. They are read while the device works.
+    """
+    for batch in self._batches(photographs, batch_size, crop):
+      yield from (batch[index] for index in range(len(batch)))
+
+  def _batches(self, photographs: Any, batch_size: int, crop: bool) -> Iterator[PhotographPrediction]:
+    if batch_size < 1:
+      raise ValueError(f'batch_size must be at least 1; got {batch_size}')
+    named = ((photograph, f'photograph {i}') for i, photograph in enumerate(_as_iterable(photographs)))
+    squares = ordered_map(functools.partial(_prepare_named, size=self.size, crop=crop), named, ahead=batch_size)
+    late = None  # collected one batch behind, so that the device works while the next one is read
+    while chunk := list(itertools.islice(squares, batch_size)):
+      images = np.zeros((batch_size, self.size, self.size, 3), np.uint8)
+      images[:len(chunk)] = [square.pixels for square in chunk]
+      found = self.predict_fn(self.variables, images)
+      if late:
+        yield _collect(*late)
+      late = found, chunk
+    if late:
+      yield _collect(*late)
+
+
+def _as_iterable(photographs: Any) -> Iterable[Any]:
+  if isinstance(photographs, str | os.PathLike):
+    return [photographs]
+  if hasattr(photographs, 'ndim'):
+    if photographs.ndim not in (3, 4):
+      raise ValueError(f'expected photographs uint8 [B, H, W, 3] or [H, W, 3]; got {list(photographs.shape)}')
+    return [photographs] if photographs.ndim == 3 else list(photographs)
+  return photographs
+
+
+def _prepare_named(item: tuple[Any, str], *, size: int, crop: bool) -> Square:
+  photograph, name = item
+  return prepare(photograph, size, crop=crop, name=None if isinstance(photograph, str | os.PathLike) else name)
+
+
+def _collect(found: Prediction, chunk: list[Square]) -> PhotographPrediction:
+  """To the host, without the rows that only filled the batch."""
+  rows = lambda x: None if x is None else np.asarray(x)[:len(chunk)]
+  return PhotographPrediction(rows(found.maps), rows(found.lesions), rows(found.grades),
+                              crops=tuple(square.crop for square in chunk))

@@ -1,0 +1,114 @@
+"""The model card of a bundle: what the network is, what it learned from, how well it does, and what it is not for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
+from lesion_jax.report.terminal import COLUMNS, grading_rows, lesion_rows, undefined_notes
+
+PAPER = (
+    'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
+    'Retinal Lesions and Beyond", ICPR 2020')
+LIMITS = '''\
+For research on retinal lesions and diabetic retinopathy (DR). It is **not a medical device**: no figure here comes from
+a clinical study, and nothing it says may decide about a patient.
+
+- It expects colour fundus photographs of one eye, centred near macula or disc. On other pictures it answers as well,
+  and means nothing.
+- It was measured on the data above. Other cameras, populations and habits of annotation change the figures.
+- Its probabilities are not calibrated.'''
+SYNTHETIC = '''\
+- **Its training data are synthetic**: drawn by a program, without any patient. The figures say that learning works, and
+  nothing about photographs of patients.'''
+
+
+def model_card(config: Mapping[str, Any]) -> str:
+  """Markdown for the bundle's README.md.
+
+  Args:
+    config: the bundle's config.json. `model`, `preprocessing` and `annotated` must be there; `data`, `metrics`,
+      `thresholds` and `provenance` are described as far as they are.
+  """
+  sections = [
+      _introduction(config), _data(config), _figures(config.get('metrics', {})), _usage(config), _intended_use(config),
+      _provenance(config),
+  ]
+  return '\n\n'.join(section for section in sections if section) + '\n'
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  """A Markdown table; the first column to the left, the others to the right."""
+  rule = ['---', *['---:'] * (len(header) - 1)]
+  return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (header, rule, *rows))
+
+
+def _introduction(config: Mapping[str, Any]) -> str:
+  name, size = config['model']['name'], config['preprocessing']['size']
+  found = [f'{lesion.name} ({lesion.key})' for lesion in LESIONS if lesion.key in config['annotated']]
+  grades = ', '.join(f'{grade.key} {grade.name}' for grade in GRADES)
+  lines = [f'# {name}', '',
+           f'A network of lesion_jax, a JAX/Flax implementation of {PAPER}. It takes the field of view of a colour '
+           f'fundus photograph, resized to {size}x{size} pixels.']
+  if found:
+    lines += ['', f'Lesions in its training data: {", ".join(found)}.']
+  absent = [lesion.key for lesion in LESIONS if lesion.key not in config['annotated']]
+  if found and absent:
+    lines += [f'Its outputs for {", ".join(absent)} were never trained: ignore them.']
+  if 'kappa' in config.get('metrics', {}):
+    lines += ['', f'Grades: {grades}.']
+  return '\n'.join(lines)
+
+
+def _data(config: Mapping[str, Any]) -> str:
+  data = config.get('data')
+  if not data:
+    return ''
+  lines = ['## Data', '', f'`{data["name"]}`' + (f': {data["description"].strip()}' if data.get('description') else '')]
+  if data.get('lengths'):
+    lines += ['', table(['split', 'photographs'], [[split, f'{n:,}'] for split, n in data['lengths'].items()])]
+  if data.get('licence'):
+    lines += ['', f'Licence of the data: {data["licence"]}.']
+  if data.get('citation', '').strip():
+    lines += ['', 'Please cite:', '', '```bibtex', data['citation'].strip(), '```']
+  return '\n'.join(lines)
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+  columns = [key for key in COLUMNS if key in metrics]
+  lines = ['## Figures on the held-out test split']
+  if columns:
+    lines += ['', table(['lesion', *(COLUMNS[key] for key in columns)], lesion_rows(metrics, columns))]
+    lines += ['', *undefined_notes(metrics, columns)]
+  if 'confusion' in metrics:
+    counts = [[key, *map(str, row)] for key, row in zip(GRADE_KEYS, metrics['confusion'], strict=True)]
+    lines += ['', table(['grading', 'value'], grading_rows(metrics))]
+    lines += ['', 'Confusion matrix, rows the annotated grade:', '', table(['', *GRADE_KEYS], counts)]
+  return '\n'.join(lines).rstrip() if len(lines) > 1 else ''
+
+
+def _usage(config: Mapping[str, Any]) -> str:
+  metrics, lesion = config.get('metrics', {}), next(iter(config['annotated']), LESIONS[0].key)
+  outputs = [
+      ('image_f1', 'found.lesions', '[1, 8], probabilities'),
+      ('pixel_f1', f'found.on_photograph({lesion!r})', "[H, W], in the photograph's own pixels"),
+      ('kappa', 'found.grades', '[1, 5], probabilities'),
+  ]
+  lines = ['## Use', '', '```python', 'import lesion_jax', '',
+           "predictor = lesion_jax.load('path/to/this/directory')", "found = predictor('photograph.jpg')",
+           *(f'{code:<30}  # {comment}' for figure, code, comment in outputs if figure in metrics), '```', '',
+           '```sh', 'lesion-jax predict photographs/ --model path/to/this/directory --out results/', '```']
+  return '\n'.join(lines)
+
+
+def _intended_use(config: Mapping[str, Any]) -> str:
+  synthetic = 'synthetic' in str(config.get('data', {}).get('name', ''))
+  return '## Intended use and limits\n\n' + LIMITS + (f'\n{SYNTHETIC}' if synthetic else '')
+
+
+def _provenance(config: Mapping[str, Any]) -> str:
+  rows = [[f'`{key}`', str(value) or 'none'] for key, value in config.get('provenance', {}).items()]
+  thresholds = config.get('thresholds', {})
+  rows += [['thresholds', ', '.join(f'{key} {value:g}' for key, value in thresholds.items())]] if thresholds else []
+  return '## Provenance\n\n' + table(['key', 'value'], rows) if rows else ''

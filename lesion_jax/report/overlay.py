@@ -1,0 +1,122 @@
+"""Contours of lesions on a photograph, one colour a lesion, and their legend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from lesion_jax.core import LESION_KEYS, LESIONS, lesion_index, unpack_bits
+
+# Chosen for the orange of a retina and for readers with any kind of red-green blindness: under simulated protanopia and
+# deuteranopia every pair stays apart, and none is near red, which reports keep for false alarms.
+COLORS: dict[str, tuple[int, int, int]] = {
+    'MA': (16, 234, 255),
+    'iHE': (46, 91, 255),
+    'HaEx': (255, 240, 0),
+    'CWS': (255, 255, 255),
+    'vHE': (176, 136, 255),
+    'pHE': (194, 48, 155),
+    'NV': (18, 166, 110),
+    'FiP': (255, 201, 160),
+}
+HALO = 0.55  # opacity of the dark rim that parts a contour from bright exudates and pale discs
+
+
+def lesion_masks(lesions: np.ndarray, thresholds: float | Sequence[float] = 0.5) -> np.ndarray:
+  """Bool [S, S, 8] from packed masks (uint8 [S, S]) or from probability maps (float [S, S, 8], at the thresholds).
+
+  Raises:
+    ValueError: for an array that is neither.
+  """
+  lesions = np.asarray(lesions)
+  if lesions.ndim == 2 and lesions.dtype == np.uint8:
+    return unpack_bits(lesions)
+  if lesions.ndim == 3 and lesions.shape[2] == len(LESION_KEYS) and np.issubdtype(lesions.dtype, np.floating):
+    return lesions >= np.asarray(thresholds)
+  raise ValueError('expected packed masks, uint8 [S, S], or probability maps, float [S, S, 8]; got '
+                   f'{lesions.dtype} {list(lesions.shape)}')
+
+
+def draw_overlay(
+    image: np.ndarray,
+    lesions: np.ndarray,
+    *,
+    thresholds: float | Sequence[float] = 0.5,
+    keys: Iterable[str] = LESION_KEYS,
+    width: float | None = None,
+    legend: bool = True,
+) -> np.ndarray:
+  """Draws the outline of each lesion around it, so that small lesions stay visible inside.
+
+  Args:
+    image: uint8 [H, H, 3].
+    lesions: packed masks, uint8 [S, S], or probability maps, float [S, S, 8]; brought to the size of the image.
+    thresholds: of the maps, a number or [8].
+    keys: the lesions to draw.
+    width: of a line, in pixels; None: in proportion to the image, at least 1.
+    legend: add a strip below that names the colours that occur.
+
+  Returns:
+    uint8 [H, H, 3], or taller by the strip.
+
+  Raises:
+    ValueError: for arrays of another kind, or an unknown lesion.
+  """
+  lesions, size = np.asarray(lesions), image.shape[0]
+  if lesions.ndim == 3 and lesions.shape[0] != size:
+    lesions = np.stack([_resize(lesions[..., j], size) for j in range(lesions.shape[2])], axis=-1)
+  masks = lesion_masks(lesions, thresholds)
+  if masks.shape[0] != size:
+    nearest = (np.arange(size) * masks.shape[0]) // size
+    masks = masks[nearest][:, nearest]
+  width = max(1.0, size / 400) if width is None else width
+  drawn, present = np.asarray(image, np.float32), []
+  for key in keys:
+    mask = masks[..., lesion_index(key)]
+    if mask.any():
+      drawn = draw_outline(drawn, mask, COLORS[key], width)
+      present.append(key)
+  picture = np.round(drawn).astype(np.uint8)
+  return np.concatenate([picture, legend_strip(size, present)]) if legend else picture
+
+
+def draw_outline(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], width: float) -> np.ndarray:
+  """An antialiased line of that width around a mask (bool [H, W]) on float32 [H, W, 3], with a thin dark rim."""
+  if mask.all():
+    return image
+  distance = ndimage.distance_transform_edt(~mask).astype(np.float32)
+  line, rim = (np.clip(reach + 1 - distance, 0, 1) * (distance > 0) for reach in (width, width + 1))
+  image = image * (1 - HALO * rim[..., None])
+  return image + line[..., None] * (np.array(color, np.float32) - image)
+
+
+def legend_strip(width: int, keys: Sequence[str]) -> np.ndarray:
+  """A dark strip, uint8 [height, width, 3], that names the lesions `keys` beside their colours, in several rows where
+  one is too short."""
+  text = max(11, width // 56)
+  font, gap = ImageFont.load_default(size=text), text // 2
+  entries = [(COLORS[key], f'{key} {LESIONS[lesion_index(key)].name}') for key in keys] or [(None, 'no lesion found')]
+  x, y, places = gap, gap, []
+  for color, label in entries:
+    room = int(font.getlength(label)) + (0 if color is None else text + gap)
+    if x > gap and x + room > width - gap:
+      x, y = gap, y + text + gap
+    places.append((x, y, color, label))
+    x += room + 2 * gap
+  strip = Image.new('RGB', (width, y + text + gap + 2), (24, 24, 24))
+  draw = ImageDraw.Draw(strip)
+  for x, y, color, label in places:
+    if color is not None:
+      draw.rounded_rectangle((x, y, x + text, y + text), radius=text // 5, fill=color)
+      x += text + gap
+    draw.text((x, y + text / 2), label, font=font, fill=(235, 235, 235), anchor='lm')
+  return np.asarray(strip)
+
+
+def _resize(values: np.ndarray, size: int) -> np.ndarray:
+  """Bilinear, float [s, s] -> float32 [size, size]."""
+  image = Image.fromarray(np.asarray(values, np.float32))
+  return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

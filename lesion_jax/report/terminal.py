@@ -1,0 +1,95 @@
+"""A test report as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lesion_jax.core import GRADE_KEYS, LESIONS
+from lesion_jax.metrics.summary import NOT_ANNOTATED
+
+COLUMNS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'aupr': 'AUPR'}
+
+
+def format_report(report: Mapping[str, Any], title: str) -> str:
+  """Aligned text: F1 and AUPR of each lesion and their means, then the figures of grading.
+
+  Args:
+    report: of `evaluate.report`. What it does not hold is left out; where a score has no value, the reason is said.
+    title: the first line.
+  """
+  parts = [f'{title}\n{"=" * len(title)}']
+  columns = [key for key in COLUMNS if key in report]
+  if columns:
+    table = _table(lesion_rows(report, columns), ['lesion', *(COLUMNS[key] for key in columns)])
+    parts.append('\n'.join([table, *undefined_notes(report, columns)]))
+  if 'confusion' in report:
+    parts += [_grading(report), _confusion(report['confusion'])]
+  return '\n\n'.join(parts)
+
+
+def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[str]]:
+  """A row of text for each lesion and one for the means; also what a model card shows."""
+  rows = []
+  for lesion in LESIONS:
+    cells = [_cell(report[key], lesion.key) for key in columns]
+    rows.append([f'{lesion.key} {lesion.name}', *cells])
+  means = [report[key]['mean'] for key in columns]
+  return [*rows, ['mean of those defined', *('undefined' if mean is None else f'{mean:.3f}' for mean in means)]]
+
+
+def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+  """Why scores in `lesion_rows` are 'undefined': one line for each reason, naming lesions and scores."""
+  reasons: dict[str, list[str]] = {}
+  for key in columns:
+    for lesion, reason in report[key].get('undefined', {}).items():
+      if reason != NOT_ANNOTATED:
+        reasons.setdefault(reason, []).append(f'{COLUMNS[key]} of {lesion}')
+  return [f'undefined: {", ".join(scores)} ({reason})' for reason, scores in reasons.items()]
+
+
+def _cell(scores: Mapping[str, Any], lesion: str) -> str:
+  """One lesion's score with three digits; the reasons why there is none are too long for a cell, but for one."""
+  value, reason = scores['lesions'][lesion], scores.get('undefined', {}).get(lesion)
+  return f'{value:.3f}' if value is not None else NOT_ANNOTATED if reason == NOT_ANNOTATED else 'undefined'
+
+
+def _score(score: Mapping[str, Any]) -> str:
+  """A {'value', 'reason'} score with three digits, or why there is none."""
+  return f'{score["value"]:.3f}' if score['value'] is not None else f'undefined: {score["reason"]}'
+
+
+def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+  """(name, value) of the figures of grading."""
+  return [
+      ('quadratic weighted kappa', _score(report['kappa'])),
+      ('accuracy', _score(report['accuracy'])),
+      ('sensitivity, referable DR', _score(report['referable']['sensitivity'])),
+      ('specificity, referable DR', _score(report['referable']['specificity'])),
+  ]
+
+
+def _grading(report: Mapping[str, Any]) -> str:
+  rows = grading_rows(report)
+  width = max(len(name) for name, _ in rows)
+  return '\n'.join(f'{name:<{width}}  {value}' for name, value in rows)
+
+
+def _confusion(confusion: Sequence[Sequence[int]]) -> str:
+  rows = [[f'annotated {key}', *map(str, row)] for key, row in zip(GRADE_KEYS, confusion, strict=True)]
+  return _table(rows, ['predicted', *GRADE_KEYS], rule_before_last=False)
+
+
+def _table(rows: Sequence[Sequence[str]], header: Sequence[str], *, rule_before_last: bool = True) -> str:
+  widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+  def line(row: Sequence[str]) -> str:
+    first, *others = zip(row, widths, strict=True)
+    return '  '.join([first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)])
+
+  rule = '  '.join('-' * width for width in widths)
+  body = [line(row) for row in rows]
+  if rule_before_last:
+    body.insert(-1, rule)
+  return '\n'.join([line(header), rule, *body])
+

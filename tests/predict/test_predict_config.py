@@ -1,0 +1,46 @@
+"""A bundle for something that prediction does not do is refused, with the key and what must stand there."""
+
+from __future__ import annotations
+
+import oracle
+import pytest
+
+from lesion_jax.predict import Predictor
+from lesion_jax.predict.config import check_config
+
+
+def test_unknown_keys_are_left_alone():
+  check_config(oracle.oracle_config(colour='blue'), 'config.json')
+
+
+@pytest.mark.parametrize('key', ['model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated'])
+def test_a_missing_key_is_named(key):
+  config = oracle.oracle_config()
+  del config[key]
+  with pytest.raises(ValueError, match=f'config.json lacks {key}; prediction needs'):
+    check_config(config, 'config.json')
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'model': 'oracle'}, "model is 'oracle'; it must be an object with the name"),
+    ({'lesions': ['iHE', 'MA']}, r"lesions is \['iHE', 'MA'\]; .*in this order"),
+    ({'grades': ['0', '1']}, 'grades is .*DR0'),
+    ({'preprocessing': {'size': 0, 'crop': 'field of view'}}, 'preprocessing.size is 0; it must be a number of pixels'),
+    ({'preprocessing': {'size': 64, 'crop': 'center'}}, "preprocessing.crop is 'center'; it must be 'field of view'"),
+    ({'thresholds': {'MA': 0.5}}, 'thresholds is .*one number for each'),
+    ({'thresholds': dict.fromkeys(oracle.LESION_KEYS, 50)}, 'thresholds is .*between 0 and 1'),
+    ({'annotated': ['drusen']}, r"annotated is \['drusen'\]; it must be a list of keys"),
+])
+def test_another_value_is_refused(changes, message):
+  with pytest.raises(ValueError, match=message):
+    check_config(oracle.oracle_config(**changes), 'config.json')
+
+
+def test_loading_checks_and_names_the_file(make_bundle):
+  with pytest.raises(ValueError, match=r'bundle.config\.json: grades is \[\]'):
+    Predictor.load(make_bundle(grades=[]))
+
+
+def test_what_is_no_bundle_is_said(tmp_path):
+  with pytest.raises(FileNotFoundError, match='not a bundle'):
+    Predictor.load(tmp_path)

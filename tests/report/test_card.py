@@ -1,0 +1,55 @@
+"""A model card says what the network is, what it learned from, and what it is not for."""
+
+from __future__ import annotations
+
+import pytest
+
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.report.card import model_card
+
+
+@pytest.fixture
+def config(result):
+  return {
+      'model': {'name': 'multitask'}, 'annotated': ['MA', 'iHE', 'HaEx', 'CWS', 'pHE'],
+      'preprocessing': {'size': 448, 'crop': 'field of view'}, 'metrics': result,
+      'data': {'name': 'idrid', 'description': 'Photographs.', 'citation': '@data{x}', 'licence': 'CC BY 4.0',
+               'lengths': {'train': 1000, 'test': 27}},
+      'thresholds': dict.fromkeys(LESION_KEYS, 0.5), 'provenance': {'seed': 3, 'pretrained': ''},
+  }
+
+
+def test_everything_that_the_bundle_knows_is_on_it(config, result):
+  card = model_card(config)
+  for text in ('# multitask\n', '448x448', 'microaneurysm (MA)', '| train | 1,000 |', 'CC BY 4.0', '@data{x}',
+               f'| iHE intraretinal hemorrhage | {result["pixel_f1"]["lesions"]["iHE"]:.3f} |',
+               f'| quadratic weighted kappa | {result["kappa"]["value"]:.3f} |', '| `seed` | 3 |',
+               "lesion_jax.load('path/to/this/directory')", 'lesion-jax predict', 'not a medical device'):
+    assert text in card, text
+
+
+def test_what_was_not_trained_or_has_no_value_is_said(config):
+  card = model_card(config)
+  assert 'Its outputs for vHE, NV, FiP were never trained' in card
+  assert '| NV neovascularization | not annotated | not annotated | not annotated |' in card
+  assert 'undefined: AUPR of pHE (no positive in the truth)' in card
+
+
+def test_synthetic_weights_say_nothing_about_patients(config):
+  assert 'synthetic' not in model_card(config)
+  card = model_card(config | {'data': {'name': 'synthetic'}})
+  assert 'Its training data are synthetic' in card and 'nothing about photographs of patients' in card
+
+
+def test_it_shows_only_the_outputs_that_the_network_has(config):
+  grader = {key: value for key, value in config['metrics'].items() if not key.startswith(('pixel', 'image', 'aupr'))}
+  card = model_card(config | {'metrics': grader})
+  assert 'found.grades' in card and 'found.lesions' not in card and 'on_photograph' not in card
+  segmentation = {'pixel_f1': config['metrics']['pixel_f1'], 'image_f1': config['metrics']['image_f1']}
+  card = model_card(config | {'metrics': segmentation})
+  assert 'found.grades' not in card and "found.on_photograph('MA')" in card and 'DR0' not in card
+
+
+def test_a_bundle_without_data_and_figures_has_a_card():
+  card = model_card({'model': {'name': 'x'}, 'annotated': [], 'preprocessing': {'size': 64}})
+  assert card.startswith('# x\n') and '## Data' not in card and '## Figures' not in card and '## Provenance' not in card

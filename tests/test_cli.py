@@ -1,0 +1,182 @@
+"""The console script: files per photograph, one table, and failures that stop nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+import oracle
+import pytest
+from oracle import BLUE, GREEN, iou, photograph
+from PIL import Image
+
+import lesion_jax
+from lesion_jax import cli, models
+from lesion_jax.weights.bundle import save_bundle
+
+MICROANEURYSM = (100, 80, 129, 119)
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+  monkeypatch.setitem(models.MODELS, 'oracle', oracle.Oracle)
+  config = oracle.oracle_config(annotated=['MA', 'CWS'])
+  save_bundle(tmp_path / 'bundle', config=config, card='', variables={'params': {'gain': np.float32(1)}})
+  return tmp_path / 'bundle'
+
+
+@pytest.fixture
+def save(tmp_path):
+  """`save(name, **of oracle.photograph) -> path` below tmp_path/photographs."""
+
+  def write(name, **kwargs):
+    path = tmp_path / 'photographs' / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photograph(**kwargs)).save(path)
+    return path
+
+  return write
+
+
+@pytest.fixture
+def predict(bundle, tmp_path):
+  """`predict(*paths and options) -> (exit status, output folder)`."""
+
+  def run(*arguments):
+    out = tmp_path / 'out'
+    return cli.main(['predict', *map(str, arguments), '--model', str(bundle), '--out', str(out)]), out
+
+  return run
+
+
+def read_table(out):
+  with (out / 'results.csv').open(newline='') as file:
+    return list(csv.DictReader(file))
+
+
+def read_image(path):
+  with Image.open(path) as image:
+    return np.asarray(image)
+
+
+def test_each_photograph_gets_overlay_masks_and_record(predict, save):
+  # HaEx is found, but the training data do not annotate it.
+  path = save('eye.png', grade=3, lesions=[(GREEN, MICROANEURYSM), (BLUE, (160, 90, 200, 120))])
+  status, out = predict(path)
+  assert status == 0
+  assert sorted(file.name for file in (out / 'eye').iterdir()) == ['MA.png', 'overlay.png', 'result.json']
+  mask = read_image(out / 'eye' / 'MA.png')
+  truth = np.zeros((200, 300), bool)
+  truth[80:120, 100:130] = True
+  assert set(np.unique(mask)) == {0, 255} and iou(mask > 0, truth) > 0.85
+  assert read_image(out / 'eye' / 'overlay.png').shape[1:] == (1024, 3)
+
+  record = json.loads((out / 'eye' / 'result.json').read_text())
+  assert (record['schema_version'], record['file']) == (1, str(path))
+  assert record['photograph'] == {'height': 200, 'width': 300}
+  assert abs(record['crop']['side'] - 161) <= 2
+  assert (record['grade']['value'], record['grade']['key'], record['grade']['referable']) == (3, 'DR3', True)
+  assert sum(record['grade']['probabilities'].values()) == pytest.approx(1, abs=1e-5)
+  assert list(record['lesions']) == ['MA', 'CWS']
+  assert record['lesions']['MA']['present'] and record['lesions']['MA']['probability'] > 0.9
+  assert not record['lesions']['CWS']['present']
+  assert (record['model']['name'], record['model']['provenance']) == ('oracle', {'seed': 7})
+
+
+def test_one_table_for_all_in_order(predict, save, tmp_path):
+  for grade in (2, 0, 4):
+    save(f'sub/{4 - grade}.png', grade=grade)
+  status, out = predict(tmp_path / 'photographs', '--batch-size', 2)
+  rows = read_table(out)
+  assert status == 0
+  assert [(row['folder'], row['grade']) for row in rows] == [('0', '4'), ('2', '2'), ('4', '0')]
+  assert not any(row['error'] for row in rows)
+  assert float(rows[0]['DR4']) > 0.9 and rows[0]['HaEx'] == '' and float(rows[0]['MA']) < 0.5
+
+
+def test_one_bad_file_does_not_stop_the_others(predict, save, tmp_path, capsys):
+  good = [save('a.png', grade=1), save('c.png', grade=2)]
+  (tmp_path / 'b.png').write_bytes(b'no image')
+  Image.new('RGB', (60, 60)).save(tmp_path / 'd.png')
+  status, out = predict(good[0], tmp_path / 'b.png', good[1], tmp_path / 'd.png', tmp_path / 'absent.png')
+  assert status == 1
+  error = capsys.readouterr().err
+  assert '3 of 5 photographs failed' in error
+  for text in ('b.png', 'd.png: no field of view', 'absent.png'):
+    assert text in error
+  rows = read_table(out)
+  assert [row['grade'] for row in rows] == ['1', '', '2', '', '']
+  assert [bool(row['error']) for row in rows] == [False, True, False, True, True]
+  assert not (out / 'b').exists() and (out / 'c' / 'result.json').exists()
+
+
+def test_equal_names_do_not_overwrite_each_other(predict, save):
+  status, out = predict(save('x/eye.png', grade=0), save('y/eye.jpg', grade=4), save('z/EYE.png', grade=2))
+  rows = read_table(out)
+  assert status == 0
+  assert [(row['folder'], row['grade']) for row in rows] == [('eye', '0'), ('eye~2', '4'), ('EYE~3', '2')]
+  assert json.loads((out / 'eye~2' / 'result.json').read_text())['grade']['value'] == 4
+
+
+def test_folder_names_stay_apart_whatever_the_stems_are():
+  files = [pathlib.Path(name) for name in ('a.png', 'a~2.png', 'b/a.png', 'results.csv.png')]
+  assert cli.name_folders(files) == ['a', 'a~2', 'a~3', 'results.csv~2']
+
+
+def test_a_second_run_takes_neither_its_own_output_nor_a_file_twice(predict, save, tmp_path, bundle):
+  path = save('eye.png', lesions=[((0, 112, 0), MICROANEURYSM)])  # a probability of 0.88
+  out = path.parent / 'out'
+  command = ['predict', str(path), str(path.parent), '--model', str(bundle), '--out', str(out)]
+  assert cli.main(command) == 0
+  assert (out / 'eye' / 'MA.png').exists()
+  assert cli.main([*command, '--threshold', '0.95']) == 0
+  assert len(read_table(out)) == 1
+  assert not (out / 'eye' / 'MA.png').exists()  # of the first run
+
+
+def test_the_threshold_decides_what_is_present(predict, save):
+  path = save('eye.png', lesions=[((0, 110, 0), MICROANEURYSM)])  # the oracle is undecided: a probability of 0.5
+  for threshold, present in ((0.4, True), (0.6, False)):
+    _, out = predict(path, '--threshold', threshold)
+    record = json.loads((out / 'eye' / 'result.json').read_text())
+    assert (record['lesions']['MA']['present'], record['lesions']['MA']['threshold']) == (present, threshold)
+    assert (out / 'eye' / 'MA.png').exists() == present
+
+
+def test_square_crops_go_without_looking_for_the_field(predict, save):
+  path = save('eye.png', height=100, width=100, center=(50, 50), radius=20)
+  _, out = predict(path, '--no-crop')
+  assert json.loads((out / 'eye' / 'result.json').read_text())['crop'] == {'top': 0, 'left': 0, 'side': 100}
+
+
+@pytest.mark.parametrize('change, message', [
+    ({'--model': 'absent'}, 'absent is not a bundle'),
+    ({'--batch-size': '0'}, '0 is below 1'),
+    ({'--threshold': '50'}, '50 is not between 0 and 1'),
+    ({'--out': 'eye.png'}, 'cannot be a directory'),
+])
+def test_usage_errors_end_with_2(save, bundle, tmp_path, monkeypatch, capsys, change, message):
+  save('eye.png')
+  monkeypatch.chdir(tmp_path / 'photographs')
+  options = {'--model': str(bundle), '--out': 'out'} | change
+  with pytest.raises(SystemExit) as stop:
+    cli.main(['predict', 'eye.png', *(text for item in options.items() for text in item)])
+  assert stop.value.code == 2
+  assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_photographs_is_a_usage_error(predict, tmp_path, capsys):
+  (tmp_path / 'empty').mkdir()
+  with pytest.raises(SystemExit) as stop:
+    predict(tmp_path / 'empty')
+  assert stop.value.code == 2
+  assert 'no photograph found' in capsys.readouterr().err
+
+
+def test_version(capsys):
+  with pytest.raises(SystemExit) as stop:
+    cli.main(['--version'])
+  assert stop.value.code == 0
+  assert capsys.readouterr().out == f'lesion-jax {lesion_jax.__version__}\n'
