@@ -40,9 +40,10 @@ def _stage() -> ConfigDict:
       'batch_size': 8,  # over all devices
       'accumulate': 1,  # micro-batches a step; the loss and its gradient stay those of the whole batch
       'eval_batch_size': 8,
+      'optimizer': 'sgd',  # IV-A; or 'adamw'
       'rate': 1e-3,  # initial learning rate (IV-A)
       'momentum': 0.95,  # IV-A
-      'weight_decay': 1e-4,  # coupled, on every parameter (IV-A)
+      'weight_decay': 1e-4,  # on every parameter (IV-A); coupled in SGD, as torch does it
       'factor': 10.0,  # the rate is divided by this (IV-A)
       'patience': 4,  # after so many validations without improvement (IV-A)
       'stop_after': 10,  # early stop after so many (IV-A)

@@ -20,15 +20,16 @@ def configure(name: str) -> ConfigDict:
 
 
 def _synthetic(config: ConfigDict) -> None:
-  """A narrow network on small images, from random weights, with a fixed number of steps."""
+  """A narrow network on small images, from random weights, for a fixed number of steps. Small lesions need the finer
+  maps of Lesion-Net-4s at this size; and AdamW finds them in far fewer steps than the paper's SGD."""
   for stage in (config.segment, config.grade):
     stage.data.update(name='synthetic', size=192, count=1000)
-    stage.update(rate=0.05, batch_size=8, eval_batch_size=20)
+    stage.update(optimizer='adamw', momentum=0.9, rate=2e-3, factor=3.0, batch_size=8, eval_batch_size=8)
     stage.model.width = 0.25
     stage.augmentation.update(rotation=(-30.0, 30.0), scale=(0.95, 1.1))
   config.segment.model.name = 'lesion_net_4s'
-  config.segment.update(max_steps=600, validate_every=100, milestones=(4, 5))
-  config.grade.update(max_steps=300, validate_every=50, milestones=(4, 5))
+  config.segment.update(max_steps=700, validate_every=100, milestones=(3, 5))
+  config.grade.update(max_steps=300, validate_every=50, milestones=(3, 5))
 
 
 def _retinal_lesions(config: ConfigDict) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
 import lesion_jax
 from lesion_jax.augment import Augmentation, augment
-from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_LESIONS, Targets
 from lesion_jax.data.pipeline import eval_batches, train_batches
 from lesion_jax.data.source import Dataset, load
+from lesion_jax.data.splits import SPLITS
 from lesion_jax.evaluate import make_count_step, report, total_counts
 from lesion_jax.evaluate.report import headline
 from lesion_jax.losses import get_loss
@@ -27,7 +27,7 @@ from lesion_jax.train.control import Control
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.loop import Fitted, Plan, fit
 from lesion_jax.train.parallel import AXIS, Devices
-from lesion_jax.train.state import TrainState, create_state, join_frozen, sgd, split_frozen
+from lesion_jax.train.state import TrainState, create_state, get_optimizer, join_frozen, split_frozen
 from lesion_jax.train.step import make_train_step
 from lesion_jax.weights.bundle import Bundle, load_bundle
 from lesion_jax.weights.initialize import initialize
@@ -88,30 +88,79 @@ class Stage:
     }
 
 
-def finished_bundle(config: ConfigDict, name: str) -> Bundle | None:
-  """The bundle that the configuration names instead of training a stage, or None."""
-  path = config[name].bundle
-  return load_bundle(path) if path else None
+def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
+  """Checks all stages before anything is read or trained, so that no mistake shows up after days of training.
+
+  Returns:
+    stage -> the bundle that the configuration names instead of training it.
+
+  Raises:
+    ValueError: what cannot be built, naming it and what is allowed.
+    FileNotFoundError: a bundle or a file of weights is not where the configuration says.
+  """
+  if not config.stages or not set(config.stages) <= set(STAGES):
+    raise ValueError(f'config.stages={config.stages!r}: give one or more of {", ".join(STAGES)}')
+  bundles = {name: _named_bundle(config[name].bundle, name) for name in STAGES if config[name].bundle}
+  lesion = bundles['segment'].config['model'] if 'segment' in bundles else None
+  for name in config.stages:
+    stage = config[name]
+    devices.check_batch(stage.batch_size, stage.accumulate)
+    devices.check_batch(stage.eval_batch_size)
+    if name not in bundles:
+      fields = _model_config(stage.model, lesion)
+      _check_training(stage, get_model(**fields))
+      lesion = fields if name == 'segment' else lesion
+  return bundles
 
 
-def open_dataset(stage: ConfigDict, data_dir: str) -> Dataset:
-  """Opens the data set of a stage, after preparing it where that was not done yet."""
-  options = {'count': stage.data.count} if stage.data.count else {}
-  return load(stage.data.name, data_dir=data_dir, size=stage.data.size, source_dir=stage.data.source_dir or None,
-              **options)
+def _named_bundle(path: str, name: str) -> Bundle:
+  bundle = load_bundle(path)
+  if (stage := bundle.config['provenance']['stage']) != name:
+    raise ValueError(f'config.{name}.bundle={path} is a bundle of the stage {stage!r}; name one of the stage {name!r}')
+  return bundle
+
+
+def _check_training(stage: ConfigDict, model: Any) -> None:
+  """Traces the network and the loss for their shapes, and makes all else that training takes."""
+  shape = (1, stage.data.size, stage.data.size)
+  outputs, _ = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0),
+                              jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
+  masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
+  jax.eval_shape(get_loss(stage.loss).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
+  _control(stage), _plan(stage), _augmentation(stage)
+  if stage.pretrained and not pathlib.Path(stage.pretrained).is_file():
+    raise FileNotFoundError(f'pretrained={stage.pretrained}: there is no such file')
+
+
+def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[str, Dataset]:
+  """Opens the data set of each stage, after preparing it where that was not done yet.
+
+  Raises:
+    ValueError, FileNotFoundError: of `load`; and where a split that the stage needs is empty.
+  """
+  datasets = {}
+  for name in config.stages:
+    stage = config[name]
+    options = {'count': stage.data.count} if stage.data.count else {}
+    opened = functools.partial(load, stage.data.name, data_dir=data_dir, size=stage.data.size,
+                               source_dir=stage.data.source_dir or None, **options)
+    datasets[name] = devices.first_alone(opened)
+    for split in ('test',) if stage.bundle else SPLITS:
+      datasets[name].source(split)  # raises where it is empty
+  return datasets
 
 
 def build_stage(
-    config: ConfigDict, name: str, *, workdir: str | pathlib.Path, data_dir: str, devices: Devices,
+    config: ConfigDict, name: str, dataset: Dataset, *, workdir: str | pathlib.Path, devices: Devices,
     lesion: Bundle | None = None, finished: Bundle | None = None,
 ) -> Stage:
   """Builds one stage.
 
   Args:
-    config: of `configs/`.
+    config: of `configs/`, checked by `check`.
     name: one of STAGES.
+    dataset: of `open_datasets`.
     workdir: the stage's files go to workdir/name.
-    data_dir: where prepared data sets are kept.
     devices: that share the batches.
     lesion: the finished lesion network, for a network that contains one.
     finished: a bundle of this stage; its network is taken instead of the configured one.
@@ -120,10 +169,7 @@ def build_stage(
     ValueError: for anything in the configuration that cannot be built, naming it and what is allowed.
   """
   stage = config[name]
-  devices.check_batch(stage.batch_size, stage.accumulate)
-  devices.check_batch(stage.eval_batch_size)
-  dataset = open_dataset(stage, data_dir)
-  fields = finished.config['model'] if finished else _model_config(stage.model, lesion)
+  fields = finished.config['model'] if finished else _model_config(stage.model, lesion and lesion.config['model'])
   frozen_name = LESION_BRANCH if 'lesion' in fields else None
   model = get_model(**fields, **({'bn_axis': AXIS} if stage.model.sync_batch_norm and not finished else {}))
   directory = pathlib.Path(workdir).absolute() / name
@@ -145,8 +191,8 @@ def build_stage(
   return Stage(name, directory, dataset, model, fields, train, whole, evaluate, provenance)
 
 
-def _model_config(fields: ConfigDict, lesion: Bundle | None) -> dict[str, Any]:
-  """Arguments of `get_model` from the configuration; the lesion branch is the one that was trained."""
+def _model_config(fields: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, Any]:
+  """Arguments of `get_model` from the configuration, and from those of the lesion network where one is contained."""
   result = {key: value for key, value in fields.to_dict().items() if key != 'sync_batch_norm'}
   if result['name'] != 'multitask':
     result.pop('attention', None)
@@ -154,7 +200,7 @@ def _model_config(fields: ConfigDict, lesion: Bundle | None) -> dict[str, Any]:
     raise ValueError("the model 'multitask' needs a lesion network: train the stage 'segment' before, or name a "
                      'finished one with --config.segment.bundle=DIR')
   else:
-    result['lesion'] = lesion.config['model']
+    result['lesion'] = lesion
   return result
 
 
@@ -175,6 +221,15 @@ def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) ->
 def _control(stage: ConfigDict) -> Control:
   return Control(rate=stage.rate, patience=stage.patience, stop_after=stage.stop_after, factor=stage.factor,
                  dual_weight=stage.dual_weight, milestones=tuple(stage.milestones))
+
+
+def _plan(stage: ConfigDict) -> Plan:
+  return Plan(stage.max_steps or None, stage.validate_every, stage.log_every)
+
+
+def _augmentation(stage: ConfigDict) -> Augmentation:
+  return Augmentation(**{key: tuple(value) if isinstance(value, tuple | list) else value
+                         for key, value in stage.augmentation.items()})
 
 
 def _make_evaluate(
@@ -202,12 +257,10 @@ def _train(
 ) -> Fitted:
   """Trains one stage, or goes on with it."""
   trainable, frozen = split_frozen(initial(), frozen_name)
-  optimizer = sgd(momentum=stage.momentum, weight_decay=stage.weight_decay)
-  spec = Augmentation(**{key: tuple(value) if isinstance(value, tuple | list) else value
-                         for key, value in stage.augmentation.items()})
+  optimizer = get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay)
   step = make_train_step(
       model.apply, get_loss(stage.loss), optimizer, accumulate=stage.accumulate, axis_name=AXIS,
-      augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=spec))
+      augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=_augmentation(stage)))
   evaluate = _make_evaluate(model, stage, dataset, devices)
   held = devices.replicate(frozen)
 
@@ -223,30 +276,8 @@ def _train(
         batches=train_batches(dataset.source('train'), batch_size=stage.batch_size, seed=seed,
                               shard_index=jax.process_index(), shard_count=jax.process_count()),
         validate=validate, control=_control(stage), checkpoints=checkpoints, devices=devices, should_stop=should_stop,
-        plan=Plan(stage.max_steps or None, stage.validate_every, stage.log_every),
+        plan=_plan(stage),
         make_logs=lambda start: Logs(directory, total=stage.max_steps or None, start=start, title=directory.name,
                                      active=jax.process_index() == 0))
   finally:
     checkpoints.close()
-
-
-def examples(stage: Stage, variables: Any, *, split: str = 'test', per_grade: int = 2) -> list[dict[str, Any]]:
-  """Held-out examples with what the network says of them, for the page of overlays: up to `per_grade` of each grade."""
-  source, chosen = stage.dataset.source(split), []
-  taken: dict[int, int] = {}
-  for index in range(min(len(source), 200)):
-    example = source[index]
-    grade = int(example['grade'])
-    if taken.get(grade, 0) < (per_grade if grade >= 0 else 5 * per_grade):
-      taken[grade] = taken.get(grade, 0) + 1
-      chosen.append(example)
-  chosen.sort(key=lambda example: -int(example['grade']))
-  predict = jax.jit(lambda variables, images: stage.model.apply(variables, images, train=False).probabilities())
-  for example in chosen:
-    found = jax.tree.map(np.asarray, predict(variables, example['image'][None]))
-    example |= {
-        'maps': None if found.maps is None else found.maps[0],
-        'lesion_probabilities': None if found.lesions is None else found.lesions[0],
-        'grade_probabilities': None if found.grades is None else found.grades[0],
-    }
-  return chosen
