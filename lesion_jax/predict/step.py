@@ -11,8 +11,9 @@ import jax
 
 from lesion_jax.core import Prediction
 
-# XLA's default on CPU sends convolutions to a slower fusion. On two cores, with both compiled programs called in turn,
-# the multi-task network took 0.92 of the time with this option, at 896 and at 448; probabilities differ by under 3e-6.
+# XLA's default on CPU sends convolutions to a slower fusion. On two busy cores, with both compiled programs called in
+# turn, the multi-task network took 0.78 and 0.92 of the time with this option at 448, 0.92 at 896; probabilities differ
+# by under 3e-6.
 CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT'}
 
 
