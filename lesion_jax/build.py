@@ -53,6 +53,7 @@ class Stage:
     name: 'segment' or 'grade'.
     directory: holds checkpoints, logs, bundle and pictures of the stage.
     dataset: what it learns from and is evaluated on.
+    annotated: keys of the lesions that the network learned, here or as the lesion network that it contains.
     model: the network.
     model_config: arguments of `get_model` that build it, ready for JSON.
     train: `should_stop -> Fitted`.
@@ -64,6 +65,7 @@ class Stage:
   name: str
   directory: pathlib.Path
   dataset: Dataset
+  annotated: tuple[str, ...]
   model: Any
   model_config: dict[str, Any]
   train: Callable[[Callable[[], bool]], Fitted]
@@ -78,7 +80,7 @@ class Stage:
         'model': self.model_config,
         'lesions': list(LESION_KEYS),
         'grades': list(GRADE_KEYS),
-        'annotated': list(data.annotated),
+        'annotated': list(self.annotated),
         'preprocessing': {'size': self.provenance['size'], 'crop': 'field of view'},
         'thresholds': dict.fromkeys(LESION_KEYS, 0.5),
         'provenance': {**self.provenance, 'best_step': best_step},
@@ -188,7 +190,9 @@ def build_stage(
       'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'stage': name, 'seed': config.seed,
       'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
   }
-  return Stage(name, directory, dataset, model, fields, train, whole, evaluate, provenance)
+  learned = finished or (lesion if frozen_name else None)  # whose lesions these are; grades alone teach none
+  annotated = tuple(learned.config['annotated']) if learned else dataset.annotated
+  return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance)
 
 
 def _model_config(fields: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, Any]:
