@@ -37,7 +37,7 @@ class Plan:
   Attributes:
     max_steps: the run ends here at the latest; None: only early stop ends it.
     validate_every: steps between validations (each saves a checkpoint). The paper's 1,000.
-    log_every: steps between two log lines.
+    log_every: steps over which the training figures are averaged, at most up to the next validation.
   """
 
   max_steps: int | None
@@ -111,7 +111,7 @@ def fit(
   logs = make_logs(step)
   if restored:
     logs.say(f'going on from the checkpoint of step {step}')
-  watch = _Watch(checkpoints)
+  watch = _Watch(checkpoints, logs, plan.log_every)
   state, frozen = devices.replicate(state), devices.replicate(frozen)
 
   def save() -> None:
@@ -126,19 +126,18 @@ def fit(
       knobs = Knobs(np.float32(control.rate), np.float32(control.segmentation_weight))
       state, metrics = step_fn(state, devices.shard(batch), frozen, knobs)
       step += 1
-      watch.add(step, batch['id'], metrics)
+      watch.add(step, batch['id'], metrics | {'rate': control.rate})
       logs.advance(loss=watch.shown)
-      if step % plan.log_every == 0:
-        logs.scalars(step, 'train', watch.summary() | {'rate': control.rate})
       stopped = devices.agree(step, should_stop)
       if step % plan.validate_every == 0 or step == plan.max_steps:
-        watch.check_all()
+        watch.flush()
         value, report = validate(state)
         control = control_lib.update(control, value)
         best_step = step if control.improved else best_step or step
         logs.scalars(step, 'validation', report)
         logs.say(_describe(step, value, control))
         save()
+        watch.restart()  # a validation says nothing about the speed of training
       elif stopped:
         save()
   finally:
@@ -149,24 +148,25 @@ def fit(
 
 
 class _Watch:
-  """Looks at losses a few steps late, and measures speed and the time spent waiting for data."""
+  """Looks at losses a few steps late and logs their means, the speed, and the share of time spent waiting for data."""
 
-  def __init__(self, checkpoints: Checkpoints):
-    self._checkpoints = checkpoints
+  def __init__(self, checkpoints: Checkpoints, logs: Logs, every: int):
+    self._checkpoints, self._logs, self._every = checkpoints, logs, every
     self._late: collections.deque[tuple[int, Any, dict[str, Any]]] = collections.deque()
     self.shown = '...'
-    self._reset()
+    self.restart()
 
-  def _reset(self) -> None:
+  def restart(self) -> None:
+    """Begins a new mean, and a new measurement of speed."""
     self._sums: dict[str, float] = collections.defaultdict(float)
-    self._steps = self._rows = 0
+    self._count = self._rows = 0
+    self._last: int | None = None
     self._waited, self._since = 0.0, time.perf_counter()
 
   def take(self, batches: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     start = time.perf_counter()
     batch = next(batches)
     self._waited += time.perf_counter() - start
-    self._rows += len(batch['weight'])
     return batch
 
   def add(self, step: int, ids: Any, metrics: dict[str, Any]) -> None:
@@ -178,6 +178,12 @@ class _Watch:
     while self._late:
       self._check()
 
+  def flush(self) -> None:
+    """Logs what was not logged yet."""
+    self.check_all()
+    if self._last is not None:
+      self._log()
+
   def _check(self) -> None:
     step, ids, metrics = self._late.popleft()
     values = {name: float(np.asarray(value)) for name, value in metrics.items()}
@@ -187,17 +193,18 @@ class _Watch:
           f'{self._checkpoints.steps()[-1:] or "none"} in {self._checkpoints.directory}. Try a lower learning rate; '
           'with bfloat16 try float32.')
     self.shown = f'{values["loss"]:.4f}'
-    self._steps += 1
+    self._count, self._rows, self._last = self._count + 1, self._rows + len(ids), step
     for name, value in values.items():
       self._sums[name] += value
+    if step % self._every == 0:
+      self._log()
 
-  def summary(self) -> dict[str, float]:
-    """Means since the last call, images a second, and the share of the time spent waiting for data."""
+  def _log(self) -> None:
     elapsed = time.perf_counter() - self._since
-    result = {name: value / max(self._steps, 1) for name, value in self._sums.items()}
-    result |= {'images_per_second': self._rows / elapsed, 'waiting_for_data': self._waited / elapsed}
-    self._reset()
-    return result
+    means = {name: value / self._count for name, value in self._sums.items()}
+    speed = {'images_per_second': self._rows / elapsed, 'waiting_for_data': self._waited / elapsed}
+    self._logs.scalars(self._last, 'train', means | speed)
+    self.restart()
 
 
 def _describe(step: int, value: float | None, control: Control) -> str:

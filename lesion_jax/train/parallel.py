@@ -7,7 +7,7 @@ tree and a run may go on with another number of devices. Batches go in split by 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = 'batch'
 Tree = Any
+T = TypeVar('T')
 
 
 class Devices:
@@ -59,6 +60,16 @@ class Devices:
     from jax.experimental import multihost_utils  # imported here: only runs of several processes need it
 
     return step % 10 == 0 and bool(multihost_utils.process_allgather(np.array(should_stop())).any())
+
+  def first_alone(self, function: Callable[[], T]) -> T:
+    """`function()` on the first process, and when it is done on the others: they find what it left on a shared disk."""
+    if jax.process_count() == 1:
+      return function()
+    from jax.experimental import multihost_utils
+
+    result = function() if jax.process_index() == 0 else None
+    multihost_utils.sync_global_devices('first_alone')
+    return function() if jax.process_index() else result
 
   def train(self, step: Callable[..., Any]) -> Callable[..., Any]:
     """Maps `step(state, batch, frozen, knobs)`; the state is donated."""

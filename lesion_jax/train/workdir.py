@@ -16,6 +16,8 @@ NAME = 'config.json'
 def claim_workdir(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> None:
   """Writes the configuration into the directory, or checks that it is the one already there.
 
+  A directory with nothing but a configuration in it holds no run yet, so a mistake put right there is no conflict.
+
   Args:
     workdir: created when missing.
     config: nested, of JSON values.
@@ -26,7 +28,7 @@ def claim_workdir(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> Non
   workdir = pathlib.Path(workdir)
   ours = _flat(json.loads(json.dumps(config)))
   path = workdir / NAME
-  if path.exists():
+  if path.exists() and any(other != path for other in workdir.iterdir()):
     try:
       theirs = _flat(json.loads(path.read_text()))
     except ValueError as error:

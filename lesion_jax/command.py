@@ -1,0 +1,61 @@
+"""What the command line says when its user made a mistake: one line, and no traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+BAD_INPUT = 2  # exit status, as of absl and argparse for a flag that cannot be parsed
+_OVERRIDE = re.compile(r'--?(?:no)?config\.([\w.]+)')
+
+
+@contextlib.contextmanager
+def one_line_errors(*kinds: type[Exception], status: int = BAD_INPUT) -> Iterator[None]:
+  """Ends the program with `error: ...` and `status` where the body raises one of `kinds`.
+
+  Put it around what checks input, not around all of a program: elsewhere a ValueError is a bug, whose traceback is
+  wanted. With --verbosity=1 the traceback is shown here too.
+  """
+  try:
+    yield
+  except kinds as error:
+    logging.debug('the error below was raised here', exc_info=True)
+    print(f'error: {error}', file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """absl's flag parsing for `app.run(main, flags_parser=parse_flags)`; an unknown key of --config lists the valid ones.
+
+  Returns:
+    What is left of `argv`.
+  """
+  try:
+    return app.parse_flags_with_usage(argv)
+  except (AttributeError, KeyError, TypeError):  # what config_flags raises for a key that is not there
+    if not (message := _unknown_key(argv)):
+      raise
+    print(f'error: {message}', file=sys.stderr, flush=True)
+    sys.exit(BAD_INPUT)
+
+
+def _unknown_key(argv: list[str]) -> str | None:
+  """What is wrong with the first override --config.KEY that the configuration does not have."""
+  words = [word for arg in argv for word in arg.split('=', 1)]
+  files = [value for flag, value in zip(words, words[1:], strict=False) if flag in ('--config', '-config')]
+  config = flags.FLAGS['config'].parser.parse(files[-1]) if files else ConfigDict()
+  for arg in argv:
+    if override := _OVERRIDE.match(arg):
+      node, above = config, 'config'
+      for key in override[1].split('.'):
+        if not isinstance(node, ConfigDict):
+          return f'--config.{override[1]}: {above} is the value {node!r} and has no keys'
+        if key not in node:
+          return f'--config.{override[1]}: {above} has no key {key!r}; its keys are {", ".join(node)}'
+        node, above = node[key], f'{above}.{key}'
+  return None

@@ -1,0 +1,44 @@
+"""A few held-out photographs with what a network says of them, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+SEARCHED = 200  # photographs among which those of each grade are looked for
+
+
+def examples(model: nn.Module, variables: Any, source: Sequence[Any], *, per_grade: int = 2) -> list[dict[str, Any]]:
+  """Up to `per_grade` examples of each grade, the worst grade first; where grades are unknown, five times as many.
+
+  Args:
+    model: a network, called as `LesionNet`.
+    variables: its variables.
+    source: random access to examples, see `data.source`.
+    per_grade: how many.
+
+  Returns:
+    The examples with three further keys, in NumPy, None where the network has no such head: maps float32 [S, S, 8],
+    lesion_probabilities [8], grade_probabilities [5].
+  """
+  chosen: list[dict[str, Any]] = []
+  taken: dict[int, int] = {}
+  for index in range(min(len(source), SEARCHED)):
+    example = source[index]
+    grade = int(example['grade'])
+    if taken.get(grade, 0) < (per_grade if grade >= 0 else 5 * per_grade):
+      taken[grade] = taken.get(grade, 0) + 1
+      chosen.append(example)
+  chosen.sort(key=lambda example: -int(example['grade']))
+  predict = jax.jit(lambda variables, images: model.apply(variables, images, train=False).probabilities())
+  return [example | _first(predict(variables, example['image'][None])) for example in chosen]
+
+
+def _first(prediction: Any) -> dict[str, np.ndarray | None]:
+  found = {'maps': prediction.maps, 'lesion_probabilities': prediction.lesions,
+           'grade_probabilities': prediction.grades}
+  return {name: None if value is None else np.asarray(value[0]) for name, value in found.items()}

@@ -1,0 +1,185 @@
+"""Counts over batches and devices equal scikit-learn's evaluation of the same predictions."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, average_precision_score, cohen_kappa_score, confusion_matrix, f1_score
+from tiny import random_batch
+
+from lesion_jax.core import LESION_KEYS, Outputs, unpack_bits
+from lesion_jax.data.pipeline import eval_batches
+from lesion_jax.evaluate import examples, make_count_step, report, total_counts
+from lesion_jax.evaluate.report import headline
+from lesion_jax.train.parallel import AXIS, Devices
+
+LENGTH = 11  # of the split: the second batch of 8 has 5 rows of padding
+
+
+def apply(variables, images, *, train):
+  """A network whose outputs are exact whatever the split of the batch: sums of integers."""
+  assert not train
+  pixels = images.astype(jnp.int32)
+  grades = pixels.sum(axis=(1, 2))[..., :1] * jnp.array([1, 2, 3, 5, 7]) % 11
+  maps = (pixels[..., :1] * jnp.arange(1, 9) + pixels[..., 1:2]) % 256 - 128
+  maps = maps.astype(jnp.float32) / 32 + variables['bias']
+  return Outputs(maps=maps, lesions=maps.max(axis=(1, 2)), grades=grades.astype(jnp.float32))
+
+
+def split(length=LENGTH, annotated=0b11111111):
+  rows = random_batch(5, length)
+  rows['weight'][:] = 1
+  rows['annotated'][:] = annotated
+  return [{key: value[i] for key, value in rows.items() if key != 'row'} | {'id': f'image-{i}', 'patient': f'{i}'}
+          for i in range(length)]
+
+
+VARIABLES = {'bias': np.float32(0.25)}
+
+
+def count(source, devices, *, batch_size=8, **options):
+  mapped = devices.evaluate(make_count_step(apply, histograms=True, axis_name=AXIS, **options))
+  batches = eval_batches(source, batch_size=batch_size, threads=0)
+  return total_counts(lambda variables, batch: mapped(variables, devices.shard(batch)),
+                      devices.replicate(VARIABLES), batches)
+
+
+@pytest.fixture(scope='module')
+def source():
+  return split()
+
+
+@pytest.fixture(scope='module')
+def counts(source):
+  return count(source, Devices(jax.devices()[:1]))
+
+
+@pytest.fixture(scope='module')
+def truth(source):
+  """Scores, truth and mask of all pixels, [LENGTH, S, S, 8], and the grades."""
+  images = np.stack([example['image'] for example in source])
+  found = apply(VARIABLES, jnp.asarray(images), train=False).probabilities()
+  lesions = unpack_bits(np.stack([example['lesions'] for example in source]))
+  scored = ~unpack_bits(np.stack([example['ignore'] for example in source]))
+  grade = np.array([example['grade'] for example in source])
+  return np.asarray(found.maps), lesions, scored, np.asarray(found.grades).argmax(-1), grade
+
+
+def test_pixel_and_image_f1_are_scikit_learns(counts, truth):
+  scores, lesions, scored, _, _ = truth
+  found = report(counts, LESION_KEYS)
+  for j, key in enumerate(LESION_KEYS):
+    p, t, m = scores[..., j] >= 0.5, lesions[..., j], scored[..., j]
+    assert found['pixel_f1']['lesions'][key] == pytest.approx(f1_score(t[m], p[m]))
+    image = (p & m).any((1, 2)), (t & m).any((1, 2))
+    assert found['image_f1']['lesions'][key] == pytest.approx(f1_score(image[1], image[0]))
+  assert found['pixel_f1']['mean'] == pytest.approx(np.mean(list(found['pixel_f1']['lesions'].values())))
+
+
+def test_aupr_is_scikit_learns_within_its_bounds(counts, truth):
+  scores, lesions, scored, _, _ = truth
+  found = report(counts, LESION_KEYS)['aupr']
+  for j, key in enumerate(LESION_KEYS):
+    m = scored[..., j]
+    exact = average_precision_score(lesions[..., j][m], scores[..., j][m])
+    low, high = found['bounds'][key]
+    assert low - 1e-9 <= exact <= high + 1e-9
+    assert found['lesions'][key] == pytest.approx(exact, abs=5e-3)
+
+
+def test_kappa_accuracy_and_confusion_are_scikit_learns_over_the_known_grades(counts, truth):
+  *_, predicted, grade = truth
+  known = grade >= 0
+  assert 0 < known.sum() < LENGTH
+  predicted, grade = predicted[known], grade[known]
+  found = report(counts, LESION_KEYS)
+  assert found['confusion'] == confusion_matrix(grade, predicted, labels=range(5)).tolist()
+  assert found['kappa']['value'] == pytest.approx(cohen_kappa_score(grade, predicted, weights='quadratic'))
+  assert found['accuracy']['value'] == pytest.approx(accuracy_score(grade, predicted))
+  referable = found['referable']['sensitivity']['value']
+  assert referable == pytest.approx(np.mean(predicted[grade >= 2] >= 2))
+
+
+@pytest.mark.parametrize(('devices', 'batch_size'), [(4, 8), (2, 4), (1, 11), (1, 16)])
+def test_neither_devices_nor_batches_nor_padding_change_a_count(source, counts, devices, batch_size):
+  other = count(source, Devices(jax.devices()[:devices]), batch_size=batch_size)
+  assert counts.keys() == other.keys()
+  for name, value in counts.items():
+    assert value.dtype == np.int64
+    np.testing.assert_array_equal(other[name], value, err_msg=name)
+
+
+def test_every_scored_pixel_counts_once(counts, truth):
+  scored = truth[2]
+  np.testing.assert_array_equal(counts['histogram'].sum((0, 2)), scored.sum((0, 1, 2)))
+  images = sum(counts[f'image_{kind}'] for kind in ('tp', 'fp', 'fn', 'tn'))
+  np.testing.assert_array_equal(images, np.full(8, LENGTH))
+
+
+def test_a_threshold_can_be_given_for_each_lesion(source, truth):
+  scores, lesions, scored, _, _ = truth
+  thresholds = np.linspace(0.2, 0.9, 8).astype(np.float32)
+  counts = count(source, Devices(jax.devices()[:1]), thresholds=thresholds)
+  np.testing.assert_array_equal(counts['pixel_tp'], ((scores >= thresholds) & lesions & scored).sum((0, 1, 2)))
+
+
+def test_lesions_that_are_not_annotated_are_said_and_count_nowhere():
+  counts = count(split(annotated=0b00001111), Devices(jax.devices()[:1]))
+  found = report(counts, LESION_KEYS[:4])
+  for figure in ('pixel_f1', 'image_f1', 'aupr'):
+    assert found[figure]['undefined'] == dict.fromkeys(LESION_KEYS[4:], 'not annotated')
+    assert all(found[figure]['lesions'][key] is None for key in LESION_KEYS[4:])
+    assert found[figure]['mean'] == pytest.approx(np.mean([found[figure]['lesions'][key] for key in LESION_KEYS[:4]]))
+  assert counts['histogram'][:, 4:].sum() == 0
+
+
+def test_a_set_without_lesions_or_grades_has_reasons_instead_of_figures():
+  source = [example | {'grade': np.int32(-1)} for example in split(annotated=0)]
+  found = report(count(source, Devices(jax.devices()[:1])), ())
+  assert headline(found) == {'mean_pixel_f1': None, 'mean_image_f1': None, 'mean_aupr': None, 'kappa': None}
+  assert 'no image has a known grade' in found['kappa']['reason']
+  assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_report_is_json(counts):
+  found = report(counts, LESION_KEYS)
+  assert json.loads(json.dumps(found, allow_nan=False)) == found
+  assert headline(found).keys() == {'mean_pixel_f1', 'mean_image_f1', 'mean_aupr', 'kappa'}
+
+
+def test_a_report_has_what_the_network_computes_and_no_more(counts):
+  grading = {'confusion': counts['confusion']}
+  assert report(grading, ()).keys() == {'kappa', 'accuracy', 'referable', 'confusion'}
+  lesions = {name: value for name, value in counts.items() if name not in ('confusion', 'histogram')}
+  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'image_f1'}
+
+
+def test_sums_are_int64():
+  big = np.full(8, 2**31 - 1, np.int32)
+  total = total_counts(lambda _, batch: {'pixel_tp': batch}, None, [big, big, big])
+  np.testing.assert_array_equal(total['pixel_tp'], np.full(8, 3 * (2**31 - 1)))
+
+
+def test_nothing_to_evaluate_is_an_error():
+  with pytest.raises(ValueError, match='no batch came'):
+    total_counts(lambda *unused: {}, None, [])
+
+
+class Model:
+  """`apply` as the method of a module."""
+
+  apply = staticmethod(apply)
+
+
+def test_examples_are_a_few_of_each_grade_with_what_the_network_says(source):
+  shown = examples(Model(), VARIABLES, source, per_grade=1)
+  grades = [int(example['grade']) for example in shown]
+  assert grades == sorted(grades, reverse=True)
+  assert {grade for grade in grades if grade >= 0} == {int(example['grade']) for example in source} - {-1}
+  assert all(grades.count(grade) == 1 for grade in set(grades) - {-1})
+  for example in shown:
+    assert example['maps'].shape == (32, 32, 8) and example['maps'].dtype == np.float32
+    assert example['lesion_probabilities'].shape == (8,)
+    assert example['grade_probabilities'].sum() == pytest.approx(1)

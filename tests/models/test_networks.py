@@ -1,0 +1,264 @@
+"""Lesion-Net, the grader and the multi-task network, on a shallow encoder; and once at full size."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.signal
+from flax import traverse_util
+from scipy.special import expit
+from tiny import CHANNELS, TinyEncoder
+
+from lesion_jax.core import Outputs
+from lesion_jax.models import MODELS, InceptionGrader, InceptionV3, LesionNet, MultiTask, get_model
+from lesion_jax.models.lesion_net import STRIDES
+from lesion_jax.models.side_attention import ConvAttention, CWMaxPool, average_to_grid
+from lesion_jax.weights.initialize import initialize
+
+WIDTH = 1 / 16
+tiny_net = functools.partial(LesionNet, encoder=TinyEncoder, width=WIDTH)
+
+
+def tiny_multitask(attention='conv', **fields):
+  return MultiTask(encoder=TinyEncoder, lesion=tiny_net(stride=8), attention=attention, **fields)
+
+
+NETWORKS = {
+    **{f'lesion_net_{stride}s': tiny_net(stride=stride) for stride in STRIDES},
+    'grader': InceptionGrader(encoder=TinyEncoder),
+    'multitask, Conv': tiny_multitask(),
+    'multitask, CW-MaxPool': tiny_multitask('cw_maxpool'),
+}
+every_network = pytest.mark.parametrize('network', NETWORKS.values(), ids=NETWORKS)
+every_head = pytest.mark.parametrize('network', [NETWORKS['lesion_net_16s'], NETWORKS['grader'],
+                                                 NETWORKS['multitask, Conv']], ids=['segment', 'grade', 'both'])
+
+
+def pictures(*shape, seed=0):
+  return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+
+
+@functools.cache
+def variables_of(network, seed=0):
+  """Variables that are not at rest: running statistics and biases as after some training."""
+  fresh = initialize(network, jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8), seed)
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(lambda x: (x + rng.normal(0, 0.05, x.shape)).astype(np.float32), fresh)
+
+
+def logits(outputs):
+  return {name: value for name in ('maps', 'lesions', 'grades', 'attention')
+          if (value := getattr(outputs, name)) is not None}
+
+
+@functools.cache
+def forward(network):
+  """`(variables, images) -> logits` by name, compiled."""
+  return jax.jit(lambda variables, images: logits(network.apply(variables, images, train=False)))
+
+
+@every_network
+@pytest.mark.parametrize('shape', [(2, 32, 32), (1, 45, 61)])
+def test_the_outputs_have_the_size_of_the_image(network, shape):
+  found = jax.eval_shape(forward(network), variables_of(network), jax.ShapeDtypeStruct((*shape, 3), np.uint8))
+  expected = {'maps': (*shape, 8), 'lesions': (shape[0], 8), 'grades': (shape[0], 5)}
+  assert {name: value.shape for name, value in found.items() if name != 'attention'} == {
+      name: expected[name] for name in found if name != 'attention'}
+  assert all(value.dtype == jnp.float32 for value in found.values())
+
+
+@every_head
+def test_odd_sizes_give_numbers(network):
+  found = forward(network)(variables_of(network), pictures(1, 45, 61))
+  assert all(np.isfinite(value).all() for value in found.values())
+
+
+@pytest.mark.parametrize('stride', STRIDES)
+def test_the_decoder_is_as_long_as_the_stride_asks(stride):
+  params = variables_of(tiny_net(stride=stride))['params']
+  stages = {f'decoder_{s}s' for s in (16, 8, 4, 2) if s >= stride}
+  assert set(params) == {'encoder', 'head'} | stages
+
+
+@pytest.mark.parametrize('name', ['lesion_net_16s', 'multitask, Conv'])
+def test_lesion_presence_is_the_maximum_of_the_map(name):
+  """Eq. 1."""
+  network = NETWORKS[name]
+  found = forward(network)(variables_of(network), pictures(2, 32, 32))
+  np.testing.assert_array_equal(found['lesions'], np.asarray(found['maps']).max((1, 2)))
+  probabilities = Outputs(maps=found['maps'], lesions=found['lesions']).probabilities()
+  np.testing.assert_array_equal(probabilities.lesions, np.asarray(probabilities.maps).max((1, 2)))
+
+
+def gradient_norms(network):
+  variables = variables_of(network)
+
+  def objective(params):
+    found, _ = network.apply(variables | {'params': params}, pictures(2, 64, 64), train=True, mutable=['batch_stats'])
+    return sum(jnp.sum(jnp.sin(value * jnp.arange(1, 1 + value.shape[-1])))
+               for name, value in logits(found).items() if name != 'attention')
+
+  gradient = jax.jit(jax.grad(objective))(variables['params'])
+  return {name: float(np.abs(value).max()) for name, value in traverse_util.flatten_dict(gradient, sep='/').items()}
+
+
+@pytest.mark.parametrize('network', [NETWORKS['lesion_net_2s'], NETWORKS['grader'], NETWORKS['multitask, Conv']],
+                         ids=['segment', 'grade', 'both'])
+def test_gradients_reach_every_parameter_but_the_frozen_ones(network):
+  norms = gradient_norms(network)
+  frozen = {name for name in norms if name.startswith('lesion/')}
+  assert {name for name, norm in norms.items() if norm == 0} == frozen
+  assert bool(frozen) == isinstance(network, MultiTask)
+
+
+def test_training_moves_the_statistics_of_the_grading_branch_alone():
+  network = NETWORKS['multitask, Conv']
+  variables = variables_of(network)
+  _, updates = network.apply(variables, pictures(2, 32, 32), train=True, mutable=['batch_stats'])
+  before, after = variables['batch_stats'], updates['batch_stats']
+  jax.tree.map(np.testing.assert_array_equal, after['lesion'], before['lesion'])
+  assert all((np.asarray(a) != b).any() for a, b in
+             zip(jax.tree.leaves(after['grading']), jax.tree.leaves(before['grading']), strict=True))
+
+
+@every_head
+def test_bfloat16_computes_with_float32_parameters_and_logits(network):
+  half = network.clone(dtype=jnp.bfloat16)
+  if isinstance(half, MultiTask):
+    half = half.clone(lesion=half.lesion.clone(dtype=jnp.bfloat16))
+  fresh = initialize(half, jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8), 0)
+  assert {leaf.dtype for leaf in jax.tree.leaves(fresh)} == {np.dtype('float32')}
+  variables, images = variables_of(network), pictures(2, 32, 32)
+  whole, found = (forward(net)(variables, images) for net in (network, half))
+  for name, value in found.items():
+    assert value.dtype == jnp.float32
+    np.testing.assert_allclose(value, whole[name], atol=0.05 * max(1, np.abs(whole[name]).max()), err_msg=name)
+  assert any((np.asarray(found[name]) != whole[name]).any() for name in found)
+
+
+@every_head
+def test_a_batch_of_one_says_what_the_same_row_of_a_batch_says(network):
+  variables, images = variables_of(network), pictures(2, 32, 32)
+  whole, one = forward(network)(variables, images), forward(network)(variables, images[1:2])
+  for name, value in one.items():
+    np.testing.assert_allclose(value[0], whole[name][1], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@every_head
+def test_the_same_input_gives_the_same_bits(network):
+  first, second = (forward(network)(variables_of(network), pictures(2, 32, 32)) for _ in range(2))
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_integer_and_float_pictures_are_the_same():
+  network, images = NETWORKS['grader'], pictures(1, 32, 32)
+  whole, real = (forward(network)(variables_of(network), x)['grades'] for x in (images, np.float32(images)))
+  np.testing.assert_array_equal(whole, real)
+
+
+@pytest.mark.parametrize(('size', 'grid'), [((8, 8), (2, 2)), ((45, 61), (2, 2)), ((10, 7), (3, 4)), ((5, 5), (5, 5))])
+def test_maps_are_averaged_down_as_torchs_adaptive_pooling_does(size, grid):
+  maps = np.random.default_rng(0).random((2, *size, 3)).astype(np.float32)
+  expected = np.empty((2, *grid, 3))
+  for i, j in np.ndindex(*grid):
+    rows = slice(i * size[0] // grid[0], -(-(i + 1) * size[0] // grid[0]))
+    columns = slice(j * size[1] // grid[1], -(-(j + 1) * size[1] // grid[1]))
+    expected[:, i, j] = maps[:, rows, columns].mean((1, 2))
+  np.testing.assert_allclose(average_to_grid(maps, grid), expected, rtol=1e-6)
+
+
+def test_cw_maxpool_is_equation_6():
+  maps = np.random.default_rng(0).random((2, 3, 4, 8)).astype(np.float32)
+  found = CWMaxPool(features=5).apply({}, maps)
+  np.testing.assert_array_equal(found, maps.max(-1, keepdims=True))
+
+
+def test_conv_attention_is_equation_7():
+  maps = np.random.default_rng(0).random((2, 5, 4, 8)).astype(np.float32)
+  module = ConvAttention(features=6)
+  variables = variables_of_attention(module, maps)
+
+  def convolved(x, layer):
+    kernel, bias = variables['params'][layer]['kernel'], variables['params'][layer]['bias']
+    channels = [sum(scipy.signal.correlate2d(x[..., c], kernel[..., c, k], 'same') for c in range(x.shape[-1]))
+                for k in range(kernel.shape[-1])]
+    return np.stack(channels, -1) + bias
+
+  expected = [expit(convolved(np.maximum(convolved(image, 'conv_1'), 0), 'conv_2')) for image in maps]
+  np.testing.assert_allclose(module.apply(variables, maps), expected, rtol=1e-5)
+
+
+def variables_of_attention(module, maps):
+  rng = np.random.default_rng(1)
+  shapes = jax.eval_shape(module.init, jax.random.key(0), maps)
+  return jax.tree.map(lambda x: (rng.normal(size=x.shape) / 8).astype(np.float32), shapes)
+
+
+@pytest.mark.parametrize('attention', ['conv', 'cw_maxpool'])
+def test_the_features_are_weighed_by_the_attention(attention):
+  """Eq. 5: Hadamard product, then global average pooling and the classifier."""
+  network = tiny_multitask(attention)
+  variables, images = variables_of(network), pictures(2, 64, 64)
+  found = forward(network)(variables, images)
+  grading = {collection: tree['grading'] for collection, tree in variables.items()}
+  encode = jax.jit(functools.partial(TinyEncoder().apply, train=False))
+  features = encode({collection: tree['encoder'] for collection, tree in grading.items()}, images)[32]
+  pooled = (np.asarray(features) * found['attention']).mean((1, 2))
+  head = grading['params']['head']['fc']
+  np.testing.assert_allclose(found['grades'], pooled @ head['kernel'] + head['bias'], rtol=1e-4, atol=1e-5)
+  assert found['attention'].shape == (2, 2, 2, CHANNELS[32] if attention == 'conv' else 1)
+
+
+def test_the_maps_are_those_of_the_lesion_network_alone():
+  network, images = NETWORKS['multitask, Conv'], pictures(2, 32, 32)
+  variables = variables_of(network)
+  branch = {collection: tree['lesion'] for collection, tree in variables.items()}
+  found, alone = forward(network)(variables, images), forward(network.lesion)(branch, images)
+  np.testing.assert_allclose(found['maps'], alone['maps'], rtol=1e-4, atol=1e-5)
+
+
+def test_a_json_object_describes_any_network():
+  found = get_model('multitask', attention='cw_maxpool', dtype='bfloat16', lesion={'name': 'lesion_net_4s', 'width': 0.5})
+  assert found == MultiTask(attention='cw_maxpool', dtype=jnp.bfloat16, lesion=LesionNet(stride=4, width=0.5))
+  assert found.encoder is InceptionV3
+
+
+@pytest.mark.parametrize(('fields', 'message'), [
+    ({'name': 'resnet'}, f"unknown model 'resnet'; the models are {', '.join(MODELS)}"),
+    ({'name': 'lesion_net_8s', 'depth': 3}, 'lesion_net_8s has no field depth; its fields are encoder, padding, width'),
+    ({'name': 'lesion_net_8s', 'dtype': 'int8'}, "unknown dtype 'int8'; choose one of float32, bfloat16, float16"),
+    ({'name': 'multitask', 'lesion': {'name': 'lesion_net_3s'}}, "unknown model 'lesion_net_3s'"),
+])
+def test_an_error_lists_what_is_allowed(fields, message):
+  with pytest.raises(ValueError) as error:
+    get_model(**fields)
+  assert message in str(error.value)
+
+
+@pytest.mark.parametrize(('network', 'message'), [
+    (tiny_net(stride=3), 'no stride 3; choose one of 2, 4, 8, 16, 32'),
+    (tiny_multitask('dot'), "unknown attention 'dot'; choose one of conv, cw_maxpool"),
+    (LesionNet(stride=16, padding='FULL'), "unknown padding 'FULL'; allowed: SAME, VALID"),
+])
+def test_a_field_that_makes_no_network_is_an_error(network, message):
+  with pytest.raises(ValueError, match=message):
+    initialize(network, jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8), 0)
+
+
+def test_an_image_that_is_too_small_is_an_error():
+  with pytest.raises(ValueError, match='16x32 is too small'):
+    initialize(LesionNet(), jax.ShapeDtypeStruct((1, 16, 32, 3), np.uint8), 0)
+
+
+@pytest.mark.slow
+def test_the_papers_network_at_the_papers_size():
+  """Full width at 896 x 896: 28 x 28 features, finite outputs."""
+  network = get_model('multitask', lesion={'name': 'lesion_net_16s'})
+  images = pictures(1, 896, 896)
+  variables = initialize(network, images, seed=0)
+  found = forward(network)(variables, images)
+  shapes = {name: value.shape for name, value in found.items()}
+  assert shapes == {'maps': (1, 896, 896, 8), 'lesions': (1, 8), 'grades': (1, 5), 'attention': (1, 28, 28, 2048)}
+  assert all(np.isfinite(value).all() for value in found.values())

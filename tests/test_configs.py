@@ -1,0 +1,105 @@
+"""The configurations: the paper's numbers, one place for each key, and errors that teach."""
+
+import dataclasses
+import importlib
+import json
+import pathlib
+
+import pytest
+
+from configs import common, data
+from lesion_jax.augment import Augmentation
+from lesion_jax.data.source import DATASETS
+from lesion_jax.losses import LOSSES
+from lesion_jax.models import MODELS
+
+FOLDER = pathlib.Path(common.__file__).parent
+PROGRAMS = ('segment', 'grade', 'multitask')
+
+
+def config_of(program, *argument):
+  return importlib.import_module(f'configs.{program}').get_config(*argument)
+
+
+def test_each_file_is_a_program_or_known():
+  assert {path.stem for path in FOLDER.glob('*.py')} == {'__init__', 'common', 'data', *PROGRAMS}
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+@pytest.mark.parametrize('argument', data.CHOICES)
+def test_every_program_builds_for_every_data_set(program, argument):
+  config = config_of(program, argument)
+  assert config.is_locked
+  assert config.stages == {'segment': ('segment',), 'grade': ('grade',), 'multitask': ('segment', 'grade')}[program]
+  assert json.loads(json.dumps(config.to_dict()))
+  for stage in (config.segment, config.grade):
+    assert stage.data.name in DATASETS and stage.loss in LOSSES and stage.model.name in MODELS
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_the_embedded_data_are_the_default(program):
+  assert config_of(program) == config_of(program, 'synthetic')
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_no_file_adds_a_key(program):
+  config = config_of(program)
+  for level in (config, config.segment.data, config.grade.model):
+    with pytest.raises(AttributeError):
+      level.nope = 1
+  assert keys(config) == keys(common.get_config())
+
+
+def keys(config, prefix=''):
+  return {prefix + key for key in config} | {
+      name for key, value in config.items() if hasattr(value, 'items') for name in keys(value, f'{prefix}{key}.')}
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_an_unknown_argument_lists_the_choices(program):
+  with pytest.raises(ValueError, match=r"unknown data 'imagenet'; choose one of synthetic, retinal_lesions, idrid"):
+    config_of(program, 'imagenet')
+
+
+# Section IV-A unless another is named.
+PAPER = {
+    'data.name': 'retinal_lesions',
+    'data.size': 896,
+    'rate': 1e-3,
+    'momentum': 0.95,
+    'weight_decay': 1e-4,
+    'validate_every': 1000,
+    'factor': 10.0,
+    'patience': 4,
+    'stop_after': 10,
+    'max_steps': 0,  # only early stop ends the training
+    'milestones': (),
+    'dual_weight': 0.8,  # III-A
+    'model.width': 1.0,
+    'model.padding': 'SAME',
+}
+
+
+@pytest.mark.parametrize('stage', ['segment', 'grade'])
+@pytest.mark.parametrize('key', PAPER)
+def test_the_papers_setting_has_the_papers_numbers(stage, key):
+  value = config_of('multitask', 'retinal_lesions')[stage]
+  for part in key.split('.'):
+    value = value[part]
+  assert value == PAPER[key]
+
+
+def test_the_papers_networks_and_losses():
+  config = config_of('multitask', 'retinal_lesions')
+  assert (config.segment.model.name, config.segment.loss) == ('lesion_net_16s', 'dual_dice')  # IV-C
+  assert (config.grade.model.name, config.grade.model.attention) == ('multitask', 'conv')  # Eq. 7
+  assert config.grade.loss == 'grade_cross_entropy'
+
+
+@pytest.mark.parametrize('stage', ['segment', 'grade'])
+def test_the_papers_kinds_of_augmentation_are_on(stage):
+  augmentation = config_of('multitask', 'retinal_lesions')[stage].augmentation
+  assert set(augmentation) == {field.name for field in dataclasses.fields(Augmentation)}
+  neutral = {'rotation': (0, 0), 'scale': (1, 1), 'shift': (0, 0), 'brightness': (1, 1), 'saturation': (1, 1),
+             'contrast': (1, 1), 'horizontal_flip': 0, 'vertical_flip': 0}
+  assert all(augmentation[kind] != off for kind, off in neutral.items())

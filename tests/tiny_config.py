@@ -1,0 +1,15 @@
+"""Both stages on a handful of small images with a shallow encoder, put in by `tiny_main`: seconds, not minutes."""
+
+from configs import data
+
+
+def get_config():
+  config = data.configure('synthetic')
+  for stage in (config.segment, config.grade):
+    stage.data.update(size=32, count=60)
+    stage.update(max_steps=7, validate_every=2, log_every=1, milestones=(2,), eval_batch_size=8)
+    # Colours alone: moving pixels doubles the time to compile.
+    stage.augmentation.update(rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), horizontal_flip=0.0,
+                              vertical_flip=0.0)
+  config.segment.model.name = 'lesion_net_16s'
+  return config

@@ -1,0 +1,78 @@
+"""Figures of a run: one CSV, TensorBoard's files, a line on the terminal."""
+
+import pytest
+
+from lesion_jax.train.logs import Logs, read_scalars
+
+
+@pytest.fixture
+def logs(tmp_path):
+  """Opens the logs of one directory, again and again."""
+  opened = []
+
+  def start(step=0, **options):
+    opened.append(Logs(tmp_path, total=10, start=step, **options))
+    return opened[-1]
+
+  yield start
+  for each in opened:
+    each.close()
+
+
+def test_the_csv_holds_every_number_to_the_last_bit(logs, tmp_path):
+  log = logs()
+  log.scalars(1, 'train', {'loss': 1 / 3, 'rate': 1e-3})
+  log.scalars(2, 'train', {'loss': 0.25})
+  assert read_scalars(tmp_path / 'metrics.csv') == {
+      ('train', 'loss'): ([1, 2], [1 / 3, 0.25]), ('train', 'rate'): ([1], [1e-3])}
+
+
+def test_what_is_not_a_number_has_no_place_in_a_curve(logs, tmp_path):
+  logs().scalars(1, 'validation', {'kappa': None, 'MA': 'not annotated', 'accuracy': 1})
+  assert read_scalars(tmp_path / 'metrics.csv') == {('validation', 'accuracy'): ([1], [1.0])}
+
+
+def test_a_run_that_goes_on_drops_what_was_written_after_its_checkpoint(logs, tmp_path):
+  log = logs()
+  for step in range(1, 6):
+    log.scalars(step, 'train', {'loss': step / 10})
+  log.close()
+  with (tmp_path / 'metrics.csv').open('a') as file:
+    file.write('6,tra')  # killed while it wrote
+  logs(step=3).scalars(4, 'train', {'loss': 4.0})
+  assert read_scalars(tmp_path / 'metrics.csv')['train', 'loss'] == ([1, 2, 3, 4], [0.1, 0.2, 0.3, 4.0])
+
+
+def test_an_empty_csv_gets_its_header(logs, tmp_path):
+  (tmp_path / 'metrics.csv').touch()
+  logs().scalars(1, 'train', {'loss': 1.0})
+  assert read_scalars(tmp_path / 'metrics.csv') == {('train', 'loss'): ([1], [1.0])}
+
+
+def test_tensorboard_gets_its_files(logs, tmp_path):
+  log = logs()
+  log.scalars(1, 'train', {'loss': 1.0})
+  log.close()
+  events = list((tmp_path / 'tensorboard').glob('events.out.tfevents.*'))
+  assert len(events) == 1 and b'train/loss' in events[0].read_bytes()
+
+
+def test_the_progress_bar_has_title_rate_and_what_is_shown(logs, capsys):
+  log = logs(title='segment')
+  for _ in range(10):
+    log.advance(loss='0.5000')
+  log.say('a line above it')
+  log.close()
+  shown = capsys.readouterr()
+  assert 'segment: 100%' in shown.err and 'loss=0.5000' in shown.err and 'step/s' in shown.err
+  assert 'a line above it' in shown.out
+
+
+def test_a_process_that_is_not_the_first_writes_nothing(logs, tmp_path, capsys):
+  log = logs(active=False)
+  log.scalars(1, 'train', {'loss': 1.0})
+  log.advance(loss='1')
+  log.say('hello')
+  log.close()
+  assert not list(tmp_path.iterdir())
+  assert capsys.readouterr().out == ''

@@ -1,0 +1,178 @@
+"""The loop: when it looks, when it ends, what it returns, and how it goes on. The network is a single number."""
+
+import logging
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lesion_jax.train.checkpoint import Checkpoints, digest
+from lesion_jax.train.control import Control
+from lesion_jax.train.logs import Logs, read_scalars
+from lesion_jax.train.loop import NonFiniteLoss, Plan, fit
+from lesion_jax.train.parallel import AXIS, Devices
+from lesion_jax.train.state import TrainState
+
+DEVICES = Devices(jax.devices()[:2])
+
+
+def step(state, batch, frozen, knobs):
+  """w moves towards the mean of the batch."""
+  mean = jax.lax.pmean(jnp.mean(batch['image']), AXIS) + frozen['offset']
+  params = {'w': state.params['w'] + knobs.rate * (mean - state.params['w'])}
+  metrics = {'loss': mean, 'segmentation_weight': knobs.segmentation_weight}
+  return TrainState(state.step + 1, params, {}, ()), metrics
+
+
+STEP = DEVICES.train(step)
+
+
+class Batches:
+  """Batch n is drawn from seed n; `poisoned` ones hold a NaN."""
+
+  def __init__(self, poisoned=()):
+    self.next, self.poisoned = 0, poisoned
+
+  def __next__(self):
+    self.next += 1
+    image = np.random.default_rng(self.next).normal(size=4).astype(np.float32)
+    image[1] = math.nan if self.next in self.poisoned else image[1]
+    return {'image': image, 'weight': np.ones(4, np.float32),
+            'id': np.array([f'image-{self.next}-{row}' for row in range(4)])}
+
+  def get_state(self):
+    return {'next': self.next}
+
+  def set_state(self, state):
+    self.next = state['next']
+
+
+@pytest.fixture
+def run(tmp_path):
+  """`run(values, ...)` fits in a directory of its own, where the n-th validation gives values[n - 1]."""
+  made = []
+
+  def start(values=(0.1, 0.2, 0.3), *, name='run', max_steps=7, every=3, control=None, batches=None, stop_at=None,
+            log_every=1):
+    checkpoints = Checkpoints(tmp_path / name / 'checkpoints')
+    made.append(checkpoints)
+    start.checkpoints, start.batches, start.validated = checkpoints, batches or Batches(), []
+
+    def validate(state):
+      at = int(state.step)
+      start.validated.append(at)
+      return values[min(-(-at // every), len(values)) - 1], {'value': 0.5}
+
+    return fit(
+        step_fn=STEP, state=TrainState(np.int32(0), {'w': np.float32(0)}, {}, ()), frozen={'offset': np.float32(0)},
+        batches=start.batches, validate=validate, control=control or Control(0.5), plan=Plan(max_steps, every, log_every),
+        checkpoints=checkpoints, make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
+        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at)
+
+  start.scalars = lambda name='run': read_scalars(tmp_path / name / 'metrics.csv')
+  yield start
+  for checkpoints in made:
+    checkpoints.close()
+
+
+def test_it_validates_every_so_many_steps_and_once_more_at_the_end(run):
+  fitted = run(max_steps=7, every=3)
+  assert run.validated == [3, 6, 7]
+  assert (fitted.step, fitted.finished, fitted.best_step) == (7, True, 7)
+
+
+def test_the_last_validation_is_not_done_twice(run):
+  run(max_steps=6, every=3)
+  assert run.validated == [3, 6]
+
+
+def test_early_stop_ends_it(run):
+  fitted = run([0.5, 0.4, 0.4, 0.4], max_steps=None, every=2, control=Control(0.5, patience=1, stop_after=2))
+  assert (fitted.step, fitted.control.stop, fitted.finished) == (6, True, True)
+
+
+def test_the_best_state_is_returned_and_not_the_last(run):
+  fitted = run([0.1, 0.9, 0.2], max_steps=9)
+  assert (fitted.step, fitted.best_step, fitted.control.best) == (9, 6, 0.9)
+  at_6 = run([0.1, 0.9], max_steps=6, name='shorter')
+  assert digest(fitted.state) == digest(at_6.state)
+  assert int(fitted.state.step) == 6
+
+
+def test_the_rate_and_the_loss_change_at_the_plateau(run):
+  run([0.5, 0.4], max_steps=6, every=2, control=Control(0.5, patience=1))
+  rates, weights = (run.scalars()['train', name][1] for name in ('rate', 'segmentation_weight'))
+  assert rates == pytest.approx([0.5] * 4 + [0.05] * 2)
+  assert weights == pytest.approx([1.0] * 4 + [0.8] * 2)
+
+
+@pytest.mark.parametrize('stop_at', [1, 3, 4, 6])
+def test_stopped_and_started_again_it_ends_bit_identical(run, stop_at):
+  whole = run([0.3, 0.2, 0.1], control=Control(0.5, patience=1), name='whole')
+  first = run([0.3, 0.2, 0.1], control=Control(0.5, patience=1), stop_at=stop_at)
+  assert (first.finished, first.step, run.checkpoints.steps()[-1]) == (False, stop_at, stop_at)
+  second = run([0.3, 0.2, 0.1], control=Control(0.5, patience=1))
+  assert digest(second.state) == digest(whole.state)
+  assert (second.control, second.step, second.best_step) == (whole.control, whole.step, whole.best_step)
+  assert run.scalars()['train', 'loss'] == run.scalars('whole')['train', 'loss']
+
+
+def test_a_finished_run_started_again_takes_no_batch(run):
+  first = run()
+  second = run(batches=Batches())
+  assert run.batches.next == 7 and run.validated == []  # the position of the checkpoint, where it stays
+  assert digest(second.state) == digest(first.state)
+
+
+@pytest.mark.parametrize('poisoned', [5, 6, 7])
+def test_a_loss_that_is_not_finite_stops_it_and_names_step_images_and_checkpoint(run, poisoned):
+  with pytest.raises(NonFiniteLoss) as error:
+    run(batches=Batches(poisoned={poisoned}), max_steps=7)
+  message = str(error.value)
+  assert f'step {poisoned} gave' in message
+  assert ', '.join(f'image-{poisoned}-{row}' for row in range(4)) in message
+  assert f'last good checkpoint is [{3 if poisoned < 7 else 6}]' in message
+  assert max(run.checkpoints.steps()) < poisoned
+
+
+def test_losses_are_read_late_but_logged_under_their_own_step(run):
+  run()
+  batches = Batches()
+  means = [float(next(batches)['image'].mean()) for _ in range(7)]
+  steps, losses = run.scalars()['train', 'loss']
+  assert (steps, losses) == (list(range(1, 8)), pytest.approx(means, abs=1e-6))
+
+
+def test_a_row_is_the_mean_since_the_row_before(run):
+  run(log_every=5)
+  batches = Batches()
+  means = [float(next(batches)['image'].mean()) for _ in range(7)]
+  expected = [np.mean(means[:3]), np.mean(means[3:5]), means[5], means[6]]  # a validation ends a row too
+  assert run.scalars()['train', 'loss'] == ([3, 5, 6, 7], pytest.approx(expected, abs=1e-6))
+
+
+def test_speed_and_the_share_of_waiting_for_data_are_logged(run):
+  run()
+  waiting, speed = (run.scalars()['train', name][1] for name in ('waiting_for_data', 'images_per_second'))
+  assert all(0 <= share <= 1 for share in waiting) and all(rate > 0 for rate in speed)
+
+
+def test_without_a_defined_value_the_first_validated_state_is_returned(run):
+  fitted = run([None, math.nan, None])
+  assert fitted.best_step == 3 and fitted.control.best is None
+
+
+def test_when_the_best_checkpoint_is_gone_the_last_state_is_used_and_it_is_said(run, caplog, monkeypatch):
+  monkeypatch.setattr(Checkpoints, 'read', lambda *unused: (_ for _ in ()).throw(OSError('gone')))
+  with caplog.at_level(logging.ERROR):
+    fitted = run([0.9, 0.1, 0.1])
+  assert int(fitted.state.step) == 7
+  assert 'step 3, cannot be read (gone)' in caplog.text
+
+
+@pytest.mark.parametrize('fields', [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test_steps_are_counted_from_1(fields):
+  with pytest.raises(ValueError, match='counted from 1'):
+    Plan(*fields)
