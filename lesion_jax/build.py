@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from ml_collections import ConfigDict
 
 import lesion_jax
@@ -73,10 +74,10 @@ class Stage:
   evaluate: Callable[[Any, str], dict[str, Any]]
   provenance: dict[str, Any]
 
-  def bundle_config(self, result: dict[str, Any], *, best_step: int) -> dict[str, Any]:
-    """The bundle's config.json (DESIGN 8): all that prediction needs to know."""
+  def bundle(self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int) -> Bundle:
+    """The weights, and in the configuration all that prediction needs to know (DESIGN 8)."""
     data = self.dataset
-    return {
+    return Bundle({
         'model': self.model_config,
         'lesions': list(LESION_KEYS),
         'grades': list(GRADE_KEYS),
@@ -87,7 +88,14 @@ class Stage:
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
                  'description': data.description},
         'metrics': result,
-    }
+    }, variables)
+
+
+def stages(config: ConfigDict) -> dict[str, ConfigDict]:
+  """The stages to run, in order. Raises ValueError for one that there is not."""
+  if not config.stages or not set(config.stages) <= set(STAGES):
+    raise ValueError(f'config.stages={config.stages!r}: give one or more of {", ".join(STAGES)}')
+  return {name: config[name] for name in config.stages}
 
 
 def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
@@ -100,12 +108,9 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
     ValueError: what cannot be built, naming it and what is allowed.
     FileNotFoundError: a bundle or a file of weights is not where the configuration says.
   """
-  if not config.stages or not set(config.stages) <= set(STAGES):
-    raise ValueError(f'config.stages={config.stages!r}: give one or more of {", ".join(STAGES)}')
   bundles = {name: _named_bundle(config[name].bundle, name) for name in STAGES if config[name].bundle}
   lesion = bundles['segment'].config['model'] if 'segment' in bundles else None
-  for name in config.stages:
-    stage = config[name]
+  for name, stage in stages(config).items():
     devices.check_batch(stage.batch_size, stage.accumulate)
     devices.check_batch(stage.eval_batch_size)
     if name not in bundles:
@@ -129,7 +134,7 @@ def _check_training(stage: ConfigDict, model: Any) -> None:
                               jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
   masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
   jax.eval_shape(get_loss(stage.loss).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
-  _control(stage), _plan(stage), _augmentation(stage)
+  _control(stage), _plan(stage), _augmentation(stage), _optimizer(stage)
   if stage.pretrained and not pathlib.Path(stage.pretrained).is_file():
     raise FileNotFoundError(f'pretrained={stage.pretrained}: there is no such file')
 
@@ -141,8 +146,7 @@ def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[s
     ValueError, FileNotFoundError: of `load`; and where a split that the stage needs is empty.
   """
   datasets = {}
-  for name in config.stages:
-    stage = config[name]
+  for name, stage in stages(config).items():
     options = {'count': stage.data.count} if stage.data.count else {}
     opened = functools.partial(load, stage.data.name, data_dir=data_dir, size=stage.data.size,
                                source_dir=stage.data.source_dir or None, **options)
@@ -154,7 +158,7 @@ def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[s
 
 def build_stage(
     config: ConfigDict, name: str, dataset: Dataset, *, workdir: str | pathlib.Path, devices: Devices,
-    lesion: Bundle | None = None, finished: Bundle | None = None,
+    bundles: Mapping[str, Bundle],
 ) -> Stage:
   """Builds one stage.
 
@@ -164,13 +168,13 @@ def build_stage(
     dataset: of `open_datasets`.
     workdir: the stage's files go to workdir/name.
     devices: that share the batches.
-    lesion: the finished lesion network, for a network that contains one.
-    finished: a bundle of this stage; its network is taken instead of the configured one.
+    bundles: by stage, those that are finished: that of this stage is taken instead of the configured network, that of
+      'segment' is the lesion branch of a network that contains one.
 
   Raises:
     ValueError: for anything in the configuration that cannot be built, naming it and what is allowed.
   """
-  stage = config[name]
+  stage, finished, lesion = config[name], bundles.get(name), bundles.get('segment')
   fields = finished.config['model'] if finished else _model_config(stage.model, lesion and lesion.config['model'])
   frozen_name = LESION_BRANCH if 'lesion' in fields else None
   model = get_model(**fields, **({'bn_axis': AXIS} if stage.model.sync_batch_norm and not finished else {}))
@@ -236,6 +240,10 @@ def _augmentation(stage: ConfigDict) -> Augmentation:
                          for key, value in stage.augmentation.items()})
 
 
+def _optimizer(stage: ConfigDict) -> optax.GradientTransformation:
+  return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay)
+
+
 def _make_evaluate(
     model: Any, stage: ConfigDict, dataset: Dataset, devices: Devices
 ) -> Callable[..., dict[str, Any]]:
@@ -261,7 +269,7 @@ def _train(
 ) -> Fitted:
   """Trains one stage, or goes on with it."""
   trainable, frozen = split_frozen(initial(), frozen_name)
-  optimizer = get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay)
+  optimizer = _optimizer(stage)
   step = make_train_step(
       model.apply, get_loss(stage.loss), optimizer, accumulate=stage.accumulate, axis_name=AXIS,
       augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=_augmentation(stage)))

@@ -1,7 +1,4 @@
-"""Trains, evaluates and leaves a model:
-
-  python -m lesion_jax.main --config=configs/multitask.py --workdir=runs/demo
-"""
+"""Trains, evaluates and leaves a model: python -m lesion_jax.main --config=configs/multitask.py --workdir=runs/demo"""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.train.loop import NonFiniteLoss
 from lesion_jax.train.parallel import Devices
 from lesion_jax.train.workdir import claim_workdir
-from lesion_jax.weights.bundle import Bundle, save_bundle
+from lesion_jax.weights.bundle import save_bundle
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file('config', None, 'Configuration file, with :ARGUMENT for the data.')
@@ -32,7 +29,6 @@ flags.DEFINE_string('data_dir', 'runs/data', 'Where prepared data sets are kept.
 flags.DEFINE_string('coordinator', None, 'Several processes: host:port of the first one.')
 flags.DEFINE_integer('processes', None, 'Several processes: how many.')
 flags.DEFINE_integer('process', None, 'Several processes: which one this is, from 0.')
-
 flags.mark_flag_as_required('config')
 
 STOPPED = 75  # exit status after SIGTERM: EX_TEMPFAIL, run the same command again
@@ -40,41 +36,37 @@ STOPPED = 75  # exit status after SIGTERM: EX_TEMPFAIL, run the same command aga
 
 def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: Interrupt) -> int:
   """Runs the stages of a configuration; returns the exit status."""
-  say = print if jax.process_index() == 0 else lambda *args, **kwargs: None
+  first = jax.process_index() == 0
+  say = print if first else lambda *args, **kwargs: None
   with one_line_errors(ValueError, OSError):  # before anything takes long
-    for name in config.stages:
-      say(f'{name}: data {config[name].data.name} {config[name].data.source_dir}', flush=True)
+    for name, stage in build.stages(config).items():
+      say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
     bundles = build.check(config, devices)
     claim_workdir(workdir, config.to_dict())
     datasets = build.open_datasets(config, data_dir, devices)
   for name, dataset in datasets.items():
-    start, finished = time.perf_counter(), bundles.get(name)
-    stage = build.build_stage(config, name, dataset, workdir=workdir, devices=devices, lesion=bundles.get('segment'),
-                              finished=finished)
-    if finished:
-      best_step, variables = finished.config['provenance']['best_step'], finished.variables
-    else:
+    start = time.perf_counter()
+    stage = build.build_stage(config, name, dataset, workdir=workdir, devices=devices, bundles=bundles)
+    if not (bundle := bundles.get(name)):
       with one_line_errors(NonFiniteLoss, status=1):
         fitted = stage.train(should_stop)
       if not fitted.finished:
         say(f'stopped at step {fitted.step} of {name} and saved; the same command goes on')
         return STOPPED
-      best_step, variables = fitted.best_step, stage.variables(fitted.state)
+    variables = bundle.variables if bundle else stage.variables(fitted.state)
     results[name] = stage.evaluate(variables, 'test')
-    bundles[name] = bundle = Bundle(stage.bundle_config(results[name], best_step=best_step), variables)
-    if jax.process_index() == 0:
+    bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step)
+    if first:
       save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables, card=model_card(bundle.config))
       write_run(stage.directory, results[name], examples(stage.model, variables, dataset.source('test')))
+      (workdir / 'metrics.json').write_text(json.dumps(results, indent=2))
     say(format_report(results[name], f'{name}: {dataset.name}, {dataset.lengths["test"]} test images'))
     say(f'{name} took {time.perf_counter() - start:.0f} s; bundle: {stage.directory / "bundle"}\n', flush=True)
-  if jax.process_index() == 0:
-    (workdir / 'metrics.json').write_text(json.dumps(results, indent=2))
   return 0
 
 
-def main(argv: list[str]) -> int:
-  del argv
+def main(unused_argv: list[str]) -> int:
   if not FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # Orbax reports every file at INFO
   with one_line_errors(ValueError):

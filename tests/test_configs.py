@@ -65,6 +65,7 @@ def test_an_unknown_argument_lists_the_choices(program):
 PAPER = {
     'data.name': 'retinal_lesions',
     'data.size': 896,
+    'optimizer': 'sgd',
     'rate': 1e-3,
     'momentum': 0.95,
     'weight_decay': 1e-4,

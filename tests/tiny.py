@@ -1,11 +1,13 @@
 """A shallow encoder with the interface of InceptionV3, for tests that are not about the encoder: compiles in a second."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from lesion_jax.models import MODELS
 from lesion_jax.models.layers import ConvBN, call, normalize
 
 SIZE = 32
@@ -27,6 +29,10 @@ class TinyEncoder(nn.Module):
       block = ConvBN(channels, 3, strides=2, dtype=self.dtype, bn_axis=self.bn_axis, name=f'block_{stride}')
       x = taps[stride] = call(block, x, train=train, remat=self.remat)
     return taps
+
+
+# Every network under its own name, to put in the place of MODELS: a configuration then needs no other names.
+TINY_MODELS = {name: functools.partial(make, encoder=TinyEncoder) for name, make in MODELS.items()}
 
 
 def random_batch(seed: int, rows: int, size: int = SIZE) -> dict[str, np.ndarray]:

@@ -3,21 +3,17 @@
   python tests/tiny_main.py --config=tests/tiny_config.py --workdir=DIR --data_dir=DIR [--die=SIGKILL --die_after=STEPS]
 """
 
-import functools
 import os
 import signal
 
 from absl import app, flags
-from tiny import TinyEncoder
+from tiny import TINY_MODELS
 
 from lesion_jax import main, models
 from lesion_jax.command import parse_flags
 
 _DIE = flags.DEFINE_enum('die', None, ['SIGKILL', 'SIGTERM'], 'Signal that the process sends to itself.')
 _DIE_AFTER = flags.DEFINE_integer('die_after', 1, 'After so many steps, those of both stages counted.')
-
-# Under the real names, so that a configuration needs no other.
-models.MODELS |= {name: functools.partial(models.MODELS[name], encoder=TinyEncoder) for name in models.MODELS}
 
 
 class Doomed(main.Interrupt):
@@ -33,5 +29,6 @@ class Doomed(main.Interrupt):
 
 
 if __name__ == '__main__':
+  models.MODELS = TINY_MODELS
   main.Interrupt = Doomed
   app.run(main.main, flags_parser=parse_flags)

@@ -1,0 +1,196 @@
+"""From configurations to objects: what is built, that every key is read, and that mistakes are found before anything
+is trained."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+import tiny_config
+from ml_collections import ConfigDict
+from tiny import TINY_MODELS
+
+from configs import common
+from lesion_jax import build, models
+from lesion_jax.losses import LOSSES
+from lesion_jax.train.loop import Fitted
+from lesion_jax.train.parallel import Devices
+from lesion_jax.weights.bundle import save_bundle
+
+FULL_MODELS = models.MODELS
+DEVICES = Devices(jax.devices()[:2])
+
+
+@pytest.fixture(autouse=True)
+def shallow_networks(monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  return str(tmp_path_factory.mktemp('data'))
+
+
+def changed(**changes):
+  """The tiny configuration with keys changed; '__' stands for the dot."""
+  config = tiny_config.get_config()
+  with config.unlocked():
+    config.update_from_flattened_dict({key.replace('__', '.'): value for key, value in changes.items()})
+  return config
+
+
+def test_a_right_configuration_passes_and_names_no_bundles():
+  assert build.check(tiny_config.get_config(), DEVICES) == {}
+
+
+MISTAKES = {
+    'network': ({'segment__model__name': 'resnet'}, "unknown model 'resnet'; the models are lesion_net_32s"),
+    'network of the second stage': ({'grade__model__name': 'vgg'}, "unknown model 'vgg'"),
+    'dtype': ({'segment__model__dtype': 'int8'}, "unknown dtype 'int8'; choose one of float32, bfloat16, float16"),
+    'attention': ({'grade__model__attention': 'dot'}, "unknown attention 'dot'; choose one of conv, cw_maxpool"),
+    'loss': ({'segment__loss': 'hinge'}, "unknown loss 'hinge'; the losses are dual_dice, dice"),
+    'loss of another task': ({'segment__loss': 'grade_cross_entropy'}, 'needs outputs.grades'),
+    'network of another task': ({'segment__model__name': 'inception_v3_grader'}, 'needs outputs.maps'),
+    'batch and devices': ({'segment__batch_size': 7}, 'a batch of 7 cannot be divided over 2 device.* multiple of 2'),
+    'batch and micro-batches': ({'grade__accumulate': 8}, r'over 2 device\(s\) x 8 micro-batch.* multiple of 16'),
+    'evaluation batch': ({'grade__eval_batch_size': 3}, 'a batch of 3 cannot be divided'),
+    'stage': ({'stages': ('segment', 'export')}, 'give one or more of segment, grade'),
+    'no stage': ({'stages': ()}, 'give one or more of segment, grade'),
+    'optimizer': ({'grade__optimizer': 'lion'}, "unknown optimizer 'lion'; the optimizers are sgd"),
+    'rate': ({'segment__rate': 0.0}, 'rate must be above 0'),
+    'dual weight': ({'segment__dual_weight': 2.0}, 'dual_weight is lambda of Eq. 2'),
+    'validation': ({'grade__validate_every': 0}, 'counted from 1'),
+    'augmentation': ({'segment__augmentation__vertical_flip': 2.0}, 'vertical_flip is a probability'),
+    'no lesion network': ({'stages': ('grade',)}, "needs a lesion network.*--config.segment.bundle=DIR"),
+    'bundle': ({'segment__bundle': 'no/such/bundle'}, 'no/such/bundle is not a bundle: it is no directory'),
+    'pretrained weights': ({'segment__pretrained': 'no/such.pth'}, 'pretrained=no/such.pth: there is no such file'),
+}
+
+
+@pytest.mark.parametrize(('changes', 'message'), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_named_with_what_is_allowed(changes, message):
+  with pytest.raises((ValueError, FileNotFoundError), match=message):
+    build.check(changed(**changes), DEVICES)
+
+
+def test_an_image_too_small_for_the_encoder_is_found(monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', FULL_MODELS)
+  with pytest.raises(ValueError, match=r"64x64 is too small for Inception-v3 with padding 'VALID'.* at least 75"):
+    build.check(changed(segment__data__size=64, segment__model__padding='VALID'), DEVICES)
+
+
+DATA = {
+    'name': ({'segment__data__name': 'eyepacs'}, "unknown data set 'eyepacs'; there are: synthetic, retinal_lesions"),
+    'no source_dir': ({'grade__data__name': 'idrid_grading', 'grade__data__count': 0}, 'source_dir is missing'),
+    'wrong source_dir': ({'segment__data__name': 'idrid', 'segment__data__count': 0,
+                          'segment__data__source_dir': 'no/such/release'}, 'no/such/release'),
+    'option of another set': ({'segment__data__name': 'idrid'}, 'idrid has no option count'),
+    'size': ({'segment__data__size': 16}, 'at least 32'),
+    'empty split': ({'segment__data__count': 1}, r"no examples in the split '\w+'; its splits are: train \d"),
+}
+
+
+@pytest.mark.parametrize(('changes', 'message'), DATA.values(), ids=DATA)
+def test_wrong_data_are_named(changes, message, data_dir):
+  with pytest.raises((ValueError, FileNotFoundError), match=message):
+    build.open_datasets(changed(**changes), data_dir, DEVICES)
+
+
+def test_each_loss_has_a_figure_by_which_the_best_model_is_chosen():
+  assert build.CRITERIA.keys() == LOSSES.keys()
+
+
+class Recorder:
+  """A configuration that remembers which of its keys were read."""
+
+  def __init__(self, config, read, path=''):
+    self.__dict__.update(config=config, read=read, path=path)
+
+  def __getattr__(self, key):
+    value, path = getattr(self.config, key), f'{self.path}{key}'
+    if isinstance(value, ConfigDict):
+      return Recorder(value, self.read, f'{path}.')
+    self.read.add(path)
+    return value
+
+  __getitem__ = __getattr__
+
+  def items(self):
+    return [(key, getattr(self, key)) for key in self.config]
+
+  def to_dict(self):
+    return dict(self.items())
+
+
+def leaves(config, path=''):
+  for key, value in config.items():
+    yield from leaves(value, f'{path}{key}.') if isinstance(value, ConfigDict) else [f'{path}{key}']
+
+
+@pytest.fixture
+def fits(monkeypatch):
+  """Instead of training, what `fit` was given, call by call."""
+  calls = []
+
+  def fit(**given):
+    calls.append(types.SimpleNamespace(**given))
+    given['make_logs'](0).close()
+    return Fitted(given['state'], given['control'], 0, 0, finished=True)
+
+  monkeypatch.setattr(build, 'fit', fit)
+  return calls
+
+
+def build_both(config, tmp_path, data_dir):
+  """Builds and 'trains' both stages; returns the stages by name."""
+  bundles, stages = build.check(config, DEVICES), {}
+  for name, dataset in build.open_datasets(config, data_dir, DEVICES).items():
+    stage = build.build_stage(config, name, dataset, workdir=tmp_path, devices=DEVICES, bundles=bundles)
+    fitted = stage.train(lambda: False)
+    bundles[name] = stage.bundle(stage.variables(fitted.state), {}, best_step=fitted.best_step)
+    stages[name] = stage
+  return stages, bundles
+
+
+def test_every_key_of_the_configuration_is_read(fits, tmp_path, data_dir):
+  read = set()
+  stages, _ = build_both(Recorder(tiny_config.get_config(), read), tmp_path, data_dir)
+  assert set(leaves(common.get_config())) == read
+
+
+def test_the_lesion_branch_is_frozen_outside_state_and_optimiser(fits, tmp_path, data_dir):
+  _, bundles = build_both(tiny_config.get_config(), tmp_path, data_dir)
+  grade = fits[1]
+  for tree in (grade.state.params, grade.state.batch_stats, grade.state.opt_state):
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    assert paths and not any("'lesion'" in path for path in paths)
+  for collection in ('params', 'batch_stats'):
+    whole, alone = bundles['grade'].variables[collection]['lesion'], bundles['segment'].variables[collection]
+    assert set(grade.frozen[collection]) == {'lesion'}
+    jax.tree.map(np.testing.assert_array_equal, whole, alone)
+
+
+def test_a_bundle_knows_what_made_it(fits, tmp_path, data_dir):
+  stages, bundles = build_both(tiny_config.get_config(), tmp_path, data_dir)
+  config = bundles['grade'].config
+  assert config['model']['name'] == 'multitask' and config['model']['lesion']['name'] == 'lesion_net_16s'
+  assert models.get_model(**config['model']) == stages['grade'].model
+  assert config['provenance']['stage'] == 'grade' and config['preprocessing']['size'] == 32
+  assert sum(config['data']['lengths'].values()) == 60
+
+
+def test_a_bundle_of_the_other_stage_is_refused(fits, tmp_path, data_dir):
+  _, bundles = build_both(tiny_config.get_config(), tmp_path, data_dir)
+  save_bundle(tmp_path / 'bundle', config=bundles['grade'].config, variables=bundles['grade'].variables, card='')
+  with pytest.raises(ValueError, match="is a bundle of the stage 'grade'; name one of the stage 'segment'"):
+    build.check(changed(segment__bundle=str(tmp_path / 'bundle')), DEVICES)
+
+
+def test_pretrained_weights_reach_the_encoder_of_each_stage(fits, tmp_path, data_dir, monkeypatch):
+  found = []
+  monkeypatch.setattr(build, 'read_torchvision', lambda path: {})
+  monkeypatch.setattr(build, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
+  weights = tmp_path / 'weights.pth'
+  weights.touch()
+  build_both(changed(segment__pretrained=str(weights), grade__pretrained=str(weights)), tmp_path, data_dir)
+  assert found == ['encoder', 'grading/encoder']

@@ -1,0 +1,172 @@
+"""The whole job on a shallow network: what it leaves, how it goes on after any end, and what it says to mistakes."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny_config
+from tiny import TINY_MODELS
+
+from lesion_jax import main, models
+from lesion_jax.train.logs import read_scalars
+from lesion_jax.weights.bundle import load_bundle
+
+ROOT = pathlib.Path(__file__).parents[1]
+STEPS = 7  # of each stage, of tests/tiny_config.py
+
+
+@pytest.fixture(autouse=True, scope='module')
+def shallow_networks():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(models, 'MODELS', TINY_MODELS)
+    yield
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  return tmp_path_factory.mktemp('data')
+
+
+@pytest.fixture(scope='module')
+def run(data_dir):
+  """`run(workdir, segment__rate=..., ...)` in this process; returns the exit status. '__' stands for the dot."""
+
+  def start(workdir, **changes):
+    config = tiny_config.get_config()
+    config.update_from_flattened_dict({key.replace('__', '.'): value for key, value in changes.items()})
+    return main.run(config, workdir, str(data_dir), lambda: False)
+
+  return start
+
+
+@pytest.fixture(scope='module')
+def finished(run, tmp_path_factory):
+  """The directory of a run that was never interrupted."""
+  workdir = tmp_path_factory.mktemp('runs') / 'finished'
+  assert run(workdir) == 0
+  return workdir
+
+
+def result_of(workdir):
+  """What has to be bit-identical: the weights of both stages and the figures."""
+  weights = [(workdir / stage / 'bundle' / 'model.safetensors').read_bytes() for stage in ('segment', 'grade')]
+  return weights, (workdir / 'metrics.json').read_text()
+
+
+def metrics_of(workdir):
+  return json.loads((workdir / 'metrics.json').read_text())
+
+
+def command(workdir, data_dir, *arguments):
+  """The same job as a process of its own."""
+  argv = [sys.executable, 'tests/tiny_main.py', '--config=tests/tiny_config.py', f'--workdir={workdir}',
+          f'--data_dir={data_dir}', *arguments]
+  return subprocess.run(argv, cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}, capture_output=True, text=True,
+                        timeout=300, check=False)
+
+
+def test_it_leaves_a_model_figures_and_pictures(finished):
+  assert {path.name for path in finished.iterdir()} == {'config.json', 'metrics.json', 'segment', 'grade'}
+  for stage in ('segment', 'grade'):
+    folder = finished / stage
+    assert {'bundle', 'checkpoints', 'metrics.csv', 'tensorboard', 'curves.png', 'examples.png',
+            'report.json'} <= {path.name for path in folder.iterdir()}
+    assert {path.name for path in (folder / 'bundle').iterdir()} == {'config.json', 'model.safetensors', 'README.md'}
+    assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
+    assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
+  assert metrics_of(finished)['segment'].keys() == {'pixel_f1', 'image_f1', 'aupr', 'aupr_11'}
+  assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
+
+
+def test_every_step_is_in_the_log(finished):
+  series = read_scalars(finished / 'segment' / 'metrics.csv')
+  assert series['train', 'loss'][0] == list(range(1, STEPS + 1))
+  assert series['validation', 'mean_pixel_f1'][0] == [2, 4, 6, 7]
+
+
+def test_the_lesion_branch_comes_out_of_grading_bit_identical(finished):
+  segment, grade = (load_bundle(finished / stage / 'bundle').variables for stage in ('segment', 'grade'))
+  for collection in ('params', 'batch_stats'):
+    jax.tree.map(np.testing.assert_array_equal, grade[collection]['lesion'], segment[collection])
+
+
+def test_a_finished_run_started_again_trains_nothing_and_says_the_same(run, finished, capsys):
+  before, rows = result_of(finished), (finished / 'grade' / 'metrics.csv').read_bytes()
+  assert run(finished) == 0
+  assert result_of(finished) == before
+  assert (finished / 'grade' / 'metrics.csv').read_bytes() == rows
+  said = capsys.readouterr().out
+  assert said.startswith('segment: data synthetic') and said.count(f'going on from the checkpoint of step {STEPS}') == 2
+
+
+def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_dir, tmp_path):
+  in_segment = random.Random(2020).randint(3, STEPS)
+  print(f'killed after {in_segment} steps of the first stage')
+  # Wherever the first death leaves the first stage, one more step than it has is in the second stage.
+  deaths = [('SIGKILL', in_segment, -signal.SIGKILL), ('SIGKILL', STEPS + 1, -signal.SIGKILL),
+            ('SIGTERM', 1, main.STOPPED)]
+  for name, steps, status in deaths:
+    ended = command(tmp_path, data_dir, f'--die={name}', f'--die_after={steps}')
+    assert ended.returncode == status, ended.stderr
+  assert 'of grade and saved; the same command goes on' in ended.stdout
+  assert 'going on from the checkpoint' in ended.stdout
+  assert run(tmp_path) == 0
+  assert result_of(tmp_path) == result_of(finished)
+
+
+def test_grading_alone_takes_a_finished_lesion_network(run, finished, tmp_path):
+  assert run(tmp_path, stages=('grade',), segment__bundle=str(finished / 'segment' / 'bundle')) == 0
+  assert metrics_of(tmp_path) == {'grade': metrics_of(finished)['grade']}
+  weights = [(workdir / 'grade' / 'bundle' / 'model.safetensors').read_bytes() for workdir in (finished, tmp_path)]
+  assert weights[0] == weights[1]
+
+
+def test_stages_whose_bundles_are_named_are_evaluated_and_not_trained(run, finished, tmp_path):
+  bundles = {f'{stage}__bundle': str(finished / stage / 'bundle') for stage in ('segment', 'grade')}
+  assert run(tmp_path, **bundles) == 0
+  assert metrics_of(tmp_path) == metrics_of(finished)
+  for stage in ('segment', 'grade'):
+    assert not (tmp_path / stage / 'checkpoints').exists()
+    assert load_bundle(tmp_path / stage / 'bundle').config == load_bundle(finished / stage / 'bundle').config
+
+
+def test_a_loss_that_is_not_finite_ends_it_with_one_line(run, tmp_path, capsys):
+  with pytest.raises(SystemExit) as end:
+    run(tmp_path, segment__rate=1e30)
+  said = capsys.readouterr().err.splitlines()[-1]
+  assert end.value.code == 1
+  assert said.startswith('error: step ') and 'on the images ' in said and 'last good checkpoint is' in said
+
+
+def test_a_directory_of_another_configuration_is_refused(run, finished, capsys):
+  with pytest.raises(SystemExit) as end:
+    run(finished, segment__rate=0.5, seed=3)
+  said = capsys.readouterr().err
+  assert end.value.code == 2
+  assert 'seed: 0 there, 3 now' in said and 'segment.rate: 0.05 there, 0.5 now' in said and 'momentum' not in said
+
+
+@pytest.mark.parametrize('changes', [
+    {'stages': ('paint',)}, {'segment__model__name': 'resnet'}, {'grade__data__name': 'eyepacs'},
+    {'grade__batch_size': 3}, {'segment__bundle': 'no/such/bundle'}, {'grade__data__source_dir': 'no/such/folder'},
+])
+def test_a_mistake_is_one_line_before_anything_is_trained(run, tmp_path, capsys, changes):
+  with pytest.raises(SystemExit) as end:
+    run(tmp_path, **changes)
+  said = capsys.readouterr().err
+  assert end.value.code == 2
+  assert said.startswith('error: ') and said.count('\n') == 1
+  assert {path.name for path in tmp_path.iterdir()} <= {'config.json'}
+
+
+def test_the_command_says_which_keys_there_are(data_dir, tmp_path):
+  ended = command(tmp_path, data_dir, '--config.segment.nope=1')
+  assert ended.returncode == 2
+  assert ended.stderr.startswith("error: --config.segment.nope: config.segment has no key 'nope'; its keys are accumul")

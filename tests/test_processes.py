@@ -1,0 +1,94 @@
+"""Two processes on this machine, with two devices each, do what one process with one device does."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny_config
+from tiny import TINY_MODELS
+
+from lesion_jax import build, models
+from lesion_jax.main import STOPPED
+from lesion_jax.train.logs import read_scalars
+from lesion_jax.train.parallel import Devices
+
+ROOT = pathlib.Path(__file__).parents[1]
+# One step without weight decay: the trace of the momentum is then the gradient.
+CHANGES = {'stages': ('segment',), 'segment.model.name': 'lesion_net_32s', 'segment.max_steps': 1,
+           'segment.weight_decay': 0.0, 'segment.model.sync_batch_norm': True}
+
+
+def configuration():
+  config = tiny_config.get_config()
+  config.update_from_flattened_dict(CHANGES)
+  return config
+
+
+def train(config, workdir, data_dir):
+  """Trains, or takes up what was trained there, on one device in this process."""
+  devices = Devices(jax.devices()[:1])
+  dataset = build.open_datasets(config, str(data_dir), devices)['segment']
+  stage = build.build_stage(config, 'segment', dataset, workdir=workdir, devices=devices, bundles={})
+  return stage.train(lambda: False)
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(models, 'MODELS', TINY_MODELS)
+    yield tmp_path_factory.mktemp('processes')
+
+
+def free_port():
+  with socket.socket() as found:
+    found.bind(('127.0.0.1', 0))
+    return found.getsockname()[1]
+
+
+def two_processes(place, workdir, *arguments, second=()):
+  """Runs the job in two processes, the second one with further arguments; returns their exit statuses."""
+  flags = [f'--config.{key}={value[0] if isinstance(value, tuple) else value}' for key, value in CHANGES.items()]
+  argv = [sys.executable, 'tests/tiny_main.py', '--config=tests/tiny_config.py', f'--workdir={workdir}',
+          f'--data_dir={place / "data"}', f'--coordinator=127.0.0.1:{free_port()}', '--processes=2', *flags, *arguments]
+  devices = '--xla_force_host_platform_device_count=2'
+  started = []
+  for process in (0, 1):
+    log = (place / f'{process}.log').open('w+')
+    started.append((log, subprocess.Popen(
+        [*argv, f'--process={process}', *(second if process else ())], cwd=ROOT, stdout=log, stderr=log,
+        env=os.environ | {'PYTHONPATH': str(ROOT), 'XLA_FLAGS': devices})))
+  try:
+    statuses = [process.wait(timeout=300) for _, process in started]
+  finally:
+    for log, process in started:
+      process.kill()
+      process.wait()
+      log.seek(0)
+      print(log.read())  # shown where the test fails
+      log.close()
+  return statuses
+
+
+def test_loss_gradient_and_figures_are_those_of_one_device(place):
+  one = train(configuration(), place / 'one', place / 'data')
+  assert two_processes(place, place / 'two') == [0, 0]
+  two = train(configuration(), place / 'two', place / 'data')
+  assert (one.step, two.step) == (1, 1)
+  for mine, other in zip(jax.tree.leaves(one.state), jax.tree.leaves(two.state), strict=True):
+    assert np.abs(mine - other).max() <= 1e-5 * np.abs(mine).max()
+  first, second = (read_scalars(place / name / 'segment' / 'metrics.csv') for name in ('one', 'two'))
+  assert first.keys() == second.keys()
+  for series in first.keys() - {('train', 'images_per_second'), ('train', 'waiting_for_data')}:
+    np.testing.assert_allclose(second[series], first[series], rtol=1e-5, err_msg=series)
+
+
+def test_where_one_process_is_told_to_stop_both_save_and_stop(place):
+  length = ('--config.segment.max_steps=12', '--config.segment.validate_every=100')
+  statuses = two_processes(place, place / 'stopped', *length, second=('--die=SIGTERM', '--die_after=1'))
+  assert statuses == [STOPPED, STOPPED]
+  assert (place / 'stopped' / 'segment' / 'checkpoints' / '10').is_dir()  # they ask each other at every tenth step
