@@ -143,14 +143,17 @@ def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[s
   """Opens the data set of each stage, after preparing it where that was not done yet.
 
   Raises:
-    ValueError, FileNotFoundError: of `load`; and where a split that the stage needs is empty.
+    ValueError, FileNotFoundError: of `load`; and where it has not what the stage learns from, or a split is empty.
   """
   datasets = {}
   for name, stage in stages(config).items():
     options = {'count': stage.data.count} if stage.data.count else {}
     opened = functools.partial(load, stage.data.name, data_dir=data_dir, size=stage.data.size,
                                source_dir=stage.data.source_dir or None, **options)
-    datasets[name] = devices.first_alone(opened)
+    data = datasets[name] = devices.first_alone(opened)
+    if not (stage.bundle or (data.graded if CRITERIA[stage.loss] == 'kappa' else data.annotated)):
+      raise ValueError(f'{data.name} has no {"grades" if data.annotated else "lesions"}, from which the loss '
+                       f'{stage.loss!r} of the stage {name!r} learns; choose another --config.{name}.data.name')
     for split in ('test',) if stage.bundle else SPLITS:
       datasets[name].source(split)  # raises where it is empty
   return datasets

@@ -194,3 +194,13 @@ def test_pretrained_weights_reach_the_encoder_of_each_stage(fits, tmp_path, data
   weights.touch()
   build_both(changed(segment__pretrained=str(weights), grade__pretrained=str(weights)), tmp_path, data_dir)
   assert found == ['encoder', 'grading/encoder']
+
+
+@pytest.mark.parametrize('stage, lacking, message', [
+    ('segment', {'annotated': (), 'graded': True}, "has no lesions, from which the loss 'dual_dice'"),
+    ('grade', {'annotated': ('MA',), 'graded': False}, "has no grades, from which the loss 'grade_cross_entropy'")])
+def test_data_without_what_the_stage_learns_from_is_refused(monkeypatch, data_dir, stage, lacking, message):
+  poor = types.SimpleNamespace(name='poor', source=lambda split: None, **lacking)
+  monkeypatch.setattr(build, 'load', lambda *args, **kwargs: poor)
+  with pytest.raises(ValueError, match=message):
+    build.open_datasets(changed(stages=(stage,)), data_dir, DEVICES)

@@ -57,6 +57,7 @@ class Dataset:
   Attributes:
     name: as in DATASETS.
     annotated: keys of the lesions that it annotates at all; () where it has grades alone.
+    graded: whether it has grades.
     lengths: split -> number of examples.
     description: what it is, in a paragraph.
     citation: BibTeX.
@@ -66,6 +67,7 @@ class Dataset:
 
   name: str
   annotated: tuple[str, ...]
+  graded: bool
   lengths: dict[str, int]
   description: str
   citation: str
@@ -133,8 +135,8 @@ def load(
     builder.download_and_prepare()
   lengths = {split: builder.info.splits[split].num_examples if split in builder.info.splits else 0 for split in SPLITS}
   return Dataset(
-      name=name, annotated=builder.ANNOTATED, lengths=lengths, description=builder.info.description,
-      citation=builder.info.citation, licence=builder.LICENCE, builder=builder)
+      name=name, annotated=builder.ANNOTATED, graded=builder.GRADED, lengths=lengths,
+      description=builder.info.description, citation=builder.info.citation, licence=builder.LICENCE, builder=builder)
 
 
 def _fields(config_class: type[LesionConfig]) -> set[str]:

@@ -92,6 +92,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
   ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that this data set annotates at all
+  GRADED: ClassVar[bool] = True  # whether it grades any image
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
   DESCRIPTION: ClassVar[str]
   CITATION: ClassVar[str]

@@ -41,6 +41,7 @@ class Builder(LesionBuilder):
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
   ANNOTATED = tuple(MASK_NAMES)
+  GRADED = False
   PUBLISHED = {
       'training photographs': 54, 'test photographs': 27,
       'MA masks': 81, 'iHE masks': 80, 'HaEx masks': 81, 'CWS masks': 40,
