@@ -28,7 +28,7 @@ def _synthetic(config: ConfigDict) -> None:
     stage.model.width = 0.25
     stage.augmentation.update(rotation=(-30.0, 30.0), scale=(0.95, 1.1))
   config.segment.model.name = 'lesion_net_4s'
-  config.segment.update(max_steps=450, validate_every=75, milestones=(2, 4))
+  config.segment.update(max_steps=500, validate_every=100, milestones=(3,))
   config.grade.update(max_steps=200, validate_every=50, milestones=(2, 3))
 
 

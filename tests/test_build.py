@@ -6,12 +6,14 @@ import types
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 import tiny_config
 from ml_collections import ConfigDict
 from tiny import TINY_MODELS
 
 from configs import common
 from lesion_jax import build, models
+from lesion_jax.evaluate import criterion
 from lesion_jax.losses import LOSSES
 from lesion_jax.train.loop import Fitted
 from lesion_jax.train.parallel import Devices
@@ -46,7 +48,7 @@ def test_a_right_configuration_passes_and_names_no_bundles():
 MISTAKES = {
     'network': ({'segment__model__name': 'resnet'}, "unknown model 'resnet'; the models are lesion_net_32s"),
     'network of the second stage': ({'grade__model__name': 'vgg'}, "unknown model 'vgg'"),
-    'dtype': ({'segment__model__dtype': 'int8'}, "unknown dtype 'int8'; choose one of float32, bfloat16, float16"),
+    'dtype': ({'segment__model__dtype': 'int8'}, "unknown dtype 'int8'; choose one of float32, bfloat16"),
     'attention': ({'grade__model__attention': 'dot'}, "unknown attention 'dot'; choose one of conv, cw_maxpool"),
     'loss': ({'segment__loss': 'hinge'}, "unknown loss 'hinge'; the losses are dual_dice, dice"),
     'loss of another task': ({'segment__loss': 'grade_cross_entropy'}, 'needs outputs.grades'),
@@ -63,7 +65,7 @@ MISTAKES = {
     'augmentation': ({'segment__augmentation__vertical_flip': 2.0}, 'vertical_flip is a probability'),
     'no lesion network': ({'stages': ('grade',)}, "needs a lesion network.*--config.segment.bundle=DIR"),
     'bundle': ({'segment__bundle': 'no/such/bundle'}, 'no/such/bundle is not a bundle: it is no directory'),
-    'pretrained weights': ({'segment__pretrained': 'no/such.pth'}, 'pretrained=no/such.pth: there is no such file'),
+    'pretrained weights': ({'segment__pretrained': 'no/such.pth'}, 'no/such.pth'),
 }
 
 
@@ -81,10 +83,9 @@ def test_an_image_too_small_for_the_encoder_is_found(monkeypatch):
 
 DATA = {
     'name': ({'segment__data__name': 'eyepacs'}, "unknown data set 'eyepacs'; there are: synthetic, retinal_lesions"),
-    'no source_dir': ({'grade__data__name': 'idrid_grading', 'grade__data__count': 0}, 'source_dir is missing'),
-    'wrong source_dir': ({'segment__data__name': 'idrid', 'segment__data__count': 0,
+    'no source_dir': ({'grade__data__name': 'idrid_grading'}, 'source_dir is missing'),
+    'wrong source_dir': ({'segment__data__name': 'idrid',
                           'segment__data__source_dir': 'no/such/release'}, 'no/such/release'),
-    'option of another set': ({'segment__data__name': 'idrid'}, 'idrid has no option count'),
     'size': ({'segment__data__size': 16}, 'at least 32'),
     'empty split': ({'segment__data__count': 1}, r"no examples in the split '\w+'; its splits are: train \d"),
 }
@@ -137,7 +138,7 @@ def fits(monkeypatch):
     given['make_logs'](0).close()
     return Fitted(given['state'], given['control'], 0, 0, finished=True)
 
-  monkeypatch.setattr(build, 'fit', fit)
+  monkeypatch.setattr(build.stage, 'fit', fit)
   return calls
 
 
@@ -188,12 +189,35 @@ def test_a_bundle_of_the_other_stage_is_refused(fits, tmp_path, data_dir):
 
 def test_pretrained_weights_reach_the_encoder_of_each_stage(fits, tmp_path, data_dir, monkeypatch):
   found = []
-  monkeypatch.setattr(build, 'read_torchvision', lambda path: {})
-  monkeypatch.setattr(build, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
+  monkeypatch.setattr(build.parts, 'read_torchvision', lambda path: {})
+  monkeypatch.setattr(build.parts, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
   weights = tmp_path / 'weights.pth'
   weights.touch()
   build_both(changed(segment__pretrained=str(weights), grade__pretrained=str(weights)), tmp_path, data_dir)
-  assert found == ['encoder', 'grading/encoder']
+  assert found == ['encoder', 'grading/encoder'] * 2  # once before anything is trained, once for good
+
+
+def test_pretrained_weights_that_do_not_fit_are_refused_before_training(tmp_path):
+  weights = tmp_path / 'weights.safetensors'
+  safetensors.numpy.save_file({'Conv2d_1a_3x3.conv.weight': np.zeros((32, 3, 3, 3), np.float32)}, weights)
+  with pytest.raises(ValueError, match='left over in the weights'):
+    build.check(changed(grade__pretrained=str(weights)), DEVICES)
+
+
+def test_networks_of_different_sizes_do_not_go_together(fits, tmp_path, data_dir):
+  with pytest.raises(ValueError, match='the lesion network takes 32 pixels and the network around it 64'):
+    build.check(changed(grade__data__size=64), DEVICES)
+  _, bundles = build_both(tiny_config.get_config(), tmp_path, data_dir)
+  save_bundle(tmp_path / 'bundle', config=bundles['segment'].config, variables=bundles['segment'].variables, card='')
+  with pytest.raises(ValueError, match='takes 32 pixels; set --config.segment.data.size=32'):
+    build.check(changed(segment__bundle=str(tmp_path / 'bundle'), segment__data__size=64), DEVICES)
+
+
+def test_the_criterion_is_a_mean_over_the_lesions_that_occur():
+  scores = {'lesions': {'MA': 0.5, 'iHE': 0.0, 'HaEx': 0.1}}
+  assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 3, 'iHE': 0, 'HaEx': 1}}, 'pixel_f1') == 0.3
+  assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 0, 'iHE': 0, 'HaEx': 0}}, 'pixel_f1') is None
+  assert criterion({'kappa': {'value': 0.7}}, 'kappa') == 0.7
 
 
 @pytest.mark.parametrize('stage, lacking, message', [
@@ -201,6 +225,6 @@ def test_pretrained_weights_reach_the_encoder_of_each_stage(fits, tmp_path, data
     ('grade', {'annotated': ('MA',), 'graded': False}, "has no grades, from which the loss 'grade_cross_entropy'")])
 def test_data_without_what_the_stage_learns_from_is_refused(monkeypatch, data_dir, stage, lacking, message):
   poor = types.SimpleNamespace(name='poor', source=lambda split: None, **lacking)
-  monkeypatch.setattr(build, 'load', lambda *args, **kwargs: poor)
+  monkeypatch.setattr(build.datasets, 'load', lambda *args, **kwargs: poor)
   with pytest.raises(ValueError, match=message):
     build.open_datasets(changed(stages=(stage,)), data_dir, DEVICES)

@@ -1,0 +1,13 @@
+"""From a configuration to objects: the only place where its keys become something.
+
+    bundles = check(config, devices)
+    for name, dataset in open_datasets(config, data_dir, devices).items():
+      stage = build_stage(config, name, dataset, workdir=workdir, devices=devices, bundles=bundles)
+"""
+
+from lesion_jax.build.check import check
+from lesion_jax.build.datasets import open_datasets
+from lesion_jax.build.parts import CRITERIA, STAGES, stages
+from lesion_jax.build.stage import Stage, build_stage
+
+__all__ = ['CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'open_datasets', 'stages']

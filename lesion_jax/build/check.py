@@ -1,0 +1,66 @@
+"""Finds the mistakes of a configuration before anything takes long."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from lesion_jax.build import parts
+from lesion_jax.core import NUM_LESIONS, Targets
+from lesion_jax.losses import get_loss
+from lesion_jax.models import get_model
+from lesion_jax.train.parallel import Devices
+from lesion_jax.weights.bundle import Bundle, load_bundle
+
+
+def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
+  """Checks all stages before anything is read or trained, so that no mistake shows up after days of training.
+
+  Returns:
+    stage -> the bundle that the configuration names instead of training it.
+
+  Raises:
+    ValueError: what cannot be built, naming it and what is allowed.
+    FileNotFoundError: a bundle or a file of weights is not where the configuration says.
+  """
+  bundles = {name: _named_bundle(config, name) for name in parts.STAGES if config[name].bundle}
+  lesion = bundles['segment'].config['model'] if 'segment' in bundles else None
+  for name, stage in parts.stages(config).items():
+    devices.check_batch(stage.eval_batch_size)
+    if name not in bundles:
+      devices.check_batch(stage.batch_size, stage.accumulate)
+      fields = parts.model_config(stage.model, lesion)
+      if 'lesion' in fields and config.segment.data.size != stage.data.size:
+        raise ValueError(f'the lesion network takes {config.segment.data.size} pixels and the network around it '
+                         f'{stage.data.size}; set --config.segment.data.size and --config.{name}.data.size alike')
+      _check_training(stage, get_model(**fields))
+      lesion = fields if name == 'segment' else lesion
+  return bundles
+
+
+def _named_bundle(config: ConfigDict, name: str) -> Bundle:
+  path, size = config[name].bundle, config[name].data.size
+  bundle = load_bundle(path)
+  stage = bundle.config.get('provenance', {}).get('stage')
+  if stage != name:
+    raise ValueError(f'config.{name}.bundle={path} is a bundle of the stage {stage!r}; name one of the stage {name!r}')
+  if (taken := bundle.config['preprocessing']['size']) != size:
+    raise ValueError(f'config.{name}.bundle={path} takes {taken} pixels; set --config.{name}.data.size={taken} '
+                     f'(it is {size})')
+  return bundle
+
+
+def _check_training(stage: ConfigDict, model: Any) -> None:
+  """Traces the network and the loss for their shapes, reads the pretrained weights, and makes all that training takes."""
+  shape = (1, stage.data.size, stage.data.size)
+  outputs, variables = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0),
+                                      jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
+  masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
+  jax.eval_shape(get_loss(stage.loss).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
+  for part in (parts.control, parts.plan, parts.augmentation, parts.optimizer):
+    part(stage)
+  parts.with_pretrained(variables, stage)

@@ -1,0 +1,186 @@
+"""One stage of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from clu import parameter_overview
+from ml_collections import ConfigDict
+
+import lesion_jax
+from lesion_jax.augment import augment
+from lesion_jax.build import parts
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data.pipeline import eval_batches, train_batches
+from lesion_jax.data.source import Dataset
+from lesion_jax.evaluate import criterion, headline, make_count_step, report, total_counts
+from lesion_jax.losses import get_loss
+from lesion_jax.models import LESION_BRANCH, get_model
+from lesion_jax.train.checkpoint import Checkpoints
+from lesion_jax.train.logs import Logs
+from lesion_jax.train.loop import Fitted, fit
+from lesion_jax.train.parallel import AXIS, Devices
+from lesion_jax.train.state import TrainState, create_state, join_frozen, split_frozen
+from lesion_jax.train.step import make_train_step
+from lesion_jax.weights.bundle import Bundle
+from lesion_jax.weights.initialize import initialize
+
+Evaluate = Callable[[Any, str], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One stage of a run: its data, its network, and what may be done with them.
+
+  Attributes:
+    name: 'segment' or 'grade'.
+    directory: holds checkpoints, logs, bundle and pictures of the stage.
+    dataset: what it learns from and is evaluated on.
+    annotated: keys of the lesions that the network learned, here or as the lesion network that it contains.
+    model: the network.
+    model_config: arguments of `get_model` that build it, ready for JSON.
+    train: `should_stop -> Fitted`.
+    variables: `state -> {'params': ..., 'batch_stats': ...}`, the whole network's.
+    evaluate: `(variables, split) -> report`.
+    provenance: where the weights come from, ready for JSON.
+  """
+
+  name: str
+  directory: pathlib.Path
+  dataset: Dataset
+  annotated: tuple[str, ...]
+  model: Any
+  model_config: dict[str, Any]
+  train: Callable[[Callable[[], bool]], Fitted]
+  variables: Callable[[TrainState], dict[str, Any]]
+  evaluate: Evaluate
+  provenance: dict[str, Any]
+
+  def bundle(self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int) -> Bundle:
+    """The weights, and in the configuration all that prediction needs to know (DESIGN 8)."""
+    data = self.dataset
+    parameters = parameter_overview.count_parameters(variables['params'])
+    return Bundle({
+        'model': self.model_config,
+        'lesions': list(LESION_KEYS),
+        'grades': list(GRADE_KEYS),
+        'annotated': list(self.annotated),
+        'preprocessing': {'size': self.provenance['size'], 'crop': data.crop},
+        'thresholds': dict.fromkeys(LESION_KEYS, 0.5),
+        'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step},
+        'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
+                 'description': data.description},
+        'metrics': result,
+    }, variables)
+
+
+def build_stage(
+    config: ConfigDict, name: str, dataset: Dataset, *, workdir: str | pathlib.Path, devices: Devices,
+    bundles: Mapping[str, Bundle],
+) -> Stage:
+  """Builds one stage.
+
+  Args:
+    config: of `configs/`, checked by `check`.
+    name: one of STAGES.
+    dataset: of `open_datasets`.
+    workdir: the stage's files go to workdir/name.
+    devices: that share the batches.
+    bundles: by stage, those that are finished: that of this stage is taken instead of the configured network, that of
+      'segment' is the lesion branch of a network that contains one.
+
+  Raises:
+    ValueError: for anything in the configuration that cannot be built, naming it and what is allowed.
+  """
+  stage, finished, lesion = config[name], bundles.get(name), bundles.get('segment')
+  fields = finished.config['model'] if finished else parts.model_config(stage.model, lesion and lesion.config['model'])
+  frozen_name = LESION_BRANCH if 'lesion' in fields else None
+  model = get_model(**fields, **({'bn_axis': AXIS} if stage.model.sync_batch_norm and not finished else {}))
+  directory = pathlib.Path(workdir).absolute() / name
+
+  @functools.cache
+  def variables() -> dict[str, Any]:
+    return finished.variables if finished else _initial(model, stage, config.seed, lesion)
+
+  def whole(state: TrainState) -> dict[str, Any]:
+    _, frozen = split_frozen(variables(), frozen_name)
+    return join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
+
+  evaluate = _make_evaluate(model, stage, dataset, devices)
+  train = functools.partial(_train, model, stage, config.seed, dataset, devices, directory, variables, frozen_name,
+                            evaluate)
+  provenance = {
+      'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'stage': name, 'seed': config.seed,
+      'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
+  }
+  annotated = _learned_lesions(stage, dataset, finished or (lesion if frozen_name else None))
+  return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance)
+
+
+def _learned_lesions(stage: ConfigDict, dataset: Dataset, source: Bundle | None) -> tuple[str, ...]:
+  """The lesions of the bundle that the lesion network comes from; else those of the data, unless only grades are
+  learned from them."""
+  if source:
+    return tuple(source.config['annotated'])
+  return () if parts.grades(stage) else dataset.annotated
+
+
+def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) -> dict[str, Any]:
+  """Fresh variables in host memory, with the pretrained encoder and the finished lesion branch put in."""
+  size = stage.data.size
+  variables = initialize(model, jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8), seed)
+  if LESION_BRANCH in variables['params']:
+    for collection, tree in lesion.variables.items():
+      variables[collection][LESION_BRANCH] = tree
+  return parts.with_pretrained(variables, stage)
+
+
+def _make_evaluate(model: Any, stage: ConfigDict, dataset: Dataset, devices: Devices) -> Evaluate:
+  """`evaluate(variables, split) -> report`, one program for validation and test."""
+  step = devices.evaluate(make_count_step(model.apply, histograms=True, axis_name=AXIS))
+
+  def evaluate(variables: Any, split: str) -> dict[str, Any]:
+    batches = eval_batches(dataset.source(split), batch_size=stage.eval_batch_size,
+                           shard_index=jax.process_index(), shard_count=jax.process_count())
+    counts = total_counts(lambda variables, batch: step(variables, devices.shard(batch)),
+                          devices.replicate(variables), batches)
+    return report(counts, dataset.annotated)
+
+  return evaluate
+
+
+def _train(
+    model: Any, stage: ConfigDict, seed: int, dataset: Dataset, devices: Devices, directory: pathlib.Path,
+    initial: Callable[[], dict[str, Any]], frozen_name: str | None, evaluate: Evaluate,
+    should_stop: Callable[[], bool],
+) -> Fitted:
+  """Trains one stage, or goes on with it."""
+  trainable, frozen = split_frozen(initial(), frozen_name)
+  optimizer, spec = parts.optimizer(stage), parts.augmentation(stage)
+  step = make_train_step(
+      model.apply, get_loss(stage.loss), optimizer, accumulate=stage.accumulate, axis_name=AXIS,
+      augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=spec))
+
+  def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
+    result = evaluate(join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen), 'validation')
+    value = criterion(result, parts.CRITERIA[stage.loss])
+    return value, headline(result) | {'criterion': value}
+
+  checkpoints = Checkpoints(directory / 'checkpoints')
+  try:
+    return fit(
+        step_fn=devices.train(step), state=create_state(trainable, optimizer), frozen=frozen,
+        batches=train_batches(dataset.source('train'), batch_size=stage.batch_size, seed=seed,
+                              shard_index=jax.process_index(), shard_count=jax.process_count()),
+        validate=validate, control=parts.control(stage), plan=parts.plan(stage), checkpoints=checkpoints,
+        devices=devices, should_stop=should_stop,
+        make_logs=lambda start: Logs(directory, total=stage.max_steps or None, start=start, title=directory.name,
+                                     active=jax.process_index() == 0))
+  finally:
+    checkpoints.close()
