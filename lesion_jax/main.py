@@ -17,7 +17,7 @@ from lesion_jax.report.card import model_card
 from lesion_jax.report.run import write_run
 from lesion_jax.report.terminal import format_report
 from lesion_jax.train.interrupt import Interrupt
-from lesion_jax.train.loop import NonFiniteLoss
+from lesion_jax.train.loop import NonFiniteLoss, OtherRun
 from lesion_jax.train.parallel import Devices
 from lesion_jax.train.workdir import claim_workdir
 from lesion_jax.weights.bundle import save_bundle
@@ -49,7 +49,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
     start = time.perf_counter()
     stage = build.build_stage(config, name, dataset, workdir=workdir, devices=devices, bundles=bundles)
     if not (bundle := bundles.get(name)):
-      with one_line_errors(NonFiniteLoss, status=1):
+      with one_line_errors(NonFiniteLoss, OtherRun, status=1):
         fitted = stage.train(should_stop)
       if not fitted.finished:
         say(f'stopped at step {fitted.step} of {name} and saved; the same command goes on')

@@ -18,6 +18,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from lesion_jax.train.parallel import on_all_processes
+
 Tree = Any
 
 
@@ -103,22 +105,25 @@ class Checkpoints:
     return sorted(self._manager.all_steps())
 
   def restore(self, target: Tree) -> Restored | None:
-    """The newest sound checkpoint, or None where there is none. Damaged ones are moved aside and named in the log.
+    """The newest checkpoint that is sound on every process, or None where there is none. Damaged ones are moved aside
+    and named in the log.
 
     Args:
       target: a tree of arrays with the structure, shapes and dtypes to expect.
     """
     self.wait()
     for step in reversed(self.steps()):
+      found, reason = None, 'another process cannot read it'
       try:
         found = self.read(step, target)
       except Exception as error:  # noqa: BLE001. Whatever a damaged file raises.
-        logging.warning('checkpoint %d in %s is damaged (%s); going back to the one before it',
-                        step, self.directory, _first_line(error))
-        self._set_aside(step)
-        continue
-      self._keep.best_step = found.meta.get('best_step')
-      return found
+        reason = _first_line(error)
+      if on_all_processes(found is not None):
+        self._keep.best_step = found.meta.get('best_step')
+        return found
+      logging.warning('checkpoint %d in %s is damaged (%s); going back to the one before it',
+                      step, self.directory, reason)
+      self._set_aside(step)
     return None
 
   def read(self, step: int, target: Tree) -> Restored:
@@ -141,6 +146,7 @@ class Checkpoints:
       aside.mkdir(exist_ok=True)
       shutil.rmtree(aside / str(step), ignore_errors=True)
       shutil.move(self.directory / str(step), aside / str(step))
+    on_all_processes(True)  # none lists the directory before it is moved
     self._manager.reload()
 
   def _report(self, error: Exception) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from types import FrameType
+
+
+_HEARD = b'\nstopping after the step under way; once more to end at once\n'
+_STDERR = 2  # sys.stderr cannot be entered twice, and the progress bar may be in it when the signal comes
 
 
 class Interrupt:
   """Context in which SIGTERM and the first Ctrl-C set a flag instead of ending the process. Call it to ask.
 
-  A second Ctrl-C ends the process as usual.
+  It says so on stderr. A second one of the same kind ends the process as usual.
   """
 
   def __init__(self) -> None:
@@ -31,3 +37,5 @@ class Interrupt:
     del frame
     self._wanted = True
     signal.signal(number, self._previous[number])
+    with contextlib.suppress(OSError):
+      os.write(_STDERR, _HEARD)

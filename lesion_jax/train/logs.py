@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import tqdm
+from absl import logging
+
+COLUMNS = ('step', 'split', 'name', 'value')
 
 
 class Logs:
   """Writes scalars of one stage. On processes other than the first it writes nothing.
+
+  Once open, it never stops a run: where something cannot be written, a full disk for instance, it says so once.
 
   Args:
     directory: gets `metrics.csv` (long format: step, split, name, value; appended to on resume) and TensorBoard's
@@ -27,67 +34,87 @@ class Logs:
     self.active = active
     if not active:
       return
-    from tensorboardX import SummaryWriter  # imported here: slow, and only a training run needs it
+    from lesion_jax.train.events import Events  # imported here: slow, and only a training run needs it
 
-    directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / 'metrics.csv'
+    self._directory, self._failed = pathlib.Path(directory), False
+    self._directory.mkdir(parents=True, exist_ok=True)
+    path = self._directory / 'metrics.csv'
     _forget_after(path, start)
-    new = not path.exists()
     self._file = path.open('a', newline='')
     self._csv = csv.writer(self._file)
-    if new:
-      self._csv.writerow(['step', 'split', 'name', 'value'])
-    self._board = SummaryWriter(str(directory / 'tensorboard'), purge_step=start + 1)
+    self._events = Events(self._directory / 'tensorboard', start)
     self._bar = tqdm.tqdm(total=total, initial=start, desc=title, unit='step', dynamic_ncols=True, mininterval=1.0)
 
   def advance(self, **shown: Any) -> None:
     """One step is done; `shown` appears at the end of the progress bar."""
     if self.active:
-      if shown:
-        self._bar.set_postfix(shown, refresh=False)
-      self._bar.update()
+      with self._going_on():
+        if shown:
+          self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
 
   def scalars(self, step: int, split: str, values: dict[str, Any]) -> None:
     """Writes the numbers among `values` (others, such as 'not annotated', have no place in a curve)."""
     if not self.active:
       return
-    for name, value in values.items():
-      if isinstance(value, int | float):
-        self._csv.writerow([step, split, name, repr(float(value))])
-        self._board.add_scalar(f'{split}/{name}', value, step)
-    self._file.flush()
+    numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+    with self._going_on():
+      self._csv.writerows([step, split, name, value] for name, value in numbers.items())
+      self._file.flush()
+    with self._going_on():
+      for name, value in numbers.items():
+        self._events.scalar(step, f'{split}/{name}', value)
+      self._events.flush()
 
   def say(self, text: str) -> None:
     """A line on the terminal above the progress bar."""
     if self.active:
-      self._bar.write(f'{time.strftime("%H:%M:%S")}  {text}')
+      with self._going_on():
+        self._bar.write(f'{time.strftime("%H:%M:%S")}  {text}')
 
   def close(self) -> None:
     """Flushes and closes everything."""
     if self.active:
-      self._bar.close()
-      self._board.close()
-      self._file.close()
+      for each in (self._bar, self._events, self._file):
+        with self._going_on():
+          each.close()
+
+  @contextlib.contextmanager
+  def _going_on(self) -> Iterator[None]:
+    try:
+      yield
+    except OSError as error:
+      if not self._failed:
+        self._failed = True
+        logging.error('the logs in %s cannot be written (%s); training goes on, and curves may have gaps',
+                      self._directory, error)
 
 
 def read_scalars(path: str | pathlib.Path) -> dict[tuple[str, str], tuple[list[int], list[float]]]:
-  """`metrics.csv` as {(split, name): (steps, values)}."""
+  """`metrics.csv` as {(split, name): (steps, values)}, without rows that were torn by a kill or a full disk."""
   series: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
-  with pathlib.Path(path).open(newline='') as file:
-    for row in csv.DictReader(file):
-      steps, values = series.setdefault((row['split'], row['name']), ([], []))
-      steps.append(int(row['step']))
-      values.append(float(row['value']))
+  for step, split, name, value in _rows(pathlib.Path(path)):
+    steps, values = series.setdefault((split, name), ([], []))
+    steps.append(step)
+    values.append(value)
   return series
+
+
+def _rows(path: pathlib.Path) -> Iterator[tuple[int, str, str, float]]:
+  with path.open(newline='', errors='replace') as file:
+    for row in csv.reader(file):
+      try:
+        step, split, name, value = row
+        parsed = int(step), split, name, float(value)
+      except ValueError:  # the header, or a torn row
+        continue
+      yield parsed
 
 
 def _forget_after(path: pathlib.Path, step: int) -> None:
   """Drops rows that a killed run wrote after the checkpoint from which this one goes on."""
-  if not path.exists():
-    return
-  with path.open(newline='') as file:
-    header, *rows = list(csv.reader(file)) or [['step', 'split', 'name', 'value']]
-  kept = [row for row in rows if len(row) == 4 and int(row[0]) <= step]
-  with path.open('w', newline='') as file:
-    csv.writer(file).writerows([header, *kept])
+  kept = [row for row in _rows(path) if row[0] <= step] if path.exists() else []
+  temporary = path.with_suffix('.tmp')  # whatever happens while it is written, the old file stays
+  with temporary.open('w', newline='') as file:
+    csv.writer(file).writerows([COLUMNS, *kept])
+  temporary.replace(path)

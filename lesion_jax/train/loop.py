@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from lesion_jax.train import control as control_lib
-from lesion_jax.train.checkpoint import Checkpoints
+from lesion_jax.train.checkpoint import Checkpoints, digest
 from lesion_jax.train.control import Control
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.parallel import Devices
@@ -28,6 +29,10 @@ LAG = 2
 
 class NonFiniteLoss(FloatingPointError):
   """The loss or the gradient is not finite. The message names the step, the images and the last good checkpoint."""
+
+
+class OtherRun(ValueError):
+  """The checkpoint cannot be gone on with here. The message says why, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +59,8 @@ class Fitted:
   """What `fit` returns.
 
   Attributes:
-    state: the state of the best validation, in host memory.
+    state: the state of the best validation, in host memory; the last one where the run was stopped, or where the best
+      cannot be read.
     control: where the control ended.
     step: steps done.
     best_step: the step of `state`.
@@ -90,8 +96,9 @@ def fit(
   Args:
     step_fn: a mapped train step, see `Devices.train`.
     state: the fresh state, in host memory.
-    frozen: frozen variables, or {}.
-    batches: infinite; each batch with this process's rows. Has `get_state` and `set_state` (JSON).
+    frozen: frozen variables, or {}; a checkpoint is bound to them.
+    batches: infinite; each batch with this process's rows. Has `get_state` and `set_state` (JSON); to go on with
+      another number of processes, that is {'next_index': elements taken by this process}, as grain's.
     validate: gives the value that the control maximises, and a report to log.
     control: the control at the start.
     plan: lengths.
@@ -102,12 +109,14 @@ def fit(
 
   Raises:
     NonFiniteLoss: the loss or the gradient is not finite.
+    OtherRun: the checkpoint is of other frozen variables, or its position in the data is not to be found here.
   """
   template, step, best_step = state, 0, 0
+  held = digest(jax.device_get(frozen))
   if restored := checkpoints.restore(template):
     step, state = restored.step, restored.tree
     control, best_step = control_lib.from_json(restored.meta['control']), restored.meta['best_step']
-    batches.set_state(restored.meta['data'])
+    batches.set_state(_position(restored.meta, held, checkpoints.directory))
   logs = make_logs(step)
   if restored:
     logs.say(f'going on from the checkpoint of step {step}')
@@ -116,7 +125,8 @@ def fit(
 
   def save() -> None:
     watch.check_all()
-    meta = {'control': control_lib.to_json(control), 'data': batches.get_state(), 'best_step': best_step}
+    meta = {'control': control_lib.to_json(control), 'data': batches.get_state(), 'best_step': best_step,
+            'processes': jax.process_count(), 'frozen': held}
     checkpoints.save(step, state, meta, best_step=best_step)
 
   stopped = False
@@ -134,17 +144,33 @@ def fit(
         value, report = validate(state)
         control = control_lib.update(control, value)
         best_step = step if control.improved else best_step or step
+        save()  # before anything else can fail
         logs.scalars(step, 'validation', report)
         logs.say(_describe(step, value, control))
-        save()
         watch.restart()  # a validation says nothing about the speed of training
       elif stopped:
         save()
   finally:
     checkpoints.wait()
     logs.close()
-  best = _best(checkpoints, best_step, template, state) if not stopped else jax.device_get(state)
-  return Fitted(best, control, step, best_step, finished=not stopped)
+  last = step, state
+  returned_step, returned = last if stopped else _best(checkpoints, best_step, template, last)
+  return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped)
+
+
+def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
+  """Where in the data the run of a checkpoint goes on. Raises OtherRun where it cannot."""
+  if meta['frozen'] != held:
+    raise OtherRun(f'the frozen lesion network is another one than that with which the checkpoints in {directory} were '
+                   'trained; remove that folder to train anew, or use another --workdir')
+  position, before, now = meta['data'], meta['processes'], jax.process_count()
+  if before == now:
+    return position
+  if position.keys() != {'next_index'}:
+    raise OtherRun(f'the checkpoints in {directory} were written by {before} process(es), and the position {position} '
+                   f'in their data means nothing to {now}; go on with {before}')
+  # It counts the elements of one process's share, and all shares together advance by the batch size.
+  return {'next_index': position['next_index'] * before // now}
 
 
 class _Watch:
@@ -214,9 +240,11 @@ def _describe(step: int, value: float | None, control: Control) -> str:
   return f'step {step}: validation {shown} (best {best}), learning rate {control.rate:g}, {loss}'
 
 
-def _best(checkpoints: Checkpoints, best_step: int, template: TrainState, last: TrainState) -> TrainState:
+def _best(
+    checkpoints: Checkpoints, best_step: int, template: TrainState, last: tuple[int, TrainState]
+) -> tuple[int, TrainState]:
   try:
-    return checkpoints.read(best_step, template).tree
+    return best_step, checkpoints.read(best_step, template).tree
   except Exception as error:  # noqa: BLE001. A damaged or missing file must not lose the run.
     logging.error('the best checkpoint, step %d, cannot be read (%s); the last state is used instead', best_step, error)
-    return jax.device_get(last)
+    return last

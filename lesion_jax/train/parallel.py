@@ -18,6 +18,15 @@ Tree = Any
 T = TypeVar('T')
 
 
+def on_all_processes(holds: bool) -> bool:
+  """Whether it holds on every process. With several, each waits here for the others."""
+  if jax.process_count() == 1:
+    return holds
+  from jax.experimental import multihost_utils  # imported here: only runs of several processes need it
+
+  return bool(multihost_utils.process_allgather(np.array(holds)).all())
+
+
 class Devices:
   """The local devices that share each batch.
 
@@ -57,19 +66,25 @@ class Devices:
     """Whether any process wants to stop. Several processes ask each other at every tenth step only."""
     if jax.process_count() == 1:
       return should_stop()
-    from jax.experimental import multihost_utils  # imported here: only runs of several processes need it
-
-    return step % 10 == 0 and bool(multihost_utils.process_allgather(np.array(should_stop())).any())
+    return step % 10 == 0 and not on_all_processes(not should_stop())
 
   def first_alone(self, function: Callable[[], T]) -> T:
-    """`function()` on the first process, and when it is done on the others: they find what it left on a shared disk."""
-    if jax.process_count() == 1:
-      return function()
-    from jax.experimental import multihost_utils
+    """`function()` on the first process, and when it is done on the others: they find what it left on a shared disk.
 
-    result = function() if jax.process_index() == 0 else None
-    multihost_utils.sync_global_devices('first_alone')
-    return function() if jax.process_index() else result
+    Raises:
+      RuntimeError: on the others, where the first one failed; there, what `function` raises.
+    """
+    if jax.process_index():
+      if not on_all_processes(True):
+        raise RuntimeError('process 0 failed, for which this process was waiting; its own message says why')
+      return function()
+    try:
+      result = function()
+    except Exception:
+      on_all_processes(False)  # the others must not wait for ever
+      raise
+    on_all_processes(True)
+    return result
 
   def train(self, step: Callable[..., Any]) -> Callable[..., Any]:
     """Maps `step(state, batch, frozen, knobs)`; the state is donated."""

@@ -7,6 +7,7 @@ import resource
 import numpy as np
 import pytest
 
+from lesion_jax.train import checkpoint
 from lesion_jax.train.checkpoint import Checkpoints, digest
 
 
@@ -73,6 +74,17 @@ def test_a_damaged_newest_one_falls_back_and_says_so(checkpoints, how, caplog):
   assert 'checkpoint 2' in caplog.text and 'damaged' in caplog.text
   checkpoints.save(2, tree(2), {})  # the same step can be saved anew
   assert checkpoints.restore(tree(0)).step == 2
+
+
+def test_what_another_process_cannot_read_is_damaged_for_all(checkpoints, monkeypatch, caplog):
+  checkpoints.save(1, tree(1), {})
+  checkpoints.save(2, tree(2), {})
+  answers = iter([False, True, True])  # the newest is not sound everywhere; it is moved; the one before is
+  monkeypatch.setattr(checkpoint, 'on_all_processes', lambda holds: next(answers) and holds)
+  with caplog.at_level(logging.WARNING):
+    found = checkpoints.restore(tree(0))
+  assert (found.step, digest(found.tree)) == (1, digest(tree(1)))
+  assert 'checkpoint 2' in caplog.text and 'another process cannot read it' in caplog.text
 
 
 def test_nothing_there_is_none(checkpoints):

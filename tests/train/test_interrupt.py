@@ -16,6 +16,12 @@ def test_a_signal_sets_the_flag_and_the_program_goes_on(number):
     assert should_stop()
 
 
+def test_the_first_signal_is_answered_on_stderr(capfd):
+  with Interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+  assert capfd.readouterr().err == '\nstopping after the step under way; once more to end at once\n'
+
+
 def test_a_second_ctrl_c_ends_the_program():
   with Interrupt() as should_stop, pytest.raises(KeyboardInterrupt):
     os.kill(os.getpid(), signal.SIGINT)

@@ -1,5 +1,9 @@
 """Figures of a run: one CSV, TensorBoard's files, a line on the terminal."""
 
+import contextlib
+import logging
+import resource
+
 import pytest
 
 from lesion_jax.train.logs import Logs, read_scalars
@@ -41,6 +45,61 @@ def test_a_run_that_goes_on_drops_what_was_written_after_its_checkpoint(logs, tm
     file.write('6,tra')  # killed while it wrote
   logs(step=3).scalars(4, 'train', {'loss': 4.0})
   assert read_scalars(tmp_path / 'metrics.csv')['train', 'loss'] == ([1, 2, 3, 4], [0.1, 0.2, 0.3, 4.0])
+
+
+def test_torn_rows_are_skipped_and_dropped_on_resume(logs, tmp_path):
+  path = tmp_path / 'metrics.csv'
+  path.write_text('step,split,name,value\n1,train,loss,0.5\n2,tra3,train,loss,0.3\n'
+                  '4x,train,loss,1\n4,train,loss,\n\0\n')
+  assert read_scalars(path) == {('train', 'loss'): ([1], [0.5])}
+  logs(step=4)
+  assert path.read_text().splitlines() == ['step,split,name,value', '1,train,loss,0.5']
+
+
+def test_a_run_that_cannot_rewrite_the_csv_leaves_it_whole(logs, tmp_path):
+  log = logs()
+  log.scalars(1, 'train', {f'loss_{number}': 0.5 for number in range(100)})
+  log.close()
+  before = (tmp_path / 'metrics.csv').read_bytes()
+  with full_disk(), pytest.raises(OSError, match='too large'):
+    logs(step=1)
+  assert (tmp_path / 'metrics.csv').read_bytes() == before
+
+
+@contextlib.contextmanager
+def full_disk():
+  """No file may grow beyond a kilobyte: writing fails as on a full disk."""
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_reported_once_and_training_goes_on(logs, tmp_path, caplog):
+  log = logs()
+  with caplog.at_level(logging.ERROR), full_disk():
+    for step in range(1, 200):
+      log.scalars(step, 'train', {'loss': 1.0})
+      log.advance()
+  log.scalars(200, 'train', {'loss': 2.0})  # there is room again
+  log.close()
+  assert caplog.text.count('cannot be written') == 1 and 'training goes on' in caplog.text
+  steps, _ = read_scalars(tmp_path / 'metrics.csv')['train', 'loss']
+  assert steps[:20] == list(range(1, 21)) and steps[-1] == 200
+
+
+def test_a_terminal_that_is_gone_does_not_end_the_training(logs, monkeypatch, caplog):
+  log = logs()
+  for method in ('update', 'write', 'close'):
+    monkeypatch.setattr(log._bar, method, lambda *unused: (_ for _ in ()).throw(BrokenPipeError('gone')))
+  with caplog.at_level(logging.ERROR):
+    log.advance(loss='1')
+    log.say('hello')
+    log.close()
+  assert caplog.text.count('(gone)') == 1
+  monkeypatch.undo()
 
 
 def test_an_empty_csv_gets_its_header(logs, tmp_path):

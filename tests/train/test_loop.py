@@ -11,7 +11,7 @@ import pytest
 from lesion_jax.train.checkpoint import Checkpoints, digest
 from lesion_jax.train.control import Control
 from lesion_jax.train.logs import Logs, read_scalars
-from lesion_jax.train.loop import NonFiniteLoss, Plan, fit
+from lesion_jax.train.loop import NonFiniteLoss, OtherRun, Plan, fit
 from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import TrainState
 
@@ -49,13 +49,24 @@ class Batches:
     self.next = state['next']
 
 
+class Elements(Batches):
+  """Its position counts elements, as grain's."""
+
+  def get_state(self):
+    return {'next_index': self.next * 4}
+
+  def set_state(self, state):
+    assert state['next_index'] % 4 == 0
+    self.next = state['next_index'] // 4
+
+
 @pytest.fixture
 def run(tmp_path):
   """`run(values, ...)` fits in a directory of its own, where the n-th validation gives values[n - 1]."""
   made = []
 
   def start(values=(0.1, 0.2, 0.3), *, name='run', max_steps=7, every=3, control=None, batches=None, stop_at=None,
-            log_every=1):
+            log_every=1, offset=0.0):
     checkpoints = Checkpoints(tmp_path / name / 'checkpoints')
     made.append(checkpoints)
     start.checkpoints, start.batches, start.validated = checkpoints, batches or Batches(), []
@@ -66,9 +77,10 @@ def run(tmp_path):
       return values[min(-(-at // every), len(values)) - 1], {'value': 0.5}
 
     return fit(
-        step_fn=STEP, state=TrainState(np.int32(0), {'w': np.float32(0)}, {}, ()), frozen={'offset': np.float32(0)},
-        batches=start.batches, validate=validate, control=control or Control(0.5), plan=Plan(max_steps, every, log_every),
-        checkpoints=checkpoints, make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
+        step_fn=STEP, state=TrainState(np.int32(0), {'w': np.float32(0)}, {}, ()),
+        frozen={'offset': np.float32(offset)},
+        batches=start.batches, validate=validate, control=control or Control(0.5),
+        plan=Plan(max_steps, every, log_every), checkpoints=checkpoints, make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
         devices=DEVICES, should_stop=lambda: start.batches.next == stop_at)
 
   start.scalars = lambda name='run': read_scalars(tmp_path / name / 'metrics.csv')
@@ -117,6 +129,44 @@ def test_stopped_and_started_again_it_ends_bit_identical(run, stop_at):
   assert digest(second.state) == digest(whole.state)
   assert (second.control, second.step, second.best_step) == (whole.control, whole.step, whole.best_step)
   assert run.scalars()['train', 'loss'] == run.scalars('whole')['train', 'loss']
+
+
+def change_meta(checkpoints, **changes):
+  """Replaces the newest checkpoint by one with the same arrays that says something else."""
+  template = TrainState(np.int32(0), {'w': np.float32(0)}, {}, ())
+  step, tree, meta = checkpoints.restore(template)
+  checkpoints.save(step + 1, tree, meta | changes)
+  checkpoints.wait()
+
+
+@pytest.mark.parametrize(('before', 'next_index'), [(2, 8), (4, 4), (1, 16)])
+def test_it_goes_on_at_the_same_image_with_another_number_of_processes(run, before, next_index):
+  """Each of `before` processes had taken its share of four batches of four."""
+  run(batches=Elements(), stop_at=4)
+  change_meta(run.checkpoints, processes=before, data={'next_index': next_index})
+  run(batches=Elements(), max_steps=5)
+  assert run.batches.next == 4
+
+
+def test_a_position_that_means_nothing_to_another_number_of_processes_is_refused(run):
+  run(stop_at=4)
+  change_meta(run.checkpoints, processes=2)
+  with pytest.raises(OtherRun, match=r"written by 2 process.* \{'next': 4\} .*go on with 2"):
+    run()
+
+
+def test_a_checkpoint_is_bound_to_its_frozen_variables(run):
+  run(stop_at=4)
+  with pytest.raises(OtherRun, match=r'lesion network is another one .*run/checkpoints.* remove .* another --workdir'):
+    run(offset=1.0)
+  assert run().step == 7
+
+
+def test_a_validation_is_saved_before_it_is_logged(run, monkeypatch):
+  monkeypatch.setattr(Logs, 'scalars', lambda self, step, split, values: 1 / (split != 'validation'))
+  with pytest.raises(ZeroDivisionError):
+    run()
+  assert run.checkpoints.steps() == [3]
 
 
 def test_a_finished_run_started_again_takes_no_batch(run):
@@ -168,7 +218,7 @@ def test_when_the_best_checkpoint_is_gone_the_last_state_is_used_and_it_is_said(
   monkeypatch.setattr(Checkpoints, 'read', lambda *unused: (_ for _ in ()).throw(OSError('gone')))
   with caplog.at_level(logging.ERROR):
     fitted = run([0.9, 0.1, 0.1])
-  assert int(fitted.state.step) == 7
+  assert (int(fitted.state.step), fitted.best_step) == (7, 7)
   assert 'step 3, cannot be read (gone)' in caplog.text
 
 
