@@ -80,7 +80,8 @@ def run(tmp_path):
         step_fn=STEP, state=TrainState(np.int32(0), {'w': np.float32(0)}, {}, ()),
         frozen={'offset': np.float32(offset)},
         batches=start.batches, validate=validate, control=control or Control(0.5),
-        plan=Plan(max_steps, every, log_every), checkpoints=checkpoints, make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
+        plan=Plan(max_steps, every, log_every), checkpoints=checkpoints,
+        make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
         devices=DEVICES, should_stop=lambda: start.batches.next == stop_at)
 
   start.scalars = lambda name='run': read_scalars(tmp_path / name / 'metrics.csv')
