@@ -23,11 +23,12 @@ DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus
 PREDICT = f'''\
 Reads photographs, finds the field of view in each, and writes for each into DIR:
 
-  <name>/overlay.png    the field of view with the lesions outlined
-  <name>/<lesion>.png   a mask in the photograph's own pixels, 0 or 255, of each lesion that is present
+  <name>/overlay.png    the field of view with the lesions outlined (networks with lesion maps only)
+  <name>/<lesion>.png   a mask in the photograph's own pixels, 0 or 255, of each lesion that is present (likewise)
   <name>/result.json    grade, probabilities, and where in the photograph the network looked
 
-and {TABLE} for all of them. A photograph that cannot be read does not stop the others.
+and {TABLE} for all of them. A photograph that cannot be read, or whose results cannot be written, does not stop the
+others.
 
 Of folders, every file is taken whose name ends in {' '.join(SUFFIXES)}.'''
 EXAMPLES = '''\
@@ -63,8 +64,10 @@ def make_parser() -> argparse.ArgumentParser:
                        help='photographs in one pass (default 1, right on a CPU; try 8 on a GPU)')
   predict.add_argument('--threshold', type=_threshold, metavar='T',
                        help="probability from which a lesion is present (default: the model's own, by lesion)")
-  predict.add_argument('--no-crop', action='store_true',
-                       help='the photographs are squares around the field of view already; do not look for it')
+  predict.add_argument('--crop', action=argparse.BooleanOptionalAction,
+                       help='look for the field of view in every photograph; or in none, as they are squares around it '
+                            'already (default: as the network was trained; if that was on squares, square photographs '
+                            'are only resized)')
   predict.set_defaults(run=_predict, parser=predict)
   return parser
 
@@ -117,7 +120,11 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     predictor = load(arguments.model)
   except (FileNotFoundError, ValueError) as error:
     parser.error(f'--model {arguments.model}: {error}')
-  rows = _run(predictor, files, arguments)
+  try:
+    rows = _run(predictor, files, arguments)
+  except OSError as error:
+    print(f'{TABLE} could not be written: {error}', file=sys.stderr)
+    return 1
   failed = [row['error'] for row in rows if 'error' in row]
   if failed:
     print(f'{len(failed)} of {len(rows)} photographs failed:', *failed, sep='\n  ', file=sys.stderr)
@@ -127,22 +134,41 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
 
 def _run(predictor: Any, files: Sequence[pathlib.Path], arguments: argparse.Namespace) -> list[dict[str, Any]]:
   """Predicts and writes all photographs; returns the rows of the table, in the order of the files."""
+  from lesion_jax.report.result import write_table
+
+  rows: dict[pathlib.Path, dict[str, Any]] = {}
+  try:
+    _fill(rows, predictor, files, arguments)
+  finally:  # whatever happened, what is finished is in the table
+    ordered = [rows[file] for file in files if file in rows]
+    write_table(arguments.out / TABLE, ordered)
+  return ordered
+
+
+def _fill(
+    rows: dict[pathlib.Path, dict[str, Any]], predictor: Any, files: Sequence[pathlib.Path],
+    arguments: argparse.Namespace,
+) -> None:
+  """Predicts and writes all photographs, and puts the row of each into `rows` when it is finished or has failed."""
   import tqdm
 
-  from lesion_jax.report.result import Found, describe, table_row, write_result, write_table
+  from lesion_jax.report.result import Found, describe, table_row, write_result
 
   thresholds = predictor.thresholds
   if arguments.threshold is not None:
     thresholds = [arguments.threshold] * len(thresholds)
-  rows: dict[pathlib.Path, dict[str, Any]] = {}
+  crop = predictor.crop if arguments.crop is None else arguments.crop
   waiting: collections.deque[tuple[pathlib.Path, str, Any]] = collections.deque()
   with tqdm.tqdm(total=len(files), unit='photo', dynamic_ncols=True, disable=None) as bar:
 
+    def fail(file: pathlib.Path, error: str) -> None:
+      rows[file] = {'file': str(file), 'folder': '', 'error': error}
+      bar.update()
+
     def squares() -> Iterator[Any]:
-      for file, folder, opened in _open_all(files, predictor.size, arguments):
+      for file, folder, opened in _open_all(files, predictor.size, crop, arguments.batch_size):
         if isinstance(opened, Exception):
-          rows[file] = {'file': str(file), 'folder': '', 'error': str(opened)}
-          bar.update()
+          fail(file, str(opened))
         else:
           square, display = opened
           waiting.append((file, folder, display))
@@ -153,32 +179,34 @@ def _run(predictor: Any, files: Sequence[pathlib.Path], arguments: argparse.Name
       found = Found(result.crops[0], *(None if head is None else head[0] for head in (
           result.maps, result.lesions, result.grades)))
       record = describe(found, str(file), predictor.config, thresholds)
-      write_result(arguments.out / folder, display, found, record)
-      rows[file] = table_row(record, folder)
-      bar.update()
-  ordered = [rows[file] for file in files]
-  write_table(arguments.out / TABLE, ordered)
-  return ordered
+      try:
+        write_result(arguments.out / folder, display, found, record)
+      except OSError as error:
+        fail(file, f'{file}: its results could not be written: {error}')
+      else:
+        rows[file] = table_row(record, folder)
+        bar.update()
 
 
 def _open_all(
-    files: Sequence[pathlib.Path], size: int, arguments: argparse.Namespace,
+    files: Sequence[pathlib.Path], size: int, crop: bool | None, batch_size: int,
 ) -> Iterator[tuple[pathlib.Path, str, Any]]:
   """(file, folder, (square for the network, square to draw on) or the error), in order, read on threads."""
   from lesion_jax.data.fundus import read_photograph
-  from lesion_jax.predict import ordered_map, prepare
+  from lesion_jax.data.threads import ordered_map
+  from lesion_jax.predict import prepare
 
   def open_one(item: tuple[pathlib.Path, str]) -> tuple[pathlib.Path, str, Any]:
     file, folder = item
     try:
       image = read_photograph(file)
-      square = prepare(image, size, crop=not arguments.no_crop, name=str(file))
+      square = prepare(image, size, crop=crop, name=str(file))
       return file, folder, (square, square.crop.apply(image, DISPLAY_SIZE))
     except (OSError, ValueError) as error:
       return file, folder, error
 
   named = zip(files, name_folders(files), strict=True)
-  return ordered_map(open_one, named, ahead=max(arguments.batch_size, os.cpu_count() or 1))
+  return ordered_map(open_one, named, ahead=max(batch_size, os.cpu_count() or 1))
 
 
 def _batch_size(text: str) -> int:

@@ -14,6 +14,7 @@ from PIL import Image
 
 import lesion_jax
 from lesion_jax import cli, models
+from lesion_jax.report import result
 from lesion_jax.weights.bundle import save_bundle
 
 MICROANEURYSM = (100, 80, 129, 119)
@@ -149,6 +150,45 @@ def test_square_crops_go_without_looking_for_the_field(predict, save):
   path = save('eye.png', height=100, width=100, center=(50, 50), radius=20)
   _, out = predict(path, '--no-crop')
   assert json.loads((out / 'eye' / 'result.json').read_text())['crop'] == {'top': 0, 'left': 0, 'side': 100}
+
+
+@pytest.mark.parametrize('options, side', [([], 200), (['--crop'], 161), (['--no-crop'], 200)])
+def test_a_network_trained_on_squares_takes_squares_as_they_are(predict, save, bundle, options, side):
+  config = json.loads((bundle / 'config.json').read_text())
+  (bundle / 'config.json').write_text(json.dumps(config | {'preprocessing': {'size': oracle.SIZE, 'crop': 'square'}}))
+  _, out = predict(save('eye.png', width=200, center=(100, 100)), *options)
+  assert abs(json.loads((out / 'eye' / 'result.json').read_text())['crop']['side'] - side) <= 2
+
+
+def test_results_that_cannot_be_written_do_not_stop_the_others(predict, save, tmp_path, capsys):
+  (tmp_path / 'out').mkdir()
+  (tmp_path / 'out' / 'b').write_text('a file where the folder should be')
+  status, out = predict(*(save(f'{name}.png', grade=2) for name in 'abc'))
+  assert status == 1
+  assert 'b.png: its results could not be written' in capsys.readouterr().err
+  assert [(row['folder'], row['grade'], bool(row['error'])) for row in read_table(out)] == [
+      ('a', '2', False), ('', '', True), ('c', '2', False)]
+
+
+def test_a_crash_keeps_the_rows_that_are_finished(predict, save, tmp_path, monkeypatch):
+  write = result.write_result
+
+  def crash_at_b(folder, *rest):
+    if folder.name == 'b':
+      raise MemoryError
+    write(folder, *rest)
+
+  monkeypatch.setattr(result, 'write_result', crash_at_b)
+  with pytest.raises(MemoryError):
+    predict(*(save(f'{name}.png') for name in 'abc'))
+  assert [row['folder'] for row in read_table(tmp_path / 'out')] == ['a']
+
+
+def test_a_table_that_cannot_be_written_is_said(predict, save, tmp_path, capsys):
+  (tmp_path / 'out' / 'results.csv').mkdir(parents=True)
+  status, _ = predict(save('eye.png'))
+  assert status == 1
+  assert 'results.csv could not be written' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('change, message', [

@@ -12,6 +12,10 @@ from scipy import ndimage
 
 from lesion_jax.core import NUM_LESIONS
 
+# What a network learned from, and so what prediction makes of a photograph: the square that this library finds around
+# the field of view, or a square as a release ships it.
+FIELD_OF_VIEW, SQUARE = 'field of view', 'square'
+
 BORDER_LUMINANCE = 10  # of 255: just above a camera's black border; Otsu's threshold cuts dark retinas in half.
 DETECTION_SIDE = 512  # The field is looked for on a copy whose longer side is reduced to about this.
 MIN_FIELD_SHARE = 0.05  # of the photograph. Less is dust or a date stamp, not a retina.

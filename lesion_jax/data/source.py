@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging as std_logging
 import os
 import pathlib
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder as Idri
 from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder as IdridGrading
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
+from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.splits import SPLITS
 
 DATASETS: dict[str, type[LesionBuilder]] = {
@@ -25,6 +27,17 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'idrid': Idrid,
     'idrid_grading': IdridGrading,
 }
+
+# TFDS warns of these at every start, and they are as they should be: each configuration is made from its options, and
+# Pillow decodes.
+EXPECTED = ('Using custom data configuration', 'OpenCV is not installed')
+
+
+def _is_news(record: std_logging.LogRecord) -> bool:
+  return not str(record.msg).startswith(EXPECTED)
+
+
+logging.get_absl_logger().addFilter(_is_news)
 
 
 class ExampleSource(Sequence):
@@ -58,6 +71,8 @@ class Dataset:
     name: as in DATASETS.
     annotated: keys of the lesions that it annotates at all; () where it has grades alone.
     graded: whether it has grades.
+    crop: FIELD_OF_VIEW where its photographs were cropped to it, SQUARE where they came as squares and were only
+      resized.
     lengths: split -> number of examples.
     description: what it is, in a paragraph.
     citation: BibTeX.
@@ -68,6 +83,7 @@ class Dataset:
   name: str
   annotated: tuple[str, ...]
   graded: bool
+  crop: str
   lengths: dict[str, int]
   description: str
   citation: str
@@ -135,8 +151,9 @@ def load(
     builder.download_and_prepare()
   lengths = {split: builder.info.splits[split].num_examples if split in builder.info.splits else 0 for split in SPLITS}
   return Dataset(
-      name=name, annotated=builder.ANNOTATED, graded=builder.GRADED, lengths=lengths,
-      description=builder.info.description, citation=builder.info.citation, licence=builder.LICENCE, builder=builder)
+      name=name, annotated=builder.ANNOTATED, graded=builder.GRADED, crop=FIELD_OF_VIEW if builder.CROPPED else SQUARE,
+      lengths=lengths, description=builder.info.description, citation=builder.info.citation, licence=builder.LICENCE,
+      builder=builder)
 
 
 def _fields(config_class: type[LesionConfig]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,15 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from lesion_jax.core import NUM_GRADES, UNKNOWN_GRADE
+
 SEARCHED = 200  # photographs among which those of each grade are looked for
 
 
 def examples(model: nn.Module, variables: Any, source: Sequence[Any], *, per_grade: int = 2) -> list[dict[str, Any]]:
   """Up to `per_grade` examples of each grade, the worst grade first; where grades are unknown, five times as many.
+
+  Looks no further than the first SEARCHED, and stops when all grades, or those of unknown grade, have enough.
 
   Args:
     model: a network, called as `LesionNet`.
@@ -25,13 +30,16 @@ def examples(model: nn.Module, variables: Any, source: Sequence[Any], *, per_gra
     The examples with three further keys, in NumPy, None where the network has no such head: maps float32 [S, S, 8],
     lesion_probabilities [8], grade_probabilities [5].
   """
+  enough = NUM_GRADES * per_grade
   chosen: list[dict[str, Any]] = []
-  taken: dict[int, int] = {}
+  taken = collections.Counter()
   for index in range(min(len(source), SEARCHED)):
+    if enough in (taken[UNKNOWN_GRADE], taken.total() - taken[UNKNOWN_GRADE]):
+      break
     example = source[index]
     grade = int(example['grade'])
-    if taken.get(grade, 0) < (per_grade if grade >= 0 else 5 * per_grade):
-      taken[grade] = taken.get(grade, 0) + 1
+    if taken[grade] < (enough if grade == UNKNOWN_GRADE else per_grade):
+      taken[grade] += 1
       chosen.append(example)
   chosen.sort(key=lambda example: -int(example['grade']))
   predict = jax.jit(lambda variables, images: model.apply(variables, images, train=False).probabilities())

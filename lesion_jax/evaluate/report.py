@@ -9,6 +9,7 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS
+from lesion_jax.metrics.summary import NOT_ANNOTATED
 
 
 def report(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, Any]:
@@ -16,10 +17,11 @@ def report(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[s
 
   Args:
     counts: of `total_counts`.
-    annotated: keys of the lesions that the data set annotates; the others are reported as 'not annotated'.
+    annotated: keys of the lesions that the data set annotates; the others are reported as NOT_ANNOTATED.
 
   Returns:
     A JSON object with those of the keys that the network computes: pixel_f1, image_f1 (see `metrics.summarize`),
+    positive_images (how many images have each annotated lesion),
     aupr and aupr_11 (in the same form), kappa, accuracy, referable (sensitivity and specificity), confusion (rows are
     the truth). A figure without a value is None, with the reason beside it.
   """
@@ -27,6 +29,8 @@ def report(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[s
   result: dict[str, Any] = {}
   if 'image_tp' in counts:
     result |= metrics.summarize(counts, annotated)
+    positive = np.asarray(counts['image_tp']) + np.asarray(counts['image_fn'])
+    result['positive_images'] = {key: int(positive[j]) for j, key in enumerate(LESION_KEYS) if key in annotated}
   if 'histogram' in counts:
     result['aupr'], result['aupr_11'] = _aupr(counts['histogram'], annotated)
   if 'confusion' in counts:
@@ -40,15 +44,32 @@ def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
   return means | ({'kappa': result['kappa']['value']} if 'kappa' in result else {})
 
 
+def criterion(result: Mapping[str, Any], name: str) -> float | None:
+  """The figure by which models are compared, larger is better; None where it is undefined.
+
+  For lesions the mean F1 of those that occur in the truth, a set that does not depend on the model. (A reported mean is
+  of all that are defined: a single false alarm for a lesion that nobody has would move it.)
+
+  Args:
+    result: a report.
+    name: 'pixel_f1', 'image_f1' or 'kappa'.
+  """
+  if name == 'kappa':
+    return result['kappa']['value']
+  found = [result[name]['lesions'][key] for key, images in result['positive_images'].items() if images]
+  return metrics.mean_defined(np.array(found, float))
+
+
 def _aupr(histogram: np.ndarray, annotated: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
   exact: dict[str, Any] = {'lesions': {}, 'bounds': {}, 'undefined': {}}
-  coarse: dict[str, Any] = {'lesions': {}}
+  coarse: dict[str, Any] = {'lesions': {}, 'undefined': {}}
   for j, key in enumerate(LESION_KEYS):
     found = metrics.average_precision(histogram[:, j]) if key in annotated else None
     exact['lesions'][key] = None if found is None else found.value
     coarse['lesions'][key] = None if found is None else metrics.average_precision_11(histogram[:, j])
     if found is None:
-      exact['undefined'][key] = 'no positive in the truth' if key in annotated else 'not annotated'
+      exact['undefined'][key] = coarse['undefined'][key] = \
+          'no positive in the truth' if key in annotated else NOT_ANNOTATED
     else:
       exact['bounds'][key] = [found.lower, found.upper]
   for result in (exact, coarse):

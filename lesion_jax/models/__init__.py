@@ -19,7 +19,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     'inception_v3_grader': InceptionGrader,
     'multitask': MultiTask,
 }
-DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16, 'float16': jnp.float16}
+DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}  # float16 would need loss scaling
 
 __all__ = ['LESION_BRANCH', 'MODELS', 'InceptionGrader', 'InceptionV3', 'LesionNet', 'MultiTask', 'get_model']
 

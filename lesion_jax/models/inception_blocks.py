@@ -13,14 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from lesion_jax.core import Array
-from lesion_jax.models.layers import ConvBN, avg_pool, max_pool
+from lesion_jax.models.layers import ConvBN, avg_pool, max_pool, scaled
 
-MIN_CHANNELS = 4
-
-
-def scaled(channels: int, width: float) -> int:
-  """`channels * width`, rounded, and never under MIN_CHANNELS: the only place where the width multiplier acts."""
-  return max(MIN_CHANNELS, round(channels * width))
+MIN_CHANNELS = 4  # of a layer, at any width
 
 
 class Block(nn.Module):
@@ -30,7 +25,7 @@ class Block(nn.Module):
     stride: 2, or 1 to keep the resolution. Only MixedB and MixedD look at it: the others never reduce.
     dilation: of every kernel and every pooling window in the block.
     padding: 'SAME' or 'VALID', for the reducing layers of MixedB and MixedD, which stock Inception does not pad.
-    width: channel multiplier, see `scaled`.
+    width: channel multiplier, see `layers.scaled`.
     dtype: type of the computation.
     bn_axis: see ConvBN.
   """
@@ -45,8 +40,8 @@ class Block(nn.Module):
   def conv(self, name: str, features: int, kernel: int | tuple[int, int] = 1, **kwargs: Any) -> ConvBN:
     """A layer of the block: padded and at stride 1 unless `kwargs`, fields of ConvBN, say otherwise."""
     return ConvBN(
-        scaled(features, self.width), kernel, dilation=self.dilation, dtype=self.dtype, bn_axis=self.bn_axis, name=name,
-        **kwargs,
+        scaled(features, self.width, minimum=MIN_CHANNELS), kernel, dilation=self.dilation, dtype=self.dtype,
+        bn_axis=self.bn_axis, name=name, **kwargs,
     )
 
   def reducing(self, name: str, features: int) -> ConvBN:

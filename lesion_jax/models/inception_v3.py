@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from lesion_jax.core import Array
-from lesion_jax.models.inception_blocks import MixedA, MixedB, MixedC, MixedD, MixedE, scaled
-from lesion_jax.models.layers import PADDINGS, ConvBN, call, max_pool, normalize
+from lesion_jax.models.inception_blocks import MIN_CHANNELS, MixedA, MixedB, MixedC, MixedD, MixedE
+from lesion_jax.models.layers import PADDINGS, ConvBN, call, max_pool, normalize, scaled
 
 OUTPUT_STRIDES = (32, 16, 8)
 
@@ -53,7 +53,8 @@ class InceptionV3(nn.Module):
       raise ValueError(f'width must be above 0, got {self.width}; 1 is the published network')
 
     common = {'dtype': self.dtype, 'bn_axis': self.bn_axis}
-    conv = lambda channels, kernel, **kwargs: ConvBN(scaled(channels, self.width), kernel, **common, **kwargs)
+    conv = lambda channels, kernel, **kwargs: ConvBN(
+        scaled(channels, self.width, minimum=MIN_CHANNELS), kernel, **common, **kwargs)
     self.Conv2d_1a_3x3 = conv(32, 3, strides=2, padding=self.padding)
     self.Conv2d_2a_3x3 = conv(32, 3, padding=self.padding)
     self.Conv2d_2b_3x3 = conv(64, 3)

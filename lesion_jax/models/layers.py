@@ -21,6 +21,11 @@ BN_MOMENTUM = 0.9  # of the old value, as flax counts; torch calls the same 0.1
 PADDINGS = ('SAME', 'VALID')
 
 
+def scaled(channels: int, width: float, *, minimum: int) -> int:
+  """`channels * width`, rounded, and never under `minimum`: the only place where the width multiplier acts."""
+  return max(minimum, round(channels * width))
+
+
 def torch_padding(kernel_size: tuple[int, int], *, padding: str, dilation: int = 1) -> tuple[tuple[int, int], ...]:
   """Explicit padding ((top, bottom), (left, right)) for an odd kernel; see the module's docstring.
 
@@ -109,7 +114,6 @@ class ConvBN(nn.Module):
     padding: 'SAME' (torch's, see `torch_padding`) or 'VALID'.
     dilation: of the kernel.
     dtype: type of the computation and of the result.
-    param_dtype: type of the parameters.
     bn_axis: name of the mapped axis over whose devices the training statistics are averaged; None: per device.
   """
 
@@ -119,7 +123,6 @@ class ConvBN(nn.Module):
   padding: str = 'SAME'
   dilation: int = 1
   dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
   bn_axis: str | None = None
 
   @nn.compact
@@ -129,10 +132,10 @@ class ConvBN(nn.Module):
     x = nn.Conv(
         self.features, kernel, strides=(self.strides,) * 2, kernel_dilation=(self.dilation,) * 2, use_bias=False,
         padding=torch_padding(kernel, padding=self.padding, dilation=self.dilation), dtype=self.dtype,
-        param_dtype=self.param_dtype, kernel_init=nn.initializers.he_normal(), name='conv',
+        kernel_init=nn.initializers.he_normal(), name='conv',
     )(x)
     x = nn.BatchNorm(
         use_running_average=not train, momentum=BN_MOMENTUM, epsilon=BN_EPSILON, dtype=self.dtype,
-        param_dtype=self.param_dtype, axis_name=self.bn_axis, name='bn',
+        axis_name=self.bn_axis, name='bn',
     )(x)
     return nn.relu(x)

@@ -6,12 +6,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from lesion_jax.core import NUM_LESIONS, Array, Outputs
-from lesion_jax.models.layers import ConvBN, call, resize_bilinear
+from lesion_jax.models.layers import ConvBN, call, resize_bilinear, scaled
 from lesion_jax.models.network import Network
 
 STRIDES = (2, 4, 8, 16, 32)
 # Channels of the decoder's stages by stride. Our choice; the paper does not give them.
 DECODER_CHANNELS = {16: 512, 8: 256, 4: 128, 2: 64}
+MIN_CHANNELS = 8  # of a stage, at any width
 
 
 class CopyAndMerge(nn.Module):
@@ -82,6 +83,7 @@ class LesionNet(Network):
     x = taps[32]
     for stride, channels in DECODER_CHANNELS.items():
       if stride >= self.stride:
-        stage = CopyAndMerge(self.scaled(channels), self.dtype, self.bn_axis, name=f'decoder_{stride}s')
+        stage = CopyAndMerge(scaled(channels, self.width, minimum=MIN_CHANNELS), self.dtype, self.bn_axis,
+                             name=f'decoder_{stride}s')
         x = call(stage, (x, taps[stride]), train=train, remat=self.remat)
     return SegmentationHead(self.dtype, name='head')(x, images.shape[1:3])

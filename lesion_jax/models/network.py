@@ -33,7 +33,3 @@ class Network(nn.Module):
     """The encoder as a submodule. `output_stride` is the stride of the deepest tap's grid."""
     return self.encoder(padding=self.padding, width=self.width, dtype=self.dtype, bn_axis=self.bn_axis,
                         remat=self.remat, output_stride=output_stride, name=name)
-
-  def scaled(self, channels: int) -> int:
-    """`channels` times `width`, at least 8."""
-    return max(8, round(channels * self.width))

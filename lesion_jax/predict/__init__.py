@@ -1,9 +1,9 @@
 """From a photograph to lesion maps, lesion presence and DR grade, with the weights of one bundle."""
 
-from lesion_jax.predict.photographs import Square, ordered_map, prepare
+from lesion_jax.predict.photographs import Square, prepare
 from lesion_jax.predict.predictor import PhotographPrediction, Predictor
 from lesion_jax.predict.step import make_predict_fn
 
 load = Predictor.load
 
-__all__ = ['PhotographPrediction', 'Predictor', 'Square', 'load', 'make_predict_fn', 'ordered_map', 'prepare']
+__all__ = ['PhotographPrediction', 'Predictor', 'Square', 'load', 'make_predict_fn', 'prepare']

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
-CROP = 'field of view'
+CROPS = (FIELD_OF_VIEW, SQUARE)
 
 
 def check_config(config: Mapping[str, Any], source: str) -> None:
@@ -32,7 +33,7 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
            f'{list(LESION_KEYS)}, in this order: it is the order of the network\'s outputs')
   _require(list(config['grades']) == list(GRADE_KEYS), source, 'grades', config['grades'], f'{list(GRADE_KEYS)}')
   _require(isinstance(size, int) and size > 0, source, 'preprocessing.size', size, 'a number of pixels above 0')
-  _require(crop == CROP, source, 'preprocessing.crop', crop, f'{CROP!r}')
+  _require(crop in CROPS, source, 'preprocessing.crop', crop, ' or '.join(map(repr, CROPS)))
   _require(isinstance(thresholds, Mapping) and set(thresholds) == set(LESION_KEYS), source, 'thresholds', thresholds,
            f'one number for each of {", ".join(LESION_KEYS)}')
   _require(all(isinstance(value, int | float) and 0 < value < 1 for value in thresholds.values()), source,

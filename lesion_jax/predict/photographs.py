@@ -1,22 +1,16 @@
-"""Photographs on their way to the network: read, cropped to the field of view, resized; several at once, in order."""
+"""Photographs on their way to the network: read, cropped to the field of view, resized."""
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
 
 import numpy as np
 
 from lesion_jax.data.fundus import Crop, find_field, read_photograph, whole
 
 Photograph = str | os.PathLike | np.ndarray
-Input = TypeVar('Input')
-Output = TypeVar('Output')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,13 +26,16 @@ class Square:
   crop: Crop
 
 
-def prepare(photograph: Photograph | Square, size: int, *, crop: bool = True, name: str | None = None) -> Square:
+def prepare(
+    photograph: Photograph | Square, size: int, *, crop: bool | None = True, name: str | None = None,
+) -> Square:
   """Makes the network's input from a photograph.
 
   Args:
     photograph: a file, or uint8 [H, W, 3] in RGB; a Square of this size is passed through.
     size: side S of the square, in pixels.
     crop: look for the field of view. False: the photograph is a square around the field already and is only resized.
+      None: look for it where the photograph is not square.
     name: what errors call the photograph; a file's path where it is None.
 
   Raises:
@@ -56,6 +53,8 @@ def prepare(photograph: Photograph | Square, size: int, *, crop: bool = True, na
   name = name or (str(photograph) if is_file else 'the photograph')
   if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
     raise ValueError(f'{name}: expected an RGB photograph, uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}')
+  if crop is None:
+    crop = image.shape[0] != image.shape[1]
   try:
     found = find_field(image) if crop else whole(*image.shape[:2])
   except ValueError as error:
@@ -63,21 +62,3 @@ def prepare(photograph: Photograph | Square, size: int, *, crop: bool = True, na
         'crop=True finds the field of view'
     raise ValueError(f'{name}: {error} ({advice})') from error
   return Square(found.apply(image, size), found)
-
-
-def ordered_map(function: Callable[[Input], Output], items: Iterable[Input], *, ahead: int) -> Iterator[Output]:
-  """`map` on threads: results in order, lazily, with at most `ahead` items taken before they are asked for.
-
-  Decoding and resizing release the GIL, so this uses all cores. An exception is raised where its result would stand.
-  """
-  pending: collections.deque[concurrent.futures.Future[Output]] = collections.deque()
-  pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(ahead, os.cpu_count() or 1)))
-  try:
-    for item in items:
-      pending.append(pool.submit(function, item))
-      if len(pending) > ahead:
-        yield pending.popleft().result()
-    while pending:
-      yield pending.popleft().result()
-  finally:
-    pool.shutdown(cancel_futures=True)

@@ -14,10 +14,11 @@ import jax
 import numpy as np
 
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
-from lesion_jax.data.fundus import Crop
+from lesion_jax.data.fundus import FIELD_OF_VIEW, Crop
+from lesion_jax.data.threads import ordered_map
 from lesion_jax.models import get_model
 from lesion_jax.predict.config import check_config
-from lesion_jax.predict.photographs import Photograph, Square, ordered_map, prepare
+from lesion_jax.predict.photographs import Photograph, Square, prepare
 from lesion_jax.predict.step import make_predict_fn
 from lesion_jax.weights.bundle import load_bundle
 
@@ -96,12 +97,19 @@ class Predictor:
     return self.config['preprocessing']['size']
 
   @property
+  def crop(self) -> bool | None:
+    """How its photographs are prepared, see `prepare`: True for a network that was trained on fields of view cut by
+    this library. None for one trained on squares as a release ships them: a square photograph is only resized then, as
+    those were, and one that is not square is cropped to its field of view."""
+    return True if self.config['preprocessing']['crop'] == FIELD_OF_VIEW else None
+
+  @property
   def thresholds(self) -> np.ndarray:
     """float64 [8]: from this probability on a lesion counts as present."""
     return np.array([self.config['thresholds'][key] for key in LESION_KEYS])
 
   def __call__(
-      self, photographs: Photograph | Iterable[Photograph | Square], *, batch_size: int = 1, crop: bool = True,
+      self, photographs: Photograph | Iterable[Photograph | Square], *, batch_size: int = 1, crop: bool | None = None,
   ) -> PhotographPrediction:
     """Predicts all photographs and holds all results: 26 MB each at S = 896. `stream` holds two batches.
 
@@ -110,7 +118,8 @@ class Predictor:
         sizes.
       batch_size: photographs in one forward pass. 1 is right on a CPU, more pays on an accelerator. The last batch is
         padded, so that one program serves all of them.
-      crop: find the field of view. False: the photographs are squares around the field already, only resized.
+      crop: find the field of view. False: the photographs are squares around the field already, only resized. None: as
+        the network was trained, see the property `crop`.
 
     Returns:
       The predictions, in order.
@@ -128,7 +137,7 @@ class Predictor:
                                 crops=tuple(itertools.chain.from_iterable(batch.crops for batch in batches)))
 
   def stream(
-      self, photographs: Photograph | Iterable[Photograph | Square], *, batch_size: int = 1, crop: bool = True,
+      self, photographs: Photograph | Iterable[Photograph | Square], *, batch_size: int = 1, crop: bool | None = None,
   ) -> Iterator[PhotographPrediction]:
     """Like a call, but lazy: takes photographs as it goes and yields the prediction of each (B = 1), in order.
 
@@ -137,10 +146,11 @@ class Predictor:
     for batch in self._batches(photographs, batch_size, crop):
       yield from (batch[index] for index in range(len(batch)))
 
-  def _batches(self, photographs: Any, batch_size: int, crop: bool) -> Iterator[PhotographPrediction]:
+  def _batches(self, photographs: Any, batch_size: int, crop: bool | None) -> Iterator[PhotographPrediction]:
     if batch_size < 1:
       raise ValueError(f'batch_size must be at least 1; got {batch_size}')
     named = ((photograph, f'photograph {i}') for i, photograph in enumerate(_as_iterable(photographs)))
+    crop = self.crop if crop is None else crop
     squares = ordered_map(functools.partial(_prepare_named, size=self.size, crop=crop), named, ahead=batch_size)
     late = None  # collected one batch behind, so that the device works while the next one is read
     while chunk := list(itertools.islice(squares, batch_size)):
@@ -164,7 +174,7 @@ def _as_iterable(photographs: Any) -> Iterable[Any]:
   return photographs
 
 
-def _prepare_named(item: tuple[Any, str], *, size: int, crop: bool) -> Square:
+def _prepare_named(item: tuple[Any, str], *, size: int, crop: bool | None) -> Square:
   photograph, name = item
   return prepare(photograph, size, crop=crop, name=None if isinstance(photograph, str | os.PathLike) else name)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
+from lesion_jax.data.fundus import SQUARE
 from lesion_jax.report.terminal import COLUMNS, grading_rows, lesion_rows, undefined_notes
 
 PAPER = (
@@ -45,12 +46,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _introduction(config: Mapping[str, Any]) -> str:
-  name, size = config['model']['name'], config['preprocessing']['size']
+  name, preprocessing = config['model']['name'], config['preprocessing']
+  size = preprocessing['size']
   found = [f'{lesion.name} ({lesion.key})' for lesion in LESIONS if lesion.key in config['annotated']]
   grades = ', '.join(f'{grade.key} {grade.name}' for grade in GRADES)
   lines = [f'# {name}', '',
            f'A network of lesion_jax, a JAX/Flax implementation of {PAPER}. It takes the field of view of a colour '
            f'fundus photograph, resized to {size}x{size} pixels.']
+  if preprocessing.get('crop') == SQUARE:
+    lines += ['It learned from photographs that are squares around the field already: a square one is only resized, '
+              'any other is cropped to its field of view.']
   if found:
     lines += ['', f'Lesions in its training data: {", ".join(found)}.']
   absent = [lesion.key for lesion in LESIONS if lesion.key not in config['annotated']]

@@ -8,6 +8,7 @@ import tempfile
 
 import numpy as np
 import pytest
+from absl import logging as absl_logging
 
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data import synthetic
@@ -80,6 +81,23 @@ def test_preparing_happens_once_and_is_logged(tmp_path, caplog, monkeypatch):
   monkeypatch.setattr(Synthetic, 'read', lambda *_: pytest.fail('prepared again'))
   again = load('synthetic', data_dir=tmp_path, size=SIZE, count=4)
   assert (again.lengths, again.description) == (first.lengths, first.description)
+
+
+def test_what_tfds_says_at_every_start_is_not_repeated(tmp_path, caplog, monkeypatch):
+  monkeypatch.setattr(absl_logging.get_absl_logger(), 'propagate', True)
+  load('synthetic', data_dir=tmp_path, size=SIZE, count=4).source('train')[0]
+  absl_logging.warning('OpenCV is not installed. ...')
+  absl_logging.warning('something else')
+  assert [record.message for record in caplog.records] == ['something else']
+
+
+@pytest.mark.parametrize('name, crop', [
+    ('synthetic', 'square'), ('retinal_lesions', 'square'),
+    ('idrid', 'field of view'), ('idrid_grading', 'field of view'),
+])
+def test_a_data_set_says_whether_it_was_cropped(name, crop, tmp_path, request):
+  options = {'count': 1} if name == 'synthetic' else {'source_dir': request.getfixturevalue(f'{name}_release')}
+  assert load(name, data_dir=tmp_path / 'prepared', size=SIZE, **options).crop == crop
 
 
 def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ from tiny import random_batch
 
 from lesion_jax.core import LESION_KEYS, Outputs, unpack_bits
 from lesion_jax.data.pipeline import eval_batches
-from lesion_jax.evaluate import examples, make_count_step, report, total_counts
-from lesion_jax.evaluate.report import headline
+from lesion_jax.evaluate import criterion, examples, headline, make_count_step, report, total_counts
+from lesion_jax.metrics.summary import NOT_ANNOTATED
 from lesion_jax.train.parallel import AXIS, Devices
 
 LENGTH = 11  # of the split: the second batch of 8 has 5 rows of padding
@@ -128,8 +128,8 @@ def test_a_threshold_can_be_given_for_each_lesion(source, truth):
 def test_lesions_that_are_not_annotated_are_said_and_count_nowhere():
   counts = count(split(annotated=0b00001111), Devices(jax.devices()[:1]))
   found = report(counts, LESION_KEYS[:4])
-  for figure in ('pixel_f1', 'image_f1', 'aupr'):
-    assert found[figure]['undefined'] == dict.fromkeys(LESION_KEYS[4:], 'not annotated')
+  for figure in ('pixel_f1', 'image_f1', 'aupr', 'aupr_11'):
+    assert found[figure]['undefined'] == dict.fromkeys(LESION_KEYS[4:], NOT_ANNOTATED)
     assert all(found[figure]['lesions'][key] is None for key in LESION_KEYS[4:])
     assert found[figure]['mean'] == pytest.approx(np.mean([found[figure]['lesions'][key] for key in LESION_KEYS[:4]]))
   assert counts['histogram'][:, 4:].sum() == 0
@@ -153,7 +153,16 @@ def test_a_report_has_what_the_network_computes_and_no_more(counts):
   grading = {'confusion': counts['confusion']}
   assert report(grading, ()).keys() == {'kappa', 'accuracy', 'referable', 'confusion'}
   lesions = {name: value for name, value in counts.items() if name not in ('confusion', 'histogram')}
-  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'image_f1'}
+  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'image_f1', 'positive_images'}
+
+
+def test_models_are_compared_by_the_lesions_that_occur():
+  """A false alarm for a lesion that nobody has moves the mean, but not the criterion."""
+  counts = {f'image_{kind}': np.zeros(8, int) for kind in ('tp', 'fp', 'fn', 'tn')}
+  counts['image_tp'][0], counts['image_fp'][3] = 2, 1
+  found = report(counts, LESION_KEYS)
+  assert (criterion(found, 'image_f1'), headline(found)['mean_image_f1']) == (1.0, 0.5)
+  assert criterion({'kappa': {'value': 0.25}}, 'kappa') == 0.25
 
 
 def test_sums_are_int64():
@@ -183,3 +192,21 @@ def test_examples_are_a_few_of_each_grade_with_what_the_network_says(source):
     assert example['maps'].shape == (32, 32, 8) and example['maps'].dtype == np.float32
     assert example['lesion_probabilities'].shape == (8,)
     assert example['grade_probabilities'].sum() == pytest.approx(1)
+
+
+class Counted(list):
+  """Counts how many examples are read."""
+
+  read = 0
+
+  def __getitem__(self, index):
+    self.read += 1
+    return super().__getitem__(index)
+
+
+@pytest.mark.parametrize('grades, read', [(range(5), 10), ([-1], 10), (range(4), 50)])
+def test_no_example_is_read_once_there_are_enough(source, grades, read):
+  rows = Counted(source[0] | {'grade': np.int32(grades[i % len(grades)])} for i in range(50))
+  shown = examples(Model(), VARIABLES, rows, per_grade=2)
+  assert rows.read == read
+  assert len(shown) == (8 if len(grades) == 4 else 10)

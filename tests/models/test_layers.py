@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lesion_jax.models.layers import (
-    BN_EPSILON, ConvBN, avg_pool, call, max_pool, normalize, resize_bilinear, torch_padding,
+    BN_EPSILON, ConvBN, avg_pool, call, max_pool, normalize, resize_bilinear, scaled, torch_padding,
 )
 from lesion_jax.weights.initialize import initialize
 
@@ -15,6 +15,13 @@ from lesion_jax.weights.initialize import initialize
 @pytest.fixture
 def x():
   return np.random.default_rng(0).normal(size=(2, 9, 12, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize('channels, width, minimum, expected', [
+    (64, 1.0, 4, 64), (80, 0.25, 4, 20), (32, 0.05, 4, 4), (64, 0.05, 8, 8), (2048, 2, 8, 4096),
+])
+def test_width_scales_channels_down_to_a_minimum(channels, width, minimum, expected):
+  assert scaled(channels, width, minimum=minimum) == expected
 
 
 def test_normalize_maps_bytes_to_minus_one_and_one():

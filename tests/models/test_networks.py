@@ -228,7 +228,7 @@ def test_a_json_object_describes_any_network():
 @pytest.mark.parametrize(('fields', 'message'), [
     ({'name': 'resnet'}, f"unknown model 'resnet'; the models are {', '.join(MODELS)}"),
     ({'name': 'lesion_net_8s', 'depth': 3}, 'lesion_net_8s has no field depth; its fields are encoder, padding, width'),
-    ({'name': 'lesion_net_8s', 'dtype': 'int8'}, "unknown dtype 'int8'; choose one of float32, bfloat16, float16"),
+    ({'name': 'lesion_net_8s', 'dtype': 'int8'}, "unknown dtype 'int8'; choose one of float32, bfloat16"),
     ({'name': 'multitask', 'lesion': {'name': 'lesion_net_3s'}}, "unknown model 'lesion_net_3s'"),
 ])
 def test_an_error_lists_what_is_allowed(fields, message):

@@ -1,14 +1,12 @@
-"""Photographs are prepared one by one or several at once, in order, without reading ahead too far."""
+"""A photograph becomes the square that the network takes."""
 
 from __future__ import annotations
-
-import threading
 
 import numpy as np
 import pytest
 from oracle import photograph
 
-from lesion_jax.predict import Square, ordered_map, prepare
+from lesion_jax.predict import Square, prepare
 
 
 def test_the_square_is_the_field_of_view():
@@ -31,30 +29,7 @@ def test_only_squares_go_without_cropping():
   assert isinstance(prepare(np.zeros((9, 9, 3), np.uint8), 4, crop=False), Square)
 
 
-def test_ordered_map_keeps_the_order_whatever_finishes_first():
-  gate = threading.Event()
-
-  def slow_first(item):
-    if item == 0:
-      assert gate.wait(10)
-    else:
-      gate.set()
-    return item * 10
-
-  assert list(ordered_map(slow_first, range(6), ahead=2)) == [0, 10, 20, 30, 40, 50]
-
-
-def test_ordered_map_is_lazy():
-  taken = []
-  items = (taken.append(i) or i for i in range(100))
-  results = ordered_map(lambda item: item, items, ahead=3)
-  assert next(results) == 0
-  assert len(taken) == 4  # one that is out, three ahead
-  results.close()
-
-
-def test_ordered_map_raises_where_the_result_would_stand():
-  results = ordered_map(lambda item: 1 // item, [1, 0, 1], ahead=2)
-  assert next(results) == 1
-  with pytest.raises(ZeroDivisionError):
-    next(results)
+@pytest.mark.parametrize('width, side', [(200, 200), (300, 161)])
+def test_left_open_only_what_is_not_square_is_cropped(width, side):
+  square = prepare(photograph(200, width, center=(110, 100), radius=80), 64, crop=None)
+  assert abs(square.crop.side - side) <= 2

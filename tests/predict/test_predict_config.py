@@ -13,6 +13,11 @@ def test_unknown_keys_are_left_alone():
   check_config(oracle.oracle_config(colour='blue'), 'config.json')
 
 
+@pytest.mark.parametrize('crop', ['field of view', 'square'])
+def test_both_kinds_of_photograph_are_known(crop):
+  check_config(oracle.oracle_config(preprocessing={'size': 64, 'crop': crop}), 'config.json')
+
+
 @pytest.mark.parametrize('key', ['model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated'])
 def test_a_missing_key_is_named(key):
   config = oracle.oracle_config()
@@ -26,7 +31,7 @@ def test_a_missing_key_is_named(key):
     ({'lesions': ['iHE', 'MA']}, r"lesions is \['iHE', 'MA'\]; .*in this order"),
     ({'grades': ['0', '1']}, 'grades is .*DR0'),
     ({'preprocessing': {'size': 0, 'crop': 'field of view'}}, 'preprocessing.size is 0; it must be a number of pixels'),
-    ({'preprocessing': {'size': 64, 'crop': 'center'}}, "preprocessing.crop is 'center'; it must be 'field of view'"),
+    ({'preprocessing': {'size': 64, 'crop': 'center'}}, "preprocessing.crop is 'center'; it must be 'field of view' or 'square'"),
     ({'thresholds': {'MA': 0.5}}, 'thresholds is .*one number for each'),
     ({'thresholds': dict.fromkeys(oracle.LESION_KEYS, 50)}, 'thresholds is .*between 0 and 1'),
     ({'annotated': ['drusen']}, r"annotated is \['drusen'\]; it must be a list of keys"),

@@ -101,6 +101,17 @@ def test_without_cropping_a_square_photograph_is_only_resized(predictor):
   assert iou(found.on_photograph('MA') >= 0.5, truth) > 0.85
 
 
+@pytest.mark.parametrize('trained_on, crop, square, wide', [
+    ('field of view', None, 161, 161),
+    ('square', None, 200, 161),
+    ('square', True, 161, 161),
+])
+def test_the_bundle_says_what_is_cropped_and_the_caller_overrules(make_bundle, trained_on, crop, square, wide):
+  predictor = Predictor.load(make_bundle(preprocessing={'size': SIZE, 'crop': trained_on}))
+  found = predictor([photograph(200, 200, center=(100, 100)), photograph(200, 300)], crop=crop)
+  assert [found.crops[0].side, found.crops[1].side] == pytest.approx([square, wide], abs=2)
+
+
 def test_a_network_without_maps(make_bundle):
   predictor = Predictor.load(make_bundle(model={'name': 'oracle', 'heads': ['grades']}))
   found = predictor(photograph(grade=2))

@@ -35,6 +35,12 @@ def test_what_was_not_trained_or_has_no_value_is_said(config):
   assert 'undefined: AUPR of pHE (no positive in the truth)' in card
 
 
+def test_a_network_trained_on_squares_says_what_it_does_with_photographs(config):
+  text = 'a square one is only resized'
+  assert text not in model_card(config)
+  assert text in model_card(config | {'preprocessing': {'size': 448, 'crop': 'square'}})
+
+
 def test_synthetic_weights_say_nothing_about_patients(config):
   assert 'synthetic' not in model_card(config)
   card = model_card(config | {'data': {'name': 'synthetic'}})

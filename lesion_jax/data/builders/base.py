@@ -6,14 +6,12 @@ TFDS without TensorFlow: records are array_record files, images reach it encoded
 from __future__ import annotations
 
 import abc
-import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import io
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,9 +20,9 @@ from absl import logging
 from PIL import Image
 
 from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
+from lesion_jax.data.threads import ordered_map
 
 MIN_SIZE = 32
-MAX_WORKERS = 16  # A photograph of 12 megapixels takes about 200 MB while it is cropped.
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -86,13 +84,14 @@ class _LocalInfo(tfds.core.DatasetInfo):
 class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """A data set of canonical examples (core.Example, all but `weight` and `row`).
 
-  A subclass says what it is (ANNOTATED, PUBLISHED and the texts), finds its files in `release` and turns one item into
+  A subclass says what it is (ANNOTATED, CROPPED, PUBLISHED and the texts), finds its files in `release` and turns one item into
   a record in `read`, which runs in several threads.
   """
 
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
   ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that this data set annotates at all
   GRADED: ClassVar[bool] = True  # whether it grades any image
+  CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the release is square already
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
   DESCRIPTION: ClassVar[str]
   CITATION: ClassVar[str]
@@ -143,7 +142,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     return {split: self._generate_examples(items) for split, items in splits.items() if items}
 
   def _generate_examples(self, items: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-    return enumerate(_ordered_map(lambda item: self._encode(self.read(item)), items))
+    return enumerate(ordered_map(lambda item: self._encode(self.read(item)), items))
 
   def _encode(self, record: Record) -> dict[str, Any]:
     return {
@@ -162,16 +161,3 @@ def _png(pixels: np.ndarray) -> bytes:
   buffer = io.BytesIO()
   Image.fromarray(pixels).save(buffer, format='PNG', compress_level=1)
   return buffer.getvalue()
-
-
-def _ordered_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-  """`map` in threads, in order, a few items ahead: Pillow, zlib and most of NumPy release the GIL."""
-  workers = min(os.cpu_count() or 1, MAX_WORKERS)
-  waiting: collections.deque[concurrent.futures.Future] = collections.deque()
-  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-    for item in items:
-      waiting.append(pool.submit(function, item))
-      if len(waiting) > 2 * workers:
-        yield waiting.popleft().result()
-    while waiting:
-      yield waiting.popleft().result()

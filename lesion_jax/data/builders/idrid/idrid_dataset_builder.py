@@ -40,6 +40,7 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
+  CROPPED = True
   ANNOTATED = tuple(MASK_NAMES)
   GRADED = False
   PUBLISHED = {

@@ -33,6 +33,7 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
+  CROPPED = True
   PUBLISHED = {'training photographs': 413, 'test photographs': 103}
   DESCRIPTION = (
       'The grading part of the Indian Diabetic Retinopathy Image Dataset: 516 photographs of 4288x2848 pixels with a '

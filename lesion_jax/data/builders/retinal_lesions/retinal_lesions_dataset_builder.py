@@ -45,6 +45,7 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
+  CROPPED = False
   ANNOTATED = LESION_KEYS
   PUBLISHED = {
       'photographs': 1593, 'patients': 1505,

@@ -39,6 +39,7 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
+  CROPPED = False
   CONFIG = SyntheticConfig
   ANNOTATED = LESION_KEYS
   DESCRIPTION = (
