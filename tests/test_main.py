@@ -84,7 +84,7 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     assert {path.name for path in (folder / 'bundle').iterdir()} == {'config.json', 'model.safetensors', 'README.md'}
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
-  assert metrics_of(finished)['segment'].keys() == {'pixel_f1', 'image_f1', 'aupr', 'aupr_11'}
+  assert metrics_of(finished)['segment'].keys() == {'pixel_f1', 'image_f1', 'positive_images', 'aupr', 'aupr_11'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
 
 

@@ -10,6 +10,9 @@ import pytest
 from lesion_jax.train import checkpoint
 from lesion_jax.train.checkpoint import Checkpoints, digest
 
+# TensorStore answers one of its failed reads or writes after Orbax has closed the event loop.
+pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+
 
 def tree(seed):
   rng = np.random.default_rng(seed)
@@ -102,8 +105,6 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# TensorStore answers one of its failed writes after Orbax has closed the event loop.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 def test_a_full_disk_leaves_the_last_good_one_and_the_training_goes_on(checkpoints, caplog):
   checkpoints.save(1, tree(1), {})
   checkpoints.wait()
