@@ -1,1 +1,1 @@
-"""Configurations: pure data. Only `lesion_jax.build` reads them."""
+"""Configurations: pure data, made into objects by `lesion_jax.build`."""

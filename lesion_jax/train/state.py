@@ -40,8 +40,8 @@ def sgd(*, momentum: float = 0.95, weight_decay: float = 1e-4) -> optax.Gradient
 
 
 def adamw(*, momentum: float = 0.9, weight_decay: float = 1e-4) -> optax.GradientTransformation:
-  """AdamW, weight decay decoupled; not scaled by the rate either. Our addition, for short runs from random weights:
-  there the paper's SGD spends hundreds of steps before it finds the small lesions."""
+  """AdamW, weight decay decoupled; not scaled by the rate either. Our addition, for short runs from random
+  weights."""
   return optax.chain(optax.scale_by_adam(b1=momentum), optax.add_decayed_weights(weight_decay))
 
 

@@ -1,11 +1,10 @@
 """Checkpoints come back bit by bit, and a damaged one is noticed."""
 
-import contextlib
 import logging
-import resource
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from lesion_jax.train import checkpoint
 from lesion_jax.train.checkpoint import Checkpoints, digest
@@ -92,17 +91,6 @@ def test_what_another_process_cannot_read_is_damaged_for_all(checkpoints, monkey
 
 def test_nothing_there_is_none(checkpoints):
   assert checkpoints.restore(tree(0)) is None
-
-
-@contextlib.contextmanager
-def full_disk():
-  """No file may grow beyond a kilobyte: writing fails as on a full disk."""
-  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-  try:
-    yield
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_leaves_the_last_good_one_and_the_training_goes_on(checkpoints, caplog):

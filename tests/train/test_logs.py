@@ -1,10 +1,9 @@
 """Figures of a run: one CSV, TensorBoard's files, a line on the terminal."""
 
-import contextlib
 import logging
-import resource
 
 import pytest
+from full_disk import full_disk
 
 from lesion_jax.train.logs import Logs, read_scalars
 
@@ -64,17 +63,6 @@ def test_a_run_that_cannot_rewrite_the_csv_leaves_it_whole(logs, tmp_path):
   with full_disk(), pytest.raises(OSError, match='too large'):
     logs(step=1)
   assert (tmp_path / 'metrics.csv').read_bytes() == before
-
-
-@contextlib.contextmanager
-def full_disk():
-  """No file may grow beyond a kilobyte: writing fails as on a full disk."""
-  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-  try:
-    yield
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_is_reported_once_and_training_goes_on(logs, tmp_path, caplog):
