@@ -128,13 +128,17 @@ class Outputs:
     maps: [B, S, S, 8] lesion logits per pixel.
     lesions: [B, 8] lesion logits per image: the maxima of `maps` (Eq. 1; sigmoid is monotone), or a classifier's.
     grades: [B, 5] grade logits.
-    attention: [B, h, w, K] or None: the weight maps of the side-attention block (Eq. 6, 7), for inspection.
+    attention: [B, h, w, K] or None: the weight maps of the side-attention block (Eq. 6, 7), or the attention map of an
+      Attention Branch Network, in [0, 1], for inspection.
+    auxiliary: Outputs or None: what a further head says of the same images, for the loss alone (the attention branch of
+      an Attention Branch Network). Predictions and metrics do not look at it.
   """
 
   maps: Any = None
   lesions: Any = None
   grades: Any = None
   attention: Any = None
+  auxiliary: Outputs | None = None
 
   def probabilities(self) -> Prediction:
     """Sigmoid for lesions, softmax for grades."""

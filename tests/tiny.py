@@ -22,13 +22,23 @@ class TinyEncoder(nn.Module):
   bn_axis: str | None = None
   remat: bool = False
 
-  @nn.compact
+  def setup(self):
+    # What InceptionV3 does at a smaller output stride: the last blocks keep the resolution.
+    self.blocks = [ConvBN(channels, 3, strides=2 if stride <= self.output_stride else 1, dtype=self.dtype,
+                          bn_axis=self.bn_axis, name=f'block_{stride}') for stride, channels in CHANNELS.items()]
+
   def __call__(self, images, *, train):
+    taps = self.lower(images, train=train)
+    return taps | {32: self.upper(taps[16], train=train)}
+
+  def lower(self, images, *, train):
     x, taps = normalize(images, self.dtype), {}
-    for stride, channels in CHANNELS.items():
-      block = ConvBN(channels, 3, strides=2, dtype=self.dtype, bn_axis=self.bn_axis, name=f'block_{stride}')
+    for stride, block in zip(CHANNELS, self.blocks[:-1], strict=False):
       x = taps[stride] = call(block, x, train=train, remat=self.remat)
     return taps
+
+  def upper(self, x, *, train):
+    return call(self.blocks[-1], x, train=train, remat=self.remat)
 
 
 # Every network under its own name, to put in the place of MODELS: a configuration then needs no other names.
