@@ -3,54 +3,49 @@
     loss = get_loss('dual_dice')
     sums = across_devices(loss.sums(outputs, targets), 'batch')
     parts = loss.value(sums, lam)  # {'loss': ..., 'segmentation': ..., 'classification': ...}
+
+What each is for; the names in the paper's tables in brackets:
+
+    dual_dice               lesion maps: Eq. 2, the paper's own loss of pixels and of images
+    dice                    lesion maps: Eq. 3, the loss of the paper's baselines (Dice)
+    cross_entropy           lesion maps: binary cross entropy per pixel and lesion
+    weighted_cross_entropy  lesion maps: the same with true pixels weighted by lesion (WCE)
+    focal                   lesion maps: the same with easy pixels played down (Focal)
+    presence_dice           lesions of an image: Eq. 4, for Inception-v3 and ABN as lesion classifiers
+    grade_cross_entropy     DR grades: softmax cross entropy
+    joint                   lesion maps and DR grades: dual_dice + grade_cross_entropy, both branches at once
+
+`presence_dice` and `grade_cross_entropy` also train the further head of a network that has one (ABN's attention
+branch). The paper tried `joint` (IV-A) and gives no weights; 1 for each is our choice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
-import jax
-
-from lesion_jax.core import Array, Outputs, Targets
-from lesion_jax.losses.cross_entropy import cross_entropy_loss, cross_entropy_value, grade_sums
+from lesion_jax.losses.cross_entropy import (
+    cross_entropy_loss, cross_entropy_sums, focal_loss, focal_sums, weighted_cross_entropy_loss,
+    weighted_cross_entropy_sums, weighted_cross_entropy_value)
 from lesion_jax.losses.dice import dice_loss, dice_value
 from lesion_jax.losses.dual import classification_sums, dual_dice_loss, dual_sums, dual_value, segmentation_sums
-from lesion_jax.losses.reduce import across_devices, share
+from lesion_jax.losses.grading import grade_cross_entropy_loss, grade_sums
+from lesion_jax.losses.loss import Loss, on_maps, one_part, sum_of, with_auxiliary
+from lesion_jax.losses.reduce import across_devices, mean_value, share
 
-__all__ = ['LOSSES', 'Loss', 'across_devices', 'cross_entropy_loss', 'dice_loss', 'dual_dice_loss', 'get_loss', 'share']
+__all__ = [
+    'LOSSES', 'Loss', 'across_devices', 'cross_entropy_loss', 'dice_loss', 'dual_dice_loss', 'focal_loss', 'get_loss',
+    'grade_cross_entropy_loss', 'share', 'sum_of', 'weighted_cross_entropy_loss', 'with_auxiliary']
 
-
-class Loss(NamedTuple):
-  """A loss as sums over the local batch and a value of the global sums.
-
-  Attributes:
-    sums: (outputs, targets) -> a pytree of float32 arrays that add up over the parts of a batch.
-    value: (global sums, lam) -> {'loss': scalar to minimise, and its parts by name}, float32. `lam` is a traced
-      scalar, the weight of the segmentation loss in Eq. 2 (1 = segmentation alone, 0.8 = the paper's dual loss);
-      losses without that choice ignore it. A change of `lam` compiles nothing.
-  """
-
-  sums: Callable[[Outputs, Targets], Any]
-  value: Callable[[Any, Array | float], dict[str, jax.Array]]
-
-
-def _single(value: Callable[[Any], jax.Array], part: str) -> Callable[[Any, Array | float], dict[str, jax.Array]]:
-  """A `Loss.value` for a loss of one part."""
-
-  def named(sums: Any, lam: Array | float) -> dict[str, jax.Array]:
-    del lam
-    loss = value(sums)
-    return {'loss': loss, part: loss}
-
-  return named
-
+_DUAL = Loss(dual_sums, dual_value)
+_GRADES = one_part(grade_sums, mean_value, 'grading')
 
 LOSSES: dict[str, Loss] = {
-    'dual_dice': Loss(dual_sums, dual_value),  # Eq. 2, the paper's
-    'dice': Loss(segmentation_sums, _single(dice_value, 'segmentation')),  # Eq. 3
-    'presence_dice': Loss(classification_sums, _single(dice_value, 'classification')),  # Eq. 4, lesion classifiers
-    'grade_cross_entropy': Loss(grade_sums, _single(cross_entropy_value, 'grading')),
+    'dual_dice': _DUAL,
+    'dice': one_part(segmentation_sums, dice_value, 'segmentation'),
+    'presence_dice': with_auxiliary(one_part(classification_sums, dice_value, 'classification')),
+    'grade_cross_entropy': with_auxiliary(_GRADES),
+    'cross_entropy': on_maps(cross_entropy_sums, mean_value),
+    'weighted_cross_entropy': on_maps(weighted_cross_entropy_sums, weighted_cross_entropy_value),
+    'focal': on_maps(focal_sums, mean_value),
+    'joint': sum_of(_DUAL, _GRADES),
 }
 
 

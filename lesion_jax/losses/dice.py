@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from lesion_jax.core import Array
+from lesion_jax.losses.inputs import count, scored_elements
 from lesion_jax.losses.reduce import across_devices
 
 
@@ -37,17 +38,11 @@ def dice_sums(probabilities: Array, truth: Array, mask: Array | None = None) -> 
   Raises:
     ValueError: when the shapes differ.
   """
-  mask = jnp.ones(truth.shape, bool) if mask is None else mask
-  if not probabilities.shape == truth.shape == mask.shape:
-    raise ValueError(
-        f'probabilities {probabilities.shape}, truth {truth.shape} and mask {mask.shape} must have one shape; '
-        'resize or broadcast them before the loss')
-  positive = truth.astype(bool) & mask
-  p = jnp.where(mask, probabilities, 0).astype(jnp.float32)
+  p, positive, _ = scored_elements('probabilities', probabilities, truth, mask)
   return DiceSums(
       intersection=jnp.sum(jnp.where(positive, p, 0)),
       predicted=jnp.sum(p * p),
-      truth=jnp.sum(positive, dtype=jnp.int32).astype(jnp.float32),  # exact, where float32 stops at 2^24
+      truth=count(positive),
   )
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from lesion_jax.core import Array, Outputs, Targets
 from lesion_jax.losses.dice import DiceSums, dice_sums, dice_value
+from lesion_jax.losses.inputs import lesion_maps
 from lesion_jax.losses.reduce import across_devices
 
 
@@ -43,12 +44,8 @@ def presence(scores: Array, mask: Array) -> tuple[jax.Array, jax.Array]:
 
 def segmentation_sums(outputs: Outputs, targets: Targets) -> DiceSums:
   """The sums of Eq. 3 over scored pixels. Raises ValueError for a network without lesion maps."""
-  if outputs.maps is None:
-    raise ValueError('the segmentation loss needs outputs.maps [B, S, S, 8], and this network has none; train a '
-                     "classifier with 'presence_dice' or 'grade_cross_entropy', or choose a segmentation network")
-  # float32 before the sigmoid: bfloat16 cannot tell 0.997 from 1.
-  probabilities = jax.nn.sigmoid(jnp.asarray(outputs.maps, jnp.float32))
-  return dice_sums(probabilities, targets.lesions, targets.scored)
+  # Float32 before the sigmoid: bfloat16 cannot tell 0.997 from 1.
+  return dice_sums(jax.nn.sigmoid(lesion_maps(outputs)), targets.lesions, targets.scored)
 
 
 def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:

@@ -7,11 +7,24 @@ the global sums. Between them stands `share` (our choice; the paper speaks of on
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 Sums = TypeVar('Sums')
+
+
+class MeanSums(NamedTuple):
+  """The sums of a mean, float32 scalars: the terms, and their number."""
+
+  total: jax.Array
+  count: jax.Array
+
+
+def mean_value(sums: MeanSums) -> jax.Array:
+  """total / count, float32 scalar; 0 with zero gradient where nothing is counted."""
+  return sums.total / jnp.maximum(sums.count, 1)
 
 
 def share(local_sums: Sums, totals: Sums) -> Sums:

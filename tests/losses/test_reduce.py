@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lesion_jax.core import Outputs
-from lesion_jax.losses import LOSSES, across_devices, dice_loss, get_loss, share
+from lesion_jax.losses import LOSSES, across_devices, dice_loss, get_loss, share, weighted_cross_entropy_loss
 
 DEVICES = 4
 
@@ -23,7 +23,11 @@ def split(tree):
 
 
 def for_loss(name, outputs):
-  return outputs.replace(maps=None) if name == 'presence_dice' else outputs
+  """The outputs of a network that the loss is for; a classifier with a further head where the loss trains one."""
+  if name not in ('presence_dice', 'grade_cross_entropy'):
+    return outputs
+  classifier = outputs.replace(maps=None)
+  return classifier.replace(auxiliary=jax.tree.map(lambda x: x[::-1] / 2, classifier))
 
 
 @pytest.fixture
@@ -70,6 +74,15 @@ def test_accumulated_micro_batches_equal_the_full_batch(name, weights, outputs, 
   np.testing.assert_allclose(sum(piece[1] for piece in pieces), gradient, rtol=1e-5)
 
 
+def test_the_weights_of_lesions_are_those_of_the_global_batch(outputs, targets):
+  arrays = split((outputs.maps.at[:4].add(-3.0), targets.lesions, targets.scored))
+  whole = weighted_cross_entropy_loss(*jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), arrays))
+  pooled = jax.pmap(functools.partial(weighted_cross_entropy_loss, axis_name='batch'), axis_name='batch')(*arrays)
+  alone = jax.pmap(weighted_cross_entropy_loss)(*arrays)
+  np.testing.assert_allclose(pooled, np.full(DEVICES, whole), rtol=1e-6)
+  assert abs(alone.mean() - whole) > 0.01
+
+
 def test_the_mean_of_dice_per_device_is_another_number(outputs, targets):
   p, t, mask = jax.nn.sigmoid(outputs.maps), targets.lesions, targets.scored
   pooled = jax.pmap(functools.partial(dice_loss, axis_name='batch'), axis_name='batch')(split(p), split(t), split(mask))
@@ -103,6 +116,10 @@ def test_every_loss_names_its_parts_and_is_a_float32_scalar(outputs, targets):
       'dice': {'loss', 'segmentation'},
       'presence_dice': {'loss', 'classification'},
       'grade_cross_entropy': {'loss', 'grading'},
+      'cross_entropy': {'loss', 'segmentation'},
+      'weighted_cross_entropy': {'loss', 'segmentation'},
+      'focal': {'loss', 'segmentation'},
+      'joint': {'loss', 'segmentation', 'classification', 'grading'},
   }
   assert set(parts) == set(LOSSES)
   for name, keys in parts.items():
