@@ -10,24 +10,31 @@ def get_config() -> ConfigDict:
   """The paper's own setting. Numbers marked 'IV-A' are the paper's; the others are our choice."""
   config = ConfigDict()
   config.seed = 0  # of the initial weights, the order of the images and the augmentation
-  config.stages = ('segment', 'grade')  # in this order; a stage whose `bundle` is named is evaluated, not trained
+  # In this order, of segment, classify, grade; a stage whose `bundle` is named is evaluated, not trained.
+  config.stages = ('segment', 'grade')
 
   config.segment = _stage()
   config.segment.loss = 'dual_dice'  # Eq. 2; starts as Eq. 3, becomes dual when the rate is first divided (IV-A)
   config.segment.model = ConfigDict({'name': 'lesion_net_16s', **_network()})
 
+  config.classify = _stage()
+  config.classify.loss = 'presence_dice'  # Eq. 4 on image labels (IV-C)
+  config.classify.model = ConfigDict({'name': 'inception_v3_classifier', **_network()})  # or 'abn_classifier'
+
   config.grade = _stage()
   config.grade.loss = 'grade_cross_entropy'  # III-B
   config.grade.model = ConfigDict({
-      'name': 'multitask',  # or 'inception_v3_grader', the baseline without lesions
-      'attention': 'conv',  # Eq. 7; 'cw_maxpool': Eq. 6
+      # With a lesion network: multitask, lesion_concat. Without: inception_v3_grader, abn_grader.
+      'name': 'multitask',
+      'attention': 'conv',  # of multitask: Eq. 7; 'cw_maxpool': Eq. 6
+      'joint': False,  # train the lesion network too; then with the loss 'joint'
       **_network(),
   })
   return config.lock()
 
 
 def _stage() -> ConfigDict:
-  """What both stages have."""
+  """What every stage has."""
   return ConfigDict({
       'bundle': '',  # a finished bundle to use instead of training this stage
       'pretrained': '',  # encoder weights under torchvision's names (.safetensors, .pth); the paper starts from ImageNet

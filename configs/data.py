@@ -22,23 +22,25 @@ def configure(name: str) -> ConfigDict:
 def _synthetic(config: ConfigDict) -> None:
   """A narrow network on small images, from random weights, for a fixed number of steps. Small lesions need the finer
   maps of Lesion-Net-4s at this size; AdamW suits so short a run from random weights (our choice)."""
-  for stage in (config.segment, config.grade):
+  for stage in (config.segment, config.classify, config.grade):
     stage.data.update(name='synthetic', size=192, count=1000)
     stage.update(optimizer='adamw', momentum=0.9, rate=2e-3, factor=3.0, batch_size=8, eval_batch_size=8)
     stage.model.width = 0.25
     stage.augmentation.update(rotation=(-30.0, 30.0), scale=(0.95, 1.1))
   config.segment.model.name = 'lesion_net_4s'
   config.segment.update(max_steps=500, validate_every=100, milestones=(3,))
+  config.classify.update(max_steps=300, validate_every=100, milestones=(2,))
   config.grade.update(max_steps=200, validate_every=50, milestones=(2, 3))
 
 
 def _retinal_lesions(config: ConfigDict) -> None:
-  for stage in (config.segment, config.grade):
+  for stage in (config.segment, config.classify, config.grade):
     stage.data.name = 'retinal_lesions'
 
 
 def _idrid(config: ConfigDict) -> None:
-  config.segment.data.name = 'idrid'
+  for stage in (config.segment, config.classify):
+    stage.data.name = 'idrid'
   config.grade.data.name = 'idrid_grading'
 
 

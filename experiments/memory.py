@@ -1,6 +1,6 @@
 """Memory that the networks need at full width.
 
-  python -m experiments.memory predict               one forward pass of the multi-task network, run; peak of the process
+  python -m experiments.memory predict --model=multitask   one forward pass on one photograph, run; peak of the process
   python -m experiments.memory train --accumulate 8 --remat
                                                      one training step of Lesion-Net-16s, compiled and not run
 
@@ -11,45 +11,53 @@ of the backend on which this runs; on a CPU, which computes in float32 whatever 
 from __future__ import annotations
 
 import argparse
-import resource
+import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import record
 from lesion_jax.losses import get_loss
 from lesion_jax.models import get_model
+from lesion_jax.predict.step import make_predict_fn
 from lesion_jax.train.state import TrainState, sgd
 from lesion_jax.train.step import Knobs, make_train_step
 from lesion_jax.weights.initialize import initialize
 
 GB = 1e9
+# The systems of Table IV: arguments of `get_model`.
+SYSTEMS: dict[str, dict[str, Any]] = {
+    'fcn_8s': {'name': 'fcn_8s'},
+    'deeplab_v3_plus': {'name': 'deeplab_v3_plus'},
+    'abn_grader': {'name': 'abn_grader'},
+    'multitask': {'name': 'multitask', 'lesion': {'name': 'lesion_net_16s'}},
+}
 
 
-def report(compiled: jax.stages.Compiled) -> None:
-  """Prints what a compiled program holds; donated arguments, which become results, count once."""
+def program(compiled: jax.stages.Compiled) -> dict[str, int]:
+  """Bytes that a compiled program holds, in all and by kind; donated arguments, which become results, count once."""
   found = compiled.memory_analysis()
-  parts = {'arguments': found.argument_size_in_bytes, 'results': found.output_size_in_bytes,
-           'of these donated': -found.alias_size_in_bytes, 'temporaries': found.temp_size_in_bytes}
-  print(f'XLA on {jax.default_backend()}: {sum(parts.values()) / GB:.2f} GB =',
-        ', '.join(f'{name} {size / GB:.2f}' for name, size in parts.items()))
+  parts = {'arguments': found.argument_size_in_bytes, 'temporaries': found.temp_size_in_bytes,
+           'results': found.output_size_in_bytes - found.alias_size_in_bytes}
+  return {'bytes': sum(parts.values()), **parts}
 
 
-def predict(size: int) -> None:
-  """One photograph through the multi-task network."""
-  model = get_model('multitask', lesion={'name': 'lesion_net_16s'})
+def predict(system: str, size: int) -> dict[str, Any]:
+  """One photograph through a network, as prediction runs it."""
+  model = get_model(**SYSTEMS[system])
   images = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
-  variables = initialize(model, images, 0)
-  compiled = jax.jit(lambda v, x: model.apply(v, x, train=False)).lower(variables, images).compile()
-  report(compiled)
-  found = jax.block_until_ready(compiled(jax.device_put(variables), images))
+  variables = jax.device_put(initialize(model, images, 0))
+  compiled = make_predict_fn(model).lower(variables, images).compile()
+  found = jax.block_until_ready(compiled(variables, images))
   finite = all(bool(np.isfinite(x).all()) for x in jax.tree.leaves(found))
-  print(f'maps {found.maps.shape}, grades {found.grades.shape}, attention {found.attention.shape}; all finite: {finite}')
-  print(f'peak of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB:.2f} GB')
+  return {'system': system, 'size': size, 'batch': 1, 'dtype': 'float32', 'all_finite': finite,
+          'program': program(compiled), 'peak_memory': record.peak_memory()}
 
 
-def train(size: int, batch: int, accumulate: int, remat: bool) -> None:
-  """The program of one training step."""
+def train(size: int, batch: int, accumulate: int, remat: bool) -> dict[str, Any]:
+  """The program of one training step of Lesion-Net-16s."""
   model = get_model('lesion_net_16s', remat=remat)
   optimizer = sgd()
   images = jnp.zeros((1, size, size, 3), jnp.uint8)
@@ -62,21 +70,39 @@ def train(size: int, batch: int, accumulate: int, remat: bool) -> None:
               'annotated': shape(jnp.uint8), 'grade': shape(jnp.int32), 'weight': shape(jnp.float32)}
   step = make_train_step(model.apply, get_loss('dual_dice'), optimizer, accumulate=accumulate)
   scalar = jax.ShapeDtypeStruct((), jnp.float32)
-  report(jax.jit(step, donate_argnums=0).lower(state, examples, {}, Knobs(scalar, scalar)).compile())
+  compiled = jax.jit(step, donate_argnums=0).lower(state, examples, {}, Knobs(scalar, scalar)).compile()
+  return {'system': 'training step of lesion_net_16s', 'size': size, 'batch': batch, 'accumulate': accumulate,
+          'remat': remat, 'dtype': 'float32', 'program': program(compiled)}
+
+
+def report(result: dict[str, Any]) -> None:
+  """Prints a measurement."""
+  parts = {name: size for name, size in result['program'].items() if name != 'bytes'}
+  print(f'{result["system"]} at {result["size"]}, batch {result["batch"]}: {result["program"]["bytes"] / GB:.2f} GB =',
+        ', '.join(f'{name} {size / GB:.2f}' for name, size in parts.items()), f'(XLA on {jax.default_backend()})')
+  if peak := result.get('peak_memory'):
+    print(f'peak of the {peak["of"]}: {peak["bytes"] / GB:.2f} GB; all finite: {result["all_finite"]}')
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('what', choices=['predict', 'train'])
+  parser.add_argument('--model', choices=SYSTEMS, default='multitask', help='the network that predicts')
   parser.add_argument('--size', type=int, default=896, help='side of the input, in pixels')
   parser.add_argument('--batch', type=int, default=8, help='photographs in a training step')
   parser.add_argument('--accumulate', type=int, default=1, help='micro-batches that it is taken in')
   parser.add_argument('--remat', action='store_true', help='recompute activations in the backward pass')
+  parser.add_argument('--json', type=pathlib.Path, help='also write the measurement there')
   options = parser.parse_args()
   if options.what == 'predict':
-    predict(options.size)
+    result = predict(options.model, options.size)
   else:
-    train(options.size, options.batch, options.accumulate, options.remat)
+    result = train(options.size, options.batch, options.accumulate, options.remat)
+  report(result)
+  if options.json:
+    command = f'python -m experiments.memory {options.what} --model={options.model} --size={options.size}'
+    record.save(options.json, result | {'command': command, 'hardware': record.hardware(),
+                                         'versions': record.versions()})
 
 
 if __name__ == '__main__':

@@ -55,11 +55,13 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
         say(f'stopped at step {fitted.step} of {name} and saved; the same command goes on')
         return STOPPED
     variables = bundle.variables if bundle else stage.variables(fitted.state)
-    results[name] = stage.evaluate(variables, 'test')
+    evaluation = stage.evaluate(variables, 'test')
+    results[name] = evaluation.report
     bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step)
     if first:
       save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables, card=model_card(bundle.config))
-      write_run(stage.directory, results[name], examples(stage.model, variables, dataset.source('test')))
+      write_run(stage.directory, evaluation, dataset.annotated,
+                examples(stage.model, variables, dataset.source('test')))
       (workdir / 'metrics.json').write_text(json.dumps(results, indent=2))
     say(format_report(results[name], f'{name}: {dataset.name}, {dataset.lengths["test"]} test images'))
     say(f'{name} took {time.perf_counter() - start:.0f} s; bundle: {stage.directory / "bundle"}\n', flush=True)

@@ -14,7 +14,7 @@ from lesion_jax.losses import LOSSES
 from lesion_jax.models import MODELS
 
 FOLDER = pathlib.Path(common.__file__).parent
-PROGRAMS = ('segment', 'grade', 'multitask')
+PROGRAMS = ('segment', 'classify', 'grade', 'multitask')
 
 
 def config_of(program, *argument):
@@ -30,9 +30,9 @@ def test_each_file_is_a_program_or_known():
 def test_every_program_builds_for_every_data_set(program, argument):
   config = config_of(program, argument)
   assert config.is_locked
-  assert config.stages == {'segment': ('segment',), 'grade': ('grade',), 'multitask': ('segment', 'grade')}[program]
+  assert config.stages == (('segment', 'grade') if program == 'multitask' else (program,))
   assert json.loads(json.dumps(config.to_dict()))
-  for stage in (config.segment, config.grade):
+  for stage in (config.segment, config.classify, config.grade):
     assert stage.data.name in DATASETS and stage.loss in LOSSES and stage.model.name in MODELS
 
 
@@ -81,7 +81,7 @@ PAPER = {
 }
 
 
-@pytest.mark.parametrize('stage', ['segment', 'grade'])
+@pytest.mark.parametrize('stage', ['segment', 'classify', 'grade'])
 @pytest.mark.parametrize('key', PAPER)
 def test_the_papers_setting_has_the_papers_numbers(stage, key):
   value = config_of('multitask', 'retinal_lesions')[stage]
@@ -95,9 +95,10 @@ def test_the_papers_networks_and_losses():
   assert (config.segment.model.name, config.segment.loss) == ('lesion_net_16s', 'dual_dice')  # IV-C
   assert (config.grade.model.name, config.grade.model.attention) == ('multitask', 'conv')  # Eq. 7
   assert config.grade.loss == 'grade_cross_entropy'
+  assert (config.classify.model.name, config.classify.loss) == ('inception_v3_classifier', 'presence_dice')  # IV-C
 
 
-@pytest.mark.parametrize('stage', ['segment', 'grade'])
+@pytest.mark.parametrize('stage', ['segment', 'classify', 'grade'])
 def test_the_papers_kinds_of_augmentation_are_on(stage):
   augmentation = config_of('multitask', 'retinal_lesions')[stage].augmentation
   assert set(augmentation) == {field.name for field in dataclasses.fields(Augmentation)}

@@ -25,7 +25,7 @@ def test_the_real_subset_trains_and_the_lesions_it_does_not_annotate_are_said(tm
   stage = build.build_stage(config, 'segment', dataset, workdir=tmp_path, devices=devices, bundles=bundles)
 
   fitted = stage.train(lambda: False)
-  result = stage.evaluate(stage.variables(fitted.state), 'test')
+  result = stage.evaluate(stage.variables(fitted.state), 'test').report
 
   assert (fitted.step, dataset.lengths['test']) == (2, 2)
   for name in ('pixel_f1', 'aupr'):

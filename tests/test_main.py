@@ -15,6 +15,7 @@ import tiny_config
 from tiny import TINY_MODELS
 
 from lesion_jax import main, models
+from lesion_jax.evaluate import bootstrap, intervals, report, totals
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.weights.bundle import load_bundle
 
@@ -80,12 +81,26 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
   for stage in ('segment', 'grade'):
     folder = finished / stage
     assert {'bundle', 'checkpoints', 'metrics.csv', 'tensorboard', 'curves.png', 'examples.png',
-            'report.json'} <= {path.name for path in folder.iterdir()}
+            'report.json', 'test_counts.npz'} <= {path.name for path in folder.iterdir()}
     assert {path.name for path in (folder / 'bundle').iterdir()} == {'config.json', 'model.safetensors', 'README.md'}
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
-  assert metrics_of(finished)['segment'].keys() == {'pixel_f1', 'image_f1', 'positive_images', 'aupr', 'aupr_11'}
+  assert metrics_of(finished)['segment'].keys() == {
+      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
+
+
+def test_figures_and_intervals_can_be_computed_again_from_the_counts_of_the_images(finished):
+  for stage in ('segment', 'grade'):
+    figures, folder = metrics_of(finished)[stage], finished / stage
+    with np.load(folder / 'test_counts.npz', allow_pickle=False) as counts:
+      annotated = counts['annotated'].tolist()
+      images = load_bundle(folder / 'bundle').config['data']['lengths']['test']
+      assert {len(counts[name]) for name in counts if name != 'annotated'} == {images}
+      assert intervals(bootstrap(counts, annotated)) == figures['intervals']
+      again = report(totals({name: counts[name] for name in counts if name != 'annotated'}), annotated)
+    assert again == {name: figures[name] for name in again}
+    assert {'positive_images'} <= again.keys()
 
 
 def test_every_step_is_in_the_log(finished):

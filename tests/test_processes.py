@@ -1,5 +1,6 @@
 """Two processes on this machine, with two devices each, do what one process with one device does."""
 
+import json
 import os
 import pathlib
 import socket
@@ -30,11 +31,11 @@ def configuration():
 
 
 def train(config, workdir, data_dir):
-  """Trains, or takes up what was trained there, on one device in this process."""
+  """Trains, or takes up what was trained there, on one device in this process; returns the stage too."""
   devices = Devices(jax.devices()[:1])
   dataset = build.open_datasets(config, str(data_dir), devices)['segment']
   stage = build.build_stage(config, 'segment', dataset, workdir=workdir, devices=devices, bundles={})
-  return stage.train(lambda: False)
+  return stage, stage.train(lambda: False)
 
 
 @pytest.fixture(scope='module')
@@ -75,9 +76,9 @@ def two_processes(place, workdir, *arguments, second=()):
 
 
 def test_loss_gradient_and_figures_are_those_of_one_device(place):
-  one = train(configuration(), place / 'one', place / 'data')
+  _, one = train(configuration(), place / 'one', place / 'data')
   assert two_processes(place, place / 'two') == [0, 0]
-  two = train(configuration(), place / 'two', place / 'data')
+  stage, two = train(configuration(), place / 'two', place / 'data')
   assert (one.step, two.step) == (1, 1)
   for mine, other in zip(jax.tree.leaves(one.state), jax.tree.leaves(two.state), strict=True):
     assert np.abs(mine - other).max() <= 1e-5 * np.abs(mine).max()
@@ -85,6 +86,10 @@ def test_loss_gradient_and_figures_are_those_of_one_device(place):
   assert first.keys() == second.keys()
   for series in first.keys() - {('train', 'images_per_second'), ('train', 'waiting_for_data')}:
     np.testing.assert_allclose(second[series], first[series], rtol=1e-5, err_msg=series)
+  # The images are drawn by their position: other intervals would mean another order.
+  theirs = json.loads((place / 'two' / 'metrics.json').read_text())['segment']['intervals']['pixel_f1']
+  mine = stage.evaluate(stage.variables(two.state), 'test').report['intervals']['pixel_f1']
+  assert theirs['mean'] == pytest.approx(mine['mean'], rel=1e-5)
 
 
 def test_where_one_process_is_told_to_stop_both_save_and_stop(place):

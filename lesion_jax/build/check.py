@@ -28,17 +28,17 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
     FileNotFoundError: a bundle or a file of weights is not where the configuration says.
   """
   bundles = {name: _named_bundle(config, name) for name in parts.STAGES if config[name].bundle}
-  lesion = bundles['segment'].config['model'] if 'segment' in bundles else None
+  models = {name: bundle.config['model'] for name, bundle in bundles.items()}
   for name, stage in parts.stages(config).items():
     devices.check_batch(stage.eval_batch_size)
     if name not in bundles:
       devices.check_batch(stage.batch_size, stage.accumulate)
-      fields = parts.model_config(stage.model, lesion)
-      if 'lesion' in fields and config.segment.data.size != stage.data.size:
-        raise ValueError(f'the lesion network takes {config.segment.data.size} pixels and the network around it '
-                         f'{stage.data.size}; set --config.segment.data.size and --config.{name}.data.size alike')
+      source = parts.lesion_stage(config, name)
+      fields = models[name] = parts.model_config(stage.model, models.get(source))
+      if 'lesion' in fields and (size := config[source].data.size) != stage.data.size:
+        raise ValueError(f'the lesion network takes {size} pixels and the network around it {stage.data.size}; '
+                         f'set --config.{source}.data.size and --config.{name}.data.size alike')
       _check_training(stage, get_model(**fields))
-      lesion = fields if name == 'segment' else lesion
   return bundles
 
 

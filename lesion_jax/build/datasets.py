@@ -24,8 +24,10 @@ def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[s
     opened = functools.partial(load, stage.data.name, data_dir=data_dir, size=stage.data.size,
                                source_dir=stage.data.source_dir or None, **options)
     data = datasets[name] = devices.first_alone(opened)
-    if not (stage.bundle or (data.graded if grades(stage) else data.annotated)):
-      raise ValueError(f'{data.name} has no {"grades" if grades(stage) else "lesions"}, from which the loss '
+    has = {'grades': data.graded, 'lesions': data.annotated}
+    needed = ('grades', 'lesions') if stage.loss == 'joint' else ('grades',) if grades(stage) else ('lesions',)
+    if not stage.bundle and (missing := [what for what in needed if not has[what]]):
+      raise ValueError(f'{data.name} has no {" and no ".join(missing)}, from which the loss '
                        f'{stage.loss!r} of the stage {name!r} learns; choose another --config.{name}.data.name')
     for split in ('test',) if stage.bundle else SPLITS:
       data.source(split)  # raises where it is empty

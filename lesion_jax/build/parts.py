@@ -8,7 +8,7 @@ import optax
 from ml_collections import ConfigDict
 
 from lesion_jax.augment import Augmentation
-from lesion_jax.models import LESION_BRANCH
+from lesion_jax.models import get_fields
 from lesion_jax.train.control import Control
 from lesion_jax.train.loop import Plan
 from lesion_jax.train.state import get_optimizer
@@ -22,8 +22,13 @@ CRITERIA = {
     'dice': 'pixel_f1',
     'presence_dice': 'image_f1',
     'grade_cross_entropy': 'kappa',
+    'cross_entropy': 'pixel_f1',
+    'weighted_cross_entropy': 'pixel_f1',
+    'focal': 'pixel_f1',
+    'joint': 'kappa',
 }
-STAGES = ('segment', 'grade')
+LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may contain
+STAGES = (*LESION_STAGES, 'grade')
 
 
 def stages(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -48,15 +53,37 @@ def model_config(fields: ConfigDict, lesion: dict[str, Any] | None) -> dict[str,
   Raises:
     ValueError: the network contains a lesion network and there is none.
   """
-  result = {key: value for key, value in fields.to_dict().items() if key != 'sync_batch_norm'}
-  if result['name'] != 'multitask':
-    result.pop('attention', None)
-  elif lesion is None:
-    raise ValueError("the model 'multitask' needs a lesion network: train the stage 'segment' before, or name a "
-                     'finished one with --config.segment.bundle=DIR')
-  else:
+  name = fields.name
+  known = get_fields(name)
+  # The block of a stage has the fields of all networks that it may be; what another network has does not concern this one.
+  result = {key: value for key, value in fields.to_dict().items() if key in known and key != 'lesion'}
+  if 'lesion' in known:
+    if lesion is None:
+      raise ValueError(f"the model {name!r} needs a lesion network: train the stage 'segment' before, or name a finished "
+                       'one with --config.segment.bundle=DIR (--config.classify.bundle=DIR for a lesion classifier)')
     result['lesion'] = lesion
-  return result
+  return {'name': name} | result
+
+
+def lesion_stage(config: ConfigDict, name: str) -> str | None:
+  """The stage whose network that of the stage `name` contains: the one that is run or whose bundle is named. None where
+  it contains none, or there is none.
+
+  Raises:
+    ValueError: there are two, or no such network.
+  """
+  if 'lesion' not in get_fields(config[name].model.name):
+    return None
+  there = [name for name in LESION_STAGES if name in config.stages or config[name].bundle]
+  if len(there) > 1:
+    raise ValueError(f'there is more than one lesion network, of the stages {" and ".join(there)}; a grading network '
+                     'takes one: leave the other out of config.stages and its bundle empty')
+  return there[0] if there else None
+
+
+def is_frozen(fields: dict[str, Any]) -> bool:
+  """Whether a network of `model_config` contains a lesion network that training leaves alone."""
+  return 'lesion' in fields and not fields.get('joint')
 
 
 def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
@@ -68,7 +95,8 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
   """
   if not stage.pretrained:
     return variables
-  prefix = 'grading/encoder' if LESION_BRANCH in variables['params'] else 'encoder'
+  inside = [module for module in ('grading', 'fcn') if module in variables['params']]
+  prefix = '/'.join([*inside, 'encoder'])
   try:
     state = read_torchvision(stage.pretrained)
   except ImportError as error:  # torch's own format, without torch

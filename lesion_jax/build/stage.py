@@ -19,7 +19,17 @@ from lesion_jax.build import parts
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.pipeline import eval_batches, train_batches
 from lesion_jax.data.source import Dataset
-from lesion_jax.evaluate import criterion, headline, make_count_step, report, total_counts
+from lesion_jax.evaluate import (
+    Evaluation,
+    bootstrap,
+    criterion,
+    headline,
+    image_counts,
+    intervals,
+    make_count_step,
+    report,
+    totals,
+)
 from lesion_jax.losses import get_loss
 from lesion_jax.models import LESION_BRANCH, get_model
 from lesion_jax.train.checkpoint import Checkpoints
@@ -31,7 +41,7 @@ from lesion_jax.train.step import make_train_step
 from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.initialize import initialize
 
-Evaluate = Callable[[Any, str], dict[str, Any]]
+Evaluate = Callable[[Any, str], Evaluation]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Stage:
   """One stage of a run: its data, its network, and what may be done with them.
 
   Attributes:
-    name: 'segment' or 'grade'.
+    name: 'segment', 'classify' or 'grade'.
     directory: holds checkpoints, logs, bundle and pictures of the stage.
     dataset: what it learns from and is evaluated on.
     annotated: keys of the lesions that the network learned, here or as the lesion network that it contains.
@@ -47,7 +57,7 @@ class Stage:
     model_config: arguments of `get_model` that build it, ready for JSON.
     train: `should_stop -> Fitted`.
     variables: `state -> {'params': ..., 'batch_stats': ...}`, the whole network's.
-    evaluate: `(variables, split) -> report`.
+    evaluate: `(variables, split) -> Evaluation`, with intervals where the split is 'test'.
     provenance: where the weights come from, ready for JSON.
   """
 
@@ -93,15 +103,16 @@ def build_stage(
     workdir: the stage's files go to workdir/name.
     devices: that share the batches.
     bundles: by stage, those that are finished: that of this stage is taken instead of the configured network, that of
-      'segment' is the lesion branch of a network that contains one.
+      a lesion stage is the lesion branch of a network that contains one.
 
   Raises:
     ValueError: for anything in the configuration that cannot be built, naming it and what is allowed.
   """
-  stage, finished, lesion = config[name], bundles.get(name), bundles.get('segment')
+  stage, finished = config[name], bundles.get(name)
+  lesion = None if finished else bundles.get(parts.lesion_stage(config, name))
   fields = finished.config['model'] if finished else parts.model_config(stage.model, lesion and lesion.config['model'])
-  frozen_name = LESION_BRANCH if 'lesion' in fields else None
-  model = get_model(**fields, **({'bn_axis': AXIS} if stage.model.sync_batch_norm and not finished else {}))
+  frozen_name = LESION_BRANCH if parts.is_frozen(fields) else None
+  model = get_model(**(_synchronised(fields) if stage.model.sync_batch_norm and not finished else fields))
   directory = pathlib.Path(workdir).absolute() / name
 
   @functools.cache
@@ -119,8 +130,14 @@ def build_stage(
       'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'stage': name, 'seed': config.seed,
       'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
   }
-  annotated = _learned_lesions(stage, dataset, finished or (lesion if frozen_name else None))
+  annotated = _learned_lesions(stage, dataset, finished or lesion)
   return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance)
+
+
+def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:
+  """Fields with which every part that is trained averages BatchNorm's statistics over the devices."""
+  lesion = {'lesion': fields['lesion'] | {'bn_axis': AXIS}} if fields.get('joint') else {}
+  return fields | lesion | {'bn_axis': AXIS}
 
 
 def _learned_lesions(stage: ConfigDict, dataset: Dataset, source: Bundle | None) -> tuple[str, ...]:
@@ -142,15 +159,18 @@ def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) ->
 
 
 def _make_evaluate(model: Any, stage: ConfigDict, dataset: Dataset, devices: Devices) -> Evaluate:
-  """`evaluate(variables, split) -> report`, one program for validation and test."""
+  """`evaluate(variables, split) -> Evaluation`, one program for validation and test."""
   step = devices.evaluate(make_count_step(model.apply, histograms=True, axis_name=AXIS))
 
-  def evaluate(variables: Any, split: str) -> dict[str, Any]:
+  def evaluate(variables: Any, split: str) -> Evaluation:
     batches = eval_batches(dataset.source(split), batch_size=stage.eval_batch_size,
                            shard_index=jax.process_index(), shard_count=jax.process_count())
-    counts = total_counts(lambda variables, batch: step(variables, devices.shard(batch)),
+    counts = image_counts(lambda variables, batch: step(variables, devices.shard(batch)),
                           devices.replicate(variables), batches)
-    return report(counts, dataset.annotated)
+    result = report(totals(counts), dataset.annotated)
+    if split == 'test':  # a validation only chooses, by the figure itself
+      result['intervals'] = intervals(bootstrap(counts, dataset.annotated))
+    return Evaluation(result, counts)
 
   return evaluate
 
@@ -168,7 +188,8 @@ def _train(
       augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=spec))
 
   def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
-    result = evaluate(join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen), 'validation')
+    variables = join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
+    result = evaluate(variables, 'validation').report
     value = criterion(result, parts.CRITERIA[stage.loss])
     return value, headline(result) | {'criterion': value}
 

@@ -1,8 +1,10 @@
 """From a network and a held-out split to the paper's figures."""
 
+from lesion_jax.evaluate.bootstrap import bootstrap, intervals
 from lesion_jax.evaluate.examples import examples
-from lesion_jax.evaluate.report import criterion, headline, report
+from lesion_jax.evaluate.report import Evaluation, criterion, headline, report
 from lesion_jax.evaluate.step import make_count_step
-from lesion_jax.evaluate.totals import total_counts
+from lesion_jax.evaluate.totals import Counts, image_counts, totals
 
-__all__ = ['criterion', 'headline', 'examples', 'make_count_step', 'report', 'total_counts']
+__all__ = ['Counts', 'Evaluation', 'bootstrap', 'criterion', 'examples', 'headline', 'image_counts', 'intervals',
+           'make_count_step', 'report', 'totals']

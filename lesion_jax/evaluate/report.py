@@ -1,36 +1,51 @@
-"""Summed counts to a report that is ready for JSON."""
+"""Counts to a report that is ready for JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS
+from lesion_jax.evaluate.totals import Counts
 from lesion_jax.metrics.summary import NOT_ANNOTATED
+
+
+class Evaluation(NamedTuple):
+  """What evaluating a network on a split gives.
+
+  Attributes:
+    report: of `report`, ready for JSON; with 'intervals' (of `bootstrap.intervals`) where they were asked for.
+    counts: of `image_counts`, from which other figures, and differences between networks, can be computed.
+  """
+
+  report: dict[str, Any]
+  counts: Counts
 
 
 def report(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, Any]:
   """The paper's figures, and AUPR, from the counts of a whole split.
 
   Args:
-    counts: of `total_counts`.
+    counts: of `totals`.
     annotated: keys of the lesions that the data set annotates; the others are reported as NOT_ANNOTATED.
 
   Returns:
     A JSON object with those of the keys that the network computes: pixel_f1, image_f1 (see `metrics.summarize`),
-    positive_images (how many images have each annotated lesion),
-    aupr and aupr_11 (in the same form), kappa, accuracy, referable (sensitivity and specificity), confusion (rows are
-    the truth). A figure without a value is None, with the reason beside it.
+    positive_images (how many images have each annotated lesion), positive_pixels (how many scored pixels of all images
+    have it; over the positive images, the average size of the lesion), aupr and aupr_11 (in the form of the F1), kappa,
+    accuracy, referable (sensitivity and specificity), confusion (rows are the truth). A figure without a value is None,
+    with the reason beside it.
   """
   annotated = tuple(annotated)
   result: dict[str, Any] = {}
   if 'image_tp' in counts:
     result |= metrics.summarize(counts, annotated)
-    positive = np.asarray(counts['image_tp']) + np.asarray(counts['image_fn'])
-    result['positive_images'] = {key: int(positive[j]) for j, key in enumerate(LESION_KEYS) if key in annotated}
+    result['positive_images'] = _positive(counts, 'image', annotated)
+  if 'pixel_tp' in counts:
+    result['positive_pixels'] = _positive(counts, 'pixel', annotated)
   if 'histogram' in counts:
     result['aupr'], result['aupr_11'] = _aupr(counts['histogram'], annotated)
   if 'confusion' in counts:
@@ -58,6 +73,11 @@ def criterion(result: Mapping[str, Any], name: str) -> float | None:
     return result['kappa']['value']
   found = [result[name]['lesions'][key] for key, images in result['positive_images'].items() if images]
   return metrics.mean_defined(np.array(found, float))
+
+
+def _positive(counts: Mapping[str, np.ndarray], level: str, annotated: tuple[str, ...]) -> dict[str, int]:
+  positive = np.asarray(counts[f'{level}_tp']) + np.asarray(counts[f'{level}_fn'])
+  return {key: int(positive[j]) for j, key in enumerate(LESION_KEYS) if key in annotated}
 
 
 def _aupr(histogram: np.ndarray, annotated: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from lesion_jax import metrics
 from lesion_jax.core import Example, unpack_targets
@@ -19,24 +20,31 @@ def make_count_step(
   Args:
     apply: `module.apply`.
     thresholds: of the lesion probabilities, a number or [8].
-    histograms: also count scores by bin, for the AUPR ('histogram', int32 [2, 8, bins]); costs time.
+    histograms: also count scores by bin, for the AUPR ('histogram', int32 [2, 8, bins], of all images together: one
+      for each would be some 200 kB an image); costs time.
     axis_name: the mapped axis of the devices; None on one.
 
   Returns:
-    The step. It counts what the network computes: the pixels and images of `metrics.segmentation_counts` for a
-    network that finds lesions, and `confusion` [5, 5] for one that grades.
+    The step. It counts what the network computes, image by image in the order of `row`, which is that of the split
+    however the batch was shared out (B is the global batch): the pixels and images of `metrics.segmentation_counts`,
+    [B, 8] each, for a network that finds lesions, and `confusion` [B, 5, 5] for one that grades. `real` bool [B] is
+    False for rows that only pad the batch.
   """
 
   def count_step(variables: Any, batch: Example) -> dict[str, jax.Array]:
     prediction = apply(variables, batch['image'], train=False).probabilities()
     targets = unpack_targets(batch)
-    counts = {}
+    images, row, sums = {'real': batch['weight'] > 0}, batch['row'], {}
     if prediction.lesions is not None:
-      counts |= metrics.segmentation_counts(prediction, targets, thresholds)
-    if prediction.maps is not None and histograms:
-      counts['histogram'] = metrics.score_histogram(prediction, targets)
+      images |= metrics.segmentation_counts(prediction, targets, thresholds, per_image=True)
     if prediction.grades is not None:
-      counts['confusion'] = metrics.confusion(prediction.grades, targets.grade)
-    return counts if axis_name is None else jax.lax.psum(counts, axis_name)
+      images['confusion'] = metrics.confusion(prediction.grades, targets.grade, per_image=True)
+    if prediction.maps is not None and histograms:
+      sums['histogram'] = metrics.score_histogram(prediction, targets)
+    if axis_name is not None:
+      images, row = jax.lax.all_gather((images, row), axis_name, tiled=True)
+      sums = jax.lax.psum(sums, axis_name)
+    order = jnp.argsort(row)  # of several processes, each has every P-th row
+    return {name: value[order] for name, value in images.items()} | sums
 
   return count_step

@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+# By name: [N, ...] for the N images of a split, 'histogram' for all of them together.
 Counts = dict[str, np.ndarray]
 
 
-def total_counts(step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]) -> Counts:
-  """Sums the counts of all batches as int64: a batch's counts fit int32, a data set's may not.
+def image_counts(step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]) -> Counts:
+  """The counts of each image of all batches, without the rows that only pad them.
 
   Args:
     step: `(variables, batch) -> counts`, see `make_count_step`; it splits and places the batch itself.
     variables: what the step takes, on the devices.
-    batches: a finite iterable; rows of weight 0 count nowhere.
+    batches: a finite iterable; rows of weight 0 appear nowhere.
+
+  Returns:
+    What the step counts, as int64: [N, 8] or [N, 5, 5] in the order of the images, and the summed 'histogram' [2, 8,
+    bins] where there is one. (int64: a batch's counts fit int32, a data set's sums may not.)
 
   Raises:
     ValueError: there was no batch.
   """
-  total: Counts | None = None
-  late: Any = None  # read one batch behind, so that the device has the next one while the host adds
+  images: list[Counts] = []
+  sums: Counts = {}
+  for counts in _one_behind(step, variables, batches):
+    real = counts.pop('real')
+    if 'histogram' in counts:
+      sums['histogram'] = counts.pop('histogram').astype(np.int64) + sums.get('histogram', 0)
+    images.append({name: value[real].astype(np.int64) for name, value in counts.items()})
+  if not images:
+    raise ValueError('there is nothing to evaluate: no batch came')
+  return {name: np.concatenate([part[name] for part in images]) for name in images[0]} | sums
+
+
+def totals(counts: Mapping[str, np.ndarray]) -> Counts:
+  """The counts of `image_counts` summed over the images, int64, as `report` takes them."""
+  return {name: value if name == 'histogram' else np.sum(value, axis=0, dtype=np.int64)
+          for name, value in counts.items()}
+
+
+def _one_behind(step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]) -> Iterator[Counts]:
+  """The counts of each batch in NumPy, read when the device has the next batch already."""
+  late = None
   for batch in batches:
     counts = step(variables, batch)
-    total, late = _add(total, late), counts
-  total = _add(total, late)
-  if total is None:
-    raise ValueError('there is nothing to evaluate: no batch came')
-  return total
-
-
-def _add(total: Counts | None, counts: Any) -> Counts | None:
-  if counts is None:
-    return total
-  more = jax.tree.map(lambda x: np.asarray(x, np.int64), counts)
-  return more if total is None else {name: total[name] + more[name] for name in total}
+    if late is not None:
+      yield jax.tree.map(np.asarray, late)
+    late = counts
+  if late is not None:
+    yield jax.tree.map(np.asarray, late)

@@ -1,10 +1,12 @@
-"""Integer counts of one batch, on the device. They add up over batches; the host keeps them as int64.
+"""Integer counts of one batch or of each of its images, on the device. They add up; the host keeps them as int64.
 
 Integers, because float32 stops counting at 2^24 pixels, which is 21 images of 896 x 896. int32 holds one batch: a
 count is at most B * S * S, and a batch where that reaches 2^31 (2,674 images of 896 x 896) is refused.
 """
 
 from __future__ import annotations
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ MAX_COUNT = 2**31 - 1
 
 
 def segmentation_counts(
-    prediction: Prediction, targets: Targets, thresholds: Array | float = 0.5
+    prediction: Prediction, targets: Targets, thresholds: Array | float = 0.5, *, per_image: bool = False
 ) -> dict[str, jax.Array]:
   """True and false positives and negatives per lesion, of pixels and of images.
 
@@ -29,23 +31,26 @@ def segmentation_counts(
     targets: ground truth; an image is positive where any scored pixel is. An image without one scored pixel for a
       lesion does not count for it.
     thresholds: scalar or [8], in [0, 1].
+    per_image: count each image for itself.
 
   Returns:
-    int32 [8] by name: pixel_tp, pixel_fp, pixel_fn (with maps only), image_tp, image_fp, image_fn, image_tn.
+    int32 [8], or [B, 8] per image, by name: pixel_tp, pixel_fp, pixel_fn (with maps only), image_tp, image_fp,
+    image_fn, image_tn.
 
   Raises:
     ValueError: when there are neither maps nor lesions, when shapes do not fit, or when int32 might overflow.
   """
   check_countable(targets)
+  count = functools.partial(_count, per_image=per_image)
   truth = targets.lesions & targets.scored
   image_truth, counted = jnp.any(truth, axis=(1, 2)), jnp.any(targets.scored, axis=(1, 2))
   if prediction.maps is not None:
     check_maps(prediction, targets)
     positive = (prediction.maps >= jnp.asarray(thresholds)) & targets.scored
     counts = {
-        'pixel_tp': _count(positive & truth),
-        'pixel_fp': _count(positive & ~truth),
-        'pixel_fn': _count(~positive & truth),
+        'pixel_tp': count(positive & truth),
+        'pixel_fp': count(positive & ~truth),
+        'pixel_fn': count(~positive & truth),
     }
     image_positive = jnp.any(positive, axis=(1, 2))
   elif prediction.lesions is not None:
@@ -54,26 +59,29 @@ def segmentation_counts(
     raise ValueError('lesion counts need prediction.maps or prediction.lesions, and both are None; a grading network '
                      'is counted with `confusion`')
   return counts | {
-      'image_tp': _count(image_positive & image_truth),
-      'image_fp': _count(image_positive & ~image_truth),
-      'image_fn': _count(~image_positive & image_truth),
-      'image_tn': _count(counted & ~image_positive & ~image_truth),
+      'image_tp': count(image_positive & image_truth),
+      'image_fp': count(image_positive & ~image_truth),
+      'image_fn': count(~image_positive & image_truth),
+      'image_tn': count(counted & ~image_positive & ~image_truth),
   }
 
 
-def confusion(grades: Array, truth: Array) -> jax.Array:
+def confusion(grades: Array, truth: Array, *, per_image: bool = False) -> jax.Array:
   """Confusion matrix of DR grades, rows the truth, columns the prediction.
 
   Args:
     grades: float [B, 5], probabilities or logits; the largest is the prediction, the lower grade where two tie.
     truth: int [B], 0..4, or UNKNOWN_GRADE for an image to leave out.
+    per_image: one matrix for each image, with a single 1, or none.
 
   Returns:
-    int32 [5, 5].
+    int32 [5, 5], or [B, 5, 5] per image.
   """
   predicted = jnp.argmax(grades, axis=-1)
+  # The cell behind the last is in no matrix.
   cell = jnp.where(truth == UNKNOWN_GRADE, NUM_GRADES * NUM_GRADES, truth * NUM_GRADES + predicted)
-  return jnp.bincount(cell, length=NUM_GRADES * NUM_GRADES + 1)[:-1].reshape(NUM_GRADES, NUM_GRADES).astype(jnp.int32)
+  matrices = jax.nn.one_hot(cell, NUM_GRADES * NUM_GRADES, dtype=jnp.int32).reshape(-1, NUM_GRADES, NUM_GRADES)
+  return matrices if per_image else jnp.sum(matrices, axis=0, dtype=jnp.int32)
 
 
 def check_countable(targets: Targets) -> None:
@@ -90,6 +98,6 @@ def check_maps(prediction: Prediction, targets: Targets) -> None:
                      'one shape [B, S, S, 8]; compare at the size of the network')
 
 
-def _count(mask: jax.Array) -> jax.Array:
-  """int32 [8]: number of True over all but the last axis."""
-  return jnp.sum(mask, axis=tuple(range(mask.ndim - 1)), dtype=jnp.int32)
+def _count(mask: jax.Array, *, per_image: bool) -> jax.Array:
+  """int32 [8]: number of True over all but the last axis; per image [B, 8], over all but the first and the last."""
+  return jnp.sum(mask, axis=tuple(range(int(per_image), mask.ndim - 1)), dtype=jnp.int32)

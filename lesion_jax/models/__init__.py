@@ -9,19 +9,41 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from lesion_jax.models.abn import ABN
+from lesion_jax.models.classifier import InceptionClassifier
+from lesion_jax.models.danet import DANet
+from lesion_jax.models.deeplab import DeepLabV3Plus
+from lesion_jax.models.fcn import FCN
 from lesion_jax.models.grader import InceptionGrader
 from lesion_jax.models.inception_v3 import InceptionV3
+from lesion_jax.models.lesion_concat import LesionConcat
+from lesion_jax.models.lesion_enhanced import LESION_BRANCH
 from lesion_jax.models.lesion_net import STRIDES, LesionNet
-from lesion_jax.models.multitask import LESION_BRANCH, MultiTask
+from lesion_jax.models.multitask import MultiTask
+from lesion_jax.models.patches import PatchFCN
+from lesion_jax.models.unet import UNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    # Lesions, pixel by pixel (Table II).
     **{f'lesion_net_{stride}s': functools.partial(LesionNet, stride=stride) for stride in reversed(STRIDES)},
+    'patch_fcn_32s': PatchFCN,
+    **{f'fcn_{stride}s': functools.partial(FCN, stride=stride) for stride in (32, 16, 8)},
+    'unet': UNet,
+    'deeplab_v3_plus': DeepLabV3Plus,
+    'danet': DANet,
+    # Lesions of whole images (Table II).
+    'inception_v3_classifier': InceptionClassifier,
+    'abn_classifier': functools.partial(ABN, task='lesions'),
+    # Grades (Table III).
     'inception_v3_grader': InceptionGrader,
+    'abn_grader': functools.partial(ABN, task='grades'),
+    'lesion_concat': LesionConcat,
     'multitask': MultiTask,
 }
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}  # float16 would need loss scaling
 
-__all__ = ['LESION_BRANCH', 'MODELS', 'InceptionGrader', 'InceptionV3', 'LesionNet', 'MultiTask', 'get_model']
+__all__ = ['LESION_BRANCH', 'MODELS', 'ABN', 'DANet', 'DeepLabV3Plus', 'FCN', 'InceptionClassifier', 'InceptionGrader',
+           'InceptionV3', 'LesionConcat', 'LesionNet', 'MultiTask', 'PatchFCN', 'UNet', 'get_fields', 'get_model']
 
 
 def get_model(name: str, **fields: Any) -> nn.Module:
@@ -35,14 +57,24 @@ def get_model(name: str, **fields: Any) -> nn.Module:
   Raises:
     ValueError: unknown name, field or dtype; the message lists what is allowed.
   """
-  if name not in MODELS:
-    raise ValueError(f'unknown model {name!r}; the models are {", ".join(MODELS)}')
-  make = MODELS[name]
-  module = getattr(make, 'func', make)
-  allowed = [field for field in module.__dataclass_fields__ if field not in ('parent', 'name')]
+  allowed = get_fields(name)
   if unknown := sorted(set(fields) - set(allowed)):
     raise ValueError(f'{name} has no field {", ".join(unknown)}; its fields are {", ".join(allowed)}')
-  return make(**{key: _resolve(key, value) for key, value in fields.items()})
+  return MODELS[name](**{key: _resolve(key, value) for key, value in fields.items()})
+
+
+def get_fields(name: str) -> tuple[str, ...]:
+  """The fields that `get_model` takes for a name; 'lesion' is among them where a network contains a lesion network.
+
+  Raises:
+    ValueError: unknown name; the message lists those that there are.
+  """
+  if name not in MODELS:
+    raise ValueError(f'unknown model {name!r}; the models are {", ".join(MODELS)}')
+  module = MODELS[name]
+  while isinstance(module, functools.partial):
+    module = module.func
+  return tuple(field for field in module.__dataclass_fields__ if field not in ('parent', 'name'))
 
 
 def _resolve(key: str, value: Any) -> Any:

@@ -6,13 +6,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lesion_jax.core import Array, Outputs
-from lesion_jax.models.grader import GradeHead
-from lesion_jax.models.lesion_net import LesionNet
+from lesion_jax.core import NUM_GRADES, Array, Outputs
+from lesion_jax.models.classifier import ClassificationHead
+from lesion_jax.models.lesion_enhanced import LESION_BRANCH, LesionEnhanced
 from lesion_jax.models.network import Network
 from lesion_jax.models.side_attention import ATTENTION, average_to_grid
 
-LESION_BRANCH = 'lesion'  # the top-level name of the lesion branch in params and batch_stats
+__all__ = ['LESION_BRANCH', 'GradingBranch', 'MultiTask']
 
 
 class GradingBranch(Network):
@@ -28,31 +28,35 @@ class GradingBranch(Network):
     features = self.make_encoder()(images, train=train)[32]
     grid = average_to_grid(maps, features.shape[1:3])
     weights = ATTENTION[self.attention](features.shape[-1], self.dtype, name='attention')(grid)
-    return GradeHead(name='head')(features * weights), weights
+    return ClassificationHead(NUM_GRADES, name='head')(features * weights), weights
 
 
-class MultiTask(Network):
-  """Lesion branch and grading branch.
-
-  The lesion branch is frozen: inference-mode BatchNorm, no gradient. Its variables sit under 'lesion' at the top of
-  each collection, so that a trainer can hold them apart (`train.state.split_frozen`).
+class MultiTask(LesionEnhanced):
+  """Lesion branch and grading branch. `lesion`, a segmentation network, and `joint` are those of `LesionEnhanced`.
 
   Attributes:
-    lesion: a segmentation network with the call of `LesionNet`; Lesion-Net-16s in the paper.
     attention: 'conv' (Eq. 7) or 'cw_maxpool' (Eq. 6).
   """
 
-  lesion: nn.Module = LesionNet()
   attention: str = 'conv'
 
   def setup(self) -> None:
-    self.grading = GradingBranch(
-        encoder=self.encoder, padding=self.padding, width=self.width, dtype=self.dtype, bn_axis=self.bn_axis,
-        remat=self.remat, attention=self.attention)
+    self.grading = GradingBranch(**self.network_fields(), attention=self.attention)
 
   def __call__(self, images: Array, *, train: bool) -> Outputs:
-    """uint8 or float images [B, H, W, 3] in 0..255 -> all four fields of Outputs; `train` concerns the grading only."""
-    found = self.lesion(images, train=False)
-    found = found.replace(maps=jax.lax.stop_gradient(found.maps), lesions=jax.lax.stop_gradient(found.lesions))
+    """Segments, classifies and grades.
+
+    Args:
+      images: uint8 or float [B, H, W, 3] in 0..255, RGB.
+      train: of the grading branch, and of the lesion branch if `joint`.
+
+    Returns:
+      Outputs with `maps` [B, H, W, 8], `lesions` [B, 8], `grades` [B, 5], float32 logits, and the weight maps of the
+      side attention in `attention` [B, h, w, K or 1], float32 in [0, 1].
+
+    Raises:
+      ValueError: the lesion network makes no maps, or `attention` is neither of the two.
+    """
+    found = self.find(images, 'maps', train=train)
     grades, weights = self.grading(images, jax.nn.sigmoid(found.maps), train=train)
     return found.replace(grades=grades, attention=weights.astype(jnp.float32))

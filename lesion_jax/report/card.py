@@ -7,7 +7,7 @@ from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.fundus import SQUARE
-from lesion_jax.report.terminal import COLUMNS, grading_rows, lesion_rows, undefined_notes
+from lesion_jax.report.terminal import COLUMNS, grading_rows, interval_notes, lesion_rows, undefined_notes
 
 PAPER = (
     'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
@@ -90,6 +90,8 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     counts = [[key, *map(str, row)] for key, row in zip(GRADE_KEYS, metrics['confusion'], strict=True)]
     lines += ['', table(['grading', 'value'], grading_rows(metrics))]
     lines += ['', 'Confusion matrix, rows the annotated grade:', '', table(['', *GRADE_KEYS], counts)]
+  for note in interval_notes(metrics):
+    lines += ['', note]
   return '\n'.join(lines).rstrip() if len(lines) > 1 else ''
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -46,6 +46,7 @@ def draw_overlay(
     *,
     thresholds: float | Sequence[float] = 0.5,
     keys: Iterable[str] = LESION_KEYS,
+    colors: Mapping[str, tuple[int, int, int]] = COLORS,
     width: float | None = None,
     legend: bool = True,
 ) -> np.ndarray:
@@ -56,6 +57,7 @@ def draw_overlay(
     lesions: packed masks, uint8 [S, S], or probability maps, float [S, S, 8]; brought to the size of the image.
     thresholds: of the maps, a number or [8].
     keys: the lesions to draw.
+    colors: of their lines, RGB; the legend is of COLORS.
     width: of a line, in pixels; None: in proportion to the image, at least 1.
     legend: add a strip below that names the colours that occur.
 
@@ -77,7 +79,7 @@ def draw_overlay(
   for key in keys:
     mask = masks[..., lesion_index(key)]
     if mask.any():
-      drawn = draw_outline(drawn, mask, COLORS[key], width)
+      drawn = draw_outline(drawn, mask, colors[key], width)
       present.append(key)
   picture = np.round(drawn).astype(np.uint8)
   return np.concatenate([picture, legend_strip(size, present)]) if legend else picture

@@ -18,7 +18,8 @@ CAPTION, TITLE, LEGEND = 0.5, 0.4, 0.35  # heights, in inches
 DPI = 150
 LINE = 1 / 190  # width of a contour, as a share of the picture's side: two pixels of the page
 FALSE_ALARM, MISSED, PLAIN = '#d4001a', '#767676', '#202020'
-UNSCORED = (150, 150, 150)
+UNSCORED, FALSE_ALARM_LINE = (150, 150, 150), (255, 0, 32)  # brighter than the word: it lies on a retina
+WORDS_A_ROW = 4  # below a panel
 
 Word = tuple[str, str]  # text, colour
 
@@ -65,18 +66,25 @@ def overlay_page(
     line, place = divmod(number, EXAMPLES_A_LINE)
     bottom = LEGEND + 0.1 + (lines - line - 1) * (CAPTION + PANEL + 0.1)
     for column, panel in enumerate(describe(example, thresholds)):
-      _draw(figure, panel, (place * example_width + MARGIN + column * (PANEL + GAP), bottom))
+      draw_panel(figure, panel, (place * example_width + MARGIN + column * (PANEL + GAP), bottom))
   if title:
     figure.text(MARGIN / width, 1 - 0.26 / height, title, fontsize=13, weight='bold', va='center')
-  _legend(figure)
+  draw_legend(figure)
   figure.savefig(path)
 
 
-def describe(example: Mapping[str, Any], thresholds: float | Sequence[float] = 0.5) -> list[Panel]:
+def describe(
+    example: Mapping[str, Any], thresholds: float | Sequence[float] = 0.5, *, red_lines: bool = False,
+) -> list[Panel]:
   """The three panels of one example. Where the network makes no maps, bars of its probabilities take the third place.
 
   Lesions that the data set does not annotate cannot be judged, so neither maps nor words show them; a data set that
   annotates none shows what the network finds, without a verdict.
+
+  Args:
+    example: as `overlay_page` takes them.
+    thresholds: from which probability a lesion is present, a number or [8].
+    red_lines: outline false alarms, lesions of which the photograph has none, in red instead of the lesion's colour.
   """
   annotated = unpack_bits(np.uint8(example['annotated']))
   shown = annotated if annotated.any() else np.ones_like(annotated)
@@ -89,7 +97,7 @@ def describe(example: Mapping[str, Any], thresholds: float | Sequence[float] = 0
       Panel(str(example['id']), [], image=example['image']),
       Panel('annotated  ' + ('grade unknown' if grade == UNKNOWN_GRADE else GRADE_KEYS[grade]), truth_words,
             image=_truth_image(example)),
-      _predicted(example, keys, truth, scored, thresholds),
+      _predicted(example, keys, truth, scored, thresholds, red_lines),
   ]
 
 
@@ -102,6 +110,7 @@ def _truth_image(example: Mapping[str, Any]) -> np.ndarray:
 
 def _predicted(
     example: Mapping[str, Any], keys: Sequence[str], truth: np.ndarray, scored: np.ndarray, thresholds: Any,
+    red_lines: bool,
 ) -> Panel:
   maps, lesions, grades = (example.get(name) for name in ('maps', 'lesion_probabilities', 'grade_probabilities'))
   headline = 'predicted' if grades is None else (
@@ -111,8 +120,9 @@ def _predicted(
     found = lesion_masks(maps, thresholds).any(axis=(0, 1))
   words = [] if found is None else _words(keys, found, truth, scored)
   if maps is not None:
+    wrong = [key for key, false in zip(LESION_KEYS, scored & ~truth, strict=True) if false and red_lines]
     drawn = draw_overlay(example['image'], maps, thresholds=thresholds, keys=keys, width=_width(example['image']),
-                         legend=False)
+                         colors=COLORS | dict.fromkeys(wrong, FALSE_ALARM_LINE), legend=False)
     return Panel(headline, words, image=drawn)
   names, values = (GRADE_KEYS, grades) if grades is not None else (LESION_KEYS, lesions)
   bars = None if values is None else {name: float(value) for name, value in zip(names, values, strict=True)}
@@ -136,24 +146,37 @@ def _words(keys: Sequence[str], found: np.ndarray, truth: np.ndarray, scored: np
   return words or [('no lesion', PLAIN)]
 
 
-def _draw(figure: Any, panel: Panel, corner: tuple[float, float]) -> None:
-  """Draws a panel whose lower left corner lies there, in inches."""
-  from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
+def draw_panel(
+    figure: Any, panel: Panel, corner: tuple[float, float], *, side: float = PANEL, words_below: bool = False,
+) -> None:
+  """Draws a panel on a matplotlib figure.
+
+  Args:
+    figure: to draw on.
+    panel: of `describe`.
+    corner: the lower left corner of the picture from that of the figure, in inches.
+    side: of the picture, in inches.
+    words_below: put the words below the picture, WORDS_A_ROW to a row, instead of in one row above it.
+  """
+  from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea, VPacker
 
   width, height = figure.get_size_inches()
-  axes = figure.add_axes((corner[0] / width, corner[1] / height, PANEL / width, PANEL / height))
+  axes = figure.add_axes((corner[0] / width, corner[1] / height, side / width, side / height))
   if panel.image is not None:
     axes.imshow(panel.image, interpolation='antialiased')
     axes.set_axis_off()
   else:
     _bars(axes, panel.bars or {})
-  axes.annotate(panel.headline, (0, 1), (1, 17), xycoords='axes fraction', textcoords='offset points', fontsize=8.5,
-                weight='bold', color=PLAIN, va='bottom')
+  axes.annotate(panel.headline, (0, 1), (1, 4 if words_below else 17), xycoords='axes fraction',
+                textcoords='offset points', fontsize=8.5, weight='bold', color=PLAIN, va='bottom')
   if panel.words:
-    row = HPacker(children=[TextArea(text, textprops={'fontsize': 8, 'color': color}) for text, color in panel.words],
-                  pad=0, sep=5, align='baseline')
-    axes.add_artist(AnnotationBbox(row, (0, 1), (1, 4), xycoords='axes fraction', boxcoords='offset points',
-                                   box_alignment=(0, 0), frameon=False, pad=0, annotation_clip=False))
+    texts = [TextArea(text, textprops={'fontsize': 8, 'color': color}) for text, color in panel.words]
+    row = WORDS_A_ROW if words_below else len(texts)
+    rows = [HPacker(children=texts[i:i + row], pad=0, sep=5, align='baseline') for i in range(0, len(texts), row)]
+    place, offset, aligned = ((0, 0), (1, -4), (0, 1)) if words_below else ((0, 1), (1, 4), (0, 0))
+    axes.add_artist(AnnotationBbox(VPacker(children=rows, pad=0, sep=3), place, offset, xycoords='axes fraction',
+                                   boxcoords='offset points', box_alignment=aligned, frameon=False, pad=0,
+                                   annotation_clip=False))
 
 
 def _bars(axes: Any, bars: Mapping[str, float]) -> None:
@@ -166,7 +189,8 @@ def _bars(axes: Any, bars: Mapping[str, float]) -> None:
   axes.set_axis_off()
 
 
-def _legend(figure: Any) -> None:
+def draw_legend(figure: Any) -> None:
+  """Names the colours of lesions and words in a line along the lower edge of a matplotlib figure."""
   from matplotlib.lines import Line2D
   from matplotlib.patches import Patch
 

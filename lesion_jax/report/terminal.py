@@ -16,6 +16,7 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
 
   Args:
     report: of `evaluate.report`. What it does not hold is left out; where a score has no value, the reason is said.
+      Where it has 'intervals', they follow the means and the figures of grading in brackets.
     title: the first line.
   """
   parts = [f'{title}\n{"=" * len(title)}']
@@ -25,6 +26,7 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
     parts.append('\n'.join([table, *undefined_notes(report, columns)]))
   if 'confusion' in report:
     parts += [_grading(report), _confusion(report['confusion'])]
+  parts += interval_notes(report)
   return '\n\n'.join(parts)
 
 
@@ -34,8 +36,9 @@ def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[
   for lesion in LESIONS:
     cells = [_cell(report[key], lesion.key) for key in columns]
     rows.append([f'{lesion.key} {lesion.name}', *cells])
-  means = [report[key]['mean'] for key in columns]
-  return [*rows, ['mean of those defined', *('undefined' if mean is None else f'{mean:.3f}' for mean in means)]]
+  found = report.get('intervals', {})
+  means = [_number(report[key]['mean'], found.get(key, {}).get('mean')) for key in columns]
+  return [*rows, ['mean of those defined', *means]]
 
 
 def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
@@ -48,22 +51,37 @@ def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[s
   return [f'undefined: {", ".join(scores)} ({reason})' for reason, scores in reasons.items()]
 
 
+def interval_notes(report: Mapping[str, Any]) -> list[str]:
+  """What the numbers in brackets are: one line, or none where the report has no intervals."""
+  if 'intervals' not in report:
+    return []
+  level, resamples = (report['intervals'][key] for key in ('level', 'resamples'))
+  return [f'in brackets: {100 * level:g} % intervals, from {resamples:,} draws of the images with replacement']
+
+
 def _cell(scores: Mapping[str, Any], lesion: str) -> str:
   """One lesion's score with three digits; the reasons why there is none are too long for a cell, but for one."""
   value, reason = scores['lesions'][lesion], scores.get('undefined', {}).get(lesion)
-  return f'{value:.3f}' if value is not None else NOT_ANNOTATED if reason == NOT_ANNOTATED else 'undefined'
+  return NOT_ANNOTATED if reason == NOT_ANNOTATED else _number(value)
 
 
-def _score(score: Mapping[str, Any]) -> str:
-  """A {'value', 'reason'} score with three digits, or why there is none."""
-  return f'{score["value"]:.3f}' if score['value'] is not None else f'undefined: {score["reason"]}'
+def _number(value: float | None, interval: Sequence[float] | None = None) -> str:
+  """Three digits, and where there is an interval '0.419 [0.392, 0.447]'."""
+  ends = f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''
+  return 'undefined' if value is None else f'{value:.3f}{ends}'
+
+
+def _score(score: Mapping[str, Any], interval: Sequence[float] | None = None) -> str:
+  """A {'value', 'reason'} score as `_number`, or why there is none."""
+  return f'undefined: {score["reason"]}' if score['value'] is None else _number(score['value'], interval)
 
 
 def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
   """(name, value) of the figures of grading."""
+  found = report.get('intervals', {})
   return [
-      ('quadratic weighted kappa', _score(report['kappa'])),
-      ('accuracy', _score(report['accuracy'])),
+      ('quadratic weighted kappa', _score(report['kappa'], found.get('kappa'))),
+      ('accuracy', _score(report['accuracy'], found.get('accuracy'))),
       ('sensitivity, referable DR', _score(report['referable']['sensitivity'])),
       ('specificity, referable DR', _score(report['referable']['specificity'])),
   ]
@@ -81,6 +99,7 @@ def _confusion(confusion: Sequence[Sequence[int]]) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]], header: Sequence[str], *, rule_before_last: bool = True) -> str:
+  header, *rows = _aligned([header, *rows])
   widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
 
   def line(row: Sequence[str]) -> str:
@@ -93,3 +112,8 @@ def _table(rows: Sequence[Sequence[str]], header: Sequence[str], *, rule_before_
     body.insert(-1, rule)
   return '\n'.join([line(header), rule, *body])
 
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+  """The rows, with blanks behind what has no interval in a column that has some: numbers stay below one another."""
+  tails = [max(len(cell) - len(cell.partition(' [')[0]) for cell in column) for column in zip(*rows, strict=True)]
+  return [[cell if ' [' in cell else cell + ' ' * tail for cell, tail in zip(row, tails, strict=True)] for row in rows]

@@ -1,4 +1,4 @@
-"""Counts over batches and devices equal scikit-learn's evaluation of the same predictions."""
+"""Counts over images, batches and devices equal scikit-learn's evaluation of the same predictions."""
 
 import json
 
@@ -11,7 +11,7 @@ from tiny import random_batch
 
 from lesion_jax.core import LESION_KEYS, Outputs, unpack_bits
 from lesion_jax.data.pipeline import eval_batches
-from lesion_jax.evaluate import criterion, examples, headline, make_count_step, report, total_counts
+from lesion_jax.evaluate import criterion, examples, headline, image_counts, make_count_step, report, totals
 from lesion_jax.metrics.summary import NOT_ANNOTATED
 from lesion_jax.train.parallel import AXIS, Devices
 
@@ -39,11 +39,15 @@ def split(length=LENGTH, annotated=0b11111111):
 VARIABLES = {'bias': np.float32(0.25)}
 
 
-def count(source, devices, *, batch_size=8, **options):
+def count_images(source, devices, *, batch_size=8, **options):
   mapped = devices.evaluate(make_count_step(apply, histograms=True, axis_name=AXIS, **options))
   batches = eval_batches(source, batch_size=batch_size, threads=0)
-  return total_counts(lambda variables, batch: mapped(variables, devices.shard(batch)),
+  return image_counts(lambda variables, batch: mapped(variables, devices.shard(batch)),
                       devices.replicate(VARIABLES), batches)
+
+
+def count(*args, **options):
+  return totals(count_images(*args, **options))
 
 
 @pytest.fixture(scope='module')
@@ -52,8 +56,13 @@ def source():
 
 
 @pytest.fixture(scope='module')
-def counts(source):
-  return count(source, Devices(jax.devices()[:1]))
+def per_image(source):
+  return count_images(source, Devices(jax.devices()[:1]))
+
+
+@pytest.fixture(scope='module')
+def counts(per_image):
+  return totals(per_image)
 
 
 @pytest.fixture(scope='module')
@@ -103,12 +112,37 @@ def test_kappa_accuracy_and_confusion_are_scikit_learns_over_the_known_grades(co
 
 
 @pytest.mark.parametrize(('devices', 'batch_size'), [(4, 8), (2, 4), (1, 11), (1, 16)])
-def test_neither_devices_nor_batches_nor_padding_change_a_count(source, counts, devices, batch_size):
-  other = count(source, Devices(jax.devices()[:devices]), batch_size=batch_size)
-  assert counts.keys() == other.keys()
-  for name, value in counts.items():
+def test_neither_devices_nor_batches_nor_padding_change_a_count_of_an_image(source, per_image, devices, batch_size):
+  other = count_images(source, Devices(jax.devices()[:devices]), batch_size=batch_size)
+  assert per_image.keys() == other.keys()
+  for name, value in per_image.items():
     assert value.dtype == np.int64
     np.testing.assert_array_equal(other[name], value, err_msg=name)
+
+
+def test_images_are_counted_one_by_one_in_the_order_of_the_split(per_image, truth):
+  scores, lesions, scored, predicted, grade = truth
+  positive, present = (scores >= 0.5) & scored, lesions & scored
+  assert {value.shape for name, value in per_image.items() if name != 'histogram'} == {(LENGTH, 8), (LENGTH, 5, 5)}
+  np.testing.assert_array_equal(per_image['pixel_tp'], (positive & present).sum((1, 2)))
+  np.testing.assert_array_equal(per_image['pixel_fp'], (positive & ~present).sum((1, 2)))
+  np.testing.assert_array_equal(per_image['pixel_fn'], (~positive & present).sum((1, 2)))
+  np.testing.assert_array_equal(per_image['image_tp'], (positive.any((1, 2)) & present.any((1, 2))))
+  for matrix, p, g in zip(per_image['confusion'], predicted, grade, strict=True):
+    np.testing.assert_array_equal(matrix, np.zeros((5, 5)) if g < 0 else np.outer(np.arange(5) == g, np.arange(5) == p))
+
+
+def test_the_rows_that_several_processes_share_out_come_back_in_order(source, per_image):
+  """Two processes hold the even and the odd rows of a batch, one after the other."""
+  step, batches = jax.jit(make_count_step(apply)), eval_batches(source, batch_size=12, threads=0)
+  shared_out = np.r_[0:12:2, 1:12:2]
+
+  def shuffled(variables, batch):
+    return step(variables, {key: value[shared_out] for key, value in batch.items() if value.dtype.kind != 'U'})
+
+  other = image_counts(shuffled, VARIABLES, batches)
+  for name, value in other.items():
+    np.testing.assert_array_equal(value, per_image[name], err_msg=name)
 
 
 def test_every_scored_pixel_counts_once(counts, truth):
@@ -116,6 +150,13 @@ def test_every_scored_pixel_counts_once(counts, truth):
   np.testing.assert_array_equal(counts['histogram'].sum((0, 2)), scored.sum((0, 1, 2)))
   images = sum(counts[f'image_{kind}'] for kind in ('tp', 'fp', 'fn', 'tn'))
   np.testing.assert_array_equal(images, np.full(8, LENGTH))
+
+
+def test_positives_are_counted_by_image_and_by_pixel(counts, truth):
+  _, lesions, scored, _, _ = truth
+  found, present = report(counts, LESION_KEYS[:3]), (lesions & scored)[..., :3]
+  assert found['positive_pixels'] == dict(zip(LESION_KEYS, present.sum((0, 1, 2)).tolist(), strict=False))
+  assert found['positive_images'] == dict(zip(LESION_KEYS, present.any((1, 2)).sum(0).tolist(), strict=False))
 
 
 def test_a_threshold_can_be_given_for_each_lesion(source, truth):
@@ -153,7 +194,9 @@ def test_a_report_has_what_the_network_computes_and_no_more(counts):
   grading = {'confusion': counts['confusion']}
   assert report(grading, ()).keys() == {'kappa', 'accuracy', 'referable', 'confusion'}
   lesions = {name: value for name, value in counts.items() if name not in ('confusion', 'histogram')}
-  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'image_f1', 'positive_images'}
+  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels'}
+  classifier = {name: value for name, value in lesions.items() if name.startswith('image')}
+  assert report(classifier, LESION_KEYS).keys() == {'image_f1', 'positive_images'}
 
 
 def test_models_are_compared_by_the_lesions_that_occur():
@@ -167,13 +210,15 @@ def test_models_are_compared_by_the_lesions_that_occur():
 
 def test_sums_are_int64():
   big = np.full(8, 2**31 - 1, np.int32)
-  total = total_counts(lambda _, batch: {'pixel_tp': batch}, None, [big, big, big])
-  np.testing.assert_array_equal(total['pixel_tp'], np.full(8, 3 * (2**31 - 1)))
+  step = {'real': np.ones(1, bool), 'pixel_tp': big[None], 'histogram': big}
+  total = totals(image_counts(lambda *unused: dict(step), None, range(3)))
+  for name in ('pixel_tp', 'histogram'):
+    np.testing.assert_array_equal(total[name], np.full(8, 3 * (2**31 - 1)))
 
 
 def test_nothing_to_evaluate_is_an_error():
   with pytest.raises(ValueError, match='no batch came'):
-    total_counts(lambda *unused: {}, None, [])
+    image_counts(lambda *unused: {}, None, [])
 
 
 class Model:

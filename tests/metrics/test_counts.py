@@ -1,5 +1,7 @@
 """Counts against scikit-learn's confusion matrices, lesion by lesion."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +29,18 @@ def test_pixels_and_images_are_counted_as_by_scikit_learn(prediction, targets, t
     oracle = expected(t, p, s, threshold, 'pixel')
     oracle |= expected((t & s).any((1, 2)), np.where(s, p, 0).max((1, 2)), s.any((1, 2)), threshold, 'image')
     assert {name: int(count[lesion]) for name, count in counts.items()} == oracle
+
+
+@pytest.mark.parametrize('heads', [('maps',), ('lesions',)])
+def test_per_image_each_image_is_counted_as_if_alone(prediction, targets, heads):
+  prediction = Prediction(**{head: getattr(prediction, head) for head in heads})
+  counts = jax.jit(functools.partial(segmentation_counts, per_image=True))(prediction, targets, 0.01)
+  assert len(counts) == (7 if prediction.maps is not None else 4)
+  for i in range(8):
+    alone = segmentation_counts(*jax.tree.map(lambda x, i=i: x[i:i + 1], (prediction, targets)), 0.01)
+    for name, count in counts.items():
+      assert count.shape == (8, 8) and count.dtype == jnp.int32
+      np.testing.assert_array_equal(count[i], alone[name], err_msg=name)
 
 
 def test_a_classifier_is_counted_by_its_own_scores(prediction, targets):
@@ -70,6 +84,14 @@ def test_ungraded_images_are_left_out(prediction, targets):
   assert matrix.dtype == jnp.int32
   assert matrix.sum() == np.sum(np.asarray(targets.grade) != UNKNOWN_GRADE)
   np.testing.assert_array_equal(confusion(prediction.grades, jnp.full(8, UNKNOWN_GRADE)), np.zeros((5, 5)))
+
+
+def test_per_image_a_confusion_matrix_has_a_single_one_or_nothing(prediction, targets):
+  matrices = np.asarray(confusion(prediction.grades, targets.grade, per_image=True))
+  assert matrices.shape == (8, 5, 5) and matrices.dtype == np.int32
+  for matrix, predicted, truth in zip(matrices, np.asarray(prediction.grades).argmax(1), targets.grade, strict=True):
+    assert matrix.sum() == (truth != UNKNOWN_GRADE)
+    assert truth == UNKNOWN_GRADE or matrix[truth, predicted] == 1
 
 
 def test_what_cannot_be_counted_is_refused(prediction, targets):

@@ -1,4 +1,4 @@
-"""Lesion-Net, the grader and the multi-task network, on a shallow encoder; and once at full size."""
+"""What is special to Lesion-Net, the grader and the multi-task network, on a shallow encoder; and once at full size."""
 
 import functools
 
@@ -7,72 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.signal
-from flax import traverse_util
+from every_model import WIDTH, forward, pictures, variables_of
 from scipy.special import expit
 from tiny import CHANNELS, TinyEncoder
 
-from lesion_jax.core import Outputs
 from lesion_jax.models import MODELS, InceptionGrader, InceptionV3, LesionNet, MultiTask, get_model
 from lesion_jax.models.lesion_net import STRIDES
 from lesion_jax.models.side_attention import ConvAttention, CWMaxPool, average_to_grid
 from lesion_jax.weights.initialize import initialize
 
-WIDTH = 1 / 16
 tiny_net = functools.partial(LesionNet, encoder=TinyEncoder, width=WIDTH)
 
 
 def tiny_multitask(attention='conv', **fields):
   return MultiTask(encoder=TinyEncoder, lesion=tiny_net(stride=8), attention=attention, **fields)
-
-
-NETWORKS = {
-    **{f'lesion_net_{stride}s': tiny_net(stride=stride) for stride in STRIDES},
-    'grader': InceptionGrader(encoder=TinyEncoder),
-    'multitask, Conv': tiny_multitask(),
-    'multitask, CW-MaxPool': tiny_multitask('cw_maxpool'),
-}
-every_network = pytest.mark.parametrize('network', NETWORKS.values(), ids=NETWORKS)
-every_head = pytest.mark.parametrize('network', [NETWORKS['lesion_net_16s'], NETWORKS['grader'],
-                                                 NETWORKS['multitask, Conv']], ids=['segment', 'grade', 'both'])
-
-
-def pictures(*shape, seed=0):
-  return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
-
-
-@functools.cache
-def variables_of(network, seed=0):
-  """Variables that are not at rest: running statistics and biases as after some training."""
-  fresh = initialize(network, jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8), seed)
-  rng = np.random.default_rng(seed)
-  return jax.tree.map(lambda x: (x + rng.normal(0, 0.05, x.shape)).astype(np.float32), fresh)
-
-
-def logits(outputs):
-  return {name: value for name in ('maps', 'lesions', 'grades', 'attention')
-          if (value := getattr(outputs, name)) is not None}
-
-
-@functools.cache
-def forward(network):
-  """`(variables, images) -> logits` by name, compiled."""
-  return jax.jit(lambda variables, images: logits(network.apply(variables, images, train=False)))
-
-
-@every_network
-@pytest.mark.parametrize('shape', [(2, 32, 32), (1, 45, 61)])
-def test_the_outputs_have_the_size_of_the_image(network, shape):
-  found = jax.eval_shape(forward(network), variables_of(network), jax.ShapeDtypeStruct((*shape, 3), np.uint8))
-  expected = {'maps': (*shape, 8), 'lesions': (shape[0], 8), 'grades': (shape[0], 5)}
-  assert {name: value.shape for name, value in found.items() if name != 'attention'} == {
-      name: expected[name] for name in found if name != 'attention'}
-  assert all(value.dtype == jnp.float32 for value in found.values())
-
-
-@every_head
-def test_odd_sizes_give_numbers(network):
-  found = forward(network)(variables_of(network), pictures(1, 45, 61))
-  assert all(np.isfinite(value).all() for value in found.values())
 
 
 @pytest.mark.parametrize('stride', STRIDES)
@@ -82,78 +30,8 @@ def test_the_decoder_is_as_long_as_the_stride_asks(stride):
   assert set(params) == {'encoder', 'head'} | stages
 
 
-@pytest.mark.parametrize('name', ['lesion_net_16s', 'multitask, Conv'])
-def test_lesion_presence_is_the_maximum_of_the_map(name):
-  """Eq. 1."""
-  network = NETWORKS[name]
-  found = forward(network)(variables_of(network), pictures(2, 32, 32))
-  np.testing.assert_array_equal(found['lesions'], np.asarray(found['maps']).max((1, 2)))
-  probabilities = Outputs(maps=found['maps'], lesions=found['lesions']).probabilities()
-  np.testing.assert_array_equal(probabilities.lesions, np.asarray(probabilities.maps).max((1, 2)))
-
-
-def gradient_norms(network):
-  variables = variables_of(network)
-
-  def objective(params):
-    found, _ = network.apply(variables | {'params': params}, pictures(2, 64, 64), train=True, mutable=['batch_stats'])
-    return sum(jnp.sum(jnp.sin(value * jnp.arange(1, 1 + value.shape[-1])))
-               for name, value in logits(found).items() if name != 'attention')
-
-  gradient = jax.jit(jax.grad(objective))(variables['params'])
-  return {name: float(np.abs(value).max()) for name, value in traverse_util.flatten_dict(gradient, sep='/').items()}
-
-
-@pytest.mark.parametrize('network', [NETWORKS['lesion_net_2s'], NETWORKS['grader'], NETWORKS['multitask, Conv']],
-                         ids=['segment', 'grade', 'both'])
-def test_gradients_reach_every_parameter_but_the_frozen_ones(network):
-  norms = gradient_norms(network)
-  frozen = {name for name in norms if name.startswith('lesion/')}
-  assert {name for name, norm in norms.items() if norm == 0} == frozen
-  assert bool(frozen) == isinstance(network, MultiTask)
-
-
-def test_training_moves_the_statistics_of_the_grading_branch_alone():
-  network = NETWORKS['multitask, Conv']
-  variables = variables_of(network)
-  _, updates = network.apply(variables, pictures(2, 32, 32), train=True, mutable=['batch_stats'])
-  before, after = variables['batch_stats'], updates['batch_stats']
-  jax.tree.map(np.testing.assert_array_equal, after['lesion'], before['lesion'])
-  assert all((np.asarray(a) != b).any() for a, b in
-             zip(jax.tree.leaves(after['grading']), jax.tree.leaves(before['grading']), strict=True))
-
-
-@every_head
-def test_bfloat16_computes_with_float32_parameters_and_logits(network):
-  half = network.clone(dtype=jnp.bfloat16)
-  if isinstance(half, MultiTask):
-    half = half.clone(lesion=half.lesion.clone(dtype=jnp.bfloat16))
-  fresh = initialize(half, jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8), 0)
-  assert {leaf.dtype for leaf in jax.tree.leaves(fresh)} == {np.dtype('float32')}
-  variables, images = variables_of(network), pictures(2, 32, 32)
-  whole, found = (forward(net)(variables, images) for net in (network, half))
-  for name, value in found.items():
-    assert value.dtype == jnp.float32
-    np.testing.assert_allclose(value, whole[name], atol=0.05 * max(1, np.abs(whole[name]).max()), err_msg=name)
-  assert any((np.asarray(found[name]) != whole[name]).any() for name in found)
-
-
-@every_head
-def test_a_batch_of_one_says_what_the_same_row_of_a_batch_says(network):
-  variables, images = variables_of(network), pictures(2, 32, 32)
-  whole, one = forward(network)(variables, images), forward(network)(variables, images[1:2])
-  for name, value in one.items():
-    np.testing.assert_allclose(value[0], whole[name][1], rtol=1e-4, atol=1e-5, err_msg=name)
-
-
-@every_head
-def test_the_same_input_gives_the_same_bits(network):
-  first, second = (forward(network)(variables_of(network), pictures(2, 32, 32)) for _ in range(2))
-  jax.tree.map(np.testing.assert_array_equal, first, second)
-
-
 def test_integer_and_float_pictures_are_the_same():
-  network, images = NETWORKS['grader'], pictures(1, 32, 32)
+  network, images = InceptionGrader(encoder=TinyEncoder), pictures(1, 32, 32)
   whole, real = (forward(network)(variables_of(network), x)['grades'] for x in (images, np.float32(images)))
   np.testing.assert_array_equal(whole, real)
 
@@ -212,7 +90,7 @@ def test_the_features_are_weighed_by_the_attention(attention):
 
 
 def test_the_maps_are_those_of_the_lesion_network_alone():
-  network, images = NETWORKS['multitask, Conv'], pictures(2, 32, 32)
+  network, images = tiny_multitask(), pictures(2, 32, 32)
   variables = variables_of(network)
   branch = {collection: tree['lesion'] for collection, tree in variables.items()}
   found, alone = forward(network)(variables, images), forward(network.lesion)(branch, images)

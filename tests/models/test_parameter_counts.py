@@ -23,7 +23,7 @@ def stated():
 def count_parameters(**model):
   """Number of trained parameters of a network, from shapes alone."""
   network = get_model(**model)
-  images = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.uint8)
+  images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.uint8)
   shapes = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), images)
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes['params']))
 

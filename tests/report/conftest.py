@@ -24,6 +24,20 @@ def example():
 
 
 @pytest.fixture
+def with_intervals(result):
+  """The same report with intervals, which pHE has not."""
+  rng = np.random.default_rng(1)
+
+  def lesions():
+    return {'mean': sorted(rng.random(2)),
+            'lesions': {key: None if value is None else sorted(rng.random(2))
+                        for key, value in result['pixel_f1']['lesions'].items()}}
+
+  return result | {'intervals': {'level': 0.95, 'resamples': 1000, 'pixel_f1': lesions(), 'image_f1': lesions(),
+                                 'kappa': [-0.05, 0.25], 'accuracy': [0.5, 0.75]}}
+
+
+@pytest.fixture
 def result():
   """A report in which pHE has no positive and IDRiD's four lesions and pHE are annotated."""
   rng = np.random.default_rng(0)

@@ -28,6 +28,13 @@ def test_everything_that_the_bundle_knows_is_on_it(config, result):
     assert text in card, text
 
 
+def test_intervals_are_shown_and_explained(config, with_intervals):
+  card = model_card(config | {'metrics': with_intervals})
+  assert f'| quadratic weighted kappa | {with_intervals["kappa"]["value"]:.3f} [-0.050, 0.250] |' in card
+  assert 'in brackets: 95 % intervals, from 1,000 draws of the images with replacement' in card
+  assert 'in brackets' not in model_card(config)
+
+
 def test_what_was_not_trained_or_has_no_value_is_said(config):
   card = model_card(config)
   assert 'Its outputs for vHE, NV, FiP were never trained' in card

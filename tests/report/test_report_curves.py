@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lesion_jax.evaluate import Evaluation, bootstrap
 from lesion_jax.report.curves import confusion_figure, training_curves
 from lesion_jax.report.run import write_run
 
@@ -70,8 +71,23 @@ def test_the_confusion_matrix_shows_its_counts(tmp_path, drawn, result):
 
 
 def test_a_run_leaves_what_there_is_material_for(tmp_path, result, example):
-  assert [path.name for path in write_run(tmp_path / 'new', {'pixel_f1': result['pixel_f1']}, [])] == ['report.json']
+  always = ['report.json', 'test_counts.npz']
+  few = Evaluation({'pixel_f1': result['pixel_f1']}, {})
+  assert [path.name for path in write_run(tmp_path / 'new', few, (), [])] == always
   write_log(tmp_path / 'metrics.csv', run_rows())
-  written = write_run(tmp_path, result, [example])
-  assert [path.name for path in written] == ['report.json', 'curves.png', 'confusion.png', 'examples.png']
+  written = write_run(tmp_path, Evaluation(result, {}), (), [example])
+  assert [path.name for path in written] == [*always, 'curves.png', 'confusion.png', 'examples.png']
   assert all(path.stat().st_size for path in written)
+
+
+def test_the_counts_of_each_image_are_kept_and_can_be_resampled(tmp_path):
+  confusion = np.eye(25, dtype=np.int64)[[0, 6, 7, 12]].reshape(4, 5, 5)
+  counts = {'image_tp': np.arange(32).reshape(4, 8), 'confusion': confusion, 'histogram': np.ones((2, 8, 9), np.int64)}
+  _, path = write_run(tmp_path, Evaluation({}, counts), ('MA', 'HaEx'), [])
+  with np.load(path, allow_pickle=False) as kept:
+    assert set(kept) == {'image_tp', 'confusion', 'annotated'}
+    assert kept['annotated'].tolist() == ['MA', 'HaEx']
+    for name in ('image_tp', 'confusion'):
+      np.testing.assert_array_equal(kept[name], counts[name])
+    grading = bootstrap({'confusion': kept['confusion']}, kept['annotated'])
+  np.testing.assert_array_equal(grading['kappa'], bootstrap({'confusion': confusion}, ())['kappa'])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from lesion_jax.core import LESION_KEYS
@@ -30,10 +32,40 @@ def test_missing_values_are_said(result):
   assert 'undefined: AUPR of pHE (no positive in the truth)' in text
 
 
-def test_tables_are_aligned(result):
-  lines = format_report(result, 'x').splitlines()
-  table = lines[lines.index(next(line for line in lines if line.startswith('lesion'))):][:2 + 8 + 2]
-  assert len({len(line) for line in table}) == 1
+def lesion_table(report):
+  lines = format_report(report, 'x').splitlines()
+  return lines[lines.index(next(line for line in lines if line.startswith('lesion'))):][:2 + 8 + 2]
+
+
+def test_tables_are_aligned(result, with_intervals):
+  for report in (result, with_intervals):
+    assert len({len(line) for line in lesion_table(report)}) == 1
+
+
+def test_means_and_grading_have_their_intervals(with_intervals):
+  text, found = format_report(with_intervals, 'x'), with_intervals['intervals']
+  means = [f'{with_intervals[key]["mean"]:.3f} [{found[key]["mean"][0]:.3f}, {found[key]["mean"][1]:.3f}]'
+           for key in ('pixel_f1', 'image_f1')]
+  aupr = f'{with_intervals["aupr"]["mean"]:.3f}'
+  assert next(line for line in text.splitlines() if line.startswith('mean')).split('defined')[1].split() == [
+      *' '.join(means).split(), aupr]
+  assert f'quadratic weighted kappa   {with_intervals["kappa"]["value"]:.3f} [-0.050, 0.250]\n' in text
+  assert f'accuracy                   {with_intervals["accuracy"]["value"]:.3f} [0.500, 0.750]\n' in text
+  assert text.endswith('in brackets: 95 % intervals, from 1,000 draws of the images with replacement')
+
+
+def test_the_figure_before_an_interval_stays_below_those_of_the_lesions(with_intervals):
+  table = lesion_table(with_intervals)
+  means = re.sub(r'\[.*?\]', lambda found: ' ' * len(found[0]), next(line for line in table if line.startswith('mean')))
+  points = [i for i, letter in enumerate(means) if letter == '.']
+  assert len(points) == 3  # pixel F1, image F1, AUPR
+  for lesion in ('MA ', 'iHE', 'HaEx', 'CWS'):
+    line = next(line for line in table if line.startswith(lesion))
+    assert [i for i, letter in enumerate(line) if letter == '.'] == points
+
+
+def test_without_intervals_there_are_no_brackets(result):
+  assert '[' not in format_report(result, 'x')
 
 
 def test_a_grader_has_no_lesions_and_undefined_figures_have_a_reason():

@@ -1,0 +1,108 @@
+"""What stands beside a table so that its figures can be judged: data, sizes, steps, seeds, machine, command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from experiments.collect import ROWS, Result
+
+PAPERS_DATA = 'retinal_lesions'
+OTHER_DATA = "The data are not the paper's, so nothing here is comparable with the paper's figures."
+RELEASED_DATA = ("The photographs are the part of the paper's data that was released, split anew: close to the paper's "
+                 'setting and not the same.')
+GB = 1e9
+
+
+def conditions(results: Sequence[Result]) -> str:
+  """Sentences on what was measured, on what and with what, and on whether it may be held against the paper."""
+  if not results:
+    return 'Nothing was measured yet.'
+  data = distinct(result['data'] for result in results)
+  seeds = sorted({result['seed'] for result in results})
+  parts = [
+      f'Data: {", ".join(data)}, {span(result["test_images"] for result in results)} test photographs',
+      f'input {squares(result["size"] for result in results)} pixels',
+      f'{span(result["steps"] for result in results)} steps of training',
+      f'{"seed" if len(seeds) == 1 else "seeds"} {", ".join(map(str, seeds))}',
+      *machine(results),
+  ]
+  verdict = RELEASED_DATA if data == [PAPERS_DATA] else OTHER_DATA
+  return f'{"; ".join(parts)}. {verdict}'
+
+
+def machine(results: Iterable[Result]) -> list[str]:
+  """Hardware and versions, each as a text."""
+  results = list(results)
+  hardware = distinct(_hardware(result['hardware']) for result in results)
+  names = distinct(name for result in results for name in result['versions'])
+  versions = [f'{name} {" and ".join(distinct(result["versions"].get(name, "?") for result in results))}'
+              for name in names]
+  return ['; '.join(hardware), ', '.join(versions)]
+
+
+def intervals(results: Sequence[Result]) -> str:
+  """What the brackets behind a figure are."""
+  found = distinct((result['report']['intervals']['level'], result['report']['intervals']['resamples'])
+                   for result in results)
+  kinds = ' or '.join(f'{100 * level:g} % interval of {resamples:,} resamples' for level, resamples in found)
+  seeds = '' if len({result['seed'] for result in results}) < 2 else (
+      ' A figure is the mean over the seeds ± the standard deviation over them; the ends of its interval are the '
+      "means of the seeds' ends.")
+  return f'In square brackets: the {kinds} of the test photographs.{seeds}' if found else ''
+
+
+def commands(results: Sequence[Result], *, rows: bool = True) -> list[str]:
+  """The commands that gave these results, those that differ in rows and seeds alone as one; without `rows`, for all
+  rows of their tables."""
+  found: dict[str, list[Result]] = {}
+  for result in results:
+    found.setdefault(_without_choice(result['command']), []).append(result)
+  return [_command(command, [result['row'] for result in group] if rows else (), group)
+          for command, group in found.items()]
+
+
+def command_for(results: Sequence[Result], rows: Sequence[str]) -> str:
+  """The command that gives the named rows of one table in the preset, and with the seeds, of `results`.
+
+  Raises:
+    ValueError: there is no result from which to take the preset.
+  """
+  if not results:
+    raise ValueError('no results: they would say which preset a command is of')
+  table = f'experiments.table{ROWS[rows[0]].table}'
+  command = re.sub(r'experiments\.table\d', table, _without_choice(results[0]['command']))
+  return _command(command, rows, [result for result in results if result['row'] in rows] or results)
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+  """The values without repetition, in the order in which they came."""
+  return list(dict.fromkeys(values))
+
+
+def span(values: Iterable[int]) -> str:
+  """'150', or '150 to 2,000'."""
+  low, high = min(values := list(values)), max(values)
+  return f'{low:,}' if low == high else f'{low:,} to {high:,}'
+
+
+def squares(sides: Iterable[int]) -> str:
+  """'32 x 32, 64 x 64 and 128 x 128'."""
+  *first, last = [f'{side} x {side}' for side in sorted(set(sides))]
+  return f'{", ".join(first)} and {last}' if first else last
+
+
+def _hardware(found: Result) -> str:
+  cores = f'{found["cpus"]} CPU {"core" if found["cpus"] == 1 else "cores"}'
+  return cores if found['device'] == 'cpu' and found['devices'] == 1 else (
+      f'{found["devices"]} x {found["device"]}, {cores}')
+
+
+def _without_choice(command: str) -> str:
+  return re.sub(r'\s+--(?:rows|seeds)[= ]\S+', '', command)
+
+
+def _command(command: str, rows: Sequence[str], results: Sequence[Result]) -> str:
+  chosen = f' --rows={",".join(distinct(rows))}' if rows else ''
+  return f'{command}{chosen} --seeds={",".join(map(str, sorted({result["seed"] for result in results})))}'

@@ -1,0 +1,181 @@
+"""Results read back from their folder: checked, in the order of the tables, and their figures over the seeds."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from experiments import table2, table3
+from experiments.record import SCHEMA
+from experiments.rows import Row
+from experiments.table4 import SYSTEMS
+from lesion_jax.metrics.summary import NOT_ANNOTATED
+
+Result = Mapping[str, Any]
+
+ROWS: dict[str, Row] = {row.key: row for row in table2.ROWS + table3.ROWS}
+MEMORY = 'memory-'  # how the names of memory measurements begin
+RESULT_KEYS = ('row', 'title', 'table', 'stage', 'preset', 'seed', 'paper', 'command', 'report', 'replicates',
+               'test_images', 'size', 'data', 'parameters', 'steps', 'best_step', 'seconds', 'resumed', 'peak_memory',
+               'hardware', 'versions')
+MEMORY_KEYS = ('system', 'size', 'batch', 'dtype', 'program', 'peak_memory', 'hardware', 'versions', 'command')
+NOT_COMPUTED = 'not computed by this system'
+NO_INTERVAL = 'no interval: undefined in every resample'
+
+
+class Figure(NamedTuple):
+  """One figure of one system.
+
+  Attributes:
+    value: the mean over the seeds in which it is defined; None where it is in none.
+    spread: the standard deviation over those seeds (n - 1 in the denominator); None for fewer than two.
+    interval: the means of the seeds' limits, or None.
+    reason: why a value or an interval is missing, or which lesions a mean leaves out, in one seed or in all; None where
+      there is nothing to say.
+  """
+
+  value: float | None
+  spread: float | None
+  interval: tuple[float, float] | None
+  reason: str | None
+
+
+def load(folder: str | pathlib.Path) -> list[Result]:
+  """The results of a preset, in the order of the rows and by seed within a row.
+
+  Raises:
+    FileNotFoundError: there is no such folder.
+    ValueError: a file there is damaged, belongs to another preset, row or seed, or was not written by `experiments`.
+  """
+  found = [_read(path, RESULT_KEYS) for path in _files(folder) if not path.name.startswith(MEMORY)]
+  for path, result in found:
+    if result['row'] not in ROWS:
+      raise ValueError(f'{path} is the result of the row {result["row"]!r}, which no table has; the rows are '
+                       f'{", ".join(ROWS)}. Move the file away')
+    for key, expected in (('preset', path.parent.name), ('table', ROWS[result['row']].table)):
+      _expect(path, key, result[key], expected)
+    _expect(path, 'row and seed', f'{result["row"]}-{result["seed"]}', path.stem)
+    if 'intervals' not in result['report'] or len({len(values) for values in result['replicates'].values()}) > 1:
+      raise ValueError(f'{path} lacks intervals in its report, or has replicates of different lengths; remove it and '
+                       'measure the row again')
+  order = list(ROWS)
+  return sorted((result for _, result in found), key=lambda result: (order.index(result['row']), result['seed']))
+
+
+def load_memories(folder: str | pathlib.Path) -> list[Result]:
+  """The memory measurements of a preset, in the order of `table4.SYSTEMS`. Raises as `load` does."""
+  found = [_read(path, MEMORY_KEYS) for path in _files(folder) if path.name.startswith(MEMORY)]
+  for path, result in found:
+    _expect(path, 'system', result['system'], path.stem.removeprefix(MEMORY))
+    if result['system'] not in SYSTEMS:
+      raise ValueError(f'{path} is the memory of {result["system"]!r}; Table IV has {", ".join(SYSTEMS)}. Move the '
+                       'file away')
+  return sorted((result for _, result in found), key=lambda result: SYSTEMS.index(result['system']))
+
+
+def by_row(results: Sequence[Result]) -> dict[str, list[Result]]:
+  """The results of each row, one a seed; rows without a result are left out."""
+  rows: dict[str, list[Result]] = {}
+  for result in results:
+    rows.setdefault(result['row'], []).append(result)
+  return rows
+
+
+def figure(results: Sequence[Result], name: str, part: str = 'mean') -> Figure | None:
+  """One figure of one row over its seeds; None where the row has no result.
+
+  Args:
+    results: of the row.
+    name: 'pixel_f1', 'image_f1', 'kappa' or 'accuracy'.
+    part: of an F1: 'mean', or the key of a lesion.
+  """
+  if not results:
+    return None
+  found = [(result['seed'], *_one(result['report'], name, part)) for result in results]
+  values = [value for _, value, _, _ in found if value is not None]
+  limits = [interval for _, _, interval, _ in found if interval]
+  reasons = {seed: reason for seed, _, _, reason in found if reason}
+  return Figure(
+      value=statistics.fmean(values) if values else None,
+      spread=statistics.stdev(values) if len(values) > 1 else None,
+      interval=(statistics.fmean(low for low, _ in limits), statistics.fmean(high for _, high in limits))
+      if limits and values else None,
+      reason=_join(reasons, len(found)))
+
+
+def title(row: str, results: Sequence[Result]) -> str:
+  """A row's title; where that names a resolution, with the one that its results have instead."""
+  sizes = sorted({result['size'] for result in results})
+  other = [f'{size} x {size}' for size in sizes if f'{size} x {size}' not in ROWS[row].title]
+  return ROWS[row].title + (f', here {" and ".join(other)}' if ROWS[row].shrink > 1 and other else '')
+
+
+def paper_figure(row: str, name: str, part: str = 'mean') -> float | None:
+  """The paper's figure of a row, or None where the paper has none. Arguments as of `figure`."""
+  found = ROWS[row].paper.get(name)
+  return found.get(part) if isinstance(found, Mapping) else found
+
+
+def _one(report: Mapping[str, Any], name: str, part: str) -> tuple[float | None, Any, str | None]:
+  """(value, interval, reason) of one seed."""
+  if name not in report:
+    return None, None, NOT_COMPUTED
+  scores, intervals = report[name], report['intervals'].get(name)
+  if 'value' in scores:
+    value, interval, reason = scores['value'], intervals, scores['reason']
+  elif part == 'mean':
+    value, interval, reason = scores['mean'], intervals and intervals['mean'], _left_out(scores)
+  else:
+    value, reason = scores['lesions'].get(part), scores['undefined'].get(part)
+    interval = intervals and intervals['lesions'].get(part)
+  if value is None:
+    return None, None, reason
+  return value, interval, reason if interval else NO_INTERVAL
+
+
+def _left_out(scores: Mapping[str, Any]) -> str | None:
+  """What is to be said of a mean over lesions: which of the annotated ones it leaves out."""
+  if scores['mean'] is None:
+    return 'defined for no lesion'
+  missing = [key for key, reason in scores['undefined'].items() if reason != NOT_ANNOTATED]
+  return f'without {", ".join(missing)}, undefined' if missing else None
+
+
+def _join(reasons: Mapping[int, str], seeds: int) -> str | None:
+  """One text for the reasons of several seeds, which are named unless all have the same."""
+  if len(reasons) == seeds and len(set(reasons.values())) == 1:
+    return next(iter(reasons.values()))
+  return '; '.join(f'seed {seed}: {reason}' for seed, reason in reasons.items()) or None
+
+
+def _files(folder: str | pathlib.Path) -> list[pathlib.Path]:
+  folder = pathlib.Path(folder)
+  if not folder.is_dir():
+    raise FileNotFoundError(f'no folder {folder}: nothing of this preset was measured yet; run '
+                            f'python -m experiments.table2 --preset={folder.name}')
+  return sorted(folder.absolute().glob('[!.]*.json'))
+
+
+def _read(path: pathlib.Path, needed: Sequence[str]) -> tuple[pathlib.Path, dict[str, Any]]:
+  try:
+    result = json.loads(path.read_text('utf-8'), parse_constant=_refuse)
+  except ValueError as error:
+    raise ValueError(f'{path} is damaged ({error}); remove it and measure again') from error
+  if not isinstance(result, dict) or result.get('schema') != SCHEMA:
+    schema = result.get('schema') if isinstance(result, dict) else type(result).__name__
+    raise ValueError(f'{path} has schema {schema!r}, this version reads {SCHEMA}; move the file away, or measure again')
+  if missing := [key for key in needed if key not in result]:
+    raise ValueError(f'{path} lacks {", ".join(missing)}; move the file away, or measure again')
+  return path, result
+
+
+def _refuse(constant: str) -> None:
+  raise ValueError(f'{constant} is not JSON')
+
+
+def _expect(path: pathlib.Path, what: str, found: Any, expected: Any) -> None:
+  if found != expected:
+    raise ValueError(f'{path}: {what} is {found!r} where its place says {expected!r}; move it where it belongs')

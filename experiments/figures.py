@@ -1,0 +1,195 @@
+"""The paper's Figures 4 and 5: what the systems find in a few photographs, and pixel F1 by lesion as bars."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments import captions, table2
+from experiments.collect import Result, by_row, figure, title
+from lesion_jax.core import LESION_KEYS, unpack_bits
+from lesion_jax.predict import Predictor
+from lesion_jax.report.page import Panel, describe, draw_legend, draw_panel
+
+DPI = 150
+INK = '#202020'
+# Families share a hue and darken with the length of the path: blue FCN, orange Lesion-Net, grey other losses. Hues that
+# stay apart for readers with any red-green blindness, as those of M. Okabe and K. Ito; bars stand in this order.
+COLORS = {
+    'patch_fcn_32s': '#d6e8f7', 'fcn_32s': '#9ccbec', 'fcn_16s': '#4c9fd6', 'fcn_8s': '#0b5a94',
+    'unet': '#f0e442', 'deeplab_v3_plus': '#009e73', 'danet': '#cc79a7',
+    'lesion_net_32s': '#fee0c2', 'lesion_net_16s': '#fdb56b', 'lesion_net_8s': '#f28022', 'lesion_net_4s': '#c2520a',
+    'lesion_net_2s': '#7a2e04',
+    'lesion_net_16s_wce': '#ececec', 'lesion_net_16s_focal': '#b4b4b4', 'lesion_net_16s_dice': '#707070',
+}
+SEARCHED = 200  # test photographs among which those of Fig. 4 are chosen
+SIDE, GAP, MARGIN = 1.9, 0.08, 0.15  # of Fig. 4, in inches
+HEADLINE, WORDS, HEADER, LEGEND = 0.24, 0.42, 0.32, 0.35
+
+
+def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
+  """Draws pixel F1 of each lesion by each segmentation system of Table II, lesions from small to large.
+
+  Lesions are sorted by their average size, which stands below their names: the positive pixels over the photographs
+  that have the lesion, of the test split. Lines on the bars are intervals; a cross is an undefined F1.
+
+  Args:
+    results: of any rows; systems without one are left out.
+    path: of the PNG.
+
+  Raises:
+    ValueError: no result has a pixel F1, or no test photograph a lesion.
+  """
+  found = by_row(results)
+  keys = [row.key for row in table2.ROWS if row.key in COLORS and row.key in found]
+  used = [result for key in keys for result in found[key]]
+  sizes = average_sizes(used[0]['report']) if used else {}
+  if not sizes:
+    raise ValueError('no result of a segmentation system of Table II on photographs with lesions; run '
+                     'python -m experiments.table2 first')
+  lesions = sorted(sizes, key=sizes.get)
+  lines = 2 if len(lesions) > 4 else 1
+  half = -(-len(lesions) // lines)
+  drawing = _figure((15, 0.6 + 3.5 * lines))
+  panels = drawing.subplots(lines, 1, squeeze=False)[:, 0]
+  for number, axes in enumerate(panels):
+    _bars(axes, lesions[number * half:(number + 1) * half], sizes, {key: found[key] for key in keys})
+  handles, labels = panels[0].get_legend_handles_labels()
+  drawing.legend(handles, labels, loc='outside right upper', frameon=False, fontsize=11)
+  seeds = len({result['seed'] for result in used})
+  side = captions.squares(result['size'] for result in used)
+  drawing.supxlabel(
+      f'Lesions by average size: pixels in a test photograph of {side} that has the lesion. Lines: '
+      f'{100 * used[0]["report"]["intervals"]["level"]:g} % intervals over test photographs; cross: undefined. '
+      f'Data: {", ".join(captions.distinct(result["data"] for result in used))}; {seeds} '
+      f'{"seed" if seeds == 1 else "seeds"}.', fontsize=10, color=INK)
+  drawing.savefig(path)
+
+
+def average_sizes(report: Mapping[str, Any]) -> dict[str, float]:
+  """Pixels of each lesion in a photograph that has it, from a test report; lesions that none has are left out."""
+  return {key: report['positive_pixels'][key] / images for key, images in report['positive_images'].items() if images}
+
+
+def fig4(
+    bundles: Mapping[str, str | os.PathLike[str]], source: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], *,
+    lines: int = 5,
+) -> None:
+  """Draws a few test photographs, one a line: photograph, annotation, and what each system finds.
+
+  Regions of a lesion of which the photograph has none, and its name below, are red: a false alarm.
+
+  Args:
+    bundles: title of the column -> directory of the bundle.
+    source: of the test split, see `lesion_jax.data.source`.
+    path: of the PNG.
+    lines: how many photographs, fewer where there are fewer.
+
+  Raises:
+    FileNotFoundError, ValueError: of `Predictor.load`.
+    ValueError: no bundle or no photograph.
+  """
+  examples = choose(source, lines)
+  columns = {}
+  for name, bundle in bundles.items():
+    predictor = Predictor.load(bundle)
+    found = predictor([example['image'] for example in examples], crop=False)
+    heads = {'maps': found.maps, 'lesion_probabilities': found.lesions, 'grade_probabilities': found.grades}
+    columns[name] = [
+        describe(example | {key: None if value is None else value[i] for key, value in heads.items()},
+                 predictor.thresholds, red_lines=True)[2]
+        for i, example in enumerate(examples)]
+  draw_grid(examples, columns, path)
+
+
+def choose(source: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+  """Photographs that together show many lesions and grades, the worst grade first.
+
+  Takes one after the other that with most lesions and grades not shown yet; of equals that with most lesions, then the
+  first. Looks no further than the first SEARCHED.
+  """
+  described = []
+  for index in range(min(len(source), SEARCHED)):
+    example = source[index]
+    present = unpack_bits(np.asarray(example['lesions'])).any(axis=(0, 1))
+    lesions = {key for key, has in zip(LESION_KEYS, present, strict=True) if has}
+    described.append((index, int(example['grade']), lesions))
+  chosen, shown = [], set()
+  while described and len(chosen) < count:
+    best = max(described, key=lambda each: (len(({each[1]} | each[2]) - shown), len(each[2]), -each[0]))
+    described.remove(best)
+    chosen.append(best)
+    shown |= {best[1]} | best[2]
+  chosen.sort(key=lambda each: (-each[1], each[0]))
+  return [source[index] for index, _, _ in chosen]
+
+
+def draw_grid(
+    examples: Sequence[Mapping[str, Any]], columns: Mapping[str, Sequence[Panel]], path: str | os.PathLike[str],
+) -> None:
+  """Writes the grid as a PNG: a line for each example, its photograph and annotation, then the columns.
+
+  Args:
+    examples: as `report.page.overlay_page` takes them; their predictions are not looked at.
+    columns: title -> one panel an example, as `report.page.describe` makes them.
+    path: of the PNG.
+
+  Raises:
+    ValueError: there is no example or no column.
+  """
+  if not examples or not columns:
+    raise ValueError(f'a grid needs photographs and systems; got {len(examples)} and {len(columns)}')
+  blank = {'maps': None, 'lesion_probabilities': None, 'grade_probabilities': None}
+  pairs = [describe(example | blank)[:2] for example in examples]
+  whole = {'photograph': [first for first, _ in pairs], 'annotation': [second for _, second in pairs], **columns}
+  line = HEADLINE + SIDE + WORDS
+  width, height = 2 * MARGIN + len(whole) * (SIDE + GAP) - GAP, HEADER + len(examples) * line + LEGEND
+  drawing = _figure((width, height), layout=None)
+  for column, (name, panels) in enumerate(whole.items()):
+    left = MARGIN + column * (SIDE + GAP)
+    drawing.text((left + SIDE / 2) / width, 1 - HEADER / 2 / height, name, fontsize=10.5, weight='bold', ha='center',
+                 va='center', color=INK)
+    for row, panel in enumerate(panels):
+      headline = panel.headline.removeprefix('annotated').removeprefix('predicted').strip()
+      corner = left, height - HEADER - (row + 1) * line + WORDS
+      draw_panel(drawing, dataclasses.replace(panel, headline=headline), corner, side=SIDE, words_below=True)
+  draw_legend(drawing)
+  drawing.savefig(path)
+
+
+def _bars(
+    axes: Any, lesions: Sequence[str], sizes: Mapping[str, float], found: Mapping[str, Sequence[Result]],
+) -> None:
+  """The bars of some lesions; a figure that is undefined gets a small cross on the axis."""
+  width = 0.86 / len(found)
+  for number, (key, results) in enumerate(found.items()):
+    places = np.arange(len(lesions)) + (number - (len(found) - 1) / 2) * width
+    figures = [figure(results, 'pixel_f1', lesion) for lesion in lesions]
+    values = np.array([np.nan if each.value is None else each.value for each in figures])
+    ends = np.array([each.interval or (np.nan, np.nan) for each in figures]).reshape(-1, 2)
+    axes.bar(places, values, width * 0.92, color=COLORS[key], edgecolor='#505050', linewidth=0.4,
+             label=title(key, results))
+    axes.vlines(places, *ends.T, color='#303030', linewidth=0.8)
+    missing = places[np.isnan(values)]
+    axes.plot(missing, np.full(len(missing), 0.015), 'x', color='#707070', markersize=4)
+  axes.set_xticks(range(len(lesions)), [f'{lesion}\n{sizes[lesion]:,.0f} px' for lesion in lesions])
+  axes.set_xlim(-0.5, len(lesions) - 0.5)
+  axes.set_ylim(0, 1)
+  axes.set_ylabel('pixel F1', fontsize=11)
+  axes.tick_params(axis='x', labelsize=11.5, length=0)
+  axes.grid(axis='y', alpha=0.3, linewidth=0.6)
+  axes.set_axisbelow(True)
+  axes.spines[['top', 'right']].set_visible(False)
+
+
+def _figure(size: tuple[float, float], layout: str | None = 'constrained') -> Any:
+  from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here: slow, and only pictures need it
+  from matplotlib.figure import Figure
+
+  drawing = Figure(figsize=size, dpi=DPI, layout=layout)
+  FigureCanvasAgg(drawing)
+  return drawing

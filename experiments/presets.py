@@ -1,0 +1,89 @@
+"""The sizes at which the tables can be run, as configurations."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import data
+from experiments.rows import Row
+
+STAGES = ('segment', 'classify', 'grade')
+
+
+def smoke(config: ConfigDict) -> None:
+  """Embedded data, minutes a row on two CPU cores: shows that every system learns and that the programs work. Its
+  figures rank nothing."""
+  _embedded(config, size=128, count=600, width=0.25, batch=8)
+  for stage in (config.segment, config.classify):
+    stage.update(max_steps=200, validate_every=100, milestones=(1,))
+  config.grade.update(max_steps=120, validate_every=60, milestones=(1,))
+
+
+def small(config: ConfigDict) -> None:
+  """Embedded data, for one GPU: half the width at 256 pixels, long enough for the systems to part."""
+  _embedded(config, size=256, count=3000, width=0.5, batch=16)
+  for stage in (config.segment, config.classify):
+    stage.update(max_steps=2000, validate_every=250, milestones=(4, 6))
+  config.grade.update(max_steps=1500, validate_every=250, milestones=(3, 5))
+
+
+def paper(config: ConfigDict) -> None:
+  """The paper's setting (section IV-A) on the part of its data that was released; a GPU and days."""
+  del config  # as `configs.data` has it
+
+
+PRESETS = {'smoke': smoke, 'small': small, 'paper': paper}
+DATA = {'smoke': 'synthetic', 'small': 'synthetic', 'paper': 'retinal_lesions'}
+SEEDS = {'smoke': (0,), 'small': (0, 1, 2), 'paper': (0,)}  # by default
+
+
+def configure(
+    preset: str, row: Row, seed: int, *, lesion: tuple[str, pathlib.Path] | None = None, source_dir: str = '',
+    pretrained: str = '',
+) -> ConfigDict:
+  """The configuration of one row.
+
+  Args:
+    preset: one of PRESETS.
+    row: which network, trained how.
+    seed: of weights, order and augmentation; data and splits are the same for every seed.
+    lesion: (stage, bundle) of the lesion network that the row contains.
+    source_dir: the release, for 'paper'.
+    pretrained: encoder weights for every row, or ''.
+  """
+  config = data.configure(DATA[preset])
+  PRESETS[preset](config)
+  config.seed, config.stages = seed, (row.stage,)
+  for name in STAGES:
+    stage = config[name]
+    stage.data.source_dir, stage.pretrained = source_dir, pretrained
+    stage.data.size //= row.shrink
+  config[row.stage].loss = row.loss
+  config[row.stage].model.update(row.model)
+  if lesion:
+    stage, bundle = lesion
+    config[stage].bundle = str(bundle)
+  return config
+
+
+def flat(config: Mapping[str, Any], *, paths: bool = True) -> dict[str, Any]:
+  """Keys with dots -> values, tuples as lists as in JSON; without `paths` what depends on where files lie is left out."""
+  found = {}
+  for key, value in config.items():
+    if isinstance(value, Mapping):
+      found |= {f'{key}.{name}': item for name, item in flat(value, paths=paths).items()}
+    elif paths or key not in ('bundle', 'source_dir', 'pretrained'):
+      found[key] = list(value) if isinstance(value, tuple) else value
+  return found
+
+
+def _embedded(config: ConfigDict, *, size: int, count: int, width: float, batch: int) -> None:
+  for name in STAGES:
+    stage = config[name]
+    stage.data.update(size=size, count=count)
+    stage.update(batch_size=batch, eval_batch_size=batch)
+    stage.model.width = width

@@ -1,0 +1,50 @@
+"""What is written down of a measurement: one JSON file each, with all that is needed to judge it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import platform
+import resource
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+
+SCHEMA = 1
+PACKAGES = ('lesion_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy')
+
+
+def versions() -> dict[str, str]:
+  """Of Python and of the packages whose release may move a figure."""
+  return {'python': platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+
+
+def hardware() -> dict[str, Any]:
+  """What the computation runs on."""
+  devices = jax.devices()
+  return {'device': devices[0].device_kind, 'devices': len(devices), 'cpus': len(os.sched_getaffinity(0))}
+
+
+def peak_memory() -> dict[str, Any]:
+  """The most that was held since this process began: on the accelerator where there is one, else by the whole process."""
+  stats = jax.local_devices()[0].memory_stats() or {}
+  if 'peak_bytes_in_use' in stats:
+    return {'bytes': int(stats['peak_bytes_in_use']), 'of': 'accelerator'}
+  return {'bytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 'of': 'process'}
+
+
+def save(path: pathlib.Path, result: Mapping[str, Any]) -> None:
+  """Writes a result whole or not at all, with the schema's number. Long lists of numbers take one line."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  lines = [f'  {json.dumps(key)}: {_value(value)}' for key, value in ({'schema': SCHEMA} | dict(result)).items()]
+  fresh = path.with_name(f'.{path.name}.new')
+  fresh.write_text('{\n' + ',\n'.join(lines) + '\n}\n', encoding='utf-8')
+  fresh.replace(path)
+
+
+def _value(value: Any) -> str:
+  text = json.dumps(value, allow_nan=False, indent=2)
+  return json.dumps(value) if len(text.splitlines()) > 400 else text.replace('\n', '\n  ')

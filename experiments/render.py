@@ -1,0 +1,220 @@
+"""The paper's tables in Markdown, with our figures beside the paper's. Pure functions of the results."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from experiments import captions, table2 as rows2, table3 as rows3
+from experiments.captions import GB
+from experiments.collect import ROWS, Figure, Result, by_row, figure, load, load_memories, paper_figure, title
+from experiments.rows import COLUMNS
+from experiments.table4 import SYSTEMS
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.report.card import table
+
+__all__ = ['load', 'load_memories', 'table2', 'table3', 'table4', 'cost']
+
+NOT_RUN = '–'
+HALVES = {'pixel_f1': 'lesion segmentation (pixel F1)', 'image_f1': 'lesion classification (image F1)'}
+OURS, OUR_MAPS = 'multitask', 'lesion_net_16s'  # the paper's maps in Table IV are those of Lesion-Net-16s
+BASELINES = tuple(key for key in SYSTEMS if key != OURS)
+PAPER_MEMORY = {'baselines': 3.2, 'ours': 1.5}  # GB at run time, as the paper says below Table III
+
+
+class Notes:
+  """Letters for the reasons why figures are missing, and the lines that explain them."""
+
+  def __init__(self) -> None:
+    self._letters: dict[str, str] = {}
+
+  def mark(self, reason: str) -> str:
+    """The mark of a reason, for instance '(a)'."""
+    number = len(self._letters)
+    prefix = string.ascii_lowercase[number // 26 - 1] if number >= 26 else ''
+    return f'({self._letters.setdefault(reason, prefix + string.ascii_lowercase[number % 26])})'
+
+  def lines(self) -> list[str]:
+    """'(a) not annotated', one a reason."""
+    return [f'({letter}) {reason}' for reason, letter in self._letters.items()]
+
+
+def table2(results: Sequence[Result]) -> str:
+  """Table II as two tables, segmentation and classification, of every row, with what they cost below."""
+  rows = by_row(results)
+  keys = [row.key for row in rows2.ROWS]
+  own = [result for key in keys for result in rows.get(key, ())]
+  halves = [_half(rows, [key for key in keys if paper_figure(key, name) is not None], name) for name in HALVES]
+  return _join('## Table II', *halves, _caption(own, "per lesion our figure, the paper's in brackets", bold=True),
+               cost(own))
+
+
+def table3(results: Sequence[Result]) -> str:
+  """Table III: the quadratic weighted kappa of every row, with what they cost below."""
+  rows, notes = by_row(results), Notes()
+  keys = [row.key for row in rows3.ROWS]
+  own = [result for key in keys for result in rows.get(key, ())]
+  best = _best(rows, keys, 'kappa')
+  lines = [[title(key, rows.get(key, ())), _full(figure(rows.get(key, ()), 'kappa'), notes, bold=key == best),
+            _number(paper_figure(key, 'kappa'))] for key in keys]
+  return _join('## Table III: DR grading (quadratic weighted kappa)', table(['system', 'ours', 'paper'], lines),
+               *notes.lines(), _caption(own, 'an empty cell: the paper prints no figure', bold=True), cost(own))
+
+
+def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
+  """Table IV: three tasks by three baselines and by the multi-task network, and the memory that they need at run time.
+
+  Our own three figures are all of the multi-task network; for its maps the paper prints those of Lesion-Net-16s.
+
+  Raises:
+    ValueError: the memories were measured at different sizes, batches or dtypes, and cannot be added.
+  """
+  rows, notes = by_row(results), Notes()
+  own = [result for key in SYSTEMS for result in rows.get(key, ())]
+  lines = []
+  for key in SYSTEMS:
+    cells = []
+    for name in (*HALVES, 'kappa'):
+      paper = paper_figure(OUR_MAPS if key == OURS and name != 'kappa' else key, name)
+      found = figure(rows.get(key, ()), name)
+      cells.append('' if paper is None else f'{_full(found, notes)} ({_number(paper)})')
+    lines.append([_ours(key), *cells])
+  header = ['system', 'pixel F1', 'image F1', 'kappa']
+  caption = _caption(own, "in round brackets the paper's figure (beside the F1 of the multi-task network that of "
+                          'Lesion-Net-16s, its lesion branch)', every_row=False)
+  return _join('## Table IV', table(header, lines), *notes.lines(), caption, _memory(memories))
+
+
+def cost(results: Sequence[Result]) -> str:
+  """Parameters, time and memory of training and testing each row that has a result; '' where none has."""
+  if not results:
+    return ''
+  lines, interrupted, kinds = [], False, captions.distinct(result['peak_memory']['of'] for result in results)
+  for key, found in by_row(results).items():
+    resumed = any(result['resumed'] for result in found)
+    interrupted |= resumed
+    peak = max(result['peak_memory']['bytes'] for result in found) / GB
+    best = captions.span(result['best_step'] for result in found)
+    seconds = sum(result['seconds'] for result in found) / len(found)
+    lines.append([title(key, found), captions.span(result['parameters'] for result in found), str(len(found)),
+                  f'{captions.span(result["steps"] for result in found)} ({best})',
+                  f'{seconds:,.0f}{"*" if resumed else ""}', f'{peak:.2f}'])
+  header = ['system', 'parameters', 'seeds', 'steps (best)', 'seconds', 'peak memory, GB']
+  notes = [f'Seconds: of training and evaluation with compilation, the mean over the seeds. Peak memory: of the '
+           f'{" or ".join(kinds)}, the largest over the seeds. A row that contains a lesion network does not count its '
+           'training.']
+  if interrupted:
+    notes.append('\\* interrupted and resumed: the seconds since the last start alone.')
+  return _join('### Cost', table(header, lines), *notes)
+
+
+def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) -> str:
+  """One half of Table II."""
+  notes = Notes()
+  best = {part: _best(rows, keys, name, part) for part in COLUMNS}
+  lines = []
+  for key in keys:
+    found = rows.get(key, ())
+    mean = _full(figure(found, name), notes, bold=key == best['mean'])
+    lesions = [_beside(_short(figure(found, name, part), notes, bold=key == best[part]), paper_figure(key, name, part))
+               for part in LESION_KEYS]
+    lines.append([ROWS[key].title, mean, _number(paper_figure(key, name)), *lesions])
+  header = ['system', 'mean', 'paper', *LESION_KEYS]
+  return _join(f'### {HALVES[name][0].upper()}{HALVES[name][1:]}', table(header, lines), *notes.lines())
+
+
+def _memory(memories: Sequence[Result]) -> str:
+  """Memory at run time: the baselines beside each other against the one network."""
+  found = {result['system']: result for result in memories}
+  if len(settings := {(result['size'], result['batch'], result['dtype']) for result in memories}) > 1:
+    raise ValueError(f'memories of different settings cannot be added: {sorted(settings)}; remove those of one')
+  program = lambda key: found[key]['program']['bytes']
+  peak = lambda key: found[key]['peak_memory']['bytes']
+  lines = []
+  for key in SYSTEMS:
+    lines.append([_ours(key), *(_gigabytes(of, (key,), found) for of in (program, peak)),
+                  f'{PAPER_MEMORY["ours"]:.1f}' if key == OURS else ''])
+  together = ['the three baselines beside each other', *(_gigabytes(of, BASELINES, found) for of in (program, peak)),
+              f'{PAPER_MEMORY["baselines"]:.1f}']
+  share = ['one network against three', *(_share(of, found) for of in (program, peak)),
+           f'{PAPER_MEMORY["ours"] / PAPER_MEMORY["baselines"]:.2f}']
+  lines = [*lines[:-1], together, lines[-1], share]
+  header = ['memory at run time, GB', "program, XLA's count", 'measured peak', 'paper']
+  return _join('### Memory', table(header, lines), *_memory_notes(found))
+
+
+def _memory_notes(found: Mapping[str, Result]) -> list[str]:
+  if not found:
+    return ['Nothing was measured yet.']
+  results = list(found.values())
+  first, kinds = results[0], captions.distinct(result['peak_memory']['of'] for result in results)
+  notes = [f'A batch of {first["batch"]} at {captions.squares([first["size"]])} pixels, {first["dtype"]}, full width; '
+           f'{"; ".join(captions.machine(results))}. Program: arguments (weights and photograph), results and '
+           f'temporaries of the compiled forward pass. Measured peak: of the {" or ".join(kinds)}.']
+  if set(BASELINES) <= set(found):
+    programs = [found[key]['program'] for key in BASELINES]
+    turns = sum(each['arguments'] for each in programs)
+    turns += max(each['results'] + each['temporaries'] for each in programs)
+    notes.append(f'Three programs that run in turn and share their temporaries would hold {turns / GB:.2f} GB.')
+  return [*notes, _code(captions.distinct(result['command'] for result in results))]
+
+
+def _gigabytes(of: Callable[[str], int], keys: Sequence[str], found: Mapping[str, Any]) -> str:
+  return f'{sum(map(of, keys)) / GB:.2f}' if all(key in found for key in keys) else NOT_RUN
+
+
+def _share(of: Callable[[str], int], found: Mapping[str, Any]) -> str:
+  return f'{of(OURS) / sum(map(of, BASELINES)):.2f}' if all(key in found for key in SYSTEMS) else NOT_RUN
+
+
+def _ours(key: str) -> str:
+  return f'**{ROWS[key].title}**' if key == OURS else ROWS[key].title
+
+
+def _best(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str, part: str = 'mean') -> str | None:
+  """The row of the largest figure, or None where no row has one."""
+  values = {key: found.value for key in keys if (found := figure(rows.get(key, ()), name, part))
+            and found.value is not None}
+  return max(values, key=values.get) if values else None
+
+
+def _short(found: Figure | None, notes: Notes, *, bold: bool = False) -> str:
+  """'**0.419** ± 0.010', a dash where it was not run, or the mark of the reason why it is undefined."""
+  if found is None:
+    return NOT_RUN
+  mark = f' {notes.mark(found.reason)}' if found.reason else ''
+  if found.value is None:
+    return mark.strip()
+  number = f'**{found.value:.3f}**' if bold else f'{found.value:.3f}'
+  return number + ('' if found.spread is None else f' ± {found.spread:.3f}') + mark
+
+
+def _full(found: Figure | None, notes: Notes, *, bold: bool = False) -> str:
+  """As `_short`, with the interval: '0.419 [0.392, 0.447]'."""
+  ends = f' [{found.interval[0]:.3f}, {found.interval[1]:.3f}]' if found and found.interval else ''
+  return _short(found, notes, bold=bold) + ends
+
+
+def _beside(ours: str, paper: float | None) -> str:
+  return ours if paper is None else f'{ours} ({_number(paper)})'
+
+
+def _number(value: float | None) -> str:
+  return '' if value is None else f'{value:.3f}'
+
+
+def _caption(results: Sequence[Result], reading: str, *, bold: bool = False, every_row: bool = True) -> str:
+  """How to read a table, and under which conditions its figures were measured."""
+  largest = 'bold: our largest of the column; ' if bold else ''
+  reading = f'{reading[0].upper()}{reading[1:]}; {largest}{NOT_RUN}: not run.'
+  return _join(' '.join(part for part in (reading, captions.intervals(results), captions.conditions(results)) if part),
+               _code(captions.commands(results, rows=not every_row)))
+
+
+def _code(commands: Sequence[str]) -> str:
+  return '\n'.join(['```', *commands, '```']) if commands else ''
+
+
+def _join(*parts: str) -> str:
+  return '\n\n'.join(part for part in parts if part)

@@ -1,0 +1,189 @@
+"""Runs the rows of a table that have no result yet, each in its own process, and renders the table."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments import presets
+from experiments.rows import Row
+
+STOPPED = 75  # exit status of a row that was told to stop and saved
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where a preset's files lie, and what all of its rows share."""
+
+  preset: str
+  runs: pathlib.Path
+  data_dir: pathlib.Path
+  results: pathlib.Path
+  source_dir: str
+  pretrained: str
+
+  @classmethod
+  def of(cls, options: argparse.Namespace) -> Place:
+    """From the flags of `add_place`."""
+    return cls(options.preset, options.workdir, options.data_dir, options.results, options.source_dir,
+               options.pretrained)
+
+  @property
+  def folder(self) -> pathlib.Path:
+    """The preset's results."""
+    return self.results / self.preset
+
+  def result(self, row: Row, seed: int) -> pathlib.Path:
+    """The result of a row."""
+    return self.folder / f'{row.key}-{seed}.json'
+
+  def workdir(self, row: Row, seed: int) -> pathlib.Path:
+    """The run of a row."""
+    return self.runs / self.preset / f'{row.key}-{seed}'
+
+  def bundle(self, row: Row, seed: int) -> pathlib.Path:
+    """The trained network of a row."""
+    return self.workdir(row, seed) / row.stage / 'bundle'
+
+  def flags(self) -> list[str]:
+    """Flags that give this place again."""
+    return [f'--preset={self.preset}', f'--workdir={self.runs}', f'--data_dir={self.data_dir}',
+            f'--results={self.results}', f'--source_dir={self.source_dir}', f'--pretrained={self.pretrained}']
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags of `Place.of`."""
+  parser.add_argument('--preset', required=True, choices=presets.PRESETS, help='how large and how long')
+  parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/tables'), help='of the runs')
+  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
+  parser.add_argument('--results', type=pathlib.Path, default=pathlib.Path('experiments/results'), help='of the JSON')
+  parser.add_argument('--source_dir', default='', help='the release (preset paper)')
+  parser.add_argument('--pretrained', default='', help='Inception-v3 weights, from which every row starts')
+
+
+def configure(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> ConfigDict:
+  """The configuration of a row; the lesion network that it contains is that of the same seed."""
+  source = rows.get(row.lesion)
+  lesion = (source.stage, place.bundle(source, seed)) if source else None
+  return presets.configure(place.preset, row, seed, lesion=lesion, source_dir=place.source_dir,
+                           pretrained=place.pretrained)
+
+
+def is_done(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
+  """Whether there is a result of this row.
+
+  Raises:
+    ValueError: there is one of another configuration.
+  """
+  path = place.result(row, seed)
+  if not path.exists():
+    return False
+  then = presets.flat(json.loads(path.read_text('utf-8'))['config'], paths=False)
+  now = presets.flat(configure(place, row, seed, rows).to_dict(), paths=False)
+  if differing := sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key)):
+    shown = ', '.join(f'{key} {then.get(key)!r} -> {now.get(key)!r}' for key in differing[:5])
+    raise ValueError(f'{path} is the result of another configuration ({shown}); remove it to measure again, or give '
+                     'another --results')
+  return True
+
+
+def run_row(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> int:
+  """Trains a row, after the row whose network it contains where that is missing; returns the exit status."""
+  source = rows.get(row.lesion)
+  if source and not (place.bundle(source, seed) / 'config.json').exists():
+    if status := run_row(place, source, seed, rows):
+      return status
+  log = place.workdir(row, seed) / 'log.txt'
+  log.parent.mkdir(parents=True, exist_ok=True)
+  print(f'{row.title}, seed {seed} ...', flush=True)
+  command = [sys.executable, '-m', 'experiments.worker', f'--row={row.key}', f'--seed={seed}', *place.flags()]
+  with log.open('ab') as file:
+    status = _call(command, file)
+  if not status:
+    print(f'  {summary(json.loads(place.result(row, seed).read_text("utf-8")))}', flush=True)
+  elif status != STOPPED:
+    tail = '\n  '.join(log.read_text('utf-8', errors='replace').splitlines()[-5:])
+    print(f'  failed with status {status}; the end of {log}:\n  {tail}', flush=True)
+  return status
+
+
+def summary(result: Mapping[str, Any]) -> str:
+  """The figures of a result in a line."""
+  report = result['report']
+  figures = {'pixel F1': report.get('pixel_f1', {}).get('mean'), 'image F1': report.get('image_f1', {}).get('mean'),
+             'kappa': report.get('kappa', {}).get('value')}
+  shown = ', '.join(f'{name} {value:.3f}' for name, value in figures.items() if value is not None)
+  return f'{shown or "no figure is defined"}; {result["seconds"]:.0f} s, {result["peak_memory"]["bytes"] / 1e9:.2f} GB'
+
+
+def _call(command: Sequence[str], log: Any) -> int:
+  """Runs a command; SIGINT and SIGTERM go to it, and it ends when it is ready. STOPPED where one ended it."""
+  process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+  heard = []
+
+  def forward(number: int, frame: Any) -> None:
+    del frame
+    heard.append(number)
+    process.send_signal(number)
+
+  before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+  try:
+    status = process.wait()
+    return STOPPED if heard and status else status
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def run_all(place: Place, wanted: Sequence[Row], seeds: Sequence[int], rows: Mapping[str, Row]) -> int:
+  """Runs what has no result yet, seed after seed; a row that fails does not stop the others.
+
+  Returns:
+    0, STOPPED where a signal stopped it, 1 where a row failed.
+  """
+  failed = []
+  for seed in seeds:
+    for row in wanted:
+      if is_done(place, row, seed, rows):
+        continue
+      if (status := run_row(place, row, seed, rows)) == STOPPED:
+        print('stopped and saved; the same command goes on')
+        return STOPPED
+      failed += [f'{row.key}-{seed}'] if status else []
+  if failed:
+    print(f'failed: {", ".join(failed)}')
+  return 1 if failed else 0
+
+
+def parse(description: str, keys: Sequence[str], argv: Sequence[str] | None = None) -> argparse.Namespace:
+  """The flags of a table's program."""
+  parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+  add_place(parser)
+  parser.add_argument('--rows', type=_names(keys), default=tuple(keys), help=f'some of {", ".join(keys)}')
+  parser.add_argument('--seeds', type=lambda text: tuple(map(int, text.split(','))), help='such as 0,1,2')
+  parser.add_argument('--render', action='store_true', help='run nothing: render what there is')
+  options = parser.parse_args(argv)
+  options.seeds = options.seeds or presets.SEEDS[options.preset]
+  if presets.DATA[options.preset] != 'synthetic' and not (options.source_dir or options.render):
+    parser.error(f'the preset {options.preset} needs --source_dir=DIR, the unpacked release')
+  return options
+
+
+def _names(keys: Sequence[str]) -> Any:
+  def parse_names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(','))
+    if unknown := [name for name in names if name not in keys]:
+      raise argparse.ArgumentTypeError(f'no row {", ".join(unknown)}; the rows are {", ".join(keys)}')
+    return names
+
+  return parse_names

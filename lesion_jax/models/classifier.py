@@ -1,0 +1,40 @@
+"""Inception-v3 as a classifier: the head that it shares with the graders, and lesion presence without maps."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from lesion_jax.core import NUM_LESIONS, Array, Outputs
+from lesion_jax.models.network import Network
+
+
+class ClassificationHead(nn.Module):
+  """Global average pooling (GAP) in float32, then a fully connected layer.
+
+  Attributes:
+    classes: number of logits.
+  """
+
+  classes: int
+
+  @nn.compact
+  def __call__(self, features: Array, extra: Array | None = None) -> Array:
+    """[B, h, w, C], and float [B, m] to concatenate to the C averages, or None -> float32 logits [B, classes].
+
+    The fully connected layer is (C + m) x classes; section III-B for m = 0, Experiment 3 of the paper for m = 8.
+    """
+    pooled = features.astype(jnp.float32).mean(axis=(1, 2))
+    if extra is not None:
+      pooled = jnp.concatenate([pooled, extra.astype(jnp.float32)], axis=-1)
+    return nn.Dense(self.classes, name='fc')(pooled)
+
+
+class InceptionClassifier(Network):
+  """Inception-v3 with eight lesion logits after GAP; the paper's baseline of Experiment 2, trained on image labels."""
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool) -> Outputs:
+    """uint8 or float images [B, H, W, 3] in 0..255 -> Outputs with `lesions` [B, 8], float32 logits, and no maps."""
+    taps = self.make_encoder()(images, train=train)
+    return Outputs(lesions=ClassificationHead(NUM_LESIONS, name='head')(taps[32]))

@@ -1,0 +1,157 @@
+"""Rows are run once, after the rows that they build on; a stop is no failure, and a failure stops no other row."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from experiments import presets, program, runner, table2, table3, table4
+
+ROWS = program.ROWS
+
+
+@pytest.fixture
+def place(tmp_path):
+  return runner.Place('smoke', tmp_path / 'runs', tmp_path / 'data', tmp_path / 'results', '', '')
+
+
+@pytest.fixture
+def ran(place, monkeypatch):
+  """Takes the place of the processes: notes the rows and leaves what they would leave. `status` by row can be set."""
+  rows, status = [], {}
+
+  def call(command, log):
+    del log
+    options = dict(flag[2:].split('=', 1) for flag in command if flag.startswith('--'))
+    row, seed = ROWS[options['row']], int(options['seed'])
+    rows.append(f'{row.key}-{seed}')
+    if not (code := status.get(row.key, 0)):
+      config = runner.configure(place, row, seed, ROWS).to_dict()
+      place.result(row, seed).parent.mkdir(parents=True, exist_ok=True)
+      place.result(row, seed).write_text(json.dumps(
+          {'report': {'kappa': {'value': 0.5}}, 'seconds': 1, 'peak_memory': {'bytes': 1}, 'config': config}))
+      place.bundle(row, seed).mkdir(parents=True, exist_ok=True)
+      (place.bundle(row, seed) / 'config.json').touch()
+    return code
+
+  monkeypatch.setattr(runner, '_call', call)
+  rows_and_status = argparse.Namespace(rows=rows, status=status)
+  return rows_and_status
+
+
+def run(place, *keys, seeds=(0,)):
+  return runner.run_all(place, [ROWS[key] for key in keys], seeds, ROWS)
+
+
+def test_the_tables_have_the_papers_rows():
+  assert [len(table.ROWS) for table in (table2, table3, table4)] == [17, 12, 4]
+  assert len(ROWS) == 29
+  for row in ROWS.values():
+    assert row.lesion is None or ROWS[row.lesion].table == 2
+  kappas = [row.paper['kappa'] for row in table3.ROWS if row.paper]
+  assert kappas == sorted(kappas)  # as the paper sorts them; another order would be a slip of the pen
+
+
+@pytest.mark.parametrize('row', table2.ROWS, ids=lambda row: row.key)
+@pytest.mark.parametrize('figure', ['pixel_f1', 'image_f1'])
+def test_the_papers_means_are_those_of_its_lesions(row, figure):
+  """Guards the transcription: a slip of the pen in one figure would show."""
+  if figures := row.paper.get(figure):
+    lesions = [value for key, value in figures.items() if key != 'mean']
+    assert figures['mean'] == pytest.approx(sum(lesions) / 8, abs=0.001)
+
+
+def test_a_row_runs_after_the_row_that_it_contains(place, ran):
+  assert run(place, 'multitask_unet', 'lesion_concat_inception_v3') == 0
+  assert ran.rows == ['unet-0', 'multitask_unet-0', 'inception_v3_classifier-0', 'lesion_concat_inception_v3-0']
+
+
+def test_what_has_a_result_is_not_run_again(place, ran):
+  run(place, 'fcn_8s', seeds=(0, 1))
+  run(place, 'fcn_8s', 'unet', seeds=(0, 1))
+  assert ran.rows == ['fcn_8s-0', 'fcn_8s-1', 'unet-0', 'unet-1']
+
+
+def test_a_stop_ends_the_table_and_the_same_command_goes_on(place, ran):
+  ran.status['unet'] = runner.STOPPED
+  assert run(place, 'fcn_8s', 'unet', 'danet') == runner.STOPPED
+  ran.status.clear()
+  assert run(place, 'fcn_8s', 'unet', 'danet') == 0
+  assert ran.rows == ['fcn_8s-0', 'unet-0', 'unet-0', 'danet-0']
+
+
+def test_a_row_that_fails_stops_no_other_and_is_named(place, ran, capsys):
+  ran.status['unet'] = 1
+  assert run(place, 'unet', 'danet') == 1
+  assert ran.rows == ['unet-0', 'danet-0']
+  assert 'failed: unet-0' in capsys.readouterr().out
+
+
+def test_the_result_of_another_configuration_is_refused(place, ran):
+  run(place, 'fcn_8s')
+  path = place.result(ROWS['fcn_8s'], 0)
+  result = json.loads(path.read_text())
+  result['config']['segment']['rate'] = 7
+  path.write_text(json.dumps(result))
+  with pytest.raises(ValueError, match=r'another configuration \(segment.rate 7 -> 0.002\); remove it'):
+    run(place, 'fcn_8s')
+
+
+@pytest.mark.parametrize('preset', presets.PRESETS)
+@pytest.mark.parametrize('row', ROWS.values(), ids=lambda row: row.key)
+def test_every_row_has_a_configuration_for_every_preset(row, preset, tmp_path):
+  lesion = (ROWS[row.lesion].stage, tmp_path) if row.lesion else None
+  config = presets.configure(preset, row, 3, lesion=lesion, source_dir='release', pretrained='weights')
+  stage = config[row.stage]
+  assert (config.seed, config.stages, stage.loss, stage.model.name) == (3, (row.stage,), row.loss, row.model['name'])
+  assert (stage.data.source_dir, stage.pretrained) == ('release', 'weights')
+  assert config.is_locked
+
+
+def test_the_papers_preset_is_the_papers_setting():
+  sizes = {key: presets.configure('paper', ROWS[key], 0).grade.data.size
+           for key in ('inception_v3', 'inception_v3_448', 'inception_v3_224')}
+  assert sizes == {'inception_v3': 896, 'inception_v3_448': 448, 'inception_v3_224': 224}
+  config = presets.configure('paper', ROWS['fcn_8s'], 0)
+  assert (config.segment.optimizer, config.segment.rate, config.segment.max_steps) == ('sgd', 1e-3, 0)
+
+
+def test_unknown_rows_and_a_missing_release_are_named(capsys):
+  for arguments, message in ((['--preset=smoke', '--rows=resnet'], 'no row resnet; the rows are patch_fcn_32s'),
+                             (['--preset=paper'], 'needs --source_dir=DIR')):
+    with pytest.raises(SystemExit):
+      runner.parse('', [row.key for row in table2.ROWS], arguments)
+    assert message in capsys.readouterr().err
+
+
+PATIENT = ('import signal, sys, time\n'
+           'signal.signal(signal.SIGTERM, lambda *unused: sys.exit({status}))\n'
+           'print("ready", flush=True)\n'
+           'time.sleep(60)')
+
+
+@pytest.mark.parametrize('status', [runner.STOPPED, 1])
+def test_sigterm_goes_to_the_row_and_counts_as_a_stop(tmp_path, status):
+  log = tmp_path / 'log.txt'
+
+  def send_when_ready():
+    while not log.exists() or 'ready' not in log.read_text():
+      pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  threading.Thread(target=send_when_ready, daemon=True).start()
+  with log.open('wb') as file:
+    assert runner._call([sys.executable, '-c', PATIENT.format(status=status)], file) == runner.STOPPED
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize('table', [2, 3, 4])
+def test_each_table_is_a_program_with_help(table):
+  found = subprocess.run([sys.executable, '-m', f'experiments.table{table}', '--help'], cwd=runner.ROOT, check=True,
+                         capture_output=True, text=True)
+  assert '--preset' in found.stdout and '--rows' in found.stdout
