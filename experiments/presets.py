@@ -19,8 +19,8 @@ def smoke(config: ConfigDict) -> None:
   figures rank nothing."""
   _embedded(config, size=128, count=600, width=0.25, batch=8)
   for stage in (config.segment, config.classify):
-    stage.update(max_steps=200, validate_every=100, milestones=(1,))
-  config.grade.update(max_steps=120, validate_every=60, milestones=(1,))
+    stage.update(max_steps=150, validate_every=75, milestones=(1,))
+  config.grade.update(max_steps=90, validate_every=45, milestones=(1,))
 
 
 def small(config: ConfigDict) -> None:

@@ -75,7 +75,10 @@ class PatchFCN(Network):
     fcn = FCN(**fields, stride=32, name='fcn')
     size = images.shape[1:3]
     try:
-      maps = join(fcn(split(images, self.grid), train=True).maps, self.grid, size) if train else self._slide(fcn, images)
+      if train:
+        maps = join(fcn(split(images, self.grid), train=True).maps, self.grid, size)
+      else:
+        maps = self._slide(fcn, images)
     except ValueError as error:  # the encoder knows its smallest size, but not where the small image comes from
       raise ValueError(f'PatchFCN cuts an image of {size[0]}x{size[1]} into {self.grid} x {self.grid} patches: '
                        f'{error}') from error

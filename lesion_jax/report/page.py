@@ -18,7 +18,8 @@ CAPTION, TITLE, LEGEND = 0.5, 0.4, 0.35  # heights, in inches
 DPI = 150
 LINE = 1 / 190  # width of a contour, as a share of the picture's side: two pixels of the page
 FALSE_ALARM, MISSED, PLAIN = '#d4001a', '#767676', '#202020'
-UNSCORED, FALSE_ALARM_LINE = (150, 150, 150), (255, 0, 32)  # brighter than the word: it lies on a retina
+UNSCORED = (150, 150, 150)
+FALSE_ALARM_LINE = (255, 0, 92)  # not the word's red, which readers with red-green blindness would not see on a retina
 WORDS_A_ROW = 4  # below a panel
 
 Word = tuple[str, str]  # text, colour

@@ -33,7 +33,7 @@ def test_the_shallow_encoder_is_the_one_that_torch_ran():
 def test_both_branches_equal_torchs(arrays, task, mode):
   network = ABN(encoder=TinyEncoder, task=task)
   weights = make_weights(json.loads(str(arrays[f'{task}/shapes'])))
-  variables = merge(initialize(network, arrays['images'], seed=0), to_flax(weights), prefix='')  # all, under torch's names
+  variables = merge(initialize(network, arrays['images'], seed=0), to_flax(weights), prefix='')  # every single one
 
   @jax.jit
   def run(variables, images):

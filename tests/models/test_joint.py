@@ -19,7 +19,8 @@ from lesion_jax.weights.initialize import initialize
 SEGMENTATION = LesionNet(encoder=TinyEncoder, stride=16, width=1 / 16)
 NETWORKS = {
     'multitask': MultiTask(encoder=TinyEncoder, lesion=SEGMENTATION),
-    'multitask, CW-MaxPool': MultiTask(encoder=TinyEncoder, lesion=SEGMENTATION.clone(stride=32), attention='cw_maxpool'),
+    'multitask, CW-MaxPool': MultiTask(
+        encoder=TinyEncoder, lesion=SEGMENTATION.clone(stride=32), attention='cw_maxpool'),
     'concat, patches': LesionConcat(encoder=TinyEncoder, lesion=PatchFCN(encoder=TinyEncoder, grid=2)),
     'concat, ABN': LesionConcat(encoder=TinyEncoder, lesion=ABN(encoder=TinyEncoder)),
 }

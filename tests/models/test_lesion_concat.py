@@ -66,7 +66,8 @@ def test_the_head_averages_concatenates_and_classifies_in_float32(extra, dtype):
   np.testing.assert_allclose(found, vector @ fc['kernel'] + fc['bias'], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(('make', 'field', 'classes'), [(InceptionClassifier, 'lesions', 8), (InceptionGrader, 'grades', 5)])
+@pytest.mark.parametrize(('make', 'field', 'classes'), [
+    (InceptionClassifier, 'lesions', 8), (InceptionGrader, 'grades', 5)])
 @pytest.mark.parametrize('shape', [(2, 32, 32), (1, 45, 61)])
 def test_classifier_and_grader_are_an_encoder_and_the_head(make, field, classes, shape):
   network, images = make(encoder=TinyEncoder), pictures(*shape)

@@ -61,7 +61,8 @@ def cut_out(images, grid):
   return np.stack(patches)
 
 
-@pytest.mark.parametrize(('shape', 'grid'), [((2, 8, 12, 3), 4), ((2, 45, 61, 3), 4), ((1, 5, 7, 1), 3), ((1, 6, 6, 2), 1)])
+@pytest.mark.parametrize(('shape', 'grid'), [
+    ((2, 8, 12, 3), 4), ((2, 45, 61, 3), 4), ((1, 5, 7, 1), 3), ((1, 6, 6, 2), 1)])
 def test_images_are_cut_into_a_uniform_grid_and_put_together_again(shape, grid):
   images = np.random.default_rng(0).integers(1, 256, shape, np.uint8)
   patches = split(images, grid)

@@ -9,6 +9,7 @@ import pytest
 
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.report.overlay import COLORS, draw_overlay, legend_strip, lesion_masks
+from lesion_jax.report.page import FALSE_ALARM_LINE
 
 # Machado, Oliveira, Fernandes (2009), severity 1, on linear RGB.
 VISION = {
@@ -36,8 +37,10 @@ def test_colors_can_be_told_apart(vision):
   assert tuple(COLORS) == LESION_KEYS
   for a, b in itertools.combinations(COLORS.values(), 2):
     assert np.linalg.norm(lab(a, vision) - lab(b, vision)) > 15, (a, b)
-  for color, ground in itertools.product(COLORS.values(), [*RETINA, FALSE_ALARM_RED]):
+  for color, ground in itertools.product(COLORS.values(), [*RETINA, FALSE_ALARM_RED, FALSE_ALARM_LINE]):
     assert np.linalg.norm(lab(color, vision) - lab(ground, vision)) > 15, (color, ground)
+  for ground in RETINA:
+    assert np.linalg.norm(lab(FALSE_ALARM_LINE, vision) - lab(ground, vision)) > 15, ground
 
 
 def test_the_outline_is_around_the_lesion_and_nowhere_else(make_truth):
@@ -54,6 +57,12 @@ def test_what_is_not_asked_for_is_not_drawn(make_truth):
   drawn = draw_overlay(image, truth, keys=['MA'], legend=False)
   assert (drawn[:20, :20] != 90).any()
   assert (drawn[20:] == 90).all()
+
+
+def test_a_lesion_can_have_another_color(make_truth):
+  image, truth = np.full((64, 64, 3), 90, np.uint8), make_truth({'MA': (5, 9, 5, 9), 'NV': (30, 50, 30, 50)})
+  drawn = draw_overlay(image, truth, colors=COLORS | {'NV': (1, 2, 3)}, width=2, legend=False)
+  assert (drawn[40, 28:30] == (1, 2, 3)).all() and (drawn[7, 3:5] == COLORS['MA']).all()
 
 
 def test_an_image_without_lesions_and_one_full_of_them_stay_as_they_are(make_truth):

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
-from lesion_jax.report.page import FALSE_ALARM, MISSED, PLAIN, describe, overlay_page
+from lesion_jax.report.overlay import COLORS
+from lesion_jax.report.page import FALSE_ALARM, FALSE_ALARM_LINE, MISSED, PLAIN, describe, overlay_page
 
 
 def predict(example, boxes, *, annotated=LESION_KEYS, ignore=()):
@@ -27,6 +28,17 @@ def test_a_false_alarm_is_red_and_a_missed_lesion_grey(example, make_truth):
       example['id'], 'annotated  DR2', f'predicted  DR{example["grade_probabilities"].argmax()}  (1.00)')
   assert truth.words == [('MA', PLAIN), ('HaEx', PLAIN)]
   assert predicted.words == [('MA', PLAIN), ('\N{MINUS SIGN}HaEx', MISSED), ('+NV', FALSE_ALARM)]
+
+
+@pytest.mark.parametrize('red', [True, False])
+def test_the_outline_of_a_false_alarm_is_red_where_that_is_asked_for(example, make_truth, red):
+  example |= {'lesions': make_truth({'MA': (5, 9, 5, 9)})}
+  found = predict(example, {'MA': (20, 24, 20, 24), 'NV': (40, 50, 40, 50), 'FiP': (30, 35, 50, 55)}, ignore=['FiP'])
+  image = describe(found, red_lines=red)[2].image
+  line = lambda y, x: tuple(int(value) for value in image[y, x])
+  assert line(45, 39) == (FALSE_ALARM_LINE if red else COLORS['NV'])
+  assert line(22, 19) == COLORS['MA']  # in another place, but the photograph has microaneurysms
+  assert line(32, 49) == COLORS['FiP']  # not scored
 
 
 def test_lesions_that_are_not_annotated_are_not_shown(example, make_truth):
