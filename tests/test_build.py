@@ -56,8 +56,10 @@ MISTAKES = {
     'batch and devices': ({'segment__batch_size': 7}, 'a batch of 7 cannot be divided over 2 device.* multiple of 2'),
     'batch and micro-batches': ({'grade__accumulate': 8}, r'over 2 device\(s\) x 8 micro-batch.* multiple of 16'),
     'evaluation batch': ({'grade__eval_batch_size': 3}, 'a batch of 3 cannot be divided'),
-    'stage': ({'stages': ('segment', 'export')}, 'give one or more of segment, grade'),
-    'no stage': ({'stages': ()}, 'give one or more of segment, grade'),
+    'stage': ({'stages': ('segment', 'export')}, 'give one or more of segment, classify, grade'),
+    'no stage': ({'stages': ()}, 'give one or more of segment, classify, grade'),
+    'two lesion networks': ({'stages': ('segment', 'classify', 'grade')}, 'more than one lesion network.*takes one'),
+    'attention to a network without maps': ({'stages': ('classify', 'grade')}, "needs 'maps' of its lesion network"),
     'optimizer': ({'grade__optimizer': 'lion'}, "unknown optimizer 'lion'; the optimizers are sgd"),
     'rate': ({'segment__rate': 0.0}, 'rate must be above 0'),
     'dual weight': ({'segment__dual_weight': 2.0}, 'dual_weight is lambda of Eq. 2'),
@@ -142,8 +144,8 @@ def fits(monkeypatch):
   return calls
 
 
-def build_both(config, tmp_path, data_dir):
-  """Builds and 'trains' both stages; returns the stages by name."""
+def build_all(config, tmp_path, data_dir):
+  """Builds and 'trains' the stages; returns them and their bundles by name."""
   bundles, stages = build.check(config, DEVICES), {}
   for name, dataset in build.open_datasets(config, data_dir, DEVICES).items():
     stage = build.build_stage(config, name, dataset, workdir=tmp_path, devices=DEVICES, bundles=bundles)
@@ -155,12 +157,13 @@ def build_both(config, tmp_path, data_dir):
 
 def test_every_key_of_the_configuration_is_read(fits, tmp_path, data_dir):
   read = set()
-  stages, _ = build_both(Recorder(tiny_config.get_config(), read), tmp_path, data_dir)
+  for names in (('segment', 'grade'), ('classify',)):
+    build_all(Recorder(changed(stages=names), read), tmp_path, data_dir)
   assert set(leaves(common.get_config())) == read
 
 
 def test_the_lesion_branch_is_frozen_outside_state_and_optimiser(fits, tmp_path, data_dir):
-  _, bundles = build_both(tiny_config.get_config(), tmp_path, data_dir)
+  _, bundles = build_all(tiny_config.get_config(), tmp_path, data_dir)
   grade = fits[1]
   for tree in (grade.state.params, grade.state.batch_stats, grade.state.opt_state):
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
@@ -171,8 +174,25 @@ def test_the_lesion_branch_is_frozen_outside_state_and_optimiser(fits, tmp_path,
     jax.tree.map(np.testing.assert_array_equal, whole, alone)
 
 
+def test_joint_training_starts_from_the_lesion_network_and_freezes_nothing(fits, tmp_path, data_dir):
+  _, bundles = build_all(changed(grade__model__joint=True, grade__loss='joint'), tmp_path, data_dir)
+  grade = fits[1]
+  assert grade.frozen == {}
+  jax.tree.map(np.testing.assert_array_equal, grade.state.params['lesion'], bundles['segment'].variables['params'])
+  assert bundles['grade'].config['model']['joint']
+
+
+def test_a_grading_network_may_contain_a_lesion_classifier(fits, tmp_path, data_dir):
+  config = changed(stages=('classify', 'grade'), grade__model__name='lesion_concat')
+  stages, bundles = build_all(config, tmp_path, data_dir)
+  assert bundles['grade'].config['model']['lesion']['name'] == 'inception_v3_classifier'
+  assert stages['grade'].annotated == stages['classify'].annotated
+  jax.tree.map(np.testing.assert_array_equal, fits[1].frozen['params']['lesion'],
+               bundles['classify'].variables['params'])
+
+
 def test_a_bundle_knows_what_made_it(fits, tmp_path, data_dir):
-  stages, bundles = build_both(tiny_config.get_config(), tmp_path, data_dir)
+  stages, bundles = build_all(tiny_config.get_config(), tmp_path, data_dir)
   config = bundles['grade'].config
   assert config['model']['name'] == 'multitask' and config['model']['lesion']['name'] == 'lesion_net_16s'
   assert models.get_model(**config['model']) == stages['grade'].model
@@ -181,7 +201,7 @@ def test_a_bundle_knows_what_made_it(fits, tmp_path, data_dir):
 
 
 def test_a_bundle_of_the_other_stage_is_refused(fits, tmp_path, data_dir):
-  _, bundles = build_both(tiny_config.get_config(), tmp_path, data_dir)
+  _, bundles = build_all(tiny_config.get_config(), tmp_path, data_dir)
   save_bundle(tmp_path / 'bundle', config=bundles['grade'].config, variables=bundles['grade'].variables, card='')
   with pytest.raises(ValueError, match="is a bundle of the stage 'grade'; name one of the stage 'segment'"):
     build.check(changed(segment__bundle=str(tmp_path / 'bundle')), DEVICES)
@@ -193,8 +213,20 @@ def test_pretrained_weights_reach_the_encoder_of_each_stage(fits, tmp_path, data
   monkeypatch.setattr(build.parts, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
   weights = tmp_path / 'weights.pth'
   weights.touch()
-  build_both(changed(segment__pretrained=str(weights), grade__pretrained=str(weights)), tmp_path, data_dir)
+  build_all(changed(segment__pretrained=str(weights), grade__pretrained=str(weights)), tmp_path, data_dir)
   assert found == ['encoder', 'grading/encoder'] * 2  # once before anything is trained, once for good
+
+
+@pytest.mark.parametrize(('stage', 'model', 'prefixes'), [
+    ('segment', 'patch_fcn_32s', ['fcn/encoder']), ('classify', 'abn_classifier', ['attention_encoder', 'encoder'])])
+def test_pretrained_weights_find_every_encoder(tmp_path, monkeypatch, stage, model, prefixes):
+  found = []
+  monkeypatch.setattr(models, 'MODELS', FULL_MODELS)
+  monkeypatch.setattr(build.parts, 'read_torchvision', lambda path: {})
+  monkeypatch.setattr(build.parts, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
+  build.check(changed(**{'stages': (stage,), f'{stage}__pretrained': 'weights.pth', f'{stage}__model__name': model,
+                         f'{stage}__data__size': 128}), DEVICES)
+  assert found == prefixes
 
 
 def test_pretrained_weights_that_do_not_fit_are_refused_before_training(tmp_path):
@@ -207,7 +239,7 @@ def test_pretrained_weights_that_do_not_fit_are_refused_before_training(tmp_path
 def test_networks_of_different_sizes_do_not_go_together(fits, tmp_path, data_dir):
   with pytest.raises(ValueError, match='the lesion network takes 32 pixels and the network around it 64'):
     build.check(changed(grade__data__size=64), DEVICES)
-  _, bundles = build_both(tiny_config.get_config(), tmp_path, data_dir)
+  _, bundles = build_all(tiny_config.get_config(), tmp_path, data_dir)
   save_bundle(tmp_path / 'bundle', config=bundles['segment'].config, variables=bundles['segment'].variables, card='')
   with pytest.raises(ValueError, match='takes 32 pixels; set --config.segment.data.size=32'):
     build.check(changed(segment__bundle=str(tmp_path / 'bundle'), segment__data__size=64), DEVICES)
@@ -222,6 +254,7 @@ def test_the_criterion_is_a_mean_over_the_lesions_that_occur():
 
 @pytest.mark.parametrize('stage, lacking, message', [
     ('segment', {'annotated': (), 'graded': True}, "has no lesions, from which the loss 'dual_dice'"),
+    ('classify', {'annotated': (), 'graded': True}, "has no lesions, from which the loss 'presence_dice'"),
     ('grade', {'annotated': ('MA',), 'graded': False}, "has no grades, from which the loss 'grade_cross_entropy'")])
 def test_data_without_what_the_stage_learns_from_is_refused(monkeypatch, data_dir, stage, lacking, message):
   poor = types.SimpleNamespace(name='poor', source=lambda split: None, **lacking)

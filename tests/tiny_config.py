@@ -1,11 +1,11 @@
-"""Both stages on a handful of small images with a shallow encoder, put in by `tiny_main`: seconds, not minutes."""
+"""All stages on a handful of small images with a shallow encoder, put in by `tiny_main`: seconds, not minutes."""
 
 from configs import data
 
 
 def get_config():
   config = data.configure('synthetic')
-  for stage in (config.segment, config.grade):
+  for stage in (config.segment, config.classify, config.grade):
     stage.data.update(size=32, count=60)
     stage.update(optimizer='sgd', momentum=0.95, rate=0.05, factor=10.0)
     stage.update(max_steps=7, validate_every=2, log_every=1, milestones=(2,), eval_batch_size=8)

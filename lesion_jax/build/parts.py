@@ -27,6 +27,8 @@ CRITERIA = {
     'focal': 'pixel_f1',
     'joint': 'kappa',
 }
+ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed_7a to 7c once more
+LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out
 LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may contain
 STAGES = (*LESION_STAGES, 'grade')
 
@@ -87,7 +89,8 @@ def is_frozen(fields: dict[str, Any]) -> bool:
 
 
 def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
-  """`variables` (arrays, or shapes alone) with the pretrained weights in the encoder that the stage trains.
+  """`variables` (arrays, or shapes alone) with the pretrained weights in the encoder that the stage trains, and in the
+  copy of its last blocks where an Attention Branch Network has one.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -101,7 +104,10 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
     state = read_torchvision(stage.pretrained)
   except ImportError as error:  # torch's own format, without torch
     raise ValueError(str(error)) from error
-  return merge(variables, to_flax(state), prefix=prefix, allow_extra=CLASSIFIERS)
+  loaded = to_flax(state)
+  if ATTENTION_ENCODER in variables['params']:
+    variables = merge(variables, loaded, prefix=ATTENTION_ENCODER, allow_extra=(*LOWER_BLOCKS, *CLASSIFIERS))
+  return merge(variables, loaded, prefix=prefix, allow_extra=CLASSIFIERS)
 
 
 def control(stage: ConfigDict) -> Control:

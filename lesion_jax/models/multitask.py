@@ -8,11 +8,9 @@ import jax.numpy as jnp
 
 from lesion_jax.core import NUM_GRADES, Array, Outputs
 from lesion_jax.models.classifier import ClassificationHead
-from lesion_jax.models.lesion_enhanced import LESION_BRANCH, LesionEnhanced
+from lesion_jax.models.lesion_enhanced import LesionEnhanced
 from lesion_jax.models.network import Network
 from lesion_jax.models.side_attention import ATTENTION, average_to_grid
-
-__all__ = ['LESION_BRANCH', 'GradingBranch', 'MultiTask']
 
 
 class GradingBranch(Network):

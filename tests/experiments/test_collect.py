@@ -1,0 +1,108 @@
+"""Results are read whole or refused with the file and the way out; figures over seeds are means."""
+
+from __future__ import annotations
+
+import json
+import statistics
+
+import pytest
+from invented import make_memory, make_result
+
+from experiments.collect import NO_INTERVAL, NOT_COMPUTED, ROWS, Figure, figure, load, load_memories, title
+
+
+def test_results_come_back_in_the_order_of_the_tables(folder):
+  made = [make_result(key, seed) for key in ('multitask', 'fcn_8s', 'unet', 'patch_fcn_32s') for seed in (2, 0)]
+  found = load(folder(made))
+  assert [(result['row'], result['seed']) for result in found] == [
+      (key, seed) for key in ('patch_fcn_32s', 'fcn_8s', 'unet', 'multitask') for seed in (0, 2)]
+  assert found[2] == json.loads(json.dumps(make_result('fcn_8s', 0)))
+
+
+def test_memories_lie_in_the_same_folder_and_are_read_apart(folder):
+  path = folder([make_result('fcn_8s'), make_memory('multitask'), make_memory('fcn_8s')])
+  assert [result['row'] for result in load(path)] == ['fcn_8s']
+  assert [result['system'] for result in load_memories(path)] == ['fcn_8s', 'multitask']
+
+
+def test_a_preset_without_results_is_said(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r'nothing of this preset .*--preset=small'):
+    load(tmp_path / 'small')
+  (tmp_path / 'small').mkdir()
+  assert load(tmp_path / 'small') == []
+
+
+@pytest.mark.parametrize(('name', 'change', 'message'), [
+    ('fcn_8s-0', lambda text: text[:300], r'fcn_8s-0\.json is damaged .*remove it and measure again'),
+    ('fcn_8s-0', lambda text: text.replace('61.2', 'NaN'), 'NaN is not JSON'),
+    ('fcn_8s-0', lambda text: '[1, 2]', "has schema 'list'"),
+    ('fcn_8s-0', lambda text: text.replace('"schema": 1', '"schema": 9'), 'has schema 9, this version reads 1'),
+    ('fcn_8s-0', lambda text: text.replace('"steps"', '"stairs"'), 'lacks steps'),
+    ('fcn_8s-0', lambda text: text.replace('"intervals"', '"others"'), 'lacks intervals in its report'),
+    ('fcn_8s-0', lambda text: text.replace('"smoke", "seed"', '"paper", "seed"'), "preset is 'paper' where .* 'smoke'"),
+    ('fcn_8s-1', lambda text: text, "row and seed is 'fcn_8s-0' where .* 'fcn_8s-1'"),
+    ('fcn_7s-0', lambda text: text.replace('"row": "fcn_8s"', '"row": "fcn_7s"'), "'fcn_7s', which no table has"),
+    ('notes', lambda text: '{"schema": 1}', r'notes\.json lacks row, title'),
+])
+def test_a_damaged_or_foreign_file_is_named(folder, name, change, message):
+  path = folder([])
+  (path / f'{name}.json').write_text(change(json.dumps(make_result('fcn_8s'))))
+  with pytest.raises(ValueError, match=message):
+    load(path)
+
+
+def test_replicates_of_different_lengths_are_refused(folder):
+  result = make_result('fcn_8s')
+  result['replicates']['mean_pixel_f1'].pop()
+  with pytest.raises(ValueError, match='replicates of different lengths'):
+    load(folder([result]))
+
+
+def test_the_memory_of_another_system_is_refused(folder):
+  with pytest.raises(ValueError, match=r"'unet'; Table IV has fcn_8s, .*multitask"):
+    load_memories(folder([make_memory('unet')]))
+
+
+def test_a_figure_of_one_seed_is_that_of_its_report():
+  result = make_result('fcn_8s', move=0.1)
+  scores, intervals = result['report']['pixel_f1'], result['report']['intervals']['pixel_f1']
+  assert figure([result], 'pixel_f1') == Figure(scores['mean'], None, tuple(intervals['mean']), None)
+  assert figure([result], 'pixel_f1', 'NV') == Figure(
+      scores['lesions']['NV'], None, tuple(intervals['lesions']['NV']), None)
+
+
+def test_a_figure_of_several_seeds_is_their_mean_with_the_mean_of_their_ends():
+  results = [make_result('multitask', seed, move=move) for seed, move in enumerate((-0.1, 0.0, 0.04))]
+  kappas = [result['report']['kappa']['value'] for result in results]
+  found = figure(results, 'kappa')
+  assert found.value == pytest.approx(sum(kappas) / 3)
+  assert found.spread == pytest.approx(statistics.stdev(kappas))
+  assert found.interval == pytest.approx((sum(kappas) / 3 - 0.02, sum(kappas) / 3 + 0.02))
+
+
+def test_what_is_undefined_keeps_its_reason():
+  missing, whole = make_result('unet', 0, missing={'pHE': 'none'}), make_result('unet', 1)
+  assert figure([missing], 'pixel_f1', 'pHE') == Figure(None, None, None, 'none')
+  found = figure([missing, whole], 'pixel_f1', 'pHE')
+  assert (found.value, found.spread, found.reason) == (
+      pytest.approx(whole['report']['pixel_f1']['lesions']['pHE']), None, 'seed 0: none')
+  assert figure([missing], 'pixel_f1').reason == 'without pHE, undefined'
+  assert figure([whole], 'kappa').reason == NOT_COMPUTED
+  assert figure([], 'kappa') is None
+
+
+def test_a_mean_says_nothing_of_lesions_that_the_data_do_not_annotate():
+  assert figure([make_result('unet', missing={'pHE': 'not annotated'})], 'pixel_f1').reason is None
+
+
+def test_a_figure_without_interval_says_so():
+  result = make_result('inception_v3')
+  result['report']['intervals']['kappa'] = None
+  assert figure([result], 'kappa')[2:] == (None, NO_INTERVAL)
+
+
+def test_a_row_named_after_a_resolution_tells_the_one_that_it_had():
+  assert title('inception_v3_224', [make_result('inception_v3_224')]) == 'Inception-v3 (224 x 224), here 32 x 32'
+  assert title('inception_v3_224', [make_result('inception_v3_224', size=224)]) == 'Inception-v3 (224 x 224)'
+  assert title('inception_v3_224', []) == 'Inception-v3 (224 x 224)'
+  assert title('fcn_8s', [make_result('fcn_8s')]) == ROWS['fcn_8s'].title

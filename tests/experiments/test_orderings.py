@@ -1,0 +1,159 @@
+"""A claim of the paper holds, is reversed or stays undecided by the paired difference over resampled photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from invented import RESAMPLES, make_result
+
+from experiments.claims import CLAIMS, Claim
+from experiments.collect import ROWS, paper_figure
+from experiments.orderings import HOLDS, NOT_RUN, REVERSED, UNDECIDED, markdown, verdict, verdicts
+
+ALL = [claim for claims in CLAIMS.values() for claim in claims]
+GRADING = Claim('multitask', 'abn_grader', 'kappa', '')
+LIKENESS = Claim('lesion_net_16s', 'lesion_net_16s_dice', 'pixel_f1', '', closer_than='lesion_net_16s_focal')
+
+
+def graded(key, kappa, replicates, seed=0):
+  """A result with that kappa and those replicates."""
+  result = make_result(key, seed)
+  result['report']['kappa']['value'] = kappa
+  result['replicates']['kappa'] = list(replicates)
+  return result
+
+
+class TestClaims:
+
+  @pytest.mark.parametrize('claim', ALL, ids=lambda claim: f'{claim.better}-{claim.worse}-{claim.figure}')
+  def test_the_papers_own_tables_bear_every_claim_out(self, claim):
+    assert set(claim.rows) <= set(ROWS)
+    assert len({ROWS[key].table for key in claim.rows}) == 1
+    printed = [paper_figure(key, claim.figure) for key in claim.rows]
+    if None in printed:
+      assert 'multitask_joint' in claim.rows
+    else:
+      better, worse, *third = printed
+      assert (abs(third[0] - worse) > abs(better - worse)) if third else better > worse
+
+  def test_no_claim_stands_twice(self):
+    assert len({(claim.rows, claim.figure) for claim in ALL}) == len(ALL)
+
+  def test_every_row_of_table_three_is_claimed_about(self):
+    assert {row.key for row in ROWS.values() if row.table == 3} <= {key for claim in ALL for key in claim.rows}
+
+
+class TestVerdict:
+
+  def test_pairing_finds_what_two_intervals_would_not(self):
+    rng = np.random.default_rng(0)
+    luck, step = rng.normal(0.7, 0.05, RESAMPLES), rng.normal(0.01, 0.002, RESAMPLES)
+    better, worse = graded('multitask', 0.71, luck + step), graded('abn_grader', 0.7, luck)
+    assert verdict(GRADING, [better, worse]).verdict == HOLDS
+    assert verdict(GRADING, [better, graded('abn_grader', 0.7, rng.permutation(luck))]).verdict == UNDECIDED
+
+  def test_the_interval_is_of_the_differences(self):
+    differences = np.random.default_rng(1).normal(0.03, 0.01, RESAMPLES)
+    found = verdict(GRADING, [graded('multitask', 0.75, 0.5 + differences),
+                              graded('abn_grader', 0.71, np.full(RESAMPLES, 0.5))])
+    assert found.interval == pytest.approx(np.percentile(differences, [2.5, 97.5]))
+    assert (found.difference, found.paper) == (pytest.approx(0.04), pytest.approx(0.803 - 0.797))
+    assert found.seeds == (0,)
+
+  @pytest.mark.parametrize(('move', 'expected'), [(0.02, HOLDS), (-0.02, REVERSED), (0.0, UNDECIDED)])
+  def test_above_below_and_around_zero(self, move, expected):
+    noise = np.random.default_rng(2).normal(0, 0.003, RESAMPLES)
+    made = [graded('multitask', 0.7 + move, 0.7 + move + noise), graded('abn_grader', 0.7, np.full(RESAMPLES, 0.7))]
+    assert verdict(GRADING, made).verdict == expected
+
+  def test_without_both_rows_or_a_common_seed_it_was_not_run(self):
+    found = verdict(GRADING, [make_result('multitask')])
+    assert (found.verdict, found.difference, found.interval, found.seeds) == (NOT_RUN, None, None, ())
+    assert found.paper == pytest.approx(0.006)
+    assert verdict(GRADING, [make_result('multitask', 0), make_result('abn_grader', 1)]).verdict == NOT_RUN
+
+  def test_only_seeds_that_both_have_count(self):
+    flat = lambda value: np.full(RESAMPLES, value)
+    made = [graded('multitask', 0.9, flat(0.9), 0), graded('multitask', 0.6, flat(0.6), 1),
+            graded('abn_grader', 0.5, flat(0.5), 1), graded('abn_grader', 0.1, flat(0.1), 2)]
+    found = verdict(GRADING, made)
+    assert found.seeds == (1,)
+    assert (found.difference, found.interval) == (pytest.approx(0.1), pytest.approx((0.1, 0.1)))
+
+  def test_seeds_that_disagree_widen_the_interval(self):
+    """Of two seeds, a resample draws both, or one of them twice: nothing between, whatever the photographs."""
+    made = [graded('multitask', 0.70 + d, np.full(RESAMPLES, 0.70 + d), seed) for seed, d in enumerate((0.03, -0.01))]
+    made += [graded('abn_grader', 0.70, np.full(RESAMPLES, 0.70), seed) for seed in (0, 1)]
+    found = verdict(GRADING, made)
+    assert found.difference == pytest.approx(0.01)
+    assert found.interval == pytest.approx((-0.01, 0.03)) and found.verdict == UNDECIDED
+
+  def test_both_rows_take_the_same_seeds_in_a_resample(self):
+    """A seed that is bad for both says nothing about which is better."""
+    made = [graded(key, level + d, np.full(RESAMPLES, level + d), seed)
+            for key, d in (('multitask', 0.01), ('abn_grader', 0.0)) for seed, level in enumerate((0.5, 0.6, 0.9))]
+    assert verdict(GRADING, made).interval == pytest.approx((0.01, 0.01))
+
+  def test_a_claim_of_likeness_compares_two_distances(self):
+    paper = [ROWS[key].paper['pixel_f1']['mean'] for key in LIKENESS.rows]
+    made = [make_result(key) for key in LIKENESS.rows]
+    found = verdict(LIKENESS, made)
+    assert found.paper == pytest.approx(abs(paper[2] - paper[1]) - abs(paper[0] - paper[1]))
+    assert found.difference == pytest.approx(found.paper, abs=2e-3)
+    assert found.verdict == HOLDS
+    made[0] = make_result('lesion_net_16s', move=-0.3)  # now further from Dice than Focal is
+    assert verdict(LIKENESS, made).verdict == REVERSED
+    assert verdict(LIKENESS, made[:2]).verdict == NOT_RUN
+
+  def test_resamples_in_which_a_figure_is_undefined_are_left_out_unless_they_are_most(self):
+    made = [graded('multitask', 0.8, [0.8] * RESAMPLES), graded('abn_grader', 0.7, [None] + [0.7] * (RESAMPLES - 1))]
+    assert verdict(GRADING, made).interval == pytest.approx((0.1, 0.1))
+    made[1]['replicates']['kappa'][:RESAMPLES * 3 // 4] = [None] * (RESAMPLES * 3 // 4)
+    found = verdict(GRADING, made)
+    assert (found.interval, found.verdict, found.difference) == (None, UNDECIDED, pytest.approx(0.1))
+
+  def test_an_undefined_figure_has_no_difference(self):
+    made = [graded('multitask', None, [None] * RESAMPLES), graded('abn_grader', 0.7, [0.7] * RESAMPLES)]
+    made[0]['report']['kappa']['reason'] = 'no image has a known grade'
+    found = verdict(GRADING, made)
+    assert (found.difference, found.interval, found.verdict) == (None, None, UNDECIDED)
+
+  @pytest.mark.parametrize('change', [{'test_images': 99}, {'data': 'idrid'}, {'replicates': {'kappa': [0.5]}}])
+  def test_what_is_not_paired_is_refused(self, change):
+    with pytest.raises(ValueError, match='multitask, abn_grader cannot be paired'):
+      verdict(GRADING, [make_result('multitask'), make_result('abn_grader', **change)])
+
+
+class TestMarkdown:
+
+  def test_each_claim_is_a_line_with_the_papers_difference_beside_ours(self, results):
+    text = markdown(results)
+    assert text.count('\n| ') - 2 * len(CLAIMS) == len(ALL)
+    line = next(line for line in text.splitlines() if line.startswith('| Lesion-Net-16s > Lesion-Net-16s (Dice): '))
+    _, figure, paper, ours, outcome = (cell.strip() for cell in line.strip('|').split('|'))
+    assert (figure, paper, outcome) == ('image F1', '+0.032', 'holds')
+    assert ours.startswith('+0.03') and '[+0.0' in ours
+
+  def test_it_counts_the_verdicts(self, results):
+    found = [each.verdict for group in verdicts(results).values() for each in group]
+    assert (f'Of {len(ALL)} claims: holds {found.count(HOLDS)}, reversed {found.count(REVERSED)}, undecided '
+            f'{found.count(UNDECIDED)}, not run {found.count(NOT_RUN)}.') in markdown(results)
+
+  def test_every_heading_has_the_command_for_its_rows(self, results):
+    for part in markdown(results).split('\n### ')[1:]:
+      heading = part.partition('\n')[0]
+      command = part.strip().splitlines()[-1]
+      assert command.startswith('`python -m experiments.table') and command.endswith('--seeds=0`')
+      assert all(key in command for claim in CLAIMS[heading] for key in claim.rows)
+
+  def test_what_was_not_run_and_what_the_paper_does_not_print_stay_empty(self, results):
+    text = markdown([result for result in results if result['row'] != 'unet'])
+    assert '| Lesion-Net-16s > U-Net: *Lesion-Net outperforms the baselines* | pixel F1 | +0.021 | – | not run |' in text
+    assert '*training both branches: no improvement in DR grading* | kappa |  | ' in text
+    assert f'not run {len(ALL)}' in markdown([])
+
+  def test_it_says_what_the_intervals_cover(self, results):
+    assert 'it says nothing about another seed' in markdown(results)
+    several = markdown([make_result(key, seed) for key in ROWS for seed in (0, 1)])
+    assert 'test photographs and seeds' in several and 'another seed' not in several
+    assert "not the paper's" in several
