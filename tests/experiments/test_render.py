@@ -1,95 +1,158 @@
-"""Tables from results alone: every figure stands where it belongs, and what is missing is said."""
+"""Tables show our figures beside the paper's, what is missing and why, and under which conditions."""
 
-import json
+from __future__ import annotations
+
+import re
 
 import pytest
 from invented import make_memory, make_result
 
-from experiments import collect, render
+from experiments import captions
 from experiments.collect import ROWS
+from experiments.render import cost, table2, table3, table4
 
 
-def line(text, start):
-  """The cells of the first line of a table that begins with this title."""
-  return [cell.strip() for cell in next(x for x in text.splitlines() if x.startswith(f'| {start} |')).split('|')[1:-1]]
+def cells(text, heading=''):
+  """{first cell: the others} of the first table behind a heading."""
+  body = text[text.index(heading):]
+  lines = re.search(r'(?:^\|.*\n?)+', body, re.MULTILINE).group().splitlines()
+  rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+  return {name: others for name, *others in rows if name != '---'}
 
 
-def test_table_2_has_our_figure_its_interval_and_the_papers(results):
-  text = render.table2(results)
-  assert line(text, 'FCN-8s')[:4] == ['FCN-8s', '0.536 [0.516, 0.556]', '0.586', '0.319 (0.369)']
-  segmentation, classification = text.split('### Lesion classification')
-  assert 'ABN-lesion' not in segmentation
-  assert line(classification, 'ABN-lesion')[1:3] == ['0.676 [0.656, 0.696]', '0.726']
+def test_table_two_has_every_system_with_ours_and_the_papers(results):
+  text = table2(results)
+  pixel, image = (cells(text, f'### Lesion {half}') for half in ('segmentation', 'classification'))
+  titles = [row.title for row in ROWS.values() if row.table == 2]
+  assert list(image)[1:] == titles
+  assert list(pixel)[1:] == [name for name in titles if name not in ('Inception-v3', 'ABN-lesion')]
+  mean, paper, ma, *_ = pixel['FCN-8s']
+  assert (mean, paper, ma) == ('0.536 [0.516, 0.556]', '0.586', '0.319 (0.369)')
+  assert image['ABN-lesion'][:2] == ['0.676 [0.656, 0.696]', '0.726']
+  assert pixel['system'][2:] == ['MA', 'iHE', 'HaEx', 'CWS', 'vHE', 'pHE', 'NV', 'FiP']
 
 
-def test_the_largest_of_a_column_is_bold(results):
-  assert line(render.table2(results), 'Lesion-Net-8s')[1].startswith('**0.553**')
-  assert line(render.table3(results), 'Multi-task, Conv, Lesion-Net-16s')[1].startswith('**0.753**')
+def test_only_the_largest_of_a_column_is_bold(results):
+  pixel = cells(table2(results), '### Lesion segmentation')
+  assert [name for name, row in pixel.items() if row[0].startswith('**')] == ['Lesion-Net-8s']
+  assert pixel['Lesion-Net-8s'][0].startswith('**0.552** [')
+  for column in range(2, 10):
+    assert sum('**' in row[column] for row in pixel.values()) == 1
+  kappas = cells(table3(results))
+  assert [name for name, (ours, _) in kappas.items() if '**' in ours] == ['Multi-task, Conv, Lesion-Net-16s']
 
 
-def test_several_seeds_give_mean_and_spread():
-  three = [make_result('fcn_8s', move=move, seed=seed) for seed, move in enumerate((-0.1, 0.0, 0.1))]
-  assert line(render.table2(three), 'FCN-8s')[1].replace('**', '').startswith('0.586 ± 0.100')
-  assert 'seeds 0, 1, 2' in render.table2(three)
+def test_a_system_that_was_not_run_has_dashes_beside_the_papers_figures():
+  text = table2([make_result('fcn_8s')])
+  assert cells(text)['DANet'][:3] == ['–', '0.585', '– (0.351)']
+  assert '–: not run' in text
+  assert 'DANet' not in cells(text, '### Cost')
+  assert cells(table3([]))['Inception-v3'] == ['–', '0.774']
+  assert 'Nothing was measured yet' in table3([])
 
 
-def test_rows_that_were_not_run_have_a_dash(results):
-  text = render.table2([result for result in results if result['row'] != 'unet'])
-  assert line(text, 'U-Net')[1] == '–'
-  assert line(text, 'U-Net')[2] == '0.570'
+def test_what_is_undefined_has_a_footnote():
+  reasons = {'vHE': 'no positive in the truth and none predicted', 'NV': 'not annotated', 'FiP': 'not annotated'}
+  text = table2([make_result('fcn_8s', missing=reasons)])
+  row = cells(text, '### Lesion segmentation')['FCN-8s']
+  assert row[0].partition(' [')[0].endswith(' (a)')
+  assert row[-4:] == ['(b) (0.640)', '**0.534** (0.534)', '(c) (0.583)', '(c) (0.639)']
+  for line in ('(a) without vHE, undefined', f'(b) {reasons["vHE"]}', '(c) not annotated'):
+    assert f'\n{line}\n' in text
 
 
-def test_an_undefined_figure_has_its_reason():
-  text = render.table2([make_result('fcn_8s', undefined=('NV',))])
-  assert '(a)' in line(text, 'FCN-8s')[9]
-  assert '(a) not annotated' in text
+def test_seeds_give_a_mean_and_a_spread_and_the_caption_says_so():
+  text = table3([make_result('abn_grader', seed, move=move) for seed, move in enumerate((0.0, 0.01, 0.05))])
+  assert cells(text)['ABN-grading'] == ['**0.817** ± 0.026 [0.797, 0.837]', '0.797']
+  assert 'the mean over the seeds ± the standard deviation' in text and 'seeds 0, 1, 2' in text
+  assert '±' not in table3([make_result('abn_grader')])
 
 
-def test_table_3_names_the_size_that_was_used(results):
-  assert line(render.table3(results), 'Inception-v3 (224 x 224), here 128 x 128')[2] == '0.660'
+def test_table_three_names_the_resolutions_and_leaves_unprinted_figures_empty(results):
+  text = table3(results)
+  rows = cells(text)
+  assert rows['Inception-v3 (224 x 224), here 32 x 32'] == ['0.610 [0.590, 0.630]', '0.660']
+  assert rows['Multi-task, Conv, Lesion-Net-16s, joint'][1] == ''
+  assert 'input 32 x 32, 64 x 64 and 128 x 128 pixels' in text
 
 
-def test_table_4_sums_the_memory_of_the_three_baselines(results):
-  memories = [make_memory(system, size) for system, size in
-              (('fcn_8s', 1.0), ('deeplab_v3_plus', 2.0), ('abn_grader', 0.5), ('multitask', 1.75))]
-  text = render.table4(results, memories)
-  assert line(text, 'the three baselines beside each other')[1:] == ['3.50', '7.00', '3.2']
-  assert line(text, 'one network against three')[1:] == ['0.50', '0.50', '0.47']
+def test_a_caption_has_all_that_is_needed_to_judge(results):
+  text = table2([*results, make_result('fcn_8s', 1, steps=90, versions={'python': '3.12', 'jax': '0.10.2'})])
+  for part in ('synthetic, 120 test photographs', 'input 128 x 128 pixels', '90 to 160 steps', 'seeds 0, 1',
+               '2 CPU cores', 'python 3.11.9 and 3.12, jax 0.10.2', '95 % interval of 200 resamples',
+               '\npython -m experiments.table2 --preset=smoke --seeds=0,1\n'):
+    assert part in text, part
 
 
-def test_a_caption_tells_what_was_measured_and_how(results):
-  text = render.table2(results)
-  for words in ('synthetic, 100 test photographs', '128 x 128 pixels', '150 steps', 'seed 0', '2 CPU cores', 'jax 0.10',
-                'python -m experiments.table2 --preset=smoke'):
-    assert words in text
-  assert 'comparable' in text or 'compare' in text
+def test_hardware_is_named_with_its_number():
+  gpus = make_result('unet', hardware={'device': 'NVIDIA H200', 'devices': 2, 'cpus': 16})
+  assert '2 x NVIDIA H200, 16 CPU cores' in table2([gpus])
 
 
-def test_results_are_read_in_the_order_of_the_rows(results, memories, folder):
-  path = folder(results[::-1] + memories)
-  assert [result['row'] for result in collect.load(path)] == list(ROWS)
-  assert collect.load(path) == results
-  assert [memory['system'] for memory in collect.load_memories(path)] == [memory['system'] for memory in memories]
+@pytest.mark.parametrize('data', ['synthetic', 'idrid', 'retinal_lesions'])
+def test_only_the_papers_data_may_be_held_against_the_paper(data):
+  text = table2([make_result('unet', data=data)])
+  assert (captions.OTHER_DATA in text) == (data != 'retinal_lesions')
+  assert (captions.RELEASED_DATA in text) == (data == 'retinal_lesions')
 
 
-def test_an_empty_folder_has_no_results(tmp_path):
-  assert collect.load(tmp_path) == []
-  with pytest.raises(FileNotFoundError):
-    collect.load(tmp_path / 'none')
+def test_one_row_of_other_data_makes_the_whole_table_incomparable():
+  text = table2([make_result('unet', data='retinal_lesions'), make_result('fcn_8s', data='synthetic')])
+  assert captions.OTHER_DATA in text
 
 
-@pytest.mark.parametrize(('content', 'message'), [
-    ('{"schema"', 'fcn_8s-0.json'),
-    ('[]', 'fcn_8s-0.json'),
-    (json.dumps(make_result('fcn_8s') | {'schema': 99}), 'schema'),
-    (json.dumps(make_result('fcn_8s') | {'row': 'resnet'}), "row 'resnet', which no table has"),
-    (json.dumps(make_result('unet')), 'row and seed'),
-    (json.dumps(make_result('fcn_8s', preset='small')), 'preset'),
-    (json.dumps(make_result('fcn_8s') | {'seconds': float('nan')}), 'NaN'),
-], ids=['torn', 'not an object', 'schema', 'row', 'other row', 'preset', 'NaN'])
-def test_a_foreign_or_damaged_file_is_named(folder, content, message):
-  path = folder([])
-  (path / 'fcn_8s-0.json').write_text(content)
-  with pytest.raises(ValueError, match=message) as error:
-    collect.load(path)
-  assert 'fcn_8s-0.json' in str(error.value)
+def test_commands_that_differ_in_rows_and_seeds_are_one():
+  made = [make_result(key, seed) for key in ('fcn_8s', 'unet') for seed in (0, 1)]
+  command = 'python -m experiments.table2 --preset=smoke --rows=danet --seeds=0 --pretrained=W'
+  other = make_result('danet', command=command)
+  assert captions.commands([*made, other]) == [
+      'python -m experiments.table2 --preset=smoke --rows=fcn_8s,unet --seeds=0,1',
+      'python -m experiments.table2 --preset=smoke --pretrained=W --rows=danet --seeds=0']
+  assert captions.command_for(made, ['multitask']) == (
+      'python -m experiments.table3 --preset=smoke --rows=multitask --seeds=0,1')
+  with pytest.raises(ValueError, match='no results'):
+    captions.command_for([], ['multitask'])
+
+
+def test_cost_is_of_each_row_over_its_seeds():
+  made = [make_result('fcn_8s'), make_result('unet', 0, seconds=100.0, best_step=80),
+          make_result('unet', 1, seconds=200.0, best_step=160, resumed=True,
+                      peak_memory={'bytes': 2_345_000_000, 'of': 'accelerator'})]
+  text = cost(made)
+  assert cells(text)['FCN-8s'] == ['3,400,000', '1', '160 (80)', '61', '1.50']
+  assert cells(text)['U-Net'] == ['3,400,000', '2', '160 (80 to 160)', '150*', '2.35']
+  assert 'of the process or accelerator' in text and r'\* interrupted' in text
+  assert r'\*' not in cost(made[:1])
+
+
+def test_table_four_has_three_tasks_by_four_systems(results, memories):
+  rows = cells(table4(results, memories))
+  assert rows['FCN-8s'] == ['0.536 [0.516, 0.556] (0.586)', '0.728 [0.708, 0.748] (0.778)', '']
+  assert rows['ABN-grading'] == ['', '', '0.747 [0.727, 0.767] (0.797)']
+  ours = rows['**Multi-task, Conv, Lesion-Net-16s**']
+  assert [cell.partition(' ')[0] for cell in ours] == ['0.540', '0.751', '0.753']
+  assert [cell[-7:] for cell in ours] == ['(0.591)', '(0.801)', '(0.803)']
+
+
+def test_memory_is_three_networks_against_one():
+  sizes = {'fcn_8s': 0.1, 'deeplab_v3_plus': 0.2, 'abn_grader': 0.3, 'multitask': 0.4}
+  made = [make_memory(system, weights=size, temporaries=2 * size, peak=10 * size) for system, size in sizes.items()]
+  rows = cells(text := table4([], made), '### Memory')
+  assert rows['the three baselines beside each other'] == ['1.80', '6.00', '3.2']
+  assert rows['**Multi-task, Conv, Lesion-Net-16s**'] == ['1.20', '4.00', '1.5']
+  assert rows['one network against three'] == ['0.67', '0.67', '0.47']
+  assert 'would hold 1.20 GB' in text  # 0.1 + 0.2 + 0.3 of weights and the largest temporaries, 0.6
+  assert 'python -m experiments.memory predict --model=abn_grader' in text
+
+
+def test_a_sum_waits_for_all_of_its_parts(memories):
+  rows = cells(table4([], memories[:2]), '### Memory')
+  assert rows['FCN-8s'] == ['0.50', '1.00', ''] and rows['ABN-grading'] == ['–', '–', '']
+  assert rows['the three baselines beside each other'] == ['–', '–', '3.2']
+  assert rows['one network against three'] == ['–', '–', '0.47']
+  assert cells(table4([], []), '### Memory')['FCN-8s'] == ['–', '–', '']
+
+
+def test_memories_of_different_sizes_are_not_added(memories):
+  with pytest.raises(ValueError, match='different settings cannot be added'):
+    table4([], [*memories[1:], make_memory('fcn_8s', size=448)])
