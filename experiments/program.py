@@ -45,7 +45,7 @@ def write(table: int, place: Place) -> None:
   for name, text in pages.items():
     (place.folder / name).write_text(text, encoding='utf-8')
     print(place.folder / name)
-  if table == 2:
+  if table == 2 and any(result['stage'] == 'segment' for result in results):
     figures.fig5(results, place.folder / 'fig5.png')
     print(place.folder / 'fig5.png')
     write_fig4(place)

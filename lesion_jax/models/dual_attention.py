@@ -68,7 +68,8 @@ def gated(module: nn.Module, found: Array, x: Array) -> jax.Array:
 class PositionAttention(nn.Module):
   """Adds to every position a mean over all positions, weighed by how alike they are (section 3.2 of DANet's paper).
 
-  Query and key are 1x1 convolutions to an eighth of the channels, the value one to all of them, all with biases.
+  Query and key are 1x1 convolutions to an eighth of the channels, the value one to all of them, all with biases (as
+  published, though the key's has no effect: it adds the same to all energies of a query).
 
   Attributes:
     chunk: positions whose attention is held at a time, see `attend`.
@@ -92,8 +93,8 @@ class PositionAttention(nn.Module):
 class ChannelAttention(nn.Module):
   """Adds to every channel a mean over all channels, weighed by how *unlike* they are (section 3.3 of DANet's paper).
 
-  The energies X X^T are subtracted from their row's maximum before the softmax, as in the authors' program, of which
-  the paper says nothing.
+  The softmax is over each row's maximum minus its energies X X^T, as in the authors' program; the paper's formula has
+  the energies themselves.
 
   Attributes:
     dtype: of the products; energies, softmax and sums are float32.

@@ -20,8 +20,8 @@ class FCN(Network):
 
   All enlargement is bilinear without parameters (our choice, after the paper's remark that FCN-32s upsamples so). The
   original's factors of two are transposed convolutions that start as bilinear interpolation. Also our choice: the
-  scores sit on the encoder's own taps, with no layers in place of VGG's fc6 and fc7, and every score starts at random,
-  the whole network being trained at once, where the original starts the finer scores at zero from a trained coarser net.
+  scores sit on the encoder's own taps, with no layers in place of VGG's fc6 and fc7; and every score starts at random,
+  the whole network being trained at once, where the original starts the finer scores at zero on a trained coarser net.
 
   Attributes:
     stride: of the finest tap that is scored; the sum is enlarged by this factor.
