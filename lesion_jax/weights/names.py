@@ -26,6 +26,7 @@ RULES = (
     Rule('weight', 'params', 'kernel', (1, 0)),  # dense: [out, in] -> [in, out]
     Rule('weight', 'params', 'scale', (0,)),  # batch normalisation
     Rule('bias', 'params', 'bias', (0,)),
+    Rule('gamma', 'params', 'gamma', (0,)),  # the gate of an attention block
     Rule('running_mean', 'batch_stats', 'mean', (0,)),
     Rule('running_var', 'batch_stats', 'var', (0,)),
 )
@@ -59,7 +60,7 @@ def to_flax(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def to_torch(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """The inverse of `to_flax`, for export; the counters stay away.
 
-  Transposed convolutions have the rank of convolutions and another layout: the caller must treat them.
+  A transposed convolution made with `transpose_kernel=True` has torch's layout by the same rule as a convolution.
 
   Raises:
     ValueError: an array that the table does not know.

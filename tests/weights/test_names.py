@@ -14,6 +14,7 @@ STATE = {
     'Mixed_6b.branch7x7_2.bn.running_var': RNG.normal(size=5),
     'fc.weight': RNG.normal(size=(3, 5)),
     'fc.bias': RNG.normal(size=3),
+    'attention.gamma': RNG.normal(size=1),
 }
 
 
@@ -28,6 +29,7 @@ def test_convolutions_become_hwio_and_dense_kernels_are_transposed():
       f'batch_stats/{layer}/bn/var': STATE['Mixed_6b.branch7x7_2.bn.running_var'],
       'params/fc/kernel': STATE['fc.weight'].T,
       'params/fc/bias': STATE['fc.bias'],
+      'params/attention/gamma': STATE['attention.gamma'],
   }
   assert set(flat) == set(expected)
   for name, array in expected.items():
