@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from experiments import record, runner, table2, table3
+from experiments import presets, record, runner, table2, table3
 from lesion_jax import main, runtime
 from lesion_jax.evaluate import bootstrap
 from lesion_jax.train.interrupt import Interrupt
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     result = describe(row, options, config.to_dict(), workdir / row.stage)
     result |= {'seconds': round(seconds, 1), 'resumed': resumed, 'peak_memory': record.peak_memory(),
-               'hardware': record.hardware(), 'versions': record.versions(), 'config': config.to_dict()}
+               'hardware': record.hardware(), 'versions': record.versions(), 'config': portable(config.to_dict(), place)}
     record.save(place.result(row, options.seed), result)
   return status
 
@@ -63,6 +63,17 @@ def describe(row: Any, options: argparse.Namespace, config: dict[str, Any], dire
       'parameters': bundle['provenance']['parameters'], 'best_step': bundle['provenance']['best_step'],
       'steps': last_step(directory / 'metrics.csv'),
   }
+
+
+def portable(config: dict[str, Any], place: runner.Place) -> dict[str, Any]:
+  """A configuration without the places of this machine: bundles relative to the runs' folder, names of files alone."""
+  for name in presets.STAGES:
+    stage = config[name]
+    stage['data']['source_dir'], stage['pretrained'] = (
+        pathlib.Path(path).name for path in (stage['data']['source_dir'], stage['pretrained']))
+    if stage['bundle']:
+      stage['bundle'] = pathlib.Path(stage['bundle']).relative_to(place.runs).as_posix()
+  return config
 
 
 def last_step(path: pathlib.Path) -> int:

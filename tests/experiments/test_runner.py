@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from experiments import presets, program, runner, table2, table3, table4
+from experiments import presets, program, runner, table2, table3, table4, worker
 
 ROWS = program.ROWS
 
@@ -155,3 +155,13 @@ def test_each_table_is_a_program_with_help(table):
   found = subprocess.run([sys.executable, '-m', f'experiments.table{table}', '--help'], cwd=runner.ROOT, check=True,
                          capture_output=True, text=True)
   assert '--preset' in found.stdout and '--rows' in found.stdout
+
+
+def test_a_result_names_no_place_of_the_machine(place):
+  row = ROWS['multitask_unet']
+  config = presets.configure('paper', row, 0, lesion=('segment', place.bundle(ROWS['unet'], 0)),
+                             source_dir=str(place.runs / 'release'), pretrained=str(place.runs / 'weights.pth'))
+  found = worker.portable(config.to_dict(), place)
+  assert str(place.runs) not in json.dumps(found)
+  assert found['segment']['bundle'] == 'smoke/unet-0/segment/bundle'
+  assert (found['grade']['data']['source_dir'], found['grade']['pretrained']) == ('release', 'weights.pth')
