@@ -16,6 +16,8 @@ LABELS = {
     'loss': 'loss',
     'segmentation': 'segmentation part',
     'classification': 'classification part',
+    'grading': 'grading part',
+    'auxiliary': 'auxiliary head',
     'mean_pixel_f1': 'mean pixel F1',
     'mean_image_f1': 'mean image F1',
     'mean_aupr': 'mean AUPR',
