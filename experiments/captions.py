@@ -12,6 +12,8 @@ PAPERS_DATA = 'retinal_lesions'
 OTHER_DATA = "The data are not the paper's, so nothing here is comparable with the paper's figures."
 RELEASED_DATA = ("The photographs are the part of the paper's data that was released, split anew: close to the paper's "
                  'setting and not the same.')
+RANDOM_START = ("The photographs are the part of the paper's data that was released, but the paper's networks start from "
+                'ImageNet weights and some of these do not.')
 GB = 1e9
 
 
@@ -28,7 +30,11 @@ def conditions(results: Sequence[Result]) -> str:
       f'{"seed" if len(seeds) == 1 else "seeds"} {", ".join(map(str, seeds))}',
       *machine(results),
   ]
-  verdict = RELEASED_DATA if data == [PAPERS_DATA] else OTHER_DATA
+  starts = distinct(result['config'][result['stage']]['pretrained'] for result in results)
+  parts.insert(3, 'starting from ' + ' and '.join(name or 'random weights' for name in starts))
+  verdict = OTHER_DATA
+  if data == [PAPERS_DATA]:
+    verdict = RELEASED_DATA if all(starts) else RANDOM_START
   return f'{"; ".join(parts)}. {verdict}'
 
 

@@ -20,7 +20,7 @@ ROWS: dict[str, Row] = {row.key: row for row in table2.ROWS + table3.ROWS}
 MEMORY = 'memory-'  # how the names of memory measurements begin
 RESULT_KEYS = ('row', 'title', 'table', 'stage', 'preset', 'seed', 'paper', 'command', 'report', 'replicates',
                'test_images', 'size', 'data', 'parameters', 'steps', 'best_step', 'seconds', 'resumed', 'peak_memory',
-               'hardware', 'versions')
+               'hardware', 'versions', 'config')
 MEMORY_KEYS = ('system', 'size', 'batch', 'dtype', 'program', 'peak_memory', 'hardware', 'versions', 'command')
 NOT_COMPUTED = 'not computed by this system'
 NO_INTERVAL = 'no interval: undefined in every resample'
@@ -74,6 +74,11 @@ def load_memories(folder: str | pathlib.Path) -> list[Result]:
       raise ValueError(f'{path} is the memory of {result["system"]!r}; Table IV has {", ".join(SYSTEMS)}. Move the '
                        'file away')
   return sorted((result for _, result in found), key=lambda result: SYSTEMS.index(result['system']))
+
+
+def read(path: pathlib.Path) -> Result:
+  """One result of a row. Raises ValueError where it is damaged, or was not written by `experiments`."""
+  return _read(path, RESULT_KEYS)[1]
 
 
 def by_row(results: Sequence[Result]) -> dict[str, list[Result]]:

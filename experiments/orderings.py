@@ -35,7 +35,8 @@ class Verdict:
 
   Attributes:
     claim: the claim.
-    verdict: HOLDS where the interval lies above 0, REVERSED where it lies below, UNDECIDED where it contains 0 or there
+    verdict: for a claim that is `denied`, REVERSED where the interval lies above 0 and else HOLDS. For others HOLDS where
+      the interval lies above 0, REVERSED where it lies below, UNDECIDED where it contains 0 or there
       is none, NOT_RUN where a row has no result, or the rows have no seed in common.
     difference: between the figures, the means over `seeds`; None where one is undefined or not run.
     interval: of the difference, or None.
@@ -72,7 +73,7 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   means = [None if None in row else float(np.mean(row)) for row in values]
   interval = _interval(_replicates(claim, rows), rows[0][0]['report']['intervals']['level'])
   difference = None if None in means else _difference(*means)
-  return Verdict(claim, _judge(interval), difference, interval, paper, tuple(seeds))
+  return Verdict(claim, _judge(interval, claim.denied), difference, interval, paper, tuple(seeds))
 
 
 def verdicts(results: Sequence[Result]) -> dict[str, list[Verdict]]:
@@ -124,8 +125,12 @@ def _interval(differences: np.ndarray, level: float) -> tuple[float, float] | No
   return float(low), float(high)
 
 
-def _judge(interval: tuple[float, float] | None) -> str:
-  if interval is None or interval[0] <= 0 <= interval[1]:
+def _judge(interval: tuple[float, float] | None, denied: bool) -> str:
+  if interval is None:
+    return UNDECIDED
+  if denied:  # that nothing is gained is not refuted unless something is
+    return REVERSED if interval[0] > 0 else HOLDS
+  if interval[0] <= 0 <= interval[1]:
     return UNDECIDED
   return HOLDS if interval[0] > 0 else REVERSED
 
@@ -133,7 +138,7 @@ def _judge(interval: tuple[float, float] | None) -> str:
 def _line(found: Verdict, rows: Mapping[str, Sequence[Result]]) -> list[str]:
   claim = found.claim
   titles = [title(key, rows.get(key, ())) for key in claim.rows]
-  words = f'{titles[0]} > {titles[1]}'
+  words = f'{titles[0]} {"not " if claim.denied else ""}> {titles[1]}'
   if claim.closer_than:
     words = f'{titles[0]} nearer to {titles[1]} than {titles[2]}'
   ends = f' [{_signed(found.interval[0])}, {_signed(found.interval[1])}]' if found.interval else ''
@@ -151,6 +156,7 @@ def _caption(results: Sequence[Result]) -> str:
   return ' '.join([
       'Differences between the figures of two systems, with the interval of the paired difference over resampled test '
       'photographs' + (' and seeds.' if several else '; it says nothing about another seed.'),
-      'Holds: the interval lies above 0; reversed: below; undecided: it contains 0.',
+      'Holds: the interval lies above 0; reversed: below; undecided: it contains 0. A claim of no gain (not >) holds unless '
+      'the interval lies above 0.',
       'At 95 % one in twenty differences of equal systems is called holds or reversed by chance.',
       captions.conditions(results)])

@@ -42,7 +42,7 @@ SEEDS = {'smoke': (0,), 'small': (0, 1, 2), 'paper': (0,)}  # by default
 
 
 def configure(
-    preset: str, row: Row, seed: int, *, lesion: tuple[str, pathlib.Path] | None = None, source_dir: str = '',
+    preset: str, row: Row, seed: int, *, lesion: tuple[Row, pathlib.Path] | None = None, source_dir: str = '',
     pretrained: str = '',
 ) -> ConfigDict:
   """The configuration of one row.
@@ -51,7 +51,7 @@ def configure(
     preset: one of PRESETS.
     row: which network, trained how.
     seed: of weights, order and augmentation; data and splits are the same for every seed.
-    lesion: (stage, bundle) of the lesion network that the row contains.
+    lesion: the row of the lesion network that this one contains, and its bundle.
     source_dir: the release, for 'paper'.
     pretrained: encoder weights for every row, or ''.
   """
@@ -62,21 +62,39 @@ def configure(
     stage = config[name]
     stage.data.source_dir, stage.pretrained = source_dir, pretrained
     stage.data.size //= row.shrink
-  config[row.stage].loss = row.loss
-  config[row.stage].model.update(row.model)
   if lesion:
-    stage, bundle = lesion
-    config[stage].bundle = str(bundle)
+    contained, bundle = lesion
+    _apply(config, contained)
+    config[contained.stage].bundle = str(bundle)
+  _apply(config, row)
   return config
 
 
-def flat(config: Mapping[str, Any], *, paths: bool = True) -> dict[str, Any]:
-  """Keys with dots -> values, tuples as lists as in JSON; without `paths` what depends on where files lie is left out."""
+def _apply(config: ConfigDict, row: Row) -> None:
+  config[row.stage].loss = row.loss
+  config[row.stage].model.update(row.model)
+
+
+def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
+  """A configuration as a result keeps it, without the places of one machine: bundles relative to the runs' folder, and
+  the mere names of the release and of the pretrained weights."""
+  found = config.to_dict()
+  for name in STAGES:
+    stage = found[name]
+    stage['data']['source_dir'] = pathlib.Path(stage['data']['source_dir']).name
+    stage['pretrained'] = pathlib.Path(stage['pretrained']).name
+    if stage['bundle']:
+      stage['bundle'] = pathlib.Path(stage['bundle']).relative_to(runs).as_posix()
+  return found
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Keys with dots -> values, tuples as lists as in JSON."""
   found = {}
   for key, value in config.items():
     if isinstance(value, Mapping):
-      found |= {f'{key}.{name}': item for name, item in flat(value, paths=paths).items()}
-    elif paths or key not in ('bundle', 'source_dir', 'pretrained'):
+      found |= {f'{key}.{name}': item for name, item in flat(value).items()}
+    else:
       found[key] = list(value) if isinstance(value, tuple) else value
   return found
 

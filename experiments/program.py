@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 
@@ -20,25 +21,22 @@ def main(table: int, argv: Sequence[str] | None = None) -> int:
   keys = [row.key for row in module.ROWS]
   options = runner.parse(module.__doc__, keys, argv)
   place, status = Place.of(options), 0
-  if not options.render:
-    try:
+  try:
+    if not options.render:
       status = runner.run_all(place, [ROWS[key] for key in options.rows], options.seeds, ROWS)
       if table == 4 and not status:
         status = table4.measure(place)
-    except ValueError as error:
-      print(f'error: {error}', file=sys.stderr)
-      return 2
-  if status != runner.STOPPED:
-    write(table, place)
+    if status != runner.STOPPED:
+      write(table, place)
+  except (ValueError, OSError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
   return status
 
 
 def write(table: int, place: Place) -> None:
   """Renders what there are results of: the table, the paper's orderings, and with Table II its two figures."""
   results, memories = collect.load(place.folder), collect.load_memories(place.folder)
-  if not results:
-    print(f'no results in {place.folder} yet')
-    return
   texts = {2: lambda: render.table2(results), 3: lambda: render.table3(results),
            4: lambda: render.table4(results, memories)}
   pages = {f'table{table}.md': texts[table](), 'orderings.md': orderings.markdown(results)}
@@ -48,22 +46,29 @@ def write(table: int, place: Place) -> None:
   if table == 2 and any(result['stage'] == 'segment' for result in results):
     figures.fig5(results, place.folder / 'fig5.png')
     print(place.folder / 'fig5.png')
-    write_fig4(place)
+    write_fig4(place, results)
 
 
-def write_fig4(place: Place) -> None:
-  """Draws Fig. 4 where its networks lie: beside the results on drawn photographs, in the runs' folder on real ones,
-  which are not ours to publish."""
-  rows = [ROWS[key] for key in SHOWN]
-  bundles = {row.title: place.bundle(row, 0) for row in rows if (place.bundle(row, 0) / 'config.json').exists()}
-  if not bundles:
-    print(f'no trained networks in {place.runs}: Fig. 4 is not drawn')
-    return
-  stage = presets.configure(place.preset, rows[0], 0, source_dir=place.source_dir).segment
-  drawn = stage.data.name == 'synthetic'
-  options = {'count': stage.data.count} if drawn else {}
-  dataset = load(stage.data.name, data_dir=place.data_dir, size=stage.data.size, source_dir=place.source_dir or None,
-                 **options)
+def write_fig4(place: Place, results: Sequence[collect.Result]) -> None:
+  """Draws Fig. 4 where the networks of these results lie: beside the results on drawn photographs, in the runs' folder
+  on real ones, which are not ours to publish. A picture of other networks does not stay."""
+  bundles = {result['title']: place.bundle(ROWS[result['row']], 0) for result in results
+             if result['row'] in SHOWN and result['seed'] == 0 and _is_of(result, place)}
+  drawn = presets.DATA[place.preset] == 'synthetic'
   path = (place.folder if drawn else place.runs / place.preset) / 'fig4.png'
+  if not bundles or not (drawn or place.source_dir):
+    print(f'Fig. 4 is not drawn: it needs the networks of the results in {place.runs}' +
+          ('' if drawn else ' and --source_dir=DIR'))
+    path.unlink(missing_ok=True)
+    return
+  data = presets.configure(place.preset, ROWS[SHOWN[0]], 0).segment.data
+  dataset = load(data.name, data_dir=place.data_dir, size=data.size, source_dir=place.source_dir or None,
+                 **({'count': data.count} if drawn else {}))
   figures.fig4(bundles, dataset.source('test'), path)
   print(path)
+
+
+def _is_of(result: collect.Result, place: Place) -> bool:
+  """Whether the network in the runs' folder is that of which the result tells."""
+  path = place.bundle(ROWS[result['row']], result['seed']) / 'config.json'
+  return path.exists() and json.loads(path.read_text('utf-8'))['metrics'] == result['report']

@@ -101,7 +101,7 @@ def cost(results: Sequence[Result]) -> str:
                   f'{captions.span(result["steps"] for result in found)} ({best})',
                   f'{seconds:,.0f}{"*" if resumed else ""}', f'{peak:.2f}'])
   header = ['system', 'parameters', 'seeds', 'steps (best)', 'seconds', 'peak memory, GB']
-  notes = [f'Seconds: of training and evaluation with compilation, the mean over the seeds. Peak memory: of the '
+  notes = [f'Seconds: of training, evaluation and its pictures with compilation, the mean over the seeds. Peak memory: of the '
            f'{" or ".join(kinds)}, the largest over the seeds. A row that contains a lesion network does not count its '
            'training.']
   if interrupted:
@@ -152,6 +152,9 @@ def _memory_notes(found: Mapping[str, Result]) -> list[str]:
   notes = [f'A batch of {first["batch"]} at {captions.squares([first["size"]])} pixels, {first["dtype"]}, full width; '
            f'{"; ".join(captions.machine(results))}. Program: arguments (weights and photograph), results and '
            f'temporaries of the compiled forward pass. Measured peak: of the {" or ".join(kinds)}.']
+  if 'process' in kinds:
+    notes.append('A process also holds Python, the compiler and a copy of the weights, so a sum of three counts those three '
+                 'times: compare the programs.')
   if set(BASELINES) <= set(found):
     programs = [found[key]['program'] for key in BASELINES]
     turns = sum(each['arguments'] for each in programs)

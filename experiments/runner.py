@@ -14,7 +14,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import presets
+from experiments import collect, presets
 from experiments.rows import Row
 
 STOPPED = 75  # exit status of a row that was told to stop and saved
@@ -34,9 +34,10 @@ class Place:
 
   @classmethod
   def of(cls, options: argparse.Namespace) -> Place:
-    """From the flags of `add_place`."""
-    return cls(options.preset, options.workdir, options.data_dir, options.results, options.source_dir,
-               options.pretrained)
+    """From the flags of `add_place`; absolute, since the rows' processes run in the clone wherever this one does."""
+    absolute = lambda path: str(pathlib.Path(path).absolute()) if path else ''
+    return cls(options.preset, options.workdir.absolute(), options.data_dir.absolute(), options.results.absolute(),
+               absolute(options.source_dir), absolute(options.pretrained))
 
   @property
   def folder(self) -> pathlib.Path:
@@ -74,7 +75,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 def configure(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> ConfigDict:
   """The configuration of a row; the lesion network that it contains is that of the same seed."""
   source = rows.get(row.lesion)
-  lesion = (source.stage, place.bundle(source, seed)) if source else None
+  lesion = (source, place.bundle(source, seed)) if source else None
   return presets.configure(place.preset, row, seed, lesion=lesion, source_dir=place.source_dir,
                            pretrained=place.pretrained)
 
@@ -83,24 +84,41 @@ def is_done(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
   """Whether there is a result of this row.
 
   Raises:
-    ValueError: there is one of another configuration.
+    ValueError: there is one of another configuration, or a damaged one.
   """
   path = place.result(row, seed)
   if not path.exists():
     return False
-  then = presets.flat(json.loads(path.read_text('utf-8'))['config'], paths=False)
-  now = presets.flat(configure(place, row, seed, rows).to_dict(), paths=False)
+  _same(path, collect.read(path)['config'], presets.portable(configure(place, row, seed, rows), place.runs),
+        'remove it to measure again, or give another --results')
+  return True
+
+
+def is_trained(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
+  """Whether the network of this row lies in the runs' folder.
+
+  Raises:
+    ValueError: there is one of another configuration.
+  """
+  if not (place.bundle(row, seed) / 'config.json').exists():
+    return False
+  path = place.workdir(row, seed) / 'config.json'
+  _same(path, json.loads(path.read_text('utf-8')), configure(place, row, seed, rows).to_dict(),
+        f'remove the folder {path.parent} to train it again, or give another --workdir')
+  return True
+
+
+def _same(path: pathlib.Path, then: Mapping[str, Any], now: Mapping[str, Any], advice: str) -> None:
+  then, now = presets.flat(then), presets.flat(now)
   if differing := sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key)):
     shown = ', '.join(f'{key} {then.get(key)!r} -> {now.get(key)!r}' for key in differing[:5])
-    raise ValueError(f'{path} is the result of another configuration ({shown}); remove it to measure again, or give '
-                     'another --results')
-  return True
+    raise ValueError(f'{path} is of another configuration ({shown}); {advice}')
 
 
 def run_row(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> int:
   """Trains a row, after the row whose network it contains where that is missing; returns the exit status."""
   source = rows.get(row.lesion)
-  if source and not (place.bundle(source, seed) / 'config.json').exists():
+  if source and not is_trained(place, source, seed, rows):
     if status := run_row(place, source, seed, rows):
       return status
   log = place.workdir(row, seed) / 'log.txt'
@@ -108,13 +126,13 @@ def run_row(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> int:
   print(f'{row.title}, seed {seed} ...', flush=True)
   command = [sys.executable, '-m', 'experiments.worker', f'--row={row.key}', f'--seed={seed}', *place.flags()]
   with log.open('ab') as file:
-    status = _call(command, file)
+    status, stopped = _call(command, file)
   if not status:
-    print(f'  {summary(json.loads(place.result(row, seed).read_text("utf-8")))}', flush=True)
-  elif status != STOPPED:
+    print(f'  {summary(collect.read(place.result(row, seed)))}', flush=True)
+  elif not stopped and status != STOPPED:
     tail = '\n  '.join(log.read_text('utf-8', errors='replace').splitlines()[-5:])
     print(f'  failed with status {status}; the end of {log}:\n  {tail}', flush=True)
-  return status
+  return STOPPED if stopped else status
 
 
 def summary(result: Mapping[str, Any]) -> str:
@@ -126,8 +144,8 @@ def summary(result: Mapping[str, Any]) -> str:
   return f'{shown or "no figure is defined"}; {result["seconds"]:.0f} s, {result["peak_memory"]["bytes"] / 1e9:.2f} GB'
 
 
-def _call(command: Sequence[str], log: Any) -> int:
-  """Runs a command; SIGINT and SIGTERM go to it, and it ends when it is ready. STOPPED where one ended it."""
+def _call(command: Sequence[str], log: Any) -> tuple[int, bool]:
+  """Runs a command, to which SIGINT and SIGTERM are passed on; returns its status, and whether there was one."""
   process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
   heard = []
 
@@ -138,8 +156,7 @@ def _call(command: Sequence[str], log: Any) -> int:
 
   before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
   try:
-    status = process.wait()
-    return STOPPED if heard and status else status
+    return process.wait(), bool(heard)
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
@@ -150,16 +167,16 @@ def run_all(place: Place, wanted: Sequence[Row], seeds: Sequence[int], rows: Map
 
   Returns:
     0, STOPPED where a signal stopped it, 1 where a row failed.
+
+  Raises:
+    ValueError: of `is_done`, before anything runs; of `is_trained`.
   """
   failed = []
-  for seed in seeds:
-    for row in wanted:
-      if is_done(place, row, seed, rows):
-        continue
-      if (status := run_row(place, row, seed, rows)) == STOPPED:
-        print('stopped and saved; the same command goes on')
-        return STOPPED
-      failed += [f'{row.key}-{seed}'] if status else []
+  for seed, row in [(seed, row) for seed in seeds for row in wanted if not is_done(place, row, seed, rows)]:
+    if (status := run_row(place, row, seed, rows)) == STOPPED:
+      print('stopped and saved; the same command goes on')
+      return STOPPED
+    failed += [f'{row.key}-{seed}'] if status else []
   if failed:
     print(f'failed: {", ".join(failed)}')
   return 1 if failed else 0
@@ -170,13 +187,20 @@ def parse(description: str, keys: Sequence[str], argv: Sequence[str] | None = No
   parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
   add_place(parser)
   parser.add_argument('--rows', type=_names(keys), default=tuple(keys), help=f'some of {", ".join(keys)}')
-  parser.add_argument('--seeds', type=lambda text: tuple(map(int, text.split(','))), help='such as 0,1,2')
+  parser.add_argument('--seeds', type=_seeds, help='such as 0,1,2')
   parser.add_argument('--render', action='store_true', help='run nothing: render what there is')
   options = parser.parse_args(argv)
   options.seeds = options.seeds or presets.SEEDS[options.preset]
   if presets.DATA[options.preset] != 'synthetic' and not (options.source_dir or options.render):
     parser.error(f'the preset {options.preset} needs --source_dir=DIR, the unpacked release')
   return options
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+  try:
+    return tuple(map(int, text.split(',')))
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is no list of seeds; give integers such as 0,1,2') from None
 
 
 def _names(keys: Sequence[str]) -> Any:

@@ -16,9 +16,11 @@ import numpy as np
 from absl import logging
 
 from experiments import presets, record, runner, table2, table3
-from lesion_jax import main, runtime
+from experiments.rows import Row
+from lesion_jax import build, main, runtime
 from lesion_jax.evaluate import bootstrap
 from lesion_jax.train.interrupt import Interrupt
+from lesion_jax.train.parallel import Devices
 
 ROWS = {row.key: row for row in table2.ROWS + table3.ROWS}
 PAIRED = ('mean_pixel_f1', 'mean_image_f1', 'kappa')  # the figures by which rows are compared
@@ -31,19 +33,21 @@ def run(options: argparse.Namespace) -> int:
   row = ROWS[options.row]
   config = runner.configure(place, row, options.seed, ROWS)
   workdir = place.workdir(row, options.seed)
-  start, resumed = time.perf_counter(), (workdir / row.stage / 'checkpoints').exists()
+  resumed = (workdir / row.stage / 'checkpoints').exists()
   with Interrupt() as should_stop:
+    build.open_datasets(config, str(place.data_dir), Devices())  # drawn or read once: no part of this row's time
+    start = time.perf_counter()
     status = main.run(config, workdir, str(place.data_dir), should_stop)
   if not status:
     seconds = time.perf_counter() - start
     result = describe(row, options, config.to_dict(), workdir / row.stage)
     result |= {'seconds': round(seconds, 1), 'resumed': resumed, 'peak_memory': record.peak_memory(),
-               'hardware': record.hardware(), 'versions': record.versions(), 'config': portable(config.to_dict(), place)}
+               'hardware': record.hardware(), 'versions': record.versions(), 'config': presets.portable(config, place.runs)}
     record.save(place.result(row, options.seed), result)
   return status
 
 
-def describe(row: Any, options: argparse.Namespace, config: dict[str, Any], directory: pathlib.Path) -> dict[str, Any]:
+def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], directory: pathlib.Path) -> dict[str, Any]:
   """What the run in `directory` found, ready for JSON."""
   bundle = json.loads((directory / 'bundle' / 'config.json').read_text('utf-8'))
   report = json.loads((directory / 'report.json').read_text('utf-8'))
@@ -54,8 +58,7 @@ def describe(row: Any, options: argparse.Namespace, config: dict[str, Any], dire
   return {
       'row': row.key, 'title': row.title, 'table': row.table, 'stage': row.stage, 'preset': options.preset,
       'seed': options.seed, 'paper': row.paper,
-      'command': f'python -m experiments.table{row.table} --preset={options.preset} --rows={row.key} '
-                 f'--seeds={options.seed}',
+      'command': command(row, options),
       'report': report,
       'replicates': {name: [None if np.isnan(x) else round(float(x), DIGITS) for x in replicates[name]]
                      for name in PAIRED if name in replicates},
@@ -65,15 +68,12 @@ def describe(row: Any, options: argparse.Namespace, config: dict[str, Any], dire
   }
 
 
-def portable(config: dict[str, Any], place: runner.Place) -> dict[str, Any]:
-  """A configuration without the places of this machine: bundles relative to the runs' folder, names of files alone."""
-  for name in presets.STAGES:
-    stage = config[name]
-    stage['data']['source_dir'], stage['pretrained'] = (
-        pathlib.Path(path).name for path in (stage['data']['source_dir'], stage['pretrained']))
-    if stage['bundle']:
-      stage['bundle'] = pathlib.Path(stage['bundle']).relative_to(place.runs).as_posix()
-  return config
+def command(row: Row, options: argparse.Namespace) -> str:
+  """What measures this row; the release and the weights by their names alone."""
+  given = [f'--{flag}={pathlib.Path(value).name}' for flag in ('source_dir', 'pretrained')
+           if (value := getattr(options, flag))]
+  return ' '.join([f'python -m experiments.table{row.table} --preset={options.preset}', *given, f'--rows={row.key}',
+                   f'--seeds={options.seed}'])
 
 
 def last_step(path: pathlib.Path) -> int:

@@ -58,6 +58,8 @@ MISTAKES = {
     'evaluation batch': ({'grade__eval_batch_size': 3}, 'a batch of 3 cannot be divided'),
     'stage': ({'stages': ('segment', 'export')}, 'give one or more of segment, classify, grade'),
     'no stage': ({'stages': ()}, 'give one or more of segment, classify, grade'),
+    'joint loss of a frozen branch': ({'grade__loss': 'joint'}, "loss 'joint' does not go with joint=False"),
+    'a branch that nothing teaches lesions': ({'grade__model__joint': True}, 'set --config.grade.model.joint=True and'),
     'two lesion networks': ({'stages': ('segment', 'classify', 'grade')}, 'more than one lesion network.*takes one'),
     'attention to a network without maps': ({'stages': ('classify', 'grade')}, "needs 'maps' of its lesion network"),
     'optimizer': ({'grade__optimizer': 'lion'}, "unknown optimizer 'lion'; the optimizers are sgd"),
@@ -180,6 +182,14 @@ def test_joint_training_starts_from_the_lesion_network_and_freezes_nothing(fits,
   assert grade.frozen == {}
   jax.tree.map(np.testing.assert_array_equal, grade.state.params['lesion'], bundles['segment'].variables['params'])
   assert bundles['grade'].config['model']['joint']
+
+
+@pytest.mark.parametrize('joint', [True, False])
+def test_batch_norm_is_synchronised_where_it_is_trained(fits, tmp_path, data_dir, joint):
+  config = changed(grade__model__sync_batch_norm=True, grade__model__joint=joint,
+                   grade__loss='joint' if joint else 'grade_cross_entropy')
+  model = build_all(config, tmp_path, data_dir)[0]['grade'].model
+  assert (model.bn_axis, model.lesion.bn_axis) == ('batch', 'batch' if joint else None)
 
 
 def test_a_grading_network_may_contain_a_lesion_classifier(fits, tmp_path, data_dir):

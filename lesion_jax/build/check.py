@@ -38,6 +38,11 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
       if 'lesion' in fields and (size := config[source].data.size) != stage.data.size:
         raise ValueError(f'the lesion network takes {size} pixels and the network around it {stage.data.size}; '
                          f'set --config.{source}.data.size and --config.{name}.data.size alike')
+      if bool(fields.get('joint')) != (stage.loss == 'joint'):
+        raise ValueError(
+            f'the loss {stage.loss!r} does not go with joint={bool(fields.get("joint"))} of the network {fields["name"]}: to '
+            f'train both branches set --config.{name}.model.joint=True and --config.{name}.loss=joint on a network that '
+            f"contains a lesion network; to train grades alone joint=False and 'grade_cross_entropy'")
       _check_training(stage, get_model(**fields))
   return bundles
 

@@ -61,6 +61,7 @@ def make_result(key, seed=0, *, move=0.0, missing=None, noise=0.002, **changes):
       'size': 128 // row.shrink, 'data': 'synthetic', 'parameters': 3_400_000, 'best_step': 80, 'steps': 160,
       'seconds': 61.2 + seed, 'resumed': False, 'peak_memory': {'bytes': 1_500_000_000, 'of': 'process'},
       'hardware': {'device': 'cpu', 'devices': 1, 'cpus': 2}, 'versions': {'python': '3.11.9', 'jax': '0.10.2'},
+      'config': {row.stage: {'pretrained': ''}},
   } | changes
 
 

@@ -158,3 +158,11 @@ class TestMarkdown:
     several = markdown([make_result(key, seed) for key in ROWS for seed in (0, 1)])
     assert 'test photographs and seeds' in several and 'another seed' not in several
     assert "not the paper's" in several
+
+
+@pytest.mark.parametrize(('gain', 'expected'), [(0.05, REVERSED), (0.0, HOLDS), (-0.05, HOLDS)])
+def test_a_claim_of_no_gain_holds_unless_something_is_gained(gain, expected):
+  claim = Claim('multitask_joint', 'multitask', 'kappa', '', denied=True)
+  noise = np.random.default_rng(0).normal(0, 0.001, RESAMPLES)
+  results = [graded('multitask_joint', 0.7 + gain, 0.7 + gain + noise), graded('multitask', 0.7, [0.7] * RESAMPLES)]
+  assert verdict(claim, results).verdict == expected

@@ -91,9 +91,16 @@ def test_hardware_is_named_with_its_number():
 
 @pytest.mark.parametrize('data', ['synthetic', 'idrid', 'retinal_lesions'])
 def test_only_the_papers_data_may_be_held_against_the_paper(data):
-  text = table2([make_result('unet', data=data)])
+  text = table2([make_result('unet', data=data, config={'segment': {'pretrained': 'imagenet.pth'}})])
+  assert 'starting from imagenet.pth' in text
   assert (captions.OTHER_DATA in text) == (data != 'retinal_lesions')
   assert (captions.RELEASED_DATA in text) == (data == 'retinal_lesions')
+
+
+def test_random_initial_weights_are_said():
+  text = table2([make_result('unet', data='retinal_lesions')])
+  assert 'starting from random weights' in text
+  assert captions.RANDOM_START in text and captions.RELEASED_DATA not in text
 
 
 def test_one_row_of_other_data_makes_the_whole_table_incomparable():

@@ -1,6 +1,7 @@
 """Rows are run once, after the rows that they build on; a stop is no failure, and a failure stops no other row."""
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -9,8 +10,9 @@ import sys
 import threading
 
 import pytest
+from invented import make_result
 
-from experiments import presets, program, runner, table2, table3, table4, worker
+from experiments import presets, program, record, runner, table2, table3, table4
 
 ROWS = program.ROWS
 
@@ -22,8 +24,9 @@ def place(tmp_path):
 
 @pytest.fixture
 def ran(place, monkeypatch):
-  """Takes the place of the processes: notes the rows and leaves what they would leave. `status` by row can be set."""
-  rows, status = [], {}
+  """Takes the place of the processes: notes the rows and leaves what they would leave. Their `status` can be set, and rows
+  during which a signal comes (`stopping`)."""
+  rows, status, stopping = [], {}, set()
 
   def call(command, log):
     del log
@@ -31,17 +34,15 @@ def ran(place, monkeypatch):
     row, seed = ROWS[options['row']], int(options['seed'])
     rows.append(f'{row.key}-{seed}')
     if not (code := status.get(row.key, 0)):
-      config = runner.configure(place, row, seed, ROWS).to_dict()
-      place.result(row, seed).parent.mkdir(parents=True, exist_ok=True)
-      place.result(row, seed).write_text(json.dumps(
-          {'report': {'kappa': {'value': 0.5}}, 'seconds': 1, 'peak_memory': {'bytes': 1}, 'config': config}))
+      config = runner.configure(place, row, seed, ROWS)
+      record.save(place.result(row, seed), make_result(row.key, seed, config=presets.portable(config, place.runs)))
       place.bundle(row, seed).mkdir(parents=True, exist_ok=True)
       (place.bundle(row, seed) / 'config.json').touch()
-    return code
+      (place.workdir(row, seed) / 'config.json').write_text(json.dumps(config.to_dict()))
+    return code, row.key in stopping
 
   monkeypatch.setattr(runner, '_call', call)
-  rows_and_status = argparse.Namespace(rows=rows, status=status)
-  return rows_and_status
+  return argparse.Namespace(rows=rows, status=status, stopping=stopping)
 
 
 def run(place, *keys, seeds=(0,)):
@@ -85,6 +86,14 @@ def test_a_stop_ends_the_table_and_the_same_command_goes_on(place, ran):
   assert ran.rows == ['fcn_8s-0', 'unet-0', 'unet-0', 'danet-0']
 
 
+def test_a_stop_that_comes_too_late_for_a_row_keeps_it_and_starts_no_other(place, ran):
+  ran.stopping.add('fcn_8s')
+  assert run(place, 'fcn_8s', 'unet') == runner.STOPPED
+  assert ran.rows == ['fcn_8s-0']
+  assert run(place, 'fcn_8s', 'unet') == 0
+  assert ran.rows == ['fcn_8s-0', 'unet-0']
+
+
 def test_a_row_that_fails_stops_no_other_and_is_named(place, ran, capsys):
   ran.status['unet'] = 1
   assert run(place, 'unet', 'danet') == 1
@@ -99,13 +108,36 @@ def test_the_result_of_another_configuration_is_refused(place, ran):
   result['config']['segment']['rate'] = 7
   path.write_text(json.dumps(result))
   with pytest.raises(ValueError, match=r'another configuration \(segment.rate 7 -> 0.002\); remove it'):
-    run(place, 'fcn_8s')
+    run(place, 'unet', 'fcn_8s')
+  assert ran.rows == ['fcn_8s-0']  # nothing was trained before it was found
+
+
+def test_a_result_from_other_weights_is_refused(place, ran):
+  run(place, 'fcn_8s')
+  with pytest.raises(ValueError, match="segment.pretrained '' -> 'imagenet.pth'"):
+    run(dataclasses.replace(place, pretrained='weights/imagenet.pth'), 'fcn_8s')
+
+
+def test_a_lesion_network_of_another_configuration_is_refused(place, ran):
+  run(place, 'unet')
+  path = place.workdir(ROWS['unet'], 0) / 'config.json'
+  config = json.loads(path.read_text())
+  config['segment']['max_steps'] = 7
+  path.write_text(json.dumps(config))
+  with pytest.raises(ValueError, match=r'segment.max_steps 7 -> 150\); remove the folder .*unet-0'):
+    run(place, 'multitask_unet')
+
+
+def test_the_configuration_of_a_grading_row_tells_its_lesion_network(place):
+  config = runner.configure(place, ROWS['multitask_unet'], 0, ROWS)
+  assert (config.segment.model.name, config.segment.loss) == ('unet', 'dice')
+  assert config.segment.bundle == str(place.bundle(ROWS['unet'], 0))
 
 
 @pytest.mark.parametrize('preset', presets.PRESETS)
 @pytest.mark.parametrize('row', ROWS.values(), ids=lambda row: row.key)
 def test_every_row_has_a_configuration_for_every_preset(row, preset, tmp_path):
-  lesion = (ROWS[row.lesion].stage, tmp_path) if row.lesion else None
+  lesion = (ROWS[row.lesion], tmp_path) if row.lesion else None
   config = presets.configure(preset, row, 3, lesion=lesion, source_dir='release', pretrained='weights')
   stage = config[row.stage]
   assert (config.seed, config.stages, stage.loss, stage.model.name) == (3, (row.stage,), row.loss, row.model['name'])
@@ -123,6 +155,7 @@ def test_the_papers_preset_is_the_papers_setting():
 
 def test_unknown_rows_and_a_missing_release_are_named(capsys):
   for arguments, message in ((['--preset=smoke', '--rows=resnet'], 'no row resnet; the rows are patch_fcn_32s'),
+                             (['--preset=smoke', '--seeds=a'], "'a' is no list of seeds"),
                              (['--preset=paper'], 'needs --source_dir=DIR')):
     with pytest.raises(SystemExit):
       runner.parse('', [row.key for row in table2.ROWS], arguments)
@@ -135,8 +168,8 @@ PATIENT = ('import signal, sys, time\n'
            'time.sleep(60)')
 
 
-@pytest.mark.parametrize('status', [runner.STOPPED, 1])
-def test_sigterm_goes_to_the_row_and_counts_as_a_stop(tmp_path, status):
+@pytest.mark.parametrize('status', [runner.STOPPED, 0])
+def test_sigterm_goes_to_the_row_and_is_told(tmp_path, status):
   log = tmp_path / 'log.txt'
 
   def send_when_ready():
@@ -146,7 +179,7 @@ def test_sigterm_goes_to_the_row_and_counts_as_a_stop(tmp_path, status):
 
   threading.Thread(target=send_when_ready, daemon=True).start()
   with log.open('wb') as file:
-    assert runner._call([sys.executable, '-c', PATIENT.format(status=status)], file) == runner.STOPPED
+    assert runner._call([sys.executable, '-c', PATIENT.format(status=status)], file) == (status, True)
   assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -159,9 +192,9 @@ def test_each_table_is_a_program_with_help(table):
 
 def test_a_result_names_no_place_of_the_machine(place):
   row = ROWS['multitask_unet']
-  config = presets.configure('paper', row, 0, lesion=('segment', place.bundle(ROWS['unet'], 0)),
+  config = presets.configure('paper', row, 0, lesion=(ROWS['unet'], place.bundle(ROWS['unet'], 0)),
                              source_dir=str(place.runs / 'release'), pretrained=str(place.runs / 'weights.pth'))
-  found = worker.portable(config.to_dict(), place)
+  found = presets.portable(config, place.runs)
   assert str(place.runs) not in json.dumps(found)
   assert found['segment']['bundle'] == 'smoke/unet-0/segment/bundle'
   assert (found['grade']['data']['source_dir'], found['grade']['pretrained']) == ('release', 'weights.pth')

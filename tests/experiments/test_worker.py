@@ -1,0 +1,56 @@
+"""Rows from end to end on a shallow encoder: trained, evaluated, written down, read back and rendered."""
+
+import argparse
+
+import pytest
+from tiny import TINY_MODELS
+
+from experiments import collect, presets, program, runner, worker
+from lesion_jax import main, models
+from lesion_jax.report import run as report_run
+
+
+def tiny(config):
+  """In the place of `smoke`: seconds a row."""
+  for name in presets.STAGES:
+    stage = config[name]
+    stage.data.update(size=32, count=60)
+    stage.update(batch_size=8, eval_batch_size=8, max_steps=2, validate_every=1, log_every=1, milestones=())
+    stage.augmentation.update(rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), horizontal_flip=0.0,
+                              vertical_flip=0.0)
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+  monkeypatch.setitem(presets.PRESETS, 'smoke', tiny)
+  without_pictures = lambda *given: report_run.write_run(*given[:-1], [])
+  monkeypatch.setattr(main, 'write_run', without_pictures)
+  return argparse.Namespace(preset='smoke', workdir=tmp_path / 'runs', data_dir=tmp_path / 'data',
+                            results=tmp_path / 'results', source_dir='', pretrained='')
+
+
+@pytest.mark.slow
+def test_rows_run_from_end_to_end(options):
+  place = runner.Place.of(options)
+  for key in ('fcn_32s', 'inception_v3_classifier', 'lesion_concat_inception_v3'):
+    assert worker.run(argparse.Namespace(**vars(options), row=key, seed=0)) == 0
+    assert runner.is_done(place, collect.ROWS[key], 0, collect.ROWS)
+    assert runner.is_trained(place, collect.ROWS[key], 0, collect.ROWS)
+  found = {result['row']: result for result in collect.load(place.folder)}
+  assert list(found) == ['fcn_32s', 'inception_v3_classifier', 'lesion_concat_inception_v3']
+  assert found['fcn_32s']['command'] == 'python -m experiments.table2 --preset=smoke --rows=fcn_32s --seeds=0'
+  assert found['fcn_32s']['steps'] == 2 and found['fcn_32s']['size'] == 32
+  assert 'kappa' in found['lesion_concat_inception_v3']['replicates']
+  assert 'pixel_f1' not in found['inception_v3_classifier']['report']
+  assert str(options.workdir) not in place.result(collect.ROWS['lesion_concat_inception_v3'], 0).read_text()
+  for table in (2, 3, 4):
+    program.write(table, place)
+  assert {path.name for path in place.folder.iterdir()} >= {'table2.md', 'table3.md', 'table4.md', 'orderings.md',
+                                                            'fig5.png'}
+
+
+def test_the_command_of_a_result_names_all_that_gave_it(options):
+  options.preset, options.source_dir, options.pretrained, options.seed = 'paper', '/a/release', '/b/weights.pth', 1
+  assert worker.command(collect.ROWS['unet'], options) == (
+      'python -m experiments.table2 --preset=paper --source_dir=release --pretrained=weights.pth --rows=unet --seeds=1')
