@@ -141,21 +141,30 @@ class Outputs:
   auxiliary: Outputs | None = None
 
   def probabilities(self) -> Prediction:
-    """Sigmoid for lesions, softmax for grades."""
+    """Sigmoid for lesions, softmax for grades, the mean over the channels for attention."""
     return Prediction(
         maps=None if self.maps is None else jax.nn.sigmoid(self.maps),
         lesions=None if self.lesions is None else jax.nn.sigmoid(self.lesions),
         grades=None if self.grades is None else jax.nn.softmax(self.grades),
+        attention=None if self.attention is None else self.attention.mean(axis=-1),
     )
 
 
 @flax.struct.dataclass
 class Prediction:
-  """Probabilities in [0, 1], float32: `maps` [B, S, S, 8], `lesions` [B, 8], `grades` [B, 5]; None where absent."""
+  """What a network says of B images, float32 in [0, 1]; None where it has no such head.
+
+  Attributes:
+    maps: [B, S, S, 8], probabilities.
+    lesions: [B, 8], probabilities.
+    grades: [B, 5], probabilities.
+    attention: [B, h, w], how much the network looked there: its weight maps, averaged over their channels.
+  """
 
   maps: Any = None
   lesions: Any = None
   grades: Any = None
+  attention: Any = None
 
 
 @flax.struct.dataclass

@@ -138,3 +138,8 @@ class TestOutputs:
   def test_a_head_that_is_absent_stays_absent(self):
     assert core.Outputs(grades=np.zeros((1, 5), np.float32)).probabilities().maps is None
     assert core.Outputs(lesions=np.zeros((1, 8), np.float32)).probabilities().grades is None
+
+  def test_attention_is_averaged_over_its_channels(self):
+    attention = np.random.default_rng(0).random((2, 3, 3, 7), np.float32)
+    np.testing.assert_allclose(
+        core.Outputs(attention=attention).probabilities().attention, attention.mean(-1), rtol=1e-6)

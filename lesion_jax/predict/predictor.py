@@ -22,21 +22,25 @@ from lesion_jax.predict.photographs import Photograph, Square, prepare
 from lesion_jax.predict.step import make_predict_fn
 from lesion_jax.weights.bundle import load_bundle
 
+HEADS = ('maps', 'lesions', 'grades', 'attention')
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PhotographPrediction:
-  """Probabilities for B photographs, NumPy float32, each None where the network has no such head.
+  """What a network says of B photographs, NumPy float32 in [0, 1], each None where it has no such head.
 
   Attributes:
-    maps: [B, S, S, 8], at the network's size S.
-    lesions: [B, 8].
-    grades: [B, 5].
+    maps: [B, S, S, 8], probabilities at the network's size S.
+    lesions: [B, 8], probabilities.
+    grades: [B, 5], probabilities.
+    attention: [B, h, w], see `core.Prediction`, over the same square as the maps.
     crops: B squares, where the maps lie in the photographs.
   """
 
   maps: np.ndarray | None
   lesions: np.ndarray | None
   grades: np.ndarray | None
+  attention: np.ndarray | None
   crops: tuple[Crop, ...]
 
   def __len__(self) -> int:
@@ -46,8 +50,8 @@ class PhotographPrediction:
     """One photograph's, with the leading axis kept (B = 1)."""
     row = range(len(self))[index]  # raises IndexError, counts from the end
     rows = slice(row, row + 1)
-    return PhotographPrediction(*(None if x is None else x[rows] for x in (self.maps, self.lesions, self.grades)),
-                                crops=self.crops[rows])
+    heads = (getattr(self, head) for head in HEADS)
+    return PhotographPrediction(*(None if x is None else x[rows] for x in heads), crops=self.crops[rows])
 
   def on_photograph(self, lesion: str, index: int = 0) -> np.ndarray:
     """One lesion's map in the photograph's own pixels: float32 [H, W], 0 outside the square that the network saw.
@@ -133,7 +137,7 @@ class Predictor:
       raise ValueError('no photographs came; give a path, an array, or a list of them')
     join = lambda name: None if getattr(batches[0], name) is None else np.concatenate(
         [getattr(batch, name) for batch in batches])
-    return PhotographPrediction(join('maps'), join('lesions'), join('grades'),
+    return PhotographPrediction(*map(join, HEADS),
                                 crops=tuple(itertools.chain.from_iterable(batch.crops for batch in batches)))
 
   def stream(
@@ -182,5 +186,5 @@ def _prepare_named(item: tuple[Any, str], *, size: int, crop: bool | None) -> Sq
 def _collect(found: Prediction, chunk: list[Square]) -> PhotographPrediction:
   """To the host, without the rows that only filled the batch."""
   rows = lambda x: None if x is None else np.asarray(x)[:len(chunk)]
-  return PhotographPrediction(rows(found.maps), rows(found.lesions), rows(found.grades),
+  return PhotographPrediction(*(rows(getattr(found, head)) for head in HEADS),
                               crops=tuple(square.crop for square in chunk))

@@ -1,7 +1,4 @@
-"""The console script `lesion-jax`.
-
-jax and the library are imported when a command runs, so that help, version and usage errors answer at once.
-"""
+"""`lesion-jax predict`: files per photograph, and one table of all."""
 
 from __future__ import annotations
 
@@ -13,13 +10,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import lesion_jax
-
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.ppm')
 DISPLAY_SIZE = 1024  # side of an overlay: the network's own size may be too small to read
 TABLE = 'results.csv'
 
-DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
 PREDICT = f'''\
 Reads photographs, finds the field of view in each, and writes for each into DIR:
 
@@ -39,18 +33,8 @@ examples:
 exit status: 0, or 1 where a photograph failed, or 2 where nothing could be done.'''
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command line; returns the exit status."""
-  parser = make_parser()
-  arguments = parser.parse_args(argv)
-  return arguments.run(arguments, arguments.parser)
-
-
-def make_parser() -> argparse.ArgumentParser:
-  """The commands and their options."""
-  parser = argparse.ArgumentParser(prog='lesion-jax', description=DESCRIPTION)
-  parser.add_argument('--version', action='version', version=f'lesion-jax {lesion_jax.__version__}')
-  commands = parser.add_subparsers(metavar='COMMAND', required=True)
+def add(commands: Any) -> None:
+  """Adds the command to the sub-parsers `commands`."""
   predict = commands.add_parser(
       'predict', help='lesions and grade of photographs', description=PREDICT, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,7 +53,6 @@ def make_parser() -> argparse.ArgumentParser:
                             'already (default: as the network was trained; if that was on squares, square photographs '
                             'are only resized)')
   predict.set_defaults(run=_predict, parser=predict)
-  return parser
 
 
 def find_photographs(paths: Sequence[pathlib.Path], out: pathlib.Path) -> list[pathlib.Path]:
@@ -222,6 +205,3 @@ def _threshold(text: str) -> float:
     raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
   return value
 
-
-if __name__ == '__main__':
-  sys.exit(main())

@@ -1,4 +1,4 @@
-"""The console script: files per photograph, one table, and failures that stop nothing."""
+"""`lesion-jax predict`: files per photograph, one table, and failures that stop nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from oracle import BLUE, GREEN, iou, photograph
 from PIL import Image
 
-import lesion_jax
 from lesion_jax import cli, models
+from lesion_jax.cli.predict import name_folders
 from lesion_jax.report import result
 from lesion_jax.weights.bundle import save_bundle
 
@@ -123,7 +123,7 @@ def test_equal_names_do_not_overwrite_each_other(predict, save):
 
 def test_folder_names_stay_apart_whatever_the_stems_are():
   files = [pathlib.Path(name) for name in ('a.png', 'a~2.png', 'b/a.png', 'results.csv.png')]
-  assert cli.name_folders(files) == ['a', 'a~2', 'a~3', 'results.csv~2']
+  assert name_folders(files) == ['a', 'a~2', 'a~3', 'results.csv~2']
 
 
 def test_a_second_run_takes_neither_its_own_output_nor_a_file_twice(predict, save, tmp_path, bundle):
@@ -213,10 +213,3 @@ def test_a_folder_without_photographs_is_a_usage_error(predict, tmp_path, capsys
     predict(tmp_path / 'empty')
   assert stop.value.code == 2
   assert 'no photograph found' in capsys.readouterr().err
-
-
-def test_version(capsys):
-  with pytest.raises(SystemExit) as stop:
-    cli.main(['--version'])
-  assert stop.value.code == 0
-  assert capsys.readouterr().out == f'lesion-jax {lesion_jax.__version__}\n'

@@ -1,0 +1,33 @@
+"""The console script `lesion-jax`, one file a command.
+
+jax and the library are imported when a command runs, so that help, version and usage errors answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import lesion_jax
+from lesion_jax.cli import predict
+
+DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
+COMMANDS = (predict,)  # each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`
+
+__all__ = ['COMMANDS', 'main', 'make_parser']
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command line; returns the exit status."""
+  arguments = make_parser().parse_args(argv)
+  return arguments.run(arguments, arguments.parser)
+
+
+def make_parser() -> argparse.ArgumentParser:
+  """The commands and their options."""
+  parser = argparse.ArgumentParser(prog='lesion-jax', description=DESCRIPTION)
+  parser.add_argument('--version', action='version', version=f'lesion-jax {lesion_jax.__version__}')
+  commands = parser.add_subparsers(metavar='COMMAND', required=True)
+  for command in COMMANDS:
+    command.add(commands)
+  return parser
