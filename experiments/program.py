@@ -36,11 +36,13 @@ def main(table: int, argv: Sequence[str] | None = None) -> int:
 
 
 def write(table: int, place: Place) -> None:
-  """Renders what there are results of: the table, the paper's orderings, and with Table II its two figures."""
+  """Renders what there are results of: the table, all rows in brief, the paper's orderings, and with Table II its two
+  figures."""
   results, memories = collect.load(place.folder), collect.load_memories(place.folder)
   texts = {2: lambda: render.table2(results), 3: lambda: render.table3(results),
            4: lambda: render.table4(results, memories)}
-  pages = {f'table{table}.md': texts[table](), 'orderings.md': orderings.markdown(results)}
+  pages = {f'table{table}.md': texts[table](), 'summary.md': render.summary(results),
+           'orderings.md': orderings.markdown(results)}
   for name, text in pages.items():
     (place.folder / name).write_text(text, encoding='utf-8')
     print(place.folder / name)

@@ -14,7 +14,7 @@ from experiments.table4 import SYSTEMS
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.report.card import table
 
-__all__ = ['load', 'load_memories', 'table2', 'table3', 'table4', 'cost']
+__all__ = ['load', 'load_memories', 'summary', 'table2', 'table3', 'table4', 'cost']
 
 NOT_RUN = '–'
 HALVES = {'pixel_f1': 'lesion segmentation (pixel F1)', 'image_f1': 'lesion classification (image F1)'}
@@ -38,6 +38,18 @@ class Notes:
   def lines(self) -> list[str]:
     """'(a) not annotated', one a reason."""
     return [f'({letter}) {reason}' for reason, letter in self._letters.items()]
+
+
+def summary(results: Sequence[Result]) -> str:
+  """Every row of Tables II and III in a line: our mean figures, the paper's in brackets; '' where nothing was run."""
+  rows, lines = by_row(results), []
+  for key in rows:
+    cells = [figure(rows[key], name) for name in (*HALVES, 'kappa')]
+    shown = [f'{found.value:.3f}' if found.value is not None else '' for found in cells]
+    lines.append([title(key, rows[key]), *(_beside(ours, paper_figure(key, name)) if ours else ''
+                                           for ours, name in zip(shown, (*HALVES, 'kappa'), strict=True))])
+  header = ['system', 'pixel F1 (paper)', 'image F1 (paper)', 'kappa (paper)']
+  return _join(table(header, lines), captions.conditions(results)) if lines else ''
 
 
 def table2(results: Sequence[Result]) -> str:

@@ -8,8 +8,8 @@ import pytest
 from invented import make_memory, make_result
 
 from experiments import captions
-from experiments.collect import ROWS
-from experiments.render import cost, table2, table3, table4
+from experiments.collect import ROWS, title
+from experiments.render import cost, summary, table2, table3, table4
 
 
 def cells(text, heading=''):
@@ -52,6 +52,16 @@ def test_a_lesion_network_that_was_trained_again_is_said(results):
   assert 'trained again' not in table3(results)
   changed = [result | ({'weights': 'others'} if result['row'] == 'unet' else {}) for result in results]
   assert 'The lesion network in Multi-task, Conv, U-Net (seed 0) was trained again' in table3(changed)
+
+
+def test_the_summary_has_a_line_for_each_row_that_was_run(results):
+  found = cells(summary(results))
+  assert list(found)[1:] == [title(key, [make_result(key)]) for key in ROWS]
+  assert found['FCN-8s'] == ['0.536 (0.586)', '0.728 (0.778)', '']
+  assert found['ABN-grading'] == ['', '', '0.747 (0.797)']
+  assert found['Multi-task, Conv, Lesion-Net-16s'] == ['0.540', '0.751', '0.753 (0.803)']  # maps: Lesion-Net-16s's
+  assert 'Data: synthetic' in summary(results) and summary([]) == ''
+  assert list(cells(summary([make_result('unet')])))[1:] == ['U-Net']
 
 
 def test_a_system_that_was_not_run_has_dashes_beside_the_papers_figures():
