@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from experiments import presets
 from experiments.collect import ROWS, Result
 
 PAPERS_DATA = 'retinal_lesions'
@@ -35,7 +36,8 @@ def conditions(results: Sequence[Result]) -> str:
   verdict = OTHER_DATA
   if data == [PAPERS_DATA]:
     verdict = RELEASED_DATA if all(starts) else RANDOM_START
-  return f'{"; ".join(parts)}. {verdict}'
+  notes = [presets.NOTES[name] for name in distinct(result['preset'] for result in results) if name in presets.NOTES]
+  return ' '.join([f'{"; ".join(parts)}.', verdict, *notes])
 
 
 def machine(results: Iterable[Result]) -> list[str]:

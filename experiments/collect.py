@@ -20,7 +20,7 @@ ROWS: dict[str, Row] = {row.key: row for row in table2.ROWS + table3.ROWS}
 MEMORY = 'memory-'  # how the names of memory measurements begin
 RESULT_KEYS = ('row', 'title', 'table', 'stage', 'preset', 'seed', 'paper', 'command', 'report', 'replicates',
                'test_images', 'size', 'data', 'parameters', 'steps', 'best_step', 'seconds', 'resumed', 'peak_memory',
-               'hardware', 'versions', 'config')
+               'hardware', 'versions', 'weights', 'lesion_weights', 'config')
 MEMORY_KEYS = ('system', 'size', 'batch', 'dtype', 'program', 'peak_memory', 'hardware', 'versions', 'command')
 NOT_COMPUTED = 'not computed by this system'
 NO_INTERVAL = 'no interval: undefined in every resample'

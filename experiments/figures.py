@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from experiments import captions, table2
 from experiments.collect import Result, by_row, figure, title
@@ -28,7 +29,7 @@ COLORS = {
 }
 SEARCHED = 200  # test photographs among which those of Fig. 4 are chosen
 SIDE, GAP, MARGIN = 1.9, 0.08, 0.15  # of Fig. 4, in inches
-HEADLINE, WORDS, HEADER, LEGEND = 0.24, 0.42, 0.32, 0.35
+HEADLINE, WORDS, HEADER, LEGEND = 0.24, 0.42, 0.32, 0.5
 
 
 def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
@@ -77,7 +78,7 @@ def average_sizes(report: Mapping[str, Any]) -> dict[str, float]:
 
 def fig4(
     bundles: Mapping[str, str | os.PathLike[str]], source: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], *,
-    lines: int = 5,
+    lines: int = 5, caption: str = '',
 ) -> None:
   """Draws a few test photographs, one a line: photograph, annotation, and what each system finds.
 
@@ -88,6 +89,7 @@ def fig4(
     source: of the test split, see `lesion_jax.data.source`.
     path: of the PNG.
     lines: how many photographs, fewer where there are fewer.
+    caption: stands at the lower edge, and by it `caption_of` tells later which networks the picture is of.
 
   Raises:
     FileNotFoundError, ValueError: of `Predictor.load`.
@@ -103,7 +105,16 @@ def fig4(
         describe(example | {key: None if value is None else value[i] for key, value in heads.items()},
                  predictor.thresholds, red_lines=True)[2]
         for i, example in enumerate(examples)]
-  draw_grid(examples, columns, path)
+  draw_grid(examples, columns, path, caption)
+
+
+def caption_of(path: str | os.PathLike[str]) -> str | None:
+  """The caption of a picture that `draw_grid` made; None where there is no picture, or it has none."""
+  try:
+    with Image.open(path) as picture:
+      return picture.info.get('Description')
+  except FileNotFoundError:
+    return None
 
 
 def choose(source: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
@@ -130,6 +141,7 @@ def choose(source: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str,
 
 def draw_grid(
     examples: Sequence[Mapping[str, Any]], columns: Mapping[str, Sequence[Panel]], path: str | os.PathLike[str],
+    caption: str = '',
 ) -> None:
   """Writes the grid as a PNG: a line for each example, its photograph and annotation, then the columns.
 
@@ -137,6 +149,7 @@ def draw_grid(
     examples: as `report.page.overlay_page` takes them; their predictions are not looked at.
     columns: title -> one panel an example, as `report.page.describe` makes them.
     path: of the PNG.
+    caption: see `fig4`.
 
   Raises:
     ValueError: there is no example or no column.
@@ -158,7 +171,9 @@ def draw_grid(
       corner = left, height - HEADER - (row + 1) * line + WORDS
       draw_panel(drawing, dataclasses.replace(panel, headline=headline), corner, side=SIDE, words_below=True)
   draw_legend(drawing)
-  drawing.savefig(path)
+  drawing.text(1 - MARGIN / width, 0.06 / height, f'red outline: false alarm. {caption}', fontsize=6.5, ha='right',
+               color=INK)
+  drawing.savefig(path, metadata={'Description': caption})
 
 
 def _bars(

@@ -100,7 +100,10 @@ def main() -> None:
     result = train(options.size, options.batch, options.accumulate, options.remat)
   report(result)
   if options.json:
-    command = f'python -m experiments.memory {options.what} --model={options.model} --size={options.size}'
+    command = f'python -m experiments.memory {options.what} ' + (
+        f'--model={options.model} --size={options.size}' if options.what == 'predict' else
+        f'--size={options.size} --batch={options.batch} --accumulate={options.accumulate}'
+        f'{" --remat" if options.remat else ""}')
     record.save(options.json, result | {'command': command, 'hardware': record.hardware(),
                                          'versions': record.versions()})
 

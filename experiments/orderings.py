@@ -1,11 +1,16 @@
 """The paper's claims about which of two systems is better, each held against our results.
 
-A verdict rests on the paired bootstrap. The replicates of all rows of a preset are of the same resampled photographs,
-so the difference between two rows is taken resample by resample. Where rows have several seeds, each resample also
-draws seeds, as many as there are, with replacement, the same ones for both rows, and takes the difference between the
-means over them (a two-stage bootstrap, our choice: the replicates of all seeds in one heap would not tell one seed from
-ten). The interval then covers the choice of test photographs and that of the seeds; for the latter it is too narrow
-where seeds are few, by sqrt((n - 1) / n) for n of them. With one seed it says nothing about another.
+A verdict rests on differences between two rows, seed by seed. The replicates of all rows of a preset are of the same
+resampled photographs, so the difference is taken resample by resample.
+
+With one seed the interval is that of the paired bootstrap: it compares two trained networks, and says nothing about
+what another seed would give. With n seeds two sources of chance count. Seeds: s^2 / n, with s the standard deviation of
+the n differences. Photographs: v, the variance over the resamples of the mean over the seeds. The interval is the mean
+difference plus and minus t * sqrt(s^2 / n + v), t being the quantile of Student's distribution with the degrees of
+freedom of Welch and Satterthwaite, (s^2 / n + v)^2 / ((s^2 / n)^2 / (n - 1)); v has many. So equal systems are told
+apart in about one of twenty cases, with two seeds in up to one of ten, as a test simulates. (Resampling the seeds
+instead would not do: of three seeds, one resample in 27 draws the same one three times, and the interval shrinks to
+what was seen.)
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from experiments import captions
 from experiments.claims import CLAIMS, Claim
@@ -24,9 +30,9 @@ from lesion_jax.report.card import table
 
 FIGURES = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
 REPLICATES = {'pixel_f1': 'mean_pixel_f1', 'image_f1': 'mean_image_f1', 'kappa': 'kappa'}
-HOLDS, REVERSED, UNDECIDED, NOT_RUN = VERDICTS = ('holds', 'reversed', 'undecided', 'not run')
+HOLDS, REVERSED, UNDECIDED, NOT_REFUTED, NOT_RUN = VERDICTS = (
+    'holds', 'reversed', 'undecided', 'not refuted', 'not run')
 FEWEST = 0.5  # share of the resamples in which a difference must be defined to have an interval (our choice)
-SEED = 0  # of the draws of seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +41,10 @@ class Verdict:
 
   Attributes:
     claim: the claim.
-    verdict: for a claim that is `denied`, REVERSED where the interval lies above 0 and else HOLDS. For others HOLDS where
-      the interval lies above 0, REVERSED where it lies below, UNDECIDED where it contains 0 or there
-      is none, NOT_RUN where a row has no result, or the rows have no seed in common.
-    difference: between the figures, the means over `seeds`; None where one is undefined or not run.
+    verdict: HOLDS where the interval lies above 0, REVERSED where it lies below, UNDECIDED where it contains 0 or there
+      is none, NOT_RUN where a row has no result, or the rows have no seed in common. For a claim of no gain (`denied`)
+      REVERSED where it lies above 0, HOLDS where below, and else NOT_REFUTED.
+    difference: between the figures, the mean over `seeds`; None where one is undefined or not run.
     interval: of the difference, or None.
     paper: the paper's difference, or None.
     seeds: those that all rows have.
@@ -56,8 +62,8 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   """Holds a claim against results, see the module's docstring for how.
 
   Raises:
-    ValueError: the rows were not tested on equally many photographs of the same data, or have different numbers of
-      replicates: their differences would not be paired.
+    ValueError: the rows were not tested on equally many photographs of the same data, have different numbers of
+      replicates, or these were drawn by different versions of NumPy: their differences would not be paired.
   """
   paper = claim.paper
   if paper is None:
@@ -70,10 +76,10 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   rows = [[row[seed] for seed in seeds] for row in found]
   _check_paired(claim, [result for row in rows for result in row])
   values = [[figure([result], claim.figure).value for result in row] for row in rows]
-  means = [None if None in row else float(np.mean(row)) for row in values]
-  interval = _interval(_replicates(claim, rows), rows[0][0]['report']['intervals']['level'])
-  difference = None if None in means else _difference(*means)
-  return Verdict(claim, _judge(interval, claim.denied), difference, interval, paper, tuple(seeds))
+  differences = np.array([np.nan if None in seed else _difference(*seed) for seed in zip(*values, strict=True)])
+  found = interval(differences, _replicates(claim, rows), rows[0][0]['report']['intervals']['level'])
+  difference = None if np.isnan(differences).any() else float(differences.mean())
+  return Verdict(claim, _judge(found, claim.denied), difference, found, paper, tuple(seeds))
 
 
 def verdicts(results: Sequence[Result]) -> dict[str, list[Verdict]]:
@@ -96,20 +102,17 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def _check_paired(claim: Claim, results: Sequence[Result]) -> None:
-  kinds = {(result['data'], result['test_images'], len(result['replicates'].get(REPLICATES[claim.figure], ())))
-           for result in results}
+  kinds = {(result['data'], result['test_images'], len(result['replicates'].get(REPLICATES[claim.figure], ())),
+            result['versions'].get('numpy')) for result in results}
   if len(kinds) > 1:
     raise ValueError(f'the results of {", ".join(claim.rows)} cannot be paired: (data, test photographs, resamples of '
-                     f'{claim.figure}) are {sorted(kinds)}; measure these rows again, in one preset')
+                     f'{claim.figure}, NumPy) are {sorted(kinds, key=str)}; measure these rows again, in one preset')
 
 
 def _replicates(claim: Claim, rows: Sequence[Sequence[Result]]) -> np.ndarray:
-  """The difference in each resample, float [R], NaN where it is undefined; see the module's docstring."""
+  """The difference in each resample, float [seeds, R], NaN where it is undefined."""
   values = np.array([[result['replicates'].get(REPLICATES[claim.figure], ()) for result in row] for row in rows], float)
-  _, seeds, resamples = values.shape
-  drawn = np.random.default_rng(SEED).integers(seeds, size=(seeds, resamples))
-  means = np.take_along_axis(values, drawn[None], axis=1).mean(axis=1)
-  return _difference(*means)
+  return _difference(*values)
 
 
 def _difference(better: Any, worse: Any, third: Any = None) -> Any:
@@ -117,22 +120,36 @@ def _difference(better: Any, worse: Any, third: Any = None) -> Any:
   return better - worse if third is None else abs(third - worse) - abs(better - worse)
 
 
-def _interval(differences: np.ndarray, level: float) -> tuple[float, float] | None:
-  defined = differences[~np.isnan(differences)]
-  if not defined.size or defined.size < FEWEST * differences.size:
+def interval(differences: np.ndarray, replicates: np.ndarray, level: float) -> tuple[float, float] | None:
+  """The interval of the difference between two systems; see the module's docstring.
+
+  Args:
+    differences: float [n], one a seed.
+    replicates: float [n, R], the same in each resample of the test photographs; NaN where it is undefined.
+    level: in (0, 1).
+
+  Returns:
+    (low, high), or None where the difference is undefined for a seed or in more than half of the resamples.
+  """
+  means, seeds = replicates.mean(axis=0), len(differences)
+  defined = means[~np.isnan(means)]
+  if not defined.size or defined.size < FEWEST * means.size or np.isnan(differences).any():
     return None
-  low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+  tails = [(1 - level) / 2, (1 + level) / 2]
+  if seeds == 1:
+    low, high = np.quantile(defined, tails)
+    return float(low), float(high)
+  of_seeds, of_photographs = differences.var(ddof=1) / seeds, defined.var()
+  total = of_seeds + of_photographs
+  freedom = (seeds - 1) * (total / of_seeds) ** 2 if of_seeds > 0 else np.inf
+  low, high = differences.mean() + stats.t.ppf(tails, freedom) * np.sqrt(total)
   return float(low), float(high)
 
 
-def _judge(interval: tuple[float, float] | None, denied: bool) -> str:
-  if interval is None:
-    return UNDECIDED
-  if denied:  # that nothing is gained is not refuted unless something is
-    return REVERSED if interval[0] > 0 else HOLDS
-  if interval[0] <= 0 <= interval[1]:
-    return UNDECIDED
-  return HOLDS if interval[0] > 0 else REVERSED
+def _judge(ends: tuple[float, float] | None, denied: bool) -> str:
+  if ends is None or ends[0] <= 0 <= ends[1]:
+    return NOT_REFUTED if denied else UNDECIDED
+  return HOLDS if (ends[0] > 0) != denied else REVERSED
 
 
 def _line(found: Verdict, rows: Mapping[str, Sequence[Result]]) -> list[str]:
@@ -153,10 +170,12 @@ def _signed(value: float | None) -> str:
 
 def _caption(results: Sequence[Result]) -> str:
   several = len({result['seed'] for result in results}) > 1
+  chance = (
+      'The interval covers chance in the choice of test photographs and in the seeds: at 95 % about one in twenty '
+      'differences of equal systems is called holds or reversed all the same.' if several else
+      'The interval covers chance in the choice of test photographs alone. It compares two trained networks and not two '
+      'methods: with another seed either verdict may turn.')
   return ' '.join([
-      'Differences between the figures of two systems, with the interval of the paired difference over resampled test '
-      'photographs' + (' and seeds.' if several else '; it says nothing about another seed.'),
-      'Holds: the interval lies above 0; reversed: below; undecided: it contains 0. A claim of no gain (not >) holds unless '
-      'the interval lies above 0.',
-      'At 95 % one in twenty differences of equal systems is called holds or reversed by chance.',
-      captions.conditions(results)])
+      'Differences between the figures of two systems, paired over test photographs. Holds: the interval lies above 0; '
+      'reversed: below; undecided: it contains 0. A claim of no gain (not >) is reversed by an interval above 0 and '
+      'not refuted by one that contains 0.', chance, captions.conditions(results)])

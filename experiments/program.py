@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -35,11 +36,13 @@ def main(table: int, argv: Sequence[str] | None = None) -> int:
 
 
 def write(table: int, place: Place) -> None:
-  """Renders what there are results of: the table, the paper's orderings, and with Table II its two figures."""
+  """Renders what there are results of: the table, all rows in brief, the paper's orderings, and with Table II its two
+  figures."""
   results, memories = collect.load(place.folder), collect.load_memories(place.folder)
   texts = {2: lambda: render.table2(results), 3: lambda: render.table3(results),
            4: lambda: render.table4(results, memories)}
-  pages = {f'table{table}.md': texts[table](), 'orderings.md': orderings.markdown(results)}
+  pages = {f'table{table}.md': texts[table](), 'summary.md': render.summary(results),
+           'orderings.md': orderings.markdown(results)}
   for name, text in pages.items():
     (place.folder / name).write_text(text, encoding='utf-8')
     print(place.folder / name)
@@ -51,24 +54,31 @@ def write(table: int, place: Place) -> None:
 
 def write_fig4(place: Place, results: Sequence[collect.Result]) -> None:
   """Draws Fig. 4 where the networks of these results lie: beside the results on drawn photographs, in the runs' folder
-  on real ones, which are not ours to publish. A picture of other networks does not stay."""
-  bundles = {result['title']: place.bundle(ROWS[result['row']], 0) for result in results
-             if result['row'] in SHOWN and result['seed'] == 0 and _is_of(result, place)}
+  on real ones, which are not ours to publish. Without the networks a picture of these very results stays, and one of
+  others does not."""
+  shown = [result for result in results if result['row'] in SHOWN and result['seed'] == 0]
+  bundles = {result['title']: place.bundle(ROWS[result['row']], 0) for result in shown}
   drawn = presets.DATA[place.preset] == 'synthetic'
   path = (place.folder if drawn else place.runs / place.preset) / 'fig4.png'
-  if not bundles or not (drawn or place.source_dir):
+  networks = ' '.join(result['weights'][:8] for result in shown)
+  caption = f'Data: {presets.DATA[place.preset]}, seed 0; networks {networks}'
+  if shown and figures.caption_of(path) == caption:
+    return
+  path.unlink(missing_ok=True)
+  absent = [title for (title, bundle), result in zip(bundles.items(), shown, strict=True)
+            if not _holds(bundle, result['weights'])]
+  if not shown or absent or not (drawn or place.source_dir):
     print(f'Fig. 4 is not drawn: it needs the networks of the results in {place.runs}' +
-          ('' if drawn else ' and --source_dir=DIR'))
-    path.unlink(missing_ok=True)
+          (f' (not there: {", ".join(absent)})' if absent else '') + ('' if drawn else ' and --source_dir=DIR'))
     return
   data = presets.configure(place.preset, ROWS[SHOWN[0]], 0).segment.data
   dataset = load(data.name, data_dir=place.data_dir, size=data.size, source_dir=place.source_dir or None,
                  **({'count': data.count} if drawn else {}))
-  figures.fig4(bundles, dataset.source('test'), path)
+  figures.fig4(bundles, dataset.source('test'), path, caption=caption)
   print(path)
 
 
-def _is_of(result: collect.Result, place: Place) -> bool:
-  """Whether the network in the runs' folder is that of which the result tells."""
-  path = place.bundle(ROWS[result['row']], result['seed']) / 'config.json'
-  return path.exists() and json.loads(path.read_text('utf-8'))['metrics'] == result['report']
+def _holds(bundle: pathlib.Path, weights: str) -> bool:
+  """Whether the bundle in the runs' folder has these weights."""
+  path = bundle / 'config.json'
+  return path.exists() and json.loads(path.read_text('utf-8'))['weights_sha256'] == weights

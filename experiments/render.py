@@ -6,7 +6,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments import captions, table2 as rows2, table3 as rows3
+from experiments import captions, presets, table2 as rows2, table3 as rows3
 from experiments.captions import GB
 from experiments.collect import ROWS, Figure, Result, by_row, figure, load, load_memories, paper_figure, title
 from experiments.rows import COLUMNS
@@ -14,7 +14,7 @@ from experiments.table4 import SYSTEMS
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.report.card import table
 
-__all__ = ['load', 'load_memories', 'table2', 'table3', 'table4', 'cost']
+__all__ = ['load', 'load_memories', 'summary', 'table2', 'table3', 'table4', 'cost']
 
 NOT_RUN = '–'
 HALVES = {'pixel_f1': 'lesion segmentation (pixel F1)', 'image_f1': 'lesion classification (image F1)'}
@@ -40,6 +40,18 @@ class Notes:
     return [f'({letter}) {reason}' for reason, letter in self._letters.items()]
 
 
+def summary(results: Sequence[Result]) -> str:
+  """Every row of Tables II and III in a line: our mean figures, the paper's in brackets; '' where nothing was run."""
+  rows, lines = by_row(results), []
+  for key in rows:
+    cells = [figure(rows[key], name) for name in (*HALVES, 'kappa')]
+    shown = [f'{found.value:.3f}' if found.value is not None else '' for found in cells]
+    lines.append([title(key, rows[key]), *(_beside(ours, paper_figure(key, name)) if ours else ''
+                                           for ours, name in zip(shown, (*HALVES, 'kappa'), strict=True))])
+  header = ['system', 'pixel F1 (paper)', 'image F1 (paper)', 'kappa (paper)']
+  return _join(table(header, lines), captions.conditions(results)) if lines else ''
+
+
 def table2(results: Sequence[Result]) -> str:
   """Table II as two tables, segmentation and classification, of every row, with what they cost below."""
   rows = by_row(results)
@@ -59,7 +71,8 @@ def table3(results: Sequence[Result]) -> str:
   lines = [[title(key, rows.get(key, ())), _full(figure(rows.get(key, ()), 'kappa'), notes, bold=key == best),
             _number(paper_figure(key, 'kappa'))] for key in keys]
   return _join('## Table III: DR grading (quadratic weighted kappa)', table(['system', 'ours', 'paper'], lines),
-               *notes.lines(), _caption(own, 'an empty cell: the paper prints no figure', bold=True), cost(own))
+               *notes.lines(), _caption(own, 'an empty cell: the paper prints no figure', bold=True), cost(own),
+               _other_networks(results))
 
 
 def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
@@ -68,7 +81,8 @@ def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
   Our own three figures are all of the multi-task network; for its maps the paper prints those of Lesion-Net-16s.
 
   Raises:
-    ValueError: the memories were measured at different sizes, batches or dtypes, and cannot be added.
+    ValueError: the memories were measured at different sizes, batches or dtypes or on different devices, and cannot be
+      added.
   """
   rows, notes = by_row(results), Notes()
   own = [result for key in SYSTEMS for result in rows.get(key, ())]
@@ -83,7 +97,8 @@ def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
   header = ['system', 'pixel F1', 'image F1', 'kappa']
   caption = _caption(own, "in round brackets the paper's figure (beside the F1 of the multi-task network that of "
                           'Lesion-Net-16s, its lesion branch)', every_row=False)
-  return _join('## Table IV', table(header, lines), *notes.lines(), caption, _memory(memories))
+  return _join('## Table IV', table(header, lines), *notes.lines(), caption, _other_networks(results),
+               _memory(memories))
 
 
 def cost(results: Sequence[Result]) -> str:
@@ -101,12 +116,22 @@ def cost(results: Sequence[Result]) -> str:
                   f'{captions.span(result["steps"] for result in found)} ({best})',
                   f'{seconds:,.0f}{"*" if resumed else ""}', f'{peak:.2f}'])
   header = ['system', 'parameters', 'seeds', 'steps (best)', 'seconds', 'peak memory, GB']
-  notes = [f'Seconds: of training, evaluation and its pictures with compilation, the mean over the seeds. Peak memory: of the '
-           f'{" or ".join(kinds)}, the largest over the seeds. A row that contains a lesion network does not count its '
-           'training.']
+  notes = [f'Seconds: of training, evaluation and its pictures, and of compilation where no cached program was at hand; the '
+           f'mean over the seeds. Peak memory: of the {" or ".join(kinds)}, the largest over the seeds. A row that '
+           'contains a lesion network does not count its training.']
   if interrupted:
-    notes.append('\\* interrupted and resumed: the seconds since the last start alone.')
+    notes.append('\\* interrupted and resumed: seconds and peak memory since the last start alone.')
   return _join('### Cost', table(header, lines), *notes)
+
+
+def _other_networks(results: Sequence[Result]) -> str:
+  """Names rows whose lesion network is not the one that was measured as a row of its own, but another training of it."""
+  measured = {(result['row'], result['seed']): result['weights'] for result in results}
+  others = [f'{ROWS[result["row"]].title} (seed {result["seed"]})' for result in results
+            if measured.get((ROWS[result['row']].lesion, result['seed']), result['lesion_weights'])
+            != result['lesion_weights']]
+  return (f'The lesion network in {", ".join(others)} was trained again: the same configuration as its row of Table II, '
+          'not the same weights.') if others else ''
 
 
 def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) -> str:
@@ -127,7 +152,8 @@ def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) 
 def _memory(memories: Sequence[Result]) -> str:
   """Memory at run time: the baselines beside each other against the one network."""
   found = {result['system']: result for result in memories}
-  if len(settings := {(result['size'], result['batch'], result['dtype']) for result in memories}) > 1:
+  settings = {(result['size'], result['batch'], result['dtype'], result['hardware']['device']) for result in memories}
+  if len(settings) > 1:
     raise ValueError(f'memories of different settings cannot be added: {sorted(settings)}; remove those of one')
   program = lambda key: found[key]['program']['bytes']
   peak = lambda key: found[key]['peak_memory']['bytes']
@@ -175,10 +201,15 @@ def _ours(key: str) -> str:
   return f'**{ROWS[key].title}**' if key == OURS else ROWS[key].title
 
 
+def ranks(results: Sequence[Result]) -> bool:
+  """Whether there are results, and of a preset whose figures say which system is better."""
+  return bool(results) and not any(result['preset'] in presets.NOTES for result in results)
+
+
 def _best(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str, part: str = 'mean') -> str | None:
-  """The row of the largest figure, or None where no row has one."""
-  values = {key: found.value for key in keys if (found := figure(rows.get(key, ()), name, part))
-            and found.value is not None}
+  """The row of the largest figure, or None where no row has one, or the preset ranks nothing."""
+  values = {key: found.value for key in keys if ranks(rows.get(key, ()))
+            and (found := figure(rows[key], name, part)) and found.value is not None}
   return max(values, key=values.get) if values else None
 
 
@@ -209,7 +240,7 @@ def _number(value: float | None) -> str:
 
 def _caption(results: Sequence[Result], reading: str, *, bold: bool = False, every_row: bool = True) -> str:
   """How to read a table, and under which conditions its figures were measured."""
-  largest = 'bold: our largest of the column; ' if bold else ''
+  largest = 'bold: our largest of the column; ' if bold and ranks(results) else ''
   reading = f'{reading[0].upper()}{reading[1:]}; {largest}{NOT_RUN}: not run.'
   return _join(' '.join(part for part in (reading, captions.intervals(results), captions.conditions(results)) if part),
                _code(captions.commands(results, rows=not every_row)))

@@ -116,7 +116,8 @@ def _same(path: pathlib.Path, then: Mapping[str, Any], now: Mapping[str, Any], a
 
 
 def run_row(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> int:
-  """Trains a row, after the row whose network it contains where that is missing; returns the exit status."""
+  """Trains a row, after the row whose network it contains where that network is missing; returns the exit status. A
+  result that the latter has already stays as it is."""
   source = rows.get(row.lesion)
   if source and not is_trained(place, source, seed, rows):
     if status := run_row(place, source, seed, rows):
@@ -145,16 +146,17 @@ def summary(result: Mapping[str, Any]) -> str:
 
 
 def _call(command: Sequence[str], log: Any) -> tuple[int, bool]:
-  """Runs a command, to which SIGINT and SIGTERM are passed on; returns its status, and whether there was one."""
+  """Runs a command, to which SIGINT and SIGTERM are passed on, and SIGHUP (a closed terminal) as SIGTERM; returns its
+  status, and whether there was one."""
   process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
   heard = []
 
   def forward(number: int, frame: Any) -> None:
     del frame
     heard.append(number)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
-  before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+  before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
   try:
     return process.wait(), bool(heard)
   finally:

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import pathlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from experiments.rows import Row
 from lesion_jax import build, main, runtime
 from lesion_jax.evaluate import bootstrap
 from lesion_jax.train.interrupt import Interrupt
+from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
 
 ROWS = {row.key: row for row in table2.ROWS + table3.ROWS}
@@ -28,23 +32,55 @@ DIGITS = 5  # of a replicate
 
 
 def run(options: argparse.Namespace) -> int:
-  """Trains, evaluates and writes the result; returns the exit status of `lesion_jax.main`."""
+  """Trains, evaluates and writes the result; returns the exit status of `lesion_jax.main`.
+
+  A result that is there already stays, whatever is trained: a row of Table III may need the network of a row that was
+  measured elsewhere, and the committed figure is that row's.
+  """
   place = runner.Place.of(options)
   row = ROWS[options.row]
   config = runner.configure(place, row, options.seed, ROWS)
   workdir = place.workdir(row, options.seed)
-  resumed = (workdir / row.stage / 'checkpoints').exists()
-  with Interrupt() as should_stop:
+  with contextlib.ExitStack() as stack:
+    try:
+      stack.enter_context(alone_in(workdir))
+    except BlockingIOError:
+      print(f'another process runs {row.key} with seed {options.seed} in {workdir}; wait for it, or stop it')
+      return 1
+    resumed = (workdir / row.stage / 'checkpoints').exists()
+    should_stop = stack.enter_context(Interrupt())
     build.open_datasets(config, str(place.data_dir), Devices())  # drawn or read once: no part of this row's time
     start = time.perf_counter()
     status = main.run(config, workdir, str(place.data_dir), should_stop)
-  if not status:
+  if not status and not place.result(row, options.seed).exists():
     seconds = time.perf_counter() - start
     result = describe(row, options, config.to_dict(), workdir / row.stage)
     result |= {'seconds': round(seconds, 1), 'resumed': resumed, 'peak_memory': record.peak_memory(),
-               'hardware': record.hardware(), 'versions': record.versions(), 'config': presets.portable(config, place.runs)}
+               'hardware': record.hardware(), 'versions': record.versions(),
+               'lesion_weights': weights(place.bundle(ROWS[row.lesion], options.seed)) if row.lesion else None,
+               'config': presets.portable(config, place.runs)}
     record.save(place.result(row, options.seed), result)
   return status
+
+
+@contextlib.contextmanager
+def alone_in(workdir: pathlib.Path) -> Iterator[None]:
+  """Holds a lock on a run's folder; the system lets go of it when this process ends, however it ends.
+
+  A worker lives on where its table's program is killed, and the program, started again, would start a second one.
+
+  Raises:
+    BlockingIOError: another process holds it.
+  """
+  workdir.mkdir(parents=True, exist_ok=True)
+  with (workdir / 'lock').open('w') as file:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    yield
+
+
+def weights(bundle: pathlib.Path) -> str:
+  """The digest of a bundle's weights, by which results tell networks apart."""
+  return json.loads((bundle / 'config.json').read_text('utf-8'))['weights_sha256']
 
 
 def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], directory: pathlib.Path) -> dict[str, Any]:
@@ -64,7 +100,8 @@ def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], dire
                      for name in PAIRED if name in replicates},
       'test_images': bundle['data']['lengths']['test'], 'size': stage['data']['size'], 'data': stage['data']['name'],
       'parameters': bundle['provenance']['parameters'], 'best_step': bundle['provenance']['best_step'],
-      'steps': last_step(directory / 'metrics.csv'),
+      'steps': max(max(steps) for steps, _ in read_scalars(directory / 'metrics.csv').values()),
+      'weights': bundle['weights_sha256'],
   }
 
 
@@ -74,11 +111,6 @@ def command(row: Row, options: argparse.Namespace) -> str:
            if (value := getattr(options, flag))]
   return ' '.join([f'python -m experiments.table{row.table} --preset={options.preset}', *given, f'--rows={row.key}',
                    f'--seeds={options.seed}'])
-
-
-def last_step(path: pathlib.Path) -> int:
-  """The last step of which the log of a run tells."""
-  return max(int(line.split(',', 1)[0]) for line in path.read_text('utf-8').splitlines()[1:])
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -10,6 +10,7 @@ import safetensors.numpy
 import tiny_config
 from ml_collections import ConfigDict
 from tiny import TINY_MODELS
+from tiny_config import changed
 
 from configs import common
 from lesion_jax import build, models
@@ -31,14 +32,6 @@ def shallow_networks(monkeypatch):
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
   return str(tmp_path_factory.mktemp('data'))
-
-
-def changed(**changes):
-  """The tiny configuration with keys changed; '__' stands for the dot."""
-  config = tiny_config.get_config()
-  with config.unlocked():
-    config.update_from_flattened_dict({key.replace('__', '.'): value for key, value in changes.items()})
-  return config
 
 
 def test_a_right_configuration_passes_and_names_no_bundles():
@@ -225,25 +218,6 @@ def test_pretrained_weights_reach_the_encoder_of_each_stage(fits, tmp_path, data
   weights.touch()
   build_all(changed(segment__pretrained=str(weights), grade__pretrained=str(weights)), tmp_path, data_dir)
   assert found == ['encoder', 'grading/encoder'] * 2  # once before anything is trained, once for good
-
-
-@pytest.mark.parametrize(('stage', 'model', 'prefixes'), [
-    ('segment', 'patch_fcn_32s', ['fcn/encoder']), ('classify', 'abn_classifier', ['attention_encoder', 'encoder'])])
-def test_pretrained_weights_find_every_encoder(tmp_path, monkeypatch, stage, model, prefixes):
-  found = []
-  monkeypatch.setattr(models, 'MODELS', FULL_MODELS)
-  monkeypatch.setattr(build.parts, 'read_torchvision', lambda path: {})
-  monkeypatch.setattr(build.parts, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
-  build.check(changed(**{'stages': (stage,), f'{stage}__pretrained': 'weights.pth', f'{stage}__model__name': model,
-                         f'{stage}__data__size': 128}), DEVICES)
-  assert found == prefixes
-
-
-def test_pretrained_weights_that_do_not_fit_are_refused_before_training(tmp_path):
-  weights = tmp_path / 'weights.safetensors'
-  safetensors.numpy.save_file({'Conv2d_1a_3x3.conv.weight': np.zeros((32, 3, 3, 3), np.float32)}, weights)
-  with pytest.raises(ValueError, match='left over in the weights'):
-    build.check(changed(grade__pretrained=str(weights)), DEVICES)
 
 
 def test_networks_of_different_sizes_do_not_go_together(fits, tmp_path, data_dir):

@@ -14,3 +14,11 @@ def get_config():
                               vertical_flip=0.0)
   config.segment.model.name = 'lesion_net_16s'
   return config
+
+
+def changed(**changes):
+  """The tiny configuration with keys changed; '__' stands for the dot."""
+  config = get_config()
+  with config.unlocked():
+    config.update_from_flattened_dict({key.replace('__', '.'): value for key, value in changes.items()})
+  return config

@@ -31,6 +31,7 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
   models = {name: bundle.config['model'] for name, bundle in bundles.items()}
   for name, stage in parts.stages(config).items():
     devices.check_batch(stage.eval_batch_size)
+    get_loss(stage.loss)  # of a finished stage too: it names what the stage learns from
     if name not in bundles:
       devices.check_batch(stage.batch_size, stage.accumulate)
       source = parts.lesion_stage(config, name)

@@ -111,9 +111,9 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
 
 
 def control(stage: ConfigDict) -> Control:
-  """The state machine at its start."""
+  """The state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed to it."""
   return Control(rate=stage.rate, patience=stage.patience, stop_after=stage.stop_after, factor=stage.factor,
-                 dual_weight=stage.dual_weight, milestones=tuple(stage.milestones))
+                 dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint')
 
 
 def plan(stage: ConfigDict) -> Plan:

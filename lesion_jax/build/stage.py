@@ -141,11 +141,12 @@ def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _learned_lesions(stage: ConfigDict, dataset: Dataset, source: Bundle | None) -> tuple[str, ...]:
-  """The lesions of the bundle that the lesion network comes from; else those of the data, unless only grades are
+  """The lesions of the bundle that the lesion network comes from, and those of the data, unless only grades are
   learned from them."""
-  if source:
-    return tuple(source.config['annotated'])
-  return () if parts.grades(stage) else dataset.annotated
+  known = set(source.config['annotated']) if source else set()
+  if stage.loss == 'joint' or not (source or parts.grades(stage)):
+    known |= set(dataset.annotated)
+  return tuple(key for key in LESION_KEYS if key in known)
 
 
 def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) -> dict[str, Any]:

@@ -16,7 +16,8 @@ What each is for; the names in the paper's tables in brackets:
     joint                   lesion maps and DR grades: dual_dice + grade_cross_entropy, both branches at once
 
 `presence_dice` and `grade_cross_entropy` also train the further head of a network that has one (ABN's attention
-branch). The paper tried `joint` (IV-A) and gives no weights; 1 for each is our choice.
+branch). The paper tried `joint` (IV-A) and gives no weights; 1 for each is our choice, as is that training starts with
+the dual loss, for its lesion branch has been trained.
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ def lesion_weights(sums: WeightedSums) -> jax.Array:
   The more seldom a lesion is predicted, the more its true pixels count. Two things here are our choice, for Sudre et
   al. do not speak of them. The weight is a constant to the gradient: else the loss falls by predicting more of the
   lesion anywhere. And the predicted share sum p_j / N_j is clamped to [0.001, 0.999], so w_j to [1/999, 999]: the
-  weight of a lesion that is predicted nowhere would be infinite. The clamp is far out: a constant prediction for a
-  lesion that has the share f of the pixels comes to rest near sqrt(f), which is below 0.001 only for f below 1e-6.
+  weight of a lesion that is predicted nowhere would be infinite. The clamp binds for a lesion that is rightly predicted
+  on less than a thousandth of the scored pixels, as microaneurysms are: a true pixel then weighs 999 and no more.
   """
   share = jax.lax.stop_gradient(sums.predicted / jnp.maximum(sums.count, 1))
   share = jnp.clip(share, MIN_SHARE, 1 - MIN_SHARE)
@@ -143,7 +143,8 @@ def focal_loss(
 
   Lin et al., "Focal Loss for Dense Object Detection", 2017, Eq. 5: what is already right hardly counts. They divide
   the sum by the number of anchors that belong to an object; a batch of ours may have not one true pixel, and the mean
-  over all scored elements is our choice. Then gamma = 0 and alpha = 0.5 give half the cross entropy.
+  over all scored elements is our choice. Then gamma = 0 and alpha = 0.5 give half the cross entropy. They also start
+  the last bias at -log(99), a low prior; ours starts at 0, as for every loss.
 
   Args:
     logits: float [...]; computed in float32 whatever the dtype.

@@ -22,8 +22,9 @@ class AttentionBranch(nn.Module):
   """The end of the attention branch: one response map a class, from which come class logits and one attention map.
 
   BatchNorm and 1x1 Conv-BN-ReLU make the responses; a 1x1 convolution and GAP the logits; a 3x3 convolution to one
-  channel, BatchNorm and sigmoid the attention. No convolution has a bias. As in the original, but for BatchNorm's
-  epsilon, which is this library's.
+  channel, BatchNorm and sigmoid the attention. No convolution has a bias. As in the original for one label an image, but
+  for BatchNorm's epsilon, which is this library's. All lesions share the one map (our choice; the paper does not say):
+  for several labels the authors of ABN also have a variant with a map and a perception pass for each.
 
   Attributes:
     classes: number of classes K.

@@ -22,6 +22,8 @@ class ClassificationHead(nn.Module):
   def __call__(self, features: Array, extra: Array | None = None) -> Array:
     """[B, h, w, C], and float [B, m] to concatenate to the C averages, or None -> float32 logits [B, classes].
 
+    Without the dropout and the auxiliary classifier with which stock Inception-v3 is trained: the paper has neither.
+
     The fully connected layer is (C + m) x classes; section III-B for m = 0, Experiment 3 of the paper for m = 8.
     """
     pooled = features.astype(jnp.float32).mean(axis=(1, 2))

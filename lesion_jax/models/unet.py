@@ -66,7 +66,7 @@ class UNet(Network):
 
   As in the original, transposed convolutions enlarge and every resolution's features are copied over and merged. Our
   choice, where the paper is silent: the stages' channels (DECODER_CHANNELS, times `width`); padded convolutions with
-  batch normalisation, of which the original has neither; and a last stage at full resolution without a tap, since the
+  batch normalisation, of which the original has neither, and no dropout, which it has; and a last stage at full resolution without a tap, since the
   encoder has no features there.
   """
 

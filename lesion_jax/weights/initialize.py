@@ -26,7 +26,8 @@ def initialize(model: nn.Module, example: Any, seed: int, **kwargs: Any) -> dict
 
   Our choice, where the paper is silent: convolution kernels are He normal (variance 2 / fan-in) and dense kernels LeCun
   normal (1 / fan-in), both truncated at two standard deviations, as flax does; `bias` 0; `scale` 1; running `mean` 0
-  and `var` 1; and `gamma`, the gate of a residual attention block, 0. A module's own initialisers are not run.
+  and `var` 1; and `gamma`, the gate of a residual attention block, 0. A module's own initialisers are not run. Fan-in
+  is the product of all axes but the last, also for the transposed kernels of U-Net, as flax and torch count it.
 
   Args:
     model: a linen module whose call takes `train`.

@@ -25,8 +25,8 @@ def memories():
 
 @pytest.fixture
 def folder(tmp_path):
-  """`folder(results) -> path` of a folder named 'smoke' with their files."""
-  path = tmp_path / 'smoke'
+  """`folder(results) -> path` of a folder named 'small' with their files."""
+  path = tmp_path / 'small'
   path.mkdir()
 
   def write(results):

@@ -54,13 +54,14 @@ def make_result(key, seed=0, *, move=0.0, missing=None, noise=0.002, **changes):
     sizes = (6, 60, 120, 45, 3000, 1200, 300, 700)
     report['positive_pixels'] = {name: sizes[j] * (40 - 4 * j) for j, name in enumerate(LESION_KEYS)}
   return {
-      'schema': 1, 'row': key, 'title': row.title, 'table': row.table, 'stage': row.stage, 'preset': 'smoke',
+      'schema': 1, 'row': key, 'title': row.title, 'table': row.table, 'stage': row.stage, 'preset': 'small',
       'seed': seed, 'paper': row.paper,
-      'command': f'python -m experiments.table{row.table} --preset=smoke --rows={key} --seeds={seed}',
+      'command': f'python -m experiments.table{row.table} --preset=small --rows={key} --seeds={seed}',
       'report': report | {'intervals': intervals}, 'replicates': replicates, 'test_images': 120,
       'size': 128 // row.shrink, 'data': 'synthetic', 'parameters': 3_400_000, 'best_step': 80, 'steps': 160,
       'seconds': 61.2 + seed, 'resumed': False, 'peak_memory': {'bytes': 1_500_000_000, 'of': 'process'},
       'hardware': {'device': 'cpu', 'devices': 1, 'cpus': 2}, 'versions': {'python': '3.11.9', 'jax': '0.10.2'},
+      'weights': f'{key}-{seed}', 'lesion_weights': row.lesion and f'{row.lesion}-{seed}',
       'config': {row.stage: {'pretrained': ''}},
   } | changes
 

@@ -39,7 +39,7 @@ def test_a_preset_without_results_is_said(tmp_path):
     ('fcn_8s-0', lambda text: text.replace('"schema": 1', '"schema": 9'), 'has schema 9, this version reads 1'),
     ('fcn_8s-0', lambda text: text.replace('"steps"', '"stairs"'), 'lacks steps'),
     ('fcn_8s-0', lambda text: text.replace('"intervals"', '"others"'), 'lacks intervals in its report'),
-    ('fcn_8s-0', lambda text: text.replace('"smoke", "seed"', '"paper", "seed"'), "preset is 'paper' where .* 'smoke'"),
+    ('fcn_8s-0', lambda text: text.replace('"small", "seed"', '"paper", "seed"'), "preset is 'paper' where .* 'small'"),
     ('fcn_8s-1', lambda text: text, "row and seed is 'fcn_8s-0' where .* 'fcn_8s-1'"),
     ('fcn_7s-0', lambda text: text.replace('"row": "fcn_8s"', '"row": "fcn_7s"'), "'fcn_7s', which no table has"),
     ('notes', lambda text: '{"schema": 1}', r'notes\.json lacks row, title'),

@@ -160,10 +160,17 @@ class TestFig4:
   def test_a_column_is_titled(self, drawn, tmp_path):
     one = example()
     panel = figures.describe(one | {'maps': None})[0]
-    figures.draw_grid([one], {'FCN-8s': [dataclasses.replace(panel, words=[('MA', PLAIN)] * 8)]}, tmp_path / 'grid.png')
-    assert [text.get_text() for text in drawn[0].texts] == ['photograph', 'annotation', 'FCN-8s']
+    figures.draw_grid([one], {'FCN-8s': [dataclasses.replace(panel, words=[('MA', PLAIN)] * 8)]}, tmp_path / 'grid.png',
+                      'two networks')
+    assert [text.get_text() for text in drawn[0].texts] == [
+        'photograph', 'annotation', 'FCN-8s', 'red outline: false alarm. two networks']
 
   @pytest.mark.parametrize('examples, columns', [([], {'FCN-8s': []}), ([example()], {})])
   def test_a_grid_needs_photographs_and_systems(self, tmp_path, examples, columns):
     with pytest.raises(ValueError, match='needs photographs and systems'):
       figures.draw_grid(examples, columns, tmp_path / 'grid.png')
+
+  def test_a_picture_knows_of_which_networks_it_is(self, bundles, tmp_path):
+    assert figures.caption_of(tmp_path / 'fig4.png') is None
+    figures.fig4(bundles, [example()], tmp_path / 'fig4.png', caption='networks a, b')
+    assert figures.caption_of(tmp_path / 'fig4.png') == 'networks a, b'

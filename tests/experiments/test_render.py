@@ -8,8 +8,8 @@ import pytest
 from invented import make_memory, make_result
 
 from experiments import captions
-from experiments.collect import ROWS
-from experiments.render import cost, table2, table3, table4
+from experiments.collect import ROWS, title
+from experiments.render import cost, summary, table2, table3, table4
 
 
 def cells(text, heading=''):
@@ -40,6 +40,28 @@ def test_only_the_largest_of_a_column_is_bold(results):
     assert sum('**' in row[column] for row in pixel.values()) == 1
   kappas = cells(table3(results))
   assert [name for name, (ours, _) in kappas.items() if '**' in ours] == ['Multi-task, Conv, Lesion-Net-16s']
+
+
+def test_a_check_of_the_programs_ranks_nothing(results):
+  smoke = [result | {'preset': 'smoke'} for result in results]
+  for text in (table2(smoke), table3(smoke)):
+    assert '**' not in text and 'bold' not in text and 'The figures rank nothing' in text
+
+
+def test_a_lesion_network_that_was_trained_again_is_said(results):
+  assert 'trained again' not in table3(results)
+  changed = [result | ({'weights': 'others'} if result['row'] == 'unet' else {}) for result in results]
+  assert 'The lesion network in Multi-task, Conv, U-Net (seed 0) was trained again' in table3(changed)
+
+
+def test_the_summary_has_a_line_for_each_row_that_was_run(results):
+  found = cells(summary(results))
+  assert list(found)[1:] == [title(key, [make_result(key)]) for key in ROWS]
+  assert found['FCN-8s'] == ['0.536 (0.586)', '0.728 (0.778)', '']
+  assert found['ABN-grading'] == ['', '', '0.747 (0.797)']
+  assert found['Multi-task, Conv, Lesion-Net-16s'] == ['0.540', '0.751', '0.753 (0.803)']  # maps: Lesion-Net-16s's
+  assert 'Data: synthetic' in summary(results) and summary([]) == ''
+  assert list(cells(summary([make_result('unet')])))[1:] == ['U-Net']
 
 
 def test_a_system_that_was_not_run_has_dashes_beside_the_papers_figures():
@@ -80,7 +102,7 @@ def test_a_caption_has_all_that_is_needed_to_judge(results):
   text = table2([*results, make_result('fcn_8s', 1, steps=90, versions={'python': '3.12', 'jax': '0.10.2'})])
   for part in ('synthetic, 120 test photographs', 'input 128 x 128 pixels', '90 to 160 steps', 'seeds 0, 1',
                '2 CPU cores', 'python 3.11.9 and 3.12, jax 0.10.2', '95 % interval of 200 resamples',
-               '\npython -m experiments.table2 --preset=smoke --seeds=0,1\n'):
+               '\npython -m experiments.table2 --preset=small --seeds=0,1\n'):
     assert part in text, part
 
 
@@ -110,13 +132,13 @@ def test_one_row_of_other_data_makes_the_whole_table_incomparable():
 
 def test_commands_that_differ_in_rows_and_seeds_are_one():
   made = [make_result(key, seed) for key in ('fcn_8s', 'unet') for seed in (0, 1)]
-  command = 'python -m experiments.table2 --preset=smoke --rows=danet --seeds=0 --pretrained=W'
+  command = 'python -m experiments.table2 --preset=small --rows=danet --seeds=0 --pretrained=W'
   other = make_result('danet', command=command)
   assert captions.commands([*made, other]) == [
-      'python -m experiments.table2 --preset=smoke --rows=fcn_8s,unet --seeds=0,1',
-      'python -m experiments.table2 --preset=smoke --pretrained=W --rows=danet --seeds=0']
+      'python -m experiments.table2 --preset=small --rows=fcn_8s,unet --seeds=0,1',
+      'python -m experiments.table2 --preset=small --pretrained=W --rows=danet --seeds=0']
   assert captions.command_for(made, ['multitask']) == (
-      'python -m experiments.table3 --preset=smoke --rows=multitask --seeds=0,1')
+      'python -m experiments.table3 --preset=small --rows=multitask --seeds=0,1')
   with pytest.raises(ValueError, match='no results'):
     captions.command_for([], ['multitask'])
 
@@ -163,3 +185,6 @@ def test_a_sum_waits_for_all_of_its_parts(memories):
 def test_memories_of_different_sizes_are_not_added(memories):
   with pytest.raises(ValueError, match='different settings cannot be added'):
     table4([], [*memories[1:], make_memory('fcn_8s', size=448)])
+  gpu = {'device': 'NVIDIA H200', 'devices': 1, 'cpus': 16}
+  with pytest.raises(ValueError, match='different settings cannot be added'):
+    table4([], [*memories[1:], make_memory('fcn_8s', hardware=gpu)])

@@ -1,6 +1,7 @@
 """Rows from end to end on a shallow encoder: trained, evaluated, written down, read back and rendered."""
 
 import argparse
+import shutil
 
 import pytest
 from tiny import TINY_MODELS
@@ -48,6 +49,24 @@ def test_rows_run_from_end_to_end(options):
     program.write(table, place)
   assert {path.name for path in place.folder.iterdir()} >= {'table2.md', 'table3.md', 'table4.md', 'orderings.md',
                                                             'fig5.png'}
+
+
+@pytest.mark.slow
+def test_a_result_that_is_there_stays_when_its_network_is_trained_again(options):
+  row = collect.ROWS['fcn_32s']
+  run = lambda: worker.run(argparse.Namespace(**vars(options), row=row.key, seed=0))
+  assert run() == 0
+  path = runner.Place.of(options).result(row, 0)
+  before = path.read_text()
+  shutil.rmtree(options.workdir)
+  assert run() == 0
+  assert path.read_text() == before and runner.Place.of(options).bundle(row, 0).exists()
+
+
+def test_two_processes_do_not_run_the_same_row(options, capsys):
+  with worker.alone_in(runner.Place.of(options).workdir(collect.ROWS['fcn_32s'], 0)):
+    assert worker.run(argparse.Namespace(**vars(options), row='fcn_32s', seed=0)) == 1
+  assert 'another process runs fcn_32s with seed 0' in capsys.readouterr().out
 
 
 def test_the_command_of_a_result_names_all_that_gave_it(options):

@@ -25,6 +25,7 @@ GRADERS = {
     **{name: tiny(name) for name in MODELS if name.endswith('_grader')},
     'multitask': tiny('multitask', lesion=tiny('lesion_net_8s')),
     'multitask, CW-MaxPool': tiny('multitask', lesion=tiny('lesion_net_8s'), attention='cw_maxpool'),
+    **{f'multitask, {name}': tiny('multitask', lesion=tiny(name)) for name in ('unet', 'fcn_8s', 'deeplab_v3_plus')},
     'multitask, joint': tiny('multitask', lesion=tiny('lesion_net_8s'), joint=True),
     'lesion_concat': tiny('lesion_concat', lesion=tiny('lesion_net_16s')),
     'lesion_concat of a classifier': tiny('lesion_concat', lesion=tiny('inception_v3_classifier')),

@@ -4,18 +4,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from every_model import GRADERS, NETWORKS, SEGMENTERS, forward, is_frozen, logits, pictures, variables_of
+from every_model import (
+    CLASSIFIERS, GRADERS, NETWORKS, SEGMENTERS, WIDTH, forward, is_frozen, logits, pictures, variables_of)
 from flax import traverse_util
 
 from lesion_jax.core import Outputs
 from lesion_jax.models import MODELS
+from lesion_jax.models.lesion_enhanced import LesionEnhanced
 from lesion_jax.weights.initialize import initialize
 
+# What has no effect, so that its gradient is 0: it adds the same to all energies of a query (DANet), or to all that the
+# next batch normalisation centres (ABN).
+SILENT = ('position/attention/key/bias', 'attention/bn/bias')
 every_network = pytest.mark.parametrize('network', NETWORKS.values(), ids=NETWORKS)
 
 
 def flat(tree):
   return traverse_util.flatten_dict(tree, sep='/')
+
+
+def heads(network):
+  """What a network is for."""
+  if network in SEGMENTERS.values():
+    return {'maps', 'lesions'}
+  if network in CLASSIFIERS.values():
+    return {'lesions'}
+  if not isinstance(network, LesionEnhanced):
+    return {'grades'}
+  return {'grades'} | heads(network.lesion)
 
 
 def test_every_registered_network_is_tested_here():
@@ -26,11 +42,9 @@ def test_every_registered_network_is_tested_here():
 @pytest.mark.parametrize('shape', [(2, 64, 64), (1, 45, 61)])
 def test_the_outputs_have_the_size_of_the_image(network, shape):
   found = jax.eval_shape(forward(network), variables_of(network), jax.ShapeDtypeStruct((*shape, 3), np.uint8))
-  expected = {'maps': (*shape, 8), 'lesions': (shape[0], 8), 'grades': (shape[0], 5)}
-  for name, value in found.items():
-    assert value.dtype == jnp.float32
-    assert value.shape == expected.get(name, value.shape)
-  assert found.keys() & expected.keys()
+  sizes = {'maps': (*shape, 8), 'lesions': (shape[0], 8), 'grades': (shape[0], 5)}
+  assert {name: value.shape for name, value in found.items() if name in sizes} == {name: sizes[name] for name in heads(network)}
+  assert {value.dtype for value in found.values()} == {jnp.dtype('float32')}
 
 
 @every_network
@@ -59,10 +73,14 @@ def test_training_reaches_every_parameter_and_statistic_but_the_frozen_ones(netw
                 for head in heads for name, value in logits(head).items() if name != 'attention')
     return total, updates['batch_stats']
 
-  gradient, statistics = jax.jit(jax.grad(objective, has_aux=True))(variables['params'])
-  for name, value in flat(gradient).items():
-    assert np.isfinite(value).all(), name
-    assert np.any(value) != is_frozen(network, name), name
+  learn = jax.jit(jax.grad(objective, has_aux=True))
+  gradient, statistics = learn(variables['params'])
+  jax.tree.map(np.testing.assert_array_equal, learn(variables['params']), (gradient, statistics))
+  sizes = {name: float(np.abs(value).max()) for name, value in flat(gradient).items()}
+  assert np.isfinite(list(sizes.values())).all()
+  for name, size in sizes.items():
+    if not name.endswith(SILENT):  # what is above is no rounding error of what is 0
+      assert (size > 1e-6 * max(sizes.values())) != is_frozen(network, name), name
   before = flat(variables['batch_stats'])
   for name, value in flat(statistics).items():
     assert (np.asarray(value) != before[name]).any() != is_frozen(network, name), name
@@ -92,6 +110,17 @@ def test_a_batch_of_one_says_what_the_same_row_of_a_batch_says(network):
 
 
 @every_network
-def test_the_same_input_gives_the_same_bits(network):
-  first, second = (forward(network)(variables_of(network), pictures(2, 64, 64)) for _ in range(2))
+def test_the_same_seed_and_input_give_the_same_bits(network):
+  fresh = [initialize(network, jax.ShapeDtypeStruct((1, 64, 64, 3), np.uint8), 3) for _ in range(2)]
+  jax.tree.map(np.testing.assert_array_equal, *fresh)
+  first, second = (forward(network)(variables, pictures(2, 64, 64)) for variables in fresh)
   jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.mark.parametrize('name', ['fcn_8s', 'patch_fcn_32s', 'deeplab_v3_plus', 'danet', 'lesion_net_2s', 'multitask'])
+def test_stock_padding_goes_with_every_decoder(name):
+  """Taps of the real encoder without padding are of other sizes than halves of one another."""
+  network = MODELS[name](width=WIDTH, padding='VALID')
+  images = jax.ShapeDtypeStruct((1, 320, 320, 3), np.uint8)
+  found, _ = jax.eval_shape(lambda x: network.init_with_output(jax.random.key(0), x, train=False), images)
+  assert found.maps.shape == (1, 320, 320, 8)

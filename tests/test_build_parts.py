@@ -1,0 +1,76 @@
+"""Parts of a stage: pretrained encoders, and what joint training starts from and learns."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import traverse_util
+from tiny import TINY_MODELS
+from tiny_config import changed
+
+from lesion_jax import build, models
+from lesion_jax.train.parallel import Devices
+from lesion_jax.weights.bundle import Bundle
+from lesion_jax.weights.initialize import initialize
+from lesion_jax.weights.names import to_torch
+
+FULL_MODELS = models.MODELS
+DEVICES = Devices(jax.devices()[:2])
+
+
+@pytest.fixture(autouse=True)
+def shallow_networks(monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+
+
+@pytest.mark.parametrize(('stage', 'model', 'prefixes'), [
+    ('segment', 'patch_fcn_32s', ['fcn/encoder']), ('classify', 'abn_classifier', ['attention_encoder', 'encoder'])])
+def test_pretrained_weights_find_every_encoder(tmp_path, monkeypatch, stage, model, prefixes):
+  found = []
+  monkeypatch.setattr(models, 'MODELS', FULL_MODELS)
+  monkeypatch.setattr(build.parts, 'read_torchvision', lambda path: {})
+  monkeypatch.setattr(build.parts, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
+  build.check(changed(**{'stages': (stage,), f'{stage}__pretrained': 'weights.pth', f'{stage}__model__name': model,
+                         f'{stage}__data__size': 128}), DEVICES)
+  assert found == prefixes
+
+
+def test_pretrained_weights_fill_both_encoders_of_an_abn(tmp_path, monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', FULL_MODELS)
+  stage = changed(classify__model__name='abn_classifier', classify__model__width=1 / 16).classify
+  network = models.get_model(**build.parts.model_config(stage.model, None))
+  fresh = initialize(network, jax.ShapeDtypeStruct((1, 64, 64, 3), np.uint8), 0)
+  flat = traverse_util.flatten_dict(fresh, sep='/')
+  published = {name.replace('/encoder/', '/'): value + 1 for name, value in flat.items() if '/encoder/' in name}
+  stage.pretrained = str(tmp_path / 'weights.safetensors')
+  safetensors.numpy.save_file({name: np.ascontiguousarray(value) for name, value in to_torch(published).items()} |
+                              {'fc.weight': np.zeros((2, 2), np.float32)}, stage.pretrained)
+  found = traverse_util.flatten_dict(build.parts.with_pretrained(fresh, stage), sep='/')
+  for name, value in found.items():
+    source = name.replace('attention_encoder/', 'encoder/')
+    np.testing.assert_array_equal(value, flat[source] + 1 if '/encoder/' in source else flat[name], err_msg=name)
+
+
+def test_pretrained_weights_that_do_not_fit_are_refused_before_training(tmp_path):
+  weights = tmp_path / 'weights.safetensors'
+  safetensors.numpy.save_file({'Conv2d_1a_3x3.conv.weight': np.zeros((32, 3, 3, 3), np.float32)}, weights)
+  with pytest.raises(ValueError, match='left over in the weights'):
+    build.check(changed(grade__pretrained=str(weights)), DEVICES)
+
+
+def test_joint_training_starts_with_the_dual_loss():
+  stage = changed(grade__loss='joint').grade
+  assert build.parts.control(stage).segmentation_weight == stage.dual_weight
+  assert build.parts.control(changed().grade).segmentation_weight == 1
+
+
+def test_joint_training_learns_the_lesions_of_its_data_too():
+  source = Bundle({'annotated': ['HaEx', 'MA']}, {})
+  data = types.SimpleNamespace(annotated=('iHE', 'MA'))
+  learned = lambda loss, source: build.stage._learned_lesions(types.SimpleNamespace(loss=loss), data, source)
+  assert learned('joint', source) == ('MA', 'iHE', 'HaEx')
+  assert learned('grade_cross_entropy', source) == ('MA', 'HaEx')
+  assert learned('grade_cross_entropy', None) == ()
+  assert learned('dual_dice', None) == ('MA', 'iHE')
