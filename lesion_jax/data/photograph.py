@@ -2,8 +2,8 @@
 
 What is done to the pixels, where more than one thing could be (our choice):
 
-  more than 8 bits     the whole range of the format becomes 0..255: 16-bit grey is divided by 257 and rounded, of 16-bit
-                       colour Pillow keeps the upper 8 bits, which differs by 1 at most
+  more than 8 bits     the whole range of the format becomes 0..255: 16-bit grey is divided by 257 and rounded, of
+                       16-bit colour Pillow keeps the upper 8 bits, which differs by 1 at most
   transparency         dropped, not laid over a background: cameras store no transparency, and what it hides is retina
   CMYK, YCCK JPEG      taken as Adobe writes them (inverted), and mixed without a colour profile
   colour profiles      ignored everywhere, as networks are trained without them
@@ -65,7 +65,8 @@ def _read_image(path: pathlib.Path) -> np.ndarray:
   try:
     image = Image.open(path, formats=FORMATS)
   except UnidentifiedImageError as error:
-    raise ValueError(f'it is no image, or damaged in its first bytes; read are {", ".join(FORMATS)} and DICOM') from error
+    raise ValueError('it is no image, or damaged in its first bytes; read are '
+                     f'{", ".join(FORMATS)} and DICOM') from error
   with image:
     if image.width * image.height > MAX_PIXELS:
       raise ValueError(f'it has {image.width}x{image.height} pixels (width x height), more than {MAX_PIXELS:,}; '

@@ -185,7 +185,8 @@ def test_50_megapixels_are_read(tmp_path, monkeypatch):
 def _as_ycck(inks):
   """YCbCr of C, M, Y as if they were RGB, which Adobe makes of its inverted inks; Pillow inverts what it writes."""
   *colored, black = inks.split()
-  inverted = [channel.point(lambda value: 255 - value) for channel in Image.merge('RGB', colored).convert('YCbCr').split()]
+  channels = Image.merge('RGB', colored).convert('YCbCr').split()
+  inverted = [channel.point(lambda value: 255 - value) for channel in channels]
   return Image.merge('CMYK', [*inverted, black])
 
 
