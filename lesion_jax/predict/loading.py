@@ -103,19 +103,21 @@ def _load_member(path: pathlib.Path, dtype: str | None, place: jax.Device | None
   fields, size = bundle.config['model'], bundle.config['preprocessing']['size']
   if dtype:
     fields = _with_dtype(fields, dtype)
+  variables = jax.device_put(bundle.variables, place)  # goes on while the network is traced
   try:
     predict_fn = forward(get_model(**fields))
     # The prediction of one photograph takes this trace; of more at once, another.
-    shapes = jax.eval_shape(predict_fn, bundle.variables, jax.ShapeDtypeStruct((1, size, size, 3), np.uint8))
+    shapes = jax.eval_shape(predict_fn, variables, jax.ShapeDtypeStruct((1, size, size, 3), np.uint8))
   except MISFITS as error:
     raise ValueError(f'{path}: config.json and the weights do not make a network: '
                      f'{next(iter(str(error).splitlines()), type(error).__name__)}') from error
-  return _Member(bundle.config | {'model': fields}, jax.device_put(bundle.variables, place), predict_fn, shapes)
+  return _Member(bundle.config | {'model': fields}, variables, predict_fn, shapes)
 
 
 def _join(paths: Sequence[Path], members: Sequence[_Member]) -> _Member:
-  """An ensemble as one member. Errors and provenance call the members by the last part of their paths."""
-  names = [pathlib.Path(path).name for path in paths]
+  """An ensemble as one member. Errors and provenance call the members by the last two parts of their paths: a run leaves
+  'grade/bundle', and where it lies on this machine concerns no reader of the results."""
+  names = ['/'.join(pathlib.Path(path).parts[-2:]) for path in paths]
   configs, variables, predict_fns, shapes = zip(*members, strict=True)
   check_heads(names, shapes)
   return _Member(join_configs(names, configs), variables,

@@ -21,7 +21,7 @@ SPOTS = photograph(grade=2, lesions=[(GREEN, (100, 80, 129, 119)), (BLUE, (160, 
 @pytest.fixture
 def make_members(make_bundle):
   """`make_members(*changes of config.json and gain) -> paths`."""
-  return lambda *changes: [make_bundle(f'member {number}', **one) for number, one in enumerate(changes)]
+  return lambda *changes: [make_bundle(f'member {number}/bundle', **one) for number, one in enumerate(changes)]
 
 
 def test_it_is_the_mean_of_what_its_members_say(make_members):
@@ -78,9 +78,9 @@ def test_its_configuration_says_what_it_is(make_members):
   assert config['annotated'] == ['MA', 'iHE', 'CWS']
   assert [round(config['thresholds'][key], 6) for key in ('MA', 'iHE', 'CWS')] == [0.3, 0.3, 0.5]
   assert [(one['bundle'], one['seed'], one['data'], one['annotated']) for one in config['provenance']['members']] == [
-      ('member 0', 1, 'drawn', ['MA', 'iHE']), ('member 1', 2, 'drawn', ['MA', 'CWS'])]
+      ('member 0/bundle', 1, 'drawn', ['MA', 'iHE']), ('member 1/bundle', 2, 'drawn', ['MA', 'CWS'])]
   assert json.loads(json.dumps(config)) == config
-  assert str(paths[0].parent) not in json.dumps(config)
+  assert str(paths[0].parents[1]) not in json.dumps(config)
 
 
 def test_the_record_of_a_photograph_takes_it(make_members):
@@ -100,7 +100,7 @@ def test_a_list_of_one_is_that_bundle(make_members, predictor):
 
 def test_members_that_see_another_square_are_refused(make_members):
   other = {'size': 32, 'crop': 'square'}
-  with pytest.raises(ValueError, match=r"member 0 takes .*'size': 64.*, member 2 as .*'size': 32.*must take the same"):
+  with pytest.raises(ValueError, match=r"member 0/bundle takes .*'size': 64.*, member 2/bundle as .*'size': 32.*must take the same"):
     load(make_members({}, {}, {'preprocessing': other}))
 
 
