@@ -13,7 +13,7 @@ from PIL import Image
 from experiments import captions, table2
 from experiments.collect import Result, by_row, figure, title
 from lesion_jax.core import LESION_KEYS, unpack_bits
-from lesion_jax.predict import Predictor
+from lesion_jax.predict import load
 from lesion_jax.report.page import Panel, describe, draw_legend, draw_panel
 
 DPI = 150
@@ -92,13 +92,13 @@ def fig4(
     caption: stands at the lower edge, and by it `caption_of` tells later which networks the picture is of.
 
   Raises:
-    FileNotFoundError, ValueError: of `Predictor.load`.
+    FileNotFoundError, ValueError: of `lesion_jax.load`.
     ValueError: no bundle or no photograph.
   """
   examples = choose(source, lines)
   columns = {}
   for name, bundle in bundles.items():
-    predictor = Predictor.load(bundle)
+    predictor = load(bundle)
     found = predictor([example['image'] for example in examples], crop=False)
     heads = {'maps': found.maps, 'lesion_probabilities': found.lesions, 'grade_probabilities': found.grades}
     columns[name] = [

@@ -32,4 +32,14 @@ def set_up(coordinator: str | None = None, processes: int | None = None, process
     raise ValueError('several processes need all of --coordinator, --processes and --process')
   if all(given):
     jax.distributed.initialize(coordinator, processes, process)
-  jax.config.update('jax_compilation_cache_dir', str(cache_dir()))
+  use_cache()
+
+
+def use_cache() -> None:
+  """Turns on JAX's cache of compiled programs in `cache_dir`, for the whole process, unless it has a place already.
+
+  A program that must not keep any sets `jax_enable_compilation_cache` to False. What lies in the cache is trusted: a
+  folder that others may write to is no place for it.
+  """
+  if not jax.config.jax_compilation_cache_dir:
+    jax.config.update('jax_compilation_cache_dir', str(cache_dir()))

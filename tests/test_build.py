@@ -61,7 +61,7 @@ MISTAKES = {
     'validation': ({'grade__validate_every': 0}, 'counted from 1'),
     'augmentation': ({'segment__augmentation__vertical_flip': 2.0}, 'vertical_flip is a probability'),
     'no lesion network': ({'stages': ('grade',)}, "needs a lesion network.*--config.segment.bundle=DIR"),
-    'bundle': ({'segment__bundle': 'no/such/bundle'}, 'no/such/bundle is not a bundle: it is no directory'),
+    'bundle': ({'segment__bundle': 'no/such/bundle'}, 'no/such/bundle is not a bundle: it does not exist'),
     'pretrained weights': ({'segment__pretrained': 'no/such.pth'}, 'no/such.pth'),
 }
 

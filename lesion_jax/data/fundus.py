@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import struct
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from scipy import ndimage
 
 from lesion_jax.core import NUM_LESIONS
+from lesion_jax.data.photograph import read_photograph
 
 # What a network learned from, and so what prediction makes of a photograph: the square that this library finds around
 # the field of view, or a square as a release ships it.
@@ -19,7 +19,6 @@ FIELD_OF_VIEW, SQUARE = 'field of view', 'square'
 BORDER_LUMINANCE = 10  # of 255: just above a camera's black border; Otsu's threshold cuts dark retinas in half.
 DETECTION_SIDE = 512  # The field is looked for on a copy whose longer side is reduced to about this.
 MIN_FIELD_SHARE = 0.05  # of the photograph. Less is dust or a date stamp, not a retina.
-MAX_PIXELS = 64_000_000  # Four times the largest fundus photograph we know of, and below Pillow's own warning.
 # A reduced pixel is positive where at least this share of it was (our choice). On IDRiD's masks reduced to 896, 0.45
 # keeps every microaneurysm and the total area within +2% for each of its four lesions; at 448 it keeps 99.7% of the
 # microaneurysms, again within +2%. At 0.25 the area of the microaneurysms would grow by 19% and 30%, with 'any' by 35%
@@ -171,25 +170,3 @@ def read_field(path: str | pathlib.Path) -> tuple[np.ndarray, Crop]:
     return image, find_field(image)
   except ValueError as error:
     raise ValueError(f'{path}: {error}') from error
-
-
-def read_photograph(path: str | pathlib.Path) -> np.ndarray:
-  """Reads a photograph of any format that Pillow knows, upright by its EXIF orientation, as uint8 [H, W, 3] RGB.
-
-  Raises:
-    FileNotFoundError: where there is no such file.
-    ValueError: naming file and cause, where it is not an image, is truncated, has more than MAX_PIXELS pixels or more
-      than 8 bits a channel.
-  """
-  try:
-    with Image.open(path) as image:
-      if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f'{image.width}x{image.height} pixels, more than {MAX_PIXELS}')
-      if image.mode.startswith(('I', 'F')):
-        raise ValueError(f'its pixels are {image.mode!r}, not 8 bits a channel; convert it to 8-bit RGB')
-      return np.array(ImageOps.exif_transpose(image).convert('RGB'))
-  except FileNotFoundError:
-    raise
-  except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError,
-          Image.DecompressionBombWarning) as error:
-    raise ValueError(f'cannot read the photograph {path}: {error}') from error

@@ -10,6 +10,7 @@ from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
 CROPS = (FIELD_OF_VIEW, SQUARE)
+MAX_SIZE = 8_000  # pixels: the square that `data.photograph` still reads. A bundle may come from a stranger.
 
 
 def check_config(config: Mapping[str, Any], source: str) -> None:
@@ -27,18 +28,20 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   model, preprocessing, thresholds = config['model'], config['preprocessing'], config['thresholds']
   size = preprocessing.get('size') if isinstance(preprocessing, Mapping) else None
   crop = preprocessing.get('crop') if isinstance(preprocessing, Mapping) else None
-  _require(isinstance(model, Mapping) and 'name' in model, source, 'model', model,
+  _require(isinstance(model, Mapping) and isinstance(model.get('name'), str), source, 'model', model,
            'an object with the name of a network and its fields')
-  _require(list(config['lesions']) == list(LESION_KEYS), source, 'lesions', config['lesions'],
+  _require(config['lesions'] == list(LESION_KEYS), source, 'lesions', config['lesions'],
            f'{list(LESION_KEYS)}, in this order: it is the order of the network\'s outputs')
-  _require(list(config['grades']) == list(GRADE_KEYS), source, 'grades', config['grades'], f'{list(GRADE_KEYS)}')
-  _require(isinstance(size, int) and size > 0, source, 'preprocessing.size', size, 'a number of pixels above 0')
+  _require(config['grades'] == list(GRADE_KEYS), source, 'grades', config['grades'], f'{list(GRADE_KEYS)}')
+  _require(isinstance(size, int) and 0 < size <= MAX_SIZE, source, 'preprocessing.size', size,
+           f'a number of pixels from 1 to {MAX_SIZE}')
   _require(crop in CROPS, source, 'preprocessing.crop', crop, ' or '.join(map(repr, CROPS)))
   _require(isinstance(thresholds, Mapping) and set(thresholds) == set(LESION_KEYS), source, 'thresholds', thresholds,
            f'one number for each of {", ".join(LESION_KEYS)}')
   _require(all(isinstance(value, int | float) and 0 < value < 1 for value in thresholds.values()), source,
            'thresholds', thresholds, 'probabilities between 0 and 1')
-  _require(set(config['annotated']) <= set(LESION_KEYS), source, 'annotated', config['annotated'],
+  annotated = config['annotated']
+  _require(isinstance(annotated, list) and all(key in LESION_KEYS for key in annotated), source, 'annotated', annotated,
            f'a list of keys out of {", ".join(LESION_KEYS)}')
 
 

@@ -8,7 +8,8 @@ import pathlib
 
 import numpy as np
 
-from lesion_jax.data.fundus import Crop, find_field, read_photograph, whole
+from lesion_jax.data.fundus import Crop, find_field, whole
+from lesion_jax.data.photograph import read_photograph
 
 Photograph = str | os.PathLike | np.ndarray
 

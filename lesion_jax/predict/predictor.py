@@ -1,4 +1,4 @@
-"""A loaded bundle that takes photographs."""
+"""A loaded network that takes photographs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import dataclasses
 import functools
 import itertools
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
 from lesion_jax.data.fundus import FIELD_OF_VIEW, Crop
 from lesion_jax.data.threads import ordered_map
-from lesion_jax.models import get_model
-from lesion_jax.predict.config import check_config
 from lesion_jax.predict.photographs import Photograph, Square, prepare
-from lesion_jax.predict.step import make_predict_fn
-from lesion_jax.weights.bundle import load_bundle
 
+Input = Photograph | Square
 HEADS = ('maps', 'lesions', 'grades', 'attention')
 
 
@@ -71,29 +66,17 @@ class PhotographPrediction:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictor:
-  """A network with its weights, on the device.
+  """A network with its weights, on the device; `load` makes it.
 
   Attributes:
-    config: the bundle's config.json.
-    variables: {'params': ..., 'batch_stats': ...}.
+    config: the bundle's config.json, with what `load` was told to change; of an ensemble, see `ensemble.join_configs`.
+    variables: {'params': ..., 'batch_stats': ...}; of an ensemble, a tuple of those.
     predict_fn: the pure jitted function underneath, see `make_predict_fn`.
   """
 
   config: dict[str, Any]
   variables: Any
   predict_fn: Callable[[Any, Any], Prediction]
-
-  @classmethod
-  def load(cls, path: str | os.PathLike) -> Predictor:
-    """Reads a bundle directory, see `weights.bundle`.
-
-    Raises:
-      FileNotFoundError: `path` is not a bundle.
-      ValueError: the bundle is damaged, or made for something that this version does not do.
-    """
-    bundle = load_bundle(path)
-    check_config(bundle.config, str(pathlib.Path(path) / 'config.json'))
-    return cls(bundle.config, jax.device_put(bundle.variables), make_predict_fn(get_model(**bundle.config['model'])))
 
   @property
   def size(self) -> int:
@@ -113,13 +96,13 @@ class Predictor:
     return np.array([self.config['thresholds'][key] for key in LESION_KEYS])
 
   def __call__(
-      self, photographs: Photograph | Iterable[Photograph | Square], *, batch_size: int = 1, crop: bool | None = None,
+      self, photographs: Input | Iterable[Input], *, batch_size: int = 1, crop: bool | None = None,
   ) -> PhotographPrediction:
     """Predicts all photographs and holds all results: 26 MB each at S = 896. `stream` holds two batches.
 
     Args:
-      photographs: uint8 [B, H, W, 3] or [H, W, 3] in RGB, a path, or an iterable of paths and [H, W, 3] arrays of any
-        sizes.
+      photographs: uint8 [B, H, W, 3] or [H, W, 3] in RGB, a path, what `prepare` made of either, or an iterable of
+        these, of any sizes.
       batch_size: photographs in one forward pass. 1 is right on a CPU, more pays on an accelerator. The last batch is
         padded, so that one program serves all of them.
       crop: find the field of view. False: the photographs are squares around the field already, only resized. None: as
@@ -141,7 +124,7 @@ class Predictor:
                                 crops=tuple(itertools.chain.from_iterable(batch.crops for batch in batches)))
 
   def stream(
-      self, photographs: Photograph | Iterable[Photograph | Square], *, batch_size: int = 1, crop: bool | None = None,
+      self, photographs: Input | Iterable[Input], *, batch_size: int = 1, crop: bool | None = None,
   ) -> Iterator[PhotographPrediction]:
     """Like a call, but lazy: takes photographs as it goes and yields the prediction of each (B = 1), in order.
 
@@ -169,7 +152,7 @@ class Predictor:
 
 
 def _as_iterable(photographs: Any) -> Iterable[Any]:
-  if isinstance(photographs, str | os.PathLike):
+  if isinstance(photographs, str | os.PathLike | Square):
     return [photographs]
   if hasattr(photographs, 'ndim'):
     if photographs.ndim not in (3, 4):

@@ -11,14 +11,18 @@ import jax
 
 from lesion_jax.core import Prediction
 
+PredictFn = Callable[[Any, Any], Prediction]
+
 # XLA's default on CPU sends convolutions to a slower fusion. On two busy cores, with both compiled programs called in
 # turn, the multi-task network took 0.78 and 0.92 of the time with this option at 448, 0.92 at 896; probabilities differ
 # by under 3e-6.
 CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT'}
 
 
-def make_predict_fn(model: nn.Module) -> Callable[[Any, Any], Prediction]:
+def make_predict_fn(model: nn.Module) -> PredictFn:
   """Builds `predict_fn(variables, images) -> Prediction`, pure and jitted; it compiles once for each shape of `images`.
+
+  `load` builds it of the same parts, with `tta.augmented` and `ensemble.average` in between.
 
   Args:
     model: a network of `lesion_jax.models`.
@@ -26,22 +30,33 @@ def make_predict_fn(model: nn.Module) -> Callable[[Any, Any], Prediction]:
   Returns:
     The function. `variables` is {'params': ..., 'batch_stats': ...}, `images` uint8 [B, S, S, 3] in RGB, S being the
     size for which the network was trained. It returns probabilities, float32: `maps` [B, S, S, 8], `lesions` [B, 8],
-    `grades` [B, 5], each None where the network has no such head.
+    `grades` [B, 5], `attention` [B, h, w], each None where the network has no such head.
   """
+  return compiled(forward(model))
+
+
+def forward(model: nn.Module) -> PredictFn:
+  """The forward pass of one network. Wherever it is used for the same shapes, it is traced once."""
 
   def predict_fn(variables: Any, images: Any) -> Prediction:
     return model.apply(variables, images, train=False).probabilities()
 
-  return jax.jit(predict_fn, compiler_options=_compiler_options())
+  return jax.jit(predict_fn)
+
+
+def compiled(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:
+  """The function jitted with what is best on a platform, 'cpu' or 'gpu'; None: JAX's default."""
+  return jax.jit(predict_fn, compiler_options=_compiler_options(platform or jax.default_backend()))
 
 
 @functools.cache
-def _compiler_options() -> dict[str, str] | None:
+def _compiler_options(platform: str) -> dict[str, str] | None:
   """CPU_OPTIONS on a CPU whose XLA knows them, else None: the option is experimental and may go with any release."""
-  if jax.default_backend() != 'cpu':
+  if platform != 'cpu':
     return None
   try:
-    jax.jit(lambda x: x + 1, compiler_options=CPU_OPTIONS).lower(1.0).compile()
+    with jax.default_device(jax.devices('cpu')[0]):
+      jax.jit(lambda x: x + 1, compiler_options=CPU_OPTIONS).lower(1.0).compile()
   except jax.errors.JaxRuntimeError:
     return None
   return CPU_OPTIONS

@@ -1,4 +1,5 @@
-"""The prediction bundle: one directory with a network's configuration, weights and card. No pickle.
+"""The prediction bundle: one directory with a network's configuration, weights and card, or a zip archive of one. No
+pickle.
 
     config.json         the configuration, the format's version and the digest of the weights; sorted, readable
     model.safetensors   every variable under its flat name, 'params/...' and 'batch_stats/...'
@@ -20,10 +21,12 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from lesion_jax.weights import tensors
+from lesion_jax.weights import archive, tensors
 
 VERSION = 1
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
+# Bytes that each file of an archive may have; the largest network here has 0.2 GB of weights.
+LIMITS = {CONFIG: 16 << 20, WEIGHTS: 2 << 30, CARD: 16 << 20}
 RESERVED = ('format_version', 'weights_sha256')  # keys of config.json that are the format's own
 
 
@@ -79,25 +82,35 @@ def save_bundle(
   shutil.rmtree(old, ignore_errors=True)
 
 
-def load_bundle(path: str | pathlib.Path) -> Bundle:
-  """Reads a bundle and checks it.
+def load_bundle(path: str | os.PathLike) -> Bundle:
+  """Reads a bundle and checks it. An archive is read in memory: nothing is unpacked.
+
+  Args:
+    path: a directory that `save_bundle` wrote, or a zip archive of it, its files at the top or in one folder.
 
   Raises:
-    FileNotFoundError: there is no directory at `path`, or a file of it is missing.
-    ValueError: config.json is broken or of another version; the weights are not those that were saved.
+    FileNotFoundError: there is nothing at `path`, or a file of it is missing.
+    ValueError: config.json is broken or of another version; the weights are not those that were saved; an archive holds
+      anything else than a bundle, see `archive.read_archive`.
   """
   path = pathlib.Path(path).expanduser()
-  missing = [name for name in (CONFIG, WEIGHTS) if not (path / name).is_file()]
-  if missing:
-    state = f'lacks {" and ".join(missing)}' if path.is_dir() else 'is no directory'
-    raise FileNotFoundError(f'{path} is not a bundle: it {state}; name a directory that save_bundle wrote')
-  config = _read_config(path / CONFIG)
-  weights = (path / WEIGHTS).read_bytes()
+  if path.is_file():
+    files = archive.read_archive(path, LIMITS)
+  else:
+    files = {name: (path / name).read_bytes() for name in (CONFIG, WEIGHTS) if (path / name).is_file()}
+  if missing := [name for name in (CONFIG, WEIGHTS) if name not in files]:
+    state = f'lacks {" and ".join(missing)}' if path.exists() else 'does not exist'
+    raise FileNotFoundError(f'{path} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
+                            'archive of one')
+  config, weights = _parse_config(files[CONFIG], path / CONFIG), files[WEIGHTS]
   digest = hashlib.sha256(weights).hexdigest()
   if digest != config['weights_sha256']:
     raise ValueError(f'{path / WEIGHTS} is damaged or from another bundle: its SHA-256 is {digest}, '
                      f'{CONFIG} says {config["weights_sha256"]}; copy the bundle again')
   flat = tensors.decode(weights, source=str(path / WEIGHTS))
+  folders = {name[:place] for name in flat for place, letter in enumerate(name) if letter == '/'}
+  if clash := sorted(folders & set(flat)):
+    raise ValueError(f'{path / WEIGHTS}: {", ".join(clash)} is the name of an array and of a group of arrays')
   variables = {'params': {}, 'batch_stats': {}} | traverse_util.unflatten_dict(flat, sep='/')
   return Bundle({key: value for key, value in config.items() if key not in RESERVED}, variables)
 
@@ -124,10 +137,10 @@ def _config_text(config: Mapping[str, Any], weights: bytes) -> str:
     raise type(error)(f'config must be plain JSON (strings, finite numbers, lists, dicts): {error}') from error
 
 
-def _read_config(path: pathlib.Path) -> dict[str, Any]:
+def _parse_config(data: bytes, path: pathlib.Path) -> dict[str, Any]:
   try:
-    config = json.loads(path.read_text('utf-8'))
-  except ValueError as error:
+    config = json.loads(data.decode('utf-8'))
+  except (ValueError, RecursionError) as error:
     raise ValueError(f'{path} is not JSON ({error}); copy the bundle again') from error
   if not isinstance(config, dict) or not set(RESERVED) <= set(config):
     raise ValueError(f'{path} is not the configuration of a bundle: it lacks {" or ".join(RESERVED)}')

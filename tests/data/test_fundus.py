@@ -1,4 +1,4 @@
-"""Field of view, crop and the way back, reading photographs."""
+"""Field of view, crop and the way back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from drawing import block, fundus, save
 from PIL import Image
 
 from lesion_jax.core import pack_bits, unpack_bits
-from lesion_jax.data.fundus import Crop, find_field, read_field, read_photograph, whole
+from lesion_jax.data.fundus import Crop, find_field, read_field, whole
 
 
 def _edges(crop):
@@ -63,6 +63,11 @@ class TestFindField:
   def test_only_rgb_bytes_are_taken(self, image):
     with pytest.raises(ValueError, match='uint8'):
       find_field(image)
+
+  def test_errors_about_the_field_name_the_file(self, tmp_path):
+    path = save(tmp_path / 'black.png', np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'black\.png: no field of view'):
+      read_field(path)
 
   def test_real_photographs(self, real_idrid):
     for path in sorted(real_idrid.glob('A*/1*/*/*.jpg'))[::7]:
@@ -134,52 +139,3 @@ class TestCrop:
   def test_whole_takes_squares_alone(self):
     with pytest.raises(ValueError, match='expected a square photograph; got 6x9'):
       whole(6, 9)
-
-
-class TestReadPhotograph:
-
-  @pytest.mark.parametrize('mode', ['RGB', 'L', 'P', 'RGBA', 'CMYK'])
-  def test_every_8_bit_mode_becomes_rgb(self, tmp_path, mode):
-    path = save(tmp_path / 'a.tif', Image.fromarray(fundus(20, 30)).convert(mode))
-    image = read_photograph(path)
-    assert image.shape == (20, 30, 3) and image.dtype == np.uint8
-
-  def test_exif_orientation_is_applied(self, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held on its side
-    upright = fundus(20, 30, centre=(5, 15), radius=5)
-    path = save(tmp_path / 'a.png', np.rot90(upright), exif=exif)
-    np.testing.assert_array_equal(read_photograph(path), upright)
-
-  def test_a_truncated_jpeg_is_named(self, tmp_path):
-    path = save(tmp_path / 'half.jpg', fundus(200, 200))
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ValueError, match=r'cannot read the photograph .*half\.jpg: .*truncated'):
-      read_photograph(path)
-
-  @pytest.mark.parametrize('content', [b'', b'a text', b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR', b'\xff\xd8\xff\xe0'])
-  def test_what_is_not_an_image_is_named(self, tmp_path, content):
-    path = tmp_path / 'a.jpg'
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r'cannot read the photograph .*a\.jpg'):
-      read_photograph(path)
-
-  def test_16_bits_a_channel_are_refused(self, tmp_path):
-    path = save(tmp_path / 'a.png', np.zeros((4, 4), np.uint16))
-    with pytest.raises(ValueError, match='8 bits a channel'):
-      read_photograph(path)
-
-  @pytest.mark.parametrize('side', [8_001, 9_600, 14_000])
-  def test_decompression_bombs_are_refused_before_they_open(self, tmp_path, side):
-    path = save(tmp_path / 'bomb.png', Image.new('1', (side, side)))
-    with pytest.raises(ValueError, match=r'cannot read the photograph .*bomb\.png'):
-      read_photograph(path)
-
-  def test_a_missing_file_is_a_missing_file(self, tmp_path):
-    with pytest.raises(FileNotFoundError):
-      read_photograph(tmp_path / 'a.jpg')
-
-  def test_errors_about_the_field_name_the_file(self, tmp_path):
-    path = save(tmp_path / 'black.png', np.zeros((40, 40, 3), np.uint8))
-    with pytest.raises(ValueError, match=r'black\.png: no field of view'):
-      read_field(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import oracle
 import pytest
 
-from lesion_jax.predict import Predictor
+from lesion_jax.predict import load
 from lesion_jax.predict.config import check_config
 
 
@@ -31,7 +31,11 @@ def test_a_missing_key_is_named(key):
     ({'lesions': ['iHE', 'MA']}, r"lesions is \['iHE', 'MA'\]; .*in this order"),
     ({'grades': ['0', '1']}, 'grades is .*DR0'),
     ({'preprocessing': {'size': 0, 'crop': 'field of view'}}, 'preprocessing.size is 0; it must be a number of pixels'),
-    ({'preprocessing': {'size': 64, 'crop': 'center'}}, "preprocessing.crop is 'center'; it must be 'field of view' or 'square'"),
+    ({'preprocessing': {'size': 10**9, 'crop': 'square'}}, 'preprocessing.size is 1000000000; .* from 1 to 8000'),
+    ({'model': {'name': ['oracle']}}, 'it must be an object with the name'),
+    ({'annotated': [['MA']]}, 'it must be a list of keys'),
+    ({'preprocessing': {'size': 64, 'crop': 'center'}},
+     "preprocessing.crop is 'center'; it must be 'field of view' or 'square'"),
     ({'thresholds': {'MA': 0.5}}, 'thresholds is .*one number for each'),
     ({'thresholds': dict.fromkeys(oracle.LESION_KEYS, 50)}, 'thresholds is .*between 0 and 1'),
     ({'annotated': ['drusen']}, r"annotated is \['drusen'\]; it must be a list of keys"),
@@ -43,9 +47,9 @@ def test_another_value_is_refused(changes, message):
 
 def test_loading_checks_and_names_the_file(make_bundle):
   with pytest.raises(ValueError, match=r'bundle.config\.json: grades is \[\]'):
-    Predictor.load(make_bundle(grades=[]))
+    load(make_bundle(grades=[]))
 
 
 def test_what_is_no_bundle_is_said(tmp_path):
   with pytest.raises(FileNotFoundError, match='not a bundle'):
-    Predictor.load(tmp_path)
+    load(tmp_path)

@@ -32,11 +32,9 @@ def test_it_gives_the_probabilities_of_the_network_in_inference_mode():
 
 def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch, no_cache):
   monkeypatch.setattr(step, 'CPU_OPTIONS', {'xla_cpu_of_another_time': 'YES'})
-  assert step._compiler_options() is None
+  assert step._compiler_options('cpu') is None
 
 
-def test_the_option_is_for_cpus_alone(monkeypatch, no_cache):
-  assert step._compiler_options() in (None, step.CPU_OPTIONS)
-  step._compiler_options.cache_clear()
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  assert step._compiler_options() is None
+def test_the_option_is_for_cpus_alone(no_cache):
+  assert step._compiler_options('cpu') in (None, step.CPU_OPTIONS)
+  assert step._compiler_options('gpu') is None

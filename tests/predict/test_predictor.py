@@ -12,7 +12,7 @@ from oracle import BLUE, GREEN, SIZE, iou, photograph
 from PIL import Image
 
 import lesion_jax
-from lesion_jax.predict import Predictor, prepare
+from lesion_jax.predict import load, prepare
 
 GRADES = [3, 0, 4, 1, 2]
 
@@ -107,13 +107,13 @@ def test_without_cropping_a_square_photograph_is_only_resized(predictor):
     ('square', True, 161, 161),
 ])
 def test_the_bundle_says_what_is_cropped_and_the_caller_overrules(make_bundle, trained_on, crop, square, wide):
-  predictor = Predictor.load(make_bundle(preprocessing={'size': SIZE, 'crop': trained_on}))
+  predictor = load(make_bundle(preprocessing={'size': SIZE, 'crop': trained_on}))
   found = predictor([photograph(200, 200, center=(100, 100)), photograph(200, 300)], crop=crop)
   assert [found.crops[0].side, found.crops[1].side] == pytest.approx([square, wide], abs=2)
 
 
 def test_a_network_without_maps(make_bundle):
-  predictor = Predictor.load(make_bundle(model={'name': 'oracle', 'heads': ['grades']}))
+  predictor = load(make_bundle(model={'name': 'oracle', 'heads': ['grades']}))
   found = predictor(photograph(grade=2))
   assert found.maps is None and found.lesions is None
   assert found.grades.argmax() == 2
@@ -123,7 +123,7 @@ def test_a_network_without_maps(make_bundle):
 
 def test_thresholds_and_size_are_the_bundles(make_bundle):
   thresholds = oracle.oracle_config()['thresholds'] | {'HaEx': 0.25}
-  predictor = Predictor.load(make_bundle(thresholds=thresholds))
+  predictor = load(make_bundle(thresholds=thresholds))
   assert predictor.size == SIZE
   assert predictor.thresholds.tolist() == [0.5, 0.5, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5]
 

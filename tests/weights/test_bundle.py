@@ -1,5 +1,6 @@
 """A bundle comes back as it was saved, is replaced whole, and says what is wrong with it."""
 
+import hashlib
 import json
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lesion_jax.weights import bundle
+from lesion_jax.weights import bundle, tensors
 from lesion_jax.weights.bundle import load_bundle, save_bundle
 
 CONFIG = {'model': 'lesion_net_8s', 'fields': {'width': 0.5}, 'lesions': ['MA', 'iHE'], 'source': 'fundus é'}
@@ -139,7 +140,7 @@ def test_a_missing_file_is_named(path, name):
 
 
 def test_a_missing_directory_is_said(tmp_path):
-  with pytest.raises(FileNotFoundError, match='is no directory'):
+  with pytest.raises(FileNotFoundError, match='does not exist; name a directory .* or a zip archive'):
     load_bundle(tmp_path / 'absent')
 
 
@@ -158,11 +159,22 @@ def test_weights_that_are_no_safetensors_are_said_even_if_the_digest_fits(path):
     load_bundle(path)
 
 
+def test_arrays_whose_names_contradict_each_other_are_said(path):
+  weights = tensors.encode({'params/a': np.ones(1), 'params/a/b': np.ones(1)})
+  (path / 'model.safetensors').write_bytes(weights)
+  edit_config(path, weights_sha256=hashlib.sha256(weights).hexdigest())
+  with pytest.raises(ValueError, match='params/a is the name of an array and of a group'):
+    load_bundle(path)
+
+
 def test_a_broken_or_foreign_or_newer_config_is_said(path):
   edit_config(path, format_version=99)
   with pytest.raises(ValueError, match='format version 99, this lesion_jax reads 1'):
     load_bundle(path)
   (path / 'config.json').write_text('{"model": ')
+  with pytest.raises(ValueError, match='is not JSON'):
+    load_bundle(path)
+  (path / 'config.json').write_text('[' * 100_000)
   with pytest.raises(ValueError, match='is not JSON'):
     load_bundle(path)
   (path / 'config.json').write_text('[]')

@@ -12,8 +12,9 @@ from PIL import Image
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_folder, require_grades
-from lesion_jax.data.fundus import read_photograph, whole
+from lesion_jax.data.fundus import whole
 from lesion_jax.data.packing import pack_masks, read_mask
+from lesion_jax.data.photograph import read_photograph
 from lesion_jax.data.splits import split_by_patient
 
 MASK_NAMES = {

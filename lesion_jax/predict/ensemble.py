@@ -1,0 +1,117 @@
+"""Several networks that answer as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS, Array, Prediction
+
+
+def average(
+    predict_fns: Sequence[Callable[[Any, Any], Prediction]], learned: Sequence[Sequence[str]],
+) -> Callable[[Any, Any], Prediction]:
+  """`(variables, images) -> Prediction`, the mean of what several networks say; `variables` is a tuple, one each.
+
+  Each lesion is averaged over the members that learned it, or over all that have that output where none did; its
+  probability is the maximum of its averaged map (Eq. 1) where there are maps. Grades are averaged over the members that
+  grade, attention over those that have it, on the finest grid among them.
+
+  Args:
+    predict_fns: pure, `(variables, images [B, S, S, 3]) -> Prediction`, all for the same S. Those with lesions either
+      all have maps, or none: the maximum of a map and a classifier's answer are not the same quantity.
+    learned: by member, the keys of the lesions that it learned.
+  """
+  marks = np.array([[key in keys for key in LESION_KEYS] for keys in learned], np.float32)
+
+  def predict_fn(variables: Sequence[Any], images: Array) -> Prediction:
+    found = [predict(own, images) for predict, own in zip(predict_fns, variables, strict=True)]
+    maps = _mean_of_lesions([one.maps for one in found], marks)
+    return Prediction(
+        maps=maps,
+        lesions=_mean_of_lesions([one.lesions for one in found], marks) if maps is None else maps.max((1, 2)),
+        grades=_mean([one.grades for one in found]),
+        attention=_mean(_on_one_grid([one.attention for one in found])))
+
+  return predict_fn
+
+
+def _mean_of_lesions(heads: Sequence[Array | None], marks: np.ndarray) -> Array | None:
+  """The mean over the members, whose marks [M, 8] are their weights; the lesions are on the last axis."""
+  having = [number for number, head in enumerate(heads) if head is not None]
+  if not having:
+    return None
+  weights = marks[having]
+  weights = np.where(weights.any(0), weights, 1)
+  return sum(heads[number] * weight for number, weight in zip(having, weights / weights.sum(0), strict=True))
+
+
+def _mean(heads: Sequence[Array | None]) -> Array | None:
+  heads = [head for head in heads if head is not None]
+  return sum(heads) / len(heads) if heads else None
+
+
+def _on_one_grid(heads: Sequence[Array | None]) -> list[Array]:
+  """Float [B, h, w] each, enlarged to the finest grid."""
+  heads = [head for head in heads if head is not None]
+  finest = max((head.shape for head in heads), default=None)
+  return [head if head.shape == finest else jax.image.resize(head, finest, 'bilinear') for head in heads]
+
+
+def check_heads(names: Sequence[str], predictions: Sequence[Prediction]) -> None:
+  """Holds the members to what `average` can average.
+
+  Args:
+    names: of the members.
+    predictions: of the members; shapes alone will do.
+
+  Raises:
+    ValueError: some find lesions by maps and some without.
+  """
+  with_maps = [name for name, found in zip(names, predictions, strict=True) if found.maps is not None]
+  without = [name for name, found in zip(names, predictions, strict=True)
+             if found.maps is None and found.lesions is not None]
+  if with_maps and without:
+    raise ValueError(f'{", ".join(with_maps)} find lesions by maps and {", ".join(without)} without, which cannot be '
+                     'averaged; make an ensemble of either kind')
+
+
+def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """The configuration of an ensemble, which says what its members are.
+
+  Args:
+    names: of the members, as errors and provenance call them.
+    configs: of their bundles, checked by `check_config`.
+
+  Returns:
+    `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice).
+
+  Raises:
+    ValueError: the members take photographs that are prepared differently.
+  """
+  for name, config in zip(names, configs, strict=True):
+    if config['preprocessing'] != configs[0]['preprocessing']:
+      raise ValueError(f'{names[0]} takes photographs prepared as {configs[0]["preprocessing"]}, {name} as '
+                       f'{config["preprocessing"]}; the members of an ensemble must take the same')
+  annotated = [key for key in LESION_KEYS if any(key in config['annotated'] for config in configs)]
+  thresholds = {}
+  for key in LESION_KEYS:
+    judges = [config for config in configs if key in config['annotated']] or configs
+    thresholds[key] = float(np.mean([config['thresholds'][key] for config in judges]))
+  return {
+      'model': {'name': f'ensemble of {", ".join(config["model"]["name"] for config in configs)}',
+                'members': [config['model'] for config in configs]},
+      'lesions': list(LESION_KEYS),
+      'grades': list(GRADE_KEYS),
+      'annotated': annotated,
+      'preprocessing': configs[0]['preprocessing'],
+      'thresholds': thresholds,
+      'provenance': {'members': [
+          {'bundle': name, 'model': config['model']['name'], 'annotated': config['annotated'],
+           'data': config.get('data', {}).get('name'), **config.get('provenance', {})}
+          for name, config in zip(names, configs, strict=True)]},
+  }

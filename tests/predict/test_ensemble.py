@@ -1,0 +1,126 @@
+"""Several networks answer as one: what each learned is averaged, and the configuration says who they are."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import oracle
+import pytest
+from oracle import BLUE, GREEN, photograph
+
+from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
+from lesion_jax.predict import load
+from lesion_jax.predict.ensemble import average, check_heads
+from lesion_jax.report.result import Found, describe
+
+MA, HAEX = lesion_index('MA'), lesion_index('HaEx')
+SPOTS = photograph(grade=2, lesions=[(GREEN, (100, 80, 129, 119)), (BLUE, (160, 90, 200, 120))])
+
+
+@pytest.fixture
+def make_members(make_bundle):
+  """`make_members(*changes of config.json and gain) -> paths`."""
+  return lambda *changes: [make_bundle(f'member {number}/bundle', **one) for number, one in enumerate(changes)]
+
+
+def test_it_is_the_mean_of_what_its_members_say(make_members):
+  paths = make_members({}, {'gain': 0.01}, {'gain': -0.02})
+  found, alone = load(paths)(SPOTS), [load(path)(SPOTS) for path in paths]
+  mean = lambda head: np.mean([getattr(one, head) for one in alone], axis=0)
+  np.testing.assert_allclose(found.maps, mean('maps'), atol=1e-6)
+  np.testing.assert_allclose(found.grades, mean('grades'), atol=1e-6)
+  np.testing.assert_allclose(found.lesions, found.maps.max((1, 2)))
+  assert np.abs(found.lesions - mean('lesions')).max() > 0.05, 'the maximum of the mean, not the mean of the maxima'
+  assert found.crops == alone[0].crops
+
+
+def test_each_lesion_is_of_those_that_learned_it(make_members):
+  paths = make_members({'annotated': ['MA']}, {'annotated': ['MA', 'HaEx'], 'gain': 0.01}, {'annotated': [], 'gain': 0})
+  found, alone = load(paths)(SPOTS).maps, [load(path)(SPOTS).maps for path in paths]
+  np.testing.assert_allclose(found[..., MA], (alone[0] + alone[1])[..., MA] / 2, atol=1e-6)
+  np.testing.assert_allclose(found[..., HAEX], alone[1][..., HAEX], atol=1e-6)
+  nobody = lesion_index('NV')
+  np.testing.assert_allclose(found[..., nobody], np.mean(alone, axis=0)[..., nobody], atol=1e-6)
+
+
+def test_grades_are_of_those_that_grade(make_members):
+  maps, grades = {'model': {'name': 'oracle', 'heads': ['maps']}}, {'model': {'name': 'oracle', 'heads': ['grades']}}
+  found = load(make_members(maps, grades, maps))(SPOTS)
+  assert found.grades.argmax() == 2 and found.grades.max() > 0.99
+  assert found.lesions[0, MA] > 0.9
+
+
+def test_its_variables_are_a_tuple_and_its_function_is_pure(make_members):
+  predictor = load(make_members({}, {'gain': 0.5}))
+  assert [float(variables['params']['gain']) for variables in predictor.variables] == [1, 0.5]
+  images = np.zeros((1, oracle.SIZE, oracle.SIZE, 3), np.uint8)
+  found = predictor.predict_fn(predictor.variables, images)
+  np.testing.assert_array_equal(found.maps, predictor.predict_fn(predictor.variables, images).maps)
+
+
+def test_it_takes_what_a_single_network_takes(make_members):
+  images = [photograph(200 + 20 * i, 300, grade=grade) for i, grade in enumerate((3, 0, 4))]
+  predictor = load(make_members({}, {'gain': 0.5}), tta='flips', thresholds={'MA': 0.1}, device='cpu:1')
+  assert predictor(images, batch_size=2).grades.argmax(-1).tolist() == [3, 0, 4]
+  assert [found.grades.argmax() for found in predictor.stream(iter(images), batch_size=2)] == [3, 0, 4]
+  assert predictor.predict_fn._cache_size() == 1
+  assert predictor.thresholds[MA] == 0.1 and predictor.config['tta'] == 'flips'
+
+
+def test_its_configuration_says_what_it_is(make_members):
+  halves = dict.fromkeys(LESION_KEYS, 0.5)
+  paths = make_members(
+      {'annotated': ['MA', 'iHE'], 'provenance': {'seed': 1}, 'thresholds': halves | {'MA': 0.2, 'iHE': 0.3}},
+      {'annotated': ['MA', 'CWS'], 'provenance': {'seed': 2}, 'thresholds': halves | {'MA': 0.4, 'iHE': 0.9}})
+  config = load(paths).config
+  assert config['model']['name'] == 'ensemble of oracle, oracle'
+  assert config['annotated'] == ['MA', 'iHE', 'CWS']
+  assert [round(config['thresholds'][key], 6) for key in ('MA', 'iHE', 'CWS')] == [0.3, 0.3, 0.5]
+  assert [(one['bundle'], one['seed'], one['data'], one['annotated']) for one in config['provenance']['members']] == [
+      ('member 0/bundle', 1, 'drawn', ['MA', 'iHE']), ('member 1/bundle', 2, 'drawn', ['MA', 'CWS'])]
+  assert json.loads(json.dumps(config)) == config
+  assert str(paths[0].parents[1]) not in json.dumps(config)
+
+
+def test_the_record_of_a_photograph_takes_it(make_members):
+  predictor = load(make_members({}, {'gain': 0.5}))
+  found = predictor(SPOTS)
+  record = describe(Found(found.crops[0], found.maps[0], found.lesions[0], found.grades[0]), 'eye.png',
+                    predictor.config, predictor.thresholds)
+  assert record['lesions']['MA']['present'] and record['grade']['value'] == 2
+  assert record['model']['name'] == 'ensemble of oracle, oracle'
+  assert len(record['model']['provenance']['members']) == 2
+
+
+def test_a_list_of_one_is_that_bundle(make_members, predictor):
+  single = load(make_members({}))
+  assert single.config == predictor.config and set(single.variables) == {'params', 'batch_stats'}
+
+
+def test_members_that_see_another_square_are_refused(make_members):
+  other = {'size': 32, 'crop': 'square'}
+  with pytest.raises(ValueError, match=r"member 0/bundle takes .*'size': 64.*, member 2/bundle as .*'size': 32.*must take the same"):
+    load(make_members({}, {}, {'preprocessing': other}))
+
+
+def test_maps_and_answers_without_maps_are_not_mixed():
+  maps, lesions, grades = Prediction(maps=1, lesions=1), Prediction(lesions=1, grades=1), Prediction(grades=1)
+  check_heads('abc', [maps, grades, maps])
+  check_heads('abc', [lesions, grades, lesions])
+  with pytest.raises(ValueError, match='a, d find lesions by maps and b without'):
+    check_heads('abcd', [maps, lesions, grades, maps])
+
+
+def test_answers_without_maps_are_averaged_by_lesion():
+  fns = [lambda value, images: Prediction(lesions=np.full((1, 8), value, np.float32)) for _ in range(2)]
+  found = average(fns, [['MA'], ['MA', 'HaEx']])((0.25, 0.75), None)
+  assert found.maps is None and found.grades is None and found.attention is None
+  assert np.asarray(found.lesions)[0, [MA, HAEX]].tolist() == [0.5, 0.75]
+
+
+def test_attention_is_on_the_finest_grid():
+  coarse, fine = np.full((1, 2, 2), 0.5, np.float32), np.zeros((1, 4, 4), np.float32)
+  fns = [lambda value, images: Prediction(attention=value)] * 3
+  found = average([*fns, lambda *_: Prediction(grades=np.ones((1, 5)))], [[]] * 4)((coarse, fine, fine, None), None)
+  np.testing.assert_allclose(found.attention, np.full((1, 4, 4), 0.5 / 3), atol=1e-6)
