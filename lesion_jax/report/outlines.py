@@ -63,14 +63,16 @@ def trace(values: np.ndarray, threshold: float, crop: Crop) -> str:
   """
   scale = crop.side / values.shape[0]
   unit = 1 if scale >= 2 else 10
-  padded = np.pad(values, 1).astype(np.float64)
+  # Beyond its edge a map goes on as it is there, then ends.
+  padded = np.pad(np.pad(values, 1, 'edge'), 1).astype(np.float64)
   # A pixel that equals the threshold is in the mask: the line runs outside of it.
   level = math.nextafter(threshold, 0)
   corner = np.array([crop.left, crop.top])
   parts = []
   for line in contourpy.contour_generator(z=padded).lines(level):
-    # The first pixel of the map is at 1 since it was padded, and its centre half a pixel into the square.
-    points = np.rint(((line[:-1] - 0.5) * scale + corner) * unit).astype(int)
+    # The first pixel of the map is at 2 since it was padded, and its centre half a pixel into the square.
+    points = np.clip((line[:-1] - 1.5) * scale, 0, crop.side)
+    points = np.rint((points + corner) * unit).astype(int)
     steps = np.diff(points, axis=0)
     steps = steps[steps.any(axis=1)]
     parts.append(f'M{_numbers(points[:1], unit)}l{_numbers(steps, unit)}z')

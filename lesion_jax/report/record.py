@@ -124,15 +124,17 @@ def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
     record = json.loads((folder / RECORD).read_text('utf-8'))
   except (OSError, ValueError):
     return None
-  return record if isinstance(record, dict) and record.get('schema_version') == SCHEMA_VERSION else None
+  if not isinstance(record, dict) or record.get('schema_version') != SCHEMA_VERSION:
+    return None
+  return record if isinstance(record.get('run'), dict) and isinstance(record.get('files'), list) else None
 
 
 def is_done(record: Mapping[str, Any] | None, folder: pathlib.Path, run: Run) -> bool:
   """Does the folder hold the result of this run, all files of it?"""
   if record is None:
     return False
-  needed = run.to_json() | {'place': record['run']['place']}
-  return record['run'] == needed and all((folder / name).is_file() for name in record['files'])
+  same = {**record['run'], 'place': run.place} == run.to_json()
+  return same and all((folder / name).is_file() for name in record['files'])
 
 
 def _lesions(
