@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import select
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ FLAGS = ('--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
 # Chromium reads commands from descriptor 3 and answers on 4.
 LAUNCH = ('import fcntl, os, sys; r, w = (fcntl.fcntl(int(n), fcntl.F_DUPFD, 10) for n in sys.argv[1:3]); '
           'os.dup2(r, 3); os.dup2(w, 4); os.execv(sys.argv[3], sys.argv[3:])')
+PATIENCE = 60  # seconds
 EVENTS = {'Runtime.exceptionThrown', 'Runtime.consoleAPICalled', 'Log.entryAdded', 'Network.requestWillBeSent',
           'Page.loadEventFired'}
 
@@ -52,11 +54,11 @@ class Browser:
     self.call('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=touch)
     self.call('Emulation.setEmulatedMedia', media=media, features=[
         {'name': 'prefers-color-scheme', 'value': 'dark' if dark else 'light'}])
-    self.call('Page.navigate', url='about:blank')
-    self.events.clear()
-    self.call('Page.navigate', url=url)
-    while not any(event['method'] == 'Page.loadEventFired' for event in self.events):
-      self._next()
+    for address in ('about:blank', url):  # a change of the fragment alone would not load
+      self.events.clear()
+      self.call('Page.navigate', url=address)
+      while not any(event['method'] == 'Page.loadEventFired' for event in self.events):
+        self._next()
     return self
 
   def evaluate(self, expression):
@@ -111,7 +113,9 @@ class Browser:
 
   def _next(self):
     while b'\0' not in self._left:
-      data = self._receive.read1(1 << 20)
+      ready, _, _ = select.select([self._receive], [], [], PATIENCE)
+      assert ready, f'the browser has not answered for {PATIENCE} seconds'
+      data = self._receive.read(1 << 20)
       assert data, 'the browser has ended'
       self._left += data
     message, _, self._left = self._left.partition(b'\0')
@@ -131,7 +135,7 @@ def start(folder):
   os.close(read_commands)
   os.close(write_answers)
   try:
-    with open(commands, 'wb') as send, open(answers, 'rb') as receive:
+    with open(commands, 'wb') as send, open(answers, 'rb', buffering=0) as receive:
       yield Browser(send, receive)
   finally:
     process.kill()
