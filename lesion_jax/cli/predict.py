@@ -91,7 +91,8 @@ def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentPars
   except (FileNotFoundError, ValueError) as error:
     parser.error(f'--model {arguments.model}: {error}')
   judged = predictor.config['annotated']
-  if judged and len(arguments.threshold) < 8 and (strange := [key for key in arguments.threshold if key not in judged]):
+  strange = [key for key in arguments.threshold if key not in judged]
+  if strange and len(arguments.threshold) < len(predictor.thresholds):  # a number for all means those that are judged
     parser.error(f'--threshold: this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
   return predictor
 
@@ -128,7 +129,8 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     stopped, status = 'interrupted', INTERRUPTED
   if stopped:
     print(f'{stopped}: run the same command again to go on', file=sys.stderr)
-  return _conclude(batch, arguments) or status
+  failed = _conclude(batch, arguments)
+  return status or failed
 
 
 def _check_out(out: pathlib.Path, parser: argparse.ArgumentParser) -> None:

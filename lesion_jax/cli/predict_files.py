@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import itertools
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -67,7 +68,8 @@ class Folders:
   """Gives each photograph a folder of `out`: named after the file's stem, with '~2', '~3' where another has that name.
 
   A folder with the results of another photograph is left alone; one with those of the same photograph, known by its
-  bytes or its place, is used again. Names that differ in case alone count as equal, as some file systems hold them to be.
+  bytes or its place, is used again. Names that differ in case alone count as equal, as some file systems hold them to
+  be.
   """
 
   def __init__(self, out: pathlib.Path) -> None:
@@ -107,7 +109,8 @@ def make_tasks(
     if isinstance(digest, OSError):
       yield Task(number, file, '', None, None, f'{file}: {_why(file, digest)}')
       continue
-    run = Run(digest, model, options, hashlib.sha256(str(file.resolve()).encode('utf-8', 'surrogateescape')).hexdigest())
+    place = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()
+    run = Run(digest, model, options, place)
     folder, record = folders.choose(file, run)
     done = not overwrite and is_done(record, out / folder, run)
     yield Task(number, file, folder, run, record if done else None)

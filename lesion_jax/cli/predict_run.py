@@ -98,7 +98,7 @@ class Batch:
         yield task
 
   def _predict(self, predictor: Any, tasks: Iterator[Task]) -> None:
-    thresholds = predictor.thresholds
+    thresholds = np.array(predictor.thresholds)
     for key, threshold in self.thresholds.items():
       thresholds[LESION_KEYS.index(key)] = threshold
     crop = predictor.crop if self.crop is None else self.crop

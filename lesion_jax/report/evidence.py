@@ -13,8 +13,8 @@ from lesion_jax.core import EVIDENCE, GRADE_KEYS, LESIONS, SEVERE_HEMORRHAGES, E
 
 FOUND, ABSENT, NOT_JUDGED = 'found', 'absent', 'not judged'
 SOURCE = 'Table I of Wei et al., "Learn to Segment Retinal Lesions and Beyond", ICPR 2020'
-# Of a predicted grade: something sufficient for it was found (for DR0: nothing at all); indirect evidence only; neither;
-# something that excludes it; nothing that Table I names for it is judged.
+# Of a predicted grade: something sufficient for it was found (for DR0: nothing at all); indirect evidence only;
+# neither; something that excludes it; nothing that Table I names for it is judged.
 SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED = 'supported', 'indirect', 'unsupported', 'contradicted'
 VERDICTS = (SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED, NOT_JUDGED)
 
@@ -111,6 +111,8 @@ def _contradicts(
   sentences += [f'{_said(entry, hemorrhages)}: {_strength(entry)}, above the predicted {key}.'
                 for entry in found if entry.grade > grade]
   own = [(entry, state) for entry, state in zip(EVIDENCE, states, strict=True) if entry.grade == grade]
+  if grade == 1 and others:
+    return sentences
   if own and not any(state == FOUND for _, state in own):
     judged = [entry.finding for entry, state in own if state == ABSENT]
     left = [entry.finding for entry, state in own if state == NOT_JUDGED]

@@ -20,7 +20,8 @@ from typing import Any
 import lesion_jax
 from lesion_jax.core import LESIONS
 from lesion_jax.report.files import write_whole
-from lesion_jax.report.html_photograph import photograph_html, thumbnail, verdict_badge
+from lesion_jax.report.html_photograph import photograph_html, verdict_badge
+from lesion_jax.report.html_picture import thumbnail
 from lesion_jax.report.html_text import badge, chip, escape, read, swatch, table, template
 from lesion_jax.report.overlay import COLORS
 from lesion_jax.report.record import present_lesions

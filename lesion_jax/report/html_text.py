@@ -34,7 +34,8 @@ def bar(value: float, mark: float | None = None) -> str:
 
 def swatch(key: str) -> str:
   """The colour of a lesion's outline."""
-  return f'<svg class="swatch {key}" viewBox="0 0 16 16" aria-hidden="true"><rect x="3" y="3" width="10" height="10"/></svg>'
+  return (f'<svg class="swatch {key}" viewBox="0 0 16 16" aria-hidden="true">'
+          '<rect x="3" y="3" width="10" height="10"/></svg>')
 
 
 def chip(key: str) -> str:
@@ -55,9 +56,9 @@ def grade_key(grade: int) -> str:
 def share(value: float) -> str:
   """A part of the field of view as per cent, two digits that mean something."""
   percent = 100 * value
-  if percent == 0:
-    return '0&nbsp;%'
-  return f'{percent:.1f}&nbsp;%' if percent >= 1 else f'{percent:.2g}&nbsp;%' if percent >= 0.001 else '&lt;&nbsp;0.001&nbsp;%'
+  if 0 < percent < 0.001:
+    return '&lt;&nbsp;0.001&nbsp;%'
+  return f'{percent:.1f}&nbsp;%' if percent >= 1 else f'{percent:.2g}&nbsp;%'
 
 
 def count(value: int) -> str:

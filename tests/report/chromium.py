@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 PROGRAM = shutil.which('chromium') or shutil.which('google-chrome')
-FLAGS = ('--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--no-first-run', '--remote-debugging-pipe',
-         '--force-color-profile=srgb', '--disable-lcd-text', '--host-resolver-rules=MAP * ~NOTFOUND')
+FLAGS = ('--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--no-first-run',
+         '--remote-debugging-pipe', '--force-color-profile=srgb', '--disable-lcd-text',
+         '--host-resolver-rules=MAP * ~NOTFOUND')
 # Chromium reads commands from descriptor 3 and answers on 4.
 LAUNCH = ('import fcntl, os, sys; r, w = (fcntl.fcntl(int(n), fcntl.F_DUPFD, 10) for n in sys.argv[1:3]); '
           'os.dup2(r, 3); os.dup2(w, 4); os.execv(sys.argv[3], sys.argv[3:])')
@@ -84,21 +85,17 @@ class Browser:
       self.call('Input.dispatchMouseEvent', type=kind, x=x, y=y, button='left', clickCount=1)
 
   def look(self, selector=None, path=None):
-    """uint8 [H, W, 3]: of the first element of a selector that is seen, or of the whole page; also written to `path`."""
+    """The first element of a selector that is seen, or the whole page: uint8 [H, W, 3], also written to `path`."""
     find = 'document.documentElement' if selector is None else (
         f'[...document.querySelectorAll({json.dumps(selector)})].find((e) => e.checkVisibility())')
-    x, y, width, height = self.evaluate(
-        f'(() => {{const b = {find}.getBoundingClientRect(); return [b.x + scrollX, b.y + scrollY, b.width, b.height];}})()')
+    x, y, width, height = self.evaluate(f'(() => {{const b = {find}.getBoundingClientRect();'
+                                        'return [b.x + scrollX, b.y + scrollY, b.width, b.height];})()')
     data = base64.b64decode(self.call('Page.captureScreenshot', captureBeyondViewport=True, clip={
         'x': x, 'y': y, 'width': width, 'height': height, 'scale': 1})['data'])
     if path:
       pathlib.Path(path).write_bytes(data)
     with Image.open(io.BytesIO(data)) as image:
       return np.asarray(image.convert('RGB'))
-
-  def print_pdf(self):
-    """The bytes of the page as a PDF."""
-    return base64.b64decode(self.call('Page.printToPDF', printBackground=True, preferCSSPageSize=True)['data'])
 
   def complaints(self):
     """What the page's console holds: errors, warnings, refused loads."""
@@ -130,7 +127,8 @@ def start(folder):
   """A browser that keeps its files in `folder`."""
   (read_commands, commands), (answers, write_answers) = os.pipe(), os.pipe()
   process = subprocess.Popen(
-      [sys.executable, '-c', LAUNCH, str(read_commands), str(write_answers), PROGRAM, *FLAGS, f'--user-data-dir={folder}'],
+      [sys.executable, '-c', LAUNCH, str(read_commands), str(write_answers), PROGRAM, *FLAGS,
+       f'--user-data-dir={folder}'],
       pass_fds=(read_commands, write_answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
   os.close(read_commands)
   os.close(write_answers)

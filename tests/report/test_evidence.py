@@ -73,8 +73,8 @@ def test_what_supports_and_what_contradicts_is_said_in_sentences():
 
 def test_a_grade_without_any_of_its_lesions_is_said():
   assert weigh(found('iHE'), (1, 1, 1, 1), 4)['contradicts'] == [
-      'DR4 is predicted, but of what Table I names for it, this was not found: neovascularization; vitreous hemorrhage; '
-      'preretinal hemorrhage; fibrous proliferation.']
+      'DR4 is predicted, but of what Table I names for it, this was not found: neovascularization; vitreous '
+      'hemorrhage; preretinal hemorrhage; fibrous proliferation.']
   assert weigh(found('iHE'), (1, 1, 1, 1), 3)['contradicts'][0].endswith(
       'Not judged: venous beading in 2+ quadrants; IrMA in 1+ quadrants.')
 

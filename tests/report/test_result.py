@@ -31,7 +31,8 @@ def pixels(path):
 
 
 @pytest.mark.parametrize('heads', [
-    batch.HEADS, ('maps', 'lesions'), ('lesions',), ('grades',), ('grades', 'attention'), ('maps', 'lesions', 'grades')])
+    batch.HEADS, ('maps', 'lesions'), ('lesions',), ('grades',), ('grades', 'attention'),
+    ('maps', 'lesions', 'grades')])
 @pytest.mark.parametrize('index', [RICH, HEALTHY])
 def test_every_record_keeps_to_the_schema(tmp_path, schema, heads, index):
   batch.write(tmp_path, index, heads=heads)
