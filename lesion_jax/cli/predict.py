@@ -1,36 +1,46 @@
-"""`lesion-jax predict`: files per photograph, and one table of all."""
+"""`lesion-jax predict`: files per photograph, one table and one page of all."""
 
 from __future__ import annotations
 
 import argparse
-import collections
-import os
+import hashlib
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.ppm')
-DISPLAY_SIZE = 1024  # side of an overlay: the network's own size may be too small to read
-TABLE = 'results.csv'
+from lesion_jax.cli.predict_files import REPORT, SUFFIXES, TABLE, find_photographs, make_tasks
+
+INTERRUPTED = 130  # as a shell has it for SIGINT
 
 PREDICT = f'''\
 Reads photographs, finds the field of view in each, and writes for each into DIR:
 
-  <name>/overlay.png    the field of view with the lesions outlined (networks with lesion maps only)
-  <name>/<lesion>.png   a mask in the photograph's own pixels, 0 or 255, of each lesion that is present (likewise)
-  <name>/result.json    grade, probabilities, and where in the photograph the network looked
+  <name>/result.json    grade, probabilities, counts and areas by lesion and quadrant, what Table I of the paper says to
+                        them; described by lesion_jax/report/result.schema.json
+  <name>/field.jpg      the square that the network looked at, at most 2048 pixels
+  <name>/attention.png  where a network with attention looked: its map over that square, black least, white most
+and of networks with lesion maps
+  <name>/overlay.png    the field of view with the lesions outlined
+  <name>/<lesion>.png   a mask in the photograph's own pixels, 0 or 255, of each lesion that is present
+  <name>/lesions.png    all masks in one: bit 0 is MA, then iHE, HaEx, CWS, vHE, pHE, NV, FiP
+  <name>/outlines.svg   their outlines, in the photograph's own pixels
 
-and {TABLE} for all of them. A photograph that cannot be read, or whose results cannot be written, does not stop the
-others.
+and for all of them {TABLE} and {REPORT}, one page that needs no other file and no network. It shows pictures of the
+first 200 photographs, and lists the others.
+
+A photograph that cannot be read, or whose results cannot be written, does not stop the others. What an earlier run with
+the same photograph, model and options has written is not predicted again.
 
 Of folders, every file is taken whose name ends in {' '.join(SUFFIXES)}.'''
 EXAMPLES = '''\
 examples:
   lesion-jax predict left.jpg right.jpg --model runs/demo/grade/bundle --out results
   lesion-jax predict photographs/ --model bundle --out results --batch-size 8    (on a GPU)
+  lesion-jax predict 'clinic/**/*_OD.dcm' --model bundle --out results --threshold MA=0.3,iHE=0.6
 
-exit status: 0, or 1 where a photograph failed, or 2 where nothing could be done.'''
+exit status: 0, or 1 where a photograph failed, or 2 where nothing could be done, or 130 where you interrupted it; run
+the same command again to go on.'''
 
 
 def add(commands: Any) -> None:
@@ -39,50 +49,69 @@ def add(commands: Any) -> None:
       'predict', help='lesions and grade of photographs', description=PREDICT, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   predict.add_argument('files', nargs='+', type=pathlib.Path, metavar='FILE',
-                       help='a photograph, or a folder that is searched with all folders in it')
-  predict.add_argument('--model', required=True, type=pathlib.Path, metavar='BUNDLE',
-                       help='directory of the network: config.json and model.safetensors')
+                       help='a photograph, a folder that is searched with all folders in it, or a pattern in quotes; '
+                            '** in a pattern is any number of folders')
+  predict.add_argument('--model', required=True, type=pathlib.Path, action='append', metavar='BUNDLE',
+                       help='the network: a directory with config.json and model.safetensors, or a zip archive of one; '
+                            'given several times, the probabilities of all are averaged')
   predict.add_argument('--out', required=True, type=pathlib.Path, metavar='DIR',
                        help='where the results go; made where it does not exist')
   predict.add_argument('--batch-size', type=_batch_size, default=1, metavar='N',
                        help='photographs in one pass (default 1, right on a CPU; try 8 on a GPU)')
-  predict.add_argument('--threshold', type=_threshold, metavar='T',
-                       help="probability from which a lesion is present (default: the model's own, by lesion)")
+  predict.add_argument('--threshold', type=_thresholds, default={}, metavar='T',
+                       help='probability from which a lesion is present: a number for all, or by lesion as in '
+                            "MA=0.3,iHE=0.5 (default: the model's own, by lesion)")
   predict.add_argument('--crop', action=argparse.BooleanOptionalAction,
                        help='look for the field of view in every photograph; or in none, as they are squares around it '
                             'already (default: as the network was trained; if that was on squares, square photographs '
                             'are only resized)')
+  predict.add_argument('--tta', choices=['flips', 'dihedral'],
+                       help='average over 4 mirrored, or 8 mirrored and turned copies of each photograph, at 4 and 8 '
+                            'times the time')
+  predict.add_argument('--dtype', choices=['float32', 'bfloat16'],
+                       help="in which the network computes (default: the model's own; bfloat16 pays on GPUs alone)")
+  predict.add_argument('--device', metavar='D', help="where: cpu, gpu, cuda:1 (default: JAX's own choice)")
+  predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
+  predict.add_argument('--quiet', action='store_true', help='say only what went wrong')
   predict.set_defaults(run=_predict, parser=predict)
 
 
-def find_photographs(paths: Sequence[pathlib.Path], out: pathlib.Path) -> list[pathlib.Path]:
-  """The files among `paths` and the photographs in the folders among them, each once, folders in sorted order.
+def identify(models: Sequence[pathlib.Path]) -> str:
+  """What tells bundles from all others: the SHA-256 of config.json, which has that of the weights; of a bundle in one
+  file, the file's; of several bundles, that of theirs.
 
-  What lies in `out` is the output of an earlier run, and is not searched.
+  Raises:
+    OSError: one cannot be read.
   """
-  found: dict[pathlib.Path, pathlib.Path] = {}
-  for path in paths:
-    inside = sorted(file for file in path.rglob('*') if file.suffix.lower() in SUFFIXES and file.is_file()
-                    and not file.resolve().is_relative_to(out.resolve())) if path.is_dir() else [path]
-    for file in inside:
-      found.setdefault(file.resolve(), file)
-  return list(found.values())
+  digests = []
+  for model in models:
+    with (model / 'config.json' if model.is_dir() else model).open('rb') as file:
+      digests.append(hashlib.file_digest(file, 'sha256').hexdigest())
+  return digests[0] if len(digests) == 1 else hashlib.sha256(''.join(digests).encode()).hexdigest()
 
 
-def name_folders(files: Sequence[pathlib.Path]) -> list[str]:
-  """A folder name for each file: its stem, with '~2', '~3' appended where a file before it took that name.
+def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> Any:
+  """The predictor that the options ask for. Everything that shapes the network's computation goes in here, and into
+  `result_options` if it changes results."""
+  from lesion_jax import runtime
+  from lesion_jax.predict import load
 
-  Names that differ in case alone count as equal, as some file systems hold them to be.
-  """
-  taken, names = {TABLE}, []
-  for file in files:
-    name, number = file.stem, 1
-    while name.casefold() in taken:
-      number += 1
-      name = f'{file.stem}~{number}'
-    taken.add(name.casefold())
-    names.append(name)
-  return names
+  runtime.set_up()
+  models = arguments.model if len(arguments.model) > 1 else arguments.model[0]
+  try:
+    predictor = load(models, dtype=arguments.dtype, device=arguments.device, tta=arguments.tta)
+  except (FileNotFoundError, ValueError) as error:
+    parser.error(f'the network cannot be used: {error}')
+  judged = predictor.config['annotated']
+  strange = [key for key in arguments.threshold if key not in judged]
+  if strange and len(arguments.threshold) < len(predictor.thresholds):  # a number for all means those that are judged
+    parser.error(f'--threshold: this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
+  return predictor
+
+
+def result_options(arguments: argparse.Namespace) -> dict[str, Any]:
+  """The options that change results, for their records: a run with others predicts again."""
+  return {'crop': arguments.crop, 'threshold': arguments.threshold, 'tta': arguments.tta, 'dtype': arguments.dtype}
 
 
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -90,106 +119,60 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   if not files:
     parser.error(f'no photograph found in {", ".join(map(str, arguments.files))}; '
                  f'of folders, files ending in {" ".join(SUFFIXES)} are taken')
+  _check_out(arguments.out, parser)
   try:
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    model = identify(arguments.model)
   except OSError as error:
-    parser.error(f'--out {arguments.out} cannot be a directory: {error}')
+    model = pathlib.Path(error.filename)
+    name, state = (model.parent, 'lacks config.json') if model.name == 'config.json' else (
+        model, f'cannot be read ({error.strerror})')
+    parser.error(f'--model: {name} is not a bundle: it {state}; name a directory that save_bundle wrote')
 
-  from lesion_jax import runtime
-  from lesion_jax.predict import load
+  from lesion_jax.cli.predict_run import Batch, Stopped
 
-  runtime.set_up()
+  tasks = make_tasks(files, arguments.out, model=model, options=result_options(arguments),
+                     overwrite=arguments.overwrite)
+  batch = Batch(arguments.out, len(files), batch_size=arguments.batch_size, thresholds=arguments.threshold,
+                crop=arguments.crop, quiet=arguments.quiet)
+  stopped, status = '', 0
   try:
-    predictor = load(arguments.model)
-  except (FileNotFoundError, ValueError) as error:
-    parser.error(f'--model {arguments.model}: {error}')
+    batch.run(tasks, lambda: build_predictor(arguments, parser))
+  except Stopped as error:
+    stopped, status = str(error), 1
+  except KeyboardInterrupt:
+    stopped, status = 'interrupted', INTERRUPTED
+  if stopped:
+    print(f'{stopped}: run the same command again to go on', file=sys.stderr)
+  failed = _conclude(batch, arguments)
+  return status or failed
+
+
+def _check_out(out: pathlib.Path, parser: argparse.ArgumentParser) -> None:
+  """Makes the folder of results and tries to write there, before anything else takes time."""
+  import tempfile
+
   try:
-    rows = _run(predictor, files, arguments)
+    out.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    print(f'{TABLE} could not be written: {error}', file=sys.stderr)
-    return 1
-  failed = [row['error'] for row in rows if 'error' in row]
+    parser.error(f'--out {out} cannot be a directory: {error}')
+  try:
+    tempfile.TemporaryFile(dir=out).close()
+  except OSError as error:
+    parser.error(f'--out {out} cannot be written to: {error}; name another folder')
+
+
+def _conclude(batch: Any, arguments: argparse.Namespace) -> int:
+  """Says how it went; returns 1 where a photograph failed."""
+  entries = batch.entries.values()
+  failed = [entry.error for _, entry in sorted(batch.entries.items()) if entry.error]
+  skipped = sum(entry.status == 'skipped' for entry in entries)
   if failed:
-    print(f'{len(failed)} of {len(rows)} photographs failed:', *failed, sep='\n  ', file=sys.stderr)
-  print(f'{len(rows) - len(failed)} of {len(rows)} photographs predicted; see {arguments.out / TABLE}')
+    print(f'{len(failed)} of {batch.total} photographs failed:', *failed, sep='\n  ', file=sys.stderr)
+  if not arguments.quiet:
+    before = f', {skipped} were done before' if skipped else ''
+    print(f'{len(entries) - len(failed) - skipped} of {batch.total} photographs predicted{before}; '
+          f'see {arguments.out / REPORT}')
   return 1 if failed else 0
-
-
-def _run(predictor: Any, files: Sequence[pathlib.Path], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-  """Predicts and writes all photographs; returns the rows of the table, in the order of the files."""
-  from lesion_jax.report.result import write_table
-
-  rows: dict[pathlib.Path, dict[str, Any]] = {}
-  try:
-    _fill(rows, predictor, files, arguments)
-  finally:  # whatever happened, what is finished is in the table
-    ordered = [rows[file] for file in files if file in rows]
-    write_table(arguments.out / TABLE, ordered)
-  return ordered
-
-
-def _fill(
-    rows: dict[pathlib.Path, dict[str, Any]], predictor: Any, files: Sequence[pathlib.Path],
-    arguments: argparse.Namespace,
-) -> None:
-  """Predicts and writes all photographs, and puts the row of each into `rows` when it is finished or has failed."""
-  import tqdm
-
-  from lesion_jax.report.result import Found, describe, table_row, write_result
-
-  thresholds = predictor.thresholds
-  if arguments.threshold is not None:
-    thresholds = [arguments.threshold] * len(thresholds)
-  crop = predictor.crop if arguments.crop is None else arguments.crop
-  waiting: collections.deque[tuple[pathlib.Path, str, Any]] = collections.deque()
-  with tqdm.tqdm(total=len(files), unit='photo', dynamic_ncols=True, disable=None) as bar:
-
-    def fail(file: pathlib.Path, error: str) -> None:
-      rows[file] = {'file': str(file), 'folder': '', 'error': error}
-      bar.update()
-
-    def squares() -> Iterator[Any]:
-      for file, folder, opened in _open_all(files, predictor.size, crop, arguments.batch_size):
-        if isinstance(opened, Exception):
-          fail(file, str(opened))
-        else:
-          square, display = opened
-          waiting.append((file, folder, display))
-          yield square
-
-    for result in predictor.stream(squares(), batch_size=arguments.batch_size):
-      file, folder, display = waiting.popleft()
-      found = Found(result.crops[0], *(None if head is None else head[0] for head in (
-          result.maps, result.lesions, result.grades)))
-      record = describe(found, str(file), predictor.config, thresholds)
-      try:
-        write_result(arguments.out / folder, display, found, record)
-      except OSError as error:
-        fail(file, f'{file}: its results could not be written: {error}')
-      else:
-        rows[file] = table_row(record, folder)
-        bar.update()
-
-
-def _open_all(
-    files: Sequence[pathlib.Path], size: int, crop: bool | None, batch_size: int,
-) -> Iterator[tuple[pathlib.Path, str, Any]]:
-  """(file, folder, (square for the network, square to draw on) or the error), in order, read on threads."""
-  from lesion_jax.data.fundus import read_photograph
-  from lesion_jax.data.threads import ordered_map
-  from lesion_jax.predict import prepare
-
-  def open_one(item: tuple[pathlib.Path, str]) -> tuple[pathlib.Path, str, Any]:
-    file, folder = item
-    try:
-      image = read_photograph(file)
-      square = prepare(image, size, crop=crop, name=str(file))
-      return file, folder, (square, square.crop.apply(image, DISPLAY_SIZE))
-    except (OSError, ValueError) as error:
-      return file, folder, error
-
-  named = zip(files, name_folders(files), strict=True)
-  return ordered_map(open_one, named, ahead=max(batch_size, os.cpu_count() or 1))
 
 
 def _batch_size(text: str) -> int:
@@ -199,9 +182,20 @@ def _batch_size(text: str) -> int:
   return value
 
 
-def _threshold(text: str) -> float:
-  value = float(text)
-  if not 0 < value < 1:
-    raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
-  return value
+def _thresholds(text: str) -> dict[str, float]:
+  """'0.4', 'MA=0.3,iHE=0.5' or '0.4,MA=0.3' to a threshold by lesion."""
+  from lesion_jax.core import LESION_KEYS
 
+  thresholds: dict[str, float] = {}
+  for part in text.split(','):
+    key, named, number = part.strip().rpartition('=')
+    if named and key not in LESION_KEYS:
+      raise argparse.ArgumentTypeError(f'{key!r} is no lesion; the lesions are {", ".join(LESION_KEYS)}')
+    try:
+      value = float(number)
+    except ValueError:
+      raise argparse.ArgumentTypeError(f'{number!r} is not a number; write 0.5, or MA=0.3,iHE=0.5') from None
+    if not 0 < value < 1:
+      raise argparse.ArgumentTypeError(f'{number} is not between 0 and 1')
+    thresholds |= {key: value} if named else dict.fromkeys((key for key in LESION_KEYS if key not in thresholds), value)
+  return thresholds

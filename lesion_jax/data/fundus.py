@@ -88,10 +88,13 @@ class Crop:
     if order not in (0, 1):
       raise ValueError(f'order={order}: 0 is nearest neighbour, 1 is bilinear')
     resample = Image.Resampling.BILINEAR if order else Image.Resampling.NEAREST
-    square = Image.fromarray(np.asarray(values, np.float32)).resize((self.side, self.side), resample)
-    photograph = np.zeros((self.height, self.width), np.float32)
+    return self.paste(np.asarray(Image.fromarray(np.asarray(values, np.float32)).resize((self.side,) * 2, resample)))
+
+  def paste(self, square: np.ndarray) -> np.ndarray:
+    """Puts [side, side] in its place in the photograph: [height, width] of the same type, 0 outside the square."""
+    photograph = np.zeros((self.height, self.width), square.dtype)
     inside, outside = self._overlap()
-    photograph[outside] = np.asarray(square)[inside]
+    photograph[outside] = square[inside]
     return photograph
 
   def _cut(self, array: np.ndarray) -> np.ndarray:

@@ -1,127 +1,80 @@
-"""The files of predicted photographs: an overlay, masks and a record of each, and one table of all."""
+"""The files of one predicted photograph."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
-from lesion_jax.data.fundus import Crop
+from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
+from lesion_jax.report.files import write_grey, write_whole
+from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
 from lesion_jax.report.overlay import draw_overlay
+from lesion_jax.report.record import RECORD, Found, present_lesions
 
-SCHEMA_VERSION = 1
-OVERLAY, RECORD = 'overlay.png', 'result.json'
-COLUMNS = ('file', 'folder', 'error', 'grade', *GRADE_KEYS, *LESION_KEYS)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Found:
-  """What a network found in one photograph; None where it has no such head.
-
-  Attributes:
-    crop: the square that it saw.
-    maps: float32 [S, S, 8], probabilities.
-    lesions: float32 [8].
-    grades: float32 [5].
-  """
-
-  crop: Crop
-  maps: np.ndarray | None
-  lesions: np.ndarray | None
-  grades: np.ndarray | None
+OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
+OVERLAY_SIDE = 1024  # The network's own size may be too small to read.
+FIELD_SIDE = 2048  # at most; a microaneurysm of 125 um still has about 17 pixels where the field is 45 degrees wide
+QUALITY = 85
+FAST = 1  # compression of PNG: a higher one takes three times as long and saves a tenth
 
 
-def describe(found: Found, file: str, config: Mapping[str, Any], thresholds: Sequence[float]) -> dict[str, Any]:
-  """The record of one photograph, ready for JSON.
+def write_result(folder: str | pathlib.Path, found: Found, record: Mapping[str, Any]) -> dict[str, Any]:
+  """Writes what `lesion-jax predict --help` lists. What an earlier run left in the folder is removed.
 
-  Lesions that the training data do not annotate are left out: that part of the network was never trained.
-
-  Args:
-    found: the prediction.
-    file: the photograph, as the reader of the record will look for it.
-    config: the bundle's config.json.
-    thresholds: [8], from which probability a lesion is present.
-  """
-  record: dict[str, Any] = {
-      'schema_version': SCHEMA_VERSION,
-      'file': file,
-      'photograph': {'height': found.crop.height, 'width': found.crop.width},
-      'crop': {'top': found.crop.top, 'left': found.crop.left, 'side': found.crop.side},
-      'grade': None if found.grades is None else _grade(found.grades),
-      'lesions': None,
-      'model': {'name': config['model']['name'], 'size': config['preprocessing']['size'],
-                'provenance': config.get('provenance', {})},
-  }
-  if found.lesions is not None:
-    record['lesions'] = {
-        lesion.key: {
-            'name': lesion.name,
-            'probability': round(float(probability), 6),
-            'threshold': float(threshold),
-            'present': bool(probability >= threshold),
-        }
-        for lesion, probability, threshold in zip(LESIONS, found.lesions, thresholds, strict=True)
-        if lesion.key in config['annotated']
-    }
-  return record
-
-
-def write_result(folder: str | pathlib.Path, display: np.ndarray, found: Found, record: Mapping[str, Any]) -> None:
-  """Writes overlay.png, `<lesion>.png` for each lesion that is present, and result.json.
-
-  The masks are 0 and 255 in the photograph's own pixels; masks of an earlier run in the same folder are removed. The
-  record comes last, so that a folder with one is complete.
+  The record is removed first and written last: a folder with one is complete.
 
   Args:
     folder: made where it does not exist.
-    display: uint8 [D, D, 3], the square `found.crop` of the photograph at any size; the overlay is drawn on it.
     found: the prediction.
     record: of `describe`.
+
+  Returns:
+    The record as written, with the names of the other files under 'files'.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  for old in (RECORD, OVERLAY, *(f'{key}.png' for key in LESION_KEYS)):
+  for old in (RECORD, OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION, *(f'{key}.png' for key in LESION_KEYS)):
     (folder / old).unlink(missing_ok=True)
-  judged = record['lesions'] or {}
-  present = [key for key, lesion in judged.items() if lesion['present']]
+  files = [FIELD]
+  Image.fromarray(found.square).save(folder / FIELD, quality=QUALITY)
   if found.maps is not None:
-    thresholds = [judged[key]['threshold'] if key in present else np.inf for key in LESION_KEYS]
-    Image.fromarray(draw_overlay(display, found.maps, thresholds=thresholds, keys=present)).save(folder / OVERLAY)
-    for key in present:
-      mask = found.crop.invert(found.maps[..., LESION_KEYS.index(key)]) >= judged[key]['threshold']
-      Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(folder / f'{key}.png')
-  (folder / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    files += [OVERLAY, *_write_lesions(folder, found, record)]
+  if found.attention is not None:
+    files.append(ATTENTION)
+    _stretched(found.attention).save(folder / ATTENTION, compress_level=FAST)
+  record = {**record, 'files': files}
+  write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
+  return record
 
 
-def table_row(record: Mapping[str, Any], folder: str) -> dict[str, Any]:
-  """A record as a row of `write_table`: the grade, and the probabilities by grade and lesion."""
-  row = {'file': record['file'], 'folder': folder}
-  if record['grade']:
-    row |= {'grade': record['grade']['value'], **record['grade']['probabilities']}
-  return row | {key: lesion['probability'] for key, lesion in (record['lesions'] or {}).items()}
+def _write_lesions(folder: pathlib.Path, found: Found, record: Mapping[str, Any]) -> list[str]:
+  """Overlay, masks and outlines of the lesions that are present; returns the names of the files but the overlay's."""
+  present = present_lesions(record)
+  thresholds = {key: record['lesions'][key]['threshold'] for key in present}
+  square = Image.fromarray(found.square).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
+  overlay = draw_overlay(np.asarray(square), found.maps, keys=present,
+                         thresholds=[thresholds.get(key, np.inf) for key in LESION_KEYS])
+  Image.fromarray(overlay).save(folder / OVERLAY, compress_level=FAST)
+  packed = np.zeros((found.crop.height, found.crop.width), np.uint8)
+  paths = {}
+  for key, threshold in thresholds.items():
+    values = found.maps[..., lesion_index(key)]
+    mask = mask_on_photograph(values, threshold, found.crop)
+    packed |= mask * np.uint8(lesion_bits([key]))
+    write_grey(folder / f'{key}.png', mask * np.uint8(255))
+    paths[key] = trace(values, threshold, found.crop)
+  write_grey(folder / PACKED, packed)
+  write_outlines(folder / OUTLINES, paths, found.crop)
+  return [PACKED, OUTLINES, *(f'{key}.png' for key in present)]
 
 
-def write_table(path: str | pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-  """Writes rows of COLUMNS as CSV; what a row does not have stays empty."""
-  with pathlib.Path(path).open('w', newline='', encoding='utf-8') as file:
-    writer = csv.DictWriter(file, COLUMNS)
-    writer.writeheader()
-    writer.writerows(rows)
-
-
-def _grade(probabilities: np.ndarray) -> dict[str, Any]:
-  value = int(np.argmax(probabilities))
-  return {
-      'value': value,
-      'key': GRADES[value].key,
-      'name': GRADES[value].name,
-      'referable': value >= REFERABLE_GRADE,
-      'probabilities': {key: round(float(p), 6) for key, p in zip(GRADE_KEYS, probabilities, strict=True)},
-  }
+def _stretched(attention: np.ndarray) -> Image.Image:
+  """A grey picture of the square: black where a map [h, w] is least, white where it is most."""
+  low, high = float(attention.min()), float(attention.max())
+  grey = np.round((attention - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
+  return Image.fromarray(grey).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)

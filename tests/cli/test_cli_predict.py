@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import pathlib
 
 import numpy as np
 import oracle
 import pytest
-from oracle import BLUE, GREEN, iou, photograph
+from oracle import BLUE, GREEN, iou
 from PIL import Image
 
-from lesion_jax import cli, models
-from lesion_jax.cli.predict import name_folders
-from lesion_jax.report import result
-from lesion_jax.weights.bundle import save_bundle
+from lesion_jax import cli
+from lesion_jax.cli import predict_run
 
 MICROANEURYSM = (100, 80, 129, 119)
-
-
-@pytest.fixture
-def bundle(tmp_path, monkeypatch):
-  monkeypatch.setitem(models.MODELS, 'oracle', oracle.Oracle)
-  config = oracle.oracle_config(annotated=['MA', 'CWS'])
-  save_bundle(tmp_path / 'bundle', config=config, card='', variables={'params': {'gain': np.float32(1)}})
-  return tmp_path / 'bundle'
-
-
-@pytest.fixture
-def save(tmp_path):
-  """`save(name, **of oracle.photograph) -> path` below tmp_path/photographs."""
-
-  def write(name, **kwargs):
-    path = tmp_path / 'photographs' / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(photograph(**kwargs)).save(path)
-    return path
-
-  return write
-
-
-@pytest.fixture
-def predict(bundle, tmp_path):
-  """`predict(*paths and options) -> (exit status, output folder)`."""
-
-  def run(*arguments):
-    out = tmp_path / 'out'
-    return cli.main(['predict', *map(str, arguments), '--model', str(bundle), '--out', str(out)]), out
-
-  return run
-
-
-def read_table(out):
-  with (out / 'results.csv').open(newline='') as file:
-    return list(csv.DictReader(file))
 
 
 def read_image(path):
@@ -67,7 +26,8 @@ def test_each_photograph_gets_overlay_masks_and_record(predict, save):
   path = save('eye.png', grade=3, lesions=[(GREEN, MICROANEURYSM), (BLUE, (160, 90, 200, 120))])
   status, out = predict(path)
   assert status == 0
-  assert sorted(file.name for file in (out / 'eye').iterdir()) == ['MA.png', 'overlay.png', 'result.json']
+  assert {file.name for file in (out / 'eye').iterdir()} == {
+      'MA.png', 'field.jpg', 'lesions.png', 'outlines.svg', 'overlay.png', 'result.json'}
   mask = read_image(out / 'eye' / 'MA.png')
   truth = np.zeros((200, 300), bool)
   truth[80:120, 100:130] = True
@@ -75,18 +35,21 @@ def test_each_photograph_gets_overlay_masks_and_record(predict, save):
   assert read_image(out / 'eye' / 'overlay.png').shape[1:] == (1024, 3)
 
   record = json.loads((out / 'eye' / 'result.json').read_text())
-  assert (record['schema_version'], record['file']) == (1, str(path))
+  assert (record['schema_version'], record['file']) == (2, str(path))
   assert record['photograph'] == {'height': 200, 'width': 300}
   assert abs(record['crop']['side'] - 161) <= 2
   assert (record['grade']['value'], record['grade']['key'], record['grade']['referable']) == (3, 'DR3', True)
   assert sum(record['grade']['probabilities'].values()) == pytest.approx(1, abs=1e-5)
   assert list(record['lesions']) == ['MA', 'CWS']
   assert record['lesions']['MA']['present'] and record['lesions']['MA']['probability'] > 0.9
+  assert record['lesions']['MA']['found']['regions'] == 1
+  assert record['lesions']['MA']['found']['pixels'] == pytest.approx(truth.sum(), rel=0.15)
+  assert record['evidence']['verdict'] == 'unsupported'  # DR3 with microaneurysms alone
   assert not record['lesions']['CWS']['present']
   assert (record['model']['name'], record['model']['provenance']) == ('oracle', {'seed': 7})
 
 
-def test_one_table_for_all_in_order(predict, save, tmp_path):
+def test_one_table_for_all_in_order(predict, save, tmp_path, read_table):
   for grade in (2, 0, 4):
     save(f'sub/{4 - grade}.png', grade=grade)
   status, out = predict(tmp_path / 'photographs', '--batch-size', 2)
@@ -97,7 +60,7 @@ def test_one_table_for_all_in_order(predict, save, tmp_path):
   assert float(rows[0]['DR4']) > 0.9 and rows[0]['HaEx'] == '' and float(rows[0]['MA']) < 0.5
 
 
-def test_one_bad_file_does_not_stop_the_others(predict, save, tmp_path, capsys):
+def test_one_bad_file_does_not_stop_the_others(predict, save, tmp_path, capsys, read_table):
   good = [save('a.png', grade=1), save('c.png', grade=2)]
   (tmp_path / 'b.png').write_bytes(b'no image')
   Image.new('RGB', (60, 60)).save(tmp_path / 'd.png')
@@ -113,7 +76,7 @@ def test_one_bad_file_does_not_stop_the_others(predict, save, tmp_path, capsys):
   assert not (out / 'b').exists() and (out / 'c' / 'result.json').exists()
 
 
-def test_equal_names_do_not_overwrite_each_other(predict, save):
+def test_equal_names_do_not_overwrite_each_other(predict, save, read_table):
   status, out = predict(save('x/eye.png', grade=0), save('y/eye.jpg', grade=4), save('z/EYE.png', grade=2))
   rows = read_table(out)
   assert status == 0
@@ -121,12 +84,7 @@ def test_equal_names_do_not_overwrite_each_other(predict, save):
   assert json.loads((out / 'eye~2' / 'result.json').read_text())['grade']['value'] == 4
 
 
-def test_folder_names_stay_apart_whatever_the_stems_are():
-  files = [pathlib.Path(name) for name in ('a.png', 'a~2.png', 'b/a.png', 'results.csv.png')]
-  assert name_folders(files) == ['a', 'a~2', 'a~3', 'results.csv~2']
-
-
-def test_a_second_run_takes_neither_its_own_output_nor_a_file_twice(predict, save, tmp_path, bundle):
+def test_a_second_run_takes_neither_its_own_output_nor_a_file_twice(predict, save, tmp_path, bundle, read_table):
   path = save('eye.png', lesions=[((0, 112, 0), MICROANEURYSM)])  # a probability of 0.88
   out = path.parent / 'out'
   command = ['predict', str(path), str(path.parent), '--model', str(bundle), '--out', str(out)]
@@ -146,6 +104,15 @@ def test_the_threshold_decides_what_is_present(predict, save):
     assert (out / 'eye' / 'MA.png').exists() == present
 
 
+@pytest.mark.parametrize('text, microaneurysm, cotton_wool', [
+    ('MA=0.4', 0.4, 0.5), ('MA=0.6', 0.6, 0.5), ('0.7,MA=0.4', 0.4, 0.7), ('MA=0.4,0.7', 0.4, 0.7)])
+def test_a_lesion_can_have_its_own_threshold(predict, save, text, microaneurysm, cotton_wool):
+  _, out = predict(save('eye.png', lesions=[((0, 110, 0), MICROANEURYSM)]), '--threshold', text)
+  lesions = json.loads((out / 'eye' / 'result.json').read_text())['lesions']
+  assert (lesions['MA']['threshold'], lesions['CWS']['threshold']) == (microaneurysm, cotton_wool)
+  assert lesions['MA']['present'] == (microaneurysm < 0.5)
+
+
 def test_square_crops_go_without_looking_for_the_field(predict, save):
   path = save('eye.png', height=100, width=100, center=(50, 50), radius=20)
   _, out = predict(path, '--no-crop')
@@ -160,7 +127,7 @@ def test_a_network_trained_on_squares_takes_squares_as_they_are(predict, save, b
   assert abs(json.loads((out / 'eye' / 'result.json').read_text())['crop']['side'] - side) <= 2
 
 
-def test_results_that_cannot_be_written_do_not_stop_the_others(predict, save, tmp_path, capsys):
+def test_results_that_cannot_be_written_do_not_stop_the_others(predict, save, tmp_path, capsys, read_table):
   (tmp_path / 'out').mkdir()
   (tmp_path / 'out' / 'b').write_text('a file where the folder should be')
   status, out = predict(*(save(f'{name}.png', grade=2) for name in 'abc'))
@@ -170,18 +137,20 @@ def test_results_that_cannot_be_written_do_not_stop_the_others(predict, save, tm
       ('a', '2', False), ('', '', True), ('c', '2', False)]
 
 
-def test_a_crash_keeps_the_rows_that_are_finished(predict, save, tmp_path, monkeypatch):
-  write = result.write_result
+def test_a_crash_keeps_the_rows_that_are_finished(predict, save, tmp_path, monkeypatch, read_table):
+  write = predict_run.write_result
 
   def crash_at_b(folder, *rest):
     if folder.name == 'b':
       raise MemoryError
-    write(folder, *rest)
+    return write(folder, *rest)
 
-  monkeypatch.setattr(result, 'write_result', crash_at_b)
+  monkeypatch.setattr(predict_run, 'write_result', crash_at_b)
   with pytest.raises(MemoryError):
     predict(*(save(f'{name}.png') for name in 'abc'))
-  assert [row['folder'] for row in read_table(tmp_path / 'out')] == ['a']
+  folders = [row['folder'] for row in read_table(tmp_path / 'out')]
+  assert 'a' in folders and 'b' not in folders
+  assert 'a.png' in (tmp_path / 'out' / 'report.html').read_text()
 
 
 def test_a_table_that_cannot_be_written_is_said(predict, save, tmp_path, capsys):
@@ -195,6 +164,9 @@ def test_a_table_that_cannot_be_written_is_said(predict, save, tmp_path, capsys)
     ({'--model': 'absent'}, 'absent is not a bundle'),
     ({'--batch-size': '0'}, '0 is below 1'),
     ({'--threshold': '50'}, '50 is not between 0 and 1'),
+    ({'--threshold': 'MA=0.5,XX=0.3'}, "'XX' is no lesion; the lesions are MA, iHE"),
+    ({'--threshold': 'MA=half'}, "'half' is not a number"),
+    ({'--threshold': 'NV=0.3'}, 'this network does not judge NV, only MA, CWS'),
     ({'--out': 'eye.png'}, 'cannot be a directory'),
 ])
 def test_usage_errors_end_with_2(save, bundle, tmp_path, monkeypatch, capsys, change, message):

@@ -1,0 +1,151 @@
+"""What the lesions found say about the grade, by Table I of the paper.
+
+A lesion that the network's data do not annotate is never judged: neither found nor absent. Venous beading and IrMA,
+which Table I names as well, are not among the eight lesions and never judged either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lesion_jax.core import EVIDENCE, GRADE_KEYS, LESIONS, SEVERE_HEMORRHAGES, Evidence, lesion_index
+
+FOUND, ABSENT, NOT_JUDGED = 'found', 'absent', 'not judged'
+SOURCE = 'Table I of Wei et al., "Learn to Segment Retinal Lesions and Beyond", ICPR 2020'
+# Of a predicted grade: something sufficient for it was found (for DR0: nothing at all); indirect evidence only;
+# neither; something that excludes it; nothing that Table I names for it is judged.
+SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED = 'supported', 'indirect', 'unsupported', 'contradicted'
+VERDICTS = (SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED, NOT_JUDGED)
+
+
+def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade: int | None) -> dict[str, Any]:
+  """Holds the lesions found against Table I, and against the predicted grade.
+
+  Args:
+    present: whether each lesion that is judged was found, by its key.
+    hemorrhages: intraretinal hemorrhages in each of the four quadrants; None where they are not counted.
+    grade: 0..4, the predicted grade, or None where the network does not grade.
+
+  Returns:
+    source: what is applied.
+    findings: each entry of EVIDENCE as {'grade', 'finding', 'lesion', 'sufficient', 'state'}.
+    sufficient_for: the highest grade for which something sufficient was found, or None.
+    verdict: one of VERDICTS; None without a grade.
+    supports, contradicts, not_judged: lists of sentences.
+
+  Raises:
+    ValueError: `present` has a key that is no lesion.
+  """
+  for key in present:
+    lesion_index(key)
+  states = [_state(entry, present, hemorrhages) for entry in EVIDENCE]
+  found = [entry for entry, state in zip(EVIDENCE, states, strict=True) if state == FOUND]
+  return {
+      'source': SOURCE,
+      'findings': [{'grade': entry.grade, 'finding': entry.finding, 'lesion': entry.lesion,
+                    'sufficient': entry.sufficient, 'state': state}
+                   for entry, state in zip(EVIDENCE, states, strict=True)],
+      'sufficient_for': max((entry.grade for entry in found if entry.sufficient), default=None),
+      'verdict': None if grade is None else _verdict(grade, found, states, present),
+      'supports': _supports(grade, found, present, hemorrhages),
+      'contradicts': [] if grade is None else _contradicts(grade, found, states, present, hemorrhages),
+      'not_judged': _not_judged(present),
+  }
+
+
+def _severe(entry: Evidence) -> bool:
+  """Is this the entry that counts hemorrhages by quadrant?"""
+  return entry.grade == 3 and entry.lesion == 'iHE'
+
+
+def _state(entry: Evidence, present: Mapping[str, bool], hemorrhages: Sequence[int] | None) -> str:
+  if entry.lesion not in present:
+    return NOT_JUDGED
+  holds = present[entry.lesion]
+  if holds and entry.grade == 1:  # exclusively
+    holds = sum(present.values()) == 1
+  elif holds and _severe(entry):
+    if hemorrhages is None:
+      return NOT_JUDGED
+    holds = min(hemorrhages) > SEVERE_HEMORRHAGES
+  return FOUND if holds else ABSENT
+
+
+def _verdict(grade: int, found: Sequence[Evidence], states: Sequence[str], present: Mapping[str, bool]) -> str:
+  lesions = {key for key, is_there in present.items() if is_there}
+  if any(entry.sufficient and entry.grade > grade for entry in found):
+    return CONTRADICTED
+  if grade < 2 and lesions - (set() if grade == 0 else {'MA'}):  # DR0 is no lesion, DR1 microaneurysms exclusively
+    return CONTRADICTED
+  if not present:
+    return NOT_JUDGED
+  if grade == 0:
+    return SUPPORTED
+  if all(state == NOT_JUDGED for entry, state in zip(EVIDENCE, states, strict=True) if entry.grade == grade):
+    return NOT_JUDGED
+  kinds = {entry.sufficient for entry in found if entry.grade == grade}
+  return SUPPORTED if True in kinds else INDIRECT if kinds else UNSUPPORTED
+
+
+def _supports(
+    grade: int | None, found: Sequence[Evidence], present: Mapping[str, bool], hemorrhages: Sequence[int] | None,
+) -> list[str]:
+  """Of a predicted grade, what was found for it; without one, all that was found."""
+  if present and not any(present.values()) and grade in (0, None):
+    return ['None of the lesions that are judged was found' + (', as in DR0.' if grade == 0 else '.')]
+  return [f'{_said(entry, hemorrhages)}: {_strength(entry)}.' for entry in found if grade in (entry.grade, None)]
+
+
+def _contradicts(
+    grade: int, found: Sequence[Evidence], states: Sequence[str], present: Mapping[str, bool],
+    hemorrhages: Sequence[int] | None,
+) -> list[str]:
+  key = GRADE_KEYS[grade]
+  others = [lesion for lesion, is_there in present.items() if is_there and (grade == 0 or lesion != 'MA')]
+  sentences = []
+  if grade == 0 and others:
+    sentences.append(f'DR0 means no lesion, but {_listed(others)} {_was(others)} found.')
+  if grade == 1 and others:
+    sentences.append(f'DR1 means microaneurysms exclusively, but {_listed(others)} {_was(others)} found.')
+  sentences += [f'{_said(entry, hemorrhages)}: {_strength(entry)}, above the predicted {key}.'
+                for entry in found if entry.grade > grade]
+  own = [(entry, state) for entry, state in zip(EVIDENCE, states, strict=True) if entry.grade == grade]
+  if grade == 1 and others:
+    return sentences
+  if own and not any(state == FOUND for _, state in own):
+    judged = [entry.finding for entry, state in own if state == ABSENT]
+    left = [entry.finding for entry, state in own if state == NOT_JUDGED]
+    if judged:
+      sentences.append(f'{key} is predicted, but of what Table I names for it, this was not found: '
+                       f'{"; ".join(judged)}.' + (f' Not judged: {"; ".join(left)}.' if left else ''))
+    elif present:
+      sentences.append(f'{key} is predicted, but nothing that Table I names for it is judged: {"; ".join(left)}.')
+  return sentences
+
+
+def _not_judged(present: Mapping[str, bool]) -> list[str]:
+  absent = [lesion.key for lesion in LESIONS if lesion.key not in present]
+  if not absent:
+    return []
+  return [f'Not judged: {_listed(absent)}, which the data that the network learned from do not annotate.']
+
+
+def _said(entry: Evidence, hemorrhages: Sequence[int] | None) -> str:
+  """'Hard exudate (HaEx) found', with the counts where Table I counts."""
+  words = entry.finding[0].upper() + entry.finding[1:]
+  if _severe(entry) and hemorrhages is not None:
+    return f'{words} (iHE: {", ".join(map(str, hemorrhages))}) found'
+  return f'{words} ({entry.lesion}) found'
+
+
+def _strength(entry: Evidence) -> str:
+  return f'{"sufficient" if entry.sufficient else "indirect evidence"} for {GRADE_KEYS[entry.grade]}'
+
+
+def _listed(words: Sequence[str]) -> str:
+  return words[0] if len(words) == 1 else f'{", ".join(words[:-1])} and {words[-1]}'
+
+
+def _was(words: Sequence[str]) -> str:
+  return 'was' if len(words) == 1 else 'were'

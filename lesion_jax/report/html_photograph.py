@@ -1,0 +1,133 @@
+"""The part of the page that belongs to one photograph."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lesion_jax.core import GRADES
+from lesion_jax.report.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED
+from lesion_jax.report.findings import QUADRANTS
+from lesion_jax.report.html_picture import picture
+from lesion_jax.report.html_text import badge, bar, count, escape, grade_key, items, share, swatch, table, template
+from lesion_jax.report.record import present_lesions
+
+VERDICT_WORDS = {
+    SUPPORTED: 'lesions support the grade',
+    INDIRECT: 'indirect evidence for the grade',
+    UNSUPPORTED: 'no lesion supports the grade',
+    CONTRADICTED: 'lesions contradict the grade',
+    NOT_JUDGED: 'lesions of this grade are not judged',
+}
+VALUE = '<span class="hidden">Value</span>'
+
+
+def photograph_html(
+    number: int, file: str, record: Mapping[str, Any], folder: pathlib.Path, side: int, neighbours: Sequence[int],
+) -> str:
+  """An article: the picture with its layers, grade, lesions, evidence and quadrants.
+
+  Args:
+    number: of the photograph in the batch, from 1.
+    file: its path.
+    record: its result.json.
+    folder: with its other files.
+    side: of the picture, at most.
+    neighbours: numbers of the articles before and behind, where there are such.
+  """
+  try:
+    shown, caption = picture(number, file, record, folder, side), _caption(record)
+  except (OSError, ValueError) as error:
+    shown, caption = f'<p class="note">The picture cannot be shown: {escape(error)}</p>', ''
+  steps = ''.join(f'<a class="step" data-number="{other}" href="#photo={other}">'
+                  f'{"&larr; Previous" if other < number else "Next &rarr;"}</a>' for other in neighbours)
+  return template('photograph.html').substitute(
+      number=number, file=escape(file), picture=shown, caption=caption, steps=steps, grade=_grade(record),
+      lesions=_lesions(record), evidence=_evidence(record), quadrants=_quadrants(record))
+
+
+def verdict_badge(record: Mapping[str, Any]) -> str:
+  """What the lesions say about the grade, in a few words; '' without a grade or lesions."""
+  verdict = record['evidence'] and record['evidence']['verdict']
+  if not verdict:
+    return ''
+  nothing = verdict == SUPPORTED and not present_lesions(record)
+  return badge('no lesion found, as in DR0' if nothing else VERDICT_WORDS[verdict], verdict.replace(' ', '-'))
+
+
+def _caption(record: Mapping[str, Any]) -> str:
+  size, attention = record['photograph'], record['attention']
+  text = f'{size["width"]} &times; {size["height"]} pixels; the square that the network looked at.'
+  if attention:
+    text += (f' Attention: <span class="ramp" aria-hidden="true"></span> from {attention["minimum"]:.3f} (dark) to '
+             f'{attention["maximum"]:.3f} (bright), averaged over its channels.')
+  return text
+
+
+def _grade(record: Mapping[str, Any]) -> str:
+  grade = record['grade']
+  if not grade:
+    return '<p class="note">This network does not grade.</p>'
+  rows = [(f'{key} <span class="soft">{escape(GRADES[value].name)}</span>', bar(p), f'{p:.2f}')
+          for value, (key, p) in enumerate(grade['probabilities'].items())]
+  referable = badge('referable', 'strong') if grade['referable'] else badge('not referable', 'plain')
+  return ('<section class="grade"><h3>Grade</h3>'
+          f'<p class="result"><strong>{grade["key"]}</strong> {escape(grade["name"])} {referable}</p>'
+          + table(('Grade', 'Probability', VALUE), rows, kind='bars') + '</section>')
+
+
+def _lesions(record: Mapping[str, Any]) -> str:
+  lesions = record['lesions']
+  if lesions is None:
+    return '<p class="note">This network does not look for lesions.</p>'
+  outlined = [key for key in present_lesions(record) if lesions[key]['found']]
+  rows = [_lesion(key, lesion, key in outlined) for key, lesion in lesions.items()]
+  switches = ('<p class="switches"><button type="button" data-all="1">Show all</button>'
+              '<button type="button" data-all="0">Hide all</button></p>') if outlined else ''
+  notes = ''.join(f'<p class="soft small">{escape(text)}</p>' for text in record['evidence']['not_judged'])
+  return ('<section class="lesions"><h3>Lesions</h3>'
+          + table(('Lesion', 'Probability', VALUE, 'Found', 'Area'), rows, kind='bars')
+          + switches + notes + '</section>')
+
+
+def _lesion(key: str, lesion: Mapping[str, Any], outlined: bool) -> tuple[str, ...]:
+  """The cells of one lesion; its name switches its outlines, where it has some."""
+  name = f'{swatch(key)}{key} <span class="soft">{escape(lesion["name"])}</span>'
+  state, area = ('present', '') if lesion['present'] else ('<span class="soft">not found</span>', '')
+  if outlined:
+    found = lesion['found']
+    name = f'<label><input type="checkbox" checked data-lesion="{key}">{name}</label>'
+    state = f'{count(found["regions"])} region{"" if found["regions"] == 1 else "s"}'
+    area = share(found['share'])
+  return name, bar(lesion['probability'], lesion['threshold']), f'{lesion["probability"]:.2f}', state, area
+
+
+def _evidence(record: Mapping[str, Any]) -> str:
+  evidence = record['evidence']
+  if evidence is None:
+    return ''
+  states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not judged</span>'}
+  rows = [(grade_key(entry['grade']), escape(entry['finding']) + (f' ({entry["lesion"]})' if entry['lesion'] else ''),
+           'sufficient' if entry['sufficient'] else 'indirect', states[entry['state']])
+          for entry in evidence['findings']]
+  return ('<section class="evidence"><h3>Do the lesions support the grade?</h3>'
+          f'<p>{verdict_badge(record)}</p>' + items(evidence['supports'], 'supports')
+          + items(evidence['contradicts'], 'contradicts') + '<details><summary>All of Table I</summary>'
+          + table(('Grade', 'Finding', 'Evidence', 'Here'), rows, kind='findings-table') + '</details></section>')
+
+
+def _quadrants(record: Mapping[str, Any]) -> str:
+  lesions = record['lesions'] or {}
+  found = {key: lesions[key]['found'] for key in present_lesions(record) if lesions[key]['found']}
+  if not found:
+    return ''
+  header = ['Lesion', *(name.replace('_', ' ').capitalize() for name in QUADRANTS), 'All', 'Pixels']
+  cell = lambda part: f'{count(part["regions"])} <span class="soft">{share(part["share"])}</span>'
+  rows = [(f'{swatch(key)}{key} <span class="soft">{escape(lesions[key]["name"])}</span>',
+           *(cell(part['quadrants'][name]) for name in QUADRANTS), cell(part), count(part['pixels']))
+          for key, part in found.items()]
+  return ('<section class="quadrants"><h3>Regions and area by quadrant</h3>'
+          '<div class="scroll" tabindex="0" role="region" aria-label="Regions and area by quadrant">'
+          + table(header, rows) + '</div><p class="soft small">Quadrants of the picture about the centre of the field '
+          'of view; optic disc and fovea are not known. Areas are shares of the field of view.</p></section>')

@@ -1,0 +1,61 @@
+"""One row a photograph: results.csv."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.report.files import write_whole
+
+PREDICTED, SKIPPED, FAILED = 'predicted', 'skipped', 'failed'
+COLUMNS = ('file', 'folder', 'status', 'error', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
+           *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')))
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One photograph of a batch.
+
+  Attributes:
+    file: its path.
+    folder: name of the folder with its results, '' where it failed.
+    status: PREDICTED, SKIPPED (its results are of an earlier run) or FAILED.
+    record: its result.json, None where it failed.
+    error: what went wrong, '' where nothing did.
+  """
+
+  file: str
+  folder: str
+  status: str
+  record: Mapping[str, Any] | None = None
+  error: str = ''
+
+
+def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
+  """Writes rows of COLUMNS as CSV: the predicted grade and what its evidence is, the probabilities by grade and lesion,
+  and number of regions and share of the field of view by lesion. What a photograph does not have stays empty."""
+  text = io.StringIO(newline='')
+  writer = csv.DictWriter(text, COLUMNS)
+  writer.writeheader()
+  writer.writerows(_row(entry) for entry in entries)
+  write_whole(path, text.getvalue())
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+  row = {'file': entry.file, 'folder': entry.folder, 'status': entry.status, 'error': entry.error}
+  if entry.record is None:
+    return row
+  if entry.record['grade']:
+    row |= {'grade': entry.record['grade']['value'], **entry.record['grade']['probabilities']}
+  if entry.record['evidence']:
+    row['evidence'] = entry.record['evidence']['verdict']
+  for key, lesion in (entry.record['lesions'] or {}).items():
+    row[key] = lesion['probability']
+    if lesion['found']:
+      row |= {f'{key} regions': lesion['found']['regions'], f'{key} share': lesion['found']['share']}
+  return row
