@@ -53,7 +53,7 @@ def sample(tap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return tap.reshape(-1)[index], tap.mean(axis=(0, 1, 2))
 
 
-def _import_inception():
+def import_inception():
   """torchvision's module, also where its compiled operators are absent: the network uses none of them."""
   import torch
 
@@ -86,7 +86,7 @@ def _run(model, images: np.ndarray) -> dict[int, np.ndarray]:
 def main() -> None:
   import torch
 
-  inception = _import_inception()
+  inception = import_inception()
   model = inception.inception_v3(weights=None, init_weights=False, transform_input=False).double().eval()
   shapes = {name: tuple(x.shape) for name, x in model.state_dict().items()}
   model.load_state_dict({name: torch.from_numpy(x) for name, x in make_weights(shapes).items()})

@@ -1,8 +1,8 @@
 """Makes segmentation.npz: what torch computes for the segmentation baselines, for test_segmentation_golden.py.
 
-Needs torch, which the project itself does not: python tests/golden/make_segmentation.py
+Needs torch, which the project itself does not: PYTHONPATH=tests python tests/golden/make_segmentation.py
 
-The networks of segmentation_torch.py run in float64. Weights come from names and shapes alone, as for Inception-v3, and
+The networks that `lesion-jax export --to torch` writes run in float64, on the shallow encoder. Weights come from names and shapes alone, as for Inception-v3, and
 inputs from a generator, so that the file holds results only.
 """
 
@@ -43,22 +43,43 @@ def make_state(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
           for name, array in make_weights(shapes).items()}
 
 
-def main() -> None:
-  import torch
-  from segmentation_torch import make_modules
+def make_modules():
+  """The networks and single blocks in torch by name, in float64 and in inference mode."""
+  import tiny_torch
 
-  arrays, all_shapes = {}, {}
+  from lesion_jax.export.lesion_jax_torch import baselines
+
+  networks = {f'fcn_{stride}s': f'fcn_{stride}s' for stride in (32, 16, 8)}
+  networks |= {'unet': 'unet', 'deeplab': 'deeplab_v3_plus', 'danet': 'danet'}
+  modules = {name: tiny_torch.build(name=network, width=WIDTH) for name, network in networks.items()}
+  modules |= {'aspp': baselines.ASPP(16, 16), 'position_attention': baselines.PositionAttention(16),
+              'channel_attention': baselines.ChannelAttention()}
+  return {name: module.double().eval() for name, module in modules.items()}
+
+
+def run(name: str, module) -> np.ndarray:
+  """What a module of `make_modules` computes with the golden weights: float64 [B, h, w, C]."""
+  import torch
+
+  shapes = {key: tuple(x.shape) for key, x in module.state_dict().items()}
+  module.load_state_dict({key: torch.from_numpy(x) for key, x in make_state(shapes).items()})
+  with torch.no_grad():
+    if name in FEATURES:
+      x = make_features(name).transpose(0, 3, 1, 2).astype(np.float64)
+      return module(torch.from_numpy(x)).numpy().transpose(0, 2, 3, 1)
+    return module(torch.from_numpy(make_images()), logits=True)['maps'].numpy()
+
+
+def main() -> None:
+  arrays, shapes = {}, {}
   for name, module in make_modules().items():
-    shapes = all_shapes[name] = {key: tuple(x.shape) for key, x in module.state_dict().items()}
-    module.load_state_dict({key: torch.from_numpy(x) for key, x in make_state(shapes).items()})
-    x = make_features(name) if name in FEATURES else make_images()
-    with torch.no_grad():
-      y = module(torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float64))).numpy().transpose(0, 2, 3, 1)
+    y = run(name, module)
+    shapes[name] = {key: tuple(x.shape) for key, x in module.state_dict().items()}
     values, means = sample(y)
     kept = {'values': values.astype(np.float32), 'means': means.astype(np.float32), 'shape': np.array(y.shape)}
     arrays |= {f'{name}/{what}': array for what, array in kept.items()}
     print(name, y.shape, f'mean {y.mean():.3f}, standard deviation {y.std():.3f}')
-  arrays['shapes'] = np.array(json.dumps(all_shapes))
+  arrays['shapes'] = np.array(json.dumps(shapes))
   np.savez_compressed(PATH, **arrays)
   print(f'{PATH.name}: {PATH.stat().st_size} bytes')
 

@@ -1,0 +1,73 @@
+"""`lesion-jax export`: a bundle for another framework."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from typing import Any
+
+FORMATS = ('torch', 'onnx', 'saved_model', 'stablehlo')  # of lesion_jax.export, spelt here so that help stays light
+
+EXPORT = '''\
+Writes a bundle as a folder for another framework:
+
+  torch         readable PyTorch modules that need nothing of lesion_jax, and their state dict (safetensors)
+  onnx          one graph from uint8 image to lesion maps, lesions and grade, for onnxruntime and others
+  saved_model   for TensorFlow and TensorFlow Serving
+  stablehlo     a program of jax.export for CPU and CUDA, and its weights
+
+In each folder are the bundle's config.json and a README.md that says how to load it. All take uint8 RGB images
+[B, S, S, 3] in batches of any size and return probabilities. They compute in float32.
+
+What was written is run on random images and held to the Flax network: the largest difference in probability is
+printed, and above 1e-4 the export fails and leaves nothing.'''
+EXAMPLES = '''\
+examples:
+  lesion-jax export --model runs/demo/grade/bundle --to onnx --out grade-onnx
+  lesion-jax export --model bundle --to torch --out for-torch    (back: lesion-jax import-weights)
+
+exit status: 0, or 1 where the export computes something else or could not be written, or 2 where it could not begin.'''
+
+
+def add(commands: Any) -> None:
+  """Adds the command to the sub-parsers `commands`."""
+  export = commands.add_parser(
+      'export', help='a bundle for PyTorch, ONNX, TensorFlow or StableHLO', description=EXPORT, epilog=EXAMPLES,
+      formatter_class=argparse.RawDescriptionHelpFormatter)
+  export.add_argument('--model', required=True, type=pathlib.Path, metavar='BUNDLE',
+                      help='directory of the network: config.json and model.safetensors')
+  export.add_argument('--to', required=True, choices=FORMATS, help='the format')
+  export.add_argument('--out', required=True, type=pathlib.Path, metavar='PATH',
+                      help='the folder to make; it must not exist, or be empty')
+  export.set_defaults(run=_export, parser=export)
+
+
+def _export(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+  from lesion_jax import runtime
+  from lesion_jax.export import ExportError, Refused, export
+  from lesion_jax.models import get_model
+  from lesion_jax.predict.config import check_config
+  from lesion_jax.weights.bundle import load_bundle
+
+  runtime.set_up()
+  try:
+    bundle = load_bundle(arguments.model)
+    check_config(bundle.config, str(arguments.model / 'config.json'))
+    get_model(**bundle.config['model'])
+  except (FileNotFoundError, ValueError) as error:
+    parser.error(f'--model {arguments.model}: {error}')
+  try:
+    differences = export(bundle, arguments.to, arguments.out)
+  except FileExistsError as error:
+    parser.error(f'--out {arguments.out}: {error}')
+  except (ImportError, Refused) as error:
+    parser.error(f'--to {arguments.to}: {error}')
+  except (ExportError, OSError) as error:
+    print(f'{arguments.to} failed: {error}', file=sys.stderr)
+    return 1
+  size = bundle.config['preprocessing']['size']
+  print(f'largest difference in probability from Flax, random images of {size}x{size}: '
+        + ', '.join(f'{head} {value:.1e}' for head, value in differences.items()))
+  print(f'{arguments.out} has {", ".join(sorted(path.name for path in arguments.out.iterdir()))}')
+  return 0

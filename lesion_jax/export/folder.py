@@ -1,0 +1,58 @@
+"""From a bundle to a folder for another framework: written beside its place, checked, then put there."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import uuid
+
+from lesion_jax.export import readme, to_onnx, to_saved_model, to_stablehlo, to_torch
+from lesion_jax.export.check import compare
+from lesion_jax.export.source import Source
+from lesion_jax.weights.bundle import Bundle
+
+# Each has `write(source, folder) -> run`, which raises ImportError where a package is missing, and USAGE.
+FORMATS = {'torch': to_torch, 'onnx': to_onnx, 'saved_model': to_saved_model, 'stablehlo': to_stablehlo}
+CONFIG, README = 'config.json', 'README.md'
+
+
+def export(bundle: Bundle, to: str, path: str | pathlib.Path) -> dict[str, float]:
+  """Writes a bundle for another framework, and holds what was written to the Flax network on random images.
+
+  Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, preprocessing)
+  and a README.md that says how to load it.
+
+  Args:
+    bundle: of `load_bundle`; `predict.config.check_config` has passed its configuration.
+    to: a key of FORMATS.
+    path: the folder to make; parents are made too.
+
+  Returns:
+    The largest difference in probability from Flax, by head: 'maps', 'lesions', 'grades', as far as there are.
+
+  Raises:
+    FileExistsError: something is at `path` already, other than an empty folder.
+    ImportError: a package is missing; the message has the command that installs it.
+    ValueError: no such format or no such network.
+    Refused: a network that the format does not have; it is a ValueError too.
+    ExportError: the difference is above 1e-4. Then, as with every other error, nothing is left on the disk.
+  """
+  if to not in FORMATS:
+    raise ValueError(f'unknown format {to!r}; choose one of {", ".join(FORMATS)}')
+  path = pathlib.Path(path).expanduser().resolve()
+  if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    raise FileExistsError(f'{path} is there already; remove it, or give another name')
+  source = Source.of(bundle)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  fresh = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.new')
+  fresh.mkdir()
+  try:
+    # The configuration first: a format may read it back.
+    (fresh / CONFIG).write_text(json.dumps(source.config, indent=2, sort_keys=True) + '\n', 'utf-8')
+    differences = compare(FORMATS[to].write(source, fresh), source)
+    (fresh / README).write_text(readme.render(source, FORMATS[to].USAGE, differences), 'utf-8')
+    fresh.rename(path)
+  finally:
+    shutil.rmtree(fresh, ignore_errors=True)
+  return differences

@@ -1,0 +1,61 @@
+"""Lesion-Net, and what all networks share."""
+
+import torch
+from torch import nn
+
+from .encoder import ConvBN, Encoder, resize, scaled
+
+LESIONS, GRADES = 8, 5
+HEADS = ('maps', 'lesions', 'grades')
+
+
+class Network(nn.Module):
+  """Base of all networks. `find` gives logits by head, channels second; keyword `fields` are those of the encoder."""
+
+  def forward(self, images, logits=False):
+    """[B, H, W, 3] -> probabilities by head; or logits, with `auxiliary` [B, K] of an ABN's attention branch."""
+    found = self.find(images)
+    if not logits:
+      found = {head: found[head].softmax(1) if head == 'grades' else found[head].sigmoid()
+               for head in HEADS if head in found}
+    return {head: x.permute(0, 2, 3, 1) if x.ndim == 4 else x for head, x in found.items()}
+
+
+class Segmenter(Network):
+  """`decode(taps, size of the image)`, a 1x1 convolution, bilinear to the image's size. Lesions are the maxima (Eq. 1)."""
+
+  def make_head(self, channels):
+    """For features of that many channels."""
+    self.head = nn.ModuleDict({'score': nn.Conv2d(channels, LESIONS, 1)})
+
+  def find(self, images):
+    """[B, H, W, 3] -> logits: maps [B, 8, H, W], lesions [B, 8]."""
+    size = images.shape[1:3]
+    maps = resize(self.head['score'](self.decode(self.encoder(images), size)), size)
+    return {'maps': maps, 'lesions': maps.amax((2, 3))}
+
+
+class LesionNet(Segmenter):
+  """Lesion-Net-{stride}s: stages of a 1x1 convolution, bilinear x2, concatenation of the tap, two 3x3 ConvBN."""
+
+  CHANNELS = {16: 512, 8: 256, 4: 128, 2: 64}
+
+  def __init__(self, stride=16, **fields):
+    super().__init__()
+    self.encoder = Encoder(**fields)
+    self.strides, x = [s for s in self.CHANNELS if s >= stride], self.encoder.channels[32]
+    for s in self.strides:
+      inputs, x = x, scaled(self.CHANNELS[s], self.encoder.width, 8)
+      self.add_module(f'decoder_{s}s', nn.ModuleDict({
+          'reduce': nn.Conv2d(inputs, x, 1), 'merge_1': ConvBN(x + self.encoder.channels[s], x, 3),
+          'merge_2': ConvBN(x, x, 3)}))
+    self.make_head(x)
+
+  def decode(self, taps, size):
+    """Taps by stride -> features at the decoder's stride."""
+    x = taps[32]
+    for s in self.strides:
+      stage = getattr(self, f'decoder_{s}s')
+      x = torch.cat([resize(stage['reduce'](x), taps[s].shape[2:]), taps[s]], 1)
+      x = stage['merge_2'](stage['merge_1'](x))
+    return x

@@ -1,0 +1,49 @@
+"""The README.md of an export: what goes in, what comes out, how to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import lesion_jax
+from lesion_jax.core import GRADES, LESIONS
+from lesion_jax.data.fundus import SQUARE
+from lesion_jax.export.check import BATCHES
+from lesion_jax.export.source import Source
+
+OUTPUTS = {
+    'maps': 'float32 [B, {size}, {size}, 8], the probability of each lesion at each pixel',
+    'lesions': 'float32 [B, 8], the probability of each lesion anywhere in the image',
+    'grades': 'float32 [B, 5], the probability of each grade',
+}
+
+
+def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
+  """Markdown.
+
+  Args:
+    source: what was exported.
+    usage: how to load the format; '{size}' in it is the side of the images.
+    differences: of `compare`, by head.
+  """
+  config, size = source.config, str(source.size)
+  absent = [lesion.key for lesion in LESIONS if lesion.key not in config['annotated']]
+  square = 'a square photograph as it is, any other cropped to its field of view' if (
+      config['preprocessing']['crop'] == SQUARE) else 'the square around the field of view'
+  lines = [
+      f'# {config["model"]["name"]}', '',
+      f'Written by lesion_jax {lesion_jax.__version__} from the bundle whose weights have the SHA-256 `{source.digest}`. '
+      'For research only: not a medical device.', '',
+      usage.strip().replace('{size}', size), '',
+      f'Input: RGB photographs, uint8 [B, {size}, {size}, 3], any B: {square}, resized antialiased and bilinear.', '',
+      'Outputs:', '',
+      *(f'- `{head}`: {OUTPUTS[head].replace("{size}", size)}' for head in differences), '',
+      f'Lesions, in this order: {", ".join(f"{key} {name}" for key, name in LESIONS)}.']
+  if absent:
+    lines.append(f'Never trained, to be ignored: {", ".join(absent)}.')
+  if 'grades' in differences:
+    lines.append(f'Grades, in this order: {", ".join(f"{key} {name}" for key, name in GRADES)}.')
+  figures = ', '.join(f'{head} {value:.1e}' for head, value in differences.items())
+  lines += ['The probability from which a lesion counts as present is in `config.json` under `thresholds`.', '',
+            f'Largest difference in probability from Flax on random images, in batches of '
+            f'{" and ".join(map(str, BATCHES))}: {figures}.']
+  return '\n'.join(lines) + '\n'

@@ -1,0 +1,84 @@
+"""`lesion-jax export`: the figure is printed, and what cannot be is said in a sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+
+from lesion_jax import cli, export, models
+from lesion_jax.cli.export import FORMATS
+from lesion_jax.export import folder, to_stablehlo
+from lesion_jax.weights.bundle import save_bundle
+
+pytest.importorskip('flatbuffers')
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', models.MODELS | {'oracle': oracle.Oracle})
+  save_bundle(tmp_path / 'bundle', config=oracle.oracle_config(), card='', variables={'params': {'gain': np.float32(1)}})
+  return tmp_path / 'bundle'
+
+
+@pytest.fixture
+def run(bundle, tmp_path):
+  """`run(**options) -> exit status`."""
+
+  def call(**options):
+    options = {'model': bundle, 'to': 'stablehlo', 'out': tmp_path / 'out'} | options
+    return cli.main(['export', *(text for key, value in options.items() for text in (f'--{key}', str(value)))])
+
+  return call
+
+
+def test_the_formats_are_those_of_the_library():
+  assert FORMATS == tuple(export.FORMATS)
+
+
+def test_the_difference_from_flax_and_the_files_are_printed(run, tmp_path, capsys):
+  assert run() == 0
+  said = capsys.readouterr().out
+  assert 'largest difference in probability from Flax, random images of 64x64: maps 0.0e+00' in said
+  assert f'{tmp_path / "out"} has README.md, config.json, model.safetensors, model.stablehlo' in said
+
+
+def test_an_export_that_computes_something_else_fails(run, monkeypatch, capsys, tmp_path):
+  write = to_stablehlo.write
+  wrong = lambda found: found | {'maps': found['maps'] * 0.9}
+  monkeypatch.setattr(to_stablehlo, 'write', lambda *args: lambda images, run=write(*args): wrong(run(images)))
+  assert run() == 1
+  assert 'stablehlo failed: its maps differ from those of Flax by' in capsys.readouterr().err
+  assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'model': 'absent'}, '--model absent: absent is not a bundle'),
+    ({'to': 'caffe'}, "invalid choice: 'caffe'"),
+    ({'out': __file__}, 'is there already'),
+])
+def test_usage_errors_end_with_2(run, capsys, options, message):
+  with pytest.raises(SystemExit) as stop:
+    run(**options)
+  assert stop.value.code == 2
+  assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('error', [ImportError('tensorflow is not installed'), export.Refused("no 'oracle' there")])
+def test_a_missing_package_and_a_refused_network_end_with_2(run, monkeypatch, capsys, error):
+  def refuse(*args):
+    raise error
+
+  monkeypatch.setattr(folder.FORMATS['stablehlo'], 'write', refuse)
+  with pytest.raises(SystemExit) as stop:
+    run()
+  assert stop.value.code == 2
+  assert f'--to stablehlo: {error}' in capsys.readouterr().err
+
+
+def test_a_bundle_of_an_unknown_network_is_a_usage_error(run, monkeypatch, capsys):
+  monkeypatch.setattr(models, 'MODELS', {})
+  with pytest.raises(SystemExit) as stop:
+    run()
+  assert stop.value.code == 2
+  assert "unknown model 'oracle'" in capsys.readouterr().err

@@ -1,0 +1,149 @@
+"""The folder for PyTorch stands alone, computes what Flax computes, and is the way back to the same bundle."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import oracle
+import pytest
+from flax import traverse_util
+from safetensors.numpy import load_file, save_file
+
+from lesion_jax.export import export, from_torch
+from lesion_jax.export.check import random_images
+from lesion_jax.export.source import Source
+from lesion_jax.models import get_model
+from lesion_jax.weights.bundle import Bundle
+from lesion_jax.weights.initialize import initialize
+from lesion_jax.weights.names import to_torch
+
+SIZE, WIDTH = 64, 1 / 16
+MODEL = {'name': 'multitask', 'width': WIDTH, 'dtype': 'bfloat16', 'lesion': {'name': 'lesion_net_16s', 'width': WIDTH}}
+GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'inception_v3.npz'
+# What a user does, in a process that must not need the library.
+USE = '''
+import sys, numpy, torch
+sys.path.insert(0, sys.argv[1])
+import lesion_jax_torch
+network = lesion_jax_torch.load(sys.argv[1])
+assert not network.training
+with torch.inference_mode():
+  found = network(torch.from_numpy(numpy.load(sys.argv[2])))
+numpy.savez(sys.argv[3], **found)
+assert not {"lesion_jax", "jax", "flax"} & set(sys.modules)
+'''
+
+
+@pytest.fixture(scope='module')
+def bundle():
+  """The real encoder, narrow."""
+  fresh = initialize(get_model(**MODEL), jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8), seed=0)
+  rng = np.random.default_rng(0)
+  variables = jax.tree.map(lambda x: (x + rng.normal(0, 0.05, x.shape)).astype(np.float32), fresh)
+  return Bundle(oracle.oracle_config(model=MODEL, preprocessing={'size': SIZE, 'crop': 'field of view'}), variables)
+
+
+@pytest.fixture(scope='module')
+def exported(bundle, tmp_path_factory):
+  """(folder, the differences found)."""
+  pytest.importorskip('torch')
+  path = tmp_path_factory.mktemp('exported') / 'net'
+  return path, export(bundle, 'torch', path)
+
+
+@pytest.fixture
+def folder(bundle, tmp_path):
+  """What the way back needs of an exported folder, made without torch."""
+  state = to_torch(traverse_util.flatten_dict(bundle.variables, sep='/'))
+  save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, tmp_path / 'model.safetensors')
+  (tmp_path / 'config.json').write_text(json.dumps(bundle.config))
+  return tmp_path
+
+
+def assert_same(actual, expected):
+  assert actual.config == expected.config
+  assert jax.tree.structure(actual.variables) == jax.tree.structure(expected.variables)
+  for one, other in zip(*(jax.tree.leaves(bundle.variables) for bundle in (actual, expected)), strict=True):
+    assert one.dtype == other.dtype
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_folder_is_readable_and_complete(exported):
+  path, differences = exported
+  assert max(differences.values()) < 3e-6
+  files = {file.relative_to(path).as_posix() for file in path.rglob('*') if file.is_file()}
+  assert files == {'README.md', 'config.json', 'model.safetensors', *(
+      f'lesion_jax_torch/{name}.py' for name in ('__init__', 'encoder', 'lesions', 'baselines', 'grades'))}
+
+
+def test_it_needs_nothing_of_the_library_and_predicts_what_flax_predicts(bundle, exported, tmp_path):
+  images = random_images(2, SIZE)
+  np.save(tmp_path / 'images.npy', images)
+  program = [sys.executable, '-I', '-c', USE, str(exported[0]), str(tmp_path / 'images.npy'), str(tmp_path / 'found.npz')]
+  subprocess.run(program, check=True, timeout=120)
+  source = Source.of(bundle)
+  expected = jax.jit(source.function)(source.weights, images[:1])
+  with np.load(tmp_path / 'found.npz') as found:
+    assert list(found) == ['maps', 'lesions', 'grades']
+    for head, value in expected.items():
+      np.testing.assert_allclose(found[head][:1], value, rtol=0, atol=3e-6)
+
+
+def test_the_encoders_are_named_as_in_torchvision(exported):
+  state = load_file(exported[0] / 'model.safetensors')
+  with np.load(GOLDEN) as file:
+    stock = {name for name in json.loads(str(file['shapes'])) if not name.startswith(('fc.', 'AuxLogits.'))}
+  stock -= {name for name in stock if name.endswith('num_batches_tracked')}
+  for prefix in ('grading.encoder.', 'lesion.encoder.'):
+    assert {name.removeprefix(prefix) for name in state if name.startswith(prefix)} == stock
+
+
+def test_the_way_back_gives_the_same_bundle_bit_by_bit(bundle, exported):
+  assert_same(from_torch(exported[0]), bundle)
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'trained.pth'])
+def test_what_torch_saved_comes_back_too(bundle, exported, tmp_path, name):
+  torch = pytest.importorskip('torch')
+  import safetensors.torch
+  shutil.copytree(exported[0], tmp_path / 'net')
+  state = safetensors.torch.load_file(tmp_path / 'net' / 'model.safetensors')
+  state['lesion.encoder.Conv2d_1a_3x3.bn.num_batches_tracked'] = torch.tensor(7)  # a counter that torch adds
+  save = torch.save if name.endswith('.pth') else safetensors.torch.save_file
+  save(state, tmp_path / 'net' / name)
+  assert_same(from_torch(tmp_path / 'net' / name), bundle)
+
+
+def test_the_way_back_does_not_need_torch(bundle, folder, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'torch', None)
+  assert_same(from_torch(folder), bundle)
+
+
+def test_weights_that_do_not_fit_are_listed_on_both_sides(folder):
+  state = load_file(folder / 'model.safetensors')
+  state['grading.head.fc.extra.bias'] = state.pop('grading.head.fc.bias')
+  save_file(state, folder / 'model.safetensors')
+  with pytest.raises(ValueError, match=r'missing(.|\n)*grading/head/fc/bias(.|\n)*left over(.|\n)*fc/extra/bias'):
+    from_torch(folder)
+
+
+def test_a_folder_that_is_none_is_said(folder):
+  (folder / 'config.json').write_text('{"model": {"name": "resnet"}}')
+  with pytest.raises(ValueError, match="does not describe a network .unknown model 'resnet'"):
+    from_torch(folder)
+  (folder / 'config.json').write_text('{}')
+  with pytest.raises(ValueError, match='does not describe a network'):
+    from_torch(folder)
+  (folder / 'config.json').unlink()
+  with pytest.raises(FileNotFoundError, match='there is no .*config.json; name a folder'):
+    from_torch(folder)
+
+
+def test_missing_weights_are_said(folder):
+  (folder / 'model.safetensors').unlink()
+  with pytest.raises(FileNotFoundError, match='no weights at'):
+    from_torch(folder)
