@@ -16,7 +16,7 @@ import tqdm
 
 from lesion_jax.cli.predict_files import REPORT, TABLE, Task
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.fundus import read_photograph
+from lesion_jax.data.photograph import read_photograph
 from lesion_jax.data.threads import ordered_map
 from lesion_jax.predict import prepare
 from lesion_jax.report.html import write_report
