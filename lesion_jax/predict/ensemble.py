@@ -26,6 +26,7 @@ def average(
       all have maps, or none: the maximum of a map and a classifier's answer are not the same quantity.
     learned: by member, the keys of the lesions that it learned.
   """
+  predict_fns = [jax.jit(predict_fn) for predict_fn in predict_fns]  # traced once, however often they are used
   marks = np.array([[key in keys for key in LESION_KEYS] for keys in learned], np.float32)
 
   def predict_fn(variables: Sequence[Any], images: Array) -> Prediction:

@@ -107,7 +107,7 @@ def _load_member(path: pathlib.Path, dtype: str | None, place: jax.Device | None
   try:
     predict_fn = forward(get_model(**fields))
     # The prediction of one photograph takes this trace; of more at once, another.
-    shapes = jax.eval_shape(predict_fn, variables, jax.ShapeDtypeStruct((1, size, size, 3), np.uint8))
+    shapes = jax.eval_shape(jax.jit(predict_fn), variables, jax.ShapeDtypeStruct((1, size, size, 3), np.uint8))
   except MISFITS as error:
     raise ValueError(f'{path}: config.json and the weights do not make a network: '
                      f'{next(iter(str(error).splitlines()), type(error).__name__)}') from error

@@ -36,12 +36,12 @@ def make_predict_fn(model: nn.Module) -> PredictFn:
 
 
 def forward(model: nn.Module) -> PredictFn:
-  """The forward pass of one network. Wherever it is used for the same shapes, it is traced once."""
+  """The forward pass of one network, pure. JAX traces it once for the same shapes, wherever this function is jitted."""
 
   def predict_fn(variables: Any, images: Any) -> Prediction:
     return model.apply(variables, images, train=False).probabilities()
 
-  return jax.jit(predict_fn)
+  return predict_fn
 
 
 def compiled(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:

@@ -12,7 +12,7 @@ import tiny
 from oracle import GREEN, photograph
 
 from lesion_jax import runtime
-from lesion_jax.predict import load
+from lesion_jax.predict import load, loading
 from lesion_jax.weights.bundle import save_bundle
 
 SPOT = photograph(lesions=[(GREEN, (100, 80, 129, 119))])
@@ -23,6 +23,22 @@ def test_an_archive_predicts_as_its_bundle(make_bundle, predictor, tmp_path):
   packed = load(tmp_path / 'packed.zip')
   assert packed.config == predictor.config
   np.testing.assert_array_equal(packed(SPOT).maps, predictor(SPOT).maps)
+
+
+@pytest.mark.parametrize('members, tta', [(1, None), (1, 'flips'), (2, None), (2, 'flips')])
+def test_each_network_is_traced_once_until_the_first_answers(make_bundle, monkeypatch, members, tta):
+  """Tracing is most of what an answer waits for when the program is in the cache."""
+  traced, forward = [], loading.forward
+
+  def counting(model):
+    predict_fn = forward(model)
+    return lambda *arguments: traced.append(model) or predict_fn(*arguments)
+
+  monkeypatch.setattr(loading, 'forward', counting)
+  predictor = load([make_bundle(str(number)) for number in range(members)], tta=tta)
+  predictor(SPOT)
+  predictor([SPOT, SPOT])
+  assert len(traced) == members
 
 
 class TestDtype:
