@@ -1,4 +1,4 @@
-"""Weights under torchvision's names, from a .safetensors file or from torch's own."""
+"""State dicts under torchvision's names, from a .safetensors file or from torch's own."""
 
 from __future__ import annotations
 
@@ -8,32 +8,22 @@ import numpy as np
 
 from lesion_jax.weights import tensors
 
-# What a published Inception-v3 has and an encoder has not, as patterns for `merge(allow_extra=...)`.
-CLASSIFIERS = ('AuxLogits/*', 'fc/*')
 
-_TORCH_SUFFIXES = ('.pth', '.pt')
-
-
-def read_torchvision(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+def read_state(path: pathlib.Path, *, pickled: bool) -> dict[str, np.ndarray]:
   """The arrays of a state dict by torch's flat name, in torch's layout (see `names.to_flax`).
 
   Half precision, bfloat16 and double become float32; integers stay. Torch is imported only for its own format, and then
   with `weights_only`, so that no file can run code.
 
+  Args:
+    path: of the file.
+    pickled: whether it is of torch's own format; otherwise it is a safetensors file.
+
   Raises:
-    FileNotFoundError: there is no such file.
-    ValueError: another suffix than .safetensors, .pth, .pt; a damaged file; a file that is not a flat state dict.
+    ValueError: a damaged file, or one that is not a flat state dict.
     ImportError: the file is torch's own and torch is not installed.
   """
-  path = pathlib.Path(path)
-  if path.suffix not in ('.safetensors', *_TORCH_SUFFIXES):
-    raise ValueError(f'cannot read weights from {path.name!r}; allowed are .safetensors, {", ".join(_TORCH_SUFFIXES)}')
-  if not path.is_file():
-    raise FileNotFoundError(f'no weights at {path}')
-  if path.suffix in _TORCH_SUFFIXES:
-    state = _read_torch(path)
-  else:
-    state = tensors.decode(path.read_bytes(), source=str(path))
+  state = _read_torch(path) if pickled else tensors.decode(path.read_bytes(), source=str(path))
   return {name: _single(array) for name, array in state.items()}
 
 
