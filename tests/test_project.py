@@ -119,7 +119,7 @@ class TestImports:
     setup.read(ROOT / 'setup.cfg', 'utf-8')
     extras = setup['options.extras_require']
     required = requirements('\n'.join(
-        [setup['options']['install_requires'], extras['torch'], extras['onnx'], extras['tf']]))
+        [setup['options']['install_requires'], extras['torch'], extras['keras'], extras['onnx'], extras['tf']]))
     forbidden = set(setup['importlinter:contract:pure']['forbidden_modules'].split())
     assert {MODULES.get(name, name) for name in required - PURE} <= forbidden
     assert not {MODULES.get(name, name.replace('-', '_')) for name in PURE} & forbidden

@@ -12,7 +12,8 @@ import lesion_jax
 from lesion_jax.cli import import_weights, info, predict
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
-COMMANDS = (predict, import_weights, info)  # each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`
+# Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
+COMMANDS = (predict, import_weights, info)
 
 __all__ = ['COMMANDS', 'main', 'make_parser']
 

@@ -12,7 +12,7 @@ Makes of SOURCE what this library takes, and says what was read and what was lef
   a file of Inception-v3 weights, of torchvision or timm (.safetensors, .pth) or of Keras (.h5, .weights.h5, .keras);
       PATH becomes a .safetensors file under torchvision's names, for config.segment.pretrained and its like. They take
       all those files as they are, too; PATH needs neither torch nor h5py any more.
-  a folder that `lesion-jax export --to torch` wrote; PATH becomes the bundle again.
+  a folder that `lesion-jax export --to torch` wrote, or a state dict in it; PATH becomes the bundle again.
 
 Torch's own format needs the extra torch, Keras' the extra keras (h5py alone). No file can run code.'''
 EPILOG = '''\
@@ -27,7 +27,7 @@ Keras and timm's others expect -1..1. A file does not say which it is.
 
 exit status: 0, or 2 where nothing could be imported.'''
 INPUTS = ('inception', 'imagenet')
-EXPORTED = 'lesion_jax_torch.py'  # what tells an exported folder
+EXPORTED = ('lesion_jax_torch', 'lesion_jax_torch.py')  # what lies beside an exported state dict
 
 
 def add(commands: Any) -> None:
@@ -45,12 +45,17 @@ def add(commands: Any) -> None:
 
 
 def _import(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-  source = arguments.source.parent if (arguments.source.parent / EXPORTED).is_file() else arguments.source
-  bundle = source.is_dir()
+  source = arguments.source
+  bundle = source.is_dir() or any((source.parent / name).exists() for name in EXPORTED)
+  out = arguments.out
   if bundle and arguments.input != INPUTS[0]:
     parser.error('--input is for encoder weights; an exported network is taken as it is')
+  if not bundle and out.suffix != '.safetensors':
+    parser.error(f'--out {out} must end in .safetensors: encoder weights become such a file')
+  if not bundle and out.exists():
+    parser.error(f'--out {out} is there already; it is left alone, give another name')
   try:
-    lines = _bundle(source, arguments.out) if bundle else _encoder(source, arguments.out, arguments.input)
+    lines = _bundle(source, out) if bundle else _encoder(source, out, arguments.input)
   except (OSError, ValueError, ImportError) as error:
     parser.error(f'{source}: {error}')
   width = max(len(key) for key, _ in lines)
@@ -60,11 +65,6 @@ def _import(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
 
 def _encoder(source: pathlib.Path, out: pathlib.Path, pixels: str) -> list[tuple[str, str]]:
   """Encoder weights to a .safetensors file; returns what to print, as (key, text)."""
-  if out.suffix != '.safetensors':
-    raise ValueError(f'--out {out} must end in .safetensors: encoder weights become such a file')
-  if out.exists():
-    raise FileExistsError(f'--out {out} is there already; it is left alone, give another name')
-
   from lesion_jax.weights.encoder import from_imagenet_input, read_encoder
   from lesion_jax.weights.names import to_torch
   from lesion_jax.weights.tensors import encode
@@ -106,10 +106,12 @@ def _bundle(source: pathlib.Path, out: pathlib.Path) -> list[tuple[str, str]]:
   from flax import traverse_util
 
   from lesion_jax.export import from_torch
+  from lesion_jax.predict.config import check_config
   from lesion_jax.report.card import model_card
   from lesion_jax.weights.bundle import WEIGHTS, save_bundle
 
   found = from_torch(source)
+  check_config(found.config, f'{source}: its config.json')
   save_bundle(out, config=found.config, variables=found.variables, card=model_card(found.config))
   return [
       ('read', f'{source}: {found.config["model"]["name"]}, exported to torch'),

@@ -132,7 +132,8 @@ def _contents(path: pathlib.Path) -> tuple[dict[str, int], str]:
     weights = (path / WEIGHTS).read_bytes()
   else:
     with zipfile.ZipFile(path) as archive:
-      files = {item.filename: item.file_size for item in archive.infolist() if not item.is_dir()}
+      files = {item.filename: item.file_size for item in archive.infolist()
+               if not item.is_dir() and not item.filename.startswith('__MACOSX/')}
       weights = archive.read(next(name for name in files if pathlib.PurePosixPath(name).name == WEIGHTS))
   return files, hashlib.sha256(weights).hexdigest()
 
@@ -173,7 +174,7 @@ def _bundle_text(found: Mapping[str, Any]) -> str:
 
   parameters, data = found['parameters'], found['data']
   parts = [
-      _section(found['bundle'], _flat(found['model'])),
+      _section(found['bundle'], _flat({'name': '', **found['model']})),
       _section('parameters', [
           *((part, f'{count:>12,}') for part, count in parameters['parts'].items()),
           ('in all', f'{parameters["total"]:>12,}'),

@@ -24,7 +24,7 @@ import numpy as np
 from lesion_jax.weights.keras import MEMBER, read_keras
 from lesion_jax.weights.names import IGNORED as COUNTERS
 from lesion_jax.weights.names import to_flax
-from lesion_jax.weights.torchvision import read_state
+from lesion_jax.weights.torchvision import is_safetensors, read_torchvision
 
 CLASSIFIERS = {'AuxLogits.': 'the auxiliary classifier, for training from scratch', 'fc.': 'the classifier'}
 FORMATS = "torchvision's and timm's state dicts (.safetensors, .pth), Keras' InceptionV3 (.h5, .weights.h5, .keras)"
@@ -93,12 +93,12 @@ def from_imagenet_input(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 def _recognise(path: pathlib.Path) -> str:
   """'safetensors', 'torch', 'keras' or 'hdf5', by the first bytes and, of an archive, by its members."""
-  with path.open('rb') as file:
-    head = file.read(9)
-  if head[:8] == b'\x89HDF\r\n\x1a\n':
-    return 'hdf5'
-  if head[8:] == b'{':  # after the length of the header comes the header, in JSON
+  if is_safetensors(path):
     return 'safetensors'
+  with path.open('rb') as file:
+    head = file.read(8)
+  if head == b'\x89HDF\r\n\x1a\n':
+    return 'hdf5'
   if head[:2] in (b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05'):  # before torch 1.6
     return 'torch'
   if head[:4] == b'PK\x03\x04':
@@ -114,7 +114,7 @@ def _recognise(path: pathlib.Path) -> str:
 
 
 def _torch(path: pathlib.Path, kind: str) -> EncoderWeights:
-  state = read_state(path, pickled=kind == 'torch')
+  state = read_torchvision(path)
   ignored: dict[str, list[str]] = {}
   for prefix, why in CLASSIFIERS.items():
     ignored[why] = sorted(name for name in state if name.startswith(prefix))
@@ -122,14 +122,14 @@ def _torch(path: pathlib.Path, kind: str) -> EncoderWeights:
       name for name in state if name.rpartition('.')[2] in COUNTERS and not name.startswith(tuple(CLASSIFIERS)))
   left_out = {name for names in ignored.values() for name in names}
   arrays = to_flax({name: array for name, array in state.items() if name not in left_out})
-  source = f"state dict under torchvision's names ({'torch' if kind == 'torch' else 'safetensors'})"
+  source = f"state dict under torchvision's names ({kind})"
   return EncoderWeights(arrays, source, {why: names for why, names in ignored.items() if names})
 
 
 def _keras(path: pathlib.Path, kind: str) -> EncoderWeights:
   found = read_keras(path, archived=kind == 'keras')
   layout = f'{MEMBER} in an archive' if kind == 'keras' else '.weights.h5 of Keras 3' if found.counted else '.h5'
-  return EncoderWeights(found.arrays, f"InceptionV3 of Keras ({layout})", found.ignored, (
+  return EncoderWeights(found.arrays, f'InceptionV3 of Keras ({layout})', found.ignored, (
       "Keras' batch normalisation has no scale: it is 1",
       "Keras' average pools leave the padding out of the mean, those of this encoder count it: its features differ "
       "from Keras' towards the border"))

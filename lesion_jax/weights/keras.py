@@ -40,6 +40,9 @@ IGNORED = {
 }
 LARGEST_MEMBER, LARGEST_ARRAY = 2**31, 2**26  # bytes; the largest kernel of Inception-v3 has 6.2 MB
 
+# What h5py and zipfile raise of files that are damaged.
+_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, UnicodeError, EOFError, zipfile.BadZipFile, zlib.error)
+
 _LEGACY = re.compile(r'(?:.*/)?(conv2d|batch_normalization)(?:_v\d)?(?:_(\d+))?/(\w+?)(?::0)?')
 _COUNTED = re.compile(r'(?:.*/)?(conv2d|batch_normalization)(?:_(\d+))?/vars/(\d+)')
 
@@ -87,7 +90,7 @@ def read_keras(path: pathlib.Path, *, archived: bool) -> KerasWeights:
       left = datasets.keys() - {name for names in ignored.values() for name in names}
       placed, counted = _place(left, path)
       arrays = {place: _array(datasets[name], f'{path}: {name}') for place, name in placed.items()}
-  except (OSError, RuntimeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+  except _DAMAGE as error:
     raise ValueError(f'{path} is damaged ({error}); fetch or save it again') from error
   for layer in BY_CREATION:
     arrays[SCALE.format(layer)] = np.ones_like(arrays[VARIABLES['batch_normalization']['beta'].format(layer)])
@@ -100,10 +103,14 @@ def _member(path: pathlib.Path) -> io.BytesIO:
     if MEMBER not in archive.namelist():
       raise ValueError(f'{path} holds no {MEMBER}, only {archive.namelist()[:5]}; save the model as .keras, '
                        'or its weights as .weights.h5')
-    if (size := archive.getinfo(MEMBER).file_size) > LARGEST_MEMBER:
-      raise ValueError(f'{MEMBER} in {path} has {size:,} bytes unpacked, more than {LARGEST_MEMBER:,}; '
+    member = archive.getinfo(MEMBER)
+    if member.file_size > LARGEST_MEMBER:
+      raise ValueError(f'{MEMBER} in {path} has {member.file_size:,} bytes unpacked, more than {LARGEST_MEMBER:,}; '
                        'save the weights of the InceptionV3 alone')
-    return io.BytesIO(archive.read(MEMBER))
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+      raise ValueError(f'{MEMBER} in {path} is compressed by another method than deflate; pack it again')
+    with archive.open(member) as file:
+      return io.BytesIO(file.read(member.file_size))  # never more than was announced
 
 
 def _place(names: set[str], path: pathlib.Path) -> tuple[dict[str, str], bool]:

@@ -9,22 +9,28 @@ import numpy as np
 from lesion_jax.weights import tensors
 
 
-def read_state(path: pathlib.Path, *, pickled: bool) -> dict[str, np.ndarray]:
+def read_torchvision(path: str | pathlib.Path) -> dict[str, np.ndarray]:
   """The arrays of a state dict by torch's flat name, in torch's layout (see `names.to_flax`).
 
   Half precision, bfloat16 and double become float32; integers stay. Torch is imported only for its own format, and then
   with `weights_only`, so that no file can run code.
 
-  Args:
-    path: of the file.
-    pickled: whether it is of torch's own format; otherwise it is a safetensors file.
-
   Raises:
+    FileNotFoundError: there is no such file.
     ValueError: a damaged file, or one that is not a flat state dict.
     ImportError: the file is torch's own and torch is not installed.
   """
-  state = _read_torch(path) if pickled else tensors.decode(path.read_bytes(), source=str(path))
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise FileNotFoundError(f'no weights at {path}')
+  state = tensors.decode(path.read_bytes(), source=str(path)) if is_safetensors(path) else _read_torch(path)
   return {name: _single(array) for name, array in state.items()}
+
+
+def is_safetensors(path: pathlib.Path) -> bool:
+  """Whether a file is one by its first bytes, the length of a header and the start of its JSON, or else by its name."""
+  with path.open('rb') as file:
+    return file.read(9)[8:] == b'{' or path.suffix == '.safetensors'
 
 
 def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:

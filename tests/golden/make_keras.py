@@ -3,8 +3,8 @@
 Needs keras 3, which the project itself does not; from the clone: PYTHONPATH=tests python tests/golden/make_keras.py
 
 The weights come from Keras' own names and shapes alone, so that a wrong table of names shows. The network runs in
-float64, unpadded as it is. Its average pools are made to count the padding as zeros, as this project's do: with its own,
-which leave it out, the features differ; by how much is printed.
+float64, unpadded as it is. Its average pools are made to count the padding as zeros, as this project's do: with its
+own, which leave it out, the features differ; by how much is printed.
 """
 
 from __future__ import annotations
