@@ -37,7 +37,8 @@ def _stage() -> ConfigDict:
   """What every stage has."""
   return ConfigDict({
       'bundle': '',  # a finished bundle to use instead of training this stage
-      'pretrained': '',  # encoder weights under torchvision's names (.safetensors, .pth); the paper starts from ImageNet
+      # Inception-v3 weights of torchvision, timm or Keras (lesion_jax.weights.encoder); the paper starts from ImageNet.
+      'pretrained': '',
       'data': {
           'name': 'retinal_lesions',  # synthetic, retinal_lesions, idrid, idrid_grading
           'source_dir': '',  # the release as unpacked; not needed for synthetic

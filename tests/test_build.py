@@ -6,7 +6,6 @@ import types
 import jax
 import numpy as np
 import pytest
-import safetensors.numpy
 import tiny_config
 from ml_collections import ConfigDict
 from tiny import TINY_MODELS
@@ -19,6 +18,7 @@ from lesion_jax.losses import LOSSES
 from lesion_jax.train.loop import Fitted
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import save_bundle
+from lesion_jax.weights.encoder import EncoderWeights
 
 FULL_MODELS = models.MODELS
 DEVICES = Devices(jax.devices()[:2])
@@ -212,7 +212,7 @@ def test_a_bundle_of_the_other_stage_is_refused(fits, tmp_path, data_dir):
 
 def test_pretrained_weights_reach_the_encoder_of_each_stage(fits, tmp_path, data_dir, monkeypatch):
   found = []
-  monkeypatch.setattr(build.parts, 'read_torchvision', lambda path: {})
+  monkeypatch.setattr(build.parts, 'read_encoder', lambda path: EncoderWeights({}, '', {}))
   monkeypatch.setattr(build.parts, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
   weights = tmp_path / 'weights.pth'
   weights.touch()

@@ -13,6 +13,7 @@ from tiny_config import changed
 from lesion_jax import build, models
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
+from lesion_jax.weights.encoder import EncoderWeights
 from lesion_jax.weights.initialize import initialize
 from lesion_jax.weights.names import to_torch
 
@@ -30,7 +31,7 @@ def shallow_networks(monkeypatch):
 def test_pretrained_weights_find_every_encoder(tmp_path, monkeypatch, stage, model, prefixes):
   found = []
   monkeypatch.setattr(models, 'MODELS', FULL_MODELS)
-  monkeypatch.setattr(build.parts, 'read_torchvision', lambda path: {})
+  monkeypatch.setattr(build.parts, 'read_encoder', lambda path: EncoderWeights({}, '', {}))
   monkeypatch.setattr(build.parts, 'merge', lambda variables, weights, *, prefix, **_: found.append(prefix) or variables)
   build.check(changed(**{'stages': (stage,), f'{stage}__pretrained': 'weights.pth', f'{stage}__model__name': model,
                          f'{stage}__data__size': 128}), DEVICES)

@@ -119,7 +119,8 @@ class TestImports:
     setup.read(ROOT / 'setup.cfg', 'utf-8')
     extras = setup['options.extras_require']
     required = requirements('\n'.join(
-        [setup['options']['install_requires'], *(extras[name] for name in ('torch', 'onnx', 'tf', 'stablehlo'))]))
+        [setup['options']['install_requires'],
+         *(extras[name] for name in ('torch', 'keras', 'onnx', 'tf', 'stablehlo', 'dicom'))]))
     forbidden = set(setup['importlinter:contract:pure']['forbidden_modules'].split())
     assert {MODULES.get(name, name) for name in required - PURE} <= forbidden
     assert not {MODULES.get(name, name.replace('-', '_')) for name in PURE} & forbidden

@@ -12,9 +12,8 @@ from lesion_jax.models import get_fields
 from lesion_jax.train.control import Control
 from lesion_jax.train.loop import Plan
 from lesion_jax.train.state import get_optimizer
+from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
-from lesion_jax.weights.names import to_flax
-from lesion_jax.weights.torchvision import CLASSIFIERS, read_torchvision
 
 # The figure by which the best model is chosen, by loss; the means are of the lesions that occur in the validation split.
 CRITERIA = {
@@ -101,13 +100,12 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
   inside = [module for module in ('grading', 'fcn') if module in variables['params']]
   prefix = '/'.join([*inside, 'encoder'])
   try:
-    state = read_torchvision(stage.pretrained)
-  except ImportError as error:  # torch's own format, without torch
+    loaded = read_encoder(stage.pretrained).arrays
+  except ImportError as error:  # torch's own format without torch, Keras' without h5py
     raise ValueError(str(error)) from error
-  loaded = to_flax(state)
   if ATTENTION_ENCODER in variables['params']:
-    variables = merge(variables, loaded, prefix=ATTENTION_ENCODER, allow_extra=(*LOWER_BLOCKS, *CLASSIFIERS))
-  return merge(variables, loaded, prefix=prefix, allow_extra=CLASSIFIERS)
+    variables = merge(variables, loaded, prefix=ATTENTION_ENCODER, allow_extra=LOWER_BLOCKS)
+  return merge(variables, loaded, prefix=prefix)
 
 
 def control(stage: ConfigDict) -> Control:

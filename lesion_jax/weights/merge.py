@@ -28,7 +28,7 @@ def merge(
     prefix: path of the module, 'encoder' or 'lesion/encoder'; '' for the whole model.
     allow_missing: shell patterns of names that need not be in `loaded`. Patterns see a name without collection and
       prefix, such as 'Mixed_7c/branch3x3dbl_2/bn/scale', and * crosses slashes.
-    allow_extra: shell patterns of names that the module need not have (`torchvision.CLASSIFIERS`).
+    allow_extra: shell patterns of names that the module need not have.
 
   A name of another shape counts as missing and as extra: it is kept as it was only if both excuse it.
 
@@ -50,9 +50,9 @@ def merge(
     shapes = [f'{x} (model {np.shape(flat[inside[x]])}, weights {np.shape(loaded[x])})' for x in sorted(wrong)]
     raise ValueError(
         f'the weights do not fit the model at {prefix!r}:'
-        + _listing('missing from the weights', sorted(missing - wrong))
-        + _listing('left over in the weights', sorted(extra - wrong))
-        + _listing('of another shape', shapes)
+        + listing('missing from the weights', sorted(missing - wrong))
+        + listing('left over in the weights', sorted(extra - wrong))
+        + listing('of another shape', shapes)
         + '\nLoad other weights, or excuse names by patterns in allow_missing and allow_extra.')
   for name in shared - reshaped:
     flat[inside[name]] = np.asarray(loaded[name], flat[inside[name]].dtype)
@@ -74,7 +74,8 @@ def _unexcused(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
   }
 
 
-def _listing(title: str, names: Sequence[str]) -> str:
+def listing(title: str, names: Sequence[str]) -> str:
+  """The lines of an error that list names under a title, the first of them; nothing where there are none."""
   if not names:
     return ''
   shown = ''.join(f'\n    {name}' for name in names[:_SHOWN])

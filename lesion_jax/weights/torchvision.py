@@ -1,4 +1,4 @@
-"""Weights under torchvision's names, from a .safetensors file or from torch's own."""
+"""State dicts under torchvision's names, from a .safetensors file or from torch's own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ import pathlib
 import numpy as np
 
 from lesion_jax.weights import tensors
-
-# What a published Inception-v3 has and an encoder has not, as patterns for `merge(allow_extra=...)`.
-CLASSIFIERS = ('AuxLogits/*', 'fc/*')
-
-_TORCH_SUFFIXES = ('.pth', '.pt')
 
 
 def read_torchvision(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -22,19 +17,20 @@ def read_torchvision(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: another suffix than .safetensors, .pth, .pt; a damaged file; a file that is not a flat state dict.
+    ValueError: a damaged file, or one that is not a flat state dict.
     ImportError: the file is torch's own and torch is not installed.
   """
   path = pathlib.Path(path)
-  if path.suffix not in ('.safetensors', *_TORCH_SUFFIXES):
-    raise ValueError(f'cannot read weights from {path.name!r}; allowed are .safetensors, {", ".join(_TORCH_SUFFIXES)}')
   if not path.is_file():
     raise FileNotFoundError(f'no weights at {path}')
-  if path.suffix in _TORCH_SUFFIXES:
-    state = _read_torch(path)
-  else:
-    state = tensors.decode(path.read_bytes(), source=str(path))
+  state = tensors.decode(path.read_bytes(), source=str(path)) if is_safetensors(path) else _read_torch(path)
   return {name: _single(array) for name, array in state.items()}
+
+
+def is_safetensors(path: pathlib.Path) -> bool:
+  """Whether a file is one by its first bytes, the length of a header and the start of its JSON, or else by its name."""
+  with path.open('rb') as file:
+    return file.read(9)[8:] == b'{' or path.suffix == '.safetensors'
 
 
 def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -12,9 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from lesion_jax.models.inception_v3 import InceptionV3
+from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
-from lesion_jax.weights.names import to_flax
-from lesion_jax.weights.torchvision import CLASSIFIERS, read_torchvision
 
 TOLERANCE = 1e-5
 
@@ -32,7 +31,7 @@ def variables(arrays, tmp_path_factory):
   save_file(golden.make_weights(json.loads(str(arrays['shapes']))), path)
   shapes = jax.eval_shape(lambda x: InceptionV3().init(jax.random.key(0), x, train=False), arrays['images'])
   zeros = jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
-  return merge(zeros, to_flax(read_torchvision(path)), prefix='', allow_extra=CLASSIFIERS)
+  return merge(zeros, read_encoder(path).arrays, prefix='')
 
 
 @pytest.mark.parametrize('padding', ['SAME', 'VALID'])

@@ -1,0 +1,235 @@
+"""`lesion-jax info`: what is in a bundle, or what this installation has."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+DESCRIPTION = '''\
+Of a BUNDLE: the network and its fields, its parameters by part, the lesions that it learned and from which probability
+they count as present, how photographs are prepared, the data, the figures on its test split with their intervals, where
+it comes from, and the digest of its weights. The weights are checked against the digest.
+
+Without one: versions, devices, where compiled programs are kept, and the networks that there are.'''
+EPILOG = '''\
+examples:
+  lesion-jax info runs/demo/grade/bundle
+  lesion-jax info runs/demo/grade/bundle --json | jq .metrics.kappa.value
+  lesion-jax info --models
+
+exit status: 0, or 2 where there is no sound bundle.'''
+SCHEMA_VERSION = 1  # of --json; a change that breaks readers counts it up
+REQUIRED = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy', 'pillow',
+            'safetensors')
+EXTRAS = ('torch', 'h5py', 'pydicom', 'onnx', 'onnxruntime', 'tensorflow-cpu')
+
+
+def add(commands: Any) -> None:
+  """Adds the command to the sub-parsers `commands`."""
+  parser = commands.add_parser(
+      'info', help='what is in a bundle, or what this installation has', description=DESCRIPTION, epilog=EPILOG,
+      formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('bundle', nargs='?', type=pathlib.Path, metavar='BUNDLE',
+                      help='a bundle; left out: the installation')
+  parser.add_argument('--models', action='store_true',
+                      help='without a bundle: count the parameters of every network, which takes about half a minute')
+  parser.add_argument('--json', action='store_true', help='one JSON object instead of text')
+  parser.set_defaults(run=_info, parser=parser)
+
+
+def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+  if arguments.bundle is None:
+    found = describe_installation(count=arguments.models)
+    text = _installation_text
+  else:
+    if arguments.models:
+      parser.error('--models is about the installation; leave it or the bundle out')
+    try:
+      found = describe_bundle(arguments.bundle)
+    except (OSError, ValueError) as error:
+      parser.error(f'{arguments.bundle}: {error}')
+    text = _bundle_text
+  print(json.dumps(found, indent=2) if arguments.json else _printable(text(found)))
+  return 0
+
+
+def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
+  """What `info BUNDLE --json` prints: schema_version, bundle, parameters, lesions, digest, files, and of the bundle's
+  config.json model, grades, preprocessing, data, provenance and metrics as they are.
+
+  Raises:
+    FileNotFoundError, ValueError: there is no bundle at `path`, it is damaged, or made for another version.
+  """
+  from flax import traverse_util
+
+  from lesion_jax.core import LESIONS
+  from lesion_jax.predict.config import check_config
+  from lesion_jax.weights.bundle import load_bundle
+
+  bundle = load_bundle(path)
+  config = bundle.config
+  check_config(config, str(path))
+  files, digest = _contents(path)
+  parameters = traverse_util.flatten_dict(bundle.variables['params'], sep='/')
+  statistics = traverse_util.flatten_dict(bundle.variables['batch_stats'], sep='/')
+  return {
+      'schema_version': SCHEMA_VERSION,
+      'bundle': str(path),
+      'model': config['model'],
+      'parameters': {
+          'parts': _by_part(parameters),
+          'total': sum(array.size for array in parameters.values()),
+          'running_statistics': sum(array.size for array in statistics.values()),
+          'types': sorted({str(array.dtype) for array in (*parameters.values(), *statistics.values())}),
+      },
+      'lesions': {lesion.key: {'name': lesion.name, 'learned': lesion.key in config['annotated'],
+                               'threshold': config['thresholds'][lesion.key]} for lesion in LESIONS},
+      **{key: config.get(key, {}) for key in ('grades', 'preprocessing', 'data', 'provenance', 'metrics')},
+      'digest': digest,
+      'files': files,
+  }
+
+
+def describe_installation(*, count: bool) -> dict[str, Any]:
+  """What `info --json` prints: schema_version, versions (None: not installed), devices, cache and models, each with its
+  number of parameters where `count` asks for it, else None."""
+  import jax
+
+  import lesion_jax
+  from lesion_jax.models import MODELS
+  from lesion_jax.runtime import cache_dir
+
+  cache = cache_dir()
+  return {
+      'schema_version': SCHEMA_VERSION,
+      'versions': {'lesion_jax': lesion_jax.__version__, 'python': platform.python_version()}
+                  | {name: _version(name) for name in (*REQUIRED, *EXTRAS)},
+      'devices': [{'platform': device.platform, 'kind': device.device_kind} for device in jax.devices()],
+      'processors': os.cpu_count(),
+      'cache': {'folder': str(cache), 'bytes': sum(file.stat().st_size for file in cache.glob('*') if file.is_file())},
+      'models': {name: _count(name) if count else None for name in MODELS},
+  }
+
+
+def _contents(path: pathlib.Path) -> tuple[dict[str, int], str]:
+  """{name: bytes} of the files of a bundle that was loaded, and the SHA-256 of its weights."""
+  import hashlib
+  import zipfile
+
+  from lesion_jax.weights.bundle import WEIGHTS
+
+  path = path.expanduser()
+  if path.is_dir():
+    files = {file.relative_to(path).as_posix(): file.stat().st_size
+             for file in sorted(path.rglob('*')) if file.is_file()}
+    weights = (path / WEIGHTS).read_bytes()
+  else:
+    with zipfile.ZipFile(path) as archive:
+      files = {item.filename: item.file_size for item in archive.infolist()
+               if not item.is_dir() and not item.filename.startswith('__MACOSX/')}
+      weights = archive.read(next(name for name in files if pathlib.PurePosixPath(name).name == WEIGHTS))
+  return files, hashlib.sha256(weights).hexdigest()
+
+
+def _by_part(parameters: Mapping[str, Any]) -> dict[str, int]:
+  """Parameters by module of the network; of one that contains a network with an encoder, by module of that one."""
+  nested = {name.split('/')[0] for name in parameters if name.split('/')[1:2] == ['encoder']}
+  parts: dict[str, int] = {}
+  for name, array in parameters.items():
+    modules = name.split('/')[:-1]
+    part = '/'.join(modules[:2] if modules[:1] and modules[0] in nested else modules[:1]) or name
+    parts[part] = parts.get(part, 0) + array.size
+  return parts
+
+
+def _count(name: str) -> int:
+  """Parameters of a network of the full width, from shapes alone."""
+  import jax
+  import jax.numpy as jnp
+
+  from lesion_jax.models import get_model
+
+  model = get_model(name)
+  images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.uint8)
+  shapes = jax.eval_shape(lambda key, x: model.init(key, x, train=False), jax.random.key(0), images)
+  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes['params']))
+
+
+def _version(name: str) -> str | None:
+  try:
+    return importlib.metadata.version(name)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+
+
+def _bundle_text(found: Mapping[str, Any]) -> str:
+  from lesion_jax.report.terminal import format_report
+
+  parameters, data = found['parameters'], found['data']
+  parts = [
+      _section(found['bundle'], _flat({'name': '', **found['model']})),
+      _section('parameters', [
+          *((part, f'{count:>12,}') for part, count in parameters['parts'].items()),
+          ('in all', f'{parameters["total"]:>12,}'),
+          ('running statistics', f'{parameters["running_statistics"]:>12,}'),
+          ('types', ', '.join(parameters['types']))]),
+      _section('lesions', _lesions(found['lesions'])),
+      _section('photographs', _flat(found['preprocessing'])),
+      _section('data', _flat({key: data[key] for key in data if key != 'citation'})),
+      _section('provenance', _flat(found['provenance'])),
+  ]
+  if found['metrics']:
+    parts.append(format_report(found['metrics'], 'test split'))
+  files = [(name, f'{size:,} bytes') for name, size in found['files'].items()]
+  parts.append(_section('files', [*files, ('SHA-256 of the weights', found['digest'])]))
+  return '\n\n'.join(part for part in parts if part)
+
+
+def _lesions(lesions: Mapping[str, Any]) -> list[tuple[str, str]]:
+  learned = [(f'{key} {lesion["name"]}', f'present from {lesion["threshold"]:g}')
+             for key, lesion in lesions.items() if lesion['learned']]
+  others = ', '.join(key for key, lesion in lesions.items() if not lesion['learned'])
+  return learned + ([('never learned', others)] if others else [])
+
+
+def _installation_text(found: Mapping[str, Any]) -> str:
+  devices = ((f'{i}', f'{device["platform"]}, {device["kind"]}') for i, device in enumerate(found['devices']))
+  cache, size = found['cache']['folder'], f'{found["cache"]["bytes"] / 1e6:,.1f} MB'
+  networks = ((name, '' if count is None else f'{count:>12,} parameters') for name, count in found['models'].items())
+  return '\n\n'.join([
+      _section('versions', ((name, version or 'not installed') for name, version in found['versions'].items())),
+      _section('devices', [*devices, ('processors', str(found['processors']))]),
+      _section('compiled programs, safe to delete', [('folder', cache), ('size', size)]),
+      _section('networks', networks),
+  ])
+
+
+def _section(title: str, pairs: Iterable[tuple[str, str]]) -> str:
+  """A title and aligned lines below it; nothing where there are no pairs."""
+  pairs = list(pairs)
+  width = max((len(key) for key, _ in pairs), default=0)
+  lines = [f'  {key:<{width}}  {text}'.rstrip() for key, text in pairs]
+  return '\n'.join([title, *lines]) if pairs else ''
+
+
+def _flat(values: Mapping[str, Any], before: str = '') -> list[tuple[str, str]]:
+  """('lesion.name', 'lesion_net_16s') of nested JSON; what is empty is left out."""
+  pairs = []
+  for key, value in values.items():
+    if isinstance(value, Mapping):
+      pairs += _flat(value, f'{before}{key}.')
+    elif value not in ('', None, []):
+      pairs.append((before + key, ', '.join(map(str, value)) if isinstance(value, list) else str(value).strip()))
+  return pairs
+
+
+def _printable(text: str) -> str:
+  """Without the control characters by which a bundle from elsewhere could steer a terminal."""
+  return ''.join(char if char.isprintable() or char == '\n' else '?' for char in text)
