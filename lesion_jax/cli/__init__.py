@@ -9,10 +9,10 @@ import argparse
 from collections.abc import Sequence
 
 import lesion_jax
-from lesion_jax.cli import predict
+from lesion_jax.cli import evaluate, predict
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
-COMMANDS = (predict,)  # each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`
+COMMANDS = (predict, evaluate)  # each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`
 
 __all__ = ['COMMANDS', 'main', 'make_parser']
 

@@ -1,5 +1,7 @@
 """Histograms of scores against NumPy, and the promises about their bins."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,6 +56,15 @@ def test_equals_numpy_over_scored_pixels(prediction, targets):
       mine = scored[..., lesion] & (truth[..., lesion] == label)
       expected = np.bincount(bins[..., lesion][mine], minlength=SCORE_BINS)
       np.testing.assert_array_equal(histogram[label, lesion], expected)
+
+
+def test_histograms_of_images_add_up_to_that_of_the_batch(prediction, targets):
+  histograms = jax.jit(functools.partial(score_histogram, per_image=True))(prediction, targets)
+  assert histograms.shape == (8, 2, 8, SCORE_BINS) and histograms.dtype == jnp.int32
+  np.testing.assert_array_equal(histograms.sum(0), score_histogram(prediction, targets))
+  for image, histogram in enumerate(histograms):
+    alone = jax.tree.map(lambda array: array[image:image + 1], (prediction, targets))
+    np.testing.assert_array_equal(histogram, score_histogram(*alone))
 
 
 def test_nothing_scored_counts_nothing(prediction, targets):
