@@ -80,8 +80,8 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
   assert {path.name for path in finished.iterdir()} == {'config.json', 'metrics.json', 'segment', 'grade'}
   for stage in ('segment', 'grade'):
     folder = finished / stage
-    assert {'bundle', 'checkpoints', 'metrics.csv', 'tensorboard', 'curves.png', 'examples.png',
-            'precision_recall.png', 'calibration.png', 'report.json', 'test_counts.npz'} <= {path.name for path in folder.iterdir()}
+    assert {'bundle', 'checkpoints', 'metrics.csv', 'tensorboard', 'curves.png', 'examples.png', 'precision_recall.png',
+            'calibration.png', 'report.json', 'test_counts.npz'} <= {path.name for path in folder.iterdir()}
     assert {path.name for path in (folder / 'bundle').iterdir()} == {'config.json', 'model.safetensors', 'README.md'}
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
@@ -97,7 +97,7 @@ def test_figures_and_intervals_can_be_computed_again_from_the_counts_of_the_imag
       annotated = counts['annotated'].tolist()
       images = load_bundle(folder / 'bundle').config['data']['lengths']['test']
       assert {len(counts[name]) for name in counts if name != 'annotated'} == {images}
-      again = intervals(bootstrap(counts, annotated))  # all but that of the AUPR, whose histograms are too large to keep
+      again = intervals(bootstrap(counts, annotated))  # all but the AUPR's, whose histograms are too large to keep
       assert again == {name: figures['intervals'][name] for name in again}
       images = {name: counts[name] for name in counts if name != 'annotated'}
       again, calibrated = report(totals(images), annotated), calibration(images, annotated)

@@ -18,7 +18,7 @@ def make_counter(
     model: Any, devices: Devices, *, batch_size: int, thresholds: Any = 0.5,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Callable[..., Counts]:
-  """Builds `count(variables, source, keep_histograms=False) -> counts`, see `evaluate.image_counts`: one program for all
+  """Builds `count(variables, source, keep_histograms=False) -> counts` of `evaluate.image_counts`, one program for all
   splits.
 
   Args:

@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
   evaluate.add_argument('--split', default='test', choices=SPLITS, help='default test')
   evaluate.add_argument('--option', action='append', default=[], type=_option, metavar='KEY=N',
                         help='of the data set, can be repeated: count and seed of synthetic')
-  evaluate.add_argument('--prepared', default='runs/data', type=pathlib.Path, metavar='DIR',
+  evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
                         help='where prepared data sets are kept (default runs/data, as in training)')
   evaluate.add_argument('--out', type=pathlib.Path, metavar='DIR',
                         help='where the results go (default: beside the bundle, BUNDLE-NAME-SPLIT)')
@@ -165,7 +165,7 @@ def _command(arguments: argparse.Namespace) -> str:
   words = ['lesion-jax', 'evaluate']
   for name, value in vars(arguments).items():
     flag = '--' + name.replace('_', '-')
-    if name in ('run', 'parser') or value in (None, False, []) or arguments.parser.get_default(name) == value:
+    if name in ('run', 'parser') or arguments.parser.get_default(name) == value:
       continue
     if isinstance(value, list):
       words += [word for key, each in value for word in (flag, f'{key}={each}' if key else f'{each}')]

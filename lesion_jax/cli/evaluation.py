@@ -62,7 +62,8 @@ class Job:
   @property
   def title(self) -> str:
     """What is evaluated, in a line."""
-    return f'{self.bundle.config["model"]["name"]} on {self.dataset.name}, split {self.split}: {self.length} photographs'
+    name = self.bundle.config['model']['name']
+    return f'{name} on {self.dataset.name}, split {self.split}: {self.length} photographs'
 
   def evaluate(self, **options: Any) -> Evaluation:
     """Runs the network over the split; `options` are of `full_report`, which makes the report.
@@ -78,8 +79,8 @@ class Job:
     for name in set(PROBABILITIES) & set(counts):
       wrong |= ~np.isfinite(counts[name]).all(axis=1)
     if wrong.any():
-      raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of {self.length} '
-                               'photographs; its weights are not fit for use')
+      raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of '
+                               f'{self.length} photographs; its weights are not fit for use')
     return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], **options), counts)
 
   def examples(self) -> list[dict[str, Any]]:
@@ -114,15 +115,16 @@ def check(arguments: argparse.Namespace) -> Job:
   learned, notes = tuple(config['annotated']) if lesions else (), []
   if builder := DATASETS.get(arguments.data):  # `load` refuses another, and names those that there are
     if not scored_lesions(builder.ANNOTATED, learned) and not (grades and builder.GRADED):
-      raise ValueError(f'{arguments.data} cannot judge this network: it annotates {_knows(builder.ANNOTATED, builder.GRADED)}'
-                       f', and the network learned {_knows(learned, grades)}')
+      raise ValueError(f'{arguments.data} cannot judge this network: it annotates '
+                       f'{_knows(builder.ANNOTATED, builder.GRADED)}, and the network learned '
+                       f'{_knows(learned, grades)}')
     notes += _crop_notes(config['preprocessing']['crop'], arguments.data, builder.CROPPED, arguments.other_crop)
   dataset = load(arguments.data, data_dir=arguments.prepared, size=size, source_dir=arguments.data_dir,
                  **dict(arguments.option))
   dataset.source(arguments.split)  # raises where it is empty
   scored = scored_lesions(dataset.annotated, learned)
-  left_out = {key: 'the network did not learn it' if key in dataset.annotated else f'{dataset.name} does not annotate it'
-              for key in LESION_KEYS if lesions and key not in scored}
+  reasons = f'{dataset.name} does not annotate it', 'the network did not learn it'
+  left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += _lesion_notes(left_out) + _data_notes(config, dataset, arguments.split, grades)
   return Job(bundle, model, devices, batch_size, thresholds, dataset, arguments.split, scored, left_out, notes)
 
@@ -152,13 +154,13 @@ def _crop_notes(expected: str, data: str, cropped: bool, other_crop: bool) -> li
   if (FIELD_OF_VIEW if cropped else SQUARE) == expected:
     return []
   if cropped:
-    return [f'the network learned from squares as a release ships them; the photographs of {data} are cut to their field '
-            'of view, as predict does it']
+    return [f'the network learned from squares as a release ships them; the photographs of {data} are cut to their '
+            'field of view, as predict does it']
   if not other_crop:
     others = ', '.join(name for name, builder in DATASETS.items() if builder.CROPPED)
-    raise ValueError(f'the network learned from photographs cut to their field of view, and those of {data} are squares '
-                     f'that are only resized, which is not what predict would do with them; evaluate on one of {others}, '
-                     'or with --other-crop all the same')
+    raise ValueError(f'the network learned from photographs cut to their field of view, and those of {data} are '
+                     'squares that are only resized, which is not what predict would do with them; evaluate on one of '
+                     f'{others}, or with --other-crop all the same')
   return [f'the photographs of {data} are not cut to their field of view, as those were from which the network learned']
 
 

@@ -3,9 +3,9 @@
 Probabilities are put into BINS of equal width, [0, 0.1], (0.1, 0.2], ... (0.9, 1]. The reliability curve holds the
 share that is there against the mean probability, bin by bin. The expected calibration error (ECE) is the gap between
 the two, averaged over the bins with the number of predictions in each as the weight (M. P. Naeini, G. F. Cooper and
-M. Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015; C. Guo, G. Pleiss, Y. Sun and
-K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, Eq. 3, whose intervals these are). Ten bins are
-our choice, Guo et al. have 15: the tenths are boundaries of `histogram.score_bin`, so no pixel is in a wrong bin.
+M. Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015; C. Guo, G. Pleiss, Y. Sun
+and K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, Eq. 3, whose intervals these are). Ten bins
+are our choice, Guo et al. have 15: tenths are boundaries of `histogram.score_bin`, so no pixel is in a wrong bin.
 
 Two things to know of an ECE. With few predictions it is above 0 even where every probability is right, by the chance in
 each bin. And nearly all pixels are background that is rightly called improbable: they make the ECE of pixels small,
@@ -101,7 +101,7 @@ def histogram_calibration(histogram: np.ndarray) -> Calibration | None:
   """Of pixels, from the histogram of their scores.
 
   The bins are exact, as are counts and frequencies. A score is taken to be the middle of its cell, so the means are off
-  by half the width of a cell at most, 1/128 of p or of 1 - p; `ece_error` and `brier_error` say what that can amount to.
+  by half the width of a cell at most, 1/128 of p or of 1 - p; `ece_error` and `brier_error` say what that can come to.
 
   Args:
     histogram: int [2, SCORE_BINS], of `score_histogram`: negatives, then positives.

@@ -70,8 +70,8 @@ def lesion_probabilities(prediction: Prediction, targets: Targets) -> jax.Array:
   """How probable each image says each lesion is, by what `segmentation_counts` judges images by.
 
   Args:
-    prediction: probabilities. With `maps` [B, S, S, 8] the largest of the scored pixels (Eq. 1), 0 where none is scored;
-      without, `lesions` [B, 8].
+    prediction: probabilities. With `maps` [B, S, S, 8] the largest of the scored pixels (Eq. 1), 0 where none is
+      scored; without, `lesions` [B, 8].
     targets: ground truth.
 
   Returns:

@@ -16,7 +16,9 @@ from lesion_jax.report.curves import INK, new_figure, plain_axes
 # Okabe and Ito's colours, which all readers tell apart; brown for their yellow, which a white page swallows.
 LINES = dict(zip(LESION_KEYS, ('#0072b2', '#d55e00', '#e69f00', '#56b4e9', '#8c564b', '#cc79a7', '#009e73', '#202020'),
                  strict=True))
-PANELS = {'pixel': 'Pixels', 'image': 'Presence in an image', 'grade': 'Likeliest grade'}
+# Title, what is judged, and what is counted.
+PANELS = {'pixel': ('Pixels', 'there', 'pixels'), 'image': ('Lesions of images', 'there', 'cases'),
+          'grade': ('Likeliest grade', 'right', 'images')}
 SIDE = 3.9  # of a panel, in inches
 NORMAL_95 = 1.96
 
@@ -39,7 +41,7 @@ def precision_recall_figure(
   defined = {key: value for key, value in report['aupr']['lesions'].items() if value is not None}
   if not defined:
     raise ValueError('no lesion has an AUPR: there is no curve to draw')
-  figure = new_figure((1.25 * SIDE, 1.15 * SIDE))
+  figure = new_figure((1.5 * SIDE, 1.1 * SIDE))
   axes = plain_axes(figure.add_subplot(), 'Precision against recall, pixels', 'recall', 'precision')
   for key, value in defined.items():
     curve = metrics.precision_recall_curve(histogram[:, LESION_KEYS.index(key)])
@@ -51,7 +53,8 @@ def precision_recall_figure(
         axes.plot(tp / (tp + fn), tp / (tp + fp), 'o', color=LINES[key], markeredgecolor='white', markersize=6)
   axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
   title = 'AUPR' if counts is None else 'AUPR (dot: at the threshold)'
-  axes.legend(title=title, fontsize=8, title_fontsize=8, frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
+  axes.legend(title=title, fontsize=8, title_fontsize=8, frameon=False, alignment='left', loc='center left',
+              bbox_to_anchor=(1.0, 0.5))
   figure.savefig(path)
 
 
@@ -75,22 +78,19 @@ def reliability_figure(calibration: Mapping[str, Any], path: str | pathlib.Path)
   figure = new_figure((1.02 * SIDE * len(panels), 1.3 * SIDE))
   grid = figure.add_gridspec(2, len(panels), height_ratios=(3.2, 1))
   for column, name in enumerate(panels):
-    whole = _whole(calibration, name)
-    above = plain_axes(figure.add_subplot(grid[0, column]), PANELS[name], '', 'share that is there'
-                       if name != 'grade' else 'share that is right')
+    whole, (title, what, counted) = _whole(calibration, name), PANELS[name]
+    above = plain_axes(figure.add_subplot(grid[0, column]), title, '', f'share that is {what}')
     above.plot((0, 1), (0, 1), color='#b0b0b0', linewidth=1, linestyle='--')
     if name == 'pixel':
       for key, found in calibration[name]['lesions'].items():
         if found:
           _curve(above, found, LINES[key], f'{key}  {found["ece"]:.4f}')
-      title = 'ECE'
+      above.legend(title='ECE', fontsize=8, title_fontsize=8, frameon=False, alignment='left')
     else:
-      _curve(above, whole, INK[0], f'ECE {whole["ece"]:.3f}, Brier {whole["brier"]:.3f}', bars=True)
-      title = 'all lesions' if name == 'image' else None
+      _curve(above, whole, INK[0], bars=True)
+      above.set_title(f'ECE {whole["ece"]:.3f}   Brier {whole["brier"]:.3f}', fontsize=8.5, loc='right')
     above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    above.legend(title=title, fontsize=7.5, title_fontsize=8, frameon=False, loc='upper left')
-    below = plain_axes(figure.add_subplot(grid[1, column], sharex=above), '', 'probability', {
-        'pixel': 'pixels', 'image': 'images x lesions', 'grade': 'images'}[name])
+    below = plain_axes(figure.add_subplot(grid[1, column], sharex=above), '', 'probability', counted)
     below.bar((TENTHS[:-1] + TENTHS[1:]) / 2, whole['reliability']['count'], width=0.09, color='#9aa5b8')
     below.set_yscale('symlog', linthresh=1)
     below.set_ylim(bottom=0)
@@ -102,14 +102,16 @@ def _whole(calibration: Mapping[str, Any], name: str) -> Mapping[str, Any]:
   return calibration[name] if name == 'grade' else calibration[name]['pooled']
 
 
-def _curve(axes: Any, found: Mapping[str, Any], color: str, label: str, *, bars: bool = False) -> None:
+def _curve(
+    axes: Any, found: Mapping[str, Any], color: str, label: str | None = None, *, bars: bool = False,
+) -> None:
   count, x, y = (np.array(found['reliability'][name], float) for name in ('count', 'confidence', 'frequency'))
   filled = count > 0
   count, x, y = count[filled], x[filled], y[filled]
   if bars:
     low, high = _wilson(y, count)
     axes.errorbar(x, y, yerr=np.clip((y - low, high - y), 0, None), color=color, linewidth=1.6, marker='o',
-                  markersize=4, elinewidth=0.9, capsize=2, label=label)
+                  markersize=4, elinewidth=0.9, capsize=2)
   else:
     axes.plot(x, y, color=color, linewidth=1.2, marker='.', markersize=5, label=label)
 

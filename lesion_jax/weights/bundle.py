@@ -29,8 +29,8 @@ RESERVED = ('format_version', 'weights_sha256')  # keys of config.json that are 
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-  """What a bundle holds: `config` as it was saved (tuples have become lists), `variables` as a tree of NumPy arrays, and
-  `digest`, the SHA-256 of the weights' file, '' of a bundle that was not read from one."""
+  """What a bundle holds: `config` as it was saved (tuples have become lists), `variables` as a tree of NumPy arrays,
+  and `digest`, the SHA-256 of the weights' file, '' of a bundle that was not read from one."""
 
   config: dict[str, Any]
   variables: dict[str, Any]

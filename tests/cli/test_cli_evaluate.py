@@ -1,4 +1,4 @@
-"""`lesion-jax evaluate`: training's own figures, what is judged and what is not, and every mistake before it takes long."""
+"""`lesion-jax evaluate`: training's own figures, what is judged and what is not, and mistakes before it takes long."""
 
 from __future__ import annotations
 
@@ -116,7 +116,8 @@ def test_its_figures_and_intervals_are_exactly_those_of_trainings_evaluation(tra
   assert evaluated['model']['weights_sha256'] == json.loads((bundle / 'config.json').read_text())['weights_sha256']
   assert evaluated['versions']['lesion_jax'] == lesion_jax.__version__
   assert evaluated['lesions'] == {'scored': list(LESION_KEYS), 'left_out': {}} and evaluated['notes'] == []
-  assert evaluated['command'].startswith(f'lesion-jax evaluate --model {bundle} --data synthetic --option count={COUNT} --')
+  assert evaluated['command'].startswith(
+      f'lesion-jax evaluate --model {bundle} --data synthetic --option count={COUNT} --prepared ')
   for picture in PICTURES:
     with Image.open(out / picture) as image:
       assert min(image.size) > 300
@@ -242,16 +243,17 @@ MISTAKES = {
     'folder that cannot be': (['--data', 'synthetic', '--other-crop', '--option', 'count=20', '--out', 'file/out'],
                               'file'),
     'data for another task': (['--data', 'idrid', '--model', 'grader'],
-                              'idrid cannot judge this network: it annotates MA, iHE, HaEx, CWS, and the network learned '
-                              'grades'),
+                              'idrid cannot judge this network: it annotates MA, iHE, HaEx, CWS, and the network '
+                              'learned grades'),
     'prepared inside the release': (['--data-dir', '.', '--prepared', 'inside'], '--prepared '),
 }
 
 
 @pytest.mark.parametrize(('options', 'message'), MISTAKES.values(), ids=MISTAKES)
-def test_usage_errors_end_with_2_and_leave_nothing(options, message, save_oracle, tmp_path, monkeypatch, prepared, capsys):
+def test_usage_errors_end_with_2_and_leave_nothing(
+    options, message, save_oracle, tmp_path, monkeypatch, prepared, capsys):
   monkeypatch.chdir(tmp_path)
-  bundle = save_oracle()
+  given = ['--model', str(save_oracle()), '--data', 'idrid', '--prepared', str(prepared), '--out', 'out']
   save_bundle(tmp_path / 'grader', config=oracle.oracle_config(model={'name': 'grader'}, annotated=[]), card='',
               variables={'params': {'gain': np.float32(1)}})
   (tmp_path / 'photographs').mkdir()
@@ -259,7 +261,7 @@ def test_usage_errors_end_with_2_and_leave_nothing(options, message, save_oracle
     (tmp_path / name).touch()
   before = names(tmp_path)
   with pytest.raises(SystemExit) as stop:
-    cli.main(['evaluate', '--model', str(bundle), '--data', 'idrid', '--prepared', str(prepared), '--out', 'out', *options])
+    cli.main(['evaluate', *given, *options])
   assert stop.value.code == 2
   assert message in capsys.readouterr().err
   assert names(tmp_path) - {'inside'} == before

@@ -43,9 +43,10 @@ def test_pixels_images_and_grades_have_a_panel_each(evaluation, tmp_path, drawn)
   reliability_figure(found, tmp_path / 'calibration.png')
   pixels, _, images, _, grades, _ = drawn[0].axes
   assert [axes.get_title(loc='left') for axes in (pixels, images, grades)] == [
-      'Pixels', 'Presence in an image', 'Likeliest grade']
+      'Pixels', 'Lesions of images', 'Likeliest grade']
   assert legend(pixels) == [f'{key}  {found["pixel"]["lesions"][key]["ece"]:.4f}' for key in ('iHE', 'HaEx', 'CWS')]
-  assert legend(grades) == [f'ECE {found["grade"]["ece"]:.3f}, Brier {found["grade"]["brier"]:.3f}']
+  for axes, part in ((images, found['image']['pooled']), (grades, found['grade'])):
+    assert axes.get_title(loc='right') == f'ECE {part["ece"]:.3f}   Brier {part["brier"]:.3f}'
 
 
 def test_bars_are_the_counts_and_points_have_wilsons_intervals(evaluation, tmp_path, drawn):

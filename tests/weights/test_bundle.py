@@ -1,5 +1,6 @@
 """A bundle comes back as it was saved, is replaced whole, and says what is wrong with it."""
 
+import hashlib
 import json
 
 import jax
