@@ -60,7 +60,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
     bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step)
     if first:
       save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables, card=model_card(bundle.config))
-      write_run(stage.directory, evaluation, dataset.annotated,
+      write_run(stage.directory, evaluation, stage.scored,
                 examples(stage.model, variables, dataset.source('test')))
       (workdir / 'metrics.json').write_text(json.dumps(results, indent=2))
     say(format_report(results[name], f'{name}: {dataset.name}, {dataset.lengths["test"]} test images'))

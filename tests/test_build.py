@@ -1,6 +1,7 @@
 """From configurations to objects: what is built, that every key is read, and that mistakes are found before anything
 is trained."""
 
+import dataclasses
 import types
 
 import jax
@@ -175,6 +176,17 @@ def test_joint_training_starts_from_the_lesion_network_and_freezes_nothing(fits,
   assert grade.frozen == {}
   jax.tree.map(np.testing.assert_array_equal, grade.state.params['lesion'], bundles['segment'].variables['params'])
   assert bundles['grade'].config['model']['joint']
+
+
+@pytest.mark.parametrize(('joint', 'learned'), [(True, ('MA', 'iHE', 'NV')), (False, ('MA',))])
+def test_joint_training_teaches_the_lesions_of_its_own_data_too(fits, tmp_path, data_dir, joint, learned):
+  config = changed(grade__model__joint=joint, grade__loss='joint' if joint else 'grade_cross_entropy')
+  _, bundles = build_all(changed(stages=('segment',)), tmp_path, data_dir)
+  bundles['segment'].config['annotated'] = ['MA']
+  dataset = dataclasses.replace(build.open_datasets(config, data_dir, DEVICES)['grade'], annotated=('iHE', 'NV'))
+  stage = build.build_stage(config, 'grade', dataset, workdir=tmp_path, devices=DEVICES, bundles=bundles)
+  assert stage.annotated == learned
+  assert stage.scored == (('iHE', 'NV') if joint else ())
 
 
 @pytest.mark.parametrize('joint', [True, False])

@@ -70,8 +70,10 @@ def test_joint_training_starts_with_the_dual_loss():
 def test_joint_training_learns_the_lesions_of_its_data_too():
   source = Bundle({'annotated': ['HaEx', 'MA']}, {})
   data = types.SimpleNamespace(annotated=('iHE', 'MA'))
-  learned = lambda loss, source: build.stage._learned_lesions(types.SimpleNamespace(loss=loss), data, source)
+  learned = lambda loss, source: build.stage._learned_lesions(types.SimpleNamespace(loss=loss), data, None, source)
   assert learned('joint', source) == ('MA', 'iHE', 'HaEx')
   assert learned('grade_cross_entropy', source) == ('MA', 'HaEx')
   assert learned('grade_cross_entropy', None) == ()
   assert learned('dual_dice', None) == ('MA', 'iHE')
+  joint = types.SimpleNamespace(loss='joint')
+  assert build.stage._learned_lesions(joint, data, source, None) == ('HaEx', 'MA')  # finished: what its bundle says

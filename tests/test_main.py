@@ -15,7 +15,7 @@ import tiny_config
 from tiny import TINY_MODELS
 
 from lesion_jax import main, models
-from lesion_jax.evaluate import bootstrap, intervals, report, totals
+from lesion_jax.evaluate import bootstrap, calibration, intervals, report, totals
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.weights.bundle import load_bundle
 
@@ -80,13 +80,13 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
   assert {path.name for path in finished.iterdir()} == {'config.json', 'metrics.json', 'segment', 'grade'}
   for stage in ('segment', 'grade'):
     folder = finished / stage
-    assert {'bundle', 'checkpoints', 'metrics.csv', 'tensorboard', 'curves.png', 'examples.png',
-            'report.json', 'test_counts.npz'} <= {path.name for path in folder.iterdir()}
+    assert {'bundle', 'checkpoints', 'metrics.csv', 'tensorboard', 'curves.png', 'examples.png', 'precision_recall.png',
+            'calibration.png', 'report.json', 'test_counts.npz'} <= {path.name for path in folder.iterdir()}
     assert {path.name for path in (folder / 'bundle').iterdir()} == {'config.json', 'model.safetensors', 'README.md'}
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {
-      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals'}
+      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
 
 
@@ -97,9 +97,12 @@ def test_figures_and_intervals_can_be_computed_again_from_the_counts_of_the_imag
       annotated = counts['annotated'].tolist()
       images = load_bundle(folder / 'bundle').config['data']['lengths']['test']
       assert {len(counts[name]) for name in counts if name != 'annotated'} == {images}
-      assert intervals(bootstrap(counts, annotated)) == figures['intervals']
-      again = report(totals({name: counts[name] for name in counts if name != 'annotated'}), annotated)
+      again = intervals(bootstrap(counts, annotated))  # all but the AUPR's, whose histograms are too large to keep
+      assert again == {name: figures['intervals'][name] for name in again}
+      images = {name: counts[name] for name in counts if name != 'annotated'}
+      again, calibrated = report(totals(images), annotated), calibration(images, annotated)
     assert again == {name: figures[name] for name in again}
+    assert calibrated == {name: figures['calibration'][name] for name in calibrated} and 'image' in calibrated
     assert {'positive_images'} <= again.keys()
 
 

@@ -6,8 +6,9 @@
 """
 
 from lesion_jax.build.check import check
+from lesion_jax.build.counting import make_counter
 from lesion_jax.build.datasets import open_datasets
 from lesion_jax.build.parts import CRITERIA, STAGES, stages
 from lesion_jax.build.stage import Stage, build_stage
 
-__all__ = ['CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'open_datasets', 'stages']
+__all__ = ['CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets', 'stages']

@@ -16,20 +16,11 @@ from ml_collections import ConfigDict
 import lesion_jax
 from lesion_jax.augment import augment
 from lesion_jax.build import parts
+from lesion_jax.build.counting import make_counter
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
-from lesion_jax.data.pipeline import eval_batches, train_batches
+from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.source import Dataset
-from lesion_jax.evaluate import (
-    Evaluation,
-    bootstrap,
-    criterion,
-    headline,
-    image_counts,
-    intervals,
-    make_count_step,
-    report,
-    totals,
-)
+from lesion_jax.evaluate import Evaluation, criterion, full_report, headline, report, scored_lesions, totals
 from lesion_jax.losses import get_loss
 from lesion_jax.models import LESION_BRANCH, get_model
 from lesion_jax.train.checkpoint import Checkpoints
@@ -57,7 +48,7 @@ class Stage:
     model_config: arguments of `get_model` that build it, ready for JSON.
     train: `should_stop -> Fitted`.
     variables: `state -> {'params': ..., 'batch_stats': ...}`, the whole network's.
-    evaluate: `(variables, split) -> Evaluation`, with intervals where the split is 'test'.
+    evaluate: `(variables, split) -> Evaluation`, with intervals and calibration where the split is 'test'.
     provenance: where the weights come from, ready for JSON.
   """
 
@@ -71,6 +62,11 @@ class Stage:
   variables: Callable[[TrainState], dict[str, Any]]
   evaluate: Evaluate
   provenance: dict[str, Any]
+
+  @property
+  def scored(self) -> tuple[str, ...]:
+    """Keys of the lesions on which it is judged: those learned that the data annotate."""
+    return scored_lesions(self.dataset.annotated, self.annotated)
 
   def bundle(self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int) -> Bundle:
     """The weights, and in the configuration all that prediction needs to know (DESIGN 8)."""
@@ -123,14 +119,14 @@ def build_stage(
     _, frozen = split_frozen(variables(), frozen_name)
     return join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
 
-  evaluate = _make_evaluate(model, stage, dataset, devices)
+  annotated = _learned_lesions(stage, dataset, finished, lesion)
+  evaluate = _make_evaluate(model, stage, dataset, devices, annotated)
   train = functools.partial(_train, model, stage, config.seed, dataset, devices, directory, variables, frozen_name,
                             evaluate)
   provenance = {
       'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'stage': name, 'seed': config.seed,
       'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
   }
-  annotated = _learned_lesions(stage, dataset, finished or lesion)
   return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance)
 
 
@@ -140,13 +136,15 @@ def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:
   return fields | lesion | {'bn_axis': AXIS}
 
 
-def _learned_lesions(stage: ConfigDict, dataset: Dataset, source: Bundle | None) -> tuple[str, ...]:
-  """The lesions of the bundle that the lesion network comes from, and those of the data, unless only grades are
-  learned from them."""
-  known = set(source.config['annotated']) if source else set()
-  if stage.loss == 'joint' or not (source or parts.grades(stage)):
-    known |= set(dataset.annotated)
-  return tuple(key for key in LESION_KEYS if key in known)
+def _learned_lesions(
+    stage: ConfigDict, dataset: Dataset, finished: Bundle | None, lesion: Bundle | None,
+) -> tuple[str, ...]:
+  """The lesions of a finished bundle; else those of the bundle that the lesion network comes from and, unless only
+  grades are learned from them, those of the data."""
+  if finished:
+    return tuple(finished.config['annotated'])
+  here = dataset.annotated if stage.loss == 'joint' or not parts.grades(stage) else ()
+  return tuple(key for key in LESION_KEYS if key in {*here, *(lesion.config['annotated'] if lesion else ())})
 
 
 def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) -> dict[str, Any]:
@@ -159,19 +157,18 @@ def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) ->
   return parts.with_pretrained(variables, stage)
 
 
-def _make_evaluate(model: Any, stage: ConfigDict, dataset: Dataset, devices: Devices) -> Evaluate:
+def _make_evaluate(
+    model: Any, stage: ConfigDict, dataset: Dataset, devices: Devices, learned: tuple[str, ...],
+) -> Evaluate:
   """`evaluate(variables, split) -> Evaluation`, one program for validation and test."""
-  step = devices.evaluate(make_count_step(model.apply, histograms=True, axis_name=AXIS))
+  count = make_counter(model, devices, batch_size=stage.eval_batch_size)
 
   def evaluate(variables: Any, split: str) -> Evaluation:
-    batches = eval_batches(dataset.source(split), batch_size=stage.eval_batch_size,
-                           shard_index=jax.process_index(), shard_count=jax.process_count())
-    counts = image_counts(lambda variables, batch: step(variables, devices.shard(batch)),
-                          devices.replicate(variables), batches)
-    result = report(totals(counts), dataset.annotated)
-    if split == 'test':  # a validation only chooses, by the figure itself
-      result['intervals'] = intervals(bootstrap(counts, dataset.annotated))
-    return Evaluation(result, counts)
+    if split != 'test':  # a validation only chooses, by the figure itself
+      counts = count(variables, dataset.source(split))
+      return Evaluation(report(totals(counts), dataset.annotated, learned), counts)
+    counts = count(variables, dataset.source(split), keep_histograms=bool(scored_lesions(dataset.annotated, learned)))
+    return Evaluation(full_report(counts, dataset.annotated, learned), counts)
 
   return evaluate
 

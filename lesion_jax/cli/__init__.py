@@ -9,11 +9,11 @@ import argparse
 from collections.abc import Sequence
 
 import lesion_jax
-from lesion_jax.cli import export, import_weights, info, predict
+from lesion_jax.cli import evaluate, export, import_weights, info, predict
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
-COMMANDS = (predict, export, import_weights, info)
+COMMANDS = (predict, evaluate, export, import_weights, info)
 
 __all__ = ['COMMANDS', 'main', 'make_parser']
 

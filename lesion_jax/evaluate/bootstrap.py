@@ -6,11 +6,12 @@ bootstrap (B. Efron, "Nonparametric standard errors and confidence intervals", C
 It covers the choice of test images alone, not that of the training images, the seed or the annotators; with few
 positive images it is too narrow.
 
-AUPR has no interval here: it needs the histogram of the scores of each single image, some 200 kB an image.
+AUPR has an interval where the histogram of the scores of each image was kept, 189 kB an image.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,12 +19,14 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, NUM_GRADES, NUM_LESIONS, lesion_index
+from lesion_jax.evaluate.totals import HISTOGRAMS
 from lesion_jax.metrics.kappa import Score
 
 Replicates = dict[str, np.ndarray]
 RESAMPLES = 1000  # of normal figures, each end of a 95 % interval then has a standard deviation of 2 % of its width
 SEED = 2020
 BLOCK = 2**22  # multiplicities held at a time: 32 MB
+SUMMED = 250  # histograms held at a time: 12 MB
 
 _LEVELS = ('pixel', 'image')
 _KINDS = ('tp', 'fp', 'fn')
@@ -41,16 +44,17 @@ def bootstrap(
   NumPy promises the bits of Philox for ever, but not how integers are made of them.)
 
   Args:
-    counts: of `image_counts`, or as `test_counts.npz` holds them. Other names are not looked at.
+    counts: of `image_counts`, or as `test_counts.npz` holds them (without what the AUPR needs). Other names are not
+      looked at.
     annotated: keys of the lesions that the data set annotates; the others are NaN.
     resamples: R, how many sets.
     seed: of the draws, 0 or above.
 
   Returns:
-    float64 by name, those that the network computes: pixel_f1 and image_f1 [R, 8], their means over the annotated
-    lesions whose F1 is defined in that resample (as `metrics.summarize`; a lesion of few images is missing in some)
-    mean_pixel_f1 and mean_image_f1 [R], kappa [R] and accuracy [R]. NaN where a figure is undefined. Computed from
-    exact integer sums, so equal on every machine.
+    float64 by name, those that the network computes: pixel_f1, image_f1 and aupr [R, 8], their means over the annotated
+    lesions for which they are defined in that resample (as `metrics.summarize`; a lesion of few images is missing in
+    some) mean_pixel_f1, mean_image_f1 and mean_aupr [R], kappa [R] and accuracy [R]. NaN where a figure is undefined.
+    Computed from exact integer sums, so equal on every machine.
 
   Raises:
     ValueError: no images, no resamples, nothing to resample, counts of different numbers of images, or a key that is
@@ -64,6 +68,9 @@ def bootstrap(
       scores = np.full((resamples, NUM_LESIONS), np.nan)
       scores[:, known] = metrics.f1(*(sums[f'{level}_{kind}'] for kind in _KINDS))[:, known]
       result |= {f'{level}_f1': scores, f'mean_{level}_f1': _mean_defined(scores)}
+  if HISTOGRAMS in counts:
+    scores = _average_precisions(counts[HISTOGRAMS], known, resamples, seed)
+    result |= {'aupr': scores, 'mean_aupr': _mean_defined(scores)}
   if 'confusion' in sums:
     result['kappa'] = _values(metrics.quadratic_weighted_kappa(matrix) for matrix in sums['confusion'])
     result['accuracy'] = _values(metrics.accuracy(matrix) for matrix in sums['confusion'])
@@ -81,8 +88,9 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
     level: in (0, 1).
 
   Returns:
-    {'level', 'resamples', 'pixel_f1': {'mean': [low, high] | None, 'lesions': {key: [low, high] | None}}, 'image_f1':
-    in the same form, 'kappa': [low, high] | None, 'accuracy': the same}, with those figures that `replicates` has.
+    {'level', 'resamples', 'pixel_f1': {'mean': [low, high] | None, 'lesions': {key: [low, high] | None}}, 'image_f1'
+    and 'aupr' in the same form, 'kappa': [low, high] | None, 'accuracy': the same}, with those figures that
+    `replicates` has.
 
   Raises:
     ValueError: for a level outside (0, 1).
@@ -90,7 +98,7 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
   if not 0 < level < 1:
     raise ValueError(f'level={level}: give the share of resamples inside the interval, above 0 and below 1')
   result: dict[str, Any] = {'level': level, 'resamples': len(next(iter(replicates.values())))}
-  for name in (f'{each}_f1' for each in _LEVELS):
+  for name in (*(f'{each}_f1' for each in _LEVELS), 'aupr'):
     if name in replicates:
       lesions = {key: _interval(replicates[name][:, j], level) for j, key in enumerate(LESION_KEYS)}
       result[name] = {'mean': _interval(replicates[f'mean_{name}'], level), 'lesions': lesions}
@@ -101,7 +109,7 @@ def _resampled(counts: Mapping[str, np.ndarray], resamples: int, seed: int) -> d
   """The counts summed over each resample: int64 [R, 8] by name, and [R, 5, 5]."""
   names = [name for name in (*(f'{level}_{kind}' for level in _LEVELS for kind in _KINDS), 'confusion')
            if name in counts]
-  lengths = {len(counts[name]) for name in names}
+  lengths = {len(counts[name]) for name in (*names, HISTOGRAMS) if name in counts}
   if len(lengths) != 1 or not (length := lengths.pop()) or resamples < 1:
     raise ValueError(f'resamples={resamples} of the counts {", ".join(names) or "(none)"} with one row an image: there '
                      f'must be a resample, a count and an image, and the same images in each; got '
@@ -115,6 +123,19 @@ def _resampled(counts: Mapping[str, np.ndarray], resamples: int, seed: int) -> d
   if 'confusion' in sums:
     sums['confusion'] = sums['confusion'].reshape(-1, NUM_GRADES, NUM_GRADES)
   return sums
+
+
+def _average_precisions(histograms: np.ndarray, known: list[int], resamples: int, seed: int) -> np.ndarray:
+  """The AUPR of each lesion over each resample, float64 [R, 8]; NaN where no positive was drawn."""
+  scores, length = np.full((resamples, NUM_LESIONS), np.nan), len(histograms)
+  for j in known:
+    filled = histograms[:, :, j].any(axis=(0, 1))
+    lesion = histograms[:, :, j, filled].astype(np.float64).reshape(length, -1)
+    multiplicities = itertools.chain.from_iterable(_multiplicities(length, resamples, seed))
+    for start in range(0, resamples, SUMMED):
+      drawn = np.stack(list(itertools.islice(multiplicities, SUMMED)))
+      scores[start:start + len(drawn), j] = metrics.average_precisions((drawn @ lesion).reshape(len(drawn), 2, -1))
+  return scores
 
 
 def _multiplicities(length: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -8,16 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lesion_jax import metrics
-from lesion_jax.core import LESION_KEYS
-from lesion_jax.evaluate.totals import Counts
-from lesion_jax.metrics.summary import NOT_ANNOTATED
+from lesion_jax.core import LESION_KEYS, lesion_index
+from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals
+from lesion_jax.evaluate.calibration import calibration
+from lesion_jax.evaluate.totals import Counts, totals
+from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
 
 class Evaluation(NamedTuple):
   """What evaluating a network on a split gives.
 
   Attributes:
-    report: of `report`, ready for JSON; with 'intervals' (of `bootstrap.intervals`) where they were asked for.
+    report: of `report` or `full_report`, ready for JSON.
     counts: of `image_counts`, from which other figures, and differences between networks, can be computed.
   """
 
@@ -25,32 +27,71 @@ class Evaluation(NamedTuple):
   counts: Counts
 
 
-def report(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, Any]:
+def full_report(
+    counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
+    resamples: int = RESAMPLES, seed: int = SEED,
+) -> dict[str, Any]:
+  """What is said of a held-out split: `report`, with 'intervals' and 'calibration'.
+
+  Args:
+    counts: of `image_counts`; with the histograms of the single images the AUPR has an interval too.
+    annotated: as of `report`.
+    learned: likewise.
+    resamples: of `bootstrap`.
+    seed: likewise.
+
+  Returns:
+    The report, ready for JSON.
+  """
+  annotated, learned = tuple(annotated), tuple(learned)
+  scored = scored_lesions(annotated, learned)
+  found = calibration(counts, scored)
+  _mark_unlearned(found.values(), annotated, learned)
+  return report(totals(counts), annotated, learned) | {
+      'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)), 'calibration': found}
+
+
+def report(
+    counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS
+) -> dict[str, Any]:
   """The paper's figures, and AUPR, from the counts of a whole split.
 
   Args:
     counts: of `totals`.
     annotated: keys of the lesions that the data set annotates; the others are reported as NOT_ANNOTATED.
+    learned: keys of the lesions that the network learned; others that are annotated are reported as NOT_LEARNED.
 
   Returns:
     A JSON object with those of the keys that the network computes: pixel_f1, image_f1 (see `metrics.summarize`),
-    positive_images (how many images have each annotated lesion), positive_pixels (how many scored pixels of all images
-    have it; over the positive images, the average size of the lesion), aupr and aupr_11 (in the form of the F1), kappa,
-    accuracy, referable (sensitivity and specificity), confusion (rows are the truth). A figure without a value is None,
-    with the reason beside it.
+    positive_images (how many images have each lesion that is scored), positive_pixels (how many scored pixels of all
+    images have it; over the positive images, the average size of the lesion), aupr and aupr_11 (in the form of the F1),
+    kappa, accuracy, referable (sensitivity and specificity), confusion (rows are the truth). A figure without a value
+    is None, with the reason beside it.
   """
-  annotated = tuple(annotated)
+  annotated, learned = tuple(annotated), tuple(learned)
+  scored = scored_lesions(annotated, learned)
   result: dict[str, Any] = {}
   if 'image_tp' in counts:
-    result |= metrics.summarize(counts, annotated)
-    result['positive_images'] = _positive(counts, 'image', annotated)
+    result |= metrics.summarize(counts, scored)
+    result['positive_images'] = _positive(counts, 'image', scored)
   if 'pixel_tp' in counts:
-    result['positive_pixels'] = _positive(counts, 'pixel', annotated)
+    result['positive_pixels'] = _positive(counts, 'pixel', scored)
   if 'histogram' in counts:
-    result['aupr'], result['aupr_11'] = _aupr(counts['histogram'], annotated)
+    result['aupr'], result['aupr_11'] = _aupr(counts['histogram'], scored)
+  _mark_unlearned(result.values(), annotated, learned)
   if 'confusion' in counts:
     result |= _grading(counts['confusion'])
   return result
+
+
+def scored_lesions(annotated: Iterable[str], learned: Iterable[str]) -> tuple[str, ...]:
+  """The lesions that can be judged, in the order of LESIONS: annotated in the data, and learned by the network.
+
+  Raises:
+    ValueError: for a key that is no lesion.
+  """
+  both = {lesion_index(key) for key in annotated} & {lesion_index(key) for key in learned}
+  return tuple(LESION_KEYS[index] for index in sorted(both))
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
@@ -73,6 +114,12 @@ def criterion(result: Mapping[str, Any], name: str) -> float | None:
     return result['kappa']['value']
   found = [result[name]['lesions'][key] for key, images in result['positive_images'].items() if images]
   return metrics.mean_defined(np.array(found, float))
+
+
+def _mark_unlearned(parts: Iterable[Mapping[str, Any]], annotated: tuple[str, ...], learned: tuple[str, ...]) -> None:
+  """Says NOT_LEARNED of lesions that are annotated and not scored, wherever a part of a report gives reasons."""
+  for reasons in (part['undefined'] for part in parts if 'undefined' in part):
+    reasons |= {key: NOT_LEARNED for key in reasons if key in annotated and key not in learned}
 
 
 def _positive(counts: Mapping[str, np.ndarray], level: str, annotated: tuple[str, ...]) -> dict[str, int]:

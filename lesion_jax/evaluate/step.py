@@ -1,4 +1,4 @@
-"""One evaluation step: forward pass and integer counts. A pure function."""
+"""One evaluation step: forward pass, integer counts and image-level probabilities. A pure function."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from lesion_jax.core import Example, unpack_targets
 def make_count_step(
     apply: Callable[..., Any], *, thresholds: Any = 0.5, histograms: bool = False, axis_name: str | None = None
 ) -> Callable[[Any, Example], dict[str, jax.Array]]:
-  """Builds `count_step(variables, batch) -> counts`, the counts of the whole global batch, equal on all devices.
+  """Builds `count_step(variables, batch) -> counts`, what is to be known of each image of the whole global batch, equal
+  on all devices.
 
   Args:
     apply: `module.apply`.
     thresholds: of the lesion probabilities, a number or [8].
-    histograms: also count scores by bin, for the AUPR ('histogram', int32 [2, 8, bins], of all images together: one
-      for each would be some 200 kB an image); costs time.
+    histograms: also count scores by bin, for the AUPR ('histogram', int32 [B, 2, 8, bins]); costs time.
     axis_name: the mapped axis of the devices; None on one.
 
   Returns:
     The step. It counts what the network computes, image by image in the order of `row`, which is that of the split
     however the batch was shared out (B is the global batch): the pixels and images of `metrics.segmentation_counts`,
-    [B, 8] each, for a network that finds lesions, and `confusion` [B, 5, 5] for one that grades. `real` bool [B] is
-    False for rows that only pad the batch.
+    [B, 8] each, for a network that finds lesions, and `confusion` [B, 5, 5] for one that grades; with them, as float32,
+    `lesion_probabilities` [B, 8] and `grade_probabilities` [B, 5]. `real` bool [B] is False for rows that only pad the
+    batch.
   """
 
   def count_step(variables: Any, batch: Example) -> dict[str, jax.Array]:
     prediction = apply(variables, batch['image'], train=False).probabilities()
     targets = unpack_targets(batch)
-    images, row, sums = {'real': batch['weight'] > 0}, batch['row'], {}
+    images, row = {'real': batch['weight'] > 0}, batch['row']
     if prediction.lesions is not None:
       images |= metrics.segmentation_counts(prediction, targets, thresholds, per_image=True)
+      images['lesion_probabilities'] = metrics.lesion_probabilities(prediction, targets)
     if prediction.grades is not None:
       images['confusion'] = metrics.confusion(prediction.grades, targets.grade, per_image=True)
+      images['grade_probabilities'] = prediction.grades
     if prediction.maps is not None and histograms:
-      sums['histogram'] = metrics.score_histogram(prediction, targets)
+      images['histogram'] = metrics.score_histogram(prediction, targets, per_image=True)
     if axis_name is not None:
       images, row = jax.lax.all_gather((images, row), axis_name, tiled=True)
-      sums = jax.lax.psum(sums, axis_name)
     order = jnp.argsort(row)  # of several processes, each has every P-th row
-    return {name: value[order] for name, value in images.items()} | sums
+    return {name: value[order] for name, value in images.items()}
 
   return count_step

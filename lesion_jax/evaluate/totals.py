@@ -10,19 +10,25 @@ import numpy as np
 
 # By name: [N, ...] for the N images of a split, 'histogram' for all of them together.
 Counts = dict[str, np.ndarray]
+PROBABILITIES = ('lesion_probabilities', 'grade_probabilities')
+HISTOGRAMS = 'histograms'  # of the single images
 
 
-def image_counts(step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]) -> Counts:
+def image_counts(
+    step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any], *, keep_histograms: bool = False
+) -> Counts:
   """The counts of each image of all batches, without the rows that only pad them.
 
   Args:
     step: `(variables, batch) -> counts`, see `make_count_step`; it splits and places the batch itself.
     variables: what the step takes, on the devices.
     batches: a finite iterable; rows of weight 0 appear nowhere.
+    keep_histograms: keep the histogram of each image too, 189 kB each, without which the AUPR has no interval.
 
   Returns:
     What the step counts, as int64: [N, 8] or [N, 5, 5] in the order of the images, and the summed 'histogram' [2, 8,
-    bins] where there is one. (int64: a batch's counts fit int32, a data set's sums may not.)
+    bins] where there is one (int64: a batch's counts fit int32, a data set's sums may not). Probabilities stay float32,
+    and what was kept is int32 [N, 2, 8, bins] under 'histograms'.
 
   Raises:
     ValueError: there was no batch.
@@ -31,18 +37,23 @@ def image_counts(step: Callable[[Any, Any], Any], variables: Any, batches: Itera
   sums: Counts = {}
   for counts in _one_behind(step, variables, batches):
     real = counts.pop('real')
+    images.append({name: value[real] for name, value in counts.items() if name != 'histogram'})
     if 'histogram' in counts:
-      sums['histogram'] = counts.pop('histogram').astype(np.int64) + sums.get('histogram', 0)
-    images.append({name: value[real].astype(np.int64) for name, value in counts.items()})
+      histograms = counts['histogram'][real]
+      sums['histogram'] = histograms.sum(axis=0, dtype=np.int64) + sums.get('histogram', 0)
+      if keep_histograms:
+        images[-1][HISTOGRAMS] = histograms
   if not images:
     raise ValueError('there is nothing to evaluate: no batch came')
-  return {name: np.concatenate([part[name] for part in images]) for name in images[0]} | sums
+  whole = {name: np.concatenate([part[name] for part in images]) for name in images[0]}
+  return {name: value if name in (*PROBABILITIES, HISTOGRAMS) else value.astype(np.int64)
+          for name, value in whole.items()} | sums
 
 
 def totals(counts: Mapping[str, np.ndarray]) -> Counts:
   """The counts of `image_counts` summed over the images, int64, as `report` takes them."""
   return {name: value if name == 'histogram' else np.sum(value, axis=0, dtype=np.int64)
-          for name, value in counts.items()}
+          for name, value in counts.items() if name not in (*PROBABILITIES, HISTOGRAMS)}
 
 
 def _one_behind(step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]) -> Iterator[Counts]:

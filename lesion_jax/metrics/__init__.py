@@ -1,17 +1,24 @@
 """Metrics in two halves: integer counts of a batch on the device, and values from summed counts on the host.
 
 On the device (JAX, jittable): `segmentation_counts`, `confusion`, `score_histogram`. They add up over batches; sum them
-as int64. On the host (NumPy): everything else.
+as int64. Beside them `lesion_probabilities`, which do not. On the host (NumPy): everything else.
 """
 
 from __future__ import annotations
 
-from lesion_jax.metrics.counts import confusion, segmentation_counts
+from lesion_jax.metrics.calibration import (
+    Calibration,
+    binary_calibration,
+    histogram_calibration,
+    top_label_calibration,
+)
+from lesion_jax.metrics.counts import confusion, lesion_probabilities, segmentation_counts
 from lesion_jax.metrics.curves import (
     AveragePrecision,
     PrecisionRecall,
     average_precision,
     average_precision_11,
+    average_precisions,
     precision_recall_curve,
 )
 from lesion_jax.metrics.histogram import SCORE_BINS, score_histogram
@@ -21,14 +28,19 @@ from lesion_jax.metrics.summary import f1, mean_defined, summarize
 __all__ = [
     'SCORE_BINS',
     'AveragePrecision',
+    'Calibration',
     'PrecisionRecall',
     'Referable',
     'Score',
     'accuracy',
     'average_precision',
     'average_precision_11',
+    'average_precisions',
+    'binary_calibration',
     'confusion',
     'f1',
+    'histogram_calibration',
+    'lesion_probabilities',
     'mean_defined',
     'precision_recall_curve',
     'quadratic_weighted_kappa',
@@ -36,4 +48,5 @@ __all__ = [
     'score_histogram',
     'segmentation_counts',
     'summarize',
+    'top_label_calibration',
 ]

@@ -66,6 +66,23 @@ def segmentation_counts(
   }
 
 
+def lesion_probabilities(prediction: Prediction, targets: Targets) -> jax.Array:
+  """How probable each image says each lesion is, by what `segmentation_counts` judges images by.
+
+  Args:
+    prediction: probabilities. With `maps` [B, S, S, 8] the largest of the scored pixels (Eq. 1), 0 where none is
+      scored; without, `lesions` [B, 8].
+    targets: ground truth.
+
+  Returns:
+    float32 [B, 8].
+  """
+  if prediction.maps is None:
+    return prediction.lesions
+  check_maps(prediction, targets)
+  return jnp.max(jnp.where(targets.scored, prediction.maps, 0), axis=(1, 2))
+
+
 def confusion(grades: Array, truth: Array, *, per_image: bool = False) -> jax.Array:
   """Confusion matrix of DR grades, rows the truth, columns the prediction.
 

@@ -59,11 +59,28 @@ def average_precision(histogram: np.ndarray) -> AveragePrecision | None:
   tp_after, fp_after = np.cumsum(positives)[filled], np.cumsum(negatives)[filled]
   positives, negatives = positives[filled], negatives[filled]
   tp_before, fp_before = tp_after - positives, fp_after - negatives
-  value = positives * tp_after / (tp_after + fp_after)
   upper = positives * tp_after / (tp_after + fp_before)
   lower = positives - fp_after * np.log1p(positives / (tp_before + fp_after + 0.5))
-  value, lower, upper = (float(part.sum() / total) for part in (value, lower, upper))
+  lower, upper = (float(part.sum() / total) for part in (lower, upper))
+  value = float(average_precisions(histogram))
   return AveragePrecision(value, min(lower, value), max(upper, value))  # rounding must not part them
+
+
+def average_precisions(histograms: np.ndarray) -> np.ndarray:
+  """The `value` of `average_precision` of many histograms at once.
+
+  Args:
+    histograms: int or integers in float64, [..., 2, bins].
+
+  Returns:
+    float64 [...], NaN where there is no positive.
+  """
+  negatives, positives = np.moveaxis(np.asarray(histograms, np.float64)[..., ::-1], -2, 0)
+  tp, fp = np.cumsum(positives, axis=-1), np.cumsum(negatives, axis=-1)
+  # Where the first bins are empty tp is 0, and so is what is divided.
+  precise = np.sum(positives * tp / np.maximum(tp + fp, 1), axis=-1)
+  total = tp[..., -1]
+  return np.divide(precise, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 
 def average_precision_11(histogram: np.ndarray) -> float | None:

@@ -9,6 +9,8 @@ every octave of 1 - p, down to 2^-24, the step of a float32 just below 1. Two sc
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,15 +47,17 @@ def score_bin(probabilities: Array) -> Array:
   return octave + sum((p.view(xp.int32) > tenth).astype(xp.int32) for tenth in TENTHS.view(np.int32))
 
 
-def score_histogram(prediction: Prediction, targets: Targets) -> jax.Array:
+def score_histogram(prediction: Prediction, targets: Targets, *, per_image: bool = False) -> jax.Array:
   """How many scored pixels of each lesion fall into each bin.
 
   Args:
     prediction: probabilities, with `maps` [B, S, S, 8].
     targets: ground truth. Pixels that are not scored count nowhere.
+    per_image: one histogram for each image, 189 kB.
 
   Returns:
-    int32 [2, 8, SCORE_BINS]: negatives, then positives. Histograms add up over batches; sum them as int64.
+    int32 [2, 8, SCORE_BINS], or [B, 2, 8, SCORE_BINS] per image: negatives, then positives. Histograms add up over
+    batches; sum them as int64.
 
   Raises:
     ValueError: for a prediction without maps, shapes that do not fit, or a batch that int32 might not count.
@@ -62,9 +66,11 @@ def score_histogram(prediction: Prediction, targets: Targets) -> jax.Array:
     raise ValueError('a histogram of pixel scores needs prediction.maps, and this network has none')
   check_maps(prediction, targets)
   check_countable(targets)
+  shape = (len(prediction.maps) if per_image else 1, 2, NUM_LESIONS, SCORE_BINS)
+  image = jnp.arange(shape[0], dtype=jnp.int32)[:, None, None, None]
   lesion = jnp.arange(NUM_LESIONS, dtype=jnp.int32)
-  cell = (targets.lesions * NUM_LESIONS + lesion) * SCORE_BINS + score_bin(prediction.maps)
-  cells = 2 * NUM_LESIONS * SCORE_BINS
+  cell = ((image * 2 + targets.lesions) * NUM_LESIONS + lesion) * SCORE_BINS + score_bin(prediction.maps)
+  cells = math.prod(shape)
   # One cell behind the last takes what is not scored.
-  counts = jnp.zeros(cells + 1, jnp.int32).at[jnp.where(targets.scored, cell, cells)].add(1)
-  return counts[:-1].reshape(2, NUM_LESIONS, SCORE_BINS)
+  counts = jnp.zeros(cells + 1, jnp.int32).at[jnp.where(targets.scored, cell, cells)].add(1)[:-1].reshape(shape)
+  return counts if per_image else counts[0]

@@ -10,6 +10,7 @@ import numpy as np
 from lesion_jax.core import LESION_KEYS, lesion_index
 
 NOT_ANNOTATED = 'not annotated'
+NOT_LEARNED = 'not learned'
 NO_POSITIVE = 'no positive in the truth and none predicted'
 
 

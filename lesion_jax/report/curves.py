@@ -48,15 +48,11 @@ def training_curves(metrics_csv: str | pathlib.Path, path: str | pathlib.Path) -
 
   if not panels:
     raise ValueError(f'{metrics_csv} holds neither a loss nor a validation yet; draw the curves after some steps')
-  figure = _figure((4.6 * len(panels), 3.6))
+  figure = new_figure((4.6 * len(panels), 3.6))
   for number, (title, draw, data) in enumerate(panels, start=1):
     axes = figure.add_subplot(1, len(panels), number)
     draw(axes, data)
-    axes.set_title(title, fontsize=10.5, loc='left', weight='bold')
-    axes.set_xlabel('step', fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[['top', 'right']].set_visible(False)
+    plain_axes(axes, title, 'step')
   figure.savefig(path)
 
 
@@ -74,7 +70,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], path: str | pathlib.Pat
   if counts.shape != (len(GRADE_KEYS), len(GRADE_KEYS)):
     raise ValueError(f'expected counts [5, 5], rows the truth; got shape {list(counts.shape)}')
   share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-  figure = _figure((4.3, 3.9))
+  figure = new_figure((4.3, 3.9))
   axes = figure.add_subplot()
   axes.imshow(share, cmap='Blues', vmin=0, vmax=1)
   for (row, column), count in np.ndenumerate(counts):
@@ -89,13 +85,25 @@ def confusion_figure(confusion: Sequence[Sequence[int]], path: str | pathlib.Pat
   figure.savefig(path)
 
 
-def _figure(size: tuple[float, float]) -> Any:
+def new_figure(size: tuple[float, float]) -> Any:
+  """An empty matplotlib figure of a size in inches."""
   from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here: slow, and only reports need it
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=size, dpi=150, layout='constrained')
   FigureCanvasAgg(figure)
   return figure
+
+
+def plain_axes(axes: Any, title: str, x: str, y: str = '') -> Any:
+  """Names axes and leaves them without frills; returns them."""
+  axes.set_title(title, fontsize=10.5, loc='left', weight='bold')
+  axes.set_xlabel(x, fontsize=9)
+  axes.set_ylabel(y, fontsize=9)
+  axes.tick_params(labelsize=8)
+  axes.grid(alpha=0.25, linewidth=0.6)
+  axes.spines[['top', 'right']].set_visible(False)
+  return axes
 
 
 def _losses(axes: Any, losses: dict[str, Series]) -> None:

@@ -6,17 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, LESIONS
-from lesion_jax.metrics.summary import NOT_ANNOTATED
+from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
 COLUMNS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'aupr': 'AUPR'}
+FIGURES = {'ece': 'ECE', 'brier': 'Brier'}
+CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
+                    'Brier: mean squared error')
+LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the figure
 
 
 def format_report(report: Mapping[str, Any], title: str) -> str:
-  """Aligned text: F1 and AUPR of each lesion and their means, then the figures of grading.
+  """Aligned text: F1 and AUPR of each lesion and their means, then calibration, then the figures of grading.
 
   Args:
-    report: of `evaluate.report`. What it does not hold is left out; where a score has no value, the reason is said.
-      Where it has 'intervals', they follow the means and the figures of grading in brackets.
+    report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is left out; where a score has no
+      value, the reason is said. Where it has 'intervals', they follow the means and the figures of grading in brackets.
     title: the first line.
   """
   parts = [f'{title}\n{"=" * len(title)}']
@@ -24,6 +28,8 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   if columns:
     table = _table(lesion_rows(report, columns), ['lesion', *(COLUMNS[key] for key in columns)])
     parts.append('\n'.join([table, *undefined_notes(report, columns)]))
+  if rows := calibration_rows(report):
+    parts.append('\n'.join([_table(rows[1:], rows[0], last=2), CALIBRATION_NOTE]))
   if 'confusion' in report:
     parts += [_grading(report), _confusion(report['confusion'])]
   parts += interval_notes(report)
@@ -41,12 +47,32 @@ def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[
   return [*rows, ['mean of those defined', *means]]
 
 
+def calibration_rows(report: Mapping[str, Any]) -> list[list[str]]:
+  """The calibration of lesions as a table of text, its header first; [] where the report has none."""
+  found = report.get('calibration', {})
+  columns = [(level, figure) for level, figure in (('pixel', 'ece'), ('image', 'ece'), ('image', 'brier'))
+             if level in found]
+  if not columns:
+    return []
+  rows = [['calibration', *(f'{level} {FIGURES[figure]}' for level, figure in columns)]]
+  for lesion in LESIONS:
+    cells = [_calibrated(found[level], lesion.key, figure) for level, figure in columns]
+    rows.append([f'{lesion.key} {lesion.name}', *cells])
+  return rows + [[name, *(_number(found[level][part][figure]) for level, figure in columns)]
+                 for name, part in (('mean of those defined', 'mean'), ('all lesions together', 'pooled'))]
+
+
+def _calibrated(part: Mapping[str, Any], lesion: str, figure: str) -> str:
+  found, reason = part['lesions'][lesion], part['undefined'].get(lesion)
+  return reason if reason in LEFT_OUT else _number(found and found[figure])
+
+
 def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
   """Why scores in `lesion_rows` are 'undefined': one line for each reason, naming lesions and scores."""
   reasons: dict[str, list[str]] = {}
   for key in columns:
     for lesion, reason in report[key].get('undefined', {}).items():
-      if reason != NOT_ANNOTATED:
+      if reason not in LEFT_OUT:
         reasons.setdefault(reason, []).append(f'{COLUMNS[key]} of {lesion}')
   return [f'undefined: {", ".join(scores)} ({reason})' for reason, scores in reasons.items()]
 
@@ -62,7 +88,7 @@ def interval_notes(report: Mapping[str, Any]) -> list[str]:
 def _cell(scores: Mapping[str, Any], lesion: str) -> str:
   """One lesion's score with three digits; the reasons why there is none are too long for a cell, but for one."""
   value, reason = scores['lesions'][lesion], scores.get('undefined', {}).get(lesion)
-  return NOT_ANNOTATED if reason == NOT_ANNOTATED else _number(value)
+  return reason if reason in LEFT_OUT else _number(value)
 
 
 def _number(value: float | None, interval: Sequence[float] | None = None) -> str:
@@ -78,13 +104,16 @@ def _score(score: Mapping[str, Any], interval: Sequence[float] | None = None) ->
 
 def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
   """(name, value) of the figures of grading."""
-  found = report.get('intervals', {})
-  return [
+  found, calibration = report.get('intervals', {}), report.get('calibration', {}).get('grade')
+  rows = [
       ('quadratic weighted kappa', _score(report['kappa'], found.get('kappa'))),
       ('accuracy', _score(report['accuracy'], found.get('accuracy'))),
       ('sensitivity, referable DR', _score(report['referable']['sensitivity'])),
       ('specificity, referable DR', _score(report['referable']['specificity'])),
   ]
+  return rows if calibration is None else [*rows, *(
+      (name, _score({'value': calibration[figure], 'reason': calibration.get('reason')}))
+      for name, figure in (('ECE of the likeliest grade', 'ece'), ('Brier score of grades', 'brier')))]
 
 
 def _grading(report: Mapping[str, Any]) -> str:
@@ -95,10 +124,11 @@ def _grading(report: Mapping[str, Any]) -> str:
 
 def _confusion(confusion: Sequence[Sequence[int]]) -> str:
   rows = [[f'annotated {key}', *map(str, row)] for key, row in zip(GRADE_KEYS, confusion, strict=True)]
-  return _table(rows, ['predicted', *GRADE_KEYS], rule_before_last=False)
+  return _table(rows, ['predicted', *GRADE_KEYS], last=0)
 
 
-def _table(rows: Sequence[Sequence[str]], header: Sequence[str], *, rule_before_last: bool = True) -> str:
+def _table(rows: Sequence[Sequence[str]], header: Sequence[str], *, last: int = 1) -> str:
+  """Aligned columns; a rule parts the `last` rows from the others."""
   header, *rows = _aligned([header, *rows])
   widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
 
@@ -108,8 +138,8 @@ def _table(rows: Sequence[Sequence[str]], header: Sequence[str], *, rule_before_
 
   rule = '  '.join('-' * width for width in widths)
   body = [line(row) for row in rows]
-  if rule_before_last:
-    body.insert(-1, rule)
+  if last:
+    body.insert(-last, rule)
   return '\n'.join([line(header), rule, *body])
 
 

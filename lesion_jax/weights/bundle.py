@@ -32,10 +32,12 @@ RESERVED = ('format_version', 'weights_sha256')  # keys of config.json that are 
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-  """What a bundle holds: `config` as it was saved (tuples have become lists), `variables` as a tree of NumPy arrays."""
+  """What a bundle holds: `config` as it was saved (tuples have become lists), `variables` as a tree of NumPy arrays,
+  and `digest`, the SHA-256 of the weights' file, '' of a bundle that was not read from one."""
 
   config: dict[str, Any]
   variables: dict[str, Any]
+  digest: str = ''
 
 
 def save_bundle(
@@ -112,7 +114,7 @@ def load_bundle(path: str | os.PathLike) -> Bundle:
   if clash := sorted(folders & set(flat)):
     raise ValueError(f'{path / WEIGHTS}: {", ".join(clash)} is the name of an array and of a group of arrays')
   variables = {'params': {}, 'batch_stats': {}} | traverse_util.unflatten_dict(flat, sep='/')
-  return Bundle({key: value for key, value in config.items() if key not in RESERVED}, variables)
+  return Bundle({key: value for key, value in config.items() if key not in RESERVED}, variables, digest)
 
 
 def _check_replaceable(path: pathlib.Path) -> None:

@@ -6,8 +6,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from drawing import IDRID_FOLDERS, IDRID_SHAPE, SIDE, block, fundus, palette, save
-from PIL import Image
+from drawing import IDRID_SHAPE, SIDE, block, draw_idrid, fundus, save
 
 
 @pytest.fixture(scope='session')
@@ -40,24 +39,8 @@ def retinal_lesions_release(tmp_path) -> pathlib.Path:
 
 @pytest.fixture
 def idrid_release(tmp_path) -> pathlib.Path:
-  """Eight training photographs and two test ones; palette, bilevel and RGBA masks, and some that are missing."""
-  root = tmp_path / 'idrid'
-  photographs = root / 'A. Segmentation' / '1. Original Images'
-  masks = root / 'A. Segmentation' / '2. All Segmentation Groundtruths'
-  for folder, numbers in (('a. Training Set', range(1, 9)), ('b. Testing Set', (55, 81))):
-    for code in IDRID_FOLDERS.values():
-      (masks / folder / code).mkdir(parents=True)
-    for number in numbers:
-      name = f'IDRiD_{number:02d}'
-      save(photographs / folder / f'{name}.jpg', fundus(*IDRID_SHAPE, radius=56, seed=number), quality=95)
-      for code, mask in (('MA', block(40, 60, 4, 4, IDRID_SHAPE)), ('EX', block(60, 80, 8, 8, IDRID_SHAPE))):
-        image = palette(mask) if number % 2 else Image.fromarray(mask)
-        save(masks / folder / IDRID_FOLDERS[code] / f'{name}_{code}.tif', image)
-  colour = np.zeros((*IDRID_SHAPE, 4), np.uint8)
-  colour[block(60, 80, 8, 8, IDRID_SHAPE)] = (255, 0, 0, 0)
-  colour[..., 3] = 255  # opaque everywhere: alpha says nothing
-  save(masks / 'b. Testing Set' / IDRID_FOLDERS['EX'] / 'IDRiD_81_EX.tif', colour)
-  return root
+  """As `draw_idrid` draws it."""
+  return draw_idrid(tmp_path / 'idrid')
 
 
 @pytest.fixture

@@ -57,6 +57,22 @@ def test_it_is_what_a_loop_over_resampled_sets_reports(counts):
       assert found[name][r] == figures[name]['value']
 
 
+def test_the_area_under_the_curve_has_an_interval_where_the_histograms_of_the_images_were_kept(counts, monkeypatch):
+  monkeypatch.setattr(sys.modules[bootstrap.__module__], 'SUMMED', 7)
+  rng = np.random.default_rng(1)
+  kept = rng.integers(0, 3, (N, 2, 8, metrics.SCORE_BINS)).astype(np.int32) * (rng.random((N, 1, 8, 1)) < 0.5)
+  kept[:, 1, LESION_KEYS.index('CWS')] = 0  # no positive anywhere
+  found = bootstrap(counts | {'histograms': kept}, ANNOTATED, resamples=R)
+  for r, images in enumerate(drawn()):
+    figures = report({'histogram': kept[images].sum(0)}, ANNOTATED)['aupr']
+    np.testing.assert_allclose(found['aupr'][r], np.array(list(figures['lesions'].values()), float), rtol=1e-12)
+    assert found['mean_aupr'][r] == pytest.approx(figures['mean'], rel=1e-12)
+  ends = intervals(found)['aupr']
+  assert ends['lesions']['CWS'] is ends['lesions']['NV'] is None and ends['mean'][0] < ends['mean'][1]
+  with pytest.raises(ValueError, match='the same images in each'):
+    bootstrap(counts | {'histograms': kept[1:]}, ANNOTATED)
+
+
 def test_small_blocks_change_nothing(counts, monkeypatch):
   whole = bootstrap(counts, ANNOTATED, resamples=R)
   monkeypatch.setattr(sys.modules[bootstrap.__module__], 'BLOCK', 3 * N)

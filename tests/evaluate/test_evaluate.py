@@ -12,7 +12,8 @@ from tiny import random_batch
 from lesion_jax.core import LESION_KEYS, Outputs, unpack_bits
 from lesion_jax.data.pipeline import eval_batches
 from lesion_jax.evaluate import criterion, examples, headline, image_counts, make_count_step, report, totals
-from lesion_jax.metrics.summary import NOT_ANNOTATED
+from lesion_jax.evaluate.totals import PROBABILITIES
+from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 from lesion_jax.train.parallel import AXIS, Devices
 
 LENGTH = 11  # of the split: the second batch of 8 has 5 rows of padding
@@ -116,20 +117,43 @@ def test_neither_devices_nor_batches_nor_padding_change_a_count_of_an_image(sour
   other = count_images(source, Devices(jax.devices()[:devices]), batch_size=batch_size)
   assert per_image.keys() == other.keys()
   for name, value in per_image.items():
-    assert value.dtype == np.int64
+    assert value.dtype == (np.float32 if name in PROBABILITIES else np.int64)
     np.testing.assert_array_equal(other[name], value, err_msg=name)
 
 
 def test_images_are_counted_one_by_one_in_the_order_of_the_split(per_image, truth):
   scores, lesions, scored, predicted, grade = truth
   positive, present = (scores >= 0.5) & scored, lesions & scored
-  assert {value.shape for name, value in per_image.items() if name != 'histogram'} == {(LENGTH, 8), (LENGTH, 5, 5)}
+  assert {value.shape for name, value in per_image.items() if name not in ('histogram', *PROBABILITIES)} == {
+      (LENGTH, 8), (LENGTH, 5, 5)}
   np.testing.assert_array_equal(per_image['pixel_tp'], (positive & present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['pixel_fp'], (positive & ~present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['pixel_fn'], (~positive & present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['image_tp'], (positive.any((1, 2)) & present.any((1, 2))))
   for matrix, p, g in zip(per_image['confusion'], predicted, grade, strict=True):
     np.testing.assert_array_equal(matrix, np.zeros((5, 5)) if g < 0 else np.outer(np.arange(5) == g, np.arange(5) == p))
+
+
+def test_the_probabilities_of_images_are_those_of_their_scored_pixels(per_image, truth):
+  scores, _, scored, predicted, _ = truth
+  np.testing.assert_array_equal(per_image['lesion_probabilities'], np.where(scored, scores, 0).max((1, 2)))
+  assert per_image['grade_probabilities'].shape == (LENGTH, 5)
+  np.testing.assert_array_equal(per_image['grade_probabilities'].argmax(1), predicted)
+  # By them an image is judged.
+  positive = per_image['image_tp'] + per_image['image_fp']
+  np.testing.assert_array_equal(per_image['lesion_probabilities'] >= 0.5, positive)
+
+
+def test_the_histograms_of_images_are_kept_where_they_are_asked_for(source, per_image, truth):
+  devices = Devices(jax.devices()[:2])
+  mapped = devices.evaluate(make_count_step(apply, histograms=True, axis_name=AXIS))
+  kept = image_counts(lambda variables, batch: mapped(variables, devices.shard(batch)), devices.replicate(VARIABLES),
+                      eval_batches(source, batch_size=8, threads=0), keep_histograms=True)
+  histograms = kept.pop('histograms')
+  assert (len(histograms), histograms.dtype) == (LENGTH, np.int32)
+  np.testing.assert_array_equal(histograms.sum(0), per_image['histogram'])
+  np.testing.assert_array_equal(histograms.sum((1, 3)), truth[2].sum((1, 2)))
+  assert kept.keys() == per_image.keys() and totals(kept | {'histograms': histograms}).keys() == totals(kept).keys()
 
 
 def test_the_rows_that_several_processes_share_out_come_back_in_order(source, per_image):
@@ -176,6 +200,17 @@ def test_lesions_that_are_not_annotated_are_said_and_count_nowhere():
   assert counts['histogram'][:, 4:].sum() == 0
 
 
+def test_lesions_that_were_not_learned_are_said_and_move_no_mean(counts):
+  found, known = report(counts, LESION_KEYS[:6], LESION_KEYS[2:]), report(counts, LESION_KEYS[2:6])
+  for figure in ('pixel_f1', 'image_f1', 'aupr', 'aupr_11'):
+    assert found[figure]['undefined'] == {
+        'MA': NOT_LEARNED, 'iHE': NOT_LEARNED, 'NV': NOT_ANNOTATED, 'FiP': NOT_ANNOTATED}
+    assert (found[figure]['mean'], found[figure]['lesions']) == (known[figure]['mean'], known[figure]['lesions'])
+  assert found['positive_images'] == known['positive_images']
+  with pytest.raises(ValueError, match="unknown lesion 'hemorrhage'"):
+    report(counts, LESION_KEYS, ('hemorrhage',))
+
+
 def test_a_set_without_lesions_or_grades_has_reasons_instead_of_figures():
   source = [example | {'grade': np.int32(-1)} for example in split(annotated=0)]
   found = report(count(source, Devices(jax.devices()[:1])), ())
@@ -210,7 +245,7 @@ def test_models_are_compared_by_the_lesions_that_occur():
 
 def test_sums_are_int64():
   big = np.full(8, 2**31 - 1, np.int32)
-  step = {'real': np.ones(1, bool), 'pixel_tp': big[None], 'histogram': big}
+  step = {'real': np.ones(1, bool), 'pixel_tp': big[None], 'histogram': big[None]}
   total = totals(image_counts(lambda *unused: dict(step), None, range(3)))
   for name in ('pixel_tp', 'histogram'):
     np.testing.assert_array_equal(total[name], np.full(8, 3 * (2**31 - 1)))

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from lesion_jax.core import UNKNOWN_GRADE, Prediction
-from lesion_jax.metrics.counts import confusion, segmentation_counts
+from lesion_jax.metrics.counts import confusion, lesion_probabilities, segmentation_counts
 
 
 def expected(truth, score, counted, threshold, level):
@@ -105,3 +105,16 @@ def test_a_batch_beyond_int32_is_refused(targets):
   huge = jax.ShapeDtypeStruct((2675, 896, 896, 8), bool)
   with pytest.raises(ValueError, match='does not fit int32'):
     segmentation_counts(Prediction(), targets.replace(lesions=huge, scored=huge))
+
+
+def test_images_are_as_probable_as_their_most_probable_scored_pixel(prediction, targets):
+  found = jax.jit(lesion_probabilities)(prediction, targets)
+  maps, scored = np.asarray(prediction.maps), np.asarray(targets.scored)
+  np.testing.assert_array_equal(found, np.where(scored, maps, 0).max((1, 2)))
+  assert not np.any(found[-1]) and not np.any(found[0, 4:])  # padding, and lesions that are not annotated
+  counts = segmentation_counts(prediction, targets, 0.3, per_image=True)
+  np.testing.assert_array_equal(found >= 0.3, counts['image_tp'] + counts['image_fp'])
+
+
+def test_without_maps_images_are_as_probable_as_the_network_says(prediction, targets):
+  np.testing.assert_array_equal(lesion_probabilities(prediction.replace(maps=None), targets), prediction.lesions)

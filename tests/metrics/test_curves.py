@@ -7,6 +7,7 @@ from sklearn.metrics import auc, average_precision_score
 from lesion_jax.metrics.curves import (
     average_precision,
     average_precision_11,
+    average_precisions,
     bin_thresholds,
     precision_recall_curve,
 )
@@ -67,6 +68,14 @@ def test_scores_with_a_bin_each_leave_nothing_open():
   value, lower, upper = average_precision(histogram(truth, scores))
   np.testing.assert_allclose([value, upper], exact, rtol=1e-12)
   np.testing.assert_allclose(lower, exact, atol=0.02)  # the integral, which is coarse for single pixels only
+
+
+def test_many_areas_at_once_are_those_of_one_by_one():
+  counts = np.stack([histogram(*sample(seed, kind)) for seed, kind in ((0, 'spread'), (1, 'tied'), (2, 'polarised'))])
+  values = average_precisions(counts)
+  np.testing.assert_allclose(values, [average_precision(each).value for each in counts], rtol=1e-14)
+  np.testing.assert_allclose(values[0], average_precision_score(*sample(0, 'spread')), atol=1e-3)
+  assert np.isnan(average_precisions(counts * [[[1], [0]]])).all()
 
 
 def test_without_a_positive_there_is_no_area():

@@ -1,5 +1,7 @@
 """Histograms of scores against NumPy, and the promises about their bins."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,6 +56,16 @@ def test_equals_numpy_over_scored_pixels(prediction, targets):
       mine = scored[..., lesion] & (truth[..., lesion] == label)
       expected = np.bincount(bins[..., lesion][mine], minlength=SCORE_BINS)
       np.testing.assert_array_equal(histogram[label, lesion], expected)
+
+
+def test_histograms_of_images_add_up_to_that_of_the_batch(prediction, targets):
+  whole, histograms = jax.jit(score_histogram), jax.jit(functools.partial(score_histogram, per_image=True))
+  found = np.asarray(histograms(prediction, targets))
+  assert found.shape == (8, 2, 8, SCORE_BINS) and found.dtype == np.int32
+  np.testing.assert_array_equal(found.sum(0), whole(prediction, targets))
+  for image in range(8):
+    alone = jnp.asarray(np.arange(8) == image)[:, None, None, None]
+    np.testing.assert_array_equal(found[image], whole(prediction, targets.replace(scored=targets.scored & alone)))
 
 
 def test_nothing_scored_counts_nothing(prediction, targets):

@@ -6,25 +6,11 @@ import csv
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from lesion_jax.evaluate import Evaluation, bootstrap
 from lesion_jax.report.curves import confusion_figure, training_curves
 from lesion_jax.report.run import write_run
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-  """The figures saved, to look into."""
-  figures, save = [], Figure.savefig
-
-  def remember(self, path):
-    figures.append(self)
-    save(self, path)
-
-  monkeypatch.setattr(Figure, 'savefig', remember)
-  return figures
 
 
 def write_log(path, rows):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.evaluate import report
+from lesion_jax.evaluate import full_report, report
 from lesion_jax.report.terminal import format_report
 
 
@@ -78,3 +78,27 @@ def test_a_network_without_grades_has_no_confusion_matrix():
   counts = {f'image_{kind}': np.arange(1, 9) for kind in ('tp', 'fp', 'fn')}
   text = format_report(report(counts, LESION_KEYS), 'classifier')
   assert 'image F1' in text and 'pixel F1' not in text and 'kappa' not in text
+
+
+def test_calibration_is_a_table_of_its_own_with_what_was_not_judged(evaluation):
+  report = evaluation.report
+  found, lines = report['calibration'], format_report(report, 'x').splitlines()
+  table = lines[lines.index(next(line for line in lines if line.startswith('calibration'))):][:2 + 8 + 3]
+  assert len({len(line) for line in table}) == 1
+  assert table[0].split('  ')[0] == 'calibration' and table[0].split()[1:] == 'pixel ECE image ECE image Brier'.split()
+  assert table[2].count('not learned') == 3 and table[-4].count('not annotated') == 3
+  assert table[3].split()[-3:] == [f'{found[level]["lesions"]["iHE"][figure]:.3f}' for level, figure in (
+      ('pixel', 'ece'), ('image', 'ece'), ('image', 'brier'))]
+  assert set(table[-3]) <= {'-', ' '}
+  for line, part in ((table[-2], 'mean'), (table[-1], 'pooled')):
+    assert line.split()[-3:] == [f'{found["pixel"][part]["ece"]:.3f}', f'{found["image"][part]["ece"]:.3f}',
+                                 f'{found["image"][part]["brier"]:.3f}']
+  assert f'ECE of the likeliest grade  {found["grade"]["ece"]:.3f}' in lines
+  assert f'Brier score of grades       {found["grade"]["brier"]:.3f}' in lines
+
+
+def test_a_grader_has_no_table_of_lesions_calibrated_and_unknown_grades_have_a_reason(evaluation):
+  counts = {'confusion': np.zeros((60, 5, 5), int), 'grade_probabilities': evaluation.counts['grade_probabilities']}
+  text = format_report(full_report(counts, (), resamples=5), 'x')
+  assert 'pixel ECE' not in text
+  assert 'ECE of the likeliest grade  undefined: no image has a known grade' in text

@@ -55,6 +55,10 @@ def test_the_directory_is_three_readable_files(path):
   assert config['format_version'] == bundle.VERSION
 
 
+def test_a_loaded_bundle_says_which_weights_it_holds(path):
+  assert load_bundle(path).digest == hashlib.sha256((path / 'model.safetensors').read_bytes()).hexdigest()
+
+
 def test_the_same_content_gives_the_same_bytes(path, tmp_path, variables):
   save_bundle(tmp_path / 'again', config=dict(reversed(CONFIG.items())), variables=variables, card='# Net\n')
   for file in path.iterdir():

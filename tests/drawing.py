@@ -41,3 +41,23 @@ def block(top: int, left: int, height: int, width: int, shape: tuple[int, int] =
   mask = np.zeros(shape, bool)
   mask[top:top + height, left:left + width] = True
   return mask
+
+
+def draw_idrid(root: pathlib.Path) -> pathlib.Path:
+  """Eight training photographs and two test ones; palette, bilevel and RGBA masks, and some that are missing."""
+  photographs = root / 'A. Segmentation' / '1. Original Images'
+  masks = root / 'A. Segmentation' / '2. All Segmentation Groundtruths'
+  for folder, numbers in (('a. Training Set', range(1, 9)), ('b. Testing Set', (55, 81))):
+    for code in IDRID_FOLDERS.values():
+      (masks / folder / code).mkdir(parents=True)
+    for number in numbers:
+      name = f'IDRiD_{number:02d}'
+      save(photographs / folder / f'{name}.jpg', fundus(*IDRID_SHAPE, radius=56, seed=number), quality=95)
+      for code, mask in (('MA', block(40, 60, 4, 4, IDRID_SHAPE)), ('EX', block(60, 80, 8, 8, IDRID_SHAPE))):
+        image = palette(mask) if number % 2 else Image.fromarray(mask)
+        save(masks / folder / IDRID_FOLDERS[code] / f'{name}_{code}.tif', image)
+  colour = np.zeros((*IDRID_SHAPE, 4), np.uint8)
+  colour[block(60, 80, 8, 8, IDRID_SHAPE)] = (255, 0, 0, 0)
+  colour[..., 3] = 255  # opaque everywhere: alpha says nothing
+  save(masks / 'b. Testing Set' / IDRID_FOLDERS['EX'] / 'IDRiD_81_EX.tif', colour)
+  return root

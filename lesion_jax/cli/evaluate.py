@@ -1,0 +1,204 @@
+"""`lesion-jax evaluate`: the paper's figures of a bundle on a data set, with intervals, calibration and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import shlex
+import sys
+from typing import Any
+
+from lesion_jax.data.splits import SPLITS
+
+EVALUATE = '''\
+Measures a network on a data set. Prints pixel F1, image F1 and AUPR of each lesion, quadratic weighted kappa, accuracy,
+and sensitivity and specificity of referable DR, with 95 % intervals over the photographs, and how far the probabilities
+can be taken at their word. Writes into the folder of --out:
+
+  report.json             all of it, and what was evaluated how
+  counts.npz              true and false positives and probabilities of each photograph, for paired comparisons
+  precision_recall.png    precision against recall of the pixels of each lesion, with the AUPR
+  calibration.png         reliability curves of pixels, of lesions in photographs, and of grades
+  confusion.png           annotated against predicted grades
+  examples.png            a few photographs, annotation and prediction side by side
+
+Judged are the lesions that the network learned and the data annotate. Photographs are prepared once, at the network's
+size, and kept in the folder of --prepared; a release is never written to.'''
+EXAMPLES = '''\
+examples:
+  lesion-jax evaluate --model runs/demo/grade/bundle --data synthetic --option count=1000
+  lesion-jax evaluate --model bundle --data idrid --data-dir IDRiD --split test --out figures
+
+exit status: 0, or 1 where the network gave no numbers or the results could not be written, or 2 where nothing could be
+done.'''
+
+
+def add(commands: Any) -> None:
+  """Adds the command to the sub-parsers `commands`."""
+  evaluate = commands.add_parser(
+      'evaluate', help='figures of a network on a data set', description=EVALUATE, epilog=EXAMPLES,
+      formatter_class=argparse.RawDescriptionHelpFormatter)
+  evaluate.add_argument('--model', required=True, type=pathlib.Path, metavar='BUNDLE',
+                        help='directory of the network: config.json and model.safetensors')
+  evaluate.add_argument('--data', required=True, metavar='NAME',
+                        help='data set: synthetic, retinal_lesions, idrid or idrid_grading')
+  evaluate.add_argument('--data-dir', type=pathlib.Path, metavar='DIR',
+                        help='the release as its authors lay it out; synthetic has none')
+  evaluate.add_argument('--split', default='test', choices=SPLITS, help='default test')
+  evaluate.add_argument('--option', action='append', default=[], type=_option, metavar='KEY=N',
+                        help='of the data set, can be repeated: count and seed of synthetic')
+  evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
+                        help='where prepared data sets are kept (default runs/data, as in training)')
+  evaluate.add_argument('--out', type=pathlib.Path, metavar='DIR',
+                        help='where the results go (default: beside the bundle, BUNDLE-NAME-SPLIT)')
+  evaluate.add_argument('--batch-size', type=_positive, metavar='N',
+                        help='photographs in one pass, over all devices (default 8, as in training)')
+  evaluate.add_argument('--threshold', action='append', default=[], type=_threshold, metavar='[LESION=]T',
+                        help='probability from which a lesion, or every one, is present; can be repeated (default: the '
+                        "model's own)")
+  evaluate.add_argument('--resamples', default=argparse.SUPPRESS, type=_positive, metavar='N',
+                        help='of the bootstrap, for the intervals (default 1000)')
+  evaluate.add_argument('--seed', default=argparse.SUPPRESS, type=_natural, metavar='N',
+                        help='of the bootstrap (default 2020)')
+  evaluate.add_argument('--other-crop', action='store_true',
+                        help='evaluate on squares although the network learned from fields of view')
+  evaluate.add_argument('--no-pictures', action='store_true', help='write no PNG')
+  evaluate.set_defaults(run=_evaluate, parser=evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+  from lesion_jax import runtime
+  from lesion_jax.cli import evaluation
+  from lesion_jax.report.terminal import format_report
+
+  runtime.set_up()
+  out = arguments.out or _beside(arguments)
+  try:
+    _check_folder(out)
+    job = evaluation.check(arguments)
+    out.mkdir(parents=True, exist_ok=True)
+  except (OSError, ValueError) as error:
+    # What the library calls these is not what they are called here.
+    parser.error(str(error).replace('source_dir', '--data-dir').replace('data_dir=', '--prepared '))
+  print(job.title, *job.notes, sep='\n- ', flush=True)
+  bootstrap = {name: value for name, value in vars(arguments).items() if name in ('resamples', 'seed')}
+  try:
+    found = job.evaluate(**bootstrap)
+  except FloatingPointError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  print('\n' + format_report(found.report, job.title), flush=True)
+  try:
+    names = _write(out, job, found._replace(report={'evaluated': _describe(job, arguments)} | found.report),
+                   pictures=not arguments.no_pictures)
+  except OSError as error:
+    print(f'error: the results could not be written to {out}: {error}', file=sys.stderr)
+    return 1
+  print(f'\n{", ".join(names)} are in {out}')
+  return 0
+
+
+def _beside(arguments: argparse.Namespace) -> pathlib.Path:
+  """Where the results go by default."""
+  bundle = arguments.model.expanduser().resolve()
+  name = bundle.stem if bundle.suffix == '.zip' else bundle.name
+  return bundle.with_name(f'{name}-{arguments.data}-{arguments.split}'.replace('/', '-'))
+
+
+def _files() -> tuple[str, ...]:
+  from lesion_jax.report import run
+
+  return run.REPORT, run.COUNTS, *run.PICTURES
+
+
+def _check_folder(path: pathlib.Path) -> None:
+  """Raises ValueError where `path` holds something else than an earlier evaluation, which would be overwritten."""
+  if not path.exists():
+    return
+  if not path.is_dir():
+    raise ValueError(f'--out {path} is a file; give a directory')
+  if others := sorted({item.name for item in path.iterdir()} - set(_files())):
+    raise ValueError(f'--out {path} holds something else than an evaluation ({", ".join(others[:3])}); give another '
+                     'directory, so that no file is overwritten')
+
+
+def _write(out: pathlib.Path, job: Any, found: Any, *, pictures: bool) -> list[str]:
+  """Writes everything, in the place of an earlier evaluation; returns the names of the files."""
+  from lesion_jax.report.run import write_figures, write_pictures
+
+  for name in _files():
+    (out / name).unlink(missing_ok=True)
+  written = write_figures(out, found, job.scored)
+  if pictures:
+    written += write_pictures(out, found, job.examples(), title=job.title, thresholds=list(job.thresholds.values()))
+  return [path.name for path in written]
+
+
+def _describe(job: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+  """What was evaluated and how, ready for JSON."""
+  import platform
+
+  import jax
+  import numpy
+
+  import lesion_jax
+
+  config, dataset = job.bundle.config, job.dataset
+  return {
+      'model': {'name': config['model']['name'], 'weights_sha256': job.bundle.digest,
+                'provenance': config.get('provenance', {})},
+      'data': {'name': dataset.name, 'split': job.split, 'images': job.length, 'options': dict(arguments.option),
+               'size': config['preprocessing']['size'], 'crop': dataset.crop},
+      'lesions': {'scored': list(job.scored), 'left_out': job.left_out},
+      'thresholds': job.thresholds,
+      'notes': job.notes,
+      'batch_size': job.batch_size,
+      'devices': {'kind': job.devices.local[0].device_kind, 'count': job.devices.count},
+      'versions': {'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'numpy': numpy.__version__,
+                   'python': platform.python_version()},
+      'command': _command(arguments),
+  }
+
+
+def _command(arguments: argparse.Namespace) -> str:
+  """The command again, with what differs from the defaults."""
+  words = ['lesion-jax', 'evaluate']
+  for name, value in vars(arguments).items():
+    flag = '--' + name.replace('_', '-')
+    if name in ('run', 'parser') or arguments.parser.get_default(name) == value:
+      continue
+    if isinstance(value, list):
+      words += [word for key, each in value for word in (flag, f'{key}={each}' if key else f'{each}')]
+    else:
+      words += [flag] if value is True else [flag, str(value)]
+  return shlex.join(words)
+
+
+def _option(text: str) -> tuple[str, int]:
+  key, equals, value = text.partition('=')
+  if not equals or not key.isidentifier() or not value.lstrip('-').isdecimal():
+    raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is')
+  return key, int(value)
+
+
+def _threshold(text: str) -> tuple[str, float]:
+  key, _, value = text.rpartition('=')
+  try:
+    number = float(value)
+  except ValueError:
+    number = 0.0
+  if not 0 < number < 1:
+    raise argparse.ArgumentTypeError(f'{text} is not a number between 0 and 1, nor LESION= and such a number')
+  return key, number
+
+
+def _positive(text: str) -> int:
+  if not text.isdecimal() or int(text) < 1:
+    raise argparse.ArgumentTypeError(f'{text} is not a whole number above 0')
+  return int(text)
+
+
+def _natural(text: str) -> int:
+  if not text.isdecimal():
+    raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 on')
+  return int(text)
