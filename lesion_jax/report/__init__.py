@@ -1,7 +1,14 @@
-"""What people look at: overlays, pages, curves, tables and model cards.
+"""What people look at: overlays, pages, curves, tables, model cards, and the results of `lesion-jax predict`.
 
   overlay.py   lesion contours on a photograph            page.py      a page of held-out examples
   curves.py    training curves, confusion matrix          scores.py    precision against recall, reliability
   terminal.py  a report as aligned text                   card.py      the Markdown card of a bundle
-  result.py    the files of one predicted photograph      run.py       the files of an evaluation
+  run.py       the files of an evaluation
+
+Of predicted photographs:
+
+  findings.py  regions and areas, by quadrant             evidence.py  what they say of the grade, by Table I
+  record.py    result.json                                result.py    all files of one photograph
+  outlines.py  masks and outlines as large as it          table.py     results.csv
+  html.py      report.html; its parts are html_*.py and the files in templates/
 """

@@ -77,7 +77,7 @@ def _jpeg(path: pathlib.Path, side: int, quality: int) -> str:
     if image.width <= side:
       return _uri('jpeg', path.read_bytes())
     image.draft('RGB', (side, side))
-    small, data = image.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2), io.BytesIO()
+    small, data = image.resize((side, side), Image.Resampling.BILINEAR), io.BytesIO()
   small.save(data, 'JPEG', quality=quality)
   return _uri('jpeg', data.getvalue())
 

@@ -67,20 +67,13 @@ def draw_overlay(
   Raises:
     ValueError: for arrays of another kind, or an unknown lesion.
   """
-  keys, lesions, size = tuple(keys), np.asarray(lesions), image.shape[0]
-  if lesions.ndim == 3 and lesions.shape[0] != size:
-    enlarged = np.zeros((size, size, lesions.shape[2]), np.float32)
-    for j in map(lesion_index, keys):
-      enlarged[..., j] = _resize(lesions[..., j], size)
-    lesions = enlarged
-  masks = lesion_masks(lesions, thresholds)
-  if masks.shape[0] != size:
-    nearest = (np.arange(size) * masks.shape[0]) // size
-    masks = masks[nearest][:, nearest]
+  lesions, size = np.asarray(lesions), image.shape[0]
+  lesion_masks(lesions[:0], thresholds)  # is it of the right kind?
+  thresholds = np.broadcast_to(thresholds, len(LESION_KEYS))
   width = max(1.0, size / 400) if width is None else width
   drawn, present = np.asarray(image, np.float32), []
   for key in keys:
-    mask = masks[..., lesion_index(key)]
+    mask = _mask(lesions, lesion_index(key), thresholds, size)
     if mask.any():
       drawn = draw_outline(drawn, mask, colors[key], width)
       present.append(key)
@@ -138,7 +131,17 @@ def legend_strip(width: int, keys: Sequence[str]) -> np.ndarray:
   return np.asarray(strip)
 
 
+def _mask(lesions: np.ndarray, j: int, thresholds: np.ndarray, size: int) -> np.ndarray:
+  """Bool [size, size] of LESIONS[j]: a map enlarged, then cut; packed masks by their nearest pixels."""
+  if lesions.ndim == 3:
+    return _resize(lesions[..., j], size) >= thresholds[j]
+  nearest = (np.arange(size) * lesions.shape[0]) // size
+  return ((lesions >> np.uint8(j)) & 1).astype(bool)[nearest][:, nearest]
+
+
 def _resize(values: np.ndarray, size: int) -> np.ndarray:
   """Bilinear, float [s, s] -> float32 [size, size]."""
+  if values.shape[0] == size:
+    return np.asarray(values, np.float32)
   image = Image.fromarray(np.asarray(values, np.float32))
   return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

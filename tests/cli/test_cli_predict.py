@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 
+import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
 from oracle import BLUE, GREEN, iou
 from PIL import Image
 
-from lesion_jax import cli
+from lesion_jax import cli, models
 from lesion_jax.cli import predict_run
+from lesion_jax.weights.bundle import save_bundle
 
 MICROANEURYSM = (100, 80, 129, 119)
 
@@ -47,6 +50,29 @@ def test_each_photograph_gets_overlay_masks_and_record(predict, save):
   assert record['evidence']['verdict'] == 'unsupported'  # DR3 with microaneurysms alone
   assert not record['lesions']['CWS']['present']
   assert (record['model']['name'], record['model']['provenance']) == ('oracle', {'seed': 7})
+
+
+class Attentive(nn.Module):
+  """The oracle with an attention map that rises from 0.2 to 0.6, in two channels whose mean it is."""
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    outputs = oracle.Oracle(name='oracle')(images, train=train)
+    rising = jnp.broadcast_to(jnp.linspace(0.2, 0.6, 16).reshape(1, 4, 4, 1), (len(images), 4, 4, 1))
+    return outputs.replace(attention=jnp.concatenate([rising - 0.1, rising + 0.1], axis=-1))
+
+
+def test_the_attention_map_of_a_network_that_has_one_is_kept_and_shown(predict, save, bundle, monkeypatch):
+  monkeypatch.setitem(models.MODELS, 'oracle', Attentive)
+  save_bundle(bundle, config=oracle.oracle_config(), card='',
+              variables={'params': {'oracle': {'gain': np.float32(1)}}})
+  status, out = predict(save('eye.png', grade=2))
+  assert status == 0
+  record = json.loads((out / 'eye' / 'result.json').read_text())
+  assert record['attention'] == {'minimum': pytest.approx(0.2), 'maximum': pytest.approx(0.6), 'height': 4, 'width': 4}
+  picture = read_image(out / 'eye' / 'attention.png')
+  assert picture[0, 0] == 0 and picture[-1, -1] == 255
+  assert 'data-set="attention"' in (out / 'report.html').read_text()
 
 
 def test_one_table_for_all_in_order(predict, save, tmp_path, read_table):
