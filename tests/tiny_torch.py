@@ -38,9 +38,12 @@ class TinyEncoder(nn.Module):
     return self
 
 
+_BUILD = lesion_jax_torch.build  # a test may put ours in its place
+
+
 def build(**model):
   """`lesion_jax_torch.build` on the shallow encoder."""
   with contextlib.ExitStack() as stack:
     for module in (lesions, baselines, grades):
       stack.enter_context(mock.patch.object(module, 'Encoder', TinyEncoder))
-    return lesion_jax_torch.build(**model)
+    return _BUILD(**model)

@@ -1,5 +1,6 @@
 """The PyTorch networks that `lesion-jax export` writes give the golden arrays, which the Flax networks give as well."""
 
+import importlib.util
 import json
 
 import make_abn
@@ -88,8 +89,8 @@ def test_a_dilated_encoder_keeps_the_pixels_of_the_one_that_is_not(output_stride
   torch.testing.assert_close(found[:, :, ::step, ::step], expected)
 
 
+@pytest.mark.skipif(not importlib.util.find_spec('torchvision'), reason='torchvision is not installed')
 def test_torchvisions_own_module_takes_the_encoders_state_dict(stock):
-  pytest.importorskip('torchvision')
   network = make_inception_v3.import_inception().inception_v3(weights=None, init_weights=False, transform_input=False)
   encoder = Encoder('VALID')
   encoder.load_state_dict(stock[1], strict=False)
