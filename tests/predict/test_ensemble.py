@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
@@ -113,7 +114,7 @@ def test_maps_and_answers_without_maps_are_not_mixed():
 
 
 def test_answers_without_maps_are_averaged_by_lesion():
-  fns = [lambda value, images: Prediction(lesions=np.full((1, 8), value, np.float32)) for _ in range(2)]
+  fns = [lambda value, images: Prediction(lesions=jnp.full((1, 8), value)) for _ in range(2)]
   found = average(fns, [['MA'], ['MA', 'HaEx']])((0.25, 0.75), None)
   assert found.maps is None and found.grades is None and found.attention is None
   assert np.asarray(found.lesions)[0, [MA, HAEX]].tolist() == [0.5, 0.75]
