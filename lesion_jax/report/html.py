@@ -29,8 +29,8 @@ from lesion_jax.report.record import present_lesions
 from lesion_jax.report.table import SKIPPED, Entry
 
 MAX_PICTURES = 200  # A page of more is too large to open in comfort; further photographs are listed without a picture.
-# Up to so many pictures: their sides, in pixels. With IDRiD's photographs and lesions, 25 pictures make a page of 13 MB,
-# 50 one of 13 MB and 200 one of 26 MB.
+# Up to so many pictures: their sides, in pixels. With IDRiD's photographs and lesions, 25 pictures make a page of
+# 13 MB, 50 one of 12 MB and 200 one of 25 MB.
 SIDES = ((25, 2048), (50, 1536), (MAX_PICTURES, 896))
 
 

@@ -43,6 +43,7 @@ def picture(number: int, file: str, record: Mapping[str, Any], folder: pathlib.P
   heat = _heat(folder / ATTENTION) if ATTENTION in record['files'] else ''
   place = f'x="{crop["left"]}" y="{crop["top"]}" width="{crop["side"]}" height="{crop["side"]}"'
   tools = [_slider('attention', 'Attention')] * bool(heat) + [_slider('fill', 'Fill')] * bool(drawn)
+  tools.append('<label><input type="checkbox" data-cross> Quadrants</label>')
   shown = ', '.join(LESIONS[lesion_index(key)].name for key in drawn)
   return template('viewer.html').substitute(
       left=crop['left'], top=crop['top'], side=crop['side'], row=field['centre']['row'],

@@ -71,7 +71,7 @@ class Browser:
   def press(self, key):
     """Presses and releases a key."""
     text = {'text': key} if len(key) == 1 else {'text': '\r'} if key == 'Enter' else {}
-    code = {'Tab': 9, 'Enter': 13, ' ': 32, 'ArrowRight': 39, 'ArrowLeft': 37}.get(key, ord(key[0]))
+    code = {'Tab': 9, 'Enter': 13, ' ': 32, 'End': 35, 'ArrowRight': 39, 'ArrowLeft': 37}.get(key, ord(key[0]))
     self.call('Input.dispatchKeyEvent', type='keyDown', key=key, windowsVirtualKeyCode=code, **text)
     self.call('Input.dispatchKeyEvent', type='keyUp', key=key, windowsVirtualKeyCode=code)
 

@@ -102,7 +102,9 @@ def test_attention_and_quadrants_lie_over_the_photograph(browser, address):
   plain = browser.open(f'{address}#photo=1&lesions=').look('.view').astype(int)
   attention = browser.open(f'{address}#photo=1&lesions=&attention=100').look('.view').astype(int)
   assert np.abs(attention[-20, -20] - (253, 231, 37)).max() < 12 and np.abs(attention[20, 20] - (68, 1, 84)).max() < 12
-  cross = browser.open(f'{address}#photo=1&lesions=&cross=1').look('.view').astype(int)
+  browser.open(f'{address}#photo=1&lesions=').click('input[data-cross]')
+  assert browser.evaluate('location.hash') == '#photo=1&lesions=&cross=1'
+  cross = browser.look('.view').astype(int)
   changed = np.argwhere(np.abs(cross - plain).max(-1) > 40)
   center = np.array(plain.shape[:2]) / 2
   assert len(changed) > 200 and (np.abs(changed - center).min(axis=1) < 6).all()
@@ -127,6 +129,14 @@ def test_the_keyboard_does_everything(browser, address):
   assert browser.evaluate(f'new Promise((done) => setTimeout(() => done({SHOWN}), 50))') == '3'
   assert browser.evaluate('document.activeElement.id') == 'title-3'
   assert browser.evaluate('location.hash') == '#photo=3&lesions=iHE,HaEx,CWS'  # what is switched stays
+
+
+def test_a_slider_fills_the_outlines(browser, address):
+  thin = browser.open(f'{address}#photo=1&lesions=HaEx').look('.view')
+  browser.evaluate('document.querySelector("article input[data-set=fill]").focus()')
+  browser.press('End')
+  assert browser.evaluate('location.hash') == '#photo=1&lesions=HaEx&fill=100'
+  assert colored(browser.look('.view'), 'HaEx') > 1.2 * colored(thin, 'HaEx')
 
 
 def test_everything_that_can_be_switched_has_a_name(browser, address):
