@@ -13,7 +13,7 @@ from oracle import BLUE, GREEN, photograph
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
 from lesion_jax.predict import load
 from lesion_jax.predict.ensemble import average, check_heads
-from lesion_jax.report.result import Found, describe
+from lesion_jax.report.record import Found, Run, describe
 
 MA, HAEX = lesion_index('MA'), lesion_index('HaEx')
 SPOTS = photograph(grade=2, lesions=[(GREEN, (100, 80, 129, 119)), (BLUE, (160, 90, 200, 120))])
@@ -87,8 +87,8 @@ def test_its_configuration_says_what_it_is(make_members):
 def test_the_record_of_a_photograph_takes_it(make_members):
   predictor = load(make_members({}, {'gain': 0.5}))
   found = predictor(SPOTS)
-  record = describe(Found(found.crops[0], found.maps[0], found.lesions[0], found.grades[0]), 'eye.png',
-                    predictor.config, predictor.thresholds)
+  record = describe(Found(found.crops[0], SPOTS, found.maps[0], found.lesions[0], found.grades[0]), predictor.config,
+                    predictor.thresholds, file='eye.png', run=Run('', '', {}))
   assert record['lesions']['MA']['present'] and record['grade']['value'] == 2
   assert record['model']['name'] == 'ensemble of oracle, oracle'
   assert len(record['model']['provenance']['members']) == 2

@@ -1,0 +1,71 @@
+"""`lesion-jax predict`: which networks answer, and how they compute."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import oracle
+import pytest
+from oracle import photograph
+from PIL import Image
+
+from lesion_jax import cli, models
+from lesion_jax.weights.bundle import save_bundle
+
+
+@pytest.fixture
+def make_bundle(tmp_path, monkeypatch):
+  """`make_bundle(name, gain) -> path` of a bundle of the oracle."""
+  monkeypatch.setitem(models.MODELS, 'oracle', oracle.Oracle)
+
+  def make(name, gain=1.0):
+    save_bundle(tmp_path / name, config=oracle.oracle_config(), card='',
+                variables={'params': {'gain': np.float32(gain)}})
+    return str(tmp_path / name)
+
+  return make
+
+
+@pytest.fixture
+def predict(tmp_path):
+  """`predict(*options) -> the record` of one photograph in which the oracle is undecided about a microaneurysm."""
+  path = tmp_path / 'eye.png'
+  Image.fromarray(photograph(grade=2, lesions=[((0, 112, 0), (100, 80, 129, 119))])).save(path)
+
+  def run(*options):
+    assert cli.main(['predict', str(path), '--out', str(tmp_path / 'out'), *options]) == 0
+    return json.loads((tmp_path / 'out' / 'eye' / 'result.json').read_text())
+
+  return run
+
+
+def test_several_models_are_averaged(make_bundle, predict):
+  first, second = make_bundle('a', 1.0), make_bundle('b', 0.0)
+  alone = predict('--model', first)['lesions']['MA']['probability']
+  both = predict('--model', first, '--model', second)
+  assert both['model']['name'] == 'ensemble of oracle, oracle'
+  assert both['lesions']['MA']['probability'] == pytest.approx((alone + 0.5) / 2, abs=1e-3)
+
+
+def test_other_options_of_the_network_predict_again(make_bundle, predict):
+  model = make_bundle('a')
+  plain = predict('--model', model)
+  mirrored = predict('--model', model, '--tta', 'flips')
+  assert mirrored['run']['options']['tta'] == 'flips' and plain['run']['options']['tta'] is None
+  assert mirrored['grade']['value'] == plain['grade']['value'] == 2
+  assert predict('--model', model, '--device', 'cpu')['run'] == plain['run']  # where it computes changes nothing
+
+
+def test_a_device_that_is_not_there_is_a_usage_error(make_bundle, predict, capsys):
+  with pytest.raises(SystemExit) as stop:
+    predict('--model', make_bundle('a'), '--device', 'cuda:7')
+  assert stop.value.code == 2
+  assert "there is no device 'cuda:7'; there are cpu:0" in capsys.readouterr().err
+
+
+def test_a_network_that_cannot_compute_so_is_a_usage_error(make_bundle, predict, capsys):
+  with pytest.raises(SystemExit) as stop:
+    predict('--model', make_bundle('a'), '--dtype', 'bfloat16')
+  assert stop.value.code == 2
+  assert 'the network cannot be used' in capsys.readouterr().err  # the oracle has no dtype
