@@ -31,8 +31,8 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
       config['preprocessing']['crop'] == SQUARE) else 'the square around the field of view'
   lines = [
       f'# {config["model"]["name"]}', '',
-      f'Written by lesion_jax {lesion_jax.__version__} from the bundle whose weights have the SHA-256 `{source.digest}`. '
-      'For research only: not a medical device.', '',
+      f'Written by lesion_jax {lesion_jax.__version__} from the bundle whose weights have the SHA-256 '
+      f'`{source.digest}`. For research only: not a medical device.', '',
       usage.strip().replace('{size}', size), '',
       f'Input: RGB photographs, uint8 [B, {size}, {size}, 3], any B: {square}, resized antialiased and bilinear.', '',
       'Outputs:', '',

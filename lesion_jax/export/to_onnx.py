@@ -16,8 +16,8 @@ from lesion_jax.export.source import Source
 FILE = 'model.onnx'
 OPSET = 20
 USAGE = f'''\
-`{FILE}` is one graph (opset {OPSET}) from uint8 images to all outputs, for any batch. Its metadata holds what `config.json`
-says of lesions, grades, thresholds and preprocessing.
+`{FILE}` is one graph (opset {OPSET}) from uint8 images to all outputs, for any batch. Its metadata holds what
+`config.json` says of lesions, grades, thresholds and preprocessing.
 
 ```python
 import onnxruntime

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import oracle
 import pytest
@@ -17,7 +19,8 @@ pytest.importorskip('flatbuffers')
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):
   monkeypatch.setattr(models, 'MODELS', models.MODELS | {'oracle': oracle.Oracle})
-  save_bundle(tmp_path / 'bundle', config=oracle.oracle_config(), card='', variables={'params': {'gain': np.float32(1)}})
+  save_bundle(tmp_path / 'bundle', config=oracle.oracle_config(), card='',
+              variables={'params': {'gain': np.float32(1)}})
   return tmp_path / 'bundle'
 
 
@@ -36,11 +39,13 @@ def test_the_formats_are_those_of_the_library():
   assert FORMATS == tuple(export.FORMATS)
 
 
-def test_the_difference_from_flax_and_the_files_are_printed(run, tmp_path, capsys):
+def test_the_difference_from_flax_and_the_files_are_printed(run, bundle, tmp_path, capsys):
   assert run() == 0
   said = capsys.readouterr().out
   assert 'largest difference in probability from Flax, random images of 64x64: maps 0.0e+00' in said
   assert f'{tmp_path / "out"} has README.md, config.json, model.safetensors, model.stablehlo' in said
+  assert (tmp_path / 'out' / 'model.safetensors').read_bytes() == (bundle / 'model.safetensors').read_bytes()
+  assert json.loads((bundle / 'config.json').read_text())['weights_sha256'] in (tmp_path / 'out' / 'README.md').read_text()
 
 
 def test_an_export_that_computes_something_else_fails(run, monkeypatch, capsys, tmp_path):

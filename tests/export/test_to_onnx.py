@@ -52,10 +52,8 @@ def test_one_graph_from_uint8_images_to_three_outputs_in_batches_of_any_size(sav
 
 
 @pytest.mark.parametrize('model', [
-    {'name': 'abn_grader', 'width': 1 / 16},
     {'name': 'danet', 'width': 1 / 16, 'chunk': 5, 'output_stride': 8},
     {'name': 'patch_fcn_32s', 'grid': 2},
-    {'name': 'unet', 'width': 1 / 16},
 ], ids=lambda model: model['name'])
 def test_networks_with_operations_of_their_own(save, model):
   assert max(save(model)[-1].values()) < 3e-6

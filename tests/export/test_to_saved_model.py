@@ -1,6 +1,5 @@
 """The SavedModel computes what Flax computes, by the signature that TensorFlow Serving asks for."""
 
-import numpy as np
 import pytest
 
 pytestmark = pytest.mark.filterwarnings('ignore')  # TensorFlow's, of itself

@@ -10,7 +10,7 @@ pytest.importorskip('flatbuffers')
 
 from lesion_jax.export import export, to_stablehlo  # noqa: E402
 from lesion_jax.export.source import Source  # noqa: E402
-from lesion_jax.models import MODELS  # noqa: E402
+from lesion_jax.models import MODELS, get_fields  # noqa: E402
 
 
 def load(path):
@@ -19,9 +19,12 @@ def load(path):
   return program, safetensors.numpy.load_file(path / 'model.safetensors')
 
 
+LESION = {'lesion': {'name': 'lesion_net_8s'}}
+
+
 @pytest.mark.parametrize('name', MODELS)
 def test_every_network_becomes_a_program_for_both_platforms_and_any_batch(make_bundle, tmp_path, name):
-  source = Source.of(make_bundle(name=name))
+  source = Source.of(make_bundle(name=name, **(LESION if 'lesion' in get_fields(name) else {})))
   to_stablehlo.write(source, tmp_path)
   program, weights = load(tmp_path)
   assert program.platforms == ('cpu', 'cuda')

@@ -88,8 +88,8 @@ def test_the_folder_is_readable_and_complete(exported):
 def test_it_needs_nothing_of_the_library_and_predicts_what_flax_predicts(bundle, exported, tmp_path):
   images = random_images(2, SIZE)
   np.save(tmp_path / 'images.npy', images)
-  program = [sys.executable, '-I', '-c', USE, str(exported[0]), str(tmp_path / 'images.npy'), str(tmp_path / 'found.npz')]
-  subprocess.run(program, check=True, timeout=120)
+  arguments = exported[0], tmp_path / 'images.npy', tmp_path / 'found.npz'
+  subprocess.run([sys.executable, '-I', '-c', USE, *map(str, arguments)], check=True, timeout=120)
   source = Source.of(bundle)
   expected = jax.jit(source.function)(source.weights, images[:1])
   with np.load(tmp_path / 'found.npz') as found:

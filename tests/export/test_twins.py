@@ -60,5 +60,6 @@ def test_a_twin_learns_as_any_other_module_and_leaves_the_lesion_branch_alone_un
     optimizer.step()
     losses.append(loss.item())
   assert losses[-1] < losses[0]
-  moved = {name.partition('.')[0] for name, value in before.items() if not torch.equal(value, network.state_dict()[name])}
+  after = network.state_dict()
+  moved = {name.partition('.')[0] for name, value in before.items() if not torch.equal(value, after[name])}
   assert moved == ({'grading', 'lesion'} if joint else {'grading'})

@@ -2,8 +2,8 @@
 
 Needs torch, which the project itself does not: PYTHONPATH=tests python tests/golden/make_segmentation.py
 
-The networks that `lesion-jax export --to torch` writes run in float64, on the shallow encoder. Weights come from names and shapes alone, as for Inception-v3, and
-inputs from a generator, so that the file holds results only.
+The networks that `lesion-jax export --to torch` writes run in float64, on the shallow encoder. Weights come
+from names and shapes alone, as for Inception-v3, and inputs from a generator, so that the file holds results only.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ class ConvBN(nn.Module):
     return F.relu(self.bn(self.conv(x)))
 
 
-# The blocks of Inception-v3: branches side by side, each a chain of layers (name, channels, kernel). 'R' is a 3x3 kernel
-# at the block's stride and padding; a list inside a chain is a fork into layers side by side.
+# The blocks of Inception-v3: branches side by side, each a chain of layers (name, channels, kernel). 'R' is a reducing
+# 3x3 kernel, at the block's stride and padding; a list inside a chain is a fork into layers side by side.
 AVERAGE, MAXIMUM = 'average', 'maximum'  # 3x3 pools; the maximum has the block's stride and padding
 
 
@@ -122,21 +122,22 @@ class Encoder(nn.Module):
   def __init__(self, padding='SAME', output_stride=32, width=1.0):
     super().__init__()
     self.width, self.pad = width, 1 if padding == 'SAME' else 0
-    conv = lambda inputs, outputs, *args: ConvBN(inputs, scaled(outputs, width, 4), *args)
-    first, second, third, fourth, x = (scaled(c, width, 4) for c in (32, 32, 64, 80, 192))
-    self.Conv2d_1a_3x3 = conv(3, 32, 3, 2, 1, padding)
-    self.Conv2d_2a_3x3 = conv(first, 32, 3, 1, 1, padding)
-    self.Conv2d_2b_3x3 = conv(second, 64, 3)
-    self.Conv2d_3b_1x1 = conv(third, 80, 1)
-    self.Conv2d_4a_3x3 = conv(fourth, 192, 3, 1, 1, padding)
-    self.channels = {2: third, 4: x}
+    scale = functools.partial(scaled, width=width, minimum=4)
+    self.Conv2d_1a_3x3 = ConvBN(3, scale(32), 3, stride=2, padding=padding)
+    self.Conv2d_2a_3x3 = ConvBN(scale(32), scale(32), 3, padding=padding)
+    self.Conv2d_2b_3x3 = ConvBN(scale(32), scale(64), 3)
+    self.Conv2d_3b_1x1 = ConvBN(scale(64), scale(80))
+    self.Conv2d_4a_3x3 = ConvBN(scale(80), scale(192), 3, padding=padding)
+    self.channels, x = {2: scale(64), 4: scale(192)}, scale(192)
     # A block that keeps its stride of 2 leaves the dilation as it is; one that gives it up doubles what comes after.
     d6, d7 = 2 if output_stride == 8 else 1, 32 // output_stride
     for name, branches in BLOCKS.items():
+      tap = {'Mixed_5': 8, 'Mixed_6': 16, 'Mixed_7': 32}[name[:7]]
       stride = {'Mixed_6a': 2 // d6, 'Mixed_7a': 2 * d6 // d7}.get(name, 1)
-      dilation = {'Mixed_6a': 1, 'Mixed_7a': d6}.get(name, {'5': 1, '6': d6, '7': d7}[name[6]])
-      self.add_module(name, Mixed(x, branches, stride, dilation, padding, width))
-      x = self.channels[{'5': 8, '6': 16, '7': 32}[name[6]]] = getattr(self, name).outputs
+      dilation = {'Mixed_6a': 1, 'Mixed_7a': d6}.get(name, {8: 1, 16: d6, 32: d7}[tap])
+      block = Mixed(x, branches, stride, dilation, padding, width)
+      self.add_module(name, block)
+      x = self.channels[tap] = block.outputs
 
   def forward(self, images):
     """Images [B, H, W, 3] in 0..255 -> taps [B, C, h, w] by the stride that Inception has there: 2, 4, 8, 16, 32."""

@@ -22,7 +22,8 @@ class Network(nn.Module):
 
 
 class Segmenter(Network):
-  """`decode(taps, size of the image)`, a 1x1 convolution, bilinear to the image's size. Lesions are the maxima (Eq. 1)."""
+  """Maps from `decode(taps, size of the image)`, a 1x1 convolution and bilinear enlargement; lesions are their maxima
+  (Eq. 1)."""
 
   def make_head(self, channels):
     """For features of that many channels."""
