@@ -50,15 +50,15 @@ def small_weights(layers):
                   for name in variables} for layer, _, variables in layers}
 
 
-def save_legacy(path, layers, weights, *, group='', suffix=':0'):
-  """`save_weights('name.h5')`; in the group 'model_weights' a whole model."""
+def save_legacy(path, layers, weights, *, group='', nested=False, suffix=':0'):
+  """`save_weights('name.h5')`; in the group 'model_weights' a whole model; `nested`: as an inner model is."""
   import h5py
 
   with h5py.File(path, 'a') as file:
     root = file.require_group(group) if group else file
     root.attrs['layer_names'] = [name.encode() for name, *_ in layers]
     for layer, *_ in layers:
-      inside = root.create_group(layer)
+      inside = root if nested else root.create_group(layer)
       inside.attrs['weight_names'] = [f'{layer}/{name}{suffix}'.encode() for name in weights[layer]]
       for name, array in weights[layer].items():
         inside.create_dataset(f'{layer}/{name}{suffix}', data=array)

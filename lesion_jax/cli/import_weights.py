@@ -48,6 +48,8 @@ def _import(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
   source = arguments.source
   bundle = source.is_dir() or any((source.parent / name).exists() for name in EXPORTED)
   out = arguments.out
+  if not source.exists():
+    parser.error(f'there is nothing at {source}')
   if bundle and arguments.input != INPUTS[0]:
     parser.error('--input is for encoder weights; an exported network is taken as it is')
   if not bundle and out.suffix != '.safetensors':

@@ -105,7 +105,7 @@ def test_nothing_is_overwritten(source, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('content, out, message', [
-    (None, 'e.safetensors', 'no weights at'),
+    (None, 'e', 'there is nothing at'),
     (b'nothing', 'e.safetensors', 'no weights that are known'),
     (b'\x89HDF\r\n\x1a\n', 'e.safetensors', 'pip install lesion_jax[keras]'),
     (b'nothing', 'e.pth', 'must end in .safetensors'),

@@ -57,7 +57,7 @@ def save_as(kind, path, layers, weights):
       file['optimizer_weights/Adam/conv2d/kernel/m:0'] = np.zeros(3)
     return path
   if kind == 'nested, legacy':
-    return save_legacy(path, layers, weights, group='inception_v3')
+    return save_legacy(path, layers, weights, group='model_weights/inception_v3', nested=True)
   if kind == 'nested, Keras 3':
     return save_keras3(path, layers, weights, inside='layers/functional/')
   save_keras3(path, layers, weights)
