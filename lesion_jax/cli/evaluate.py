@@ -8,6 +8,7 @@ import shlex
 import sys
 from typing import Any
 
+from lesion_jax.cli import options
 from lesion_jax.data.splits import SPLITS
 
 EVALUATE = '''\
@@ -39,7 +40,7 @@ def add(commands: Any) -> None:
       'evaluate', help='figures of a network on a data set', description=EVALUATE, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   evaluate.add_argument('--model', required=True, type=pathlib.Path, metavar='BUNDLE',
-                        help='directory of the network: config.json and model.safetensors')
+                        help='the network: a directory with config.json and model.safetensors, or a zip archive of one')
   evaluate.add_argument('--data', required=True, metavar='NAME',
                         help='data set: synthetic, retinal_lesions, idrid or idrid_grading')
   evaluate.add_argument('--data-dir', type=pathlib.Path, metavar='DIR',
@@ -51,12 +52,12 @@ def add(commands: Any) -> None:
                         help='where prepared data sets are kept (default runs/data, as in training)')
   evaluate.add_argument('--out', type=pathlib.Path, metavar='DIR',
                         help='where the results go (default: beside the bundle, BUNDLE-NAME-SPLIT)')
-  evaluate.add_argument('--batch-size', type=_positive, metavar='N',
+  evaluate.add_argument('--batch-size', type=options.positive, metavar='N',
                         help='photographs in one pass, over all devices (default 8, as in training)')
-  evaluate.add_argument('--threshold', action='append', default=[], type=_threshold, metavar='[LESION=]T',
-                        help='probability from which a lesion, or every one, is present; can be repeated (default: the '
-                        "model's own)")
-  evaluate.add_argument('--resamples', default=argparse.SUPPRESS, type=_positive, metavar='N',
+  evaluate.add_argument('--threshold', type=options.thresholds, default={}, metavar='T',
+                        help='probability from which a lesion is present: a number for all, or by lesion as in '
+                        "MA=0.3,iHE=0.5 (default: the model's own)")
+  evaluate.add_argument('--resamples', default=argparse.SUPPRESS, type=options.positive, metavar='N',
                         help='of the bootstrap, for the intervals (default 1000)')
   evaluate.add_argument('--seed', default=argparse.SUPPRESS, type=_natural, metavar='N',
                         help='of the bootstrap (default 2020)')
@@ -167,8 +168,10 @@ def _command(arguments: argparse.Namespace) -> str:
     flag = '--' + name.replace('_', '-')
     if name in ('run', 'parser') or arguments.parser.get_default(name) == value:
       continue
-    if isinstance(value, list):
-      words += [word for key, each in value for word in (flag, f'{key}={each}' if key else f'{each}')]
+    if isinstance(value, dict):
+      words += [flag, ','.join(f'{key}={each:g}' for key, each in value.items())]
+    elif isinstance(value, list):
+      words += [word for key, each in value for word in (flag, f'{key}={each}')]
     else:
       words += [flag] if value is True else [flag, str(value)]
   return shlex.join(words)
@@ -179,23 +182,6 @@ def _option(text: str) -> tuple[str, int]:
   if not equals or not key.isidentifier() or not value.lstrip('-').isdecimal():
     raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is')
   return key, int(value)
-
-
-def _threshold(text: str) -> tuple[str, float]:
-  key, _, value = text.rpartition('=')
-  try:
-    number = float(value)
-  except ValueError:
-    number = 0.0
-  if not 0 < number < 1:
-    raise argparse.ArgumentTypeError(f'{text} is not a number between 0 and 1, nor LESION= and such a number')
-  return key, number
-
-
-def _positive(text: str) -> int:
-  if not text.isdecimal() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f'{text} is not a whole number above 0')
-  return int(text)
 
 
 def _natural(text: str) -> int:

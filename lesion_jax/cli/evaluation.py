@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,13 +14,14 @@ import numpy as np
 import tqdm
 
 from lesion_jax.build import make_counter
-from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
+from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.source import DATASETS, Dataset, load
 from lesion_jax.evaluate import Evaluation, examples, full_report, scored_lesions
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.models import get_model
 from lesion_jax.predict.config import check_config
+from lesion_jax.predict.loading import MISFITS
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle, load_bundle
 
@@ -107,11 +109,9 @@ def check(arguments: argparse.Namespace) -> Job:
   devices = Devices()
   batch_size = arguments.batch_size or -(-BATCH_SIZE // devices.count) * devices.count
   devices.check_batch(batch_size)
-  thresholds = {key: float(config['thresholds'][key]) for key in LESION_KEYS}
-  for key, value in arguments.threshold:
-    thresholds |= {LESION_KEYS[lesion_index(key)]: value} if key else dict.fromkeys(LESION_KEYS, value)
-  model, size = get_model(**config['model']), config['preprocessing']['size']
-  lesions, grades = _heads(model, bundle, size)
+  thresholds = {key: float((config['thresholds'] | arguments.threshold)[key]) for key in LESION_KEYS}
+  size = config['preprocessing']['size']
+  model, lesions, grades = _network(bundle, arguments.model, size)
   learned, notes = tuple(config['annotated']) if lesions else (), []
   if builder := DATASETS.get(arguments.data):  # `load` refuses another, and names those that there are
     if not scored_lesions(builder.ANNOTATED, learned) and not (grades and builder.GRADED):
@@ -123,17 +123,28 @@ def check(arguments: argparse.Namespace) -> Job:
                  **dict(arguments.option))
   dataset.source(arguments.split)  # raises where it is empty
   scored = scored_lesions(dataset.annotated, learned)
+  if (strange := set(arguments.threshold) - set(scored)) and len(arguments.threshold) < len(LESION_KEYS):
+    raise ValueError(f'--threshold: {", ".join(sorted(strange))} cannot be judged here, only {", ".join(scored)}')
   reasons = f'{dataset.name} does not annotate it', 'the network did not learn it'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += _lesion_notes(left_out) + _data_notes(config, dataset, arguments.split, grades)
   return Job(bundle, model, devices, batch_size, thresholds, dataset, arguments.split, scored, left_out, notes)
 
 
-def _heads(model: Any, bundle: Bundle, size: int) -> tuple[bool, bool]:
-  """Whether the network finds lesions and whether it grades; nothing is computed."""
+def _network(bundle: Bundle, path: pathlib.Path, size: int) -> tuple[Any, bool, bool]:
+  """The network, whether it finds lesions, and whether it grades; it is traced, and nothing is computed.
+
+  Raises:
+    ValueError: configuration and weights are not of one network.
+  """
   images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
-  outputs = jax.eval_shape(functools.partial(model.apply, train=False), bundle.variables, images)
-  return outputs.lesions is not None, outputs.grades is not None
+  try:
+    model = get_model(**bundle.config['model'])
+    outputs = jax.eval_shape(functools.partial(model.apply, train=False), bundle.variables, images)
+  except MISFITS as error:
+    raise ValueError(f'{path}: config.json and the weights do not make a network: '
+                     f'{next(iter(str(error).splitlines()), type(error).__name__)}') from error
+  return model, outputs.lesions is not None, outputs.grades is not None
 
 
 def _knows(lesions: tuple[str, ...], grades: bool) -> str:

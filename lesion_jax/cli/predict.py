@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from lesion_jax.cli import options
 from lesion_jax.cli.predict_files import REPORT, SUFFIXES, TABLE, find_photographs, make_tasks
 
 INTERRUPTED = 130  # as a shell has it for SIGINT
@@ -56,9 +57,9 @@ def add(commands: Any) -> None:
                             'given several times, the probabilities of all are averaged')
   predict.add_argument('--out', required=True, type=pathlib.Path, metavar='DIR',
                        help='where the results go; made where it does not exist')
-  predict.add_argument('--batch-size', type=_batch_size, default=1, metavar='N',
+  predict.add_argument('--batch-size', type=options.positive, default=1, metavar='N',
                        help='photographs in one pass (default 1, right on a CPU; try 8 on a GPU)')
-  predict.add_argument('--threshold', type=_thresholds, default={}, metavar='T',
+  predict.add_argument('--threshold', type=options.thresholds, default={}, metavar='T',
                        help='probability from which a lesion is present: a number for all, or by lesion as in '
                             "MA=0.3,iHE=0.5 (default: the model's own, by lesion)")
   predict.add_argument('--crop', action=argparse.BooleanOptionalAction,
@@ -173,29 +174,3 @@ def _conclude(batch: Any, arguments: argparse.Namespace) -> int:
     print(f'{len(entries) - len(failed) - skipped} of {batch.total} photographs predicted{before}; '
           f'see {arguments.out / REPORT}')
   return 1 if failed else 0
-
-
-def _batch_size(text: str) -> int:
-  value = int(text)
-  if value < 1:
-    raise argparse.ArgumentTypeError(f'{text} is below 1')
-  return value
-
-
-def _thresholds(text: str) -> dict[str, float]:
-  """'0.4', 'MA=0.3,iHE=0.5' or '0.4,MA=0.3' to a threshold by lesion."""
-  from lesion_jax.core import LESION_KEYS
-
-  thresholds: dict[str, float] = {}
-  for part in text.split(','):
-    key, named, number = part.strip().rpartition('=')
-    if named and key not in LESION_KEYS:
-      raise argparse.ArgumentTypeError(f'{key!r} is no lesion; the lesions are {", ".join(LESION_KEYS)}')
-    try:
-      value = float(number)
-    except ValueError:
-      raise argparse.ArgumentTypeError(f'{number!r} is not a number; write 0.5, or MA=0.3,iHE=0.5') from None
-    if not 0 < value < 1:
-      raise argparse.ArgumentTypeError(f'{number} is not between 0 and 1')
-    thresholds |= {key: value} if named else dict.fromkeys((key for key in LESION_KEYS if key not in thresholds), value)
-  return thresholds

@@ -9,6 +9,7 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE
+from lesion_jax.metrics.kappa import NO_GRADE
 from lesion_jax.metrics.summary import NOT_ANNOTATED
 
 # A calibration ready for JSON, or None and the reason.
@@ -16,7 +17,6 @@ Found = tuple[dict[str, Any] | None, str | None]
 
 NO_PIXEL = 'no pixel is scored'
 NO_IMAGE = 'no image is scored'
-NO_GRADE = 'no image has a known grade'
 NOT_FINITE = 'the network answers with something that is no number'
 
 

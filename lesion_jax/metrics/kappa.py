@@ -8,6 +8,8 @@ import numpy as np
 
 from lesion_jax.core import REFERABLE_GRADE
 
+NO_GRADE = 'no image has a known grade'
+
 
 class Score(NamedTuple):
   """A number, or the reason why there is none.
@@ -49,7 +51,7 @@ def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
   counts = _checked(confusion)
   total = counts.sum()
   if total == 0:
-    return Score(None, 'no image has a known grade')
+    return Score(None, NO_GRADE)
   grades = np.arange(len(counts))
   weights = (grades[:, None] - grades[None, :]) ** 2
   expected = np.sum(weights * np.outer(counts.sum(1), counts.sum(0))) / total
@@ -61,16 +63,17 @@ def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
 def accuracy(confusion: np.ndarray) -> Score:
   """Share of the graded images with exactly the right grade. Raises ValueError as `quadratic_weighted_kappa` does."""
   counts = _checked(confusion)
-  return _ratio(np.trace(counts), counts.sum(), 'no image has a known grade')
+  return _ratio(np.trace(counts), counts.sum(), NO_GRADE)
 
 
 def referable(confusion: np.ndarray) -> Referable:
   """Sensitivity and specificity for grades >= REFERABLE_GRADE. Raises ValueError as `quadratic_weighted_kappa` does."""
   counts = _checked(confusion)
   positive, negative = counts[REFERABLE_GRADE:], counts[:REFERABLE_GRADE]
+  reasons = ('no image has referable DR', 'every image has referable DR') if counts.any() else [NO_GRADE] * 2
   return Referable(
-      sensitivity=_ratio(positive[:, REFERABLE_GRADE:].sum(), positive.sum(), 'no image has referable DR'),
-      specificity=_ratio(negative[:, :REFERABLE_GRADE].sum(), negative.sum(), 'every image has referable DR'),
+      sensitivity=_ratio(positive[:, REFERABLE_GRADE:].sum(), positive.sum(), reasons[0]),
+      specificity=_ratio(negative[:, :REFERABLE_GRADE].sum(), negative.sum(), reasons[1]),
   )
 
 

@@ -21,6 +21,7 @@ PANELS = {'pixel': ('Pixels', 'there', 'pixels'), 'image': ('Lesions of images',
           'grade': ('Likeliest grade', 'right', 'images')}
 SIDE = 3.9  # of a panel, in inches
 NORMAL_95 = 1.96
+MANY = 100  # in one bin; below, a linear scale shows the others
 
 
 def precision_recall_figure(
@@ -92,7 +93,8 @@ def reliability_figure(calibration: Mapping[str, Any], path: str | pathlib.Path)
     above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     below = plain_axes(figure.add_subplot(grid[1, column], sharex=above), '', 'probability', counted)
     below.bar((TENTHS[:-1] + TENTHS[1:]) / 2, whole['reliability']['count'], width=0.09, color='#9aa5b8')
-    below.set_yscale('symlog', linthresh=1)
+    if max(whole['reliability']['count']) > MANY:
+      below.set_yscale('symlog', linthresh=1)
     below.set_ylim(bottom=0)
   figure.savefig(path)
 

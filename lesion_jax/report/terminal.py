@@ -31,7 +31,9 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   if rows := calibration_rows(report):
     parts.append('\n'.join([_table(rows[1:], rows[0], last=2), CALIBRATION_NOTE]))
   if 'confusion' in report:
-    parts += [_grading(report), _confusion(report['confusion'])]
+    parts.append(_grading(report))
+  if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
+    parts.append(_confusion(report['confusion']))
   parts += interval_notes(report)
   return '\n\n'.join(parts)
 

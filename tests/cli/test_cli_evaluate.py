@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -159,11 +160,10 @@ def test_only_lesions_that_were_learned_and_are_annotated_are_judged(save_oracle
 
 def test_a_threshold_for_all_and_one_for_a_lesion(trained, evaluate):
   bundle, _ = trained
-  options = ('--threshold', '0.999', '--threshold', 'MA=0.001')
-  _, out = evaluate(bundle, *synthetic(), *options)
+  _, out = evaluate(bundle, *synthetic(), '--threshold', '0.999,MA=0.001')
   report = read(out)
   assert report['evaluated']['thresholds'] == dict.fromkeys(LESION_KEYS, 0.999) | {'MA': 0.001}
-  assert '--threshold 0.999 --threshold MA=0.001' in report['evaluated']['command']
+  assert '--threshold MA=0.001,iHE=0.999' in report['evaluated']['command']
   with np.load(out / 'counts.npz') as counts:
     predicted = (counts['pixel_tp'] + counts['pixel_fp']).sum(axis=0)
   assert predicted[0] > 0 and not predicted[1:].any()
@@ -191,6 +191,13 @@ def test_a_network_of_fields_of_view_is_judged_on_squares_only_if_told_so(save_o
   assert 'evaluate on one of idrid, idrid_grading, or with --other-crop' in capsys.readouterr().err
   status, out = evaluate(save_oracle(), *synthetic(20), '--other-crop')
   assert status == 0 and 'are not cut to their field of view' in read(out)['evaluated']['notes'][0]
+
+
+def test_a_zip_archive_of_a_bundle_will_do(save_oracle, idrid, prepared, tmp_path):
+  archive = shutil.make_archive(str(tmp_path / 'sent'), 'zip', save_oracle())
+  assert cli.main(['evaluate', '--model', archive, '--data', 'idrid', '--data-dir', str(idrid), '--prepared',
+                   str(prepared), '--resamples', '20', '--no-pictures']) == 0
+  assert read(tmp_path / 'sent-idrid-test')['evaluated']['model']['name'] == 'oracle'
 
 
 def test_without_out_the_results_lie_beside_the_bundle(save_oracle, idrid, prepared, tmp_path):
@@ -233,10 +240,13 @@ MISTAKES = {
     'option of another data set': (['--option', 'count=5'], 'idrid has no option count'),
     'option without a number': (['--option', 'count=many'], 'count=many is not KEY=N with a whole number'),
     'devices': (['--batch-size', '6'], r'a batch of 6 cannot be divided over 4 device'),
-    'batch': (['--batch-size', '0'], '0 is not a whole number above 0'),
-    'threshold': (['--threshold', '50'], '50 is not a number between 0 and 1'),
-    'threshold of a lesion': (['--threshold', 'HE=0.5'], "unknown lesion 'HE'; the lesions are MA"),
-    'resamples': (['--resamples', '0'], '0 is not a whole number above 0'),
+    'batch': (['--batch-size', '0'], '0 is below 1'),
+    'threshold': (['--threshold', '50'], '50 is not between 0 and 1'),
+    'threshold of no lesion': (['--threshold', 'HE=0.5'], "'HE' is no lesion; the lesions are MA"),
+    'threshold of a lesion that is not judged': (['--data-dir', 'idrid', '--threshold', 'iHE=0.5'],
+                                                 'iHE cannot be judged here, only MA, HaEx, CWS'),
+    'weights of another network': (['--model', 'misfit'], 'misfit: config.json and the weights do not make a network'),
+    'resamples': (['--resamples', '0'], '0 is below 1'),
     'seed': (['--seed', '-1'], '-1 is not a whole number from 0 on'),
     'file for a folder': (['--out', 'file'], '--out file is a file'),
     'folder of something else': (['--out', 'photographs'], 'holds something else than an evaluation (eye.png)'),
@@ -256,6 +266,8 @@ def test_usage_errors_end_with_2_and_leave_nothing(
   given = ['--model', str(save_oracle()), '--data', 'idrid', '--prepared', str(prepared), '--out', 'out']
   save_bundle(tmp_path / 'grader', config=oracle.oracle_config(model={'name': 'grader'}, annotated=[]), card='',
               variables={'params': {'gain': np.float32(1)}})
+  save_bundle(tmp_path / 'misfit', config=oracle.oracle_config(), card='', variables={'params': {}})
+  draw_idrid(tmp_path / 'idrid')
   (tmp_path / 'photographs').mkdir()
   for name in ('file', 'photographs/eye.png'):
     (tmp_path / name).touch()

@@ -71,7 +71,9 @@ def test_without_intervals_there_are_no_brackets(result):
 def test_a_grader_has_no_lesions_and_undefined_figures_have_a_reason():
   text = format_report(report({'confusion': np.zeros((5, 5), int)}, ()), 'grader')
   assert 'lesion' not in text
+  assert text.count('undefined: no image has a known grade') == 4  # kappa, accuracy, sensitivity, specificity
   assert 'quadratic weighted kappa   undefined: no image has a known grade' in text
+  assert 'annotated DR0' not in text  # no matrix of nothing
 
 
 def test_a_network_without_grades_has_no_confusion_matrix():

@@ -1,0 +1,40 @@
+"""Values of options that several commands have; a mistake is said by argparse."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def positive(text: str) -> int:
+  """A whole number from 1 on.
+
+  Raises:
+    argparse.ArgumentTypeError: it is another.
+  """
+  value = int(text)
+  if value < 1:
+    raise argparse.ArgumentTypeError(f'{text} is below 1')
+  return value
+
+
+def thresholds(text: str) -> dict[str, float]:
+  """'0.4', 'MA=0.3,iHE=0.5' or '0.4,MA=0.3' to a threshold by lesion.
+
+  Raises:
+    argparse.ArgumentTypeError: for what is no lesion, or no number between 0 and 1.
+  """
+  from lesion_jax.core import LESION_KEYS
+
+  found: dict[str, float] = {}
+  for part in text.split(','):
+    key, named, number = part.strip().rpartition('=')
+    if named and key not in LESION_KEYS:
+      raise argparse.ArgumentTypeError(f'{key!r} is no lesion; the lesions are {", ".join(LESION_KEYS)}')
+    try:
+      value = float(number)
+    except ValueError:
+      raise argparse.ArgumentTypeError(f'{number!r} is not a number; write 0.5, or MA=0.3,iHE=0.5') from None
+    if not 0 < value < 1:
+      raise argparse.ArgumentTypeError(f'{number} is not between 0 and 1')
+    found |= {key: value} if named else dict.fromkeys((key for key in LESION_KEYS if key not in found), value)
+  return found
