@@ -125,7 +125,7 @@ def check(arguments: argparse.Namespace) -> Job:
   scored = scored_lesions(dataset.annotated, learned)
   if (strange := set(arguments.threshold) - set(scored)) and len(arguments.threshold) < len(LESION_KEYS):
     raise ValueError(f'--threshold: {", ".join(sorted(strange))} cannot be judged here, only {", ".join(scored)}')
-  reasons = f'{dataset.name} does not annotate it', 'the network did not learn it'
+  reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += _lesion_notes(left_out) + _data_notes(config, dataset, arguments.split, grades)
   return Job(bundle, model, devices, batch_size, thresholds, dataset, arguments.split, scored, left_out, notes)

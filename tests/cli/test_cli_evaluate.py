@@ -142,8 +142,8 @@ def test_only_lesions_that_were_learned_and_are_annotated_are_judged(save_oracle
   assert status == 0
   report = read(out)
   assert report['evaluated']['lesions']['scored'] == ['MA', 'HaEx', 'CWS']
-  assert report['evaluated']['lesions']['left_out']['iHE'] == 'the network did not learn it'
-  assert report['evaluated']['lesions']['left_out']['NV'] == 'idrid does not annotate it'
+  assert report['evaluated']['lesions']['left_out']['iHE'] == 'not learned by the network'
+  assert report['evaluated']['lesions']['left_out']['NV'] == 'not annotated by idrid'
   for part in (report['pixel_f1'], report['image_f1'], report['aupr'], report['calibration']['pixel'],
                report['calibration']['image']):
     assert {key: part['undefined'][key] for key in ('iHE', 'vHE', 'pHE', 'NV', 'FiP')} == {
@@ -153,8 +153,8 @@ def test_only_lesions_that_were_learned_and_are_annotated_are_judged(save_oracle
   assert report['kappa'] == {'value': None, 'reason': 'no image has a known grade'}
   assert report['calibration']['grade'] == {'ece': None, 'brier': None, 'reason': 'no image has a known grade'}
   said = capsys.readouterr().out
-  assert '- not judged: iHE (the network did not learn it)\n' in said
-  assert '- not judged: vHE, pHE, NV, FiP (idrid does not annotate it)\n' in said
+  assert '- not judged: iHE (not learned by the network)\n' in said
+  assert '- not judged: vHE, pHE, NV, FiP (not annotated by idrid)\n' in said
   assert '- grades are not judged: idrid has none\n' in said
 
 
