@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, Array, Prediction

@@ -9,10 +9,8 @@ timm's gluon_in1k, and whatever was trained from scratch on torchvision's usual 
 its standard deviation at 1. Nothing in a file says so; `from_imagenet_input` turns them into the others.
 
 **What remains different.** Keras' average pools leave the padding out of the mean; torchvision's, timm's and ours
-count it as zeros. So with weights of Keras the features differ from Keras' own, from the border inwards. Measured
-with ImageNet weights on three photographs of IDRiD at 896, padding 'SAME', norm of the difference over norm: 14 % at
-stride 8, 25 % at 16, 29 % at 32; in the middle, half of each side, 0, 1 % and 3 %. At 448 the middle differs by 0, 9
-% and 19 %. Training starts there and adapts.
+count it as zeros. So with weights of Keras the features differ from Keras' own, from the border inwards and the more
+the deeper the layer. Training starts there and adapts.
 """
 
 from __future__ import annotations
@@ -135,4 +133,4 @@ def _keras(path: pathlib.Path, kind: str) -> EncoderWeights:
   return EncoderWeights(found.arrays, f'InceptionV3 of Keras ({layout})', found.ignored, (
       "Keras' batch normalisation has no scale: it is 1",
       "Keras' average pools leave the padding out of the mean, those of this encoder count it: its features differ "
-      "from Keras', most of all towards the border (lesion_jax/weights/encoder.py has figures)"))
+      "from Keras', most of all towards the border"))

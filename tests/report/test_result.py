@@ -36,7 +36,8 @@ def pixels(path):
 @pytest.mark.parametrize('index', [RICH, HEALTHY])
 def test_every_record_keeps_to_the_schema(tmp_path, schema, heads, index):
   batch.write(tmp_path, index, heads=heads)
-  schema.validate(json.loads((tmp_path / str(index) / 'result.json').read_text()))
+  record = json.loads((tmp_path / str(index) / 'result.json').read_text())
+  assert not list(schema.iter_errors(record))
 
 
 @pytest.mark.parametrize('change', [{'schema_version': 1}, {'grade': {'value': 5}}, {'crop': None}, {'more': 1}])

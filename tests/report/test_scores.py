@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import calibration, report, totals
 from lesion_jax.report.run import write_figures, write_pictures
 from lesion_jax.report.scores import precision_recall_figure, reliability_figure
