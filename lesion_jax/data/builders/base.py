@@ -64,7 +64,17 @@ class Release(NamedTuple):
 
 
 class Record(NamedTuple):
-  """One example before encoding: `image` as pixels, or as a file's bytes where those are size x size already."""
+  """One example before encoding.
+
+  Attributes:
+    image: uint8 [S, S, 3], or a file's bytes where those are a picture of S x S pixels already.
+    lesions: as in core.Example.
+    ignore: as in core.Example.
+    id: names the photograph within the release.
+    patient: names the patient; the photograph's id where the release does not say.
+    grade: 0..4, UNKNOWN_GRADE where the release does not say.
+    annotated: keys of the lesions that this photograph annotates; None: those of the data set, ANNOTATED.
+  """
 
   image: np.ndarray | bytes
   lesions: np.ndarray
@@ -72,6 +82,7 @@ class Record(NamedTuple):
   id: str
   patient: str
   grade: int = UNKNOWN_GRADE
+  annotated: tuple[str, ...] | None = None
 
 
 class _LocalInfo(tfds.core.DatasetInfo):
@@ -89,7 +100,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """
 
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
-  ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that this data set annotates at all
+  ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that any photograph of this data set annotates
   GRADED: ClassVar[bool] = True  # whether it grades any image
   CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the release is square already
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
@@ -149,7 +160,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         'image': record.image if isinstance(record.image, bytes) else _png(record.image),
         'lesions': _png(record.lesions),
         'ignore': _png(record.ignore),
-        'annotated': lesion_bits(self.ANNOTATED),
+        'annotated': lesion_bits(self.ANNOTATED if record.annotated is None else record.annotated),
         'grade': record.grade,
         'id': record.id,
         'patient': record.patient,
