@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
+from lesion_jax.data.threads import ordered_map
 from lesion_jax.report.files import write_grey, write_whole
 from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
 from lesion_jax.report.overlay import draw_overlay
@@ -53,24 +55,36 @@ def write_result(folder: str | pathlib.Path, found: Found, record: Mapping[str, 
 
 
 def _write_lesions(folder: pathlib.Path, found: Found, record: Mapping[str, Any]) -> list[str]:
-  """Overlay, masks and outlines of the lesions that are present; returns the names of the files but the overlay's."""
-  present = present_lesions(record)
-  thresholds = {key: record['lesions'][key]['threshold'] for key in present}
-  square = Image.fromarray(found.square).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
-  overlay = draw_overlay(np.asarray(square), found.maps, keys=present,
-                         thresholds=[thresholds.get(key, np.inf) for key in LESION_KEYS])
-  Image.fromarray(overlay).save(folder / OVERLAY, compress_level=FAST)
-  packed = np.zeros((found.crop.height, found.crop.width), np.uint8)
-  paths = {}
-  for key, threshold in thresholds.items():
+  """Overlay, masks and outlines of the lesions that are present; returns the names of the files but the overlay's.
+
+  In threads, as nearly all of it is resizing and packing: the first photograph is out in half the time.
+  """
+  thresholds = {key: record['lesions'][key]['threshold'] for key in present_lesions(record)}
+
+  def write_mask(key: str) -> tuple[np.ndarray, str]:
     values = found.maps[..., lesion_index(key)]
-    mask = mask_on_photograph(values, threshold, found.crop)
-    packed |= mask * np.uint8(lesion_bits([key]))
+    mask = mask_on_photograph(values, thresholds[key], found.crop)
     write_grey(folder / f'{key}.png', mask * np.uint8(255))
-    paths[key] = trace(values, threshold, found.crop)
+    return mask * np.uint8(lesion_bits([key])), trace(values, thresholds[key], found.crop)
+
+  packed, paths = np.zeros((found.crop.height, found.crop.width), np.uint8), {}
+  jobs = [functools.partial(_write_overlay, folder, found, thresholds),
+          *(functools.partial(write_mask, key) for key in thresholds)]
+  done = ordered_map(lambda job: job(), jobs)
+  next(done)  # the overlay
+  for key, (bits, path) in zip(thresholds, done, strict=True):
+    packed |= bits
+    paths[key] = path
   write_grey(folder / PACKED, packed)
   write_outlines(folder / OUTLINES, paths, found.crop)
-  return [PACKED, OUTLINES, *(f'{key}.png' for key in present)]
+  return [PACKED, OUTLINES, *(f'{key}.png' for key in thresholds)]
+
+
+def _write_overlay(folder: pathlib.Path, found: Found, thresholds: Mapping[str, float]) -> None:
+  square = Image.fromarray(found.square).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
+  overlay = draw_overlay(np.asarray(square), found.maps, keys=thresholds,
+                         thresholds=[thresholds.get(key, np.inf) for key in LESION_KEYS])
+  Image.fromarray(overlay).save(folder / OVERLAY, compress_level=FAST)
 
 
 def _stretched(attention: np.ndarray) -> Image.Image:
