@@ -120,7 +120,7 @@ class TestImports:
     extras = setup['options.extras_require']
     required = requirements('\n'.join(
         [setup['options']['install_requires'],
-         *(extras[name] for name in ('torch', 'keras', 'onnx', 'tf', 'stablehlo', 'dicom'))]))
+         *(extras[name] for name in ('torch', 'keras', 'onnx', 'tf', 'dicom'))]))
     forbidden = set(setup['importlinter:contract:pure']['forbidden_modules'].split())
     assert {MODULES.get(name, name) for name in required - PURE} <= forbidden
     assert not {MODULES.get(name, name.replace('-', '_')) for name in PURE} & forbidden

@@ -34,14 +34,7 @@ def write(source: Source, folder: pathlib.Path) -> Run:
   """Writes program and weights, and runs them from there.
 
   The weights stay beside the program (our choice): it is small then, and other weights of the same network fit it.
-
-  Raises:
-    ImportError: flatbuffers is not installed.
   """
-  try:
-    import flatbuffers  # noqa: F401  serialize needs it
-  except ImportError as error:
-    raise ImportError("flatbuffers is not installed: pip install 'lesion_jax[stablehlo]'") from error
   size = source.size
   weights = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in source.weights.items()}
   images = jax.ShapeDtypeStruct(jax.export.symbolic_shape(f'batch, {size}, {size}, 3'), np.uint8)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.errors
+import flax.linen as nn
 import jax
 import numpy as np
 
 from lesion_jax import runtime
-from lesion_jax.core import LESION_KEYS, Prediction
+from lesion_jax.core import LESION_KEYS
 from lesion_jax.models import DTYPES, get_model
+from lesion_jax.predict import programs
 from lesion_jax.predict.config import check_config
 from lesion_jax.predict.ensemble import average, check_heads, join_configs
 from lesion_jax.predict.predictor import Predictor
@@ -28,12 +31,19 @@ MISFITS = (flax.errors.FlaxError, TypeError, ValueError, AttributeError, Recursi
 
 
 class _Member(NamedTuple):
-  """One bundle on the device, and the shapes of what it says of one photograph."""
+  """One bundle on the device."""
 
+  path: pathlib.Path
   config: dict[str, Any]
   variables: Any
+  model: nn.Module
   predict_fn: PredictFn
-  shapes: Prediction
+
+  @property
+  def name(self) -> str:
+    """What errors and provenance call it: the last two parts of its path. A run leaves 'grade/bundle', and where it lies
+    on this machine concerns no reader of the results."""
+    return '/'.join(self.path.parts[-2:])
 
 
 def load(
@@ -68,9 +78,11 @@ def load(
   place, changes = find_device(device), _thresholds(thresholds)
   runtime.use_cache()
   members = [_load_member(pathlib.Path(one), dtype, place) for one in paths]
-  config, variables, predict_fn, _ = members[0] if len(members) == 1 else _join(paths, members)
+  config, variables, predict_fn = _join(members)
   config = config | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
-  return Predictor(config, variables, compiled(augmented(predict_fn, tta), place and place.platform))
+  predict_fn, platform = augmented(predict_fn, tta), place.platform if place else jax.default_backend()
+  program = _first_program(members, predict_fn, variables, config, platform)
+  return Predictor(config, variables, compiled(predict_fn, platform), program and compiled(program, platform))
 
 
 def find_device(device: str | jax.Device | None) -> jax.Device | None:
@@ -100,28 +112,53 @@ def _devices(platform: str | None) -> list[jax.Device]:
 def _load_member(path: pathlib.Path, dtype: str | None, place: jax.Device | None) -> _Member:
   bundle = load_bundle(path)
   check_config(bundle.config, str(path / 'config.json'))
-  fields, size = bundle.config['model'], bundle.config['preprocessing']['size']
+  fields = bundle.config['model']
   if dtype:
     fields = _with_dtype(fields, dtype)
   variables = jax.device_put(bundle.variables, place)  # goes on while the network is traced
+  with _misfits(path):
+    model = get_model(**fields)
+  return _Member(path, bundle.config | {'model': fields}, variables, model, forward(model))
+
+
+@contextlib.contextmanager
+def _misfits(path: pathlib.Path) -> Iterator[None]:
+  """Says of a bundle whose network cannot be built that this is so."""
   try:
-    predict_fn = forward(get_model(**fields))
-    # The prediction of one photograph takes this trace; of more at once, another.
-    shapes = jax.eval_shape(jax.jit(predict_fn), variables, jax.ShapeDtypeStruct((1, size, size, 3), np.uint8))
+    yield
   except MISFITS as error:
     raise ValueError(f'{path}: config.json and the weights do not make a network: '
                      f'{next(iter(str(error).splitlines()), type(error).__name__)}') from error
-  return _Member(bundle.config | {'model': fields}, variables, predict_fn, shapes)
 
 
-def _join(paths: Sequence[Path], members: Sequence[_Member]) -> _Member:
-  """An ensemble as one member. Errors and provenance call the members by the last two parts of their paths: a run leaves
-  'grade/bundle', and where it lies on this machine concerns no reader of the results."""
-  names = ['/'.join(pathlib.Path(path).parts[-2:]) for path in paths]
-  configs, variables, predict_fns, shapes = zip(*members, strict=True)
-  check_heads(names, shapes)
-  return _Member(join_configs(names, configs), variables,
-                 average(predict_fns, [config['annotated'] for config in configs]), shapes[0])
+def _join(members: Sequence[_Member]) -> tuple[dict[str, Any], Any, PredictFn]:
+  """Configuration, variables and function of one member, or of several as one."""
+  if len(members) == 1:
+    return members[0].config, members[0].variables, members[0].predict_fn
+  configs = [member.config for member in members]
+  config = join_configs([member.name for member in members], configs)
+  learned = [member.config['annotated'] for member in members]
+  return config, tuple(member.variables for member in members), average(
+      [member.predict_fn for member in members], learned)
+
+
+def _first_program(
+    members: Sequence[_Member], predict_fn: PredictFn, variables: Any, config: Mapping[str, Any], platform: str,
+) -> PredictFn | None:
+  """The program for one photograph as an earlier process kept it; else the networks are traced, which shows whether
+  bundles make networks and these an ensemble, and it is kept. None where that is not done."""
+  images = jax.ShapeDtypeStruct((1, *2 * [config['preprocessing']['size']], 3), np.uint8)
+  about = [images.shape, config.get('tta'), [member.config['annotated'] for member in members]]
+  place = programs.find_place([member.model for member in members], variables, about) if platform == 'cpu' else None
+  if program := programs.read(place):
+    return program
+  shapes = []
+  for member in members:
+    with _misfits(member.path):
+      # The prediction of one photograph takes this trace; of more at once, another.
+      shapes.append(jax.eval_shape(jax.jit(member.predict_fn), member.variables, images))
+  check_heads([member.name for member in members], shapes)
+  return programs.keep(place, predict_fn, variables, images)
 
 
 def _with_dtype(fields: Mapping[str, Any], dtype: str) -> dict[str, Any]:

@@ -72,11 +72,13 @@ class Predictor:
     config: the bundle's config.json, with what `load` was told to change; of an ensemble, see `ensemble.join_configs`.
     variables: {'params': ..., 'batch_stats': ...}; of an ensemble, a tuple of those.
     predict_fn: the pure jitted function underneath, see `make_predict_fn`.
+    program: the same for one photograph, as an earlier process traced it, see `programs`; None where that was not kept.
   """
 
   config: dict[str, Any]
   variables: Any
   predict_fn: Callable[[Any, Any], Prediction]
+  program: Callable[[Any, Any], Prediction] | None = None
 
   @property
   def size(self) -> int:
@@ -139,11 +141,12 @@ class Predictor:
     named = ((photograph, f'photograph {i}') for i, photograph in enumerate(_as_iterable(photographs)))
     crop = self.crop if crop is None else crop
     squares = ordered_map(functools.partial(_prepare_named, size=self.size, crop=crop), named, ahead=batch_size)
+    predict_fn = self.program if self.program and batch_size == 1 else self.predict_fn
     late = None  # collected one batch behind, so that the device works while the next one is read
     while chunk := list(itertools.islice(squares, batch_size)):
       images = np.zeros((batch_size, self.size, self.size, 3), np.uint8)
       images[:len(chunk)] = [square.pixels for square in chunk]
-      found = self.predict_fn(self.variables, images)
+      found = predict_fn(self.variables, images)
       if late:
         yield _collect(*late)
       late = found, chunk

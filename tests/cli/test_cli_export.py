@@ -13,8 +13,6 @@ from lesion_jax.cli.export import FORMATS
 from lesion_jax.export import folder, to_stablehlo
 from lesion_jax.weights.bundle import save_bundle
 
-pytest.importorskip('flatbuffers')
-
 
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):

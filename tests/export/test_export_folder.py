@@ -83,7 +83,7 @@ def test_what_is_there_is_never_overwritten(bundle, as_format, tmp_path):
 
 
 @pytest.mark.parametrize(('to', 'package'), [
-    ('torch', 'torch'), ('onnx', 'onnxruntime'), ('saved_model', 'tensorflow'), ('stablehlo', 'flatbuffers')])
+    ('torch', 'torch'), ('onnx', 'onnxruntime'), ('saved_model', 'tensorflow')])
 def test_a_missing_package_is_said_with_the_command_that_installs_it(bundle, tmp_path, monkeypatch, to, package):
   if to == 'onnx':
     pytest.importorskip('torch')

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-pytest.importorskip('flatbuffers')
-
-from lesion_jax.export import export, to_stablehlo  # noqa: E402
-from lesion_jax.export.source import Source  # noqa: E402
-from lesion_jax.models import MODELS, get_fields  # noqa: E402
+from lesion_jax.export import export, to_stablehlo
+from lesion_jax.export.source import Source
+from lesion_jax.models import MODELS, get_fields
 
 
 def load(path):

@@ -1,0 +1,109 @@
+"""Traced programs kept between processes.
+
+JAX keeps what it compiled, but each process traces the network anew before it can look for that, 1.5 s for the
+multi-task network on two cores. Kept are the programs that predict one photograph on a CPU: a clinic starts such a
+command often, a server with a GPU seldom.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.export
+
+import lesion_jax
+from lesion_jax.core import Prediction
+
+FOLDER = 'programs'  # in the cache of compiled programs
+CHECKSUM = 32  # bytes of SHA-256 before each, as a damaged program may still be read
+PACKAGE = pathlib.Path(lesion_jax.__file__).parent
+
+Program = Callable[[Any, Any], Prediction]
+
+
+def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathlib.Path | None:
+  """Where the program of networks is kept, by all that it depends on: them, the shapes of their arrays, `about`, and the
+  versions of JAX and of every file of this library.
+
+  Args:
+    models: of the bundles.
+    variables: of all of them.
+    about: plain JSON: what is computed besides, and for what shape.
+
+  Returns:
+    None where it is not kept: JAX's cache is off or on no disk, or a part of a network is not of this library, whose
+    changes nobody would see.
+  """
+  cache = jax.config.jax_compilation_cache_dir
+  if not cache or '://' in cache or not jax.config.jax_enable_compilation_cache:
+    return None
+  if not all(map(_is_ours, models)):
+    return None
+  shapes = [(jax.tree_util.keystr(path), leaf.shape, str(leaf.dtype))
+            for path, leaf in jax.tree_util.tree_leaves_with_path(variables)]
+  key = json.dumps([jax.__version__, jax.lib.__version__, _digest_code(), [repr(model) for model in models], shapes, about])
+  return pathlib.Path(cache, FOLDER, hashlib.sha256(key.encode()).hexdigest())
+
+
+def read(place: pathlib.Path | None) -> Program | None:
+  """The program, or None where there is none or it is damaged: what it says can be traced again."""
+  if place is None:
+    return None
+  try:
+    data = place.read_bytes()
+  except OSError:
+    return None
+  checksum, program = data[:CHECKSUM], data[CHECKSUM:]
+  if hashlib.sha256(program).digest() != checksum:
+    return None
+  exported = jax.export.deserialize(bytearray(program))
+  return lambda variables, images: Prediction(**exported.call(variables, images))
+
+
+def keep(place: pathlib.Path | None, predict_fn: Program, variables: Any, images: Any) -> Program | None:
+  """Keeps the program of `predict_fn`, pure, for these shapes; returns it, or None where it cannot be kept."""
+  if place is None:
+    return None
+
+  def heads(variables: Any, images: Any) -> dict[str, Any]:
+    found = traced(variables, images)
+    return {name: head for name, head in vars(found).items() if head is not None}
+
+  traced = jax.jit(predict_fn)  # at once, if it was traced for these shapes before
+  data = jax.export.export(jax.jit(heads), platforms=['cpu'])(variables, images).serialize()
+  fresh = place.with_name(f'.{uuid.uuid4().hex}.new')
+  try:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh.write_bytes(hashlib.sha256(data).digest() + data)
+    os.replace(fresh, place)
+  except OSError:  # No place to keep it: every process traces for itself.
+    with contextlib.suppress(OSError):
+      fresh.unlink()
+    return None
+  return read(place)
+
+
+def _is_ours(part: Any) -> bool:
+  """Whether the code of a network and of all its fields is in this library, or in JAX."""
+  if isinstance(part, nn.Module):
+    fields = (getattr(part, name) for name in part.__dataclass_fields__ if name not in ('parent', 'name'))
+    return _is_ours(type(part)) and all(map(_is_ours, fields))
+  return not callable(part) or part.__module__.split('.')[0] in ('lesion_jax', 'jax')
+
+
+@functools.cache
+def _digest_code() -> str:
+  digest = hashlib.sha256()
+  for path in sorted(PACKAGE.rglob('*.py')):
+    digest.update(path.read_bytes())
+  return digest.hexdigest()
