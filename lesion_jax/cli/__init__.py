@@ -6,7 +6,11 @@ jax and the library are imported when a command runs, so that help, version and 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
 
 import lesion_jax
 from lesion_jax.cli import evaluate, export, import_weights, info, predict
@@ -15,13 +19,33 @@ DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
 COMMANDS = (predict, evaluate, export, import_weights, info)
 
+INTERRUPTED = 130  # exit status, as a shell has it for SIGINT
+
 __all__ = ['COMMANDS', 'main', 'make_parser']
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command line; returns the exit status."""
+  """Runs the command line; returns the exit status. Ctrl-C and SIGTERM end a command alike, without a traceback."""
   arguments = make_parser().parse_args(argv)
-  return arguments.run(arguments, arguments.parser)
+  try:
+    with _terminating_as_interrupting():
+      return arguments.run(arguments, arguments.parser)
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _terminating_as_interrupting() -> Iterator[None]:
+  """SIGTERM, with which a scheduler ends a program, is a Ctrl-C inside."""
+  if threading.current_thread() is not threading.main_thread():  # Signals are the main thread's.
+    yield
+    return
+  before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
 
 
 def make_parser() -> argparse.ArgumentParser:

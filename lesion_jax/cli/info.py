@@ -76,7 +76,7 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
   bundle = load_bundle(path)
   config = bundle.config
   check_config(config, str(path))
-  files, digest = _contents(path)
+  files = _list_files(path)
   parameters = traverse_util.flatten_dict(bundle.variables['params'], sep='/')
   statistics = traverse_util.flatten_dict(bundle.variables['batch_stats'], sep='/')
   return {
@@ -92,7 +92,7 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
       'lesions': {lesion.key: {'name': lesion.name, 'learned': lesion.key in config['annotated'],
                                'threshold': config['thresholds'][lesion.key]} for lesion in LESIONS},
       **{key: config.get(key, {}) for key in ('grades', 'preprocessing', 'data', 'provenance', 'metrics')},
-      'digest': digest,
+      'digest': bundle.digest,
       'files': files,
   }
 
@@ -113,29 +113,22 @@ def describe_installation(*, count: bool) -> dict[str, Any]:
                   | {name: _version(name) for name in (*REQUIRED, *EXTRAS)},
       'devices': [{'platform': device.platform, 'kind': device.device_kind} for device in jax.devices()],
       'processors': os.cpu_count(),
-      'cache': {'folder': str(cache), 'bytes': sum(file.stat().st_size for file in cache.glob('*') if file.is_file())},
+      'cache': {'folder': str(cache), 'bytes': sum(file.stat().st_size for file in cache.rglob('*') if file.is_file())},
       'models': {name: _count(name) if count else None for name in MODELS},
   }
 
 
-def _contents(path: pathlib.Path) -> tuple[dict[str, int], str]:
-  """{name: bytes} of the files of a bundle that was loaded, and the SHA-256 of its weights."""
-  import hashlib
+def _list_files(path: pathlib.Path) -> dict[str, int]:
+  """{name: bytes} of the files of a bundle that was loaded."""
   import zipfile
-
-  from lesion_jax.weights.bundle import WEIGHTS
 
   path = path.expanduser()
   if path.is_dir():
-    files = {file.relative_to(path).as_posix(): file.stat().st_size
-             for file in sorted(path.rglob('*')) if file.is_file()}
-    weights = (path / WEIGHTS).read_bytes()
-  else:
-    with zipfile.ZipFile(path) as archive:
-      files = {item.filename: item.file_size for item in archive.infolist()
-               if not item.is_dir() and not item.filename.startswith('__MACOSX/')}
-      weights = archive.read(next(name for name in files if pathlib.PurePosixPath(name).name == WEIGHTS))
-  return files, hashlib.sha256(weights).hexdigest()
+    return {file.relative_to(path).as_posix(): file.stat().st_size
+            for file in sorted(path.rglob('*')) if file.is_file()}
+  with zipfile.ZipFile(path) as archive:
+    return {item.filename: item.file_size for item in archive.infolist()
+            if not item.is_dir() and not item.filename.startswith('__MACOSX/')}
 
 
 def _by_part(parameters: Mapping[str, Any]) -> dict[str, int]:

@@ -12,8 +12,6 @@ from typing import Any
 from lesion_jax.cli import options
 from lesion_jax.cli.predict_files import REPORT, SUFFIXES, TABLE, find_photographs, make_tasks
 
-INTERRUPTED = 130  # as a shell has it for SIGINT
-
 PREDICT = f'''\
 Reads photographs, finds the field of view in each, and writes for each into DIR:
 
@@ -135,17 +133,16 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
                      overwrite=arguments.overwrite)
   batch = Batch(arguments.out, len(files), batch_size=arguments.batch_size, thresholds=arguments.threshold,
                 crop=arguments.crop, quiet=arguments.quiet)
-  stopped, status = '', 0
   try:
     batch.run(tasks, lambda: build_predictor(arguments, parser))
   except Stopped as error:
-    stopped, status = str(error), 1
+    print(f'{error}; run the same command again to go on', file=sys.stderr)
+    return _conclude(batch, arguments) or 1
   except KeyboardInterrupt:
-    stopped, status = 'interrupted', INTERRUPTED
-  if stopped:
-    print(f'{stopped}: run the same command again to go on', file=sys.stderr)
-  failed = _conclude(batch, arguments)
-  return status or failed
+    _conclude(batch, arguments)
+    print('run the same command again to go on', file=sys.stderr)
+    raise
+  return _conclude(batch, arguments)
 
 
 def _check_out(out: pathlib.Path, parser: argparse.ArgumentParser) -> None:

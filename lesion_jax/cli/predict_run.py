@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 import tqdm
 
@@ -24,11 +25,12 @@ from lesion_jax.report.record import Found, describe
 from lesion_jax.report.result import FIELD_SIDE, write_result
 from lesion_jax.report.table import FAILED, PREDICTED, SKIPPED, Entry, write_table
 
+NO_MEMORY = 'RESOURCE_EXHAUSTED'  # as XLA says it
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # What stops one photograph in this way stops all that follow.
 
 
 class Stopped(Exception):
-  """Why a run could not write all that it should, in words. What is written stays."""
+  """Why a run could not do all that it should, in words. What is written stays."""
 
 
 @dataclasses.dataclass
@@ -64,7 +66,7 @@ class Batch:
       The entries, in the order of the photographs.
 
     Raises:
-      Stopped: no further result, or table or page, could be written.
+      Stopped: no further result, or table or page, could be written; or the device has too little memory.
     """
     todo = self._settle(tasks)
     first = next(todo, None)
@@ -72,6 +74,12 @@ class Batch:
     try:
       if predictor is not None:
         self._predict(predictor, itertools.chain([first], todo))
+    except jax.errors.JaxRuntimeError as error:
+      if NO_MEMORY not in str(error):
+        raise
+      raise Stopped(f'stopped, as the device has too little memory for {self.batch_size} photographs of '
+                    f'{predictor.size}x{predictor.size} pixels at once: choose a smaller --batch-size, or --device cpu '
+                    f'({str(error).splitlines()[0]})') from error
     finally:
       ordered = [self.entries[number] for number in sorted(self.entries)]
       self._conclude(ordered)

@@ -117,5 +117,5 @@ def _intended_use(config: Mapping[str, Any]) -> str:
 def _provenance(config: Mapping[str, Any]) -> str:
   rows = [[f'`{key}`', str(value) or 'none'] for key, value in config.get('provenance', {}).items()]
   thresholds = config.get('thresholds', {})
-  rows += [['thresholds', ', '.join(f'{key} {value:g}' for key, value in thresholds.items())]] if thresholds else []
+  rows += [['thresholds', ', '.join(f'{lesion.key} {thresholds[lesion.key]:g}' for lesion in LESIONS if lesion.key in thresholds)]] if thresholds else []
   return '## Provenance\n\n' + table(['key', 'value'], rows) if rows else ''

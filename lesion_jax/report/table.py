@@ -12,6 +12,7 @@ from typing import Any
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.report.files import write_whole
 
+FORMULA = ('=', '+', '-', '@', '\t', '\r')  # how what a spreadsheet runs begins
 PREDICTED, SKIPPED, FAILED = 'predicted', 'skipped', 'failed'
 COLUMNS = ('file', 'folder', 'status', 'error', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
            *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')))
@@ -38,7 +39,10 @@ class Entry:
 
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   """Writes rows of COLUMNS as CSV: the predicted grade and what its evidence is, the probabilities by grade and lesion,
-  and number of regions and share of the field of view by lesion. What a photograph does not have stays empty."""
+  and number of regions and share of the field of view by lesion. What a photograph does not have stays empty.
+
+  A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
+  """
   text = io.StringIO(newline='')
   writer = csv.DictWriter(text, COLUMNS)
   writer.writeheader()
@@ -47,7 +51,7 @@ def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-  row = {'file': entry.file, 'folder': entry.folder, 'status': entry.status, 'error': entry.error}
+  row = {'file': _inert(entry.file), 'folder': _inert(entry.folder), 'status': entry.status, 'error': _inert(entry.error)}
   if entry.record is None:
     return row
   if entry.record['grade']:
@@ -59,3 +63,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     if lesion['found']:
       row |= {f'{key} regions': lesion['found']['regions'], f'{key} share': lesion['found']['share']}
   return row
+
+
+def _inert(text: str) -> str:
+  return f"'{text}" if text.startswith(FORMULA) else text

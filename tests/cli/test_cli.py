@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 import lesion_jax
 from lesion_jax import cli
+from lesion_jax.cli import info
 
 
 def test_version(capsys):
@@ -22,3 +26,11 @@ def test_every_command_explains_itself(command, capsys):
   assert stop.value.code == 0
   said = capsys.readouterr().out
   assert 'examples:' in said and 'exit status:' in said
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_ends_without_a_traceback(monkeypatch, capsys, number):
+  monkeypatch.setattr(info, 'describe_installation', lambda **options: os.kill(os.getpid(), number))
+  assert cli.main(['info']) == 130
+  assert capsys.readouterr().err == 'interrupted\n'
+  assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -102,6 +102,16 @@ def test_one_bad_file_does_not_stop_the_others(predict, save, tmp_path, capsys, 
   assert not (out / 'b').exists() and (out / 'c' / 'result.json').exists()
 
 
+@pytest.mark.parametrize('name', ['=HYPERLINK("http:||x")', '+1', '-1', '@SUM(A1)'])
+def test_a_file_name_is_no_formula_to_a_spreadsheet(predict, save, tmp_path, monkeypatch, read_table, name):
+  save(f'{name}.png', grade=1)
+  monkeypatch.chdir(tmp_path / 'photographs')
+  _, out = predict('.')
+  row, = read_table(out)
+  assert row['file'] == f"'{name}.png" and row['folder'] == f"'{name}" and row['status'] == 'predicted'
+  assert (out / name / 'result.json').exists()
+
+
 def test_equal_names_do_not_overwrite_each_other(predict, save, read_table):
   status, out = predict(save('x/eye.png', grade=0), save('y/eye.jpg', grade=4), save('z/EYE.png', grade=2))
   rows = read_table(out)

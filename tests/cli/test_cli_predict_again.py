@@ -8,12 +8,14 @@ import os
 import pathlib
 import signal
 
+import jax
 import pytest
 from PIL import Image
 
 from lesion_jax import cli, predict as predict_package
 from lesion_jax.cli import predict_run
 from lesion_jax.cli.predict_files import Folders, find_photographs
+from lesion_jax.predict import predictor
 from lesion_jax.report.record import Run
 
 
@@ -142,13 +144,15 @@ def test_a_folder_that_is_not_complete_is_done_again(predict, save, read_table, 
   assert statuses(read_table(out)) == [('eye', 'predicted')] and (out / 'eye' / lost).exists()
 
 
-def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(predict, save, read_table, monkeypatch, capsys):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
+    predict, save, read_table, monkeypatch, capsys, number):
   paths = [save(f'{name}.png', grade=1) for name in 'abcd']
   read = predict_run.read_photograph
 
   def interrupt_at_d(path):
     if path.stem == 'd':
-      os.kill(os.getpid(), signal.SIGINT)
+      os.kill(os.getpid(), number)
     return read(path)
 
   monkeypatch.setattr(predict_run, 'read_photograph', interrupt_at_d)
@@ -161,6 +165,21 @@ def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(predict, save,
   assert predict(*paths)[0] == 0
   assert statuses(read_table(out))[:len(done)] == [(folder, 'skipped') for folder, _ in done]
   assert statuses(read_table(out))[-1] == ('d', 'predicted')
+
+
+def test_too_little_memory_stops_the_run_and_is_said_with_what_to_do(predict, save, monkeypatch, capsys):
+  paths, collect = [save(f'{name}.png', grade=1) for name in 'abc'], predictor._collect
+
+  def exhaust(*found):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.')
+
+  monkeypatch.setattr(predictor, '_collect', exhaust)
+  status, out = predict(*paths, '--batch-size', '2')
+  said = capsys.readouterr().err
+  assert status == 1 and 'choose a smaller --batch-size' in said and 'Traceback' not in said
+  assert (out / 'report.html').exists()
+  monkeypatch.setattr(predictor, '_collect', collect)
+  assert predict(*paths)[0] == 0
 
 
 def test_no_room_stops_the_run_and_keeps_what_is_done(predict, save, read_table, monkeypatch, capsys):

@@ -66,3 +66,8 @@ def test_it_shows_only_the_outputs_that_the_network_has(config):
 def test_a_bundle_without_data_and_figures_has_a_card():
   card = model_card({'model': {'name': 'x'}, 'annotated': [], 'preprocessing': {'size': 64}})
   assert card.startswith('# x\n') and '## Data' not in card and '## Figures' not in card and '## Provenance' not in card
+
+
+def test_thresholds_are_in_the_order_of_the_paper(config):
+  config['thresholds'] = dict.fromkeys(sorted(LESION_KEYS), 0.5)
+  assert f'thresholds | {", ".join(f"{key} 0.5" for key in LESION_KEYS)}' in model_card(config)
