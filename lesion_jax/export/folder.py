@@ -18,7 +18,7 @@ CONFIG, README = 'config.json', 'README.md'
 
 
 def export(bundle: Bundle, to: str, path: str | pathlib.Path) -> dict[str, float]:
-  """Writes a bundle for another framework, and holds what was written to the Flax network on random images.
+  """Writes a bundle for another framework, and holds what was written to the Flax network on randomly drawn photographs.
 
   Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, preprocessing)
   and a README.md that says how to load it.

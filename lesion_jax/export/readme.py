@@ -44,6 +44,6 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
     lines.append(f'Grades, in this order: {", ".join(f"{key} {name}" for key, name in GRADES)}.')
   figures = ', '.join(f'{head} {value:.1e}' for head, value in differences.items())
   lines += ['The probability from which a lesion counts as present is in `config.json` under `thresholds`.', '',
-            f'Largest difference in probability from Flax on random images, in batches of '
+            f'Largest difference in probability from Flax on randomly drawn photographs, in batches of '
             f'{" and ".join(map(str, BATCHES))}: {figures}.']
   return '\n'.join(lines) + '\n'

@@ -40,7 +40,7 @@ def test_the_formats_are_those_of_the_library():
 def test_the_difference_from_flax_and_the_files_are_printed(run, bundle, tmp_path, capsys):
   assert run() == 0
   said = capsys.readouterr().out
-  assert 'largest difference in probability from Flax, random images of 64x64: maps 0.0e+00' in said
+  assert 'largest difference in probability from Flax, randomly drawn photographs of 64x64: maps 0.0e+00' in said
   assert f'{tmp_path / "out"} has README.md, config.json, model.safetensors, model.stablehlo' in said
   assert (tmp_path / 'out' / 'model.safetensors').read_bytes() == (bundle / 'model.safetensors').read_bytes()
   assert json.loads((bundle / 'config.json').read_text())['weights_sha256'] in (tmp_path / 'out' / 'README.md').read_text()
@@ -48,7 +48,7 @@ def test_the_difference_from_flax_and_the_files_are_printed(run, bundle, tmp_pat
 
 def test_an_export_that_computes_something_else_fails(run, monkeypatch, capsys, tmp_path):
   write = to_stablehlo.write
-  wrong = lambda found: found | {'maps': found['maps'] * 0.9}
+  wrong = lambda found: found | {'maps': found['maps'] + 0.1}
   monkeypatch.setattr(to_stablehlo, 'write', lambda *args: lambda images, run=write(*args): wrong(run(images)))
   assert run() == 1
   assert 'stablehlo failed: its maps differ from those of Flax by' in capsys.readouterr().err
