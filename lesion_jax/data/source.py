@@ -13,9 +13,13 @@ import numpy as np
 from absl import logging
 
 from lesion_jax.core import Example
+from lesion_jax.data.builders.aptos2019.aptos2019_dataset_builder import Builder as Aptos2019
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
+from lesion_jax.data.builders.ddr_grading.ddr_grading_dataset_builder import Builder as DdrGrading
+from lesion_jax.data.builders.eyepacs.eyepacs_dataset_builder import Builder as Eyepacs
 from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder as Idrid
 from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder as IdridGrading
+from lesion_jax.data.builders.messidor2.messidor2_dataset_builder import Builder as Messidor2
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
@@ -26,6 +30,10 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'retinal_lesions': RetinalLesions,
     'idrid': Idrid,
     'idrid_grading': IdridGrading,
+    'ddr_grading': DdrGrading,
+    'eyepacs': Eyepacs,
+    'aptos2019': Aptos2019,
+    'messidor2': Messidor2,
 }
 
 # TFDS warns of these at every start, and they are as they should be: each configuration is made from its options, and

@@ -231,7 +231,7 @@ def test_results_that_cannot_be_written_end_with_1_after_the_table(save_oracle, 
 
 MISTAKES = {
     'bundle': (['--model', 'absent'], 'absent is not a bundle'),
-    'data set': (['--data', 'eyepacs'], "unknown data set 'eyepacs'; there are: synthetic, retinal_lesions"),
+    'data set': (['--data', 'imagenet'], "unknown data set 'imagenet'; there are: synthetic, retinal_lesions"),
     'no release': ([], '--data-dir is missing: give the root folder of the release'),
     'other release': (['--data-dir', '.'], 'A. Segmentation'),
     'split': (['--split', 'holdout'], "invalid choice: 'holdout'"),
