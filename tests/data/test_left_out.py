@@ -91,7 +91,9 @@ def test_where_nothing_is_left_out_nothing_is_said(prepare, said):
   assert json.loads((builder.data_path / 'left_out.json').read_text()) == {'ungradable': 0, 'unreadable': []}
 
 
-@pytest.mark.parametrize('count, broken, allowed', [(200, (0, 1, 2), 2), (100, (5, 99), 1), (99, (0,), 0), (2, (1,), 0)])
+@pytest.mark.parametrize('count, broken, allowed', [
+    (200, (0, 1, 2), 2), (100, (5, 99), 1), (99, (0,), 0), (2, (1,), 0),
+])
 def test_more_than_one_in_a_hundred_end_the_preparation(prepare, tmp_path, count, broken, allowed):
   message = rf'{allowed + 1} of {count} photographs cannot be read, of so many at most {allowed} \(1%\).*' \
             rf'photograph {broken[0]}\.jpeg: no field'

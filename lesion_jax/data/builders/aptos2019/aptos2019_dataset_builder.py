@@ -17,8 +17,8 @@ class Builder(GradingBuilder):
   """`source_dir` holds train.csv and train_images/. The split is ours, 70/10/20, as the test set has no public grades.
 
   Verified in several loaders of the release: the columns `id_code,diagnosis` and the files `<id_code>.png`. No patient
-  is named, so every photograph counts as its own; but files that are copies of one another, byte by byte, count as of one
-  patient and stay on one side of the split (our choice; how many the release holds was not counted).
+  is named, so every photograph counts as its own; but files that are copies of one another, byte by byte, count as of
+  one patient and stay on one side of the split (our choice; how many the release holds was not counted).
   """
 
   VERSION = tfds.core.Version('1.0.0')

@@ -34,8 +34,8 @@ class Builder(GradingBuilder):
   }
   DESCRIPTION = (
       'The grading part of DDR: photographs from 147 hospitals in 23 provinces of China with a grade 0..4, here '
-      'cropped to the square field of view. Those that the release calls ungradable are left out. The split is the official '
-      'one.')
+      'cropped to the square field of view. Those that the release calls ungradable are left out. The split is the '
+      'official one.')
   CITATION = """
 @article{li2019diagnostic,
   title={Diagnostic assessment of deep learning algorithms for diabetic retinopathy screening},
