@@ -141,9 +141,7 @@ def load(
     FileNotFoundError: where a file of the release's layout is missing, naming it.
     ValueError: for another name or option, or a release that does not keep its own rules, naming file and value.
   """
-  if name not in DATASETS:
-    raise ValueError(f'unknown data set {name!r}; there are: {", ".join(DATASETS)}')
-  builder_class = DATASETS[name]
+  builder_class = require_known(name)
   allowed = _fields(builder_class.CONFIG) - _fields(LesionConfig)
   if unknown := options.keys() - allowed:
     raise ValueError(
@@ -162,6 +160,13 @@ def load(
       name=name, annotated=builder.ANNOTATED, graded=builder.GRADED, crop=FIELD_OF_VIEW if builder.CROPPED else SQUARE,
       lengths=lengths, description=builder.info.description, citation=builder.info.citation, licence=builder.LICENCE,
       builder=builder)
+
+
+def require_known(name: str) -> type[LesionBuilder]:
+  """The builder of a data set. Raises ValueError, listing the names, where there is none."""
+  if name not in DATASETS:
+    raise ValueError(f'unknown data set {name!r}; there are: {", ".join(DATASETS)}')
+  return DATASETS[name]
 
 
 def _fields(config_class: type[LesionConfig]) -> set[str]:
