@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_config
+from absl import flags
 from drawing import draw_idrid
+from ml_collections import config_flags
 from tiny import TINY_MODELS, random_batch
 
 from lesion_jax import build, main, models
@@ -218,18 +220,12 @@ def test_a_part_from_which_the_stage_learns_nothing_is_refused(place):
     build.open_datasets(config, str(place / 'data'), Devices(jax.devices()[:1]))
 
 
-def test_the_keys_can_be_set_on_the_command_line():
-  """As the strings and the tuple that --config.segment.data.name=... and its neighbours parse to."""
-  from absl import flags
-  from ml_collections import config_flags
-
-  values = flags.FlagValues()
-  config_flags.DEFINE_config_file('config', flag_values=values)
-  path = pathlib.Path(tiny_config.__file__)
-  arguments = ['--config.segment.data.name=idrid+synthetic', '--config.segment.data.source_dir=/a b/IDRiD:',
+def test_the_keys_can_be_set_on_the_command_line(monkeypatch):
+  arguments = ['main', '--config.segment.data.name=idrid+synthetic', '--config.segment.data.source_dir=/a b/IDRiD:',
                '--config.segment.data.weights=(3,1.5)']
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr('sys.argv', ['main', f'--config={path}', *arguments])
-    values(['main', f'--config={path}', *arguments])
+  monkeypatch.setattr('sys.argv', arguments)  # which config_flags looks into
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_dict('config', tiny_config.get_config(), flag_values=values)
+  values(arguments)
   data = values.config.segment.data
   assert (data.name, data.source_dir, data.weights) == ('idrid+synthetic', '/a b/IDRiD:', (3, 1.5))
