@@ -80,7 +80,7 @@ def test_an_image_too_small_for_the_encoder_is_found(monkeypatch):
 
 
 DATA = {
-    'name': ({'segment__data__name': 'eyepacs'}, "unknown data set 'eyepacs'; there are: synthetic, retinal_lesions"),
+    'name': ({'segment__data__name': 'imagenet'}, "unknown data set 'imagenet'; there are: synthetic, retinal_lesions"),
     'no source_dir': ({'grade__data__name': 'idrid_grading'}, 'source_dir is missing'),
     'wrong source_dir': ({'segment__data__name': 'idrid',
                           'segment__data__source_dir': 'no/such/release'}, 'no/such/release'),

@@ -175,7 +175,7 @@ def test_a_directory_of_another_configuration_is_refused(run, finished, capsys):
 
 
 @pytest.mark.parametrize('changes', [
-    {'stages': ('paint',)}, {'segment__model__name': 'resnet'}, {'grade__data__name': 'eyepacs'},
+    {'stages': ('paint',)}, {'segment__model__name': 'resnet'}, {'grade__data__name': 'imagenet'},
     {'grade__batch_size': 3}, {'segment__bundle': 'no/such/bundle'}, {'grade__data__source_dir': 'no/such/folder'},
 ])
 def test_a_mistake_is_one_line_before_anything_is_trained(run, tmp_path, capsys, changes):

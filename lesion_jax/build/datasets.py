@@ -3,32 +3,80 @@
 from __future__ import annotations
 
 import functools
+import os
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from lesion_jax.build.parts import grades, stages
-from lesion_jax.data.source import Dataset, load
+from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
+from lesion_jax.data.source import Dataset, load, require_known
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.train.parallel import Devices
 
 
-def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[str, Dataset]:
-  """Opens the data set of each stage, after preparing it where that was not done yet.
+class Chosen(NamedTuple):
+  """One data set of a stage: its name and where its release lies."""
+
+  name: str
+  source_dir: str | None
+
+
+def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[str, Dataset | Mixture]:
+  """Opens the data set or the mixture of each stage, after preparing what was not prepared yet.
 
   Raises:
-    ValueError, FileNotFoundError: of `load`; and where it has not what the stage learns from, or a split is empty.
+    ValueError, FileNotFoundError: of `load` and `Mixture`; where the configuration names data sets, weights and folders
+      that do not go together; and where one has not what the stage learns from, or a split is empty.
   """
   datasets = {}
+  chosen = {name: _choose(name, stage) for name, stage in stages(config).items()}  # all of them before any is prepared
   for name, stage in stages(config).items():
-    options = {'count': stage.data.count} if stage.data.count and stage.data.name == 'synthetic' else {}
-    opened = functools.partial(load, stage.data.name, data_dir=data_dir, size=stage.data.size,
-                               source_dir=stage.data.source_dir or None, **options)
-    data = datasets[name] = devices.first_alone(opened)
-    has = {'grades': data.graded, 'lesions': data.annotated}
-    needed = ('grades', 'lesions') if stage.loss == 'joint' else ('grades',) if grades(stage) else ('lesions',)
-    if not stage.bundle and (missing := [what for what in needed if not has[what]]):
-      raise ValueError(f'{data.name} has no {" and no ".join(missing)}, from which the loss '
-                       f'{stage.loss!r} of the stage {name!r} learns; choose another --config.{name}.data.name')
+    data = datasets[name] = devices.first_alone(functools.partial(_open, stage, chosen[name], data_dir))
+    _require_what_is_learned(name, stage, data)
     for split in ('test',) if stage.bundle else SPLITS:
       data.source(split)  # raises where it is empty
   return datasets
+
+
+def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
+  """The data sets that the keys `data.name` and `data.source_dir` of a stage name."""
+  data = stage.data
+  names, weights = data.name.split(SEPARATOR), tuple(data.weights)
+  for known in names:
+    require_known(known)
+  if len(names) == 1:
+    if weights:
+      raise ValueError(f'--config.{name}.data.weights={weights} are of several data sets, and {data.name} is one; mix '
+                       f'with --config.{name}.data.name={data.name}{SEPARATOR}OTHER')
+    return [Chosen(data.name, data.source_dir or None)]
+  check_weights(weights, names)
+  folders = data.source_dir.split(os.pathsep) if data.source_dir else [''] * len(names)
+  if len(folders) != len(names):
+    raise ValueError(f'--config.{name}.data.source_dir={data.source_dir} names {len(folders)} folders, and {data.name} '
+                     f"is {len(names)} data sets: give one for each, with {os.pathsep!r} between them, and none for a "
+                     f'data set without a release, as in DIR{os.pathsep}')
+  return [Chosen(known, folder or None) for known, folder in zip(names, folders, strict=True)]
+
+
+def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
+  count = {'count': stage.data.count} if stage.data.count else {}
+  parts = [load(name, data_dir=data_dir, size=stage.data.size, source_dir=source_dir,
+                **(count if name == 'synthetic' else {})) for name, source_dir in chosen]
+  return parts[0] if len(parts) == 1 else Mixture(tuple(parts), tuple(stage.data.weights))
+
+
+def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:
+  """Raises ValueError where the data have not what the loss needs, or a part of a mixture nothing of it."""
+  needed = ('grades', 'lesions') if stage.loss == 'joint' else ('grades',) if grades(stage) else ('lesions',)
+
+  def lacking(data: Dataset | Mixture) -> list[str]:
+    has = {'grades': data.graded, 'lesions': data.annotated}
+    return [what for what in needed if not has[what]]
+
+  useless = [part for part in getattr(data, 'parts', ()) if len(lacking(part)) == len(needed)]
+  if lacking(data):
+    useless = [data]
+  if useless and not stage.bundle:
+    raise ValueError(f'{useless[0].name} has no {" and no ".join(lacking(useless[0]))}, from which the loss '
+                     f'{stage.loss!r} of the stage {name!r} learns; choose another --config.{name}.data.name')

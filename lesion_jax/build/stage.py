@@ -18,9 +18,10 @@ from lesion_jax.augment import augment
 from lesion_jax.build import parts
 from lesion_jax.build.counting import make_counter
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data.mixture import Mixture, shares
 from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.source import Dataset
-from lesion_jax.evaluate import Evaluation, criterion, full_report, headline, report, scored_lesions, totals
+from lesion_jax.evaluate import Evaluation, criterion, full_report, headline, part_of, report, scored_lesions, totals
 from lesion_jax.losses import get_loss
 from lesion_jax.models import LESION_BRANCH, get_model
 from lesion_jax.train.checkpoint import Checkpoints
@@ -48,13 +49,14 @@ class Stage:
     model_config: arguments of `get_model` that build it, ready for JSON.
     train: `should_stop -> Fitted`.
     variables: `state -> {'params': ..., 'batch_stats': ...}`, the whole network's.
-    evaluate: `(variables, split) -> Evaluation`, with intervals and calibration where the split is 'test'.
+    evaluate: `(variables, split) -> Evaluation`, with intervals and calibration where the split is 'test', and of a
+      mixture with the report of each data set by itself, by its name under 'data_sets'.
     provenance: where the weights come from, ready for JSON.
   """
 
   name: str
   directory: pathlib.Path
-  dataset: Dataset
+  dataset: Dataset | Mixture
   annotated: tuple[str, ...]
   model: Any
   model_config: dict[str, Any]
@@ -81,13 +83,13 @@ class Stage:
         'thresholds': dict.fromkeys(LESION_KEYS, 0.5),
         'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step},
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
-                 'description': data.description},
+                 'description': data.description, **_parts_of(data)},
         'metrics': result,
     }, variables)
 
 
 def build_stage(
-    config: ConfigDict, name: str, dataset: Dataset, *, workdir: str | pathlib.Path, devices: Devices,
+    config: ConfigDict, name: str, dataset: Dataset | Mixture, *, workdir: str | pathlib.Path, devices: Devices,
     bundles: Mapping[str, Bundle],
 ) -> Stage:
   """Builds one stage.
@@ -137,7 +139,7 @@ def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _learned_lesions(
-    stage: ConfigDict, dataset: Dataset, finished: Bundle | None, lesion: Bundle | None,
+    stage: ConfigDict, dataset: Dataset | Mixture, finished: Bundle | None, lesion: Bundle | None,
 ) -> tuple[str, ...]:
   """The lesions of a finished bundle; else those of the bundle that the lesion network comes from and, unless only
   grades are learned from them, those of the data."""
@@ -158,7 +160,7 @@ def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) ->
 
 
 def _make_evaluate(
-    model: Any, stage: ConfigDict, dataset: Dataset, devices: Devices, learned: tuple[str, ...],
+    model: Any, stage: ConfigDict, dataset: Dataset | Mixture, devices: Devices, learned: tuple[str, ...],
 ) -> Evaluate:
   """`evaluate(variables, split) -> Evaluation`, one program for validation and test."""
   count = make_counter(model, devices, batch_size=stage.eval_batch_size)
@@ -168,13 +170,25 @@ def _make_evaluate(
       counts = count(variables, dataset.source(split))
       return Evaluation(report(totals(counts), dataset.annotated, learned), counts)
     counts = count(variables, dataset.source(split), keep_histograms=bool(scored_lesions(dataset.annotated, learned)))
-    return Evaluation(full_report(counts, dataset.annotated, learned), counts)
+    alone = {part.name: full_report(part_of(counts, rows), part.annotated, learned)
+             for part, rows in shares(dataset, split)}
+    found = full_report(counts, dataset.annotated, learned)
+    return Evaluation(found | ({'data_sets': alone} if alone else {}), counts)
 
   return evaluate
 
 
+def _parts_of(data: Dataset | Mixture) -> dict[str, Any]:
+  """What a bundle says of each data set of a mixture, and of no other."""
+  if not isinstance(data, Mixture):
+    return {}
+  return {'weights': list(data.weights), 'parts': [
+      {'name': part.name, 'annotated': list(part.annotated), 'graded': part.graded, 'crop': part.crop,
+       'lengths': part.lengths} for part in data.parts]}
+
+
 def _train(
-    model: Any, stage: ConfigDict, seed: int, dataset: Dataset, devices: Devices, directory: pathlib.Path,
+    model: Any, stage: ConfigDict, seed: int, dataset: Dataset | Mixture, devices: Devices, directory: pathlib.Path,
     initial: Callable[[], dict[str, Any]], frozen_name: str | None, evaluate: Evaluate,
     should_stop: Callable[[], bool],
 ) -> Fitted:

@@ -118,7 +118,8 @@ def check(arguments: argparse.Namespace) -> Job:
       raise ValueError(f'{arguments.data} cannot judge this network: it annotates '
                        f'{_knows(builder.ANNOTATED, builder.GRADED)}, and the network learned '
                        f'{_knows(learned, grades)}')
-    notes += _crop_notes(config['preprocessing']['crop'], arguments.data, builder.CROPPED, arguments.other_crop)
+    if arguments.data not in _parts(config):  # else it learned from squares and from fields of view
+      notes += _crop_notes(config['preprocessing']['crop'], arguments.data, builder.CROPPED, arguments.other_crop)
   dataset = load(arguments.data, data_dir=arguments.prepared, size=size, source_dir=arguments.data_dir,
                  **dict(arguments.option))
   dataset.source(arguments.split)  # raises where it is empty
@@ -186,10 +187,15 @@ def _data_notes(config: dict[str, Any], dataset: Dataset, split: str, grades: bo
   notes = []
   if grades and not dataset.graded:
     notes.append(f'grades are not judged: {dataset.name} has none')
-  if split != 'test' and config.get('data', {}).get('name') == dataset.name:
+  if split != 'test' and dataset.name in (config.get('data', {}).get('name'), *_parts(config)):
     notes.append('the network learned from the photographs of this split' if split == 'train' else
                  'the weights were chosen by the photographs of this split')
   return notes
+
+
+def _parts(config: dict[str, Any]) -> list[str]:
+  """The data sets of the mixture from which a network learned; [] where it was one data set."""
+  return [part['name'] for part in config.get('data', {}).get('parts', ())]
 
 
 def _watch(batches: Iterable[Any], length: int) -> Iterator[Any]:

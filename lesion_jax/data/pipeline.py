@@ -10,22 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Protocol
 
 import grain
 import numpy as np
 
 from lesion_jax.core import UNKNOWN_GRADE, Example
+from lesion_jax.data.order import Source, training_order
 
 THREADS = 16  # Decoding releases the GIL. More threads than cores pay, as reading waits for the disk too.
-
-
-class Source(Protocol):
-  """Random access to examples, each without a leading axis and without `row`."""
-
-  def __len__(self) -> int: ...
-
-  def __getitem__(self, index: int) -> Example: ...
 
 
 def train_batches(
@@ -33,8 +25,8 @@ def train_batches(
 ) -> grain.DatasetIterator[Example]:
   """An endless stream of shuffled batches, in another order each epoch.
 
-  Batches run across the ends of epochs, so no example is dropped: every len(source) examples of the global stream are
-  each example once. `get_state()` is a small JSON-serialisable dict and `set_state()` continues exactly behind it; it
+  Batches run across the ends of epochs, so no example is dropped; how often each is drawn says `order.training_order`.
+  `get_state()` is a small JSON-serialisable dict and `set_state()` continues exactly behind it; it
   is the same on all shards.
 
   Args:
@@ -49,7 +41,7 @@ def train_batches(
     ValueError: for an empty source, or where batch size and shards do not fit together.
   """
   rows = _rows_per_shard(source, batch_size, shard_index, shard_count)
-  stream = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+  stream = training_order(source, batch_size=batch_size, seed=seed)
   return iter(_batch(stream, rows, shard_index, shard_count, threads))
 
 

@@ -13,9 +13,13 @@ import numpy as np
 from absl import logging
 
 from lesion_jax.core import Example
+from lesion_jax.data.builders.aptos2019.aptos2019_dataset_builder import Builder as Aptos2019
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
+from lesion_jax.data.builders.ddr_grading.ddr_grading_dataset_builder import Builder as DdrGrading
+from lesion_jax.data.builders.eyepacs.eyepacs_dataset_builder import Builder as Eyepacs
 from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder as Idrid
 from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder as IdridGrading
+from lesion_jax.data.builders.messidor2.messidor2_dataset_builder import Builder as Messidor2
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
@@ -26,6 +30,10 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'retinal_lesions': RetinalLesions,
     'idrid': Idrid,
     'idrid_grading': IdridGrading,
+    'ddr_grading': DdrGrading,
+    'eyepacs': Eyepacs,
+    'aptos2019': Aptos2019,
+    'messidor2': Messidor2,
 }
 
 # TFDS warns of these at every start, and they are as they should be: each configuration is made from its options, and
@@ -133,9 +141,7 @@ def load(
     FileNotFoundError: where a file of the release's layout is missing, naming it.
     ValueError: for another name or option, or a release that does not keep its own rules, naming file and value.
   """
-  if name not in DATASETS:
-    raise ValueError(f'unknown data set {name!r}; there are: {", ".join(DATASETS)}')
-  builder_class = DATASETS[name]
+  builder_class = require_known(name)
   allowed = _fields(builder_class.CONFIG) - _fields(LesionConfig)
   if unknown := options.keys() - allowed:
     raise ValueError(
@@ -154,6 +160,13 @@ def load(
       name=name, annotated=builder.ANNOTATED, graded=builder.GRADED, crop=FIELD_OF_VIEW if builder.CROPPED else SQUARE,
       lengths=lengths, description=builder.info.description, citation=builder.info.citation, licence=builder.LICENCE,
       builder=builder)
+
+
+def require_known(name: str) -> type[LesionBuilder]:
+  """The builder of a data set. Raises ValueError, listing the names, where there is none."""
+  if name not in DATASETS:
+    raise ValueError(f'unknown data set {name!r}; there are: {", ".join(DATASETS)}')
+  return DATASETS[name]
 
 
 def _fields(config_class: type[LesionConfig]) -> set[str]:

@@ -56,6 +56,12 @@ def totals(counts: Mapping[str, np.ndarray]) -> Counts:
           for name, value in counts.items() if name not in (*PROBABILITIES, HISTOGRAMS)}
 
 
+def part_of(counts: Mapping[str, np.ndarray], rows: slice) -> Counts:
+  """The counts of some of the images; without 'histogram' where the histograms of the single images were not kept."""
+  found = {name: value[rows] for name, value in counts.items() if name != 'histogram'}
+  return found | ({'histogram': found[HISTOGRAMS].sum(axis=0, dtype=np.int64)} if HISTOGRAMS in found else {})
+
+
 def _one_behind(step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]) -> Iterator[Counts]:
   """The counts of each batch in NumPy, read when the device has the next batch already."""
   late = None

@@ -7,7 +7,8 @@ from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.fundus import SQUARE
-from lesion_jax.report.terminal import COLUMNS, grading_rows, interval_notes, lesion_rows, undefined_notes
+from lesion_jax.report.terminal import (
+    COLUMNS, data_sets, grading_rows, interval_notes, lesion_rows, undefined_notes)
 
 PAPER = (
     'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
@@ -20,6 +21,9 @@ a clinical study, and nothing it says may decide about a patient.
   and means nothing.
 - It was measured on the data above. Other cameras, populations and habits of annotation change the figures.
 - Its probabilities are not calibrated.'''
+PARTLY_SYNTHETIC = '''\
+- **A part of its training data is synthetic**: drawn by a program, without any patient. The figures on that part, and
+  on all parts as one, say nothing about photographs of patients.'''
 SYNTHETIC = '''\
 - **Its training data are synthetic**: drawn by a program, without any patient. The figures say that learning works, and
   nothing about photographs of patients.'''
@@ -72,7 +76,11 @@ def _data(config: Mapping[str, Any]) -> str:
     return ''
   lines = ['## Data', '', f'`{data["name"]}`' + (f': {data["description"].strip()}' if data.get('description') else '')]
   if data.get('lengths'):
-    lines += ['', table(['split', 'photographs'], [[split, f'{n:,}'] for split, n in data['lengths'].items()])]
+    parts = data.get('parts', ())  # of a mixture
+    columns = [data['lengths'], *(part['lengths'] for part in parts)]
+    lines += ['', table(['split', 'photographs', *(f'`{part["name"]}`' for part in parts)],
+                        [[split, *(f'{column[split]:,}' for column in columns)] for split in data['lengths']])]
+    lines += _mixing(data) if parts else []
   if data.get('licence'):
     lines += ['', f'Licence of the data: {data["licence"]}.']
   if data.get('citation', '').strip():
@@ -80,9 +88,27 @@ def _data(config: Mapping[str, Any]) -> str:
   return '\n'.join(lines)
 
 
+def _mixing(data: Mapping[str, Any]) -> list[str]:
+  """How training drew from the parts of a mixture, and what each says."""
+  weights = ' : '.join(f'{weight:g}' for weight in data['weights'])
+  lines = ['', f'In training the data sets were drawn from as {weights}.' if weights else
+           'In training every photograph was drawn equally often.', '']
+  for part in data['parts']:
+    known = [*part['annotated'], *(['grades'] if part['graded'] else [])]
+    lines.append(f'- `{part["name"]}` annotates {", ".join(known)}; what it does not annotate was neither learned nor '
+                 'judged on it')
+  return lines
+
+
 def _figures(metrics: Mapping[str, Any]) -> str:
-  columns = [key for key in COLUMNS if key in metrics]
-  lines = ['## Figures on the held-out test split']
+  lines = ['## Figures on the held-out test split', *_figure_lines(metrics)]
+  for name, alone in data_sets(metrics):
+    lines += ['', f'### On `{name}` alone', *_figure_lines(alone)]
+  return '\n'.join(lines).rstrip() if len(lines) > 1 else ''
+
+
+def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
+  columns, lines = [key for key in COLUMNS if key in metrics], []
   if columns:
     lines += ['', table(['lesion', *(COLUMNS[key] for key in columns)], lesion_rows(metrics, columns))]
     lines += ['', *undefined_notes(metrics, columns)]
@@ -92,7 +118,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     lines += ['', 'Confusion matrix, rows the annotated grade:', '', table(['', *GRADE_KEYS], counts)]
   for note in interval_notes(metrics):
     lines += ['', note]
-  return '\n'.join(lines).rstrip() if len(lines) > 1 else ''
+  return lines
 
 
 def _usage(config: Mapping[str, Any]) -> str:
@@ -110,8 +136,10 @@ def _usage(config: Mapping[str, Any]) -> str:
 
 
 def _intended_use(config: Mapping[str, Any]) -> str:
-  synthetic = 'synthetic' in str(config.get('data', {}).get('name', ''))
-  return '## Intended use and limits\n\n' + LIMITS + (f'\n{SYNTHETIC}' if synthetic else '')
+  data = config.get('data', {})
+  synthetic = 'synthetic' in str(data.get('name', ''))
+  note = f'\n{PARTLY_SYNTHETIC if "parts" in data else SYNTHETIC}' if synthetic else ''
+  return '## Intended use and limits\n\n' + LIMITS + note
 
 
 def _provenance(config: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   Args:
     report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is left out; where a score has no
       value, the reason is said. Where it has 'intervals', they follow the means and the figures of grading in brackets.
+      Where it has 'data_sets', the parts of a mixture, the report of each follows.
     title: the first line.
   """
   parts = [f'{title}\n{"=" * len(title)}']
@@ -35,7 +36,13 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
     parts.append(_confusion(report['confusion']))
   parts += interval_notes(report)
+  parts += [format_report(alone, f'{title}; of these {name} alone') for name, alone in data_sets(report)]
   return '\n\n'.join(parts)
+
+
+def data_sets(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+  """(name, report) of the data sets of a mixture, each by itself; [] for one data set."""
+  return list(report.get('data_sets', {}).items())
 
 
 def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[str]]:

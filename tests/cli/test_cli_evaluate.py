@@ -188,7 +188,8 @@ def test_a_network_of_fields_of_view_is_judged_on_squares_only_if_told_so(save_o
   with pytest.raises(SystemExit) as stop:
     evaluate(save_oracle(), *synthetic(20))
   assert stop.value.code == 2
-  assert 'evaluate on one of idrid, idrid_grading, or with --other-crop' in capsys.readouterr().err
+  said = capsys.readouterr().err
+  assert 'evaluate on one of idrid, idrid_grading, ' in said and ', or with --other-crop' in said
   status, out = evaluate(save_oracle(), *synthetic(20), '--other-crop')
   assert status == 0 and 'are not cut to their field of view' in read(out)['evaluated']['notes'][0]
 
@@ -231,7 +232,7 @@ def test_results_that_cannot_be_written_end_with_1_after_the_table(save_oracle, 
 
 MISTAKES = {
     'bundle': (['--model', 'absent'], 'absent is not a bundle'),
-    'data set': (['--data', 'eyepacs'], "unknown data set 'eyepacs'; there are: synthetic, retinal_lesions"),
+    'data set': (['--data', 'imagenet'], "unknown data set 'imagenet'; there are: synthetic, retinal_lesions"),
     'no release': ([], '--data-dir is missing: give the root folder of the release'),
     'other release': (['--data-dir', '.'], 'A. Segmentation'),
     'split': (['--split', 'holdout'], "invalid choice: 'holdout'"),

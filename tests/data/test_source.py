@@ -142,7 +142,7 @@ def test_an_unknown_split_is_said(dataset):
 
 
 @pytest.mark.parametrize('name, options, message', [
-    ('eyepacs', {}, "unknown data set 'eyepacs'; there are: synthetic, retinal_lesions, idrid, idrid_grading"),
+    ('imagenet', {}, "unknown data set 'imagenet'; there are: synthetic, retinal_lesions, idrid, idrid_grading"),
     ('synthetic', {'cuont': 3}, 'synthetic has no option cuont; it takes count, seed'),
     ('synthetic', {'source_dir': 'here'}, 'drawn, not read'),
     ('synthetic', {'count': 0}, 'count at least 1'),

@@ -20,6 +20,7 @@ from absl import logging
 from PIL import Image
 
 from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
+from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.threads import ordered_map
 
 MIN_SIZE = 32
@@ -56,7 +57,8 @@ class Release(NamedTuple):
 
   Attributes:
     splits: split name -> items, each enough for `LesionBuilder.read` to make an example.
-    counts: what was counted, under the names of `LesionBuilder.PUBLISHED`.
+    counts: what was counted, under the names of `LesionBuilder.PUBLISHED`; under UNGRADABLE the photographs that the
+      release itself gives no grade and that are in no split, which is said.
   """
 
   splits: dict[str, list[Any]]
@@ -96,7 +98,8 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """A data set of canonical examples (core.Example, all but `weight` and `row`).
 
   A subclass says what it is (ANNOTATED, CROPPED, PUBLISHED and the texts), finds its files in `release` and turns one item into
-  a record in `read`, which runs in several threads.
+  a record in `read`, which runs in several threads. Items of which `read` raises ValueError are left out, see
+  `left_out`: a warning counts them, and left_out.json beside the prepared data names each.
   """
 
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
@@ -117,7 +120,12 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   @abc.abstractmethod
   def read(self, item: Any) -> Record:
-    """Reads one item of the release."""
+    """Reads one item of the release.
+
+    Raises:
+      ValueError: naming the file, where this item cannot be an example. Anything else that is raised, such as
+        FileNotFoundError, ends the preparation.
+    """
 
   def _info(self) -> tfds.core.DatasetInfo:
     side = self.builder_config.size
@@ -150,10 +158,28 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ]
     if differing:
       logging.warning('%s: this copy differs from the published release: %s', self.name, '; '.join(differing))
-    return {split: self._generate_examples(items) for split, items in splits.items() if items}
+    self._left_out = LeftOut(self.name, photographs=sum(map(len, splits.values())), ungradable=counts.get(UNGRADABLE, 0))
+    return {split: self._generate_examples(split, items) for split, items in splits.items() if items}
 
-  def _generate_examples(self, items: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-    return enumerate(ordered_map(lambda item: self._encode(self.read(item)), items))
+  def _generate_examples(self, split: str, items: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, made in enumerate(ordered_map(self._example, items)):
+      if isinstance(made, ValueError):
+        self._left_out.add(split, items[number], made)
+      else:
+        yield number, made
+
+  def _example(self, item: Any) -> dict[str, Any] | ValueError:
+    """The encoded example, or why there is none."""
+    try:
+      return self._encode(self.read(item))
+    except ValueError as error:
+      return error
+
+  def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+    """Prepares all splits; here `data_dir` is the folder that appears in its place when all is done."""
+    super()._download_and_prepare(*args, **kwargs)
+    self._left_out.write(self.data_dir)
+    self._left_out.say()
 
   def _encode(self, record: Record) -> dict[str, Any]:
     return {

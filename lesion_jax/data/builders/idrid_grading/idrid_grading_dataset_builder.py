@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pathlib
-from typing import NamedTuple
 
-import numpy as np
 import tensorflow_datasets as tfds
 
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.base import Release
+from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
 from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING, carve_validation
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
-from lesion_jax.data.fundus import read_field
 
 PHOTOGRAPHS = pathlib.Path('B. Disease Grading', '1. Original Images')
 TABLES = pathlib.Path('B. Disease Grading', '2. Groundtruths')
@@ -21,19 +19,11 @@ TABLE_OF = {
 }
 
 
-class Photograph(NamedTuple):
-  """One photograph of the release and its grade."""
-
-  path: pathlib.Path
-  grade: int
-
-
-class Builder(LesionBuilder):
+class Builder(GradingBuilder):
   """`source_dir` is the folder that holds 'B. Disease Grading'. Validation is carved from the official training set."""
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
-  CROPPED = True
   PUBLISHED = {'training photographs': 413, 'test photographs': 103}
   DESCRIPTION = (
       'The grading part of the Indian Diabetic Retinopathy Image Dataset: 516 photographs of 4288x2848 pixels with a '
@@ -48,17 +38,11 @@ class Builder(LesionBuilder):
     counts = {'training photographs': len(training), 'test photographs': len(test)}
     return Release({**carve_validation(training), 'test': test}, counts)
 
-  def read(self, item: Photograph) -> Record:
-    """Crops the photograph; the masks say nothing, as no lesion is annotated."""
-    size = self.builder_config.size
-    image, crop = read_field(item.path)
-    empty = np.zeros((size, size), np.uint8)
-    return Record(crop.apply(image, size), empty, empty, item.path.stem, item.path.stem, item.grade)
-
-  def _list(self, official_set: str) -> list[Photograph]:
+  def _list(self, official_set: str) -> list[GradedPhotograph]:
     root = self.builder_config.source_dir
     paths = list_photographs(root / PHOTOGRAPHS / official_set, 'IDRiD_*.jpg')
     table = root / TABLES / TABLE_OF[official_set]
     grades = read_grades(table, id_column='Image name', grade_column='Retinopathy grade')
     require_grades(grades, paths, table)
-    return [Photograph(path, grades[path.stem]) for path in paths]
+    # No patient is named, so every photograph counts as its own.
+    return [GradedPhotograph(path, path.stem, grades[path.stem]) for path in paths]

@@ -1,0 +1,67 @@
+"""The order in which training draws examples, of one source or of several with weights."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from typing import Protocol
+
+import grain
+import numpy as np
+from grain import experimental
+
+from lesion_jax.core import Example
+
+
+class Source(Protocol):
+  """Random access to examples, each without a leading axis and without `row`."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, index: int) -> Example: ...
+
+
+class Joined(Sequence):
+  """Several sources behind one another.
+
+  Attributes:
+    parts: the sources, all of examples of one shape.
+    weights: how often training draws from each, relative to the others; () draws every example equally often.
+  """
+
+  def __init__(self, parts: Sequence[Source], weights: Sequence[float] = ()):
+    self.parts, self.weights = tuple(parts), tuple(weights)
+    self._ends = list(itertools.accumulate(map(len, self.parts)))
+
+  def __len__(self) -> int:
+    return self._ends[-1]
+
+  def __getitem__(self, index: int) -> Example:
+    index = range(len(self))[index]  # raises IndexError, counts from the end
+    part = bisect.bisect_right(self._ends, index)
+    return self.parts[part][index - self._ends[part] + len(self.parts[part])]
+
+
+def training_order(source: Source, *, batch_size: int, seed: int) -> grain.MapDataset[Example]:
+  """An endless stream of shuffled examples, in another order each epoch.
+
+  Every len(source) examples of the stream are each example once. Of a `Joined` source with weights, each part is such a
+  stream of its own, however long the others are, and the stream takes from each by its weight: every batch as nearly as
+  whole examples can. Grain rounds weights down to hundredths of the smallest. Within a batch the rows are shuffled
+  once more, or every P-th of them could come from one part, and one of P hosts would see nothing else.
+
+  Args:
+    source: the examples.
+    batch_size: rows in all shards together.
+    seed: of the order, 0..2**32-1.
+  """
+  if not (isinstance(source, Joined) and source.weights):
+    return grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+  # Parts of equal length would meet in the same pairs for ever if one seed ordered them all.
+  *seeds, last = np.random.SeedSequence([seed, len(source.parts)]).generate_state(len(source.parts) + 1)
+  streams = [grain.MapDataset.source(part).seed(int(number)).shuffle().repeat()
+             for part, number in zip(source.parts, seeds, strict=True)]
+  mixed = grain.MapDataset.mix(streams, source.weights)
+  # Half the range of seeds: grain adds the number of the batch to it.
+  return experimental.WindowShuffleMapDataset(mixed, window_size=batch_size, seed=int(last) // 2)
