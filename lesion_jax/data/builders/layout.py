@@ -1,12 +1,11 @@
-"""Reading a release's layout: folders, photographs and tables of grades, with errors that name what is missing."""
+"""Reading a release's layout: folders, photographs, masks and grades, with errors that name what is missing."""
 
 from __future__ import annotations
 
-import csv
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from lesion_jax.core import NUM_GRADES
+from lesion_jax.data.builders.tables import parse_grade, read_table
 
 
 def require_folder(path: pathlib.Path) -> pathlib.Path:
@@ -38,28 +37,13 @@ def read_grades(path: pathlib.Path, *, id_column: str, grade_column: str) -> dic
     FileNotFoundError: where there is no such table.
     ValueError: where a column is missing, a grade is not a whole number in 0..4, or a photograph has two rows.
   """
-  if not path.is_file():
-    raise FileNotFoundError(f'no table {path}; source_dir must be the root of the release in its own layout')
   grades: dict[str, int] = {}
-  with path.open(newline='', encoding='utf-8-sig') as file:
-    reader = csv.reader(file)
-    header = [cell.strip() for cell in next(reader, [])]
-    if missing := {id_column, grade_column} - set(header):
-      raise ValueError(f'{path} has no column {", ".join(sorted(missing))}; its columns are {", ".join(header)}')
-    id_at, grade_at = header.index(id_column), header.index(grade_column)
-    for number, cells in enumerate(reader, start=2):
-      cells = [cell.strip() for cell in cells]
-      if not any(cells):
-        continue
-      if len(cells) <= max(id_at, grade_at):
-        raise ValueError(f'{path}, row {number}: {len(cells)} cells are too few to hold {id_column} and {grade_column}')
-      photograph, grade = cells[id_at], cells[grade_at]
-      if grade not in map(str, range(NUM_GRADES)):
-        raise ValueError(
-            f'{path}, row {number} ({photograph}): {grade_column} is {grade!r}; grades are 0..{NUM_GRADES - 1}')
-      if photograph in grades:
-        raise ValueError(f'{path}, row {number}: {photograph} has a row already')
-      grades[photograph] = int(grade)
+  for where, cells in read_table(path, (id_column, grade_column)):
+    photograph = cells[id_column]
+    grade = parse_grade(cells[grade_column], f'{where} ({photograph}): {grade_column}')
+    if photograph in grades:
+      raise ValueError(f'{where}: {photograph} has a row already')
+    grades[photograph] = grade
   return grades
 
 
@@ -67,3 +51,11 @@ def require_grades(grades: dict[str, int], photographs: Iterable[pathlib.Path], 
   """Raises ValueError where a photograph has no row in the table of grades, naming the first few."""
   if missing := [path.name for path in photographs if path.stem not in grades]:
     raise ValueError(f'{table} has no row for {len(missing)} photographs: {", ".join(missing[:5])}')
+
+
+def require_masks(masks: Mapping[str, pathlib.Path]) -> None:
+  """Raises FileNotFoundError, naming the file, where a mask is missing of a release that has all of every photograph."""
+  if missing := [path for path in masks.values() if not path.is_file()]:
+    raise FileNotFoundError(
+        f'no mask {missing[0]}; this release has it for every photograph, all black where the lesion is absent. Was it '
+        'unpacked whole?')

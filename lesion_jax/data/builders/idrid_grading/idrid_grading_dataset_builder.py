@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
-from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING, carve_validation
+from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
 from lesion_jax.data.fundus import read_field
+from lesion_jax.data.splits import carve_validation
 
 PHOTOGRAPHS = pathlib.Path('B. Disease Grading', '1. Original Images')
 TABLES = pathlib.Path('B. Disease Grading', '2. Groundtruths')
@@ -46,7 +47,8 @@ class Builder(LesionBuilder):
     """Photographs in '1. Original Images', one table for each set in '2. Groundtruths'."""
     training, test = (self._list(folder) for folder in (TRAINING, TEST))
     counts = {'training photographs': len(training), 'test photographs': len(test)}
-    return Release({**carve_validation(training), 'test': test}, counts)
+    validation = carve_validation(training, [photograph.path.stem for photograph in training])
+    return Release({**validation, 'test': test}, counts)
 
   def read(self, item: Photograph) -> Record:
     """Crops the photograph; the masks say nothing, as no lesion is annotated."""
