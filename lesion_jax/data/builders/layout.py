@@ -1,11 +1,12 @@
-"""Reading a release's layout: folders, photographs, masks and grades, with errors that name what is missing."""
+"""Reading a release's layout: folders, photographs and tables of grades, with errors that name what is missing."""
 
 from __future__ import annotations
 
+import csv
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from lesion_jax.data.builders.tables import parse_grade, read_table
+from lesion_jax.core import NUM_GRADES
 
 
 def require_folder(path: pathlib.Path) -> pathlib.Path:
@@ -27,8 +28,35 @@ def list_photographs(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
   return paths
 
 
+def read_rows(path: pathlib.Path, columns: Sequence[str], *, delimiter: str = ',') -> Iterator[tuple[str, list[str]]]:
+  """Reads columns of a table with a header. Spaces around names and cells, and empty columns and rows, do not count.
+
+  Yields:
+    (where, cells): file and row, for messages, and the cells in the order of `columns`.
+
+  Raises:
+    FileNotFoundError: where there is no such table.
+    ValueError: where a column is missing, or a row too short.
+  """
+  if not path.is_file():
+    raise FileNotFoundError(f'no table {path}; source_dir must be the root of the release in its own layout')
+  with path.open(newline='', encoding='utf-8-sig') as file:
+    reader = csv.reader(file, delimiter=delimiter)
+    header = [cell.strip() for cell in next(reader, [])]
+    if missing := set(columns) - set(header):
+      raise ValueError(f'{path} has no column {", ".join(sorted(missing))}; its columns are {", ".join(header)}')
+    positions = [header.index(column) for column in columns]
+    for number, cells in enumerate(reader, start=2):
+      cells = [cell.strip() for cell in cells]
+      if not any(cells):
+        continue
+      if len(cells) <= max(positions):
+        raise ValueError(f'{path}, row {number}: {len(cells)} cells are too few to hold {" and ".join(columns)}')
+      yield f'{path}, row {number}', [cells[position] for position in positions]
+
+
 def read_grades(path: pathlib.Path, *, id_column: str, grade_column: str) -> dict[str, int]:
-  """Reads a table of grades. Spaces around names and cells, and empty columns and rows, do not count.
+  """Reads a table of grades, as `read_rows` does.
 
   Returns:
     Photograph id -> grade 0..4.
@@ -37,13 +65,23 @@ def read_grades(path: pathlib.Path, *, id_column: str, grade_column: str) -> dic
     FileNotFoundError: where there is no such table.
     ValueError: where a column is missing, a grade is not a whole number in 0..4, or a photograph has two rows.
   """
+  rows = read_rows(path, (id_column, grade_column))
+  return collect_grades(((where, *cells) for where, cells in rows), grade_column=grade_column)
+
+
+def collect_grades(rows: Iterable[tuple[str, str, str]], *, grade_column: str = 'the grade') -> dict[str, int]:
+  """Photograph id -> grade 0..4, from (where, id, grade) as text.
+
+  Raises:
+    ValueError: where a grade is not a whole number in 0..4, or a photograph has two rows.
+  """
   grades: dict[str, int] = {}
-  for where, cells in read_table(path, (id_column, grade_column)):
-    photograph = cells[id_column]
-    grade = parse_grade(cells[grade_column], f'{where} ({photograph}): {grade_column}')
+  for where, photograph, grade in rows:
+    if grade not in map(str, range(NUM_GRADES)):
+      raise ValueError(f'{where} ({photograph}): {grade_column} is {grade!r}; grades are 0..{NUM_GRADES - 1}')
     if photograph in grades:
       raise ValueError(f'{where}: {photograph} has a row already')
-    grades[photograph] = grade
+    grades[photograph] = int(grade)
   return grades
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import collections
+import csv
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
-from lesion_jax.data.builders.layout import list_photographs, require_folder, require_grades, require_masks
+from lesion_jax.data.builders.layout import (
+    collect_grades, list_photographs, require_folder, require_grades, require_masks)
 from lesion_jax.data.builders.records import make_record, read_square
-from lesion_jax.data.builders.tables import parse_grade, read_table
 from lesion_jax.data.packing import read_soft_mask
 from lesion_jax.data.splits import deal
 
@@ -69,7 +71,7 @@ class Builder(LesionBuilder):
     paths = list_photographs(root / 'Original_Images', '*.png')
     folders = {key: require_folder(root / name) for key, name in (MASK_NAMES | SOME).items()}
     table = root / 'DR_Seg_Grading_Label.csv'
-    grades = _read_grades(table)
+    grades = collect_grades(_read_rows(table))
     require_grades(grades, paths, table)
     photographs = []
     for path in paths:
@@ -92,12 +94,15 @@ class Builder(LesionBuilder):
         grade=item.grade, annotated=tuple(item.masks))
 
 
-def _read_grades(table: pathlib.Path) -> dict[str, int]:
-  """Photograph -> grade, of a table without a header whose first column is the name of the photograph's file."""
-  grades: dict[str, int] = {}
-  for where, cells in read_table(table, ('name', 'grade'), header=False):
-    photograph = pathlib.PurePath(cells['name']).stem
-    if photograph in grades:
-      raise ValueError(f'{where}: {photograph} has a row already')
-    grades[photograph] = parse_grade(cells['grade'], f'{where} ({photograph}): the grade')
-  return grades
+def _read_rows(table: pathlib.Path) -> Iterator[tuple[str, str, str]]:
+  """(where, photograph, grade) of each row of a table that has no header and names files."""
+  if not table.is_file():
+    raise FileNotFoundError(f'no table {table}; source_dir must be the folder that holds {ROOT}')
+  with table.open(newline='', encoding='utf-8-sig') as file:
+    for number, cells in enumerate(csv.reader(file), start=1):
+      cells = [cell.strip() for cell in cells]
+      if not any(cells):
+        continue
+      if len(cells) < 2:
+        raise ValueError(f'{table}, row {number}: {cells[0]!r} is not a name and a grade')
+      yield f'{table}, row {number}', pathlib.PurePath(cells[0]).stem, cells[1]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import pathlib
 from typing import NamedTuple
 
-from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE
-from lesion_jax.data.builders.tables import parse_grade, read_table
+from lesion_jax.core import LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
+from lesion_jax.data.builders.layout import read_rows
 from lesion_jax.data.splits import SPLITS
 
 IMAGES, MASKS, TABLE = 'images', 'masks', 'grades.csv'
+COLUMNS = ('grade', 'patient', 'split')  # of the table, beside 'id'; each may be missing
 PHOTOGRAPHS = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.ppm', '.gif', '.webp', '.jp2', '.dcm', '.dicom')
 LOSSLESS = ('.png', '.tif', '.tiff', '.gif', '.bmp')
 JUNK = ('thumbs.db', 'desktop.ini')  # of file managers, as are hidden files
@@ -77,7 +79,7 @@ def read_entries(table: pathlib.Path, photographs: dict[str, pathlib.Path]) -> d
     return {}
   entries: dict[str, Entry] = {}
   split_of: dict[str, str] = {}
-  for where, cells in read_table(table, ['id']):
+  for where, cells in _read_rows(table):
     name = cells['id']
     if name not in photographs:
       raise ValueError(f'{where}: there is no photograph {name!r} in {IMAGES}/; an id is the name of a file there, '
@@ -95,9 +97,21 @@ def read_entries(table: pathlib.Path, photographs: dict[str, pathlib.Path]) -> d
 
 
 def _entry(cells: dict[str, str], where: str) -> Entry:
-  grade = parse_grade(cells['grade'], f'{where}: grade') if cells.get('grade') else UNKNOWN_GRADE
-  split = cells.get('split')
+  grade, split = cells.get('grade') or str(UNKNOWN_GRADE), cells.get('split')
+  if grade not in map(str, (UNKNOWN_GRADE, *range(NUM_GRADES))):
+    raise ValueError(f'{where}: grade is {grade!r}; grades are 0..{NUM_GRADES - 1}, or empty where it is unknown')
   if split is not None and split not in SPLITS:
     raise ValueError(f'{where}: split is {split!r}; the splits are {", ".join(SPLITS)}, for every photograph, or leave '
                      'the column out and photographs are dealt by patient')
-  return Entry(grade, cells.get('patient') or None, split)
+  return Entry(int(grade), cells.get('patient') or None, split)
+
+
+def _read_rows(table: pathlib.Path) -> list[tuple[str, dict[str, str]]]:
+  """(where, column -> cell) of each row, with those of COLUMNS that there are."""
+  try:
+    with table.open(newline='', encoding='utf-8-sig') as file:
+      header = [cell.strip() for cell in next(csv.reader(file), [])]
+    columns = ['id', *(column for column in COLUMNS if column in header)]
+    return [(where, dict(zip(columns, cells, strict=True))) for where, cells in read_rows(table, columns)]
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise ValueError(f'cannot read the table {table}: {error}; it must be CSV in UTF-8') from error

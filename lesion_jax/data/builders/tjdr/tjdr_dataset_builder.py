@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import collections
-import hashlib
 import pathlib
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 from absl import logging
 
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.duplicates import find_copies
 from lesion_jax.data.builders.layout import list_photographs, require_folder, require_masks
 from lesion_jax.data.builders.records import make_record, read_square
 from lesion_jax.data.packing import read_mask
@@ -62,7 +60,7 @@ class Builder(LesionBuilder):
     """Photographs in {train,test}/image, maps of the same names in {train,test}/annotation."""
     paths = {name: list_photographs(self.builder_config.source_dir / name / 'image', '*.png')
              for name in ('test', 'train')}
-    originals = _originals([*paths['test'], *paths['train']])
+    originals = find_copies([*paths['test'], *paths['train']])
     training, test = ([_photograph(path, originals) for path in paths[name]] for name in ('train', 'test'))
     counts = {'training photographs': len(training), 'test photographs': len(test)}
     held_out = {photograph.original for photograph in test}
@@ -81,20 +79,7 @@ class Builder(LesionBuilder):
     return make_record(image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.original)
 
 
-def _photograph(path: pathlib.Path, originals: dict[pathlib.Path, str]) -> Photograph:
+def _photograph(path: pathlib.Path, originals: dict[pathlib.Path, pathlib.Path]) -> Photograph:
   annotation = require_folder(path.parents[1] / 'annotation') / path.name
   require_masks({'all four lesions': annotation})
-  return Photograph(path, originals[path], annotation)
-
-
-def _originals(paths: Iterable[pathlib.Path]) -> dict[pathlib.Path, str]:
-  """Names, for each file, the first one with the same bytes. Only files of the same size are read."""
-  by_size: dict[int, list[pathlib.Path]] = collections.defaultdict(list)
-  for path in paths:
-    by_size[path.stat().st_size].append(path)
-  originals, first = {}, {}
-  for size, group in by_size.items():
-    for path in group:
-      content = hashlib.sha256(path.read_bytes()).digest() if len(group) > 1 else b''
-      originals[path] = first.setdefault((size, content), path.stem)
-  return originals
+  return Photograph(path, originals[path].stem, annotation)
