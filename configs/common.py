@@ -40,7 +40,7 @@ def _stage() -> ConfigDict:
       # Inception-v3 weights of torchvision, timm or Keras (lesion_jax.weights.encoder); the paper starts from ImageNet.
       'pretrained': '',
       'data': {
-          'name': 'retinal_lesions',  # synthetic, retinal_lesions, idrid, idrid_grading
+          'name': 'retinal_lesions',  # synthetic, retinal_lesions, idrid, ...: docs/datasets.md has all
           'source_dir': '',  # the release as unpacked; not needed for synthetic
           'size': 896,  # side of the square input (IV-A)
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default

@@ -104,10 +104,10 @@ def draw_tjdr(root: pathlib.Path) -> pathlib.Path:
 
 
 def draw_e_ophtha(root: pathlib.Path) -> pathlib.Path:
-  """Both parts; one photograph, and one folder, in both; upper case in names, and Thumbs.db."""
+  """Both parts; one photograph, and six folders, in both; upper case in names, and Thumbs.db."""
   for part, ending, ill, healthy in (
       ('EX', '_EX.png', ['E0000404/C0021833.jpg', 'E0000404/DS000DGS.JPG', 'E0000001/C0000001.jpg'],
-       ['E0000043/DS000DGV.JPG']),
+       ['E0000043/DS000DGV.JPG', *(f'E{number:07d}/C{number + 10:07d}.jpg' for number in range(2, 6))]),
       ('MA', '.png', ['E0000404/C0021833.jpg', 'E0000043/DS000DGT.JPG'],
        [f'E{number:07d}/C{number:07d}.jpg' for number in range(2, 10)])):
     base = root / f'e_optha_{part}'

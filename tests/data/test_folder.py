@@ -145,7 +145,8 @@ MISTAKES = {
                         r'eye00\.png and eye00\.jpg have one name'),
     'no photograph': (lambda release: (release / 'images' / 'notes.txt').write_text('hello'),
                       r'images/notes\.txt does not belong here: this folder holds files ending in \.jpg'),
-    'folder of photographs': (lambda release: (release / 'images' / 'more').mkdir(), 'images/more does not belong here'),
+    'folder of photographs': (lambda release: (release / 'images' / 'more').mkdir(),
+                              'images/more does not belong here'),
 }
 
 

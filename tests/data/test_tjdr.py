@@ -75,11 +75,16 @@ def test_a_training_photograph_that_is_a_test_photograph_is_left_out_and_said(re
                           'train_004.png')
 
 
-def test_copies_within_the_training_set_stay_on_one_side(release):
-  images = release / 'train' / 'image'
-  for number in range(2, 10, 2):
-    shutil.copy(images / 'train_000.png', images / f'train_{number:03d}.png')
-  dataset = _open(release)
-  sides = {split for split in dataset.splits for example in dataset.source(split) if example['patient'] == 'train_000'}
-  copies = [example for example in examples_of(dataset).values() if example['patient'] == 'train_000']
-  assert len(copies) == 5 and len(sides) == 1
+def test_copies_within_the_training_set_stay_on_one_side(release, tmp_path):
+  """Photographs of its size become copies of the one that would be dealt to another side than they."""
+  apart = _open(release).source('validation')[0]['id']
+  again = shutil.copytree(release, tmp_path / 'again')
+  images = again / 'train' / 'image'
+  others = [path for path in sorted(images.iterdir())
+            if path.stem != apart and int(path.stem[-1]) % 2 == int(apart[-1]) % 2]
+  for path in others:
+    shutil.copy(images / f'{apart}.png', path)
+  dataset = _open(again)
+  names = {apart, *(path.stem for path in others)}
+  sides = [split for split in dataset.splits for example in dataset.source(split) if example['id'] in names]
+  assert len(sides) == 5 and len(set(sides)) == 1

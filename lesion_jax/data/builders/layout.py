@@ -92,7 +92,7 @@ def require_grades(grades: dict[str, int], photographs: Iterable[pathlib.Path], 
 
 
 def require_masks(masks: Mapping[str, pathlib.Path]) -> None:
-  """Raises FileNotFoundError, naming the file, where a mask is missing of a release that has all of every photograph."""
+  """Raises FileNotFoundError, naming the file, where one is missing of a release that has every mask."""
   if missing := [path for path in masks.values() if not path.is_file()]:
     raise FileNotFoundError(
         f'no mask {missing[0]}; this release has it for every photograph, all black where the lesion is absent. Was it '

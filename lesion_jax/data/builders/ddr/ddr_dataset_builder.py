@@ -37,11 +37,11 @@ class Builder(LesionBuilder):
   GRADED = False
   PUBLISHED = {'train photographs': 383, 'validation photographs': 149, 'test photographs': 225}
   DESCRIPTION = (
-      'The segmentation part of DDR: 757 photographs with masks of microaneurysms, hemorrhages, hard and soft exudates, '
-      'here cropped to the square field of view. Every photograph has all four masks, so a missing file is an error '
-      'and an absent lesion is an empty mask; the folder of the masks has another name in the validation set. The '
-      'other four lesions are unknown, not absent, and so are the grades. The three splits are the official ones; the '
-      'release names no patients.')
+      'The segmentation part of DDR: 757 photographs with masks of microaneurysms, hemorrhages, hard and soft '
+      'exudates, here cropped to the square field of view. Every photograph has all four masks, so a missing file is '
+      'an error and an absent lesion is an empty mask; the folder of the masks has another name in the validation '
+      'set. The other four lesions are unknown, not absent, and so are the grades. The three splits are the official '
+      'ones; the release names no patients.')
   CITATION = CITATION
   HOMEPAGE = HOMEPAGE
   LICENCE = LICENCE

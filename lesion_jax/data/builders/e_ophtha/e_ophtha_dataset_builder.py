@@ -43,11 +43,11 @@ class Photograph(NamedTuple):
 
 
 class Builder(LesionBuilder):
-  """`source_dir` is the folder that holds 'e_optha_EX' and 'e_optha_MA'. Split 70/10/20 with our seed: none is official.
+  """`source_dir` is the folder that holds 'e_optha_EX' and 'e_optha_MA'. Split with our seed, as there is no official split.
 
   The photographs lie in folders E...; each is taken for a patient (our choice: the release does not say more). The same
   folder can occur in both parts, and the same photograph: the split is over both parts together, so that no folder is
-  on two sides, and a photograph of both parts is two examples, each of which annotates one lesion.
+  on two sides, 70/10/20 of the folders; a photograph of both parts is two examples, each of which annotates one lesion.
   """
 
   VERSION = tfds.core.Version('1.0.0')

@@ -1,4 +1,4 @@
-"""FGADR, the part with masks: 1,842 photographs with four lesions, neovascularization where it was drawn, and a grade."""
+"""FGADR, the part with masks: 1,842 photographs with four lesions, some with neovascularization, and a grade."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Photograph(NamedTuple):
 class Builder(LesionBuilder):
   """`source_dir` is the folder that holds 'Seg-set'. Split 70/10/20 with our seed, as there is no official split.
 
-  The release names no patients, so the split is by photograph.
+  The release names no patients, so the split is by photograph. The published counts are those of a public loader of the
+  release; they were not counted again.
   """
 
   VERSION = tfds.core.Version('1.0.0')

@@ -72,8 +72,8 @@ def read_entries(table: pathlib.Path, photographs: dict[str, pathlib.Path]) -> d
   """Photograph -> what the table says of it; empty where there is no table.
 
   Raises:
-    ValueError: where it has no column 'id', a row is of no photograph or a second one, a photograph has none, or a value
-      is not allowed; and where a patient is in two splits.
+    ValueError: where it has no column 'id', a row is of no photograph or a second one, a photograph has none, or a
+      value is not allowed; and where a patient is in two splits.
   """
   if not table.exists():
     return {}
@@ -91,8 +91,8 @@ def read_entries(table: pathlib.Path, photographs: dict[str, pathlib.Path]) -> d
       raise ValueError(f'{where} ({name}): the patient {entry.patient} is in {entry.split} and in '
                        f'{split_of[entry.patient]}; all photographs of a patient belong to one split')
   if missing := [name for name in photographs if name not in entries]:
-    raise ValueError(f'{table} has no row for {len(missing)} photographs: {", ".join(missing[:5])}; give each one, with '
-                     'an empty grade where it is unknown')
+    raise ValueError(f'{table} has no row for {len(missing)} photographs: {", ".join(missing[:5])}; give each one, '
+                     'with an empty grade where it is unknown')
   return entries
 
 

@@ -34,12 +34,13 @@ class Builder(LesionBuilder):
   """`source_dir` is a folder of this layout, of which masks/ or grades.csv may be missing:
 
     images/<id>.jpg              photographs: every format that `data.photograph` reads; the name is the id
-    masks/<lesion>/<id>.png      a folder for each lesion that is annotated, named by its key (MA, iHE, HaEx, CWS, vHE, pHE,
-                                 NV, FiP); PNG, TIFF, GIF or BMP of the photograph's own size
+    masks/<lesion>/<id>.png      a folder for each lesion that is annotated, named by its key (MA, iHE, HaEx, CWS, vHE,
+                                 pHE, NV, FiP); PNG, TIFF, GIF or BMP of the photograph's own size
     grades.csv                   columns id, and any of grade (0..4, or empty), patient, split
 
-  A lesion with a folder is annotated in every photograph, and absent where its mask is missing; a lesion without a folder
-  is unknown. In a mask 0 is absent, 1 or 255 (or any palette's index 1) present, and 127 left out of loss and metrics.
+  A lesion with a folder is annotated in every photograph, and absent where its mask is missing; a lesion without a
+  folder is unknown. In a mask 0 is absent, 1 or 255 (of a palette, the indices) present, and 127 left out of loss and
+  metrics; other values are an error.
   Splits are those of the column `split` (train, validation, test); without it photographs are dealt 70/10/20 with our
   seed, by the column `patient` where there is one. Photographs are cropped to the field of view, as `predict` does.
   """

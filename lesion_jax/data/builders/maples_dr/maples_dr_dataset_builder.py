@@ -79,11 +79,11 @@ class Builder(LesionBuilder):
   GRADED = False
   PUBLISHED = {'training photographs': 138, 'test photographs': 60}
   DESCRIPTION = (
-      'MAPLES-DR: masks of microaneurysms, hemorrhages, exudates and cotton-wool spots for 198 photographs of MESSIDOR, '
-      'here cropped to the square field of view. Where the annotators left the kind of a lesion open, its candidates '
-      'are left out of loss and metrics. Masks of neovascularization also hold intraretinal microvascular abnormalities '
-      'and are not used. The other four lesions are unknown, not absent, and so are the grades, which follow another '
-      'scale. The test set is the official one.')
+      'MAPLES-DR: masks of microaneurysms, hemorrhages, exudates and cotton-wool spots for 198 photographs of '
+      'MESSIDOR, here cropped to the square field of view. Where the annotators left the kind of a lesion open, its '
+      'candidates are left out of loss and metrics. Masks of neovascularization also hold intraretinal microvascular '
+      'abnormalities and are not used. The other four lesions are unknown, not absent, and so are the grades, which '
+      'follow another scale. The test set is the official one.')
   CITATION = """
 @article{lepetit2024maples,
   title={MAPLES-DR: MESSIDOR Anatomical and Pathological Labels for Explainable Screening of Diabetic Retinopathy},

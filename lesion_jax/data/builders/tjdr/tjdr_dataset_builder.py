@@ -30,9 +30,9 @@ class Photograph(NamedTuple):
 class Builder(LesionBuilder):
   """`source_dir` is the folder that holds 'train' and 'test'. Validation is carved from the official training set.
 
-  The release names no patients, so that is by photograph. A public audit found photographs that occur twice, file for
-  file, with different maps, two of them in the training set and in the test set. Those of the training set are left
-  out, and copies within a set are never dealt to two splits.
+  The release names no patients, so that is by photograph. By a public audit, six photographs occur twice, byte for byte,
+  with different maps, and two of these pairs cross the official split. They are looked for: a photograph of the training
+  set that is a copy of a test photograph is left out, and copies within the training set are dealt to one side.
   """
 
   VERSION = tfds.core.Version('1.0.0')
@@ -42,10 +42,10 @@ class Builder(LesionBuilder):
   GRADED = False
   PUBLISHED = {'training photographs': 448, 'test photographs': 113}
   DESCRIPTION = (
-      'TJDR: 561 square photographs of 2048x2048 and, in a wider field, 3912x3912 pixels, with a map of microaneurysms, '
-      'hemorrhages, hard and soft exudates; no pixel has two. The other four lesions are unknown, not absent, and so are '
-      'the grades. The test set is the official one; photographs of the training set that are copies of test '
-      'photographs are left out.')
+      'TJDR: 561 square photographs of 2048x2048 and, in a wider field, 3912x3912 pixels, with a map of '
+      'microaneurysms, hemorrhages, hard and soft exudates; no pixel has two. The other four lesions are unknown, not '
+      'absent, and so are the grades. The test set is the official one; photographs of the training set that are '
+      'copies of test photographs are left out.')
   CITATION = """
 @article{mao2023tjdr,
   title={TJDR: A High-Quality Diabetic Retinopathy Pixel-Level Annotation Dataset},
