@@ -47,7 +47,8 @@ class Builder(LesionBuilder):
 
   The photographs lie in folders E...; each is taken for a patient (our choice: the release does not say more). The same
   folder can occur in both parts, and the same photograph: the split is over both parts together, so that no folder is
-  on two sides, 70/10/20 of the folders; a photograph of both parts is two examples, each of which annotates one lesion.
+  on two sides, 70/10/20 of the folders. A photograph of both parts is two examples, each of which annotates one
+  lesion.
   """
 
   VERSION = tfds.core.Version('1.0.0')

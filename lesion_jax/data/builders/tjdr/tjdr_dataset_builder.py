@@ -30,9 +30,10 @@ class Photograph(NamedTuple):
 class Builder(LesionBuilder):
   """`source_dir` is the folder that holds 'train' and 'test'. Validation is carved from the official training set.
 
-  The release names no patients, so that is by photograph. By a public audit, six photographs occur twice, byte for byte,
-  with different maps, and two of these pairs cross the official split. They are looked for: a photograph of the training
-  set that is a copy of a test photograph is left out, and copies within the training set are dealt to one side.
+  The release names no patients, so that is by photograph. By a public audit, six photographs occur twice, byte for
+  byte, with different maps, and two of these pairs cross the official split. They are looked for: a photograph of the
+  training set that is a copy of a test photograph is left out, and copies within the training set are dealt to one
+  side.
   """
 
   VERSION = tfds.core.Version('1.0.0')
