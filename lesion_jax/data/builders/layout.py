@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lesion_jax.core import NUM_GRADES
 
@@ -91,7 +91,7 @@ def require_grades(grades: dict[str, int], photographs: Iterable[pathlib.Path], 
     raise ValueError(f'{table} has no row for {len(missing)} photographs: {", ".join(missing[:5])}')
 
 
-def require_masks(masks: Mapping[str, pathlib.Path]) -> None:
+def require_masks(masks: dict[str, pathlib.Path]) -> None:
   """Raises FileNotFoundError, naming the file, where one is missing of a release that has every mask."""
   if missing := [path for path in masks.values() if not path.is_file()]:
     raise FileNotFoundError(
