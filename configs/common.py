@@ -40,11 +40,10 @@ def _stage() -> ConfigDict:
       # Inception-v3 weights of torchvision, timm or Keras (lesion_jax.weights.encoder); the paper starts from ImageNet.
       'pretrained': '',
       'data': {
-          # Of lesion_jax.data.source.DATASETS: with lesions synthetic, retinal_lesions, idrid; with grades synthetic,
-          # retinal_lesions, idrid_grading, ddr_grading, eyepacs, aptos2019, messidor2. Several to learn from at once
-          # with '+' between them: 'idrid+synthetic'. What one of them does not annotate is no part of the loss there.
-          # The best model is chosen on their validation splits as one, a lesion or grade being judged wherever it is
-          # annotated; the test report is of all of them as one, and of each by itself.
+          # A data set of docs/datasets.md; synthetic needs no release. Several to learn from at once with '+' between them:
+          # 'idrid+synthetic'. What one of them does not annotate is no part of the loss there. The best model is chosen on
+          # their validation splits as one, a lesion or grade being judged wherever it is annotated; the test report is of
+          # all of them as one, and of each by itself.
           'name': 'retinal_lesions',
           # The release as unpacked; not needed for synthetic. Of several data sets one folder each, in their order and
           # with ':' between them as in PATH, none where none is needed: 'DIR:' for idrid+synthetic.

@@ -42,12 +42,12 @@ def add(commands: Any) -> None:
   evaluate.add_argument('--model', required=True, type=pathlib.Path, metavar='BUNDLE',
                         help='the network: a directory with config.json and model.safetensors, or a zip archive of one')
   evaluate.add_argument('--data', required=True, metavar='NAME',
-                        help='data set: synthetic, retinal_lesions, idrid or idrid_grading')
+                        help='data set; docs/datasets.md lists them, and so does a name that there is not')
   evaluate.add_argument('--data-dir', type=pathlib.Path, metavar='DIR',
                         help='the release as its authors lay it out; synthetic has none')
   evaluate.add_argument('--split', default='test', choices=SPLITS, help='default test')
   evaluate.add_argument('--option', action='append', default=[], type=_option, metavar='KEY=N',
-                        help='of the data set, can be repeated: count and seed of synthetic')
+                        help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr')
   evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
                         help='where prepared data sets are kept (default runs/data, as in training)')
   evaluate.add_argument('--out', type=pathlib.Path, metavar='DIR',
@@ -177,10 +177,12 @@ def _command(arguments: argparse.Namespace) -> str:
   return shlex.join(words)
 
 
-def _option(text: str) -> tuple[str, int]:
+def _option(text: str) -> tuple[str, int | str]:
   key, equals, value = text.partition('=')
+  if key.endswith('_dir') and value:
+    return key, value
   if not equals or not key.isidentifier() or not value.lstrip('-').isdecimal():
-    raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is')
+    raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is, nor KEY_dir=FOLDER')
   return key, int(value)
 
 

@@ -114,15 +114,13 @@ def check(arguments: argparse.Namespace) -> Job:
   model, lesions, grades = _network(bundle, arguments.model, size)
   learned, notes = tuple(config['annotated']) if lesions else (), []
   if builder := DATASETS.get(arguments.data):  # `load` refuses another, and names those that there are
-    if not scored_lesions(builder.ANNOTATED, learned) and not (grades and builder.GRADED):
-      raise ValueError(f'{arguments.data} cannot judge this network: it annotates '
-                       f'{_knows(builder.ANNOTATED, builder.GRADED)}, and the network learned '
-                       f'{_knows(learned, grades)}')
+    _require_common(arguments.data, builder.ANNOTATED, builder.GRADED, learned, grades)
     if arguments.data not in _parts(config):  # else it learned from squares and from fields of view
       notes += _crop_notes(config['preprocessing']['crop'], arguments.data, builder.CROPPED, arguments.other_crop)
   dataset = load(arguments.data, data_dir=arguments.prepared, size=size, source_dir=arguments.data_dir,
                  **dict(arguments.option))
   dataset.source(arguments.split)  # raises where it is empty
+  _require_common(arguments.data, dataset.annotated, dataset.graded, learned, grades)  # of some, releases differ
   scored = scored_lesions(dataset.annotated, learned)
   if (strange := set(arguments.threshold) - set(scored)) and len(arguments.threshold) < len(LESION_KEYS):
     raise ValueError(f'--threshold: {", ".join(sorted(strange))} cannot be judged here, only {", ".join(scored)}')
@@ -146,6 +144,13 @@ def _network(bundle: Bundle, path: pathlib.Path, size: int) -> tuple[Any, bool, 
     raise ValueError(f'{path}: config.json and the weights do not make a network: '
                      f'{next(iter(str(error).splitlines()), type(error).__name__)}') from error
   return model, outputs.lesions is not None, outputs.grades is not None
+
+
+def _require_common(
+    data: str, annotated: tuple[str, ...], graded: bool, learned: tuple[str, ...], grades: bool) -> None:
+  if not scored_lesions(annotated, learned) and not (grades and graded):
+    raise ValueError(f'{data} cannot judge this network: it annotates {_knows(annotated, graded)}, and the network '
+                     f'learned {_knows(learned, grades)}')
 
 
 def _knows(lesions: tuple[str, ...], grades: bool) -> str:

@@ -30,9 +30,41 @@ def read_mask(path: str | pathlib.Path, *, shape: tuple[int, int], levels: Itera
     ValueError: where the file cannot be read, has another size than the photograph, or holds another value.
   """
   levels = sorted(levels)
+  mask = _read(path, shape, as_they_are=('1', 'L', 'P'))
+  strange = np.flatnonzero(np.bincount(mask.ravel(), minlength=256) * ~np.isin(np.arange(256), levels))
+  if strange.size:
+    found = ', '.join(map(str, strange[:8])) + (', ...' if strange.size > 8 else '')
+    raise ValueError(
+        f'the mask {path} holds the values {found}; this release has only {", ".join(map(str, levels))}. '
+        'Was it resized or saved as JPEG?')
+  return mask
+
+
+def read_soft_mask(path: str | pathlib.Path, *, shape: tuple[int, int]) -> np.ndarray:
+  """Reads a mask whose edges are anti-aliased, so that every grey level is allowed.
+
+  Bilevel and palette images give the greys that they show, so that one threshold serves all; of colour images alpha is
+  dropped and the brightest channel counts.
+
+  Args:
+    path: of any format that Pillow reads.
+    shape: (height, width) of the photograph.
+
+  Returns:
+    uint8 [H, W], 0..255.
+
+  Raises:
+    FileNotFoundError: where there is no such file.
+    ValueError: where the file cannot be read, or has another size than the photograph.
+  """
+  return _read(path, shape, as_they_are=('L',))
+
+
+def _read(path: str | pathlib.Path, shape: tuple[int, int], as_they_are: tuple[str, ...]) -> np.ndarray:
+  """uint8 [H, W]; images of other modes than `as_they_are` are converted to RGB."""
   try:
     with Image.open(path) as image:
-      if image.mode not in ('1', 'L', 'P'):
+      if image.mode not in as_they_are:
         image = image.convert('RGB')
       mask = np.asarray(image).astype(np.uint8)
   except FileNotFoundError:
@@ -44,12 +76,6 @@ def read_mask(path: str | pathlib.Path, *, shape: tuple[int, int], levels: Itera
     raise ValueError(
         f'the mask {path} is {mask.shape[1]}x{mask.shape[0]} pixels and its photograph {shape[1]}x{shape[0]}; '
         'a mask must have the size of its photograph')
-  strange = np.flatnonzero(np.bincount(mask.ravel(), minlength=256) * ~np.isin(np.arange(256), levels))
-  if strange.size:
-    found = ', '.join(map(str, strange[:8])) + (', ...' if strange.size > 8 else '')
-    raise ValueError(
-        f'the mask {path} holds the values {found}; this release has only {", ".join(map(str, levels))}. '
-        'Was it resized or saved as JPEG?')
   return mask
 
 

@@ -15,13 +15,19 @@ from absl import logging
 from lesion_jax.core import Example
 from lesion_jax.data.builders.aptos2019.aptos2019_dataset_builder import Builder as Aptos2019
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
+from lesion_jax.data.builders.ddr.ddr_dataset_builder import Builder as Ddr
 from lesion_jax.data.builders.ddr_grading.ddr_grading_dataset_builder import Builder as DdrGrading
+from lesion_jax.data.builders.e_ophtha.e_ophtha_dataset_builder import Builder as EOphtha
 from lesion_jax.data.builders.eyepacs.eyepacs_dataset_builder import Builder as Eyepacs
+from lesion_jax.data.builders.fgadr.fgadr_dataset_builder import Builder as Fgadr
+from lesion_jax.data.builders.folder.folder_dataset_builder import Builder as Folder
 from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder as Idrid
 from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder as IdridGrading
+from lesion_jax.data.builders.maples_dr.maples_dr_dataset_builder import Builder as MaplesDr
 from lesion_jax.data.builders.messidor2.messidor2_dataset_builder import Builder as Messidor2
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
+from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.splits import SPLITS
 
@@ -30,10 +36,16 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'retinal_lesions': RetinalLesions,
     'idrid': Idrid,
     'idrid_grading': IdridGrading,
+    'ddr': Ddr,
     'ddr_grading': DdrGrading,
+    'fgadr': Fgadr,
+    'tjdr': Tjdr,
+    'e_ophtha': EOphtha,
+    'maples_dr': MaplesDr,
     'eyepacs': Eyepacs,
     'aptos2019': Aptos2019,
     'messidor2': Messidor2,
+    'folder': Folder,
 }
 
 # TFDS warns of these at every start, and they are as they should be: each configuration is made from its options, and
@@ -135,7 +147,7 @@ def load(
     data_dir: where prepared data sets are kept.
     size: side of the square examples, in pixels.
     source_dir: root of the release, for the data sets that have one.
-    **options: of the data set; 'synthetic' takes `seed` and `count`.
+    **options: of the data set; 'synthetic' takes `seed` and `count`, 'maples_dr' takes `images_dir`.
 
   Raises:
     FileNotFoundError: where a file of the release's layout is missing, naming it.
@@ -148,16 +160,15 @@ def load(
         f'{name} has no option {", ".join(sorted(unknown))}; it takes {", ".join(sorted(allowed)) or "none"}')
   config = builder_class.CONFIG(size=size, source_dir=source_dir, **options)
   root = pathlib.Path(data_dir).expanduser().resolve()
-  if config.source_dir is not None and root.is_relative_to(config.source_dir):
-    raise ValueError(
-        f'data_dir={root} lies inside the release {config.source_dir}, which is never written; choose another')
+  if inside := [place for place in config.places() if root.is_relative_to(place)]:
+    raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   builder = builder_class(config=config, data_dir=root, file_format='array_record')
   if not builder.data_path.exists():
     logging.info('preparing %s in %s; this happens once', name, builder.data_dir)
     builder.download_and_prepare()
   lengths = {split: builder.info.splits[split].num_examples if split in builder.info.splits else 0 for split in SPLITS}
   return Dataset(
-      name=name, annotated=builder.ANNOTATED, graded=builder.GRADED, crop=FIELD_OF_VIEW if builder.CROPPED else SQUARE,
+      name=name, annotated=builder.annotated, graded=builder.graded, crop=FIELD_OF_VIEW if builder.CROPPED else SQUARE,
       lengths=lengths, description=builder.info.description, citation=builder.info.citation, licence=builder.LICENCE,
       builder=builder)
 

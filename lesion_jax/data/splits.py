@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 SPLITS = ('train', 'validation', 'test')
 
 # The seed of every split of this project. A figure measured on another seed's split is not comparable.
 SPLIT_SEED = 2020
+
+Item = TypeVar('Item')
 
 
 def split_by_patient(
@@ -41,3 +44,24 @@ def split_by_patient(
       patient: SPLITS[(rank >= train_end) + (rank >= validation_end)] for rank, patient in enumerate(order)
   }
   return {split: [i for i, patient in enumerate(patients) if side[patient] == split] for split in SPLITS}
+
+
+def deal(items: Sequence[Item], patients: Sequence[str]) -> dict[str, list[Item]]:
+  """Deals the items of a release that has no official split, 70/10/20, by `split_by_patient`.
+
+  Args:
+    items: of any kind.
+    patients: the patient of each item; the photograph's name where the release names no patients.
+  """
+  return {split: [items[i] for i in positions] for split, positions in split_by_patient(patients).items()}
+
+
+def carve_validation(training: Sequence[Item], patients: Sequence[str]) -> dict[str, list[Item]]:
+  """Splits an official training set into 'train' and 'validation', 70 to 10 as in the paper, by `split_by_patient`.
+
+  Args:
+    training: items of any kind.
+    patients: the patient of each item; the photograph's name where the release names no patients.
+  """
+  positions = split_by_patient(patients, fractions=(7 / 8, 1 / 8, 0))
+  return {split: [training[i] for i in positions[split]] for split in ('train', 'validation')}

@@ -194,6 +194,22 @@ def test_a_network_of_fields_of_view_is_judged_on_squares_only_if_told_so(save_o
   assert status == 0 and 'are not cut to their field of view' in read(out)['evaluated']['notes'][0]
 
 
+def test_a_folder_is_judged_by_what_it_annotates(save_oracle, idrid, evaluate, tmp_path, capsys):
+  """Any folder may annotate any lesion; what one of them does is known when it is prepared."""
+  for key, code in (('HaEx', 'EX'), ('FiP', 'MA')):
+    folder, masks = tmp_path / key, tmp_path / key / 'masks' / key
+    shutil.copytree(idrid / 'A. Segmentation' / '1. Original Images' / 'a. Training Set', folder / 'images')
+    masks.mkdir(parents=True)
+    for path in (idrid / 'A. Segmentation').rglob(f'IDRiD_0*_{code}.tif'):
+      shutil.copy(path, masks / path.name.replace(f'_{code}', ''))
+  status, out = evaluate(save_oracle(), 'folder', '--data-dir', tmp_path / 'HaEx')
+  assert status == 0 and read(out)['evaluated']['lesions']['scored'] == ['HaEx']
+  with pytest.raises(SystemExit) as stop:
+    evaluate(save_oracle(), 'folder', '--data-dir', tmp_path / 'FiP')
+  assert stop.value.code == 2
+  assert 'folder cannot judge this network: it annotates FiP, and the network learned' in capsys.readouterr().err
+
+
 def test_a_zip_archive_of_a_bundle_will_do(save_oracle, idrid, prepared, tmp_path):
   archive = shutil.make_archive(str(tmp_path / 'sent'), 'zip', save_oracle())
   assert cli.main(['evaluate', '--model', archive, '--data', 'idrid', '--data-dir', str(idrid), '--prepared',
@@ -239,6 +255,8 @@ MISTAKES = {
     'empty split': (['--data', 'synthetic', '--other-crop', '--option', 'count=2', '--split', 'validation'],
                     "has no examples in the split 'validation'; its splits are: train"),
     'option of another data set': (['--option', 'count=5'], 'idrid has no option count'),
+    'option that names a folder': (['--data', 'maples_dr', '--data-dir', '.', '--option', 'images_dir=nowhere'],
+                                   'nowhere; MAPLES-DR comes without'),
     'option without a number': (['--option', 'count=many'], 'count=many is not KEY=N with a whole number'),
     'devices': (['--batch-size', '6'], r'a batch of 6 cannot be divided over 4 device'),
     'batch': (['--batch-size', '0'], '0 is below 1'),

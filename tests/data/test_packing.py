@@ -8,7 +8,7 @@ from drawing import block, palette, save
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, unpack_bits
-from lesion_jax.data.packing import pack_masks, read_mask
+from lesion_jax.data.packing import pack_masks, read_mask, read_soft_mask
 
 MASK = block(3, 5, 7, 2, (20, 30))
 
@@ -62,6 +62,24 @@ def test_a_broken_file_is_named(tmp_path):
 def test_a_missing_file_is_a_missing_file(tmp_path):
   with pytest.raises(FileNotFoundError):
     read_mask(tmp_path / 'mask.png', shape=(20, 30), levels=(0, 1))
+
+
+@pytest.mark.parametrize('kind, image, shown', [
+    ('grey', (MASK * 200).astype(np.uint8), 200),
+    ('bilevel', Image.fromarray(MASK), 255),
+    ('palette, red', palette(MASK), 255),
+    ('colour', np.repeat((MASK * 130).astype(np.uint8)[..., None], 3, axis=-1), 130),
+    ('red, opaque everywhere', _rgba(MASK), 255),
+])
+def test_a_soft_mask_gives_the_grey_that_every_kind_of_file_shows(tmp_path, kind, image, shown):
+  path = save(tmp_path / 'mask.png', image)
+  np.testing.assert_array_equal(read_soft_mask(path, shape=(20, 30)), MASK * shown, err_msg=kind)
+
+
+def test_a_soft_mask_has_the_size_of_its_photograph_too(tmp_path):
+  path = save(tmp_path / 'mask.png', Image.fromarray(MASK))
+  with pytest.raises(ValueError, match=r'mask\.png is 30x20 pixels and its photograph 20x30'):
+    read_soft_mask(path, shape=(30, 20))
 
 
 def test_packing_is_undone_by_unpacking():

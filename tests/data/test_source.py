@@ -83,6 +83,13 @@ def test_preparing_happens_once_and_is_logged(tmp_path, caplog, monkeypatch):
   assert (again.lengths, again.description) == (first.lengths, first.description)
 
 
+def test_data_prepared_before_it_said_what_it_annotates_is_read(tmp_path):
+  first = load('synthetic', data_dir=tmp_path, size=SIZE, count=4)
+  (first.builder.data_path / 'metadata.json').unlink()
+  again = load('synthetic', data_dir=tmp_path, size=SIZE, count=4)
+  assert (again.annotated, again.graded) == (LESION_KEYS, True)
+
+
 def test_what_tfds_says_at_every_start_is_not_repeated(tmp_path, caplog, monkeypatch):
   monkeypatch.setattr(absl_logging.get_absl_logger(), 'propagate', True)
   load('synthetic', data_dir=tmp_path, size=SIZE, count=4).source('train')[0]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from lesion_jax.data.splits import SPLIT_SEED, split_by_patient
+from lesion_jax.data.splits import SPLIT_SEED, carve_validation, deal, split_by_patient
 
 # Two photographs of every even patient.
 PATIENTS = [str(number) for number in range(100)] + [str(number) for number in range(0, 100, 2)]
@@ -56,3 +56,17 @@ def test_a_split_can_be_left_out():
 def test_bad_fractions_are_refused(fractions):
   with pytest.raises(ValueError, match='sum to 1'):
     split_by_patient(PATIENTS, fractions=fractions)
+
+
+def test_items_are_dealt_as_their_patients_are():
+  items = [f'photograph {number}' for number in range(len(PATIENTS))]
+  assert deal(items, PATIENTS) == {
+      split: [items[i] for i in positions] for split, positions in split_by_patient(PATIENTS).items()}
+
+
+def test_validation_is_carved_7_to_1_and_by_patient():
+  carved = carve_validation(list(range(len(PATIENTS))), PATIENTS)
+  sides = {split: {PATIENTS[i] for i in items} for split, items in carved.items()}
+  assert list(carved) == ['train', 'validation']
+  assert sorted(carved['train'] + carved['validation']) == list(range(len(PATIENTS)))
+  assert (len(sides['train']), len(sides['validation'])) == (88, 12) and not sides['train'] & sides['validation']

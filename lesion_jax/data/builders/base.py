@@ -49,7 +49,16 @@ class LesionConfig(tfds.core.BuilderConfig):
     if self.source_dir is None:
       raise ValueError('source_dir is missing: give the root folder of the release, as its authors lay it out')
     self.source_dir = pathlib.Path(self.source_dir).expanduser().resolve()
-    return hashlib.sha256(os.fsencode(self.source_dir)).hexdigest()[:12]
+    return digest_of(self.source_dir)
+
+  def places(self) -> tuple[pathlib.Path, ...]:
+    """The folders that are read, in which nothing may be prepared."""
+    return () if self.source_dir is None else (self.source_dir,)
+
+
+def digest_of(*paths: pathlib.Path) -> str:
+  """A short name for a place on disk, or for several together."""
+  return hashlib.sha256(b'\0'.join(map(os.fsencode, paths))).hexdigest()[:12]
 
 
 class Release(NamedTuple):
@@ -99,7 +108,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   A subclass says what it is (ANNOTATED, CROPPED, PUBLISHED and the texts), finds its files in `release` and turns one item into
   a record in `read`, which runs in several threads. Items of which `read` raises ValueError are left out, see
-  `left_out`: a warning counts them, and left_out.json beside the prepared data names each.
+  `left_out`: a warning counts them, and left_out.json beside the prepared data names each. ANNOTATED and GRADED say what
+  a release can have; where releases differ, `contents` says what one of them has, and that is kept with the prepared
+  data.
   """
 
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
@@ -127,12 +138,28 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         FileNotFoundError, ends the preparation.
     """
 
+  def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
+    """Keys of the lesions that a release annotates at all, and whether it grades any photograph."""
+    del release  # Those of one data set are alike.
+    return self.ANNOTATED, self.GRADED
+
+  @property
+  def annotated(self) -> tuple[str, ...]:
+    """Keys of the lesions that any photograph of the prepared data annotates."""
+    return tuple(self.info.metadata['annotated'])
+
+  @property
+  def graded(self) -> bool:
+    """Whether any photograph of the prepared data is graded."""
+    return self.info.metadata['graded']
+
   def _info(self) -> tfds.core.DatasetInfo:
     side = self.builder_config.size
     masks = tfds.features.Image(shape=(side, side, 1), encoding_format='png')
     return _LocalInfo(
         builder=self, description=self.DESCRIPTION, citation=self.CITATION, homepage=self.HOMEPAGE,
         license=self.LICENCE, disable_shuffling=True,
+        metadata=tfds.core.MetadataDict(annotated=list(self.ANNOTATED), graded=self.GRADED),
         features=tfds.features.FeaturesDict({
             'image': tfds.features.Image(shape=(side, side, 3)),
             'lesions': masks,
@@ -151,7 +178,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager  # Releases are read where they lie.
-    splits, counts = self.release()
+    splits, counts = release = self.release()
+    annotated, graded = self.contents(release)
+    self.info.metadata.update(annotated=list(annotated), graded=graded)
     differing = [
         f'{what} {counts.get(what, 0)} (published: {published})'
         for what, published in self.PUBLISHED.items() if counts.get(what, 0) != published

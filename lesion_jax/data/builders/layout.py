@@ -89,3 +89,11 @@ def require_grades(grades: dict[str, int], photographs: Iterable[pathlib.Path], 
   """Raises ValueError where a photograph has no row in the table of grades, naming the first few."""
   if missing := [path.name for path in photographs if path.stem not in grades]:
     raise ValueError(f'{table} has no row for {len(missing)} photographs: {", ".join(missing[:5])}')
+
+
+def require_masks(masks: dict[str, pathlib.Path]) -> None:
+  """Raises FileNotFoundError, naming the file, where one is missing of a release that has every mask."""
+  if missing := [path for path in masks.values() if not path.is_file()]:
+    raise FileNotFoundError(
+        f'no mask {missing[0]}; this release has it for every photograph, all black where the lesion is absent. Was it '
+        'unpacked whole?')

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from lesion_jax.data.splits import split_by_patient
-
 TRAINING, TEST = 'a. Training Set', 'b. Testing Set'
 HOMEPAGE = 'https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid'
 LICENCE = 'CC BY 4.0'
@@ -20,16 +16,3 @@ CITATION = """
   pages={25},
   year={2018}
 }"""
-
-
-def carve_validation(training: list[Any]) -> dict[str, list[Any]]:
-  """Splits the official training set into 'train' and 'validation', 70 to 10 as in the paper, with the published seed.
-
-  The release names no patients, so this is by photograph.
-
-  Args:
-    training: items with a `path`, whose stem names the photograph.
-  """
-  stems = [item.path.stem for item in training]
-  positions = split_by_patient(stems, fractions=(7 / 8, 1 / 8, 0))
-  return {split: [training[i] for i in positions[split]] for split in ('train', 'validation')}

@@ -6,14 +6,15 @@ import collections
 import pathlib
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
-from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING, carve_validation
+from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING
 from lesion_jax.data.builders.layout import list_photographs, require_folder
+from lesion_jax.data.builders.records import make_record
 from lesion_jax.data.fundus import read_field
-from lesion_jax.data.packing import pack_masks, read_mask
+from lesion_jax.data.packing import read_mask
+from lesion_jax.data.splits import carve_validation
 
 PHOTOGRAPHS = pathlib.Path('A. Segmentation', '1. Original Images')
 MASKS = pathlib.Path('A. Segmentation', '2. All Segmentation Groundtruths')
@@ -62,17 +63,17 @@ class Builder(LesionBuilder):
     training, test = (self._list(folder) for folder in (TRAINING, TEST))
     counts = collections.Counter({'training photographs': len(training), 'test photographs': len(test)})
     counts.update(f'{key} masks' for photograph in training + test for key in photograph.masks)
-    return Release({**carve_validation(training), 'test': test}, dict(counts))
+    validation = carve_validation(training, [photograph.path.stem for photograph in training])
+    return Release({**validation, 'test': test}, dict(counts))
 
   def read(self, item: Photograph) -> Record:
     """Crops photograph and masks alike."""
     image, crop = read_field(item.path)
     shape = image.shape[:2]
     masks = {key: read_mask(path, shape=shape, levels=LEVELS) > 0 for key, path in item.masks.items()}
-    size = self.builder_config.size
-    lesions = crop.apply_mask(pack_masks(masks, shape), size)
     # No patient is named, so every photograph counts as its own.
-    return Record(crop.apply(image, size), lesions, np.zeros_like(lesions), item.path.stem, item.path.stem)
+    return make_record(
+        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem)
 
   def _list(self, official_set: str) -> list[Photograph]:
     root = self.builder_config.source_dir

@@ -8,8 +8,9 @@ import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
-from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING, carve_validation
+from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
+from lesion_jax.data.splits import carve_validation
 
 PHOTOGRAPHS = pathlib.Path('B. Disease Grading', '1. Original Images')
 TABLES = pathlib.Path('B. Disease Grading', '2. Groundtruths')
@@ -36,7 +37,8 @@ class Builder(GradingBuilder):
     """Photographs in '1. Original Images', one table for each set in '2. Groundtruths'."""
     training, test = (self._list(folder) for folder in (TRAINING, TEST))
     counts = {'training photographs': len(training), 'test photographs': len(test)}
-    return Release({**carve_validation(training), 'test': test}, counts)
+    validation = carve_validation(training, [photograph.path.stem for photograph in training])
+    return Release({**validation, 'test': test}, counts)
 
   def _list(self, official_set: str) -> list[GradedPhotograph]:
     root = self.builder_config.source_dir

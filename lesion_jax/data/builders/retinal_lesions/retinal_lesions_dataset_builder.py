@@ -15,7 +15,7 @@ from lesion_jax.data.builders.layout import list_photographs, read_grades, requi
 from lesion_jax.data.fundus import whole
 from lesion_jax.data.packing import pack_masks, read_mask
 from lesion_jax.data.photograph import read_photograph
-from lesion_jax.data.splits import split_by_patient
+from lesion_jax.data.splits import deal
 
 MASK_NAMES = {
     'MA': 'microaneurysms',
@@ -81,10 +81,7 @@ class Builder(LesionBuilder):
     photographs = [
         Photograph(path, _patient(path), _find_masks(masks_root / path.stem), grades[path.stem]) for path in paths
     ]
-    patients = [photograph.patient for photograph in photographs]
-    splits = {
-        split: [photographs[i] for i in positions] for split, positions in split_by_patient(patients).items()
-    }
+    splits = deal(photographs, [photograph.patient for photograph in photographs])
     return Release(splits, dict(_count(photographs)))
 
   def read(self, item: Photograph) -> Record:

@@ -1,0 +1,73 @@
+"""DDR's segmentation part: 757 photographs with the masks of four lesions. It does not say their grades."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import NamedTuple
+
+import tensorflow_datasets as tfds
+
+from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.ddr.facts import CITATION, FOLDERS, HOMEPAGE, LICENCE
+from lesion_jax.data.builders.layout import list_photographs, require_folder, require_masks
+from lesion_jax.data.builders.records import make_record
+from lesion_jax.data.fundus import read_field
+from lesion_jax.data.packing import read_mask
+
+ROOT = 'lesion_segmentation'
+MASKS = {'train': 'label', 'valid': 'segmentation label', 'test': 'label'}  # the release names it so
+MASK_NAMES = {'MA': 'MA', 'iHE': 'HE', 'HaEx': 'EX', 'CWS': 'SE'}
+ABSENT, PRESENT = 0, 255
+
+
+class Photograph(NamedTuple):
+  """One photograph of the release and its masks by lesion key."""
+
+  path: pathlib.Path
+  masks: dict[str, pathlib.Path]
+
+
+class Builder(LesionBuilder):
+  """`source_dir` is the folder that holds 'lesion_segmentation'. All three splits are the official ones."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  CROPPED = True
+  ANNOTATED = tuple(MASK_NAMES)
+  GRADED = False
+  PUBLISHED = {'train photographs': 383, 'validation photographs': 149, 'test photographs': 225}
+  DESCRIPTION = (
+      'The segmentation part of DDR: 757 photographs with masks of microaneurysms, hemorrhages, hard and soft '
+      'exudates, here cropped to the square field of view. Every photograph has all four masks, so a missing file is '
+      'an error and an absent lesion is an empty mask; the folder of the masks has another name in the validation '
+      'set. The other four lesions are unknown, not absent, and so are the grades. The three splits are the official '
+      'ones; the release names no patients.')
+  CITATION = CITATION
+  HOMEPAGE = HOMEPAGE
+  LICENCE = LICENCE
+
+  def release(self) -> Release:
+    """Photographs in lesion_segmentation/{train,valid,test}/image, masks beside them in a folder for each lesion."""
+    splits = {split: self._list(folder) for split, folder in FOLDERS.items()}
+    return Release(splits, {f'{split} photographs': len(photographs) for split, photographs in splits.items()})
+
+  def read(self, item: Photograph) -> Record:
+    """Crops photograph and masks alike."""
+    image, crop = read_field(item.path)
+    masks = {
+        key: read_mask(path, shape=image.shape[:2], levels=(ABSENT, PRESENT)) == PRESENT
+        for key, path in item.masks.items()
+    }
+    # No patient is named, so every photograph counts as its own.
+    return make_record(
+        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem)
+
+  def _list(self, folder: str) -> list[Photograph]:
+    root = self.builder_config.source_dir / ROOT / folder
+    masks_root = require_folder(root / MASKS[folder])
+    photographs = []
+    for path in list_photographs(root / 'image', '*.jpg'):
+      masks = {key: masks_root / name / f'{path.stem}.tif' for key, name in MASK_NAMES.items()}
+      require_masks(masks)
+      photographs.append(Photograph(path, masks))
+    return photographs

@@ -1,0 +1,52 @@
+"""From a photograph and its masks to a record, as the builders of data sets with lesion masks share it."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lesion_jax.data.builders.base import Record
+from lesion_jax.data.fundus import Crop, whole
+from lesion_jax.data.packing import pack_masks
+from lesion_jax.data.photograph import read_photograph
+
+
+def read_square(path: pathlib.Path) -> tuple[np.ndarray, Crop]:
+  """Reads a photograph that its release ships square already.
+
+  Returns:
+    uint8 [S, S, 3], and the crop of all of it.
+
+  Raises:
+    FileNotFoundError: where there is no such file.
+    ValueError: naming the file, where it cannot be read or is not square.
+  """
+  image = read_photograph(path)
+  try:
+    return image, whole(*image.shape[:2])
+  except ValueError as error:
+    raise ValueError(f'{path}: {error}') from error
+
+
+def make_record(
+    image: np.ndarray, crop: Crop, size: int, *, present: Mapping[str, np.ndarray],
+    unscored: Mapping[str, np.ndarray] | None = None, **labels: Any,
+) -> Record:
+  """Crops photograph and masks alike.
+
+  Args:
+    image: uint8 [H, W, 3].
+    crop: of that photograph.
+    size: side of the record's square, in pixels.
+    present: lesion key -> bool [H, W]; a lesion without a mask is absent.
+    unscored: lesion key -> bool [H, W], where the release leaves open whether the lesion is there. Where a lesion is
+      present as well, it counts.
+    **labels: the rest of Record: `id`, `patient`, `grade`, `annotated`.
+  """
+  shape = image.shape[:2]
+  lesions = crop.apply_mask(pack_masks(present, shape), size)
+  ignore = crop.apply_mask(pack_masks(unscored or {}, shape), size)
+  return Record(crop.apply(image, size), lesions, ignore & ~lesions, **labels)
