@@ -21,7 +21,7 @@ In each folder are the bundle's config.json and a README.md that says how to loa
 [B, S, S, 3] in batches of any size and return probabilities. They compute in float32.
 
 What was written is run on randomly drawn photographs and held to Flax: the largest difference in probability is
-printed, and above 1e-4 the export fails and leaves nothing.'''
+printed, and above the tolerance the export fails and leaves nothing.'''
 EXAMPLES = '''\
 examples:
   lesion-jax export --model runs/demo/grade/bundle --to onnx --out grade-onnx
@@ -40,6 +40,9 @@ def add(commands: Any) -> None:
   export.add_argument('--to', required=True, choices=FORMATS, help='the format')
   export.add_argument('--out', required=True, type=pathlib.Path, metavar='PATH',
                       help='the folder to make; it must not exist, or be empty')
+  export.add_argument('--tolerance', type=float, default=1e-4, metavar='P',
+                      help='how far a probability may be from that of Flax (default 1e-4); two frameworks add in another '
+                           'order, which a network with large logits may feel more')
   export.set_defaults(run=_export, parser=export)
 
 
@@ -58,7 +61,7 @@ def _export(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
   except (FileNotFoundError, ValueError) as error:
     parser.error(f'--model {arguments.model}: {error}')
   try:
-    differences = export(bundle, arguments.to, arguments.out)
+    differences = export(bundle, arguments.to, arguments.out, tolerance=arguments.tolerance)
   except FileExistsError as error:
     parser.error(f'--out {arguments.out}: {error}')
   except (ImportError, Refused) as error:

@@ -8,7 +8,7 @@ import shutil
 import uuid
 
 from lesion_jax.export import readme, to_onnx, to_saved_model, to_stablehlo, to_torch
-from lesion_jax.export.check import compare
+from lesion_jax.export.check import TOLERANCE, compare
 from lesion_jax.export.source import Source
 from lesion_jax.weights.bundle import Bundle
 
@@ -17,7 +17,9 @@ FORMATS = {'torch': to_torch, 'onnx': to_onnx, 'saved_model': to_saved_model, 's
 CONFIG, README = 'config.json', 'README.md'
 
 
-def export(bundle: Bundle, to: str, path: str | pathlib.Path) -> dict[str, float]:
+def export(
+    bundle: Bundle, to: str, path: str | pathlib.Path, *, tolerance: float = TOLERANCE,
+) -> dict[str, float]:
   """Writes a bundle for another framework, and holds what was written to the Flax network on randomly drawn photographs.
 
   Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, preprocessing)
@@ -27,6 +29,7 @@ def export(bundle: Bundle, to: str, path: str | pathlib.Path) -> dict[str, float
     bundle: of `load_bundle`; `predict.config.check_config` has passed its configuration.
     to: a key of FORMATS.
     path: the folder to make; parents are made too.
+    tolerance: how far a probability may be from that of Flax.
 
   Returns:
     The largest difference in probability from Flax, by head: 'maps', 'lesions', 'grades', as far as there are.
@@ -36,7 +39,7 @@ def export(bundle: Bundle, to: str, path: str | pathlib.Path) -> dict[str, float
     ImportError: a package is missing; the message has the command that installs it.
     ValueError: no such format or no such network.
     Refused: a network that the format does not have; it is a ValueError too.
-    ExportError: the difference is above 1e-4. Then, as with every other error, nothing is left on the disk.
+    ExportError: the difference is above the tolerance. Then, as with every other error, nothing is left on the disk.
   """
   if to not in FORMATS:
     raise ValueError(f'unknown format {to!r}; choose one of {", ".join(FORMATS)}')
@@ -50,7 +53,7 @@ def export(bundle: Bundle, to: str, path: str | pathlib.Path) -> dict[str, float
   try:
     # The configuration first: a format may read it back.
     (fresh / CONFIG).write_text(json.dumps(source.config, indent=2, sort_keys=True) + '\n', 'utf-8')
-    differences = compare(FORMATS[to].write(source, fresh), source)
+    differences = compare(FORMATS[to].write(source, fresh), source, tolerance)
     (fresh / README).write_text(readme.render(source, FORMATS[to].USAGE, differences), 'utf-8')
     fresh.rename(path)
   finally:
