@@ -2,7 +2,8 @@
 
   shapes.py        ellipses, polygons, one annotator's opinion    raster.py       shapes -> masks
   labels.py        labels of an export -> lesions and grades       names.py        files of an export -> photographs
-  label_studio.py  reads Label Studio's JSON                       cvat.py         reads CVAT's XML for images
+  label_studio.py  reads Label Studio's JSON                      label_regions.py its regions, in percent
+  cvat.py          reads CVAT's XML for images
   diaretdb1.py     reads DIARETDB1's XML                           safe_xml.py     XML from strangers
   reading.py       any export -> annotations
   opinions.py      majority of grades and of masks                 cleaning.py     Table I against the marked lesions
