@@ -6,8 +6,9 @@
   cvat.py          reads CVAT's XML for images
   diaretdb1.py     reads DIARETDB1's XML                           safe_xml.py     XML from strangers
   reading.py       any export -> annotations
-  opinions.py      majority of grades and of masks                 cleaning.py     Table I against the marked lesions
-  agreement.py     kappa, Fleiss' kappa, Dice                      photographs.py  one photograph and its annotators
+  consensus.py     majority of grades and of masks                 cleaning.py     Table I against the marked lesions
+  agreement.py     kappa, Fleiss' kappa, Dice                      patients.py     whose eye a photograph shows
+  photographs.py   one photograph and its annotators
   release.py       the Retinal-Lesions layout                      sheet.py        its data sheet
   label_studio.xml the labelling interface of Label Studio
 """

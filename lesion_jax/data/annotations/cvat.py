@@ -72,8 +72,8 @@ def _shapes(item: ET.Element, labels: Labels, where: str) -> list[Shape]:
     return []
   read = {'ellipse': _ellipse, 'polygon': _polygon, 'box': _box}.get(item.tag)
   if read is None:
-    raise ValueError(f'{where}: a {item.tag} is no outline; draw it again as ellipse or polygon, or leave its label out '
-                     '(map it to null)')
+    raise ValueError(f'{where}: a {item.tag} is no outline; draw it again as ellipse or polygon, or leave its label '
+                     'out (map it to null)')
   return [read(item, lesion, where)]
 
 

@@ -135,11 +135,11 @@ def _shapes(result: Mapping[str, Any], labels: Labels, where: str) -> list[Shape
   if not any(lesion is not None for lesion in lesions):
     return []
   if kind in _REFUSED:
-    raise ValueError(f'{where}: {_REFUSED[kind]} is no outline; draw it again as ellipse or polygon, or leave its label '
-                     'out (map it to null)')
+    raise ValueError(f'{where}: {_REFUSED[kind]} is no outline; draw it again as ellipse or polygon, or leave its '
+                     'label out (map it to null)')
   if result.get('image_rotation'):
-    raise ValueError(f'{where}: it was drawn on a photograph turned by {result["image_rotation"]} degrees; turn it back '
-                     'in Label Studio, submit again, and export again')
+    raise ValueError(f'{where}: it was drawn on a photograph turned by {result["image_rotation"]} degrees; turn it '
+                     'back in Label Studio, submit again, and export again')
   return to_shapes(result['value'], [lesion for lesion in lesions if lesion], _size(result, where), where)
 
 
