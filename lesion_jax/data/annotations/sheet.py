@@ -108,8 +108,8 @@ def render(summary: Summary) -> str:
       '`dr_grades.csv`, and `splits.json` (70/10/20 by patient).',
       '## How it was made',
       f'A photograph has at least {summary.needed} annotators and a grade that more than half of them gave. A pixel '
-      f'shows a lesion where {rule} marked it. A lesion that Table I of Wei et al. (ICPR 2020) calls sufficient evidence '
-      'for a higher grade only contradicts the grade and has the level 127. Photographs are cropped to the field of '
+      f'shows a lesion where {rule} marked it. A lesion that Table I of Wei et al. (ICPR 2020) calls sufficient '
+      'evidence for a higher grade only contradicts the grade and has the level 127. Photographs are cropped to the field of '
       'view.',
       '## Licence',
       summary.licence or 'Not stated. Say here under which licence photographs and annotations may be used.',
@@ -161,8 +161,8 @@ def _agreement(summary: Summary) -> str:
 
 def _left_out(summary: Summary) -> str:
   tally = Counter(item.reason for item in summary.left_out)
-  lines = [f'- {count} photographs: {reason}' for reason, count in tally.most_common()]
-  lines += [f'- in the exports: {count} {reason}' for reason, count in summary.passed_over.items()]
+  lines = [f'- {reason}: {count}' for reason, count in tally.most_common()]
+  lines += [f'- {reason} in the exports: {count}' for reason, count in summary.passed_over.items()]
   if not lines:
     return 'Nothing.'
   shown = [(item.photograph, item.reason, item.detail) for item in summary.left_out[:LISTED]]
