@@ -109,8 +109,8 @@ def render(summary: Summary) -> str:
       '## How it was made',
       f'A photograph has at least {summary.needed} annotators and a grade that more than half of them gave. A pixel '
       f'shows a lesion where {rule} marked it. A lesion that Table I of Wei et al. (ICPR 2020) calls sufficient '
-      'evidence for a higher grade only contradicts the grade and has the level 127. Photographs are cropped to the field of '
-      'view.',
+      'evidence for a higher grade only contradicts the grade and has the level 127. Photographs are cropped to the '
+      'field of view.',
       '## Licence',
       summary.licence or 'Not stated. Say here under which licence photographs and annotations may be used.',
       '## Photographs', _photographs(summary),
