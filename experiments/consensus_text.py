@@ -30,8 +30,8 @@ def markdown(result: Mapping[str, Any]) -> str:
              for name in GROUPS]),
       '## Where it comes from',
       "Covered: the share of the lesion's pixels that is marked. Area: what is marked in photographs with the lesion, "
-      'as a multiple of it. Unseen: such photographs in which no pixel of it is marked. Pooled Dice: over the pixels of '
-      'all photographs, also of those without the lesion.',
+      'as a multiple of it. Unseen: such photographs in which no pixel of it is marked. Pooled Dice: over the pixels '
+      'of all photographs, also of those without the lesion.',
       _sources(panel),
       '## If annotators only drew imprecisely',
       'The same annotators on the same photographs, but nothing is overlooked, mistaken for another lesion or '

@@ -41,9 +41,10 @@ class Builder(LesionBuilder):
   DESCRIPTION = (
       'DIARETDB1 v2.1: 89 photographs of 1500x1152 pixels, in each of which four experts marked microaneurysms ("red '
       'small dots"), hemorrhages, hard and soft exudates by circles, ellipses and polygons, and said how sure they '
-      'were. A pixel is positive where the mean confidence of the experts (high 1, medium 0.75, low 0.25, unmarked 0) '
-      'is at least 0.75, the published consensus; here cropped to the square field of view. Outlines are generous. The other '
-      'four lesions are unknown, not absent, and so are the grades. The test set is the official one.')
+      'were. A pixel is positive where the mean confidence of the experts (high 1, medium 0.75, low 0.25, unmarked '
+      '0) is at least 0.75, the published consensus; here cropped to the square field of view. Outlines are '
+      'generous. The other four lesions are unknown, not absent, and so are the grades. The test set is the official '
+      'one.')
   CITATION = """
 @inproceedings{kauppi2007diaretdb1,
   title={The DIARETDB1 Diabetic Retinopathy Database and Evaluation Protocol},
