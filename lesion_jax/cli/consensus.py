@@ -102,6 +102,8 @@ def _conclude(summary: Any, arguments: argparse.Namespace) -> int:
   if failed:
     print(f'{len(failed)} photographs were left out since something is wrong with them:',
           *(f'{item.photograph}: {item.reason} ({item.detail})' for item in failed), sep='\n  ', file=sys.stderr)
+  if empty := [split for split, names in summary.splits.items() if not names]:
+    print(f'no photograph falls to {" and ".join(empty)}: for training there must be more patients', file=sys.stderr)
   if not arguments.quiet:
     agreement = summary.agreement
     say = lambda score: f'{score.value:.3f}' if score.value is not None else f'undefined ({score.reason})'

@@ -48,7 +48,7 @@ def consensus(run, folder, *arguments, export='export.json'):
 
 def test_what_was_predicted_and_left_as_it_is_becomes_the_ground_truth(labelled, run):
   status, out, err = consensus(run, labelled, '--licence', 'CC0')
-  assert status == 0 and not err
+  assert status == 0 and err == 'no photograph falls to validation: for training there must be more patients\n'
   assert '3 photographs in' in out and '0 left out' in out and '1 3, 2 4, 3 5' in out
   with (labelled / 'truth' / 'dr_grades.csv').open(newline='') as file:
     assert [(row['image id'], row['our label']) for row in csv.DictReader(file)] == [
@@ -66,8 +66,9 @@ def test_what_is_wrong_with_a_photograph_is_said_and_the_others_are_kept(labelle
   assert '1_left.png: unreadable' in err and '2_left.png: not among the photographs' in err
 
 
-def test_quiet_says_nothing_where_all_is_well(labelled, run):
-  assert consensus(run, labelled, '--quiet') == (0, '', '')
+def test_quiet_says_only_what_is_wrong(labelled, run):
+  status, out, err = consensus(run, labelled, '--quiet')
+  assert (status, out) == (0, '') and err.startswith('no photograph falls to validation')
 
 
 def test_more_annotators_can_be_asked_for(labelled, run):
