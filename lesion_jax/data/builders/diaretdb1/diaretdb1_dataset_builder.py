@@ -13,9 +13,9 @@ from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.annotations.diaretdb1 import LESION_OF, Marking, read_markings
 from lesion_jax.data.annotations.raster import stamp
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
-from lesion_jax.data.builders.idrid.facts import carve_validation
+from lesion_jax.data.builders.records import make_record
 from lesion_jax.data.fundus import read_field
-from lesion_jax.data.packing import pack_masks
+from lesion_jax.data.splits import carve_validation
 
 LISTS = {'train': 'ddb1_v02_01_train_plain.txt', 'test': 'ddb1_v02_01_test_plain.txt'}
 EXPERTS = 4
@@ -61,7 +61,8 @@ class Builder(LesionBuilder):
     """Photographs and the experts' files as the two lists `*_plain.txt` have them."""
     training, test = (_read_list(self.builder_config.source_dir, name) for name in LISTS.values())
     counts = {'training photographs': len(training), 'test photographs': len(test)}
-    return Release({**carve_validation(training), 'test': test}, counts)
+    validation = carve_validation(training, [photograph.path.stem for photograph in training])
+    return Release({**validation, 'test': test}, counts)
 
   def read(self, item: Photograph) -> Record:
     """Lets the experts agree in the photograph's own pixels, then crops."""
@@ -69,10 +70,9 @@ class Builder(LesionBuilder):
     shape = image.shape[:2]
     experts = [read_markings(path) for path in item.markings]
     masks = {key: consensus(experts, key, shape) for key in self.ANNOTATED}
-    size = self.builder_config.size
-    lesions = crop.apply_mask(pack_masks(masks, shape), size)
     # No patient is named, so every photograph counts as its own.
-    return Record(crop.apply(image, size), lesions, np.zeros_like(lesions), item.path.stem, item.path.stem)
+    return make_record(
+        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem)
 
 
 def consensus(experts: Sequence[Sequence[Marking]], lesion: str, size: tuple[int, int]) -> np.ndarray:
