@@ -17,6 +17,7 @@ from lesion_jax.data.builders.aptos2019.aptos2019_dataset_builder import Builder
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
 from lesion_jax.data.builders.ddr.ddr_dataset_builder import Builder as Ddr
 from lesion_jax.data.builders.ddr_grading.ddr_grading_dataset_builder import Builder as DdrGrading
+from lesion_jax.data.builders.diaretdb1.diaretdb1_dataset_builder import Builder as Diaretdb1
 from lesion_jax.data.builders.e_ophtha.e_ophtha_dataset_builder import Builder as EOphtha
 from lesion_jax.data.builders.eyepacs.eyepacs_dataset_builder import Builder as Eyepacs
 from lesion_jax.data.builders.fgadr.fgadr_dataset_builder import Builder as Fgadr
@@ -42,6 +43,7 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'tjdr': Tjdr,
     'e_ophtha': EOphtha,
     'maples_dr': MaplesDr,
+    'diaretdb1': Diaretdb1,
     'eyepacs': Eyepacs,
     'aptos2019': Aptos2019,
     'messidor2': Messidor2,

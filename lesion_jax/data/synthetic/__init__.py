@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesion_jax.data.synthetic.annotator import Ellipse, Polygon, Shape, annotate, rasterise, rasterise_findings
+from lesion_jax.data.annotations.cleaning import contradicted
+from lesion_jax.data.annotations.shapes import Ellipse, Polygon, Shape
+from lesion_jax.data.synthetic.annotator import annotate, rasterise, rasterise_findings
 from lesion_jax.data.synthetic.canvas import Frame, stream
-from lesion_jax.data.synthetic.grading import contradicted, eye_of
+from lesion_jax.data.synthetic.grading import eye_of
 from lesion_jax.data.synthetic.renderer import render
 from lesion_jax.data.synthetic.scene import Scene, draw_scene
 

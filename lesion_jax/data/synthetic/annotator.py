@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.spatial import ConvexHull
 
 from lesion_jax.core import LESION_KEYS, lesion_index
-from lesion_jax.data.synthetic.canvas import Frame, circle, rotate, stencil
+from lesion_jax.data.annotations.shapes import Ellipse, Polygon, Shape, rotate
+from lesion_jax.data.synthetic.canvas import Frame, stencil
 from lesion_jax.data.synthetic.lesions import Finding
 
 OVERLOOKED = 0.04  # of the microaneurysms and small hemorrhages (our choice)
 _SMALL = 0.05  # largest extent, in field units, of what is overlooked
 _BODIES = ('vHE', 'pHE', 'FiP')  # marked by following the body's outline
 _GROUPS = ('HaEx', 'NV')  # marked around the whole group
-
-
-class Ellipse(NamedTuple):
-  """A marked ellipse, in pixels: centre, semi-axes, and the angle of the first axis (radians, clockwise on screen)."""
-
-  lesion: str
-  centre: tuple[float, float]
-  axes: tuple[float, float]
-  angle: float
-
-  def outline(self) -> np.ndarray:
-    """Vertices, float64 [32, 2], x and y in pixels."""
-    return np.asarray(self.centre) + rotate(circle(32) * self.axes, self.angle)
-
-
-class Polygon(NamedTuple):
-  """A marked polygon: vertices (x, y) in pixels."""
-
-  lesion: str
-  points: tuple[tuple[float, float], ...]
-
-  def outline(self) -> np.ndarray:
-    """Vertices, float64 [n, 2], x and y in pixels."""
-    return np.asarray(self.points)
-
-
-Shape = Ellipse | Polygon
 
 
 def mark(rng: np.random.Generator, frame: Frame, finding: Finding) -> Shape:

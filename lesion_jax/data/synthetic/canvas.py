@@ -6,13 +6,14 @@ Every parameter of a scene is in these units, so that the same scene can be pain
 
 from __future__ import annotations
 
-import functools
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+
+from lesion_jax.data.annotations.shapes import circle, rotate
 
 DISC_DIAMETER = 2 / 7  # of the optic disc (DD, the clinical yardstick); a field of 45 degrees spans about 7 of them
 
@@ -100,22 +101,6 @@ def blend(image: np.ndarray, colour: np.ndarray | Sequence[float], alpha: np.nda
   """Lays a colour [3] (or a picture [3, H, W]) over the planar image [3, H, W] with opacity alpha [H, W], in place."""
   for plane, value in zip(image, np.asarray(colour, np.float32), strict=True):
     plane += alpha * (value - plane)
-
-
-@functools.lru_cache(maxsize=64)
-def circle(points: int) -> np.ndarray:
-  """Unit circle, float64 [points, 2]. Read only."""
-  angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
-  unit = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-  unit.setflags(write=False)
-  return unit
-
-
-def rotate(points: np.ndarray, angle: float | np.ndarray) -> np.ndarray:
-  """Turns points [..., 2] by an angle in radians (clockwise on screen, for y grows down)."""
-  cos, sin = np.cos(angle), np.sin(angle)
-  x, y = points[..., 0], points[..., 1]
-  return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
 def blobs(

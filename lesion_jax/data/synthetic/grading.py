@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesion_jax.core import EVIDENCE, LESION_KEYS, SEVERE_HEMORRHAGES, lesion_bits
+from lesion_jax.core import EVIDENCE, SEVERE_HEMORRHAGES
 from lesion_jax.data.synthetic.canvas import stream
 
 GRADE_SHARES = (0.20, 0.20, 0.25, 0.15, 0.20)
@@ -83,13 +83,3 @@ def consensus(rng: np.random.Generator, true_grade: int) -> int:
   votes = np.clip(true_grade + wrong * rng.choice((-1, 1), ANNOTATORS), 0, 4)
   tally = np.bincount(votes, minlength=5)
   return int(tally.argmax()) if tally.max() >= 2 else true_grade
-
-
-def contradicted(grade: int) -> int:
-  """The byte of the lesions that, by Table I, are sufficient evidence for a higher grade only.
-
-  Marked in a photograph of this grade, they do not follow the guideline: they are neither positive nor negative.
-  """
-  lowest = {key: min((e.grade for e in EVIDENCE if e.lesion == key and e.sufficient), default=0)
-            for key in LESION_KEYS}
-  return lesion_bits([key for key in LESION_KEYS if lowest[key] > grade])

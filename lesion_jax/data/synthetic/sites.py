@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lesion_jax.data.synthetic.canvas import Frame, circle, normals, stencil
+from lesion_jax.data.annotations.shapes import circle
+from lesion_jax.data.synthetic.canvas import Frame, normals, stencil
 from lesion_jax.data.synthetic.vessels import Landmarks, Vessels
 
 MARGIN = 0.93  # lesions are centred within this share of the field's radius

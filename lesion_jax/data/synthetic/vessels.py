@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesion_jax.data.synthetic.canvas import DISC_DIAMETER, rotate, walk
+from lesion_jax.data.annotations.shapes import rotate
+from lesion_jax.data.synthetic.canvas import DISC_DIAMETER, walk
 
 FOVEA_DISTANCE = 2.5 * DISC_DIAMETER
 AVASCULAR_RADIUS = 0.3 * DISC_DIAMETER

@@ -7,7 +7,7 @@ import collections
 import numpy as np
 import pytest
 
-from lesion_jax.core import LESION_KEYS, SEVERE_HEMORRHAGES, lesion_bits
+from lesion_jax.core import SEVERE_HEMORRHAGES
 from lesion_jax.data.synthetic import grading
 
 PROLIFERATIVE = {'NV', 'vHE', 'pHE'}
@@ -80,15 +80,3 @@ def test_the_consensus_is_rarely_wrong_and_then_by_one(true_grade):
   error = np.array([grading.consensus(rng, true_grade) for _ in range(4000)]) - true_grade
   assert 0 < np.mean(error != 0) < 0.03
   assert np.abs(error).max() == 1
-
-
-@pytest.mark.parametrize('grade, keys', [
-    (0, ('MA', 'iHE', 'vHE', 'pHE', 'NV')),
-    (1, ('iHE', 'vHE', 'pHE', 'NV')),
-    (2, ('vHE', 'pHE', 'NV')),
-    (3, ('vHE', 'pHE', 'NV')),
-    (4, ()),
-])
-def test_sufficient_evidence_for_a_higher_grade_contradicts(grade, keys):
-  assert set(keys) <= set(LESION_KEYS)
-  assert grading.contradicted(grade) == lesion_bits(keys)

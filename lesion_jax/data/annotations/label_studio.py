@@ -1,0 +1,150 @@
+"""Reads Label Studio's JSON export: a list of tasks, each with the annotations of one or more people.
+
+Facts, from Label Studio's documentation and source: coordinates are percent of the photograph's width and height; an
+ellipse's x and y are its centre (the documentation says the corner, the editor's source the centre), radiusX is
+percent of the width and radiusY of the height, and rotation, in degrees clockwise, is applied in pixels. A rectangle
+turns about its upper left corner.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from lesion_jax.data.annotations.label_regions import to_shapes
+from lesion_jax.data.annotations.labels import Labels
+from lesion_jax.data.annotations.names import file_name
+from lesion_jax.data.annotations.shapes import Annotation, Shape
+
+# Keys of a result's value under which its labels stand.
+_LABEL_KINDS = ('ellipselabels', 'polygonlabels', 'rectanglelabels', 'labels')
+_REFUSED = {
+    'brushlabels': 'a brush stroke', 'brush': 'a brush stroke', 'keypointlabels': 'a key point',
+    'keypoint': 'a key point', 'bitmask': 'a bit mask', 'bitmasklabels': 'a bit mask', 'vectorlabels': 'a vector',
+}
+_SIDE_REMARKS = ('textarea', 'rating', 'number', 'relation', 'datetime')  # say nothing of lesions or grades
+
+
+def read_label_studio(path: pathlib.Path, labels: Labels) -> tuple[list[Annotation], Counter[str]]:
+  """Reads one export.
+
+  Args:
+    path: what 'Export' > 'JSON' gives (not 'JSON-MIN', CSV or COCO, which lose who said what).
+    labels: what the labels mean.
+
+  Returns:
+    The annotations, and what was passed over, counted by reason: cancelled (skipped by the annotator), superseded (the
+    same annotator annotated the task again later), tasks without annotation.
+
+  Raises:
+    ValueError: naming file, task and annotator, for anything that cannot be read as an ellipse, polygon or grade.
+  """
+  try:
+    tasks = json.loads(path.read_text('utf-8-sig'))
+  except (ValueError, RecursionError) as error:
+    raise ValueError(f'{path} is not JSON: {error}') from error
+  if not isinstance(tasks, list) or not all(isinstance(task, dict) and 'data' in task for task in tasks):
+    raise ValueError(f'{path} is no export of Label Studio: expected a list of tasks, each with "data" and '
+                     '"annotations"; choose the format JSON (not JSON-MIN) when exporting')
+  found, passed_over = [], Counter()
+  for number, task in enumerate(tasks, start=1):
+    where = f'{path}, task {task.get("id", number)}'
+    photograph = _photograph(task['data'], where)
+    latest: dict[str, Annotation] = {}
+    for entry in sorted(_entries(task, where), key=_moment):
+      if entry.get('was_cancelled'):
+        passed_over['cancelled'] += 1
+        continue
+      annotator = _annotator(entry.get('completed_by'), where)
+      passed_over['superseded'] += annotator in latest
+      latest[annotator] = _read(entry, photograph, annotator, labels, f'{where} ({photograph}), annotator {annotator}')
+    passed_over['tasks without annotation'] += not latest
+    found.extend(latest.values())
+  return found, +passed_over
+
+
+def _photograph(data: Any, where: str) -> str:
+  """The one value of the task's data that names a picture: 'image' where it is there."""
+  values = data if isinstance(data, dict) else {}
+  texts = [values['image']] if 'image' in values else [value for value in values.values() if isinstance(value, str)]
+  if len(texts) != 1 or not isinstance(texts[0], str) or not file_name(texts[0]):
+    raise ValueError(f'{where}: its data names no single photograph; expected {{"image": "path or address"}}')
+  return file_name(texts[0])
+
+
+def _entries(task: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+  entries = task.get('annotations', [])
+  whole = lambda entry: isinstance(entry, dict) and isinstance(entry.get('result'), list)
+  if not isinstance(entries, list) or not all(map(whole, entries)):
+    raise ValueError(f'{where} has no list of annotations with results; choose the format JSON (not JSON-MIN) when '
+                     'exporting')
+  return entries
+
+
+def _moment(entry: Mapping[str, Any]) -> str:
+  return str(entry.get('updated_at') or entry.get('created_at') or '')
+
+
+def _annotator(completed_by: Any, where: str) -> str:
+  """The id where it is a number; of a whole user the e-mail, else the id."""
+  if isinstance(completed_by, dict):
+    completed_by = completed_by.get('email') or completed_by.get('id')
+  if completed_by in (None, ''):
+    raise ValueError(f'{where}: an annotation does not say who made it (completed_by)')
+  return str(completed_by)
+
+
+def _read(entry: Mapping[str, Any], photograph: str, annotator: str, labels: Labels, where: str) -> Annotation:
+  shapes: list[Shape] = []
+  sizes, grades = set(), set()
+  results = [result for result in entry['result'] if isinstance(result, dict)]
+  labelled = {result.get('id') for result in results if _labels_of(result)}
+  for result in results:
+    kind, value = result.get('type'), result.get('value') or {}
+    if kind == 'choices':
+      grades.update(labels.grade(str(choice), where) for choice in value.get('choices', []))
+    elif kind in _SIDE_REMARKS:
+      continue
+    elif _labels_of(result) or kind in _REFUSED:
+      drawn = _shapes(result, labels, where)
+      shapes.extend(drawn)
+      sizes.update([_size(result, where)] if drawn else [])
+    elif result.get('id') not in labelled:  # of a region and its labels in two results, the one with labels has all
+      raise ValueError(f'{where}: a {kind} without a label; give it one, or delete it')
+  grades.discard(None)
+  if len(grades) > 1 or len(sizes) > 1:
+    said = f'the grades {sorted(grades)}' if len(grades) > 1 else f'photographs of the sizes {sorted(sizes)}'
+    raise ValueError(f'{where}: one annotation has {said}; expected one')
+  return Annotation(photograph, annotator, next(iter(grades), None), tuple(shapes), next(iter(sizes), None))
+
+
+def _labels_of(result: Mapping[str, Any]) -> list[str]:
+  value = result.get('value') or {}
+  return [str(label) for kind in _LABEL_KINDS for label in value.get(kind) or []]
+
+
+def _shapes(result: Mapping[str, Any], labels: Labels, where: str) -> list[Shape]:
+  """The shapes of one region: one for each of its lesions."""
+  kind = result.get('type')
+  names = _labels_of(result) or [str(label) for label in (result.get('value') or {}).get(kind) or ['']]
+  lesions = [labels.lesion(name, where) for name in names] if names != [''] else ['']
+  if not any(lesion is not None for lesion in lesions):
+    return []
+  if kind in _REFUSED:
+    raise ValueError(f'{where}: {_REFUSED[kind]} is no outline; draw it again as ellipse or polygon, or leave its '
+                     'label out (map it to null)')
+  if result.get('image_rotation'):
+    raise ValueError(f'{where}: it was drawn on a photograph turned by {result["image_rotation"]} degrees; turn it '
+                     'back in Label Studio, submit again, and export again')
+  return to_shapes(result['value'], [lesion for lesion in lesions if lesion], _size(result, where), where)
+
+
+def _size(result: Mapping[str, Any], where: str) -> tuple[int, int]:
+  size = result.get('original_height'), result.get('original_width')
+  if not all(isinstance(side, int | float) and math.isfinite(side) and side >= 1 for side in size):
+    raise ValueError(f'{where}: a region does not say how large its photograph is (original_width, original_height)')
+  return int(size[0]), int(size[1])
