@@ -8,7 +8,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-import io
 import os
 import pathlib
 from collections.abc import Iterator
@@ -17,10 +16,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import Image
 
 from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
+from lesion_jax.data.png import encode_png
 from lesion_jax.data.threads import ordered_map
 
 MIN_SIZE = 32
@@ -212,18 +211,11 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _encode(self, record: Record) -> dict[str, Any]:
     return {
-        'image': record.image if isinstance(record.image, bytes) else _png(record.image),
-        'lesions': _png(record.lesions),
-        'ignore': _png(record.ignore),
+        'image': record.image if isinstance(record.image, bytes) else encode_png(record.image),
+        'lesions': encode_png(record.lesions),
+        'ignore': encode_png(record.ignore),
         'annotated': lesion_bits(self.ANNOTATED if record.annotated is None else record.annotated),
         'grade': record.grade,
         'id': record.id,
         'patient': record.patient,
     }
-
-
-def _png(pixels: np.ndarray) -> bytes:
-  """Lossless, at the fastest compression: a prepared photograph is read far more often than it is copied."""
-  buffer = io.BytesIO()
-  Image.fromarray(pixels).save(buffer, format='PNG', compress_level=1)
-  return buffer.getvalue()
