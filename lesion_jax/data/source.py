@@ -25,6 +25,7 @@ from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder as Idri
 from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder as IdridGrading
 from lesion_jax.data.builders.maples_dr.maples_dr_dataset_builder import Builder as MaplesDr
 from lesion_jax.data.builders.messidor2.messidor2_dataset_builder import Builder as Messidor2
+from lesion_jax.data.builders.resume import prepare
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
@@ -133,20 +134,22 @@ def load(
     data_dir: str | os.PathLike[str],
     size: int = 896,
     source_dir: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
     **options: Any,
 ) -> Dataset:
   """Opens a data set, after preparing it once under `data_dir`.
 
   What is prepared lies in data_dir/name/configuration/version, where the configuration names the size and where the
-  data came from; delete that folder after changing a release in place. It appears there whole or not at all, so an
-  interrupted preparation is simply done again; of several processes let one prepare before the others start. Nothing
-  is written elsewhere and nothing is downloaded.
+  data came from; delete that folder after changing a release in place. It appears there whole or not at all; what an
+  interrupted preparation has finished lies in data_dir/.preparing, and the next one goes on from there. Of several
+  processes one prepares, and the others wait. Nothing is written elsewhere and nothing is downloaded.
 
   Args:
     name: one of DATASETS.
     data_dir: where prepared data sets are kept.
     size: side of the square examples, in pixels.
     source_dir: root of the release, for the data sets that have one.
+    quiet: show no progress while it is prepared; else a bar on stderr, if that is a terminal.
     **options: of the data set; 'synthetic' takes `seed` and `count`, 'maples_dr' takes `images_dir`.
 
   Raises:
@@ -163,9 +166,7 @@ def load(
   if inside := [place for place in config.places() if root.is_relative_to(place)]:
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   builder = builder_class(config=config, data_dir=root, file_format='array_record')
-  if not builder.data_path.exists():
-    logging.info('preparing %s in %s; this happens once', name, builder.data_dir)
-    builder.download_and_prepare()
+  prepare(builder, quiet=quiet)
   lengths = {split: builder.info.splits[split].num_examples if split in builder.info.splits else 0 for split in SPLITS}
   return Dataset(
       name=name, annotated=builder.annotated, graded=builder.graded, crop=FIELD_OF_VIEW if builder.CROPPED else SQUARE,

@@ -19,6 +19,7 @@ from absl import logging
 
 from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
+from lesion_jax.data.builders.resume import Partial
 from lesion_jax.data.png import encode_png
 from lesion_jax.data.threads import ordered_map
 
@@ -122,6 +123,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   HOMEPAGE: ClassVar[str]
   LICENCE: ClassVar[str]
 
+  partial: Partial | None = None  # where finished examples are kept until all are
   url_infos = None  # Nothing is downloaded, so there are no checksums to look for.
 
   @abc.abstractmethod
@@ -186,7 +188,10 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ]
     if differing:
       logging.warning('%s: this copy differs from the published release: %s', self.name, '; '.join(differing))
-    self._left_out = LeftOut(self.name, photographs=sum(map(len, splits.values())), ungradable=counts.get(UNGRADABLE, 0))
+    photographs = sum(map(len, splits.values()))
+    self._left_out = LeftOut(self.name, photographs=photographs, ungradable=counts.get(UNGRADABLE, 0))
+    if self.partial:
+      self.partial.expect(photographs)
     return {split: self._generate_examples(split, items) for split, items in splits.items() if items}
 
   def _generate_examples(self, split: str, items: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -198,8 +203,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _example(self, item: Any) -> dict[str, Any] | ValueError:
     """The encoded example, or why there is none."""
+    make = lambda item: self._encode(self.read(item))
     try:
-      return self._encode(self.read(item))
+      return self.partial.example(item, make) if self.partial else make(item)
     except ValueError as error:
       return error
 
