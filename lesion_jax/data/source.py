@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow_datasets as tfds
 from absl import logging
 
 from lesion_jax.core import Example
@@ -30,6 +31,7 @@ from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder im
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
+from lesion_jax.data.png import decode_mask, decode_picture
 from lesion_jax.data.splits import SPLITS
 
 DATASETS: dict[str, type[LesionBuilder]] = {
@@ -49,9 +51,8 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'folder': Folder,
 }
 
-# TFDS warns of these at every start, and they are as they should be: each configuration is made from its options, and
-# Pillow decodes.
-EXPECTED = ('Using custom data configuration', 'OpenCV is not installed')
+# TFDS warns of these at every start, and they are as they should be: each configuration is made from its options.
+EXPECTED = ('Using custom data configuration',)
 
 
 def _is_news(record: std_logging.LogRecord) -> bool:
@@ -62,10 +63,17 @@ logging.get_absl_logger().addFilter(_is_news)
 
 
 class ExampleSource(Sequence):
-  """Random access to the examples of one split, decoded, each an Example without `row`. Safe to read from threads."""
+  """Random access to the examples of one split, decoded, each an Example without `row`. Safe to read from threads.
 
-  def __init__(self, records: Any):
-    self._records = records
+  Args:
+    builder: of a prepared data set.
+    split: one of its splits.
+  """
+
+  def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+    # TFDS decodes masks with three channels, of which it drops two.
+    encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
+    self._records = builder.as_data_source(split, decoders=encoded)
 
   def __len__(self) -> int:
     return len(self._records)
@@ -73,15 +81,19 @@ class ExampleSource(Sequence):
   def __getitem__(self, index: int) -> Example:
     record = self._records[range(len(self))[index]]  # raises IndexError, counts from the end
     return Example(
-        image=record['image'],
-        lesions=record['lesions'][..., 0],
-        ignore=record['ignore'][..., 0],
+        image=decode_picture(record['image']),
+        lesions=decode_mask(record['lesions']),
+        ignore=decode_mask(record['ignore']),
         annotated=np.uint8(record['annotated']),
         grade=np.int32(record['grade']),
         weight=np.float32(1),
         id=record['id'].decode(),
         patient=record['patient'].decode(),
     )
+
+  def ids(self) -> list[str]:
+    """The photographs in their order, without decoding any."""
+    return [self._records[index]['id'].decode() for index in range(len(self))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +137,7 @@ class Dataset:
     if split not in self.splits:
       sizes = ', '.join(f'{name} {length}' for name, length in self.lengths.items())
       raise ValueError(f'{self.name} has no examples in the split {split!r}; its splits are: {sizes}')
-    return ExampleSource(self.builder.as_data_source(split))
+    return ExampleSource(self.builder, split)
 
 
 def load(

@@ -41,7 +41,7 @@ class Partial:
 
   def __init__(self, folder: pathlib.Path, *, quiet: bool = True):
     self.folder = folder
-    self.bar = tqdm.tqdm(unit='photo', desc=folder.name, dynamic_ncols=True, disable=True if quiet else None)
+    self.bar = tqdm.tqdm(unit='photo', desc=f'preparing {folder.name.partition("-")[0]}', dynamic_ncols=True, disable=True if quiet else None)
 
   def expect(self, count: int) -> None:
     """Tells the bar how many examples there will be."""
