@@ -13,11 +13,11 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import lesion_jax
-from lesion_jax.cli import evaluate, export, import_weights, info, predict, prepare
+from lesion_jax.cli import data, evaluate, export, import_weights, info, predict, prepare
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
-COMMANDS = (predict, evaluate, prepare, export, import_weights, info)
+COMMANDS = (predict, evaluate, prepare, data, export, import_weights, info)
 
 INTERRUPTED = 130  # exit status, as a shell has it for SIGINT
 

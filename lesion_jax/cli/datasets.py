@@ -24,17 +24,26 @@ def add_options(parser: argparse.ArgumentParser, *, prepared: str) -> None:
   parser.set_defaults(prepared_option=prepared)
 
 
-def open_dataset(arguments: argparse.Namespace, parser: argparse.ArgumentParser, *, quiet: bool) -> Any:
+def open_dataset(
+    arguments: argparse.Namespace, parser: argparse.ArgumentParser, *, quiet: bool, existing: bool = False) -> Any:
   """The data set that the options name, prepared where it was not.
 
   What is wrong with the options or the release ends the program with 2.
 
+  Args:
+    arguments: with what `add_options` added, and `name`.
+    parser: says what is wrong.
+    quiet: show no progress.
+    existing: without --source and --option, look for what was prepared and prepare nothing.
+
   Raises:
     OSError: the prepared data could not be written.
   """
-  from lesion_jax.data.source import load
+  from lesion_jax.data.source import find_prepared, load
 
   try:
+    if existing and arguments.source is None and not arguments.option:
+      return find_prepared(arguments.name, data_dir=arguments.data_dir, size=arguments.size)
     return load(arguments.name, data_dir=arguments.data_dir, size=arguments.size, source_dir=arguments.source,
                 quiet=quiet, **dict(arguments.option))
   except (FileNotFoundError, NotADirectoryError, ValueError) as error:

@@ -121,7 +121,17 @@ class Dataset:
   description: str
   citation: str
   licence: str
-  builder: LesionBuilder = dataclasses.field(repr=False)
+  builder: tfds.core.DatasetBuilder = dataclasses.field(repr=False)
+
+  @property
+  def size(self) -> int:
+    """Side of the square examples, in pixels."""
+    return self.builder.info.features['image'].shape[0]
+
+  @property
+  def ids(self) -> dict[str, list[str]]:
+    """Split -> its photographs, in their order."""
+    return {split: self.source(split).ids() for split in self.splits}
 
   @property
   def splits(self) -> tuple[str, ...]:
@@ -179,11 +189,34 @@ def load(
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   builder = builder_class(config=config, data_dir=root, file_format='array_record')
   prepare(builder, quiet=quiet)
-  lengths = {split: builder.info.splits[split].num_examples if split in builder.info.splits else 0 for split in SPLITS}
+  return _dataset(name, builder)
+
+
+def find_prepared(name: str, *, data_dir: str | os.PathLike[str], size: int = 896) -> Dataset:
+  """Opens what was prepared of a data set at that size, wherever the release lies now.
+
+  Raises:
+    FileNotFoundError: nothing was.
+    ValueError: for an unknown name, or where several releases were, naming them.
+  """
+  builder_class = require_known(name)
+  folder = pathlib.Path(data_dir).expanduser().resolve() / name
+  found = sorted(folder.glob(f'{size}-*/{builder_class.VERSION}'))
+  if not found:
+    raise FileNotFoundError(f'nothing is prepared in {folder}/{size}-*/{builder_class.VERSION}; prepare it, or give the '
+                            'source_dir of the release or an option of the data set')
+  if len(found) > 1:
+    raise ValueError(f'{name} is prepared from {len(found)} places: {", ".join(map(str, found))}; say which, by source_dir or an option')
+  return _dataset(name, tfds.builder_from_directory(found[0]))
+
+
+def _dataset(name: str, builder: tfds.core.DatasetBuilder) -> Dataset:
+  kind, info = DATASETS[name], builder.info
   return Dataset(
-      name=name, annotated=builder.annotated, graded=builder.graded, crop=FIELD_OF_VIEW if builder.CROPPED else SQUARE,
-      lengths=lengths, description=builder.info.description, citation=builder.info.citation, licence=builder.LICENCE,
-      builder=builder)
+      name=name, annotated=tuple(info.metadata.get('annotated', kind.ANNOTATED)),
+      graded=info.metadata.get('graded', kind.GRADED), crop=FIELD_OF_VIEW if kind.CROPPED else SQUARE,
+      lengths={split: info.splits[split].num_examples if split in info.splits else 0 for split in SPLITS},
+      description=info.description, citation=info.citation, licence=kind.LICENCE, builder=builder)
 
 
 def require_known(name: str) -> type[LesionBuilder]:
