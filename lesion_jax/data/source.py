@@ -203,10 +203,11 @@ def find_prepared(name: str, *, data_dir: str | os.PathLike[str], size: int = 89
   folder = pathlib.Path(data_dir).expanduser().resolve() / name
   found = sorted(folder.glob(f'{size}-*/{builder_class.VERSION}'))
   if not found:
-    raise FileNotFoundError(f'nothing is prepared in {folder}/{size}-*/{builder_class.VERSION}; prepare it, or give the '
+    raise FileNotFoundError(f'nothing is prepared in {folder}/{size}-*/{builder_class.VERSION}; prepare it, or give '
                             'source_dir of the release or an option of the data set')
   if len(found) > 1:
-    raise ValueError(f'{name} is prepared from {len(found)} places: {", ".join(map(str, found))}; say which, by source_dir or an option')
+    raise ValueError(f'{name} is prepared from {len(found)} places: {", ".join(map(str, found))}; say which, by '
+                     'source_dir or an option')
   return _dataset(name, tfds.builder_from_directory(found[0]))
 
 

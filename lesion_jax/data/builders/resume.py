@@ -41,7 +41,8 @@ class Partial:
 
   def __init__(self, folder: pathlib.Path, *, quiet: bool = True):
     self.folder = folder
-    self.bar = tqdm.tqdm(unit='photo', desc=f'preparing {folder.name.partition("-")[0]}', dynamic_ncols=True, disable=True if quiet else None)
+    title = f'preparing {folder.name.partition("-")[0]}'
+    self.bar = tqdm.tqdm(unit='photo', desc=title, dynamic_ncols=True, disable=True if quiet else None)
 
   def expect(self, count: int) -> None:
     """Tells the bar how many examples there will be."""
@@ -74,7 +75,8 @@ def prepare(builder: Any, *, quiet: bool = True) -> None:
     quiet: show no progress; else a bar on stderr, if that is a terminal.
   """
   target = builder.data_path
-  folder = pathlib.Path(builder.data_dir_root, FOLDER, f'{builder.name}-{builder.builder_config.name}-{builder.version}')
+  name = f'{builder.name}-{builder.builder_config.name}-{builder.version}'
+  folder = pathlib.Path(builder.data_dir_root, FOLDER, name)
   if target.exists() and not folder.exists():
     return
   with _alone(folder.with_suffix('.lock')):
