@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import pathlib
-from typing import NamedTuple
-
 import pytest
 
-from lesion_jax.data.builders.idrid.facts import carve_validation
-from lesion_jax.data.splits import split_digest
+from lesion_jax.data.splits import carve_validation, split_digest
 
 # Of the 54 official training photographs of the segmentation part.
 IDRID_VALIDATION = ['IDRiD_01', 'IDRiD_11', 'IDRiD_12', 'IDRiD_32', 'IDRiD_39', 'IDRiD_43', 'IDRiD_45']
 
 
-class Photograph(NamedTuple):
-  path: pathlib.Path
-
-
 def _splits(digits, training, test):
   """The splits of a whole part of IDRiD: its training photographs are carved, its test photographs are official."""
-  name = lambda number: f'IDRiD_{number:0{digits}d}'
-  carved = carve_validation([Photograph(pathlib.Path('set', f'{name(number)}.jpg')) for number in training])
-  splits = {split: [item.path.stem for item in items] for split, items in carved.items()}
-  return splits | {'test': [name(number) for number in test]}
+  names = [f'IDRiD_{number:0{digits}d}' for number in training]
+  return carve_validation(names, names) | {'test': [f'IDRiD_{number:0{digits}d}' for number in test]}
 
 
 def test_idrid_validates_on_exactly_these():

@@ -11,6 +11,7 @@ import threading
 
 import numpy as np
 import pytest
+from draw_releases import DRAWN, open_release
 from drawing import SIDE, fundus, save
 
 from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder
@@ -168,3 +169,11 @@ class TestPartial:
     step()
     step()
     assert len(made) == 2
+
+  @pytest.mark.parametrize('name', DRAWN)
+  def test_items_of_every_release_can_be_kept(self, name, tmp_path):
+    builder = open_release(name, DRAWN[name](tmp_path / 'release')).builder
+    items = [item for items in builder.release().splits.values() for item in items]
+    for item in items:
+      Partial(tmp_path / 'set').example(item, lambda item: {'grade': 1})
+    assert len(list((tmp_path / 'set').iterdir())) == len(items), 'each has a file of its own'
