@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
   evaluate.add_argument('--data-dir', type=pathlib.Path, metavar='DIR',
                         help='the release as its authors lay it out; synthetic has none')
   evaluate.add_argument('--split', default='test', choices=SPLITS, help='default test')
-  evaluate.add_argument('--option', action='append', default=[], type=_option, metavar='KEY=N',
+  evaluate.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',
                         help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr')
   evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
                         help='where prepared data sets are kept (default runs/data, as in training)')
@@ -175,15 +175,6 @@ def _command(arguments: argparse.Namespace) -> str:
     else:
       words += [flag] if value is True else [flag, str(value)]
   return shlex.join(words)
-
-
-def _option(text: str) -> tuple[str, int | str]:
-  key, equals, value = text.partition('=')
-  if key.endswith('_dir') and value:
-    return key, value
-  if not equals or not key.isidentifier() or not value.lstrip('-').isdecimal():
-    raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is, nor KEY_dir=FOLDER')
-  return key, int(value)
 
 
 def _natural(text: str) -> int:

@@ -17,6 +17,20 @@ def positive(text: str) -> int:
   return value
 
 
+def data_option(text: str) -> tuple[str, int | str]:
+  """'count=1000' to an option of a data set and its value; text where the option is a folder, images_dir=DIR.
+
+  Raises:
+    argparse.ArgumentTypeError: it is something else.
+  """
+  key, equals, value = text.partition('=')
+  if key.endswith('_dir') and value:
+    return key, value
+  if not equals or not key.isidentifier() or not value.lstrip('-').isdecimal():
+    raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is, nor KEY_dir=FOLDER')
+  return key, int(value)
+
+
 def thresholds(text: str) -> dict[str, float]:
   """'0.4', 'MA=0.3,iHE=0.5' or '0.4,MA=0.3' to a threshold by lesion.
 

@@ -7,16 +7,15 @@ import pathlib
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from lesion_jax.core import NUM_LESIONS
+from lesion_jax.data.field import BORDER_LUMINANCE, find_box, find_mask
 from lesion_jax.data.photograph import read_photograph
 
 # What a network learned from, and so what prediction makes of a photograph: the square that this library finds around
 # the field of view, or a square as a release ships it.
 FIELD_OF_VIEW, SQUARE = 'field of view', 'square'
 
-BORDER_LUMINANCE = 10  # of 255: just above a camera's black border; Otsu's threshold cuts dark retinas in half.
 DETECTION_SIDE = 512  # The field is looked for on a copy whose longer side is reduced to about this.
 MIN_FIELD_SHARE = 0.05  # of the photograph. Less is dust or a date stamp, not a retina.
 # A reduced pixel is positive where at least this share of it was (our choice). On IDRiD's masks reduced to 896, 0.45
@@ -117,7 +116,7 @@ class Crop:
 
 
 def find_field(image: np.ndarray) -> Crop:
-  """Finds the field of view: the largest connected part brighter than the camera's black border, holes filled.
+  """Finds the field of view: what is brighter than the camera's border, see `field`.
 
   Works on a copy reduced to about DETECTION_SIDE and rounds outwards to its pixels, so the square may be wider than the
   field by one such pixel on each side, never tighter. A photograph without a border (a retina that fills the frame) is
@@ -137,18 +136,14 @@ def find_field(image: np.ndarray) -> Crop:
   height, width = image.shape[:2]
   factor = max(1, max(height, width) // DETECTION_SIDE)
   luminance = np.asarray(Image.fromarray(image).convert('L').reduce(factor))
-  parts, _ = ndimage.label(luminance > BORDER_LUMINANCE)
-  areas = np.bincount(parts.ravel())
-  areas[0] = 0  # the border
-  field = ndimage.binary_fill_holes(parts == areas.argmax()) if areas.any() else np.zeros_like(parts, bool)
+  field = find_mask(luminance)
   if field.mean() < MIN_FIELD_SHARE:
     raise ValueError(
         f'no field of view found in this {height}x{width} photograph: its largest part brighter than '
         f'{BORDER_LUMINANCE} of 255 covers {field.mean():.1%} of it, a field at least {MIN_FIELD_SHARE:.0%}. '
         'Is it black, or not a fundus photograph?')
-  rows, columns = (np.flatnonzero(field.any(axis=axis)) * factor for axis in (1, 0))
-  top, bottom = rows[0], min(rows[-1] + factor, height)
-  left, right = columns[0], min(columns[-1] + factor, width)
+  top, bottom, left, right = (edge * factor for edge in find_box(field))
+  bottom, right = min(bottom, height), min(right, width)
   side = max(bottom - top, right - left)
   return Crop(
       top=int((top + bottom - side) // 2), left=int((left + right - side) // 2), side=int(side),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow_datasets as tfds
 from absl import logging
 
 from lesion_jax.core import Example
@@ -26,10 +27,12 @@ from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder as Idri
 from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder as IdridGrading
 from lesion_jax.data.builders.maples_dr.maples_dr_dataset_builder import Builder as MaplesDr
 from lesion_jax.data.builders.messidor2.messidor2_dataset_builder import Builder as Messidor2
+from lesion_jax.data.builders.resume import prepare
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
+from lesion_jax.data.png import decode_mask, decode_picture
 from lesion_jax.data.splits import SPLITS
 
 DATASETS: dict[str, type[LesionBuilder]] = {
@@ -50,9 +53,8 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'folder': Folder,
 }
 
-# TFDS warns of these at every start, and they are as they should be: each configuration is made from its options, and
-# Pillow decodes.
-EXPECTED = ('Using custom data configuration', 'OpenCV is not installed')
+# TFDS warns of these at every start, and they are as they should be: each configuration is made from its options.
+EXPECTED = ('Using custom data configuration',)
 
 
 def _is_news(record: std_logging.LogRecord) -> bool:
@@ -63,10 +65,17 @@ logging.get_absl_logger().addFilter(_is_news)
 
 
 class ExampleSource(Sequence):
-  """Random access to the examples of one split, decoded, each an Example without `row`. Safe to read from threads."""
+  """Random access to the examples of one split, decoded, each an Example without `row`. Safe to read from threads.
 
-  def __init__(self, records: Any):
-    self._records = records
+  Args:
+    builder: of a prepared data set.
+    split: one of its splits.
+  """
+
+  def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+    # TFDS decodes masks with three channels, of which it drops two.
+    encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
+    self._records = builder.as_data_source(split, decoders=encoded)
 
   def __len__(self) -> int:
     return len(self._records)
@@ -74,15 +83,19 @@ class ExampleSource(Sequence):
   def __getitem__(self, index: int) -> Example:
     record = self._records[range(len(self))[index]]  # raises IndexError, counts from the end
     return Example(
-        image=record['image'],
-        lesions=record['lesions'][..., 0],
-        ignore=record['ignore'][..., 0],
+        image=decode_picture(record['image']),
+        lesions=decode_mask(record['lesions']),
+        ignore=decode_mask(record['ignore']),
         annotated=np.uint8(record['annotated']),
         grade=np.int32(record['grade']),
         weight=np.float32(1),
         id=record['id'].decode(),
         patient=record['patient'].decode(),
     )
+
+  def ids(self) -> list[str]:
+    """The photographs in their order, without decoding any."""
+    return [self._records[index]['id'].decode() for index in range(len(self))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +123,17 @@ class Dataset:
   description: str
   citation: str
   licence: str
-  builder: LesionBuilder = dataclasses.field(repr=False)
+  builder: tfds.core.DatasetBuilder = dataclasses.field(repr=False)
+
+  @property
+  def size(self) -> int:
+    """Side of the square examples, in pixels."""
+    return self.builder.info.features['image'].shape[0]
+
+  @property
+  def ids(self) -> dict[str, list[str]]:
+    """Split -> its photographs, in their order."""
+    return {split: self.source(split).ids() for split in self.splits}
 
   @property
   def splits(self) -> tuple[str, ...]:
@@ -126,7 +149,7 @@ class Dataset:
     if split not in self.splits:
       sizes = ', '.join(f'{name} {length}' for name, length in self.lengths.items())
       raise ValueError(f'{self.name} has no examples in the split {split!r}; its splits are: {sizes}')
-    return ExampleSource(self.builder.as_data_source(split))
+    return ExampleSource(self.builder, split)
 
 
 def load(
@@ -135,20 +158,22 @@ def load(
     data_dir: str | os.PathLike[str],
     size: int = 896,
     source_dir: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
     **options: Any,
 ) -> Dataset:
   """Opens a data set, after preparing it once under `data_dir`.
 
   What is prepared lies in data_dir/name/configuration/version, where the configuration names the size and where the
-  data came from; delete that folder after changing a release in place. It appears there whole or not at all, so an
-  interrupted preparation is simply done again; of several processes let one prepare before the others start. Nothing
-  is written elsewhere and nothing is downloaded.
+  data came from; delete that folder after changing a release in place. It appears there whole or not at all; what an
+  interrupted preparation has finished lies in data_dir/.preparing, and the next one goes on from there. Of several
+  processes one prepares, and the others wait. Nothing is written elsewhere and nothing is downloaded.
 
   Args:
     name: one of DATASETS.
     data_dir: where prepared data sets are kept.
     size: side of the square examples, in pixels.
     source_dir: root of the release, for the data sets that have one.
+    quiet: show no progress while it is prepared; else a bar on stderr, if that is a terminal.
     **options: of the data set; 'synthetic' takes `seed` and `count`, 'maples_dr' takes `images_dir`.
 
   Raises:
@@ -165,14 +190,36 @@ def load(
   if inside := [place for place in config.places() if root.is_relative_to(place)]:
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   builder = builder_class(config=config, data_dir=root, file_format='array_record')
-  if not builder.data_path.exists():
-    logging.info('preparing %s in %s; this happens once', name, builder.data_dir)
-    builder.download_and_prepare()
-  lengths = {split: builder.info.splits[split].num_examples if split in builder.info.splits else 0 for split in SPLITS}
+  prepare(builder, quiet=quiet)
+  return _dataset(name, builder)
+
+
+def find_prepared(name: str, *, data_dir: str | os.PathLike[str], size: int = 896) -> Dataset:
+  """Opens what was prepared of a data set at that size, wherever the release lies now.
+
+  Raises:
+    FileNotFoundError: nothing was.
+    ValueError: for an unknown name, or where several releases were, naming them.
+  """
+  builder_class = require_known(name)
+  folder = pathlib.Path(data_dir).expanduser().resolve() / name
+  found = sorted(folder.glob(f'{size}-*/{builder_class.VERSION}'))
+  if not found:
+    raise FileNotFoundError(f'nothing is prepared in {folder}/{size}-*/{builder_class.VERSION}; prepare it, or give '
+                            'source_dir of the release or an option of the data set')
+  if len(found) > 1:
+    raise ValueError(f'{name} is prepared from {len(found)} places: {", ".join(map(str, found))}; say which, by '
+                     'source_dir or an option')
+  return _dataset(name, tfds.builder_from_directory(found[0]))
+
+
+def _dataset(name: str, builder: tfds.core.DatasetBuilder) -> Dataset:
+  kind, info = DATASETS[name], builder.info
   return Dataset(
-      name=name, annotated=builder.annotated, graded=builder.graded, crop=FIELD_OF_VIEW if builder.CROPPED else SQUARE,
-      lengths=lengths, description=builder.info.description, citation=builder.info.citation, licence=builder.LICENCE,
-      builder=builder)
+      name=name, annotated=tuple(info.metadata.get('annotated', kind.ANNOTATED)),
+      graded=info.metadata.get('graded', kind.GRADED), crop=FIELD_OF_VIEW if kind.CROPPED else SQUARE,
+      lengths={split: info.splits[split].num_examples if split in info.splits else 0 for split in SPLITS},
+      description=info.description, citation=info.citation, licence=kind.LICENCE, builder=builder)
 
 
 def require_known(name: str) -> type[LesionBuilder]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 SPLITS = ('train', 'validation', 'test')
@@ -65,3 +65,16 @@ def carve_validation(training: Sequence[Item], patients: Sequence[str]) -> dict[
   """
   positions = split_by_patient(patients, fractions=(7 / 8, 1 / 8, 0))
   return {split: [training[i] for i in positions[split]] for split in ('train', 'validation')}
+
+
+def split_digest(ids: Mapping[str, Sequence[str]]) -> str:
+  """Names a split of photographs: the SHA-256 of a line 'split<tab>id<newline>' for each, in UTF-8.
+
+  Lines are in the order of SPLITS, then of the ids, so that no other order counts. Two with the same digest have the
+  same photographs in the same splits.
+
+  Args:
+    ids: split -> the photographs' ids; an empty split is as good as none.
+  """
+  lines = [f'{split}\t{name}\n' for split in SPLITS for name in sorted(ids.get(split, ()))]
+  return hashlib.sha256(''.join(lines).encode()).hexdigest()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 import pytest
 
-from lesion_jax.data.splits import SPLIT_SEED, carve_validation, deal, split_by_patient
+from lesion_jax.data.splits import SPLIT_SEED, carve_validation, deal, split_by_patient, split_digest
 
 # Two photographs of every even patient.
 PATIENTS = [str(number) for number in range(100)] + [str(number) for number in range(0, 100, 2)]
@@ -70,3 +71,15 @@ def test_validation_is_carved_7_to_1_and_by_patient():
   assert list(carved) == ['train', 'validation']
   assert sorted(carved['train'] + carved['validation']) == list(range(len(PATIENTS)))
   assert (len(sides['train']), len(sides['validation'])) == (88, 12) and not sides['train'] & sides['validation']
+
+
+class TestDigest:
+
+  def test_it_is_the_sha_256_of_the_sorted_lines(self):
+    lines = 'train\ta\ntrain\tb\ntest\tc\n'
+    assert split_digest({'test': ['c'], 'train': ['b', 'a'], 'validation': []}) == hashlib.sha256(
+        lines.encode()).hexdigest()
+
+  def test_a_photograph_that_moves_changes_it(self):
+    assert split_digest({'train': ['a', 'b']}) != split_digest({'train': ['a'], 'test': ['b']})
+    assert split_digest({'train': ['a', 'b']}) == split_digest({'train': ['b', 'a'], 'test': []})

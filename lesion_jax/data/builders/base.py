@@ -8,7 +8,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-import io
 import os
 import pathlib
 from collections.abc import Iterator
@@ -17,10 +16,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import Image
 
 from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
+from lesion_jax.data.builders.resume import Partial
+from lesion_jax.data.png import encode_png
 from lesion_jax.data.threads import ordered_map
 
 MIN_SIZE = 32
@@ -123,6 +123,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   HOMEPAGE: ClassVar[str]
   LICENCE: ClassVar[str]
 
+  partial: Partial | None = None  # where finished examples are kept until all are
   url_infos = None  # Nothing is downloaded, so there are no checksums to look for.
 
   @abc.abstractmethod
@@ -187,7 +188,10 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ]
     if differing:
       logging.warning('%s: this copy differs from the published release: %s', self.name, '; '.join(differing))
-    self._left_out = LeftOut(self.name, photographs=sum(map(len, splits.values())), ungradable=counts.get(UNGRADABLE, 0))
+    photographs = sum(map(len, splits.values()))
+    self._left_out = LeftOut(self.name, photographs=photographs, ungradable=counts.get(UNGRADABLE, 0))
+    if self.partial:
+      self.partial.expect(photographs)
     return {split: self._generate_examples(split, items) for split, items in splits.items() if items}
 
   def _generate_examples(self, split: str, items: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -199,8 +203,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _example(self, item: Any) -> dict[str, Any] | ValueError:
     """The encoded example, or why there is none."""
+    make = lambda item: self._encode(self.read(item))
     try:
-      return self._encode(self.read(item))
+      return self.partial.example(item, make) if self.partial else make(item)
     except ValueError as error:
       return error
 
@@ -212,18 +217,11 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _encode(self, record: Record) -> dict[str, Any]:
     return {
-        'image': record.image if isinstance(record.image, bytes) else _png(record.image),
-        'lesions': _png(record.lesions),
-        'ignore': _png(record.ignore),
+        'image': record.image if isinstance(record.image, bytes) else encode_png(record.image),
+        'lesions': encode_png(record.lesions),
+        'ignore': encode_png(record.ignore),
         'annotated': lesion_bits(self.ANNOTATED if record.annotated is None else record.annotated),
         'grade': record.grade,
         'id': record.id,
         'patient': record.patient,
     }
-
-
-def _png(pixels: np.ndarray) -> bytes:
-  """Lossless, at the fastest compression: a prepared photograph is read far more often than it is copied."""
-  buffer = io.BytesIO()
-  Image.fromarray(pixels).save(buffer, format='PNG', compress_level=1)
-  return buffer.getvalue()

@@ -1,0 +1,65 @@
+"""What the commands on data sets share: which one, where it lies, and opening it."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from typing import Any
+
+from lesion_jax.cli import options
+
+SIZE = 896  # the paper's
+
+
+def add_options(parser: argparse.ArgumentParser, *, prepared: str) -> None:
+  """Adds --source, --size and --option, and the option `prepared` for where prepared data sets are kept."""
+  parser.add_argument('--source', type=pathlib.Path, metavar='DIR',
+                      help='the release as its authors lay it out, which is read and never written; synthetic has none')
+  parser.add_argument(prepared, dest='data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), metavar='DIR',
+                      help='where prepared data sets are kept (default runs/data, as in training)')
+  parser.add_argument('--size', type=options.positive, default=SIZE, metavar='N',
+                      help=f'side of the square photographs, in pixels (default {SIZE}, as in the paper)')
+  parser.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',
+                      help='of the data set, can be repeated: count and seed of synthetic')
+  parser.set_defaults(prepared_option=prepared)
+
+
+def open_dataset(
+    arguments: argparse.Namespace, parser: argparse.ArgumentParser, *, quiet: bool, existing: bool = False) -> Any:
+  """The data set that the options name, prepared where it was not.
+
+  What is wrong with the options or the release ends the program with 2.
+
+  Args:
+    arguments: with what `add_options` added, and `name`.
+    parser: says what is wrong.
+    quiet: show no progress.
+    existing: without --source and --option, look for what was prepared and prepare nothing.
+
+  Raises:
+    OSError: the prepared data could not be written.
+  """
+  from lesion_jax.data.source import find_prepared, load
+
+  try:
+    if existing and arguments.source is None and not arguments.option:
+      return find_prepared(arguments.name, data_dir=arguments.data_dir, size=arguments.size)
+    return load(arguments.name, data_dir=arguments.data_dir, size=arguments.size, source_dir=arguments.source,
+                quiet=quiet, **dict(arguments.option))
+  except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+    # What the library calls these is not what they are called here.
+    said = str(error).replace('source_dir', '--source').replace('data_dir=', f'{arguments.prepared_option} ')
+    parser.error(said.replace('\n', ' '))
+
+
+def describe_all() -> str:
+  """A line for each data set that there is: its name, the lesions that it annotates, whether it is graded."""
+  from lesion_jax.core import LESION_KEYS
+  from lesion_jax.data.source import DATASETS
+
+  lines = []
+  for name, builder in DATASETS.items():
+    lesions = 'all eight lesions' if builder.ANNOTATED == LESION_KEYS else ', '.join(builder.ANNOTATED)
+    has = ' and '.join(part for part in (lesions, 'grades' if builder.GRADED else '') if part)
+    lines.append(f'  {name:<16} {has}; {builder.LICENCE}')
+  return '\n'.join(['data sets, what they annotate, and under which licence:', *lines])

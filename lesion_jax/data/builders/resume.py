@@ -1,0 +1,168 @@
+"""Preparing a data set so that an interrupted preparation goes on where it stopped.
+
+TFDS writes a data set whole or not at all. So each finished example is also kept in a file of its own, beside the data
+set, until that is there. The files need as much room again as the data set. (Threads prepare as fast as processes do:
+decoding, resizing and writing PNG all release the GIL.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tqdm
+from absl import logging
+from tensorflow_datasets.core.utils import tqdm_utils
+
+import lesion_jax
+
+FOLDER = '.preparing'  # below data_dir
+Features = dict[str, Any]  # what TFDS encodes: bytes of pictures, numbers and text
+
+
+class Partial:
+  """The finished examples of a data set that is not finished, one file each; safe to use from threads.
+
+  A file is named after all that its example depends on: the item of the release and, of every path in it, size and time
+  of change. What has changed since is therefore made again, and so is what does not match its own checksum.
+
+  Attributes:
+    folder: where the files lie; made when the first is written.
+    bar: counts the examples that are ready.
+  """
+
+  def __init__(self, folder: pathlib.Path, *, quiet: bool = True):
+    self.folder = folder
+    title = f'preparing {folder.name.partition("-")[0]}'
+    self.bar = tqdm.tqdm(unit='photo', desc=title, dynamic_ncols=True, disable=True if quiet else None)
+
+  def expect(self, count: int) -> None:
+    """Tells the bar how many examples there will be."""
+    self.bar.reset(count)
+
+  def example(self, item: Any, make: Callable[[Any], Features]) -> Features:
+    """The features of one item of the release: those that an earlier preparation kept, else `make(item)`.
+
+    Args:
+      item: numbers, text, paths and None, in tuples, lists and dictionaries. `make` opens no file that is not in it. An
+        item that holds anything else is never kept.
+      make: reads and encodes it.
+    """
+    path = self.folder / f'{name}.example' if (name := _name(item)) else None
+    features = path and _read(path)
+    if features is None:
+      features = make(item)
+      if path:
+        _write(path, features)
+    with self.bar.get_lock():
+      self.bar.update()
+    return features
+
+
+def prepare(builder: Any, *, quiet: bool = True) -> None:
+  """Prepares a builder's data set where that was not done. A second process that wants the same one waits.
+
+  Args:
+    builder: a LesionBuilder, whose `partial` is set.
+    quiet: show no progress; else a bar on stderr, if that is a terminal.
+  """
+  target = builder.data_path
+  name = f'{builder.name}-{builder.builder_config.name}-{builder.version}'
+  folder = pathlib.Path(builder.data_dir_root, FOLDER, name)
+  if target.exists() and not folder.exists():
+    return
+  with _alone(folder.with_suffix('.lock')):
+    if not target.exists():
+      logging.info('preparing %s in %s; this happens once', builder.name, builder.data_dir)
+      for dead in pathlib.Path(target.parent).glob(f'incomplete.*_{target.name}'):  # killed, or it had the lock
+        shutil.rmtree(dead)
+      builder.partial = Partial(folder, quiet=quiet)
+      with _no_other_bar(), builder.partial.bar:
+        builder.download_and_prepare()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix('.lock').unlink(missing_ok=True)
+  with contextlib.suppress(OSError):  # others are being prepared
+    folder.parent.rmdir()
+
+
+@contextlib.contextmanager
+def _alone(lock: pathlib.Path) -> Iterator[None]:
+  """Waits until no other process is in the same body. The system frees the lock of a process that dies."""
+  lock.parent.mkdir(parents=True, exist_ok=True)
+  with lock.open('w') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+@contextlib.contextmanager
+def _no_other_bar() -> Iterator[None]:
+  """Without the bars of TFDS, which do not know how many examples there are."""
+  tqdm_utils.display_progress_bar(False)
+  try:
+    yield
+  finally:
+    tqdm_utils.display_progress_bar(True)
+
+
+def _name(item: Any) -> str | None:
+  """A digest of the item and of the state of its files, None where it holds what has no lasting description."""
+  try:
+    text = json.dumps([lesion_jax.__version__, _describe(item)])
+  except TypeError:
+    return None
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _describe(item: Any) -> Any:
+  match item:
+    case os.PathLike():
+      try:
+        status = os.stat(item)
+      except OSError:
+        return [os.fspath(item)]
+      return [os.fspath(item), status.st_size, status.st_mtime_ns]
+    case dict():
+      return [[_describe(key), _describe(value)] for key, value in item.items()]
+    case tuple() | list():
+      return [_describe(part) for part in item]
+  return item
+
+
+def _write(path: pathlib.Path, features: Features) -> None:
+  """One line of JSON, then the pictures. Whole or not at all."""
+  pictures = {key: value for key, value in features.items() if isinstance(value, bytes)}
+  payload = b''.join(pictures.values())
+  values = {key: value for key, value in features.items() if key not in pictures}
+  header = {'order': list(features), 'values': values, 'pictures': {key: len(value) for key, value in pictures.items()}}
+  head = json.dumps(header, default=lambda number: number.item()).encode()  # NumPy's
+  path.parent.mkdir(parents=True, exist_ok=True)
+  fresh = path.with_name(f'{path.name}.{os.getpid()}-{threading.get_ident()}')
+  with fresh.open('wb') as file:
+    file.writelines([hashlib.sha256(head + b'\n' + payload).digest(), head, b'\n', payload])
+  fresh.replace(path)
+
+
+def _read(path: pathlib.Path) -> Features | None:
+  """What `_write` wrote; None where there is nothing, or it is damaged."""
+  try:
+    data = path.read_bytes()
+  except FileNotFoundError:
+    return None
+  digest, body = data[:32], data[32:]
+  if hashlib.sha256(body).digest() != digest:
+    return None
+  head, _, payload = body.partition(b'\n')
+  header = json.loads(head)
+  features, start = header['values'], 0
+  for key, length in header['pictures'].items():
+    features[key] = payload[start:start + length]
+    start += length
+  return {key: features[key] for key in header['order']}
