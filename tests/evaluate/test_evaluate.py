@@ -11,7 +11,7 @@ from tiny import random_batch
 
 from lesion_jax.core import LESION_KEYS, Outputs, unpack_bits
 from lesion_jax.data.pipeline import eval_batches
-from lesion_jax.evaluate import criterion, examples, headline, image_counts, make_count_step, report, totals
+from lesion_jax.evaluate import criterion, examples, headline, image_counts, make_count_step, part_of, report, totals
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 from lesion_jax.train.parallel import AXIS, Devices
@@ -154,6 +154,11 @@ def test_the_histograms_of_images_are_kept_where_they_are_asked_for(source, per_
   np.testing.assert_array_equal(histograms.sum(0), per_image['histogram'])
   np.testing.assert_array_equal(histograms.sum((1, 3)), truth[2].sum((1, 2)))
   assert kept.keys() == per_image.keys() and totals(kept | {'histograms': histograms}).keys() == totals(kept).keys()
+  first, rest = (totals(part_of(kept | {'histograms': histograms}, rows)) for rows in (slice(0, 3), slice(3, None)))
+  for name, whole in totals(kept).items():  # parts add up, and each is counted by itself
+    np.testing.assert_array_equal(first[name] + rest[name], whole, err_msg=name)
+  np.testing.assert_array_equal(first['histogram'], histograms[:3].sum(0))
+  assert 'histogram' not in part_of(kept, slice(0, 3)), 'it cannot be told apart'
 
 
 def test_the_rows_that_several_processes_share_out_come_back_in_order(source, per_image):

@@ -24,6 +24,12 @@ def test_every_figure_is_there(result):
       [str(count) for count in result['confusion'][2]]]
 
 
+def test_the_data_sets_of_a_mixture_follow_each_by_itself(result):
+  text = format_report(result | {'data_sets': {'idrid': result, 'fgadr': result}}, 'mixed')
+  alone = [format_report(result, f'mixed; of these {name} alone') for name in ('idrid', 'fgadr')]
+  assert text == '\n\n'.join([format_report(result, 'mixed'), *alone])
+
+
 def test_missing_values_are_said(result):
   text = format_report(result, 'x')
   assert next(line for line in text.splitlines() if line.startswith('NV')).count('not annotated') == 3
