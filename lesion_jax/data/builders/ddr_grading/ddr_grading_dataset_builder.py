@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import Release
+from lesion_jax.data.builders.ddr.facts import CITATION, FOLDERS, HOMEPAGE, LICENCE
 from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
 from lesion_jax.data.builders.layout import collect_grades, list_photographs
 from lesion_jax.data.builders.left_out import UNGRADABLE
 
 ROOT = 'DR_grading'
-OFFICIAL = {'train': 'train', 'validation': 'valid', 'test': 'test'}  # split -> folder, and list beside it
 NO_GRADE = '5'  # the sixth class of the release
 
 
@@ -36,22 +36,14 @@ class Builder(GradingBuilder):
       'The grading part of DDR: photographs from 147 hospitals in 23 provinces of China with a grade 0..4, here '
       'cropped to the square field of view. Those that the release calls ungradable are left out. The split is the '
       'official one.')
-  CITATION = """
-@article{li2019diagnostic,
-  title={Diagnostic assessment of deep learning algorithms for diabetic retinopathy screening},
-  author={Li, Tao and Gao, Yingqi and Wang, Kai and Guo, Song and Liu, Hanruo and Kang, Hong},
-  journal={Information Sciences},
-  volume={501},
-  pages={511--522},
-  year={2019}
-}"""
-  HOMEPAGE = 'https://github.com/nkicsl/DDR-dataset'
-  LICENCE = 'As the authors state it with the release'
+  CITATION = CITATION
+  HOMEPAGE = HOMEPAGE
+  LICENCE = LICENCE
 
   def release(self) -> Release:
     """Photographs in DR_grading/<set>, their grades in DR_grading/<set>.txt."""
     splits, counts = {}, {UNGRADABLE: 0}
-    for split, official_set in OFFICIAL.items():
+    for split, official_set in FOLDERS.items():
       splits[split], ungradable = self._list(official_set)
       counts[f'{split} photographs'] = len(splits[split]) + ungradable
       counts[UNGRADABLE] += ungradable
