@@ -15,7 +15,7 @@ from drawing import draw_idrid
 from ml_collections import config_flags
 from tiny import TINY_MODELS, random_batch
 
-from lesion_jax import build, main, models
+from lesion_jax import build, cli, main, models
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, Outputs, unpack_targets
 from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.pipeline import train_batches
@@ -192,10 +192,28 @@ def test_its_bundle_and_card_name_both(finished):
   assert 'were never trained' not in card and 'Its training data are synthetic' not in card
 
 
+def test_evaluate_judges_it_on_each_of_its_data_sets(finished, tmp_path):
+  """Also on squares, of which it learned some, though it is a network of fields of view."""
+  job = finished.parent
+  options = {'synthetic': ['--option', 'count=60'], 'idrid': ['--data-dir', str(job / 'idrid'), '--split', 'validation']}
+  notes = {}
+  for name, further in options.items():
+    assert cli.main(['evaluate', '--model', str(finished / 'segment' / 'bundle'), '--data', name, *further,
+                     '--prepared', str(job / 'data'), '--out', str(tmp_path / name), '--resamples', '20',
+                     '--no-pictures']) == 0
+    notes[name] = json.loads((tmp_path / name / 'report.json').read_text())['evaluated']['notes']
+  assert not any('field of view' in note for note in notes['synthetic'])
+  assert 'the weights were chosen by the photographs of this split' in notes['idrid']
+  alone = json.loads((finished / 'metrics.json').read_text())['segment']['data_sets']['synthetic']
+  again = json.loads((tmp_path / 'synthetic' / 'report.json').read_text())
+  for figure in ('pixel_f1', 'image_f1', 'aupr', 'calibration'):
+    assert again[figure] == alone[figure], 'the figures that training gave for it alone'
+
+
 CHOICES = {
     'a second name': ({'name': 'idrid+imagenet', 'source_dir': 'no:'}, "unknown data set 'imagenet'"),
     'folders': ({'name': 'idrid+synthetic', 'source_dir': 'no/such'},
-                r"source_dir=no/such names 1 folders, and idrid\+synthetic is 2 data sets: give one for each, with ':'"),
+                r"=no/such names 1 folders, and idrid\+synthetic is 2 data sets: give one for each, with ':'"),
     'no folder': ({'name': 'synthetic+idrid', 'source_dir': ''}, 'source_dir is missing'),
     'weights of one': ({'weights': (1.0,)}, r'--config.segment.data.weights=\(1.0,\) are of several data sets'),
     'number of weights': ({'name': 'idrid+synthetic', 'source_dir': 'a:', 'weights': (1.0,)}, 'give one for each'),

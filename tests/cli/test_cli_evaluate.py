@@ -210,14 +210,6 @@ def test_a_folder_is_judged_by_what_it_annotates(save_oracle, idrid, evaluate, t
   assert 'folder cannot judge this network: it annotates FiP, and the network learned' in capsys.readouterr().err
 
 
-def test_a_network_of_a_mixture_is_judged_on_each_of_its_data_sets(save_oracle, idrid, evaluate):
-  mixture = {'name': 'idrid+synthetic', 'parts': [{'name': 'idrid'}, {'name': 'synthetic'}]}
-  status, out = evaluate(save_oracle(data=mixture), *synthetic(20))
-  assert status == 0 and not any('field of view' in note for note in read(out)['evaluated']['notes'])
-  status, out = evaluate(save_oracle(data=mixture), 'idrid', '--data-dir', idrid, '--split', 'train')
-  assert status == 0 and 'the network learned from the photographs of this split' in read(out)['evaluated']['notes']
-
-
 def test_a_zip_archive_of_a_bundle_will_do(save_oracle, idrid, prepared, tmp_path):
   archive = shutil.make_archive(str(tmp_path / 'sent'), 'zip', save_oracle())
   assert cli.main(['evaluate', '--model', archive, '--data', 'idrid', '--data-dir', str(idrid), '--prepared',

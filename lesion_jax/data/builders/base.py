@@ -106,10 +106,10 @@ class _LocalInfo(tfds.core.DatasetInfo):
 class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """A data set of canonical examples (core.Example, all but `weight` and `row`).
 
-  A subclass says what it is (ANNOTATED, CROPPED, PUBLISHED and the texts), finds its files in `release` and turns one item into
-  a record in `read`, which runs in several threads. Items of which `read` raises ValueError are left out, see
-  `left_out`: a warning counts them, and left_out.json beside the prepared data names each. ANNOTATED and GRADED say what
-  a release can have; where releases differ, `contents` says what one of them has, and that is kept with the prepared
+  A subclass says what it is (ANNOTATED, CROPPED, PUBLISHED and the texts), finds its files in `release` and turns one
+  item into a record in `read`, which runs in several threads. Items of which `read` raises ValueError are left out, see
+  `left_out`: a warning counts them, and left_out.json beside the prepared data names each. ANNOTATED and GRADED say
+  what a release can have; where releases differ, `contents` says what one of them has, and that is kept with the prepared
   data.
   """
 

@@ -34,8 +34,8 @@ class Builder(GradingBuilder):
   DESCRIPTION = (
       'Messidor-2: examinations of diabetic patients in French hospitals, one photograph of each eye, with a grade '
       '0..4 adjudicated by three retina specialists (Krause et al.), here cropped to the square field of view. '
-      'Ungradable photographs are left out. There is no official split: this one is by examination where the list of pairs, '
-      'messidor-2.csv, is at hand, and otherwise by photograph. The data set is mostly used whole, as a test set of '
+      'Ungradable photographs are left out. There is no official split: this one is by examination where the list of '
+      'pairs, messidor-2.csv, is at hand, and otherwise by photograph. The data set is mostly used whole, as a test set of '
       'networks that learned elsewhere.')
   CITATION = """
 @article{decenciere2014feedback,
