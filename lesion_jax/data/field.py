@@ -10,6 +10,8 @@ Three steps, each for what fools the one before (our choice, held to IDRiD's pho
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
@@ -20,7 +22,17 @@ RIM_SHARE, BRIGHT_END = 0.15, 95  # of the percentile
 SHARP = 2.5  # how many times brighter a retina is than its rim, three pixels on either side of its edge
 ON_CIRCLE, OFF_CIRCLE = 0.01, 0.02  # of the diameter: the outline lies on it; something sticks out
 CIRCULAR = 0.6  # share of the outline that lies on the circle, the photograph's own edges left out
-FEW_POINTS, ROUNDS = 64, 20
+FEW_POINTS, TRIPLES = 64, 300
+RADII = (0.4, 0.8)  # of the longer side of the box: more than half where the field is cut
+
+
+class Circle(NamedTuple):
+  """In pixels of the mask; `share` of its outline lies on it."""
+
+  row: float
+  column: float
+  radius: float
+  share: float
 
 
 def find_mask(luminance: np.ndarray) -> np.ndarray:
@@ -44,10 +56,10 @@ def find_box(mask: np.ndarray) -> tuple[int, int, int, int]:
   """(top, bottom, left, right) of a field's mask, the ends excluded, without what sticks out of its circle."""
   rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
   top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-  circle = _fit_circle(mask)
-  if circle is None:
+  circle = fit_circle(mask)
+  if circle is None or circle.share < CIRCULAR:
     return top, bottom, left, right
-  row, column, radius = circle
+  row, column, radius, _ = circle
   slack = OFF_CIRCLE * 2 * radius
   low = lambda edge, limit: int(limit) if edge < limit - slack else edge
   high = lambda edge, limit: int(np.ceil(limit)) if edge > limit + slack else edge
@@ -63,20 +75,32 @@ def _largest(bright: np.ndarray) -> np.ndarray:
   return ndimage.binary_fill_holes(parts == areas.argmax()) if areas.any() else np.zeros_like(bright)
 
 
-def _fit_circle(mask: np.ndarray) -> tuple[float, float, float] | None:
-  """(row, column, radius) of the circle on which most of the outline lies; None where there is no such circle.
+def fit_circle(mask: np.ndarray) -> Circle | None:
+  """The circle on which most of a field's outline lies, the edges of the array left out; None of a field too small.
 
-  Least squares (Kasa) over and over, each time without the half of the outline that is farthest from the circle.
+  Circles through TRIPLES of points of the outline, of which the one is taken that most points lie on; then least
+  squares (Kasa) through those. The same mask gives the same circle.
   """
-  outline = mask & ~ndimage.binary_erosion(mask, border_value=1)  # the photograph's own edge is none
+  outline = mask & ~ndimage.binary_erosion(mask, border_value=1)
   points = np.argwhere(outline).astype(float)
   if len(points) < FEW_POINTS:
     return None
-  kept = points
-  for _ in range(ROUNDS):
-    system = np.column_stack([2 * kept, np.ones(len(kept))])
-    (row, column, rest), *_ = np.linalg.lstsq(system, (kept**2).sum(axis=1), rcond=None)
-    radius = float(np.sqrt(max(rest + row**2 + column**2, 0)))
-    off = np.abs(np.hypot(*(points - (row, column)).T) - radius)
-    kept = points[off <= np.median(off)]
-  return (row, column, radius) if np.mean(off <= ON_CIRCLE * 2 * radius) >= CIRCULAR else None
+  length = max(np.ptp(np.argwhere(mask), axis=0)) + 1
+  drawn = points[np.random.default_rng(0).integers(0, len(points), (TRIPLES, 3))]
+  a, b = drawn[:, 1] - drawn[:, 0], drawn[:, 2] - drawn[:, 0]
+  area = 2 * (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+  with np.errstate(divide='ignore', invalid='ignore'):  # three on a line, which the radius leaves out
+    squares = np.stack([(a**2).sum(axis=1), (b**2).sum(axis=1)])
+    away = np.stack([b[:, 1] * squares[0] - a[:, 1] * squares[1], a[:, 0] * squares[1] - b[:, 0] * squares[0]], 1)
+    away /= area[:, None]
+  radii = np.hypot(*away.T)
+  fit = (radii > RADII[0] * length) & (radii < RADII[1] * length)
+  if not fit.any():
+    return None
+  centres, radii = drawn[fit, 0] + away[fit], radii[fit]
+  distances = np.hypot(*(points[None] - centres[:, None]).transpose(2, 0, 1))
+  on = np.abs(distances - radii[:, None]) <= ON_CIRCLE * 2 * radii[:, None]
+  kept = points[on[on.sum(axis=1).argmax()]]
+  system = np.column_stack([2 * kept, np.ones(len(kept))])
+  (row, column, rest), *_ = np.linalg.lstsq(system, (kept**2).sum(axis=1), rcond=None)
+  return Circle(float(row), float(column), float(np.sqrt(max(rest + row**2 + column**2, 0))), len(kept) / len(points))
