@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from lesion_jax.data.fundus import BORDER_LUMINANCE
+from lesion_jax.data.field import find_mask
 
 QUADRANTS: tuple[str, ...] = ('upper_left', 'upper_right', 'lower_left', 'lower_right')
 TOUCHING = np.ones((3, 3), bool)  # eight neighbours
@@ -43,7 +43,7 @@ class Field:
 
 
 def find_field_of_view(square: np.ndarray, size: int) -> Field:
-  """The field of view in a square of the photograph: the largest part brighter than the border, holes filled.
+  """The field of view in a square of the photograph, see `data.field`.
 
   Its centre is that of its bounding box. A square without any bright part is all field.
 
@@ -53,10 +53,8 @@ def find_field_of_view(square: np.ndarray, size: int) -> Field:
   """
   side = min(FIELD_SIDE, size)
   luminance = Image.fromarray(square).convert('L').resize((side, side), Image.Resampling.BOX)
-  parts, _ = ndimage.label(np.asarray(luminance) > BORDER_LUMINANCE)
-  areas = np.bincount(parts.ravel())
-  areas[0] = 0  # the border
-  inside = ndimage.binary_fill_holes(parts == areas.argmax()) if areas.any() else np.ones((side, side), bool)
+  inside = find_mask(np.asarray(luminance))
+  inside = inside if inside.any() else np.ones((side, side), bool)
   nearest = (np.arange(size) * side) // size
   inside = inside[nearest][:, nearest]
   row, column = (int(np.flatnonzero(inside.any(axis=axis))[[0, -1]].sum() + 1) // 2 for axis in (1, 0))

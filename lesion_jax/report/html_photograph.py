@@ -59,10 +59,17 @@ def verdict_badge(record: Mapping[str, Any]) -> str:
 def _caption(record: Mapping[str, Any]) -> str:
   size, attention = record['photograph'], record['attention']
   text = f'{size["width"]} &times; {size["height"]} pixels; the square that the network looked at.'
+  text += f' {_quality(record["quality"])}'
   if attention:
     text += (f' Attention: <span class="ramp" aria-hidden="true"></span> from {attention["minimum"]:.3f} (dark) to '
              f'{attention["maximum"]:.3f} (bright), averaged over its channels.')
   return text
+
+
+def _quality(quality: Mapping[str, Any]) -> str:
+  verdict = f'may not be gradable: {", ".join(quality["reasons"])}' if quality['reasons'] else 'gradable'
+  return (f'Quality: {verdict} (sharpness {quality["sharpness"]:.2f}, light {quality["light"]:.0f}, coverage '
+          f'{quality["coverage"]:.2f}).')
 
 
 def _grade(record: Mapping[str, Any]) -> str:

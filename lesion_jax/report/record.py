@@ -13,11 +13,12 @@ import numpy as np
 import lesion_jax
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
 from lesion_jax.data.fundus import Crop
+from lesion_jax.data.quality import assess
 from lesion_jax.report.evidence import weigh
 from lesion_jax.report.findings import QUADRANTS, Field, find_field_of_view, measure
 
 SCHEMA = pathlib.Path(__file__).with_name('result.schema.json')
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RECORD = 'result.json'
 NOTES = (
     'For research only. This is no medical device, and nothing here may decide about a patient.',
@@ -105,6 +106,7 @@ def describe(
       'photograph': {'height': found.crop.height, 'width': found.crop.width},
       'crop': {'top': found.crop.top, 'left': found.crop.left, 'side': found.crop.side},
       'field': _field(field, found.crop),
+      'quality': assess(found.square).to_json(),
       'grade': grade,
       'lesions': lesions,
       'evidence': None if lesions is None else _evidence(lesions, grade),

@@ -14,7 +14,7 @@ from lesion_jax.report.files import write_whole
 
 FORMULA = ('=', '+', '-', '@', '\t', '\r')  # how what a spreadsheet runs begins
 PREDICTED, SKIPPED, FAILED = 'predicted', 'skipped', 'failed'
-COLUMNS = ('file', 'folder', 'status', 'error', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
+COLUMNS = ('file', 'folder', 'status', 'error', 'quality', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
            *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')))
 
 
@@ -38,7 +38,7 @@ class Entry:
 
 
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
-  """Writes rows of COLUMNS as CSV: the predicted grade and what its evidence is, the probabilities by grade and lesion,
+  """Writes rows of COLUMNS as CSV: whether the photograph is gradable, or why perhaps not, the predicted grade and what its evidence is, the probabilities by grade and lesion,
   and number of regions and share of the field of view by lesion. What a photograph does not have stays empty.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
@@ -54,6 +54,7 @@ def _row(entry: Entry) -> dict[str, Any]:
   row = {'file': _inert(entry.file), 'folder': _inert(entry.folder), 'status': entry.status, 'error': _inert(entry.error)}
   if entry.record is None:
     return row
+  row['quality'] = ', '.join(entry.record['quality']['reasons']) or 'gradable'
   if entry.record['grade']:
     row |= {'grade': entry.record['grade']['value'], **entry.record['grade']['probabilities']}
   if entry.record['evidence']:

@@ -38,7 +38,7 @@ def test_each_photograph_gets_overlay_masks_and_record(predict, save):
   assert read_image(out / 'eye' / 'overlay.png').shape[1:] == (1024, 3)
 
   record = json.loads((out / 'eye' / 'result.json').read_text())
-  assert (record['schema_version'], record['file']) == (2, str(path))
+  assert (record['schema_version'], record['file']) == (3, str(path))
   assert record['photograph'] == {'height': 200, 'width': 300}
   assert abs(record['crop']['side'] - 161) <= 2
   assert (record['grade']['value'], record['grade']['key'], record['grade']['referable']) == (3, 'DR3', True)

@@ -138,7 +138,7 @@ class TestIsDone:
     (folder / 'lesions.png').unlink()
     assert not is_done(read_record(folder), folder, batch.run_of(MILD))
 
-  @pytest.mark.parametrize('text', ['', '[]', '{"schema_version": 1}', '{"schema_version": 2}', '\xff'])
+  @pytest.mark.parametrize('text', ['', '[]', '{"schema_version": 2}', '{"schema_version": 3}', '\xff'])
   def test_a_record_of_another_kind_is_none(self, folder, text):
     (folder / 'result.json').write_text(text, 'latin-1')
     assert read_record(folder) is None
