@@ -7,16 +7,16 @@ whether disc and fovea are where they should be.
 The square around the field of view is brought to SIDE pixels. F is the field of view in it, E that field without its
 outer MARGIN, and g the green channel, 0..255:
 
-  sharpness  what there is of fine detail in proportion to coarse detail, s(FINE) / s(COARSE), where s(t) is t^2 times the
-             standard deviation over E of the Laplacian of g smoothed by a Gaussian of t pixels. Without unit; neither
-             brightness nor contrast changes it
+  sharpness  how much fine detail there is in proportion to coarse detail, s(FINE) / s(COARSE), where s(t) is t^2 times
+             the standard deviation over E of the Laplacian of g smoothed by a Gaussian of t pixels. Without unit;
+             neither brightness nor contrast changes it
   light      median of g over E, in grey levels
-  coverage   pixels of F over those of the circle on which its outline lies, or of that as wide as F where there is none:
-             1 for a whole circle
+  coverage   pixels of F over those of the circle on which its outline lies, or of that as wide as F where it lies on
+             none: 1 for a whole circle
 
 Of 22 photographs of IDRiD, sharpness is 0.42 to 0.64, light 39 to 105 and coverage 0.86 to 0.93. Blurred by a Gaussian
-of 16 pixels (of 4288x2848) their sharpness is at most 0.26; at a fifth of the brightness light is at most 21, at six times
-at least 231; with the right third or half cut off coverage is at most 0.75. The thresholds lie between.
+of 16 pixels (of 4288x2848) their sharpness is at most 0.26; at a fifth of the brightness light is at most 21, at six
+times at least 231; with the right third or half cut off coverage is at most 0.75. The thresholds lie between.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ MIN_SHARPNESS = 0.3
 LIGHT = (25.0, 215.0)
 MIN_COVERAGE = 0.8
 MIN_SHARE = 0.3  # of the outline on a circle, for it to be the field's
+REASONS = ('blurred', 'dark', 'overexposed', 'cut')
 DIGITS = 3
 
 
@@ -46,7 +47,7 @@ class Quality(NamedTuple):
     sharpness: see above.
     light: see above.
     coverage: see above.
-    reasons: why it may not be gradable: 'blurred', 'dark', 'overexposed', 'cut'; () where nothing speaks against it.
+    reasons: of REASONS, why it may not be gradable; () where nothing speaks against it.
   """
 
   sharpness: float
@@ -84,6 +85,6 @@ def assess(square: np.ndarray) -> Quality:
   sharpness = round(float(fine / coarse), DIGITS) if coarse else 0.0
   light = float(np.median(green[inner]))
   coverage = round(float(field.sum() / (np.pi / 4 * diameter**2)), DIGITS)
-  doubts = {'blurred': sharpness < MIN_SHARPNESS, 'dark': light < LIGHT[0], 'overexposed': light > LIGHT[1],
-            'cut': coverage < MIN_COVERAGE}
-  return Quality(sharpness, light, coverage, tuple(reason for reason, holds in doubts.items() if holds))
+  doubts = sharpness < MIN_SHARPNESS, light < LIGHT[0], light > LIGHT[1], coverage < MIN_COVERAGE
+  reasons = tuple(reason for reason, holds in zip(REASONS, doubts, strict=True) if holds)
+  return Quality(sharpness, light, coverage, reasons)

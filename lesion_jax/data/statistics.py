@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, UNKNOWN_GRADE, Example, unpack_bits
+from lesion_jax.data.quality import REASONS, SIDE, Quality, assess
 from lesion_jax.data.source import Dataset
 from lesion_jax.data.threads import ordered_map
 
@@ -20,6 +21,7 @@ ALL = 'all'
 NOTES = (
     'A region is a connected part (8 neighbours) of the mask of a lesion; lesions that touch count once.',
     'Areas and pixels are of the prepared squares, shares are of the whole square, of the photographs with the lesion.',
+    'Gradable is a hint (lesion_jax/data/quality.py); nothing is left out for it.',
     'Unscored counts the photographs with annotation that is neither present nor absent.',
 )
 
@@ -33,6 +35,7 @@ class Counted(NamedTuple):
     annotated: bool [8].
     unscored: bool [8], whether anything of the lesion is not to be scored.
     areas: one int [regions] a lesion, in pixels.
+    quality: of the photograph; None where it is too small to tell.
   """
 
   patient: str
@@ -40,6 +43,7 @@ class Counted(NamedTuple):
   annotated: np.ndarray
   unscored: np.ndarray
   areas: list[np.ndarray]
+  quality: Quality | None
 
 
 def count(example: Example) -> Counted:
@@ -47,7 +51,9 @@ def count(example: Example) -> Counted:
   lesions = unpack_bits(example['lesions'])
   unscored = unpack_bits(np.bitwise_or.reduce(example['ignore'], axis=None))
   areas = [_areas(lesions[..., j]) for j in range(len(LESION_KEYS))]
-  return Counted(example['patient'], int(example['grade']), unpack_bits(example['annotated']), unscored, areas)
+  image = example['image']
+  quality = assess(image) if len(image) >= SIDE else None
+  return Counted(example['patient'], int(example['grade']), unpack_bits(example['annotated']), unscored, areas, quality)
 
 
 def count_all(dataset: Dataset, progress: Callable[[], Any] = lambda: None) -> dict[str, list[Counted]]:
@@ -70,8 +76,10 @@ def sum_up(dataset: Dataset, counted: Mapping[str, Sequence[Counted]]) -> dict[s
 
   Returns:
     Plain JSON: name, size, crop, annotated, graded, notes, and under 'splits' by split and for 'all': images, patients,
-    grades {DR0..DR4, unknown: images}, and lesions {key: annotated, images, unscored, pixels, regions, area, share}.
-    `area` {p5..p95, max} is of regions, `share` likewise of photographs with the lesion; None where there is none.
+    grades {DR0..DR4, unknown: images}, quality {gradable, doubts {reason: images}, sharpness, light, coverage} or None
+    where squares are too small for it, and lesions {key: annotated, images, unscored, pixels, regions, area, share}.
+    `area` {p5..p95, max} is of regions, `share` likewise of photographs with the lesion, as are the figures of quality;
+    None where there is none.
   """
   everything = [found for split in counted.values() for found in split]
   return {
@@ -103,7 +111,19 @@ def _sum_up(found: Sequence[Counted], size: int) -> dict[str, Any]:
   grades[UNKNOWN] = sum(one.grade == UNKNOWN_GRADE for one in found)
   return {
       'images': len(found), 'patients': len({one.patient for one in found}), 'grades': grades,
+      'quality': _quality([one.quality for one in found if one.quality]),
       'lesions': {key: _lesion(found, j, size) for j, key in enumerate(LESION_KEYS)},
+  }
+
+
+def _quality(found: Sequence[Quality]) -> dict[str, Any] | None:
+  if not found:
+    return None
+  return {
+      'gradable': sum(one.gradable for one in found),
+      'doubts': {reason: sum(reason in one.reasons for one in found) for reason in REASONS},
+      **{name: _quantiles(np.array([getattr(one, name) for one in found]), digits=3)
+         for name in ('sharpness', 'light', 'coverage')},
   }
 
 

@@ -9,15 +9,18 @@ from lesion_jax.core import LESIONS
 
 
 def format_statistics(statistics: Mapping[str, Any]) -> str:
-  """Aligned text: photographs and grades by split, then each lesion by split. Of `data.statistics.sum_up`."""
+  """Aligned text: photographs, grades and quality by split, then each lesion by split. Of `data.statistics.sum_up`."""
   size, splits = statistics['size'], statistics['splits']
   title = f'{statistics["name"]} at {size}x{size} pixels ({statistics["crop"]})'
   grades = list(next(iter(splits.values()))['grades']) if statistics['graded'] else []
   rows = [[split, part['images'], part['patients'], *(part['grades'][grade] for grade in grades)]
           for split, part in splits.items()]
   parts = [f'{title}\n{"=" * len(title)}', format_table(['split', 'photographs', 'patients', *grades], rows)]
+  if splits['all']['quality']:
+    parts.append(_quality(splits))
   if statistics['annotated']:
-    parts += [_lesions(statistics['annotated'], splits), '\n'.join(f'- {note}' for note in statistics['notes'])]
+    parts.append(_lesions(statistics['annotated'], splits))
+  parts.append('\n'.join(f'- {note}' for note in statistics['notes']))
   return '\n\n'.join(parts)
 
 
@@ -28,6 +31,17 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, text: 
   aligned = ([cell.ljust(width) if number < text else cell.rjust(width)
               for number, (cell, width) in enumerate(zip(row, widths, strict=True))] for row in cells)
   return '\n'.join('  '.join(row).rstrip() for row in aligned)
+
+
+def _quality(splits: Mapping[str, Any]) -> str:
+  header, rows = ['quality', 'gradable'], []
+  for split, part in splits.items():
+    found = part['quality']
+    ranges = {f'{name} 5 to 95 %': f'{found[name]["p5"]:.2f} to {found[name]["p95"]:.2f}'
+              for name in ('sharpness', 'light', 'coverage')}
+    header = ['quality', 'gradable', *found['doubts'], *ranges]
+    rows.append([split, found['gradable'], *found['doubts'].values(), *ranges.values()])
+  return format_table(header, rows)
 
 
 def _lesions(annotated: Sequence[str], splits: Mapping[str, Any]) -> str:

@@ -38,8 +38,9 @@ class Entry:
 
 
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
-  """Writes rows of COLUMNS as CSV: whether the photograph is gradable, or why perhaps not, the predicted grade and what its evidence is, the probabilities by grade and lesion,
-  and number of regions and share of the field of view by lesion. What a photograph does not have stays empty.
+  """Writes rows of COLUMNS as CSV: what speaks against the quality of the photograph, the predicted grade and what its
+  evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
+  What a photograph does not have stays empty.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
   """
@@ -51,7 +52,8 @@ def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-  row = {'file': _inert(entry.file), 'folder': _inert(entry.folder), 'status': entry.status, 'error': _inert(entry.error)}
+  row = {'file': _inert(entry.file), 'folder': _inert(entry.folder), 'status': entry.status,
+         'error': _inert(entry.error)}
   if entry.record is None:
     return row
   row['quality'] = ', '.join(entry.record['quality']['reasons']) or 'gradable'

@@ -41,6 +41,8 @@ def test_each_photograph_gets_overlay_masks_and_record(predict, save):
   assert (record['schema_version'], record['file']) == (3, str(path))
   assert record['photograph'] == {'height': 200, 'width': 300}
   assert abs(record['crop']['side'] - 161) <= 2
+  assert record['quality']['coverage'] == pytest.approx(1, abs=0.03)
+  assert f'coverage {record["quality"]["coverage"]:.2f}).' in (out / 'report.html').read_text()
   assert (record['grade']['value'], record['grade']['key'], record['grade']['referable']) == (3, 'DR3', True)
   assert sum(record['grade']['probabilities'].values()) == pytest.approx(1, abs=1e-5)
   assert list(record['lesions']) == ['MA', 'CWS']

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
+from lesion_jax.data import synthetic
 from lesion_jax.data.source import load
 from lesion_jax.data.statistics import choose, count, count_all, sum_up
 
@@ -18,7 +19,8 @@ def _example(*, patient='1', grade=2, annotated=LESION_KEYS, ignore=0, **blocks)
   for key, places in blocks.items():
     for top, left, height, width in places:
       lesions[top:top + height, left:left + width] |= np.uint8(lesion_bits([key]))
-  return {'lesions': lesions, 'ignore': np.full((SIZE, SIZE), ignore, np.uint8), 'patient': patient,
+  return {'image': np.zeros((SIZE, SIZE, 3), np.uint8), 'lesions': lesions,
+          'ignore': np.full((SIZE, SIZE), ignore, np.uint8), 'patient': patient,
           'grade': np.int32(grade), 'annotated': np.uint8(lesion_bits(annotated))}
 
 
@@ -87,4 +89,13 @@ def test_a_prepared_data_set(tmp_path):
   dataset = load('synthetic', data_dir=tmp_path, size=48, count=12)
   found = sum_up(dataset, count_all(dataset))
   assert found['splits']['all']['images'] == 12 == sum(found['splits']['all']['grades'].values())
+  assert found['splits']['all']['quality'] is None, 'too small to tell'
   assert found['size'] == 48 and found['splits']['all']['lesions']['MA']['annotated'] == 12
+
+
+def test_quality_is_counted_where_photographs_are_large_enough():
+  sharp = synthetic.generate(seed=0, index=3, size=512).image
+  examples = [_example() | {'image': image} for image in (sharp, (sharp * 0.15).astype(np.uint8))]
+  found = sum_up(_Dataset(), {'train': [count(example) for example in examples]})['splits']['train']['quality']
+  assert found['gradable'] == 1 and found['doubts'] == {'blurred': 0, 'dark': 1, 'overexposed': 0, 'cut': 0}
+  assert found['light']['p5'] < 25 < found['light']['max']

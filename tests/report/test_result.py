@@ -74,6 +74,16 @@ def test_the_record_counts_what_the_masks_show(tmp_path):
   assert record['evidence']['verdict'] == 'supported' and record['grade']['value'] == batch.sample(RICH).true_grade
 
 
+def test_the_quality_of_the_square_is_a_hint_and_changes_nothing_else(tmp_path):
+  found = batch.find(RICH)
+  dark = dataclasses.replace(found, square=(found.square * 0.2).astype(np.uint8))
+  records = [describe(item, batch.config(), [0.5] * 8, file='eye.png', run=batch.run_of(RICH))
+             for item in (found, dark)]
+  assert 'dark' not in records[0]['quality']['reasons'] and 'dark' in records[1]['quality']['reasons']
+  assert not records[1]['quality']['gradable'] and records[0]['quality']['light'] > records[1]['quality']['light']
+  assert records[0]['grade'] == records[1]['grade'] and records[0]['evidence'] == records[1]['evidence']
+
+
 def test_lesions_that_are_not_annotated_are_neither_drawn_nor_counted(tmp_path):
   record = batch.write(tmp_path, RICH, annotated=['MA', 'CWS']).record
   assert list(record['lesions']) == ['MA', 'CWS'] and 'iHE.png' not in record['files']
@@ -147,9 +157,11 @@ class TestIsDone:
 def test_the_table_has_counts_and_shares_beside_probabilities(tmp_path):
   import csv
 
-  write_table(tmp_path / 'results.csv', [batch.write(tmp_path, RICH), batch.failed()])
+  entry = batch.write(tmp_path, RICH)
+  write_table(tmp_path / 'results.csv', [entry, batch.failed()])
   with (tmp_path / 'results.csv').open(newline='', encoding='utf-8') as file:
     first, second = csv.DictReader(file)
   assert (first['status'], first['grade'], first['evidence']) == ('predicted', '3', 'supported')
+  assert first['quality'] == (', '.join(entry.record['quality']['reasons']) or 'gradable') and not second['quality']
   assert int(first['iHE regions']) > 80 and 0 < float(first['iHE share']) < 0.2 and first['NV regions'] == '0'
   assert second['status'] == 'failed' and 'it is no image' in second['error'] and second['MA'] == ''
