@@ -9,6 +9,7 @@ from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
+TOLD = ('data', 'provenance', 'metrics')  # what a bundle may say of itself, for people to read
 CROPS = (FIELD_OF_VIEW, SQUARE)
 MAX_SIZE = 8_000  # pixels: the square that `data.photograph` still reads. A bundle may come from a stranger.
 
@@ -43,6 +44,10 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   annotated = config['annotated']
   _require(isinstance(annotated, list) and all(key in LESION_KEYS for key in annotated), source, 'annotated', annotated,
            f'a list of keys out of {", ".join(LESION_KEYS)}')
+  for key in TOLD:
+    _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
+  name = config.get('data', {}).get('name')
+  _require(name is None or isinstance(name, str), source, 'data.name', name, 'a text')
 
 
 def _require(holds: bool, source: str, key: str, found: Any, needed: str) -> None:

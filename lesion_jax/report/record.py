@@ -114,7 +114,7 @@ def describe(
           'minimum': round(float(found.attention.min()), 6), 'maximum': round(float(found.attention.max()), 6),
           'height': found.attention.shape[0], 'width': found.attention.shape[1]},
       'model': {'name': config['model']['name'], 'size': size, 'annotated': list(config['annotated']),
-                'data': (config.get('data') or {}).get('name'), 'provenance': config.get('provenance', {})},
+                'data': config.get('data', {}).get('name'), 'provenance': config.get('provenance', {})},
       'notes': list(NOTES),
       'run': run.to_json(),
   }

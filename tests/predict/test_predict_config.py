@@ -39,6 +39,10 @@ def test_a_missing_key_is_named(key):
     ({'thresholds': {'MA': 0.5}}, 'thresholds is .*one number for each'),
     ({'thresholds': dict.fromkeys(oracle.LESION_KEYS, 50)}, 'thresholds is .*between 0 and 1'),
     ({'annotated': ['drusen']}, r"annotated is \['drusen'\]; it must be a list of keys"),
+    ({'data': ['drawn']}, r"data is \['drawn'\]; it must be an object, or left out"),
+    ({'data': {'name': {}}}, r'data.name is \{\}; it must be a text'),
+    ({'provenance': 'mine'}, "provenance is 'mine'; it must be an object"),
+    ({'metrics': 1}, 'metrics is 1; it must be an object'),
 ])
 def test_another_value_is_refused(changes, message):
   with pytest.raises(ValueError, match=message):
