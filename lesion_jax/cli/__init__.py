@@ -10,6 +10,7 @@ import contextlib
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 
 import lesion_jax
@@ -28,6 +29,8 @@ __all__ = ['COMMANDS', 'main', 'make_parser']
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command line; returns the exit status. Ctrl-C and SIGTERM end a command alike, without a traceback."""
   arguments = make_parser().parse_args(argv)
+  # What is too large `data.photograph` refuses in words; Pillow would warn of it besides, with a limit of its own.
+  warnings.filterwarnings('ignore', 'Image size .* decompression bomb')
   try:
     with _terminating_as_interrupting():
       return arguments.run(arguments, arguments.parser)

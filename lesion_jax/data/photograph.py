@@ -67,6 +67,8 @@ def _read_image(path: pathlib.Path) -> np.ndarray:
   except UnidentifiedImageError as error:
     raise ValueError('it is no image, or damaged in its first bytes; read are '
                      f'{", ".join(FORMATS)} and DICOM') from error
+  except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limit is another
+    raise ValueError(f'it has more than {MAX_PIXELS:,} pixels; reduce it') from error
   with image:
     if image.width * image.height > MAX_PIXELS:
       raise ValueError(f'it has {image.width}x{image.height} pixels (width x height), more than {MAX_PIXELS:,}; '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -102,6 +103,15 @@ def test_one_bad_file_does_not_stop_the_others(predict, save, tmp_path, capsys, 
   assert [row['grade'] for row in rows] == ['1', '', '2', '', '']
   assert [bool(row['error']) for row in rows] == [False, True, False, True, True]
   assert not (out / 'b').exists() and (out / 'c' / 'result.json').exists()
+
+
+def test_what_is_too_large_is_said_once_with_our_own_limit(predict, tmp_path, capsys):
+  Image.new('1', (9_600, 9_600)).save(tmp_path / 'large.png')  # Pillow warns of it, and would still read it
+  with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter('always')
+    status, _ = predict(tmp_path / 'large.png')
+  assert status == 1 and 'it has 9600x9600 pixels (width x height), more than 64,000,000' in capsys.readouterr().err
+  assert not [warning for warning in warned if 'bomb' in str(warning.message)]
 
 
 @pytest.mark.parametrize('name', ['=HYPERLINK("http:||x")', '+1', '-1', '@SUM(A1)'])

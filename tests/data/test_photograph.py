@@ -162,7 +162,7 @@ class TestRefused:
   def test_a_decompression_bomb_before_it_is_decoded(self, tmp_path, side, monkeypatch):
     path = save(tmp_path / 'bomb.png', Image.new('1', (side, side)))
     monkeypatch.setattr(Image.Image, 'load', lambda self: pytest.fail('it was decoded'))
-    with pytest.raises(ValueError, match=r'bomb\.png: .*(more than 64,000,000; reduce it|decompression bomb)'):
+    with pytest.raises(ValueError, match=r'bomb\.png: it has .*more than 64,000,000'):
       read_photograph(path)
 
   def test_a_folder(self, tmp_path):
