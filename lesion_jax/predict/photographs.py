@@ -36,7 +36,8 @@ def prepare(
     photograph: a file, or uint8 [H, W, 3] in RGB; a Square of this size is passed through.
     size: side S of the square, in pixels.
     crop: look for the field of view. False: the photograph is a square around the field already and is only resized.
-      None: look for it where the photograph is not square.
+      None: cut to it where the photograph is not square; a square one must have one, or a black picture would be
+      called healthy.
     name: what errors call the photograph; a file's path where it is None.
 
   Raises:
@@ -54,12 +55,15 @@ def prepare(
   name = name or (str(photograph) if is_file else 'the photograph')
   if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
     raise ValueError(f'{name}: expected an RGB photograph, uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}')
-  if crop is None:
-    crop = image.shape[0] != image.shape[1]
+  if not image.size:
+    raise ValueError(f'{name}: it is empty, {list(image.shape)}')
+  height, width = image.shape[:2]
   try:
-    found = find_field(image) if crop else whole(*image.shape[:2])
+    found = whole(height, width) if crop is False else find_field(image)
+    if crop is None and height == width:
+      found = whole(height, width)
   except ValueError as error:
-    advice = 'a square crop of the field that is too dark to find goes through with crop=False' if crop else \
-        'crop=True finds the field of view'
+    advice = 'crop=True finds the field of view' if crop is False else \
+        'a square crop of the field that is too dark to find goes through with crop=False'
     raise ValueError(f'{name}: {error} ({advice})') from error
   return Square(found.apply(image, size), found)

@@ -29,6 +29,17 @@ def test_only_squares_go_without_cropping():
   assert isinstance(prepare(np.zeros((9, 9, 3), np.uint8), 4, crop=False), Square)
 
 
+def test_a_black_square_is_refused_unless_it_is_said_to_be_a_field():
+  with pytest.raises(ValueError, match='eye: no field of view.*goes through with crop=False'):
+    prepare(np.zeros((90, 90, 3), np.uint8), 64, crop=None, name='eye')
+
+
+@pytest.mark.parametrize('crop', [None, True, False])
+def test_nothing_is_no_photograph(crop):
+  with pytest.raises(ValueError, match=r'eye: it is empty, \[0, 0, 3\]'):
+    prepare(np.zeros((0, 0, 3), np.uint8), 64, crop=crop, name='eye')
+
+
 @pytest.mark.parametrize('width, side', [(200, 200), (300, 161)])
 def test_left_open_only_what_is_not_square_is_cropped(width, side):
   square = prepare(photograph(200, width, center=(110, 100), radius=80), 64, crop=None)
