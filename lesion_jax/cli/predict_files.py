@@ -67,8 +67,8 @@ def _search(folder: pathlib.Path, out: pathlib.Path) -> Iterator[pathlib.Path]:
 class Folders:
   """Gives each photograph a folder of `out`: named after the file's stem, with '~2', '~3' where another has that name.
 
-  A folder with the results of another photograph is left alone; one with those of the same photograph, known by its
-  bytes or its place, is used again. Names that differ in case alone count as equal, as some file systems hold them to
+  A folder with the results of another photograph is left alone, and one with somebody else's files; one with those of
+  the same photograph, known by its bytes or its place, is used again. Names that differ in case alone count as equal, as some file systems hold them to
   be.
   """
 
@@ -83,10 +83,19 @@ class Folders:
     names = itertools.chain([stem], (f'{stem}~{number}' for number in itertools.count(2)))
     for name in (name for name in names if name.casefold() not in self._taken):
       record = read_record(self._out / name)
-      if record is None or run.photograph == record['run'].get('photograph') or run.place == record['run'].get('place'):
+      if record is None and not _is_foreign(self._out / name):
+        break
+      if record and (run.photograph == record['run'].get('photograph') or run.place == record['run'].get('place')):
         break
     self._taken.add(name.casefold())
     return name, record
+
+
+def _is_foreign(folder: pathlib.Path) -> bool:
+  """Is it a folder of files that are not ours? A result that is not complete has its first file at least, or none."""
+  from lesion_jax.report.result import FIELD
+
+  return folder.is_dir() and any(folder.iterdir()) and not (folder / FIELD).exists()
 
 
 def make_tasks(

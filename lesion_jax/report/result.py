@@ -28,7 +28,8 @@ FAST = 1  # compression of PNG: a higher one takes three times as long and saves
 def write_result(folder: str | pathlib.Path, found: Found, record: Mapping[str, Any]) -> dict[str, Any]:
   """Writes what `lesion-jax predict --help` lists. What an earlier run left in the folder is removed.
 
-  The record is removed first and written last: a folder with one is complete.
+  The record is removed first and written last: a folder with one is complete. The field is removed last and written
+  first: a folder without one is not ours.
 
   Args:
     folder: made where it does not exist.
@@ -40,7 +41,7 @@ def write_result(folder: str | pathlib.Path, found: Found, record: Mapping[str, 
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  for old in (RECORD, OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION, *(f'{key}.png' for key in LESION_KEYS)):
+  for old in (RECORD, OVERLAY, PACKED, OUTLINES, ATTENTION, *(f'{key}.png' for key in LESION_KEYS), FIELD):
     (folder / old).unlink(missing_ok=True)
   files = [FIELD]
   Image.fromarray(found.square).save(folder / FIELD, quality=QUALITY)

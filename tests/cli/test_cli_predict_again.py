@@ -135,6 +135,16 @@ def test_results_of_another_photograph_are_left_alone(predict, save, read_table)
   assert statuses(read_table(out)) == [('eye', 'skipped')]
 
 
+def test_files_of_somebody_else_are_left_alone(predict, save, read_table, tmp_path):
+  (tmp_path / 'out' / 'eye').mkdir(parents=True)
+  (tmp_path / 'out' / 'eye' / 'MA.png').write_text('drawn by hand')
+  path = save('eye.png', grade=1)
+  predict(path)
+  assert (tmp_path / 'out' / 'eye' / 'MA.png').read_text() == 'drawn by hand'
+  _, out = predict(path)
+  assert statuses(read_table(out)) == [('eye~2', 'skipped')]
+
+
 @pytest.mark.parametrize('lost', ['result.json', 'overlay.png'])
 def test_a_folder_that_is_not_complete_is_done_again(predict, save, read_table, lost):
   path = save('eye.png', grade=1)
