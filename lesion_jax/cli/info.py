@@ -54,7 +54,7 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
     try:
       found = describe_bundle(arguments.bundle)
     except (OSError, ValueError) as error:
-      parser.error(f'{arguments.bundle}: {error}')
+      parser.error(str(error))
     text = _bundle_text
   print(json.dumps(found, indent=2) if arguments.json else _printable(text(found)))
   return 0
@@ -163,8 +163,6 @@ def _version(name: str) -> str | None:
 
 
 def _bundle_text(found: Mapping[str, Any]) -> str:
-  from lesion_jax.report.terminal import format_report
-
   parameters, data = found['parameters'], found['data']
   parts = [
       _section(found['bundle'], _flat({'name': '', **found['model']})),
@@ -178,11 +176,19 @@ def _bundle_text(found: Mapping[str, Any]) -> str:
       _section('data', _flat({key: data[key] for key in data if key != 'citation'})),
       _section('provenance', _flat(found['provenance'])),
   ]
-  if found['metrics']:
-    parts.append(format_report(found['metrics'], 'test split'))
+  parts.append(_metrics_text(found['metrics']))
   files = [(name, f'{size:,} bytes') for name, size in found['files'].items()]
   parts.append(_section('files', [*files, ('SHA-256 of the weights', found['digest'])]))
   return '\n\n'.join(part for part in parts if part)
+
+
+def _metrics_text(metrics: Mapping[str, Any]) -> str:
+  from lesion_jax.report.terminal import format_report
+
+  try:
+    return format_report(metrics, 'test split') if metrics else ''
+  except (AttributeError, LookupError, TypeError, ValueError):  # what a stranger wrote there
+    return 'test split\n  its figures are not those of a report of lesion_jax; --json shows them'
 
 
 def _lesions(lesions: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -81,10 +81,19 @@ def test_a_bundle_cannot_steer_the_terminal(bundle, capsys):
   assert 'a?[2J?b' in run(capsys, bundle)
 
 
+def test_figures_of_another_kind_do_not_hide_the_rest(bundle, capsys):
+  config = json.loads((bundle / 'config.json').read_text())
+  (bundle / 'config.json').write_text(json.dumps(config | {'metrics': {'calibration': 3, 'pixel_f1': 'good'}}))
+  text = run(capsys, bundle)
+  assert 'its figures are not those of a report' in text and 'SHA-256 of the weights' in text
+
+
 def test_what_is_no_sound_bundle_ends_with_2(bundle, tmp_path, capsys):
   with pytest.raises(SystemExit) as stop:
     cli.main(['info', str(tmp_path / 'absent')])
-  assert stop.value.code == 2 and 'is not a bundle' in capsys.readouterr().err
+  assert stop.value.code == 2 and capsys.readouterr().err.endswith(
+      f'error: {tmp_path / "absent"} is not a bundle: it does not exist; name a directory that save_bundle wrote, or a '
+      'zip archive of one\n')
   with (bundle / 'model.safetensors').open('ab') as file:
     file.write(b'x')
   with pytest.raises(SystemExit) as stop:
