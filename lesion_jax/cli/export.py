@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
       'export', help='a bundle for PyTorch, ONNX, TensorFlow or StableHLO', description=EXPORT, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   export.add_argument('--model', required=True, type=pathlib.Path, metavar='BUNDLE',
-                      help='directory of the network: config.json and model.safetensors')
+                      help='the network: a directory with config.json and model.safetensors, or a zip archive of one')
   export.add_argument('--to', required=True, choices=FORMATS, help='the format')
   export.add_argument('--out', required=True, type=pathlib.Path, metavar='PATH',
                       help='the folder to make; it must not exist, or be empty')

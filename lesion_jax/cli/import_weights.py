@@ -59,7 +59,7 @@ def _import(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
   try:
     lines = _bundle(source, out) if bundle else _encoder(source, out, arguments.input)
   except (OSError, ValueError, ImportError) as error:
-    parser.error(f'{source}: {error}')
+    parser.error(str(error) if str(source) in str(error) else f'{source}: {error}')
   width = max(len(key) for key, _ in lines)
   print(*(f'{key:<{width}}  {text}' for key, text in lines), sep='\n')
   return 0

@@ -125,7 +125,8 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     model = pathlib.Path(error.filename)
     name, state = (model.parent, 'lacks config.json') if model.name == 'config.json' else (
         model, f'cannot be read ({error.strerror})')
-    parser.error(f'--model: {name} is not a bundle: it {state}; name a directory that save_bundle wrote')
+    parser.error(f'--model: {name} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
+                 'archive of one')
 
   from lesion_jax.cli.predict_run import Batch, Stopped
 

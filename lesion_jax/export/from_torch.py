@@ -42,7 +42,10 @@ def from_torch(path: str | pathlib.Path) -> Bundle:
     size = config['preprocessing']['size']
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(f'{config_path} does not describe a network ({error}); copy the folder again') from error
-  loaded = to_flax(read_torchvision(weights))
+  state = read_torchvision(weights)
+  if any(name.startswith('params/') for name in state):
+    raise ValueError(f'{weights} has the weights of a bundle already, which needs no import')
+  loaded = to_flax(state)
   images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)
   shapes = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), images)
   fresh = {'params': {}, 'batch_stats': {}} | jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)

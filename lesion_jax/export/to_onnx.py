@@ -33,11 +33,11 @@ def write(source: Source, folder: pathlib.Path) -> Run:
     ImportError: torch, onnx, onnxruntime or onnxscript is not installed.
     Refused: there is no such network in PyTorch.
   """
-  torch = to_torch.import_torch()
   try:
     import onnx
     import onnxruntime
     import onnxscript  # noqa: F401  torch's exporter needs it
+    import torch
   except ImportError as error:
     raise ImportError(f"{error.name} is not installed: pip install 'lesion_jax[onnx]'") from error
 

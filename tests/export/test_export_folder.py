@@ -82,13 +82,12 @@ def test_what_is_there_is_never_overwritten(bundle, as_format, tmp_path):
   assert (tmp_path / 'empty' / 'model').exists()
 
 
-@pytest.mark.parametrize(('to', 'package'), [
-    ('torch', 'torch'), ('onnx', 'onnxruntime'), ('saved_model', 'tensorflow')])
-def test_a_missing_package_is_said_with_the_command_that_installs_it(bundle, tmp_path, monkeypatch, to, package):
-  if to == 'onnx':
-    pytest.importorskip('torch')
+@pytest.mark.parametrize(('to', 'package', 'extra'), [
+    ('torch', 'torch', 'torch'), ('onnx', 'torch', 'onnx'), ('onnx', 'onnxruntime', 'onnx'),
+    ('saved_model', 'tensorflow', 'tf')])
+def test_a_missing_package_is_said_with_the_command_that_installs_it(bundle, tmp_path, monkeypatch, to, package, extra):
   monkeypatch.setitem(sys.modules, package, None)
-  with pytest.raises(ImportError, match=r'is not installed: pip install .lesion_jax\[\w+\]'):
+  with pytest.raises(ImportError, match=rf'is not installed: pip install .lesion_jax\[{extra}\]'):
     export(bundle, to, tmp_path / 'net')
   assert not list(tmp_path.iterdir())
 

@@ -16,7 +16,7 @@ from lesion_jax.export import export, from_torch
 from lesion_jax.export.check import random_images
 from lesion_jax.export.source import Source
 from lesion_jax.models import get_model
-from lesion_jax.weights.bundle import Bundle
+from lesion_jax.weights.bundle import Bundle, save_bundle
 from lesion_jax.weights.initialize import initialize
 from lesion_jax.weights.names import to_torch
 
@@ -151,3 +151,9 @@ def test_missing_weights_are_said(folder):
   (folder / 'model.safetensors').unlink()
   with pytest.raises(FileNotFoundError, match='no weights at'):
     from_torch(folder)
+
+
+def test_a_bundle_needs_no_import(folder, small):
+  save_bundle(folder / 'net', config=small.config, variables=small.variables, card='')
+  with pytest.raises(ValueError, match='has the weights of a bundle already, which needs no import'):
+    from_torch(folder / 'net')
