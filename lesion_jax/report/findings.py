@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from lesion_jax.data.field import find_mask
+from lesion_jax.data.field import find_box, find_mask
 
 QUADRANTS: tuple[str, ...] = ('upper_left', 'upper_right', 'lower_left', 'lower_right')
 TOUCHING = np.ones((3, 3), bool)  # eight neighbours
@@ -43,9 +43,9 @@ class Field:
 
 
 def find_field_of_view(square: np.ndarray, size: int) -> Field:
-  """The field of view in a square of the photograph, see `data.field`.
+  """The field of view in a square of the photograph, by the same rules by which it is cropped, see `data.field`.
 
-  Its centre is that of its bounding box. A square without any bright part is all field.
+  Its centre is that of the box around it. A square without any bright part is all field.
 
   Args:
     square: uint8 [D, D, 3], the square of the photograph at any size.
@@ -55,10 +55,10 @@ def find_field_of_view(square: np.ndarray, size: int) -> Field:
   luminance = Image.fromarray(square).convert('L').resize((side, side), Image.Resampling.BOX)
   inside = find_mask(np.asarray(luminance))
   inside = inside if inside.any() else np.ones((side, side), bool)
+  top, bottom, left, right = find_box(inside)
+  row, column = ((low + high) * size // (2 * side) for low, high in ((top, bottom), (left, right)))
   nearest = (np.arange(size) * side) // size
-  inside = inside[nearest][:, nearest]
-  row, column = (int(np.flatnonzero(inside.any(axis=axis))[[0, -1]].sum() + 1) // 2 for axis in (1, 0))
-  return Field(inside, row, column)
+  return Field(inside[nearest][:, nearest], row, column)
 
 
 def measure(mask: np.ndarray, field: Field, side: int) -> dict[str, Any]:

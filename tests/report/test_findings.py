@@ -95,6 +95,20 @@ def test_specks_beside_the_field_are_not_of_it():
   assert not find_field_of_view(square, 200).inside[:10, :10].any()
 
 
+def test_glare_beside_the_field_is_not_of_it():
+  square = disc(200, (100, 100), 60, level=150)
+  square[:, 120:] = np.maximum(square[:, 120:], 16)
+  field = find_field_of_view(square, 200)
+  assert not field.inside[:, 170:].any() and abs(field.row - 100) <= 1 and abs(field.column - 100) <= 1
+
+
+def test_a_reflection_that_sticks_out_does_not_move_the_quadrants():
+  square = disc(200, (100, 100), 60)
+  square[95:105, 150:185] = 90
+  field = find_field_of_view(square, 200)
+  assert abs(field.row - 100) <= 1 and abs(field.column - 100) <= 1
+
+
 def test_a_square_without_anything_bright_is_all_field():
   field = find_field_of_view(np.zeros((50, 50, 3), np.uint8), 64)
   assert field.inside.all() and (field.row, field.column) == (32, 32)
