@@ -41,8 +41,8 @@ def add(commands: Any) -> None:
   export.add_argument('--out', required=True, type=pathlib.Path, metavar='PATH',
                       help='the folder to make; it must not exist, or be empty')
   export.add_argument('--tolerance', type=float, default=1e-4, metavar='P',
-                      help='how far a probability may be from that of Flax (default 1e-4); two frameworks add in another '
-                           'order, which a network with large logits may feel more')
+                      help='how far a probability may be from that of Flax (default 1e-4); two frameworks add in '
+                           'another order, which a network with large logits may feel more')
   export.set_defaults(run=_export, parser=export)
 
 

@@ -68,8 +68,8 @@ class Folders:
   """Gives each photograph a folder of `out`: named after the file's stem, with '~2', '~3' where another has that name.
 
   A folder with the results of another photograph is left alone, and one with somebody else's files; one with those of
-  the same photograph, known by its bytes or its place, is used again. Names that differ in case alone count as equal, as some file systems hold them to
-  be.
+  the same photograph, known by its bytes or its place, is used again. Names that differ in case alone count as equal, as some
+  file systems hold them to be.
   """
 
   def __init__(self, out: pathlib.Path) -> None:
