@@ -163,9 +163,10 @@ def test_the_policy_stops_what_a_page_could_ask_for(browser, address):
   assert found == ['connect-src,img-src,script-src-elem', None]
 
 
-@pytest.mark.parametrize('width', [360, 768, 1440])
+@pytest.mark.parametrize('width', [320, 360, 768, 1000, 1440])
 def test_the_page_fits_its_window(browser, address, width):
   browser.open(f'{address}#photo=1', width=width)
+  browser.evaluate('document.querySelectorAll("details").forEach((item) => item.open = true)')
   assert browser.evaluate('document.documentElement.scrollWidth') <= width
   assert browser.look('.view').shape[1] > 0.4 * width
 
