@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import pathlib
 import statistics
 import subprocess
@@ -33,7 +34,7 @@ def add(commands: Any) -> None:
   parser.add_argument('--size', type=int, default=896)
   parser.add_argument('--batch', type=int, default=8)
   parser.add_argument('--batches', type=int, default=8, help='of one turn (default 8)')
-  parser.add_argument('--rounds', type=int, default=7, help='turns of each reader, interleaved (default 7)')
+  parser.add_argument('--rounds', type=int, default=5, help='turns of each reader, interleaved (default 5)')
   parser.add_argument('--cores', type=int, nargs='+', default=[1, 2], help='cores that a reader may use (default 1 2)')
   parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
   parser.set_defaults(run=run)
@@ -67,6 +68,8 @@ def measure(
   readers = {'ours, 16 threads': ('ours', 16), 'DataLoader, 0 workers': ('torch', 0)}
   readers |= {f'DataLoader, {n} workers': ('torch', n) for n in sorted({cores, 2 * cores})}
   speeds: dict[str, list[float]] = {name: [] for name in readers}
+  work: dict[str, list[float]] = {name: [] for name in readers}
+  images = arguments.batches * arguments.batch
   with contextlib.ExitStack() as stack:
     running = {name: stack.enter_context(_reader(*reader, release, prepared, cores, arguments.batch))
                for name, reader in readers.items()}
@@ -77,9 +80,12 @@ def measure(
       for name, process in running.items():
         time.sleep(PAUSE)
         _ask(process, WARM)
-        speeds[name].append(arguments.batches * arguments.batch / _ask(process, arguments.batches))
-  return [{'masks': masks, 'cores': cores, 'reader': name, 'images_per_second': [round(speed, 2) for speed in found],
-           'median': round(statistics.median(found), 2)} for name, found in speeds.items()]
+        before = _cpu_seconds(process.pid)
+        speeds[name].append(round(images / _ask(process, arguments.batches), 2))
+        work[name].append(round(1000 * (_cpu_seconds(process.pid) - before) / images, 2))
+  return [{'masks': masks, 'cores': cores, 'reader': name, 'images_per_second': speeds[name],
+           'median': statistics.median(speeds[name]), 'cpu_ms_per_image': work[name],
+           'cpu_ms': statistics.median(work[name])} for name in readers]
 
 
 @contextlib.contextmanager
@@ -100,15 +106,25 @@ def _ask(process: subprocess.Popen, batches: int) -> float:
   return float(process.stdout.readline())
 
 
+def _cpu_seconds(pid: int) -> float:
+  """Of a process and its workers so far, all threads together."""
+  fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+  ticks = int(fields[11]) + int(fields[12])  # of the user and of the system
+  workers = ' '.join(path.read_text() for path in pathlib.Path(f'/proc/{pid}/task').glob('*/children')).split()
+  return ticks / os.sysconf('SC_CLK_TCK') + sum(_cpu_seconds(int(worker)) for worker in workers)
+
+
 def render(result: Mapping[str, Any]) -> str:
   """The page of a result, in Markdown."""
   lines = [
       '# Reading speed', '',
       f'Photographs of {result["size"]}x{result["size"]} pixels with masks, from disk to batches of {result["batch"]}: '
       f'images/s, the median of {result["rounds"]} turns of {result["batches"]} batches that the readers took one after '
-      'another, and the lowest and highest. `ours` reads a prepared data set; `DataLoader` is plain PyTorch on the JPEG and '
-      'PNG files of the same release. Both give the same pixels. Written by `python -m experiments.benchmark input`.', '',
-      '| masks | cores | reader | images/s | per core | range | ours / this |', '|---|---|---|---|---|---|---|']
+      'another, and the lowest and highest; and the CPU time of an image, which depends less on what else the machine does. '
+      '`ours` reads a prepared data set; `DataLoader` is plain PyTorch on the JPEG and PNG files of the same release. Both '
+      'give the same pixels. Written by `python -m experiments.benchmark input`.', '',
+      '| masks | cores | reader | images/s | per core | range | ours / this | CPU ms an image | this / ours |',
+      '|---|---|---|---|---|---|---|---|---|']
   groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
   for row in result['rows']:
     groups.setdefault((row['masks'], row['cores']), []).append(row)
@@ -120,8 +136,9 @@ def render(result: Mapping[str, Any]) -> str:
 
 
 def _line(masks: str, cores: int, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-  mine = next(other['median'] for other in rows if other['reader'].startswith('ours'))
-  ratio = '' if row['reader'].startswith('ours') else f'{mine / row["median"]:.2f}'
+  mine = next(other for other in rows if other['reader'].startswith('ours'))
+  times, less = ('', '') if row is mine else (
+      f'{mine["median"] / row["median"]:.2f}', f'{row["cpu_ms"] / mine["cpu_ms"]:.2f}')
   found = row['images_per_second']
   return (f'| {MASKS[masks]} | {cores} | {row["reader"]} | {row["median"]:.1f} | {row["median"] / cores:.1f} | '
-          f'{min(found):.1f}–{max(found):.1f} | {ratio} |')
+          f'{min(found):.1f}–{max(found):.1f} | {times} | {row["cpu_ms"]:.1f} | {less} |')
