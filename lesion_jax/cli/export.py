@@ -7,6 +7,8 @@ import pathlib
 import sys
 from typing import Any
 
+from lesion_jax.cli import options
+
 FORMATS = ('torch', 'onnx', 'saved_model', 'stablehlo')  # of lesion_jax.export, spelt here so that help stays light
 
 EXPORT = '''\
@@ -40,7 +42,7 @@ def add(commands: Any) -> None:
   export.add_argument('--to', required=True, choices=FORMATS, help='the format')
   export.add_argument('--out', required=True, type=pathlib.Path, metavar='PATH',
                       help='the folder to make; it must not exist, or be empty')
-  export.add_argument('--tolerance', type=float, default=1e-4, metavar='P',
+  export.add_argument('--tolerance', type=options.probability, default=1e-4, metavar='P',
                       help='how far a probability may be from that of Flax (default 1e-4); two frameworks add in '
                            'another order, which a network with large logits may feel more')
   export.set_defaults(run=_export, parser=export)

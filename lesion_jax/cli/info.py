@@ -70,12 +70,17 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
   from flax import traverse_util
 
   from lesion_jax.core import LESIONS
+  from lesion_jax.models import get_model
   from lesion_jax.predict.config import check_config
   from lesion_jax.weights.bundle import load_bundle
 
   bundle = load_bundle(path)
   config = bundle.config
   check_config(config, str(path))
+  try:
+    get_model(**config['model'])
+  except (TypeError, ValueError) as error:
+    raise ValueError(f'{path}: config.json names no network of this version: {error}') from error
   files = _list_files(path)
   parameters = traverse_util.flatten_dict(bundle.variables['params'], sep='/')
   statistics = traverse_util.flatten_dict(bundle.variables['batch_stats'], sep='/')

@@ -17,6 +17,18 @@ def positive(text: str) -> int:
   return value
 
 
+def probability(text: str) -> float:
+  """A number above 0 and at most 1.
+
+  Raises:
+    argparse.ArgumentTypeError: it is another.
+  """
+  value = float(text)
+  if not 0 < value <= 1:
+    raise argparse.ArgumentTypeError(f'{text} is not above 0 and at most 1')
+  return value
+
+
 def data_option(text: str) -> tuple[str, int | str]:
   """'count=1000' to an option of a data set and its value; text where the option is a folder, images_dir=DIR.
 

@@ -31,7 +31,8 @@ first 200 photographs, and lists the others.
 A photograph that cannot be read, or whose results cannot be written, does not stop the others. What an earlier run with
 the same photograph, model and options has written is not predicted again.
 
-Of folders, every file is taken whose name ends in {' '.join(SUFFIXES)}.'''
+Of folders, every file is taken whose name ends in {' '.join(SUFFIXES)},
+and DICOM files whose name has no ending.'''
 EXAMPLES = '''\
 examples:
   lesion-jax predict left.jpg right.jpg --model runs/demo/grade/bundle --out results
@@ -118,7 +119,6 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   if not files:
     parser.error(f'no photograph found in {", ".join(map(str, arguments.files))}; '
                  f'of folders, files ending in {" ".join(SUFFIXES)} are taken')
-  _check_out(arguments.out, parser)
   try:
     model = identify(arguments.model)
   except OSError as error:
@@ -127,6 +127,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
         model, f'cannot be read ({error.strerror})')
     parser.error(f'--model: {name} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
                  'archive of one')
+  _check_out(arguments.out, parser)
 
   from lesion_jax.cli.predict_run import Batch, Stopped
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 REPORT, TABLE = 'report.html', 'results.csv'
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.ppm', '.dcm', '.dicom')
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.jp2', '.j2k', '.tif', '.tiff', '.bmp', '.gif', '.webp', '.ppm', '.dcm', '.dicom')
 
 
 class Task(NamedTuple):
@@ -42,8 +42,8 @@ def find_photographs(paths: Sequence[pathlib.Path], out: pathlib.Path) -> list[p
   searched nor matched.
 
   Args:
-    paths: files, folders, which are searched with all folders in them for SUFFIXES, and patterns as of a shell, where
-      `**` stands for any number of folders.
+    paths: files, folders, which are searched with all folders in them for SUFFIXES and for DICOM files, and patterns as
+      of a shell, where `**` stands for any number of folders.
     out: where the results go.
   """
   inside, found = out.resolve(), {}
@@ -60,8 +60,16 @@ def find_photographs(paths: Sequence[pathlib.Path], out: pathlib.Path) -> list[p
 
 
 def _search(folder: pathlib.Path, out: pathlib.Path) -> Iterator[pathlib.Path]:
-  return (file for file in folder.rglob('*') if file.suffix.lower() in SUFFIXES and file.is_file()
+  return (file for file in folder.rglob('*') if file.is_file() and _is_photograph(file)
           and not file.resolve().is_relative_to(out))
+
+
+def _is_photograph(file: pathlib.Path) -> bool:
+  """By its name; archives also give DICOM files names without an ending, or with a number for one."""
+  from lesion_jax.data.dicom import is_dicom
+
+  ending = file.suffix.lower()
+  return ending in SUFFIXES or not ending.strip('.0123456789') and os.access(file, os.R_OK) and is_dicom(file)
 
 
 class Folders:

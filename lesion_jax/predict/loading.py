@@ -41,8 +41,8 @@ class _Member(NamedTuple):
 
   @property
   def name(self) -> str:
-    """What errors and provenance call it: the last two parts of its path. A run leaves 'grade/bundle', and where it lies
-    on this machine concerns no reader of the results."""
+    """What errors and provenance call it: the last two parts of its path. A run leaves 'grade/bundle', and where it
+    lies on this machine concerns no reader of the results."""
     return '/'.join(self.path.parts[-2:])
 
 

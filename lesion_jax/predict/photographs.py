@@ -11,6 +11,9 @@ import numpy as np
 from lesion_jax.data.fundus import Crop, find_field, whole
 from lesion_jax.data.photograph import read_photograph
 
+# Of a photograph, in pixels (our choice). A thumbnail shows no lesion, and would be called healthy.
+MIN_SIDE = 64
+
 Photograph = str | os.PathLike | np.ndarray
 
 
@@ -42,7 +45,7 @@ def prepare(
 
   Raises:
     FileNotFoundError: where there is no such file.
-    ValueError: naming the photograph, where it cannot be read, is not uint8 [H, W, 3], has no field of view, or is not
+    ValueError: naming the photograph, where it cannot be read, is not uint8 [H, W, 3], has fewer than MIN_SIDE pixels along a side, has no field of view, or is not
       square though `crop` is False.
   """
   if isinstance(photograph, Square):
@@ -58,6 +61,8 @@ def prepare(
   if not image.size:
     raise ValueError(f'{name}: it is empty, {list(image.shape)}')
   height, width = image.shape[:2]
+  if min(height, width) < (least := min(MIN_SIDE, size)):
+    raise ValueError(f'{name}: {height}x{width} pixels are too few to see a retina; expected {least} along each side')
   try:
     found = whole(height, width) if crop is False else find_field(image)
     if crop is None and height == width:

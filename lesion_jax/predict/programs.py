@@ -32,8 +32,8 @@ Program = Callable[[Any, Any], Prediction]
 
 
 def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathlib.Path | None:
-  """Where the program of networks is kept, by all that it depends on: them, the shapes of their arrays, `about`, and the
-  versions of JAX and of every file of this library.
+  """Where the program of networks is kept, by all that it depends on: them, the shapes of their arrays, `about`, and
+  the versions of JAX and of every file of this library.
 
   Args:
     models: of the bundles.
@@ -51,7 +51,8 @@ def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathl
     return None
   shapes = [(jax.tree_util.keystr(path), leaf.shape, str(leaf.dtype))
             for path, leaf in jax.tree_util.tree_leaves_with_path(variables)]
-  key = json.dumps([jax.__version__, jax.lib.__version__, _digest_code(), [repr(model) for model in models], shapes, about])
+  versions = [jax.__version__, jax.lib.__version__, _digest_code()]
+  key = json.dumps([*versions, [repr(model) for model in models], shapes, about])
   return pathlib.Path(cache, FOLDER, hashlib.sha256(key.encode()).hexdigest())
 
 

@@ -145,5 +145,6 @@ def _intended_use(config: Mapping[str, Any]) -> str:
 def _provenance(config: Mapping[str, Any]) -> str:
   rows = [[f'`{key}`', str(value) or 'none'] for key, value in config.get('provenance', {}).items()]
   thresholds = config.get('thresholds', {})
-  rows += [['thresholds', ', '.join(f'{lesion.key} {thresholds[lesion.key]:g}' for lesion in LESIONS if lesion.key in thresholds)]] if thresholds else []
+  ordered = [lesion.key for lesion in LESIONS if lesion.key in thresholds]
+  rows += [['thresholds', ', '.join(f'{key} {thresholds[key]:g}' for key in ordered)]] if ordered else []
   return '## Provenance\n\n' + table(['key', 'value'], rows) if rows else ''

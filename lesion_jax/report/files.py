@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import uuid
 
 import numpy as np
 
@@ -15,7 +16,7 @@ def write_whole(path: pathlib.Path, text: str) -> None:
 
   Line ends stay as they are in the text; what UTF-8 has no place for (a file name in another encoding) is escaped.
   """
-  fresh = path.with_name(f'.{path.name}.new')
+  fresh = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.new')  # another process may be writing it as well
   try:
     fresh.write_bytes(text.encode('utf-8', 'backslashreplace'))
     os.replace(fresh, path)

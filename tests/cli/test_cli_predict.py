@@ -92,7 +92,7 @@ def test_one_table_for_all_in_order(predict, save, tmp_path, read_table):
 def test_one_bad_file_does_not_stop_the_others(predict, save, tmp_path, capsys, read_table):
   good = [save('a.png', grade=1), save('c.png', grade=2)]
   (tmp_path / 'b.png').write_bytes(b'no image')
-  Image.new('RGB', (60, 60)).save(tmp_path / 'd.png')
+  Image.new('RGB', (90, 90)).save(tmp_path / 'd.png')
   status, out = predict(good[0], tmp_path / 'b.png', good[1], tmp_path / 'd.png', tmp_path / 'absent.png')
   assert status == 1
   error = capsys.readouterr().err

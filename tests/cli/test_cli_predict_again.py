@@ -38,6 +38,11 @@ class TestFindPhotographs:
       path.touch()
     monkeypatch.chdir(tmp_path)
 
+  def test_dicom_files_need_no_ending(self, tmp_path):
+    for name in ('IM0001', '1.2.840.113619', 'README', 'notes.txt'):
+      (tmp_path / name).write_bytes(b'\0' * 128 + (b'DICM' if name[0] in 'I1' else b'text'))
+    assert [path.name for path in find_photographs([tmp_path], tmp_path / 'out')] == ['1.2.840.113619', 'IM0001']
+
   @pytest.mark.parametrize('paths, files', [
     (['b.png', 'a.JPG', 'b.png'], ['b.png', 'a.JPG']),  # as given, each once
     (['.'], ['a.JPG', 'b.png', 'sub/c.dcm', 'sub/deep/d.tif']),  # no notes, no output

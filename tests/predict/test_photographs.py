@@ -44,3 +44,12 @@ def test_nothing_is_no_photograph(crop):
 def test_left_open_only_what_is_not_square_is_cropped(width, side):
   square = prepare(photograph(200, width, center=(110, 100), radius=80), 64, crop=None)
   assert abs(square.crop.side - side) <= 2
+
+
+@pytest.mark.parametrize('shape, crop', [((1, 1), True), ((2, 3000), None), ((63, 63), False)])
+def test_a_photograph_too_small_to_see_a_retina_is_refused(shape, crop):
+  """A thumbnail would be called healthy."""
+  pixels = ' too few to see a retina; expected 64 along each side'
+  with pytest.raises(ValueError, match=f'{shape[0]}x{shape[1]} pixels are{pixels}'):
+    prepare(np.full((*shape, 3), 128, np.uint8), 100, crop=crop)
+  assert prepare(np.full((48, 48, 3), 128, np.uint8), 48, crop=False).pixels.shape == (48, 48, 3)

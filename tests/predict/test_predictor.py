@@ -131,7 +131,7 @@ def test_thresholds_and_size_are_the_bundles(make_bundle):
 @pytest.mark.parametrize('photographs, message', [
     ([], 'no photographs came'),
     (np.zeros((4, 4), np.uint8), r'expected photographs uint8 \[B, H, W, 3\]'),
-    ([photograph(), np.zeros((9, 9, 3), np.uint8)], 'photograph 1: no field of view'),
+    ([photograph(), np.zeros((99, 99, 3), np.uint8)], 'photograph 1: no field of view'),
     ([np.zeros((9, 9, 3), np.float32)], r'photograph 0: expected an RGB photograph, uint8 .* got float32 \[9, 9, 3\]'),
 ])
 def test_what_cannot_be_predicted_is_said(predictor, photographs, message):
@@ -140,7 +140,7 @@ def test_what_cannot_be_predicted_is_said(predictor, photographs, message):
 
 
 def test_a_file_without_a_field_of_view_is_named(predictor, tmp_path):
-  Image.new('RGB', (50, 50)).save(tmp_path / 'black.png')
+  Image.new('RGB', (90, 90)).save(tmp_path / 'black.png')
   with pytest.raises(ValueError, match=r'black\.png: no field of view.*crop=False'):
     predictor([tmp_path / 'black.png'])
   with pytest.raises(FileNotFoundError, match=r'absent\.png'):
