@@ -20,7 +20,7 @@ from experiments.benchmarks.drawn_release import QUALITY, SEED, write_release
 RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
 PACKAGES = ('grain', 'pillow', 'tensorflow-datasets', 'array-record', 'torch')
 PAUSE = 2.0  # seconds between turns, in which a reader fills its buffers instead of another's turn
-# Batches read before the clock starts: more than any of the readers holds ready.
+# Batches read before the clock starts, beyond those that a reader may hold ready, two for each worker of a DataLoader.
 WARM = 4
 MASKS = {'eight': 'eight masks a photograph', 'present': 'masks of lesions that are there, as in the release'}
 
@@ -79,7 +79,7 @@ def measure(
     for _ in range(arguments.rounds):
       for name, process in running.items():
         time.sleep(PAUSE)
-        _ask(process, WARM)
+        _ask(process, WARM + 2 * max(workers for side, workers in readers.values() if side == 'torch'))
         before = _cpu_seconds(process.pid)
         speeds[name].append(round(images / _ask(process, arguments.batches), 2))
         work[name].append(round(1000 * (_cpu_seconds(process.pid) - before) / images, 2))
@@ -119,10 +119,10 @@ def render(result: Mapping[str, Any]) -> str:
   lines = [
       '# Reading speed', '',
       f'Photographs of {result["size"]}x{result["size"]} pixels with masks, from disk to batches of {result["batch"]}: '
-      f'images/s, the median of {result["rounds"]} turns of {result["batches"]} batches that the readers took one after '
-      'another, and the lowest and highest; and the CPU time of an image, which depends less on what else the machine does. '
-      '`ours` reads a prepared data set; `DataLoader` is plain PyTorch on the JPEG and PNG files of the same release. Both '
-      'give the same pixels. Written by `python -m experiments.benchmark input`.', '',
+      f'images/s, the median of {result["rounds"]} turns of {result["batches"]} batches that the readers took one '
+      'after another, and the lowest and highest; and the CPU time of an image, which depends less on what else the '
+      'machine does. `ours` reads a prepared data set; `DataLoader` is plain PyTorch on the JPEG and PNG files of the '
+      'same release. Both give the same pixels. Written by `python -m experiments.benchmark input`.', '',
       '| masks | cores | reader | images/s | per core | range | ours / this | CPU ms an image | this / ours |',
       '|---|---|---|---|---|---|---|---|---|']
   groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
