@@ -24,7 +24,7 @@ Without --source and --option what is prepared at that size is opened; with them
 EPILOG = '''\
 examples:
   lesion-jax data synthetic --option count=200 --stats
-  lesion-jax data idrid --data-dir runs/data --stats --ids --out figures
+  lesion-jax data idrid --prepared runs/data --stats --ids --out figures
   lesion-jax data      (lists the data sets)
 
 exit status: 0, or 1 where something could not be written, or 2 where there is no such data set.'''
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
       'data', help='what is in a data set', description=DESCRIPTION, epilog=EPILOG,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('name', nargs='?', metavar='NAME', help='the data set; left out: list those that there are')
-  datasets.add_options(parser, prepared='--data-dir')
+  datasets.add_options(parser, prepared='--prepared')
   parser.add_argument('--stats', action='store_true', help='count and measure, and draw a contact sheet')
   parser.add_argument('--ids', action='store_true', help='write which photographs are in which split')
   parser.add_argument('--out', type=pathlib.Path, metavar='DIR',

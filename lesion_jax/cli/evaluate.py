@@ -28,7 +28,7 @@ size, and kept in the folder of --prepared; a release is never written to.'''
 EXAMPLES = '''\
 examples:
   lesion-jax evaluate --model runs/demo/grade/bundle --data synthetic --option count=1000
-  lesion-jax evaluate --model bundle --data idrid --data-dir IDRiD --split test --out figures
+  lesion-jax evaluate --model bundle --data idrid --source IDRiD --split test --out figures
 
 exit status: 0, or 1 where the network gave no numbers or the results could not be written, or 2 where nothing could be
 done.'''
@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
                         help='the network: a directory with config.json and model.safetensors, or a zip archive of one')
   evaluate.add_argument('--data', required=True, metavar='NAME',
                         help='data set; docs/datasets.md lists them, and so does a name that there is not')
-  evaluate.add_argument('--data-dir', type=pathlib.Path, metavar='DIR',
+  evaluate.add_argument('--source', '--data-dir', dest='data_dir', type=pathlib.Path, metavar='DIR',
                         help='the release as its authors lay it out; synthetic has none')
   evaluate.add_argument('--split', default='test', choices=SPLITS, help='default test')
   evaluate.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',
@@ -80,7 +80,7 @@ def _evaluate(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     out.mkdir(parents=True, exist_ok=True)
   except (OSError, ValueError) as error:
     # What the library calls these is not what they are called here.
-    parser.error(str(error).replace('source_dir', '--data-dir').replace('data_dir=', '--prepared '))
+    parser.error(str(error).replace('source_dir', '--source').replace('data_dir=', '--prepared '))
   print(job.title, *job.notes, sep='\n- ', flush=True)
   bootstrap = {name: value for name, value in vars(arguments).items() if name in ('resamples', 'seed')}
   try:

@@ -32,14 +32,14 @@ def refused(capsys, *arguments):
 
 
 def test_a_data_set_says_what_it_is(data_dir, capsys):
-  assert data('idrid', '--data-dir', data_dir, '--size', 64) == 0
+  assert data('idrid', '--prepared', data_dir, '--size', 64) == 0
   said = capsys.readouterr().out
   assert said.startswith('idrid: 7 train, 1 validation, 2 test\nThe segmentation part') and 'Licence: CC BY 4.0' in said
   assert not list(data_dir.rglob('about'))
 
 
 def test_statistics_are_printed_and_written_with_a_contact_sheet(data_dir, tmp_path, capsys):
-  assert data('idrid', '--data-dir', data_dir, '--size', 64, '--stats', '--out', tmp_path / 'about') == 0
+  assert data('idrid', '--prepared', data_dir, '--size', 64, '--stats', '--out', tmp_path / 'about') == 0
   said = capsys.readouterr().out
   assert 'idrid at 64x64 pixels (field of view)' in said and 'MA microaneurysm' in said
   assert f'statistics.json, contact_sheet.png are in {tmp_path / "about"}' in said
@@ -50,7 +50,7 @@ def test_statistics_are_printed_and_written_with_a_contact_sheet(data_dir, tmp_p
 
 
 def test_ids_are_written_beside_the_data_with_a_digest(data_dir, tmp_path, capsys):
-  assert data('idrid', '--data-dir', data_dir, '--size', 64, '--ids') == 0
+  assert data('idrid', '--prepared', data_dir, '--size', 64, '--ids') == 0
   path, = data_dir.rglob('about/splits.json')
   found = json.loads(path.read_text())
   assert found['splits']['test'] == ['IDRiD_55', 'IDRiD_81'] and len(found['splits']['train']) == 7
@@ -60,7 +60,7 @@ def test_ids_are_written_beside_the_data_with_a_digest(data_dir, tmp_path, capsy
 
 
 def test_with_options_it_is_prepared_first(tmp_path, capsys):
-  assert data('synthetic', '--option', 'count=6', '--size', 48, '--data-dir', tmp_path, '--stats', '--quiet') == 0
+  assert data('synthetic', '--option', 'count=6', '--size', 48, '--prepared', tmp_path, '--stats', '--quiet') == 0
   said = capsys.readouterr().out
   assert 'DR4' in said and list(tmp_path.glob('synthetic/48-seed0-count6/about/contact_sheet.png'))
 
@@ -71,15 +71,15 @@ def test_without_a_name_the_data_sets_are_listed(capsys):
 
 
 def test_mistakes_are_said_in_one_line(data_dir, capsys):
-  assert 'unknown data set' in refused(capsys, 'nothing', '--data-dir', data_dir)
-  assert 'nothing is prepared in' in refused(capsys, 'idrid', '--data-dir', data_dir, '--size', 65)
+  assert 'unknown data set' in refused(capsys, 'nothing', '--prepared', data_dir)
+  assert 'nothing is prepared in' in refused(capsys, 'idrid', '--prepared', data_dir, '--size', 65)
   load('synthetic', data_dir=data_dir, size=48, count=3)
   load('synthetic', data_dir=data_dir, size=48, count=4)
-  assert 'is prepared from 2 places' in refused(capsys, 'synthetic', '--data-dir', data_dir, '--size', 48)
+  assert 'is prepared from 2 places' in refused(capsys, 'synthetic', '--prepared', data_dir, '--size', 48)
 
 
 def test_what_cannot_be_written_ends_with_1(data_dir, tmp_path, capsys):
   (tmp_path / 'file').touch()
   with pytest.raises(SystemExit) as stop:
-    data('idrid', '--data-dir', data_dir, '--size', 64, '--ids', '--out', tmp_path / 'file')
+    data('idrid', '--prepared', data_dir, '--size', 64, '--ids', '--out', tmp_path / 'file')
   assert stop.value.code == 1 and 'could not be written' in capsys.readouterr().err

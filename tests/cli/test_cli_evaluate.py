@@ -249,7 +249,7 @@ def test_results_that_cannot_be_written_end_with_1_after_the_table(save_oracle, 
 MISTAKES = {
     'bundle': (['--model', 'absent'], 'absent is not a bundle'),
     'data set': (['--data', 'imagenet'], "unknown data set 'imagenet'; there are: synthetic, retinal_lesions"),
-    'no release': ([], '--data-dir is missing: give the root folder of the release'),
+    'no release': ([], '--source is missing: give the root folder of the release'),
     'other release': (['--data-dir', '.'], 'A. Segmentation'),
     'split': (['--split', 'holdout'], "invalid choice: 'holdout'"),
     'empty split': (['--data', 'synthetic', '--other-crop', '--option', 'count=2', '--split', 'validation'],
