@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 
@@ -9,6 +10,7 @@ import pytest
 from drawing import draw_idrid
 
 from lesion_jax import cli
+from lesion_jax.data.builders.base import LesionConfig
 from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder
 from lesion_jax.data.source import DATASETS, load
 
@@ -43,6 +45,16 @@ def test_a_release_is_prepared_where_training_finds_it(release, tmp_path, capsys
 def test_options_of_the_data_set(tmp_path, capsys):
   assert prepare('synthetic', '--option', 'count=6', '--option', 'seed=3', '--size', 48, '--out', tmp_path) == 0
   assert 'synthetic/48-seed3-count6/' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('command', ['prepare', 'data', 'evaluate'])
+def test_the_help_names_the_options_of_every_data_set(capsys, command):
+  fields = lambda config: {field.name for field in dataclasses.fields(config)}
+  known = {option for builder in DATASETS.values() for option in fields(builder.CONFIG) - fields(LesionConfig)}
+  with pytest.raises(SystemExit):
+    cli.main([command, '--help'])
+  said = capsys.readouterr().out
+  assert known == {option for option in known if option in said} and 'images_dir' in known
 
 
 def test_without_a_name_the_data_sets_are_listed(capsys):

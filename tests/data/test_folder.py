@@ -111,6 +111,19 @@ def _of_two_sides(release):
            *(f'eye{number:02d},p{number // 2},{"train" if number < 11 else "test"}' for number in range(12)))
 
 
+def _named_like_another(release):
+  """eye05 has no patient, so it counts as one called eye05, who is also the patient of eye06."""
+  _rewrite(release, 'id,patient,split',
+           *(f'eye{number:02d},{"eye05" if number == 6 else ""},{"test" if number == 6 else "train"}'
+             for number in range(12)))
+
+
+def _of_patient_before(release):
+  """Likewise, but that photograph comes first in the table."""
+  _rewrite(release, 'id,patient,split', 'eye06,eye05,test', *(
+      f'eye{number:02d},,train' for number in range(12) if number != 6))
+
+
 def _nothing(release):
   shutil.rmtree(release / 'masks')
   _rewrite(release, 'id,patient', *(f'eye{number:02d},p' for number in range(12)))
@@ -128,6 +141,9 @@ MISTAKES = {
     'split': (_change('id,patient,grade', 'id,patient,split'),
               r"row 2 \(eye00\): split is '0'; the splits are train, validation, test"),
     'patient on two sides': (_of_two_sides, r'row 13 \(eye11\): the patient p5 is in test and in train'),
+    'patient of another': (_named_like_another, r'row 8 \(eye06\): the patient eye05 is in test and in train'),
+    'patient of a photograph before': (_of_patient_before,
+                                       r'row 8 \(eye05\): the patient eye05 is in train and in test'),
     'nothing known': (_nothing, 'has neither a folder masks/<lesion>/ .* nor a grade in grades.csv'),
     'unknown lesion': (lambda release: (release / 'masks' / 'HE').mkdir(),
                        'masks/HE: there is no lesion of that name; the folders in .* are named MA, iHE, HaEx'),

@@ -75,6 +75,14 @@ def test_a_training_photograph_that_is_a_test_photograph_is_left_out_and_said(re
                           'train_004.png')
 
 
+def test_another_photograph_of_the_same_name_is_no_copy(release):
+  """Names may start anew in each set."""
+  for part in ('image', 'annotation'):
+    (release / 'train' / part / 'train_004.png').rename(release / 'train' / part / 'test_012.png')
+  dataset = _open(release)
+  assert [example['id'] for split in dataset.splits for example in dataset.source(split)].count('test_012') == 2
+
+
 def test_copies_within_the_training_set_stay_on_one_side(release, tmp_path):
   """Photographs of its size become copies of the one that would be dealt to another side than they."""
   apart = _open(release).source('validation')[0]['id']

@@ -158,6 +158,12 @@ def test_a_photograph_is_left_out_for_a_reason(folder, annotations, reason, deta
   assert verdict.example is None and verdict.left_out.reason == reason and detail in verdict.left_out.detail
 
 
+@pytest.mark.parametrize('name', ['4_left.png', '5_left.png'], ids=['damaged', 'black'])
+def test_the_reason_names_the_file_but_not_the_folders_of_this_computer(folder, name):
+  verdict, = verdicts(folder, votes(name, 1, 1, 1))[0].values()
+  assert name in verdict.left_out.detail and str(folder) not in verdict.left_out.detail
+
+
 def test_annotations_without_their_photograph_are_listed(folder):
   found, left_out = verdicts(folder, votes('1_left.png', 1, 1, 1) + votes('9_left.png', 1, 1))
   assert left_out == [('9_left.png', reasons.NOT_FOUND, '2 annotations')]

@@ -87,9 +87,10 @@ def read_entries(table: pathlib.Path, photographs: dict[str, pathlib.Path]) -> d
     if name in entries:
       raise ValueError(f'{where}: {name} has a row already')
     entry = entries[name] = _entry(cells, f'{where} ({name})')
-    if entry.split and split_of.setdefault(entry.patient or name, entry.split) != entry.split:
-      raise ValueError(f'{where} ({name}): the patient {entry.patient} is in {entry.split} and in '
-                       f'{split_of[entry.patient]}; all photographs of a patient belong to one split')
+    patient = entry.patient or name  # as in the records
+    if entry.split and split_of.setdefault(patient, entry.split) != entry.split:
+      raise ValueError(f'{where} ({name}): the patient {patient} is in {entry.split} and in {split_of[patient]}; '
+                       'all photographs of a patient belong to one split')
   if missing := [name for name in photographs if name not in entries]:
     raise ValueError(f'{table} has no row for {len(missing)} photographs: {", ".join(missing[:5])}; give each one, '
                      'with an empty grade where it is unknown')

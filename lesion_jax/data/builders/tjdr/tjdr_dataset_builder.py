@@ -23,7 +23,7 @@ class Photograph(NamedTuple):
   """One photograph of the release, the first one with the same content, and its map."""
 
   path: pathlib.Path
-  original: str
+  original: pathlib.Path
   annotation: pathlib.Path
 
 
@@ -69,7 +69,7 @@ class Builder(LesionBuilder):
     if leaking := [photograph.path.name for photograph in training if photograph.original in held_out]:
       logging.warning('%s: %d photographs of the training set are copies of test photographs and are left out: %s',
                       self.name, len(leaking), ', '.join(leaking))
-    validation = carve_validation(kept, [photograph.original for photograph in kept])
+    validation = carve_validation(kept, [photograph.original.stem for photograph in kept])
     return Release({**validation, 'test': test}, counts)
 
   def read(self, item: Photograph) -> Record:
@@ -77,10 +77,11 @@ class Builder(LesionBuilder):
     image, crop = read_square(item.path)
     labels = read_mask(item.annotation, shape=image.shape[:2], levels=(0, *VALUES.values()))
     masks = {key: labels == value for key, value in VALUES.items()}
-    return make_record(image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.original)
+    return make_record(
+        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.original.stem)
 
 
 def _photograph(path: pathlib.Path, originals: dict[pathlib.Path, pathlib.Path]) -> Photograph:
   annotation = require_folder(path.parents[1] / 'annotation') / path.name
   require_masks({'all four lesions': annotation})
-  return Photograph(path, originals[path].stem, annotation)
+  return Photograph(path, originals[path], annotation)
