@@ -76,6 +76,7 @@ def test_only_the_rest_is_read(interrupted, idrid_release, tmp_path, reads):
   assert len(reads) == 10 - kept == len(set(reads)) and 'IDRiD_08' in reads and 'IDRiD_02' not in reads
   _load(tmp_path / 'whole', idrid_release)
   assert _files(interrupted) == _files(tmp_path / 'whole'), 'every byte is as if nothing had happened'
+  assert [path.name for path in interrupted.iterdir()] == ['idrid'], 'nothing else is left'
 
 
 def test_a_killed_preparation_goes_on(idrid_release, tmp_path, reads):

@@ -56,10 +56,11 @@ def read_label_studio(path: pathlib.Path, labels: Labels) -> tuple[list[Annotati
     photograph = _photograph(task['data'], where)
     latest: dict[str, Annotation] = {}
     for entry in sorted(_entries(task, where), key=_moment):
-      if entry.get('was_cancelled'):
-        passed_over['cancelled'] += 1
-        continue
       annotator = _annotator(entry.get('completed_by'), where)
+      if entry.get('was_cancelled'):  # Who skips a photograph later takes back what was said of it.
+        passed_over['cancelled'] += 1
+        passed_over['superseded'] += latest.pop(annotator, None) is not None
+        continue
       passed_over['superseded'] += annotator in latest
       latest[annotator] = _read(entry, photograph, annotator, labels, f'{where} ({photograph}), annotator {annotator}')
     passed_over['tasks without annotation'] += not latest

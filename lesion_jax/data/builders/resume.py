@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -85,8 +86,9 @@ def prepare(builder: Any, *, quiet: bool = True) -> None:
       for dead in pathlib.Path(target.parent).glob(f'incomplete.*_{target.name}'):  # killed, or it had the lock
         shutil.rmtree(dead)
       builder.partial = Partial(folder, quiet=quiet)
-      with _no_other_bar(), builder.partial.bar:
-        builder.download_and_prepare()
+      # TFDS wants a folder for downloads also where there are none.
+      with _no_other_bar(), builder.partial.bar, tempfile.TemporaryDirectory() as unused:
+        builder.download_and_prepare(download_dir=unused)
     shutil.rmtree(folder, ignore_errors=True)
     folder.with_suffix('.lock').unlink(missing_ok=True)
   with contextlib.suppress(OSError):  # others are being prepared

@@ -85,6 +85,13 @@ def test_cancelled_superseded_and_missing_annotations_are_counted(read):
   assert passed_over == {'cancelled': 1, 'superseded': 1, 'tasks without annotation': 1}
 
 
+def test_who_skips_a_photograph_later_takes_back_what_was_said(read):
+  said = entry(1, [choice(3)], updated_at='2026-01-03T00:00:00Z')
+  skipped = entry(1, [], was_cancelled=True, updated_at='2026-02-03T00:00:00Z')
+  assert read([task('a.jpg', [skipped, said])]) == (
+      [], {'cancelled': 1, 'superseded': 1, 'tasks without annotation': 1})
+
+
 def test_a_submitted_empty_annotation_is_an_opinion(read):
   annotations, _ = read([task('a.jpg', [entry(1, [])])])
   assert annotations == [('a.jpg', '1', None, (), None)]
