@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import pathlib
 import statistics
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 from experiments import record
 from experiments.benchmarks.drawn_release import QUALITY, SEED, write_release
+from experiments.benchmarks.workers import cpu_seconds
 
 RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
 PACKAGES = ('grain', 'pillow', 'tensorflow-datasets', 'array-record', 'torch')
@@ -80,9 +80,9 @@ def measure(
       for name, process in running.items():
         time.sleep(PAUSE)
         _ask(process, WARM + 2 * max(workers for side, workers in readers.values() if side == 'torch'))
-        before = _cpu_seconds(process.pid)
+        before = cpu_seconds(process.pid)
         speeds[name].append(round(images / _ask(process, arguments.batches), 2))
-        work[name].append(round(1000 * (_cpu_seconds(process.pid) - before) / images, 2))
+        work[name].append(round(1000 * (cpu_seconds(process.pid) - before) / images, 2))
   return [{'masks': masks, 'cores': cores, 'reader': name, 'images_per_second': speeds[name],
            'median': statistics.median(speeds[name]), 'cpu_ms_per_image': work[name],
            'cpu_ms': statistics.median(work[name])} for name in readers]
@@ -104,14 +104,6 @@ def _ask(process: subprocess.Popen, batches: int) -> float:
   process.stdin.write(f'{batches}\n')
   process.stdin.flush()
   return float(process.stdout.readline())
-
-
-def _cpu_seconds(pid: int) -> float:
-  """Of a process and its workers so far, all threads together."""
-  fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-  ticks = int(fields[11]) + int(fields[12])  # of the user and of the system
-  workers = ' '.join(path.read_text() for path in pathlib.Path(f'/proc/{pid}/task').glob('*/children')).split()
-  return ticks / os.sysconf('SC_CLK_TCK') + sum(_cpu_seconds(int(worker)) for worker in workers)
 
 
 def render(result: Mapping[str, Any]) -> str:

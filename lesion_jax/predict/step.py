@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 
+from lesion_jax import runtime
 from lesion_jax.core import Prediction
 
 PredictFn = Callable[[Any, Any], Prediction]
-
-# XLA's default on CPU sends convolutions to a slower fusion. On two busy cores, with both compiled programs called in
-# turn, the multi-task network took 0.78 and 0.92 of the time with this option at 448, 0.92 at 896; probabilities differ
-# by under 3e-6.
-CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT'}
 
 
 def make_predict_fn(model: nn.Module) -> PredictFn:
@@ -46,17 +41,4 @@ def forward(model: nn.Module) -> PredictFn:
 
 def compiled(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:
   """The function jitted with what is best on a platform, 'cpu' or 'gpu'; None: JAX's default."""
-  return jax.jit(predict_fn, compiler_options=_compiler_options(platform or jax.default_backend()))
-
-
-@functools.cache
-def _compiler_options(platform: str) -> dict[str, str] | None:
-  """CPU_OPTIONS on a CPU whose XLA knows them, else None: the option is experimental and may go with any release."""
-  if platform != 'cpu':
-    return None
-  try:
-    with jax.default_device(jax.devices('cpu')[0]):
-      jax.jit(lambda x: x + 1, compiler_options=CPU_OPTIONS).lower(1.0).compile()
-  except jax.errors.JaxRuntimeError:
-    return None
-  return CPU_OPTIONS
+  return jax.jit(predict_fn, compiler_options=runtime.compiler_options(platform or jax.default_backend()))

@@ -13,6 +13,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from lesion_jax import runtime
+
 AXIS = 'batch'
 Tree = Any
 T = TypeVar('T')
@@ -88,11 +90,20 @@ class Devices:
 
   def train(self, step: Callable[..., Any]) -> Callable[..., Any]:
     """Maps `step(state, batch, frozen, knobs)`; the state is donated."""
-    return jax.pmap(step, AXIS, in_axes=(None, 0, None, None), out_axes=None, devices=self._chosen, donate_argnums=0)
+    mapped = jax.pmap(step, AXIS, in_axes=(None, 0, None, None), out_axes=None, devices=self._chosen, donate_argnums=0)
+    return self._with_options(mapped, donate_argnums=0)
 
   def evaluate(self, step: Callable[..., Any]) -> Callable[..., Any]:
     """Maps `step(variables, batch)` whose result is equal on all devices."""
-    return jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None, devices=self._chosen)
+    return self._with_options(jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None, devices=self._chosen))
+
+  def _with_options(self, mapped: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """A mapped function whose results are whole, compiled with what is best on its platform. `pmap` takes no options of
+    the compiler; the `jit` around it does, but cannot put together what several processes hold."""
+    chosen = runtime.compiler_options(self.local[0].platform)
+    if chosen is None or jax.process_count() > 1:
+      return mapped
+    return jax.jit(mapped, compiler_options=chosen, out_shardings=self._whole, **options)
 
   def predict(self, step: Callable[..., Any]) -> Callable[..., Any]:
     """Maps `step(variables, batch)` whose result is split by rows, [devices, b / devices, ...]."""

@@ -1,22 +1,14 @@
-"""The forward pass is the network's, and the compiler option for CPUs is used only where it is known."""
+"""The forward pass is the network's."""
 
 from __future__ import annotations
 
 import jax
 import numpy as np
-import pytest
 from tiny import SIZE, TinyEncoder, random_batch
 
 from lesion_jax.models import LesionNet, MultiTask
-from lesion_jax.predict import make_predict_fn, step
+from lesion_jax.predict import make_predict_fn
 from lesion_jax.weights.initialize import initialize
-
-
-@pytest.fixture
-def no_cache():
-  step._compiler_options.cache_clear()
-  yield
-  step._compiler_options.cache_clear()
 
 
 def test_it_gives_the_probabilities_of_the_network_in_inference_mode():
@@ -28,13 +20,3 @@ def test_it_gives_the_probabilities_of_the_network_in_inference_mode():
   np.testing.assert_allclose(found.maps, 1 / (1 + np.exp(-np.asarray(expected.maps))), atol=1e-5)
   np.testing.assert_allclose(found.lesions, np.asarray(found.maps).max((1, 2)), atol=1e-6)
   np.testing.assert_allclose(found.grades, jax.nn.softmax(expected.grades), atol=1e-5)
-
-
-def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch, no_cache):
-  monkeypatch.setattr(step, 'CPU_OPTIONS', {'xla_cpu_of_another_time': 'YES'})
-  assert step._compiler_options('cpu') is None
-
-
-def test_the_option_is_for_cpus_alone(no_cache):
-  assert step._compiler_options('cpu') in (None, step.CPU_OPTIONS)
-  assert step._compiler_options('gpu') is None

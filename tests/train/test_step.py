@@ -95,6 +95,16 @@ def test_a_new_rate_or_loss_weight_does_not_recompile(lab):
   assert step._cache_size() == 1
 
 
+def test_a_mapped_step_compiles_once(lab, caplog):
+  devices = Devices(jax.devices()[:4])
+  step, state = devices.train(lab.step(axis_name=AXIS)), devices.replicate(lab.state())
+  with jax.log_compiles():
+    for _ in range(3):
+      state, _ = step(state, devices.shard(random_batch(1, 8)), {}, lab.knobs)
+  compiled = [record.message for record in caplog.records if record.message.startswith('Compiling jit(train_step)')]
+  assert len(compiled) == 1, [record.message[:100] for record in caplog.records]
+
+
 def test_sgd_is_torchs(lab):
   rng = np.random.default_rng(0)
   w = rng.normal(size=5).astype(np.float32)

@@ -1,0 +1,147 @@
+"""A training step of Lesion-Net-16s and of the multi-task network with a frozen lesion branch: ours beside PyTorch's.
+
+Same weights, inputs, precision, losses and optimiser, each side a process of its own, taking turns. Neither augments, and
+the batch lies on the device, unpacked for PyTorch. On a GPU:
+
+  python -m experiments.benchmark train --size 896 --dtype bfloat16 --batch 8 16 32 64
+
+Needs jax, flax, optax, numpy and torch alone. A batch for which a device has too little memory is reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import pathlib
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from experiments import record
+from experiments.benchmarks import train_page
+from experiments.benchmarks.steps import NETWORKS
+from experiments.benchmarks.workers import PAUSE, ask, cpu_seconds, hear, summarize, worker
+
+RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
+PEERS = ('torch', 'torch_compiled')
+# Of the two losses on which both sides must agree, the first is of the same weights. Batch statistics of few pixels
+# magnify roundings.
+TOLERANCE = {'float32': 1e-3, 'bfloat16': 3e-2}
+
+
+def add(commands: Any) -> None:
+  """Adds the program to the sub-parsers `commands`."""
+  parser = commands.add_parser('train', help=__doc__.splitlines()[0], description=__doc__,
+                               formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--network', choices=NETWORKS, nargs='+', default=list(NETWORKS))
+  parser.add_argument('--size', type=int, default=256, help='side of the photographs (default 256)')
+  parser.add_argument('--batch', type=int, nargs='+', default=[2], help='photographs in a step (default 2)')
+  parser.add_argument('--dtype', choices=TOLERANCE, default='float32')
+  parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1, the whole network)')
+  parser.add_argument('--peers', choices=PEERS, nargs='+', default=list(PEERS), help='of PyTorch (default: both)')
+  parser.add_argument('--steps', type=int, help='of one turn (default 1 on a CPU, 10 on an accelerator)')
+  parser.add_argument('--rounds', type=int, default=7, help='turns of each side, interleaved (default 7)')
+  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
+  parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+  """Measures, and writes train.json and train.md; returns 1 where losses differ."""
+  rows, machine = [], {}
+  for network in arguments.network:
+    for batch in arguments.batch:
+      found, facts = measure(network, batch, arguments)
+      rows.append(found)
+      machine |= facts
+      print(*train_page.lines_of(found), sep='\n', flush=True)
+  if 'hardware' not in machine:
+    print('no batch fits into the memory of the device; choose a smaller --batch or --size', file=sys.stderr)
+    return 1
+  result = {
+      'benchmark': 'train', 'size': arguments.size, 'dtype': arguments.dtype, 'width': arguments.width,
+      'rounds': arguments.rounds, 'rows': rows, **machine, 'command': ' '.join(['python -m experiments.benchmark',
+                                                                              *sys.argv[1:]])}
+  record.save(arguments.out / 'train.json', result)
+  page = train_page.render(result)
+  (arguments.out / 'train.md').write_text(page, encoding='utf-8')
+  print(page)
+  apart = [row for row in rows if (row['loss_difference'] or 0) > TOLERANCE[arguments.dtype]]
+  for row in apart:
+    print(f'{row["network"]}, batch {row["batch"]}: the losses differ by {row["loss_difference"]:.1e}', file=sys.stderr)
+  return 1 if apart else 0
+
+
+def measure(network: str, batch: int, arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+  """One network and batch: the row of the result, and facts about the machine.
+
+  All sides are kept ready side by side. Where that is too much for the device's memory, each is started alone, twice.
+  """
+  sides = ('ours', *arguments.peers)
+  found = _together(sides, network, batch, arguments, arguments.rounds)
+  together = not any('error' in one for one in found.values())
+  if not together:
+    half = math.ceil(arguments.rounds / 2)
+    found = {}
+    for side in sides * 2:
+      one = _together((side,), network, batch, arguments, half)[side]
+      if side in found and 'error' not in one:
+        one['seconds'] = found[side]['seconds'] + one['seconds']
+        one['cpu'] = found[side]['cpu'] + one['cpu']
+      found[side] = one
+  return _row(network, batch, found, together), _machine(found)
+
+
+def _together(sides: Sequence[str], network: str, batch: int, arguments: argparse.Namespace, rounds: int,
+              ) -> dict[str, dict[str, Any]]:
+  """Starts all sides and lets them take turns; by side what it said, or {'error': ...} where it has too little memory."""
+  with contextlib.ExitStack() as stack:
+    running, found = {}, {}
+    for side in sides:
+      process = stack.enter_context(worker(
+          'experiments.benchmarks.steps', side, '--network', network, '--size', arguments.size, '--batch', batch,
+          '--dtype', arguments.dtype, '--width', arguments.width))
+      found[side] = hear(process)
+      if 'error' in found[side]:
+        return found
+      running[side] = process
+    for side, process in running.items():
+      found[side] |= ask(process, 'facts') | {'seconds': [], 'cpu': []}
+    on_cpu = any(one.get('hardware', {}).get('device') == 'cpu' for one in found.values())
+    steps = arguments.steps or (1 if on_cpu else 10)
+    for _ in range(rounds):
+      for side, process in running.items():
+        time.sleep(PAUSE)
+        before = cpu_seconds(process.pid)
+        found[side]['seconds'].append(ask(process, str(steps))['seconds'] / steps)
+        found[side]['cpu'].append((cpu_seconds(process.pid) - before) / steps)
+    return found
+
+
+def _row(network: str, batch: int, found: dict[str, dict[str, Any]], together: bool) -> dict[str, Any]:
+  measured = {side: one for side, one in found.items() if 'error' not in one}
+  ours, peers = measured.get('ours'), {side: one for side, one in measured.items() if side != 'ours'}
+  row = {'network': network, 'batch': batch, 'side_by_side': together, 'flops': ours and ours['flops'],
+         'sides': {side: one if 'error' in one else {
+             'seconds': summarize(one['seconds']), 'cpu_seconds': summarize(one['cpu']), 'losses': one['losses'],
+             'peak_memory': one['peak_memory'], 'seconds_to_ready': one['seconds_to_ready']}
+             for side, one in found.items()}}
+  if not (ours and peers):
+    return row | {'loss_difference': None, 'ratios': {}}
+  seconds = row['sides']['ours']['seconds']['median']
+  difference = lambda k: max(abs(one['losses'][k] / ours['losses'][k] - 1) for one in peers.values())
+  return row | {
+      'loss_difference': difference(0), 'loss_difference_after_a_step': difference(1),
+      'ratios': {side: row['sides'][side]['seconds']['median'] / seconds for side in peers}}
+
+
+def _machine(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+  """What the sides know of the machine; its rate of matrix products is the best that one of them reached."""
+  measured = [one for one in found.values() if 'error' not in one]
+  if not any('hardware' in one for one in measured):
+    return {}
+  ours = next(one for one in measured if 'hardware' in one)
+  versions = {name: value for one in measured for name, value in one['versions'].items()}
+  return {'hardware': ours['hardware'], 'versions': versions, 'copy_bytes_per_second': ours['copy_bytes_per_second'],
+          'matmul_flops_per_second': max(one['matmul_flops_per_second'] for one in measured)}
