@@ -2,6 +2,7 @@
 
   python -m experiments.benchmark input      photographs and masks from disk to batches, beside a PyTorch DataLoader
   python -m experiments.benchmark train      a training step, beside PyTorch's
+  python -m experiments.benchmark scale      training on several devices: numbers, traffic, times
 
 Each writes experiments/results/benchmark/NAME.json and NAME.md.
 """
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 # Modules of `experiments.benchmarks`, each with `add(commands)`, which sets `run(arguments) -> exit status`.
-PROGRAMS = ('input', 'train')
+PROGRAMS = ('input', 'train', 'scale')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ import pytest
 import tiny_config
 from tiny import TINY_MODELS
 
-from lesion_jax import build, models
+from lesion_jax import build, models, runtime
 from lesion_jax.main import STOPPED
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
@@ -42,6 +42,8 @@ def train(config, workdir, data_dir):
 def place(tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(models, 'MODELS', TINY_MODELS)
+    # It rounds otherwise, and several processes go without it.
+    patch.setattr(runtime, 'compiler_options', lambda platform: None)
     yield tmp_path_factory.mktemp('processes')
 
 

@@ -37,9 +37,10 @@ def worker(module: str, *arguments: Any, environment: Mapping[str, str] | None =
 
 def hear(process: subprocess.Popen) -> dict[str, Any]:
   """The next line of JSON that a worker writes. Raises RuntimeError where it ended instead."""
-  if not (line := process.stdout.readline()):
-    raise RuntimeError(f'{" ".join(map(str, process.args[1:]))} ended with status {process.wait()}; it says above why')
-  return json.loads(line)
+  for line in process.stdout:
+    if line.startswith('{'):  # libraries write there too, Gloo for instance
+      return json.loads(line)
+  raise RuntimeError(f'{" ".join(map(str, process.args[1:]))} ended with status {process.wait()}; it says above why')
 
 
 def ask(process: subprocess.Popen, line: str) -> dict[str, Any]:

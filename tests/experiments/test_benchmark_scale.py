@@ -1,0 +1,68 @@
+"""The benchmark of scaling: what it reads out of a program, what it works out on paper, and its page."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.benchmarks import scale_page
+from experiments.benchmarks.scale import Cluster, at_best, difference, reading_time
+from experiments.benchmarks.scale_worker import all_reduces, make_batch
+from lesion_jax.train.parallel import AXIS, Devices
+
+COMMITTED = pathlib.Path(__file__).parents[2] / 'experiments' / 'results' / 'benchmark'
+
+
+def test_all_reduces_are_read_from_the_text_of_a_program():
+  program = '''
+  %all-reduce.2 = (f32[], bf16[3,3,4]{2,1,0}, /*index=2*/s32[7]{0}) all-reduce(%a, %b, /*index=2*/%c), channel_id=1
+  %all-reduce-start = f32[10]{0} all-reduce-start(%d), to_apply=%add
+  %all-reduce-done = f32[10]{0} all-reduce-done(%all-reduce-start)
+  %x = f32[10]{0} add(%all-reduce-done, %all-reduce.2)
+'''
+  assert all_reduces(program) == [{'arrays': 3, 'bytes': 4 + 2 * 36 + 4 * 7}, {'arrays': 1, 'bytes': 40}]
+
+
+def test_a_tree_is_sent_in_one_operation():
+  devices = Devices(jax.devices()[:2])
+  tree = {'a': jnp.ones((5, 3)), 'b': jnp.ones(7), 'c': jnp.ones(())}
+  step = devices.evaluate(lambda tree, rows: jax.tree.map(lambda x: jax.lax.psum(x * rows.sum(), AXIS), tree))
+  found = all_reduces(step.lower(tree, np.ones((2, 4), np.float32)).compile().as_text())
+  assert found == [{'arrays': 3, 'bytes': 4 * (15 + 7 + 1)}]
+
+
+def test_rows_do_not_depend_on_how_many_there_are():
+  few, many = make_batch(2), make_batch(5)
+  for key, rows in few.items():
+    np.testing.assert_array_equal(many[key][:2], rows)
+
+
+def test_the_difference_is_relative_to_the_largest_entry():
+  assert difference([np.array([1.0, 100.0])], [np.array([2.0, 100.0])]) == pytest.approx(0.01)
+
+
+def test_a_ring_on_paper():
+  cluster = Cluster(flops=1e12, node=8, inside=1e9, between=1e8, latency=0.0, batch=2)
+  one, eight, more = (at_best(n, 1_000_000, 1e9, cluster) for n in (1, 8, 16))
+  assert one['efficiency'] == 1 and one['images_per_second'] == pytest.approx(1000)
+  assert eight['send'] == pytest.approx(2 * 7 / 8 * 1e-3)
+  assert more['send'] == pytest.approx(2 * 15 / 16 * 1e-2)
+  assert at_best(8, 0, 1e9, cluster._replace(latency=1e-3))['send'] == pytest.approx(14e-3)
+
+
+def test_the_time_of_reading_is_taken_where_it_was_measured(tmp_path):
+  assert reading_time(tmp_path / 'input.json') is None
+  rows = [{'reader': 'ours, 16 threads', 'cpu_ms': 11.0}, {'reader': 'DataLoader', 'cpu_ms': 44.0}]
+  (tmp_path / 'input.json').write_text(json.dumps({'rows': rows}))
+  assert reading_time(tmp_path / 'input.json') == 11.0
+
+
+def test_the_committed_page_is_of_the_committed_result():
+  result = json.loads((COMMITTED / 'scale.json').read_text(encoding='utf-8'))
+  assert (COMMITTED / 'scale.md').read_text(encoding='utf-8') == scale_page.render(result)
+  assert max(row['gradient_difference'] for row in result['rows']) < 1e-5
