@@ -1,6 +1,10 @@
 """Speed measurements of this library beside plain programs for the same work.
 
   python -m experiments.benchmark input      photographs and masks from disk to batches, beside a PyTorch DataLoader
+  python -m experiments.benchmark predict    the answer of the multi-task network, beside PyTorch's
+  python -m experiments.benchmark startup    from nothing to the first answer, beside PyTorch
+  python -m experiments.benchmark memory     what one photograph needs, beside PyTorch
+  python -m experiments.benchmark guard      whether `predict` is as fast beside PyTorch as it was
 
 Each writes experiments/results/benchmark/NAME.json and NAME.md.
 """
@@ -8,13 +12,12 @@ Each writes experiments/results/benchmark/NAME.json and NAME.md.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
-from experiments.benchmarks import input as input_
-
-# Each module has `add(commands)`, which sets `run(arguments) -> exit status`.
-PROGRAMS = (input_,)
+# Modules of `experiments.benchmarks`, each with `add(commands)`, which sets `run(arguments) -> exit status`.
+PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,8 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog='python -m experiments.benchmark', description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
   commands = parser.add_subparsers(metavar='PROGRAM', required=True)
-  for program in PROGRAMS:
-    program.add(commands)
+  argv = sys.argv[1:] if argv is None else argv
+  # Only the one that is asked for: what the others import may not be installed.
+  for program in [name for name in PROGRAMS if name in argv[:1]] or PROGRAMS:
+    importlib.import_module(f'experiments.benchmarks.{program}').add(commands)
   arguments = parser.parse_args(argv)
   return arguments.run(arguments)
 

@@ -13,13 +13,16 @@ from typing import Any
 
 import jax
 
+import lesion_jax
+
 SCHEMA = 1
-PACKAGES = ('lesion_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy')
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 
 def versions() -> dict[str, str]:
   """Of Python and of the packages whose release may move a figure."""
-  return {'python': platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+  installed = {name: metadata.version(name) for name in PACKAGES}
+  return {'python': platform.python_version(), 'lesion_jax': lesion_jax.__version__, **installed}
 
 
 def hardware() -> dict[str, Any]:
