@@ -1,6 +1,7 @@
 """Speed measurements of this library beside plain programs for the same work.
 
   python -m experiments.benchmark input      photographs and masks from disk to batches, beside a PyTorch DataLoader
+  python -m experiments.benchmark predict    the answer of the multi-task network, beside PyTorch's
   python -m experiments.benchmark train      a training step, beside PyTorch's
   python -m experiments.benchmark scale      training on several devices: numbers, traffic, times
 
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 # Modules of `experiments.benchmarks`, each with `add(commands)`, which sets `run(arguments) -> exit status`.
-PROGRAMS = ('input', 'train', 'scale')
+PROGRAMS = ('input', 'predict', 'train', 'scale')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

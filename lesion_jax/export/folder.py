@@ -32,7 +32,7 @@ def export(
     tolerance: how far a probability may be from that of Flax.
 
   Returns:
-    The largest difference in probability from Flax, by head: 'maps', 'lesions', 'grades', as far as there are.
+    The largest difference in probability from Flax, by head: those of `source.HEADS` that there are.
 
   Raises:
     FileExistsError: something is at `path` already, other than an empty folder.

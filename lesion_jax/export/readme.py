@@ -14,6 +14,7 @@ OUTPUTS = {
     'maps': 'float32 [B, {size}, {size}, 8], the probability of each lesion at each pixel',
     'lesions': 'float32 [B, 8], the probability of each lesion anywhere in the image',
     'grades': 'float32 [B, 5], the probability of each grade',
+    'attention': 'float32 [B, h, w], how much the network looked at each cell of a grid over the image, in [0, 1]',
 }
 
 

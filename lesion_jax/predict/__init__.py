@@ -1,8 +1,21 @@
 """From a photograph to lesion maps, lesion presence and DR grade, with the weights of one bundle or of several."""
 
-from lesion_jax.predict.loading import load
-from lesion_jax.predict.photographs import Square, prepare
-from lesion_jax.predict.predictor import PhotographPrediction, Predictor
-from lesion_jax.predict.step import make_predict_fn
+from __future__ import annotations
 
-__all__ = ['PhotographPrediction', 'Predictor', 'Square', 'load', 'make_predict_fn', 'prepare']
+import importlib
+from typing import Any
+
+_PLACES = {'PhotographPrediction': 'predictor', 'Predictor': 'predictor', 'Square': 'photographs', 'load': 'loading',
+           'make_predict_fn': 'step', 'prepare': 'photographs'}
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+  # On first use: `step` needs nothing but JAX and Flax, and the onnxruntime backend little of either.
+  if name in _PLACES:
+    return getattr(importlib.import_module(f'lesion_jax.predict.{_PLACES[name]}'), name)
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+  return [*globals(), *__all__]

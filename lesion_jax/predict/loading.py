@@ -21,7 +21,7 @@ from lesion_jax.predict import programs
 from lesion_jax.predict.config import check_config
 from lesion_jax.predict.ensemble import average, check_heads, join_configs
 from lesion_jax.predict.predictor import Predictor
-from lesion_jax.predict.step import PredictFn, compiled, forward
+from lesion_jax.predict.step import PredictFn, arranged, compiled, forward
 from lesion_jax.predict.tta import augmented
 from lesion_jax.weights.bundle import load_bundle
 
@@ -76,11 +76,12 @@ def load(
   if dtype not in (None, *DTYPES):
     raise ValueError(f'unknown dtype {dtype!r}; choose one of {", ".join(DTYPES)}, or None')
   place, changes = find_device(device), _thresholds(thresholds)
+  platform = place.platform if place else jax.default_backend()
   runtime.use_cache()
-  members = [_load_member(pathlib.Path(one), dtype, place) for one in paths]
+  members = [_load_member(pathlib.Path(one), dtype, place, platform) for one in paths]
   config, variables, predict_fn = _join(members)
   config = config | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
-  predict_fn, platform = augmented(predict_fn, tta), place.platform if place else jax.default_backend()
+  predict_fn = augmented(predict_fn, tta)
   program = _first_program(members, predict_fn, variables, config, platform)
   return Predictor(config, variables, compiled(predict_fn, platform), program and compiled(program, platform))
 
@@ -109,7 +110,7 @@ def _devices(platform: str | None) -> list[jax.Device]:
     return []
 
 
-def _load_member(path: pathlib.Path, dtype: str | None, place: jax.Device | None) -> _Member:
+def _load_member(path: pathlib.Path, dtype: str | None, place: jax.Device | None, platform: str) -> _Member:
   bundle = load_bundle(path)
   check_config(bundle.config, str(path / 'config.json'))
   fields = bundle.config['model']
@@ -118,7 +119,7 @@ def _load_member(path: pathlib.Path, dtype: str | None, place: jax.Device | None
   variables = jax.device_put(bundle.variables, place)  # goes on while the network is traced
   with _misfits(path):
     model = get_model(**fields)
-  return _Member(path, bundle.config | {'model': fields}, variables, model, forward(model))
+  return _Member(path, bundle.config | {'model': fields}, variables, model, arranged(forward(model), platform))
 
 
 @contextlib.contextmanager

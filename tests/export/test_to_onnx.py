@@ -30,15 +30,16 @@ def save(make_bundle, monkeypatch, tmp_path):
   return run
 
 
-def test_one_graph_from_uint8_images_to_three_outputs_in_batches_of_any_size(save):
+def test_one_graph_from_uint8_images_to_all_outputs_in_batches_of_any_size(save):
   bundle, path, differences = save(MULTITASK)
-  assert list(differences) == ['maps', 'lesions', 'grades'] and max(differences.values()) < 3e-6
+  assert list(differences) == ['maps', 'lesions', 'grades', 'attention'] and max(differences.values()) < 3e-6
   assert sorted(file.name for file in path.iterdir()) == ['README.md', 'config.json', 'model.onnx']
   session = onnxruntime.InferenceSession(path / 'model.onnx', providers=['CPUExecutionProvider'])
   (taken,) = session.get_inputs()
   assert (taken.name, taken.type, taken.shape) == ('images', 'tensor(uint8)', ['batch', 48, 48, 3])
   made = {output.name: output.shape for output in session.get_outputs()}
-  assert made == {'maps': ['batch', 48, 48, 8], 'lesions': ['batch', 8], 'grades': ['batch', 5]}
+  assert made == {'maps': ['batch', 48, 48, 8], 'lesions': ['batch', 8], 'grades': ['batch', 5],
+                  'attention': ['batch', 2, 2]}
   assert session.run(['lesions'], {'images': np.zeros((5, 48, 48, 3), np.uint8)})[0].shape == (5, 8)
 
   model = onnx.load(path / 'model.onnx')

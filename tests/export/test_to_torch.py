@@ -93,7 +93,7 @@ def test_it_needs_nothing_of_the_library_and_predicts_what_flax_predicts(bundle,
   source = Source.of(bundle)
   expected = jax.jit(source.function)(source.weights, images[:1])
   with np.load(tmp_path / 'found.npz') as found:
-    assert list(found) == ['maps', 'lesions', 'grades']
+    assert list(found) == ['maps', 'lesions', 'grades', 'attention']
     for head, value in expected.items():
       np.testing.assert_allclose(found[head][:1], value, rtol=0, atol=3e-6)
 

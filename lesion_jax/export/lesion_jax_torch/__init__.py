@@ -6,6 +6,7 @@ takes RGB images [B, H, W, 3], uint8 or float in 0..255, and returns a dict of t
     maps    [B, H, W, 8]  the probability of each lesion at each pixel
     lesions [B, 8]        the probability of each lesion anywhere in the image
     grades  [B, 5]        the probability of each grade of diabetic retinopathy
+    attention [B, h, w]   how much it looked at each cell of a grid: its weight maps, averaged
 
 or their logits with `network(images, logits=True)`. Channels come last in what goes in and out, second inside. Networks
 are plain modules, to be trained as any other. Parameters are called as in lesion_jax; those of an encoder as in

@@ -51,12 +51,12 @@ class ABN(Network):
     self.head = MeanHead(channels, classes)
 
   def find(self, images):
-    """[B, H, W, 3] -> the logits of the task, and those of the attention branch in `auxiliary`."""
+    """[B, H, W, 3] -> logits of the task and, in `auxiliary`, of the attention branch; `attention` [B, 1, h, w]."""
     features, branch = self.encoder.lower(images)[16], self.attention
     responses = branch['responses'](branch['bn'](self.attention_encoder.upper(features)))
     attention = branch['map_bn'](branch['map'](responses)).sigmoid()
     return {self.task: self.head(self.encoder.upper(features * attention + features)),
-            'auxiliary': branch['score'](responses).mean((2, 3))}
+            'auxiliary': branch['score'](responses).mean((2, 3)), 'attention': attention}
 
 
 class LesionEnhanced(Network):
@@ -74,9 +74,9 @@ class LesionEnhanced(Network):
     return self
 
   def find(self, images):
-    """[B, H, W, 3] -> the lesion network's logits, and those of `grades` from its probabilities."""
+    """[B, H, W, 3] -> the lesion network's logits, and what the grading branch makes of its probabilities."""
     found = {head: x for head, x in self.lesion.find(images).items() if head in ('maps', 'lesions')}
-    return found | {'grades': self.grading(images, found[self.grading.looks_at].sigmoid())}
+    return found | self.grading(images, found[self.grading.looks_at].sigmoid())
 
 
 class ConcatBranch(nn.Module):
@@ -90,8 +90,8 @@ class ConcatBranch(nn.Module):
     self.head = MeanHead(self.encoder.channels[32], GRADES, extra=LESIONS)
 
   def forward(self, images, lesions):
-    """[B, H, W, 3], [B, 8] -> [B, 5]."""
-    return self.head(self.encoder(images)[32], lesions)
+    """[B, H, W, 3], [B, 8] -> grades [B, 5]."""
+    return {'grades': self.head(self.encoder(images)[32], lesions)}
 
 
 class AttentionBranch(nn.Module):
@@ -109,14 +109,14 @@ class AttentionBranch(nn.Module):
     self.head = MeanHead(channels, GRADES)
 
   def forward(self, images, maps):
-    """[B, H, W, 3], [B, 8, H, W] -> [B, 5]."""
+    """[B, H, W, 3], [B, 8, H, W] -> grades [B, 5], and the weight maps in `attention` [B, K or 1, h, w]."""
     features = self.encoder(images)[32]
     weights = F.adaptive_avg_pool2d(maps, features.shape[2:])
     if hasattr(self, 'attention'):
       weights = self.attention['conv_2'](F.relu(self.attention['conv_1'](weights))).sigmoid()
     else:
       weights = weights.amax(1, keepdim=True)
-    return self.head(features * weights)
+    return {'grades': self.head(features * weights), 'attention': weights}
 
 
 class LesionConcat(LesionEnhanced):

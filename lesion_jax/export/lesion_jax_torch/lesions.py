@@ -6,18 +6,20 @@ from torch import nn
 from .encoder import ConvBN, Encoder, resize, scaled
 
 LESIONS, GRADES = 8, 5
-HEADS = ('maps', 'lesions', 'grades')
+# From logits to probabilities; `attention` is in [0, 1] already, and averaged over its weight maps.
+HEADS = {'maps': torch.sigmoid, 'lesions': torch.sigmoid, 'grades': lambda x: x.softmax(1),
+         'attention': lambda x: x.mean(1)}
 
 
 class Network(nn.Module):
   """Base of all networks. `find` gives logits by head, channels second; keyword `fields` are those of the encoder."""
 
   def forward(self, images, logits=False):
-    """[B, H, W, 3] -> probabilities by head; or logits, with `auxiliary` [B, K] of an ABN's attention branch."""
+    """[B, H, W, 3] -> probabilities by head; or logits, with all weight maps in `attention` [B, h, w, K] and,
+    of an ABN, those of its attention branch in `auxiliary` [B, K]."""
     found = self.find(images)
     if not logits:
-      found = {head: found[head].softmax(1) if head == 'grades' else found[head].sigmoid()
-               for head in HEADS if head in found}
+      found = {head: finish(found[head]) for head, finish in HEADS.items() if head in found}
     return {head: x.permute(0, 2, 3, 1) if x.ndim == 4 else x for head, x in found.items()}
 
 
