@@ -71,6 +71,11 @@ def add(commands: Any) -> None:
   predict.add_argument('--dtype', choices=['float32', 'bfloat16'],
                        help="in which the network computes (default: the model's own; bfloat16 pays on GPUs alone)")
   predict.add_argument('--device', metavar='D', help="where: cpu, gpu, cuda:1 (default: JAX's own choice)")
+  predict.add_argument('--engine', choices=['local', 'ray'], default='local',
+                       help='what runs it: this process, or the workers of a Ray cluster, each with a network of its own; '
+                            'needs the extra `ray`, see docs/bulk.md (default local)')
+  predict.add_argument('--workers', type=options.positive, metavar='N',
+                       help='of --engine ray (default: one a GPU; without GPUs, one a machine)')
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
   predict.add_argument('--quiet', action='store_true', help='say only what went wrong')
   predict.set_defaults(run=_predict, parser=predict)
@@ -115,6 +120,8 @@ def result_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+  if arguments.workers and arguments.engine != 'ray':
+    parser.error('--workers are those of --engine ray; leave it out, or add --engine ray')
   files = find_photographs(arguments.files, arguments.out)
   if not files:
     parser.error(f'no photograph found in {", ".join(map(str, arguments.files))}; '
@@ -136,7 +143,12 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   batch = Batch(arguments.out, len(files), batch_size=arguments.batch_size, thresholds=arguments.threshold,
                 crop=arguments.crop, quiet=arguments.quiet)
   try:
-    batch.run(tasks, lambda: build_predictor(arguments, parser))
+    if arguments.engine == 'ray':
+      from lesion_jax.cli.predict_ray import run
+
+      run(batch, tasks, arguments, parser)
+    else:
+      batch.run(tasks, lambda: build_predictor(arguments, parser))
   except Stopped as error:
     print(f'{error}; run the same command again to go on', file=sys.stderr)
     return _conclude(batch, arguments) or 1

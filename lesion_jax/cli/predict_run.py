@@ -68,22 +68,33 @@ class Batch:
     Raises:
       Stopped: no further result, or table or page, could be written; or the device has too little memory.
     """
+    return self.run_with(tasks, lambda todo: self.predict(make_predictor(), todo))
+
+  def run_with(self, tasks: Iterator[Task], predict: Callable[[Iterator[Task]], None]) -> list[Entry]:
+    """`run` with another way to predict: `predict` is given what is not done yet, if anything, and adds to `entries`."""
     todo = self._settle(tasks)
-    first = next(todo, None)
-    predictor = None if first is None else make_predictor()
     try:
-      if predictor is not None:
-        self._predict(predictor, itertools.chain([first], todo))
+      if (first := next(todo, None)) is not None:
+        predict(itertools.chain([first], todo))
+    finally:
+      ordered = [self.entries[number] for number in sorted(self.entries)]
+      self._conclude(ordered)
+    return ordered
+
+  def predict(self, predictor: Any, tasks: Iterator[Task]) -> None:
+    """Predicts photographs, writes the folder of each and enters it; table and page are left alone.
+
+    Raises:
+      Stopped: no further result could be written, or the device has too little memory.
+    """
+    try:
+      self._predict(predictor, tasks)
     except jax.errors.JaxRuntimeError as error:
       if NO_MEMORY not in str(error):
         raise
       raise Stopped(f'stopped, as the device has too little memory for {self.batch_size} photographs of '
                     f'{predictor.size}x{predictor.size} pixels at once: choose a smaller --batch-size, or --device cpu '
                     f'({str(error).splitlines()[0]})') from error
-    finally:
-      ordered = [self.entries[number] for number in sorted(self.entries)]
-      self._conclude(ordered)
-    return ordered
 
   def _conclude(self, entries: list[Entry]) -> None:
     unwritten = []
