@@ -76,6 +76,9 @@ def add(commands: Any) -> None:
                             'needs the extra `ray`, see docs/bulk.md (default local)')
   predict.add_argument('--workers', type=options.positive, metavar='N',
                        help='of --engine ray (default: one a GPU; without GPUs, one a machine)')
+  predict.add_argument('--backend', choices=['jax', 'onnxruntime'], default='jax',
+                       help='what computes (default jax); onnxruntime is faster on a CPU, for one network without --tta; '
+                            'its graph is made the first time, which takes a minute')
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
   predict.add_argument('--quiet', action='store_true', help='say only what went wrong')
   predict.set_defaults(run=_predict, parser=predict)
@@ -104,8 +107,9 @@ def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentPars
   runtime.set_up()
   models = arguments.model if len(arguments.model) > 1 else arguments.model[0]
   try:
-    predictor = load(models, dtype=arguments.dtype, device=arguments.device, tta=arguments.tta)
-  except (FileNotFoundError, ValueError) as error:
+    predictor = load(models, dtype=arguments.dtype, device=arguments.device, tta=arguments.tta,
+                     backend=arguments.backend)
+  except (FileNotFoundError, ImportError, ValueError) as error:
     parser.error(f'the network cannot be used: {error}')
   judged = predictor.config['annotated']
   strange = [key for key in arguments.threshold if key not in judged]
@@ -116,7 +120,9 @@ def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentPars
 
 def result_options(arguments: argparse.Namespace) -> dict[str, Any]:
   """The options that change results, for their records: a run with others predicts again."""
-  return {'crop': arguments.crop, 'threshold': arguments.threshold, 'tta': arguments.tta, 'dtype': arguments.dtype}
+  chosen = {'crop': arguments.crop, 'threshold': arguments.threshold, 'tta': arguments.tta, 'dtype': arguments.dtype}
+  # Left out where it is JAX: results from before there was another stay valid.
+  return chosen if arguments.backend == 'jax' else chosen | {'backend': arguments.backend}
 
 
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -20,9 +20,9 @@ def sliced(function: Callable[..., Any]) -> Callable[..., Any]:
   """The same function, its windows of maxima and sums over rows and columns taken from shifted slices: first the rows,
   then the columns.
 
-  The function is traced, and what it computes is repeated with other pools, so networks need not know of it. Maxima stay
-  what they are, bit by bit; sums are taken in another order. Loops are left as they are. For inference alone: where pixels
-  are equal, the gradient of a maximum would go another way.
+  The function is traced, and what it computes is repeated with other pools, so networks need not know of it. Maxima
+  stay what they are, bit by bit; sums are taken in another order. Loops are left as they are. For inference alone:
+  where pixels are equal, the gradient of a maximum would go another way.
 
   Args:
     function: pure; arrays in trees go in and come out.
@@ -37,8 +37,7 @@ def sliced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
-  """An interpreter of traced functions, as https://docs.jax.dev/en/latest/notebooks/Writing_custom_interpreters_in_Jax.html
-  describes them."""
+  """An interpreter of traced functions, as JAX's documentation describes them ('Writing custom Jaxpr interpreters')."""
   known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *arguments], strict=True))
   read = lambda variable: variable.val if isinstance(variable, core.Literal) else known[variable]
   for equation in jaxpr.eqns:
@@ -56,10 +55,10 @@ def _evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], arguments: Sequence[A
 
 
 def _is_over_rows_and_columns(parameters: dict[str, Any]) -> bool:
-  window, plain = parameters['window_dimensions'], (1, 1, 1, 1)
-  return (len(window) == 4 and window[0] == window[3] == 1 and parameters['padding'][0] == parameters['padding'][3] == (0, 0)
-          and parameters['base_dilation'] == parameters['window_dilation'] == plain
-          and parameters['window_strides'][0] == parameters['window_strides'][3] == 1)
+  window, strides, padding = (parameters[name] for name in ('window_dimensions', 'window_strides', 'padding'))
+  return (len(window) == 4 and window[0] == window[3] == strides[0] == strides[3] == 1
+          and padding[0] == padding[3] == (0, 0)
+          and parameters['base_dilation'] == parameters['window_dilation'] == (1, 1, 1, 1))
 
 
 def _pool(x: jax.Array, combine: Callable[..., jax.Array], outside: float, parameters: dict[str, Any]) -> jax.Array:

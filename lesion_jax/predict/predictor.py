@@ -70,8 +70,8 @@ class Predictor:
 
   Attributes:
     config: the bundle's config.json, with what `load` was told to change; of an ensemble, see `ensemble.join_configs`.
-    variables: {'params': ..., 'batch_stats': ...}; of an ensemble, a tuple of those.
-    predict_fn: the pure jitted function underneath, see `make_predict_fn`.
+    variables: {'params': ..., 'batch_stats': ...}; of an ensemble, a tuple of those; empty of the onnxruntime backend.
+    predict_fn: the pure jitted function underneath, see `make_predict_fn`; or that of `onnx_graph.make_predict_fn`.
     program: the same for one photograph, as an earlier process traced it, see `programs`; None where that was not kept.
   """
 

@@ -1,0 +1,71 @@
+"""One process from nothing to the first answer for one photograph; it prints a line when it has it, and ends.
+
+  python -m experiments.benchmarks.first ours|onnxruntime|torch|torch_compiled --work DIR
+
+DIR has what `bundles.write` put there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+
+SIDES = ('ours', 'onnxruntime', 'torch', 'torch_compiled')
+
+
+def ours(work: pathlib.Path, backend: str) -> Any:
+  """As a user of this library does it."""
+  import lesion_jax
+
+  predictor = lesion_jax.load(work / 'bundle', backend=backend)
+  return predictor(np.zeros((predictor.size, predictor.size, 3), np.uint8), crop=False).grades
+
+
+def torch(work: pathlib.Path, compiled: bool) -> Any:
+  """As a user of the exported folder does it who wants the fastest answers."""
+  import torch as th
+  from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+  sys.path.insert(0, str(work / 'torch'))
+  import lesion_jax_torch
+
+  def fold(module: th.nn.Module) -> None:
+    for child in module.children():
+      if isinstance(getattr(child, 'bn', None), th.nn.BatchNorm2d):
+        child.conv, child.bn = fuse_conv_bn_eval(child.conv, child.bn), th.nn.Identity()
+      else:
+        fold(child)
+
+  th.set_num_threads(len(os.sched_getaffinity(0)))
+  network = lesion_jax_torch.load(work / 'torch')
+  fold(network)
+  network = network.to(memory_format=th.channels_last)
+  if compiled:
+    th._inductor.config.freezing = True
+    network = th.compile(network)
+  size = json.loads((work / 'torch' / 'config.json').read_text('utf-8'))['preprocessing']['size']
+  with th.no_grad():
+    return network(th.zeros((1, size, size, 3), dtype=th.uint8))['grades'].numpy()
+
+
+def main() -> None:
+  """Answers once."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument('side', choices=SIDES)
+  parser.add_argument('--work', type=pathlib.Path, required=True)
+  arguments = parser.parse_args()
+  if arguments.side.startswith('torch'):
+    grades = torch(arguments.work, arguments.side == 'torch_compiled')
+  else:
+    grades = ours(arguments.work, 'jax' if arguments.side == 'ours' else arguments.side)
+  print([round(float(grade), 3) for grade in grades[0]], flush=True)
+
+
+if __name__ == '__main__':
+  main()

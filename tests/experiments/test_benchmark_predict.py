@@ -1,0 +1,77 @@
+"""The benchmark of answers: work counted from shapes, ratios round by round, and the guard over them."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.benchmarks import guard, machine, memory, predict_page, startup
+from experiments.benchmarks.answers import Job, make_images, make_variables
+from experiments.benchmarks.rounds import compare
+
+COMMITTED = pathlib.Path(__file__).parents[2] / 'experiments' / 'results' / 'benchmark'
+
+
+def ratio(median, low=None, high=None):
+  return {'of_medians': median, 'median': median, 'low': low or 0.95 * median, 'high': high or 1.05 * median}
+
+
+def test_work_is_counted_from_shapes_in_functions_that_are_called_too():
+  def function(x, kernel, matrix):
+    x = jax.jit(lambda x: jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')))(x)
+    return jnp.tanh(x) @ matrix
+
+  works = machine.count(function, jnp.zeros((2, 8, 6, 3)), jnp.zeros((3, 5, 3, 7)), jnp.zeros((7, 4)))
+  outputs = 2 * 4 * 3
+  assert works == [
+      machine.Work(2 * outputs * 7 * 3 * 5 * 3, 4 * (2 * 8 * 6 * 3 + 3 * 5 * 3 * 7 + outputs * 7)),
+      machine.Work(2 * outputs * 4 * 7, 4 * (outputs * 7 + 7 * 4 + outputs * 4))]
+
+
+def test_the_floor_takes_of_each_the_longer_of_arithmetic_and_memory():
+  assert machine.floor([machine.Work(100, 1), machine.Work(1, 50)], 10, 5) == 100 / 10 + 50 / 5
+
+
+def test_sides_are_compared_round_by_round():
+  found = compare([1.0, 2.0, 10.0], [2.0, 4.0, 20.0])  # a busy machine in the third round
+  assert found == {'of_medians': 2.0, 'median': 2.0, 'low': 2.0, 'high': 2.0}
+  uneven = compare([1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 1.5, 2.0, 2.5, 3.0])
+  assert uneven['low'] < uneven['median'] == 2.0 < uneven['high']
+
+
+@pytest.mark.parametrize('now, lost', [
+    (ratio(1.25), False), (ratio(1.01), False), (ratio(0.9), True),
+    (ratio(0.9, 0.5, 1.4), False)])  # too noisy to tell
+def test_the_guard_speaks_when_more_than_a_fifth_of_a_ratio_is_lost(now, lost):
+  sentences = guard.losses({'torch / ours': ratio(1.25), 'torch / gone': ratio(9)}, {'torch / ours': now, 'new / ours': ratio(1)})
+  assert sentences == (['ours has become slower: torch takes 0.90 times as long, 1.25 were recorded, 28% less'] if lost else [])
+
+
+def test_the_guard_says_that_there_is_nothing_to_compare_with(tmp_path, capsys):
+  from experiments import benchmark
+
+  assert benchmark.main(['guard', '--recorded', str(tmp_path / 'none.json')]) == 2
+  assert 'there is nothing to compare with' in capsys.readouterr().err
+
+
+def test_the_network_has_statistics_as_after_training_the_same_each_time():
+  job = Job(32, 2, 'float32', 1 / 16)
+  first, second = make_variables(job), make_variables(job)
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+  assert all(np.ptp(leaf) > 0 for path, leaf in jax.tree_util.tree_leaves_with_path(first) if leaf.size > 1)
+  assert make_images(job).shape == (2, 32, 32, 3)
+
+
+@pytest.mark.parametrize('name, render', [
+    ('predict', predict_page.render), ('startup', startup.render), ('memory', memory.render)])
+def test_the_committed_page_is_of_the_committed_result(name, render):
+  if not (COMMITTED / f'{name}.json').exists():
+    pytest.skip(f'{name} was not measured yet')
+  result = json.loads((COMMITTED / f'{name}.json').read_text(encoding='utf-8'))
+  assert (COMMITTED / f'{name}.md').read_text(encoding='utf-8') == render(result)

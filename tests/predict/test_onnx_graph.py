@@ -1,0 +1,105 @@
+"""The onnxruntime backend says what JAX says, from a graph that was made here and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+
+import jax
+import numpy as np
+import oracle
+import pytest
+
+from lesion_jax.predict import load, onnx_graph
+from lesion_jax.weights.bundle import load_bundle, save_bundle
+from lesion_jax.weights.initialize import initialize
+
+SIZE = 32
+LESION = {'name': 'lesion_net_32s', 'width': 1 / 16}
+MODEL = {'name': 'multitask', 'width': 1 / 16, 'lesion': LESION}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+  monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path / 'cache'))
+  return tmp_path / 'cache' / onnx_graph.FOLDER
+
+
+@pytest.fixture
+def bundle(tmp_path):
+  from lesion_jax.models import get_model
+
+  config = oracle.oracle_config(model=MODEL, preprocessing={'size': SIZE, 'crop': 'square'})
+  example = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
+  save_bundle(tmp_path / 'bundle', config=config, card='', variables=initialize(get_model(**MODEL), example, 0))
+  return tmp_path / 'bundle'
+
+
+@pytest.mark.slow
+def test_it_says_what_jax_says_and_makes_its_graph_once(bundle, cache, monkeypatch):
+  for package in ('torch', 'onnx', 'onnxscript', 'onnxruntime'):
+    pytest.importorskip(package)
+  images = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+  expected, found = load(bundle)(images), load(bundle, backend='onnxruntime', thresholds=0.3)
+  assert found.config['backend'] == 'onnxruntime' and found.thresholds.tolist() == [0.3] * 8
+  for batch_size in (1, 2):
+    answer = found(images, batch_size=batch_size)
+    for head in ('maps', 'lesions', 'grades', 'attention'):
+      np.testing.assert_allclose(getattr(answer, head), getattr(expected, head), atol=1e-5, err_msg=head)
+  assert len(list(cache.iterdir())) == 1
+
+  monkeypatch.setattr(onnx_graph, 'make_graph', lambda bundle: pytest.fail('made again'))
+  monkeypatch.setitem(sys.modules, 'torch', None)
+  again = load(bundle, backend='onnxruntime')(images)
+  np.testing.assert_array_equal(again.maps, answer.maps)
+
+
+@pytest.mark.parametrize('damage', [
+    lambda data: b'', lambda data: data[:-3], lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:]])
+def test_a_damaged_graph_is_made_again(bundle, damage):
+  place = onnx_graph.find_place(load_bundle(bundle))
+  assert onnx_graph.read(place) is None
+  assert onnx_graph.read(place) is None and onnx_graph.keep(place, b'a graph, long enough') == onnx_graph.read(place)
+  place.write_bytes(damage(place.read_bytes()))
+  assert onnx_graph.read(place) is None
+
+
+def test_a_graph_that_came_with_the_bundle_is_not_looked_at(bundle, cache, monkeypatch):
+  pytest.importorskip('onnxruntime')
+  (bundle / 'model.onnx').write_bytes(b'of a stranger')
+  monkeypatch.setattr(onnx_graph, 'make_graph', lambda bundle: (_ for _ in ()).throw(RuntimeError('made here')))
+  with pytest.raises(RuntimeError, match='made here'):
+    load(bundle, backend='onnxruntime')
+
+
+def test_other_weights_networks_and_sizes_have_a_graph_of_their_own(bundle):
+  found = load_bundle(bundle)
+  places = {onnx_graph.find_place(one) for one in (
+      found, type(found)(found.config, {}, 'another digest'),
+      type(found)(found.config | {'model': LESION}, {}, found.digest),
+      type(found)(found.config | {'preprocessing': {'size': 64, 'crop': 'square'}}, {}, found.digest))}
+  assert len(places) == 4
+
+
+def test_where_it_cannot_be_kept_it_is_used_all_the_same(cache):
+  cache.parent.write_text('a file')
+  assert onnx_graph.keep(cache / 'graph', b'graph') == b'graph'
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'tta': 'flips'}, 'test-time augmentation'), ({'dtype': 'bfloat16'}, "dtype 'bfloat16'"), ({'device': 'gpu'}, "device 'gpu'")])
+def test_what_it_does_not_do_is_refused(bundle, options, message):
+  with pytest.raises(ValueError, match=f'the onnxruntime backend does not do {message}: it runs one network on the CPU'):
+    load(bundle, backend='onnxruntime', **options)
+
+
+def test_ensembles_and_other_backends_are_refused(bundle):
+  with pytest.raises(ValueError, match='does not do an ensemble'):
+    load([bundle, bundle], backend='onnxruntime')
+  with pytest.raises(ValueError, match="unknown backend 'tvm'; choose one of jax, onnxruntime"):
+    load(bundle, backend='tvm')
+
+
+def test_where_onnxruntime_is_missing_the_command_is_said(bundle, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+  with pytest.raises(ImportError, match=r"pip install 'lesion_jax\[onnxruntime\]'"):
+    load(bundle, backend='onnxruntime')
