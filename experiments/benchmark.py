@@ -2,6 +2,9 @@
 
   python -m experiments.benchmark input      photographs and masks from disk to batches, beside a PyTorch DataLoader
   python -m experiments.benchmark predict    the answer of the multi-task network, beside PyTorch's
+  python -m experiments.benchmark startup    from nothing to the first answer, beside PyTorch
+  python -m experiments.benchmark memory     what one photograph needs, beside PyTorch
+  python -m experiments.benchmark guard      whether `predict` is as fast beside PyTorch as it was
   python -m experiments.benchmark train      a training step, beside PyTorch's
   python -m experiments.benchmark scale      training on several devices: numbers, traffic, times
 
@@ -16,7 +19,7 @@ import sys
 from collections.abc import Sequence
 
 # Modules of `experiments.benchmarks`, each with `add(commands)`, which sets `run(arguments) -> exit status`.
-PROGRAMS = ('input', 'predict', 'train', 'scale')
+PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
