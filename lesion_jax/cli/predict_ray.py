@@ -38,9 +38,7 @@ def run(batch: Batch, tasks: Iterator[Task], arguments: argparse.Namespace, pars
     Stopped: as `batch.run`; or the cluster failed.
   """
   try:
-    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # before it is imported: it would tell its makers
-    import ray
-    import ray.data
+    ray = _import_ray()
   except ImportError:
     parser.error("--engine ray needs Ray: pip install 'lesion_jax[ray]'")
   # Its mistakes are this user's, and are found here; on a CPU, for a worker may need the whole of the GPU.
@@ -83,6 +81,18 @@ class _Raising:
     raise ValueError(message)
 
 
+def _import_ray() -> Any:
+  """Ray, told before it is imported not to report to its makers and, for a cluster of its own, to stay on this machine: on
+  Linux it takes the address of the network for that of the loopback unless it is told to do as on macOS and Windows."""
+  os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+  if 'RAY_ADDRESS' not in os.environ:
+    os.environ['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'] = '0'
+  import ray
+  import ray.data  # not imported by the one above
+
+  return ray
+
+
 def _start(ray: Any, arguments: argparse.Namespace) -> None:
   """Joins or starts a cluster, and has it say nothing that is no mistake."""
   if address := os.environ.get('RAY_ADDRESS'):
@@ -105,8 +115,7 @@ def _entries(ray: Any, batch: Batch, tasks: list[Task], arguments: argparse.Name
                                 override_num_blocks=max(1, -(-len(tasks) // chunk)))
   found = dataset.map_batches(
       Worker, fn_constructor_args=(os.getcwd(), options, dataclasses.replace(batch, entries={})),
-      batch_size=None, compute=ray.data.ActorPoolStrategy(size=workers), num_cpus=1, num_gpus=1 if gpus else None,
-      scheduling_strategy='SPREAD')
+      batch_size=None, compute=ray.data.ActorPoolStrategy(size=workers), num_cpus=1, num_gpus=1 if gpus else None)
   for row in found.iter_rows():
     yield int(row['number']), json.loads(row['entry'])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -23,6 +24,7 @@ from lesion_jax.weights.initialize import initialize
 
 ROOT = pathlib.Path(__file__).parents[2]
 COUNT = 200
+LOOPBACK = {'0100007F', '0000000000000000FFFF00000100007F'}  # 127.0.0.1, and the same as an address of IPv6
 
 
 @pytest.fixture(scope='module')
@@ -48,13 +50,25 @@ def start(place, out):
 
 
 def kill_a_worker(process, out, after):
-  """Waits for so many results, then kills one of the two; returns whether there was one."""
+  """Waits for so many results, then kills one of the two; returns whether there was one, and where all
+  of them listened."""
   while process.poll() is None and len(list(out.glob('*/result.json'))) < after:
     time.sleep(0.2)
   workers = [pid for pid in below(process.pid) if 'MapWorker' in read(f'/proc/{pid}/cmdline')]
+  addresses = listening(process.pid)
   if workers:
     os.kill(workers[0], signal.SIGKILL)
-  return bool(workers)
+  return bool(workers), addresses
+
+
+def listening(pid):
+  """The addresses, as the kernel writes them, at which a process or one below it can be reached."""
+  sockets = set()
+  for each in [pid, *below(pid)]:
+    with contextlib.suppress(OSError):
+      sockets |= {os.readlink(path) for path in pathlib.Path(f'/proc/{each}/fd').iterdir()}
+  rows = [row.split() for name in ('tcp', 'tcp6') for row in read(f'/proc/net/{name}').splitlines()[1:]]
+  return {row[1].split(':')[0] for row in rows if row[3] == '0A' and f'socket:[{row[9]}]' in sockets}
 
 
 def below(pid):
@@ -79,9 +93,10 @@ def table(out):
 def test_every_photograph_is_there_once_although_a_worker_was_killed(place, monkeypatch):
   pytest.importorskip('ray')
   process = start(place, 'out')
-  killed = kill_a_worker(process, place / 'out', after=COUNT // 4)
+  killed, addresses = kill_a_worker(process, place / 'out', after=COUNT // 4)
   said, complaints = process.communicate(timeout=500)
   assert process.returncode == 0, complaints
+  assert addresses and addresses <= LOOPBACK, addresses
   assert killed, 'the run was over before a worker could be killed'
   assert f'{COUNT} of {COUNT} photographs predicted' in said
   rows = table(place / 'out')
