@@ -65,14 +65,15 @@ def load(
       as the bundle says.
     tta: test-time augmentation: 'flips' averages over 4 mirrored copies of each photograph, 'dihedral' over 8 mirrored
       and turned ones, at 4 and 8 times the price. It is chosen here because `predict_fn` then is all that is computed.
-    backend: 'jax', or 'onnxruntime': faster on a CPU, for one network in float32 without `tta`. Its graph is made the first
-      time, see `onnx_graph.make_predict_fn`; `predict_fn` is then no JAX function, and `variables` are empty.
+    backend: 'jax', or 'onnxruntime': faster on a CPU, for one network in float32 without `tta`. Its graph is made the
+      first time, see `onnx_graph.make_predict_fn`; `predict_fn` is then no JAX function, and `variables` are empty.
 
   Raises:
     FileNotFoundError: `path` is not a bundle.
     ImportError: a package of the backend is missing; the message has the command that installs it.
     ValueError: a bundle is damaged, or made for something that this version does not do; the members of an ensemble do
-      not fit together; there is no such dtype, device, lesion, augmentation or backend, or the backend does not have it.
+      not fit together; there is no such dtype, device, lesion, augmentation or backend, or the backend does
+      not have it.
   """
   paths = [path] if isinstance(path, str | os.PathLike) else list(path)
   if not paths:
@@ -98,11 +99,12 @@ def _load_graph(
     paths: Sequence[Path], dtype: str | None, device: Any, changes: Mapping[str, float], tta: str | None,
 ) -> Predictor:
   """The predictor of the onnxruntime backend."""
-  refused = {'an ensemble': len(paths) > 1, 'test-time augmentation': tta, f'dtype {dtype!r}': dtype not in (None, 'float32'),
+  refused = {'an ensemble': len(paths) > 1, 'test-time augmentation': tta,
+             f'dtype {dtype!r}': dtype not in (None, 'float32'),
              f'device {device!r}': str(device or 'cpu').lower() not in ('cpu', 'cpu:0')}
   if wanted := [name for name, given in refused.items() if given]:
-    raise ValueError(f'the onnxruntime backend does not do {", ".join(wanted)}: it runs one network on the CPU in float32, '
-                     "photographs as they are; backend='jax' does")
+    raise ValueError(f'the onnxruntime backend does not do {", ".join(wanted)}: it runs one network on the CPU in '
+                     "float32, photographs as they are; backend='jax' does")
   path = pathlib.Path(paths[0])
   bundle = load_bundle(path)
   check_config(bundle.config, str(path / 'config.json'))

@@ -1,7 +1,8 @@
 """The onnxruntime backend: the same network as one ONNX graph, made once from a bundle and kept in the cache.
 
-A graph that came with a bundle is never run: nobody could say that it computes what the weights say. What is run was made
-here, from those weights, and was held to the Flax network. It lies in the cache of compiled programs, which is trusted.
+A graph that came with a bundle is never run: nobody could say that it computes what the weights say. What is run was
+made here, from those weights, and was held to the Flax network. It lies in the cache of compiled programs, which is
+trusted.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ EXPORT = pathlib.Path(lesion_jax.__file__).parent / 'export'  # the code that ma
 
 
 def make_predict_fn(bundle: Bundle) -> Callable[[Any, Any], Prediction]:
-  """`predict_fn(variables, images) -> Prediction` in NumPy, through onnxruntime on the CPU. The graph holds the weights, so
-  `variables` are not looked at.
+  """`predict_fn(variables, images) -> Prediction` in NumPy, through onnxruntime on the CPU. The graph holds the
+  weights, so `variables` are not looked at.
 
   The first time, the graph is made, which takes the packages of the extra `onnx` and about a minute; then onnxruntime
   alone.
@@ -60,8 +61,8 @@ def make_predict_fn(bundle: Bundle) -> Callable[[Any, Any], Prediction]:
 
 
 def find_place(bundle: Bundle) -> pathlib.Path:
-  """Where the graph of a bundle is kept, by all that it depends on: the weights, the network, the size of the photographs,
-  and the code that makes it."""
+  """Where the graph of a bundle is kept, by all that it depends on: the weights, the network, the size of the
+  photographs, and the code that makes it."""
   code = hashlib.sha256()
   for path in sorted(EXPORT.rglob('*.py')):
     code.update(path.read_bytes())
