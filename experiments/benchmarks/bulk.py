@@ -51,10 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
   if out.exists():
     raise FileExistsError(f'{out} holds the results of an earlier run, which would not be predicted again; remove it')
   draw(photographs, count)
-  save_bundle(bundle, config=config(), card='', variables=initialize(get_model(**FIELDS), np.zeros((1, SIZE, SIZE, 3), np.uint8), 0))
+  variables = initialize(get_model(**FIELDS), np.zeros((1, SIZE, SIZE, 3), np.uint8), 0)
+  save_bundle(bundle, config=config(), card='', variables=variables)
+  command = [sys.executable, '-m', 'lesion_jax.cli', 'predict', photographs, '--model', bundle, '--out', out,
+             '--engine', 'ray', '--workers', str(WORKERS)]
   start = time.perf_counter()
-  with subprocess.Popen([sys.executable, '-m', 'lesion_jax.cli', 'predict', photographs, '--model', bundle, '--out', out,
-                         '--engine', 'ray', '--workers', str(WORKERS)]) as process:
+  with subprocess.Popen(command) as process:
     killed = kill_a_worker(process, out, count // 2)
     status = process.wait()
   seconds = time.perf_counter() - start
@@ -92,7 +94,7 @@ def config() -> dict[str, Any]:
 
 
 def kill_a_worker(process: subprocess.Popen, out: pathlib.Path, after: int) -> int | None:
-  """Kills one of Ray's workers after so many results; returns how many there were, None where the run was over before."""
+  """Kills one of Ray's workers after so many results; returns how many there were, None where the run was over."""
   while process.poll() is None:
     done = sum((entry / 'result.json').exists() for entry in out.iterdir()) if out.exists() else 0
     workers = [pid for pid in below(process.pid) if 'MapWorker' in read(f'/proc/{pid}/cmdline')]
@@ -105,7 +107,8 @@ def kill_a_worker(process: subprocess.Popen, out: pathlib.Path, after: int) -> i
 
 def below(pid: int) -> list[int]:
   """All processes that a process has started."""
-  children = [int(child) for path in pathlib.Path(f'/proc/{pid}/task').glob('*/children') for child in read(path).split()]
+  lists = pathlib.Path(f'/proc/{pid}/task').glob('*/children')
+  children = [int(child) for path in lists for child in read(path).split()]
   return children + [deeper for child in children for deeper in below(child)]
 
 
@@ -118,12 +121,13 @@ def read(path: pathlib.Path | str) -> str:
 
 
 def check(out: pathlib.Path, photographs: Sequence[pathlib.Path]) -> dict[str, int]:
-  """How many photographs have exactly one row, predicted, with a folder of their own that is complete; and what else there is."""
+  """How many photographs have exactly one row, predicted, with a complete folder of their own; and what
+  else there is."""
   with (out / 'results.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
   times = collections.Counter(row['file'] for row in rows)
-  good = {row['file'] for row in rows
-          if times[row['file']] == 1 and row['status'] == 'predicted' and (out / row['folder'] / 'result.json').exists()}
+  good = {row['file'] for row in rows if times[row['file']] == 1 and row['status'] == 'predicted'
+          and (out / row['folder'] / 'result.json').exists()}
   folders = {row['folder'] for row in rows}
   complete = {path.name for path in out.iterdir() if (path / 'result.json').exists()}
   once = len(good & {str(path) for path in photographs}) if len(folders) == len(rows) else 0
@@ -135,13 +139,14 @@ def render(result: Mapping[str, Any]) -> str:
   """The page of a result, in Markdown."""
   return '\n'.join([
       '# Bulk prediction', '',
-      f'{result["count"]:,} photographs of {result["size"]}x{result["size"]} pixels through `lesion-jax predict --engine ray` on a '
-      f'Ray cluster of this machine with {result["workers"]} workers, one of which was killed when '
-      f'{result["killed_after"] or 0:,} photographs were done. The network is a narrow one; what is measured is the rest.', '',
+      f'{result["count"]:,} photographs of {result["size"]}x{result["size"]} pixels through `lesion-jax predict '
+      f'--engine ray` on a Ray cluster of this machine with {result["workers"]} workers, one of which was killed when '
+      f'{result["killed_after"] or 0:,} photographs were done. The network is a narrow one; what is measured is '
+      'the rest.', '',
       '| photographs | exactly once in the output | rows of results.csv | folders | seconds | photographs/s |',
       '|---|---|---|---|---|---|',
-      f'| {result["count"]:,} | {result["once"]:,} | {result["rows"]:,} | {result["folders"]:,} | {result["seconds"]:.0f} | '
-      f'{result["count"] / result["seconds"]:.1f} |', '',
+      f'| {result["count"]:,} | {result["once"]:,} | {result["rows"]:,} | {result["folders"]:,} | '
+      f'{result["seconds"]:.0f} | {result["count"] / result["seconds"]:.1f} |', '',
       f'On {result["hardware"]["cpus"]} CPU cores. Versions: '
       + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', '',
       f'Written by `{result["command"]}`.', ''])
