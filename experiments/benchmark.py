@@ -7,6 +7,7 @@
   python -m experiments.benchmark guard      whether `predict` is as fast beside PyTorch as it was
   python -m experiments.benchmark train      a training step, beside PyTorch's
   python -m experiments.benchmark scale      training on several devices: numbers, traffic, times
+  python -m experiments.benchmark bulk       10,000 photographs on a Ray cluster, of which a worker is killed
 
 Each writes experiments/results/benchmark/NAME.json and NAME.md.
 """
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 # Modules of `experiments.benchmarks`, each with `add(commands)`, which sets `run(arguments) -> exit status`.
-PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale')
+PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

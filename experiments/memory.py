@@ -1,7 +1,7 @@
 """Memory that the networks need at full width.
 
   python -m experiments.memory predict --model=multitask   one forward pass on one photograph, run; peak of the process
-  python -m experiments.memory train --accumulate 8 --remat
+  python -m experiments.memory train --accumulate 8 --remat --dtype bfloat16
                                                      one training step of Lesion-Net-16s, compiled and not run
 
 XLA's own count of a compiled program is what an accelerator has to hold: arguments, results and temporaries. It is that
@@ -20,7 +20,7 @@ import numpy as np
 
 from experiments import record
 from lesion_jax.losses import get_loss
-from lesion_jax.models import get_model
+from lesion_jax.models import DTYPES, get_model
 from lesion_jax.predict.step import make_predict_fn
 from lesion_jax.train.state import TrainState, sgd
 from lesion_jax.train.step import Knobs, make_train_step
@@ -56,9 +56,9 @@ def predict(system: str, size: int) -> dict[str, Any]:
           'program': program(compiled), 'peak_memory': record.peak_memory()}
 
 
-def train(size: int, batch: int, accumulate: int, remat: bool) -> dict[str, Any]:
+def train(size: int, batch: int, accumulate: int, remat: bool, dtype: str = 'float32') -> dict[str, Any]:
   """The program of one training step of Lesion-Net-16s."""
-  model = get_model('lesion_net_16s', remat=remat)
+  model = get_model('lesion_net_16s', remat=remat, dtype=dtype)
   optimizer = sgd()
   images = jnp.zeros((1, size, size, 3), jnp.uint8)
   variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
@@ -72,7 +72,7 @@ def train(size: int, batch: int, accumulate: int, remat: bool) -> dict[str, Any]
   scalar = jax.ShapeDtypeStruct((), jnp.float32)
   compiled = jax.jit(step, donate_argnums=0).lower(state, examples, {}, Knobs(scalar, scalar)).compile()
   return {'system': 'training step of lesion_net_16s', 'size': size, 'batch': batch, 'accumulate': accumulate,
-          'remat': remat, 'dtype': 'float32', 'program': program(compiled)}
+          'remat': remat, 'dtype': dtype, 'program': program(compiled)}
 
 
 def report(result: dict[str, Any]) -> None:
@@ -92,18 +92,19 @@ def main() -> None:
   parser.add_argument('--batch', type=int, default=8, help='photographs in a training step')
   parser.add_argument('--accumulate', type=int, default=1, help='micro-batches that it is taken in')
   parser.add_argument('--remat', action='store_true', help='recompute activations in the backward pass')
+  parser.add_argument('--dtype', choices=DTYPES, default='float32', help='in which a training step computes')
   parser.add_argument('--json', type=pathlib.Path, help='also write the measurement there')
   options = parser.parse_args()
   if options.what == 'predict':
     result = predict(options.model, options.size)
   else:
-    result = train(options.size, options.batch, options.accumulate, options.remat)
+    result = train(options.size, options.batch, options.accumulate, options.remat, options.dtype)
   report(result)
   if options.json:
     command = f'python -m experiments.memory {options.what} ' + (
         f'--model={options.model} --size={options.size}' if options.what == 'predict' else
         f'--size={options.size} --batch={options.batch} --accumulate={options.accumulate}'
-        f'{" --remat" if options.remat else ""}')
+        f' --dtype={options.dtype}{" --remat" if options.remat else ""}')
     record.save(options.json, result | {'command': command, 'hardware': record.hardware(),
                                          'versions': record.versions()})
 

@@ -1,4 +1,4 @@
-"""Training on 1, 2, 4 and 8 simulated devices and on two processes: the same numbers, what is sent, and how long it takes.
+"""Training on 1, 2, 4 and 8 simulated devices and on two processes: the same numbers, what is sent, and times.
 
 What 8 and 64 GPUs would reach is worked out on paper, see `at_best`.
 """
@@ -29,8 +29,8 @@ class Cluster(NamedTuple):
   """What is assumed of GPUs, none of it measured here.
 
   Attributes:
-    flops: FLOP/s that a training step reaches on one: 40% of the 989e12 that NVIDIA's data sheet gives for dense bfloat16 on
-      an H100 SXM.
+    flops: FLOP/s that a training step reaches on one: 40% of the 989e12 that NVIDIA's data sheet gives for dense
+      bfloat16 on an H100 SXM.
     node: GPUs in one machine.
     inside: bytes/s that each sends within it: 80% of the 450e9 of NVLink 4, one way.
     between: bytes/s that each sends to other machines: 80% of the 50e9 of one 400 Gbit/s adapter a GPU.
@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
   print(page)
   apart = [row for row in rows if max(row['loss_difference'], row['gradient_difference']) > TOLERANCE]
   for row in apart:
-    print(f'{row["devices"]} devices in {row["processes"]} processes: the loss differs by {row["loss_difference"]:.1e}, the '
-          f'gradient by {row["gradient_difference"]:.1e}', file=sys.stderr)
+    print(f'{row["devices"]} devices in {row["processes"]} processes: the loss differs by '
+          f'{row["loss_difference"]:.1e}, the gradient by {row["gradient_difference"]:.1e}', file=sys.stderr)
   return 1 if apart else 0
 
 
@@ -118,7 +118,7 @@ def difference(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
 
 
 def reading_time(path: pathlib.Path) -> float | None:
-  """CPU milliseconds in which our reader reads one photograph, as the benchmark `input` measured; None without its result."""
+  """CPU milliseconds in which our reader reads one photograph, as `input` measured; None without its result."""
   if not path.exists():
     return None
   return max(row['cpu_ms'] for row in json.loads(path.read_text(encoding='utf-8'))['rows'] if 'ours' in row['reader'])
@@ -127,8 +127,8 @@ def reading_time(path: pathlib.Path) -> float | None:
 def at_best(gpus: int, sent: int, flops: float, cluster: Cluster) -> dict[str, Any]:
   """A step with `cluster.batch` photographs on each of so many GPUs, which send when they have computed.
 
-  In a ring, each of n sends 2 (n - 1) / n times the bytes, in 2 (n - 1) messages, at the rate of its slowest link. Sending
-  while computing, which XLA does on GPUs, would do better; waiting for data or for the slowest GPU, worse.
+  In a ring, each of n sends 2 (n - 1) / n times the bytes, in 2 (n - 1) messages, at the rate of its slowest link.
+  Sending while computing, which XLA does on GPUs, would do better; waiting for data or for the slowest GPU, worse.
 
   Args:
     gpus: n.

@@ -1,4 +1,4 @@
-"""One process of the benchmark of scaling: it takes training steps on its simulated devices and writes one line of JSON.
+"""One process of the benchmark of scaling: training steps on its simulated devices; it writes a line of JSON.
 
   XLA_FLAGS=--xla_force_host_platform_device_count=4 python -m experiments.benchmarks.scale_worker steps --gradient FILE
   ... python -m experiments.benchmarks.scale_worker traffic
@@ -65,12 +65,13 @@ def make_batch(rows: int) -> dict[str, np.ndarray]:
   """Noise; row by row the same for any number of rows."""
   each = [np.random.default_rng([SEED, row]) for row in range(rows)]
   bytes_of = lambda *shape: np.stack([rng.integers(0, 256, shape, np.uint8) for rng in each])
-  return {'image': bytes_of(SIZE, SIZE, 3), 'lesions': bytes_of(SIZE, SIZE), 'ignore': np.zeros((rows, SIZE, SIZE), np.uint8),
-          'annotated': np.full(rows, 255, np.uint8), 'grade': np.zeros(rows, np.int32), 'weight': np.ones(rows, np.float32)}
+  return {'image': bytes_of(SIZE, SIZE, 3), 'lesions': bytes_of(SIZE, SIZE),
+          'ignore': np.zeros((rows, SIZE, SIZE), np.uint8), 'annotated': np.full(rows, 255, np.uint8),
+          'grade': np.zeros(rows, np.int32), 'weight': np.ones(rows, np.float32)}
 
 
 def all_reduces(program: str) -> list[dict[str, int]]:
-  """The all-reduce operations of a compiled program, in the text of its HLO: how many arrays each carries, and bytes."""
+  """The all-reduce operations of a compiled program, in the text of its HLO: how many arrays each carries, bytes."""
   found = []
   for line in program.splitlines():
     if match := ALL_REDUCE.search(re.sub(r'/\*.*?\*/', '', line)):
@@ -123,7 +124,7 @@ class Run:
 
 
 def steps(gradient: pathlib.Path) -> dict[str, Any]:
-  """The numbers of one step, which must not depend on the devices, and times with a fixed batch in all and by device."""
+  """The numbers of one step, the same on any devices, and times with a fixed batch in all and by device."""
   devices = Devices()
   state, metrics = Run(devices, shared_norm=True, encoder=Shallow, stride=32, width=0.25).first(GLOBAL_BATCH)
   if jax.process_index() == 0:
@@ -149,7 +150,8 @@ def flops(size: int) -> float:
   square = shape(jnp.uint8, size, size)
   batch = {'image': shape(jnp.uint8, size, size, 3), 'lesions': square, 'ignore': square, 'annotated': shape(jnp.uint8),
            'grade': shape(jnp.int32), 'weight': shape(jnp.float32)}
-  variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, size, size, 3), jnp.uint8), train=False))
+  images = jnp.zeros((1, size, size, 3), jnp.uint8)
+  variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
   params = variables['params']
   state = TrainState(jax.ShapeDtypeStruct((), jnp.int32), params, variables['batch_stats'],
                      jax.eval_shape(optimizer.init, params))

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import record
-from experiments.benchmarks.steps import DUAL_WEIGHT, MOMENTUM, NETWORKS, RATE, WEIGHT_DECAY, Job, initial_variables, make_batch
+from experiments.benchmarks.steps import (
+    DUAL_WEIGHT, MOMENTUM, NETWORKS, RATE, WEIGHT_DECAY, Job, initial_variables, make_batch)
 from lesion_jax import runtime
 from lesion_jax.losses import get_loss
 from lesion_jax.models import get_model
@@ -61,8 +62,8 @@ class Ours:
             'copy_bytes_per_second': copy_bandwidth()}
 
   def _flops(self) -> float:
-    """XLA's count for the step as it is written: before any optimisation, which may move it into libraries that XLA cannot
-    look into."""
+    """XLA's count for the step as it is written: before any optimisation, which may move it into libraries that XLA
+    cannot look into."""
     lowered = self._program.lower(self._state, self._batch, self._frozen, self._knobs)
     return lowered.cost_analysis()['flops']
 

@@ -2,9 +2,9 @@
 
   python -m experiments.benchmarks.steps ours|torch|torch_compiled --network lesion_net_16s --size 256 --batch 2 ...
 
-Each writes one line of JSON when it is ready: the losses of its first two steps and how long it took to get there. Then it
-answers a line 'N' on stdin with the seconds that N further steps took, and 'facts' with what it knows of its machine and
-of the step. Where the device's memory does not suffice, the line is {"error": ...} and the process ends.
+Each writes one line of JSON when it is ready: the losses of its first two steps and how long it took to get there. Then
+it answers a line 'N' on stdin with the seconds that N further steps took, and 'facts' with what it knows of its machine
+and of the step. Where the device's memory does not suffice, the line is {"error": ...} and the process ends.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Job(NamedTuple):
 
 
 def make_batch(job: Job) -> dict[str, np.ndarray]:
-  """Noise with lesions on a twentieth of the area and all grades: the same each time. The time of a step does not depend
-  on it."""
+  """Noise with lesions on a twentieth of the area and all grades: the same each time. The time of a step does not
+  depend on it."""
   rng = np.random.default_rng(SEED)
   square = (job.batch, job.size, job.size)
   return {
@@ -75,7 +75,7 @@ def initial_variables(job: Job) -> dict[str, Any]:
 
 
 def serve(side: Any, started: float) -> None:
-  """Answers lines until stdin ends. `side` has `step() -> loss as a device value`, `finish(loss) -> float`, `facts()`."""
+  """Answers lines until stdin ends. `side` has `step() -> loss on the device`, `finish(loss) -> float`, `facts()`."""
   try:
     losses = [side.finish(side.step()) for _ in range(LOSSES)]
   except Exception as error:

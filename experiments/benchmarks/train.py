@@ -1,7 +1,7 @@
 """A training step of Lesion-Net-16s and of the multi-task network with a frozen lesion branch: ours beside PyTorch's.
 
-Same weights, inputs, precision, losses and optimiser, each side a process of its own, taking turns. Neither augments, and
-the batch lies on the device, unpacked for PyTorch. On a GPU:
+Same weights, inputs, precision, losses and optimiser, each side a process of its own, taking turns. Neither augments,
+and the batch lies on the device, unpacked for PyTorch. On a GPU:
 
   python -m experiments.benchmark train --size 896 --dtype bfloat16 --batch 8 16 32 64
 
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
   parser.add_argument('--size', type=int, default=256, help='side of the photographs (default 256)')
   parser.add_argument('--batch', type=int, nargs='+', default=[2], help='photographs in a step (default 2)')
   parser.add_argument('--dtype', choices=TOLERANCE, default='float32')
-  parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1, the whole network)')
+  parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1: the whole)')
   parser.add_argument('--peers', choices=PEERS, nargs='+', default=list(PEERS), help='of PyTorch (default: both)')
   parser.add_argument('--steps', type=int, help='of one turn (default 1 on a CPU, 10 on an accelerator)')
   parser.add_argument('--rounds', type=int, default=7, help='turns of each side, interleaved (default 7)')
@@ -95,7 +95,7 @@ def measure(network: str, batch: int, arguments: argparse.Namespace) -> tuple[di
 
 def _together(sides: Sequence[str], network: str, batch: int, arguments: argparse.Namespace, rounds: int,
               ) -> dict[str, dict[str, Any]]:
-  """Starts all sides and lets them take turns; by side what it said, or {'error': ...} where it has too little memory."""
+  """Starts all sides and lets them take turns; by side what it said, or {'error': ...} where memory is short."""
   with contextlib.ExitStack() as stack:
     running, found = {}, {}
     for side in sides:

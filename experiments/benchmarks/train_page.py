@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 NAMES = {'ours': 'ours', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}
-HEAD = ['| network | batch | side | s a step | range | images/s | this / ours | CPU s a step | share of the matrix rate | '
-        'memory | s to ready |', '|---|---|---|---|---|---|---|---|---|---|---|']
+HEAD = ['| network | batch | side | s a step | range | images/s | this / ours | CPU s a step | share of the matrix rate '
+        '| memory | s to ready |', '|---|---|---|---|---|---|---|---|---|---|---|']
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -16,15 +16,17 @@ def render(result: Mapping[str, Any]) -> str:
   lines = [
       '# Training steps', '',
       f'One step at {result["size"]}x{result["size"]}, {result["dtype"]}, width {result["width"]:g}: forward, loss, '
-      f'gradient, SGD. The median of {result["rounds"]} turns, which the sides took one after another, and the lowest and '
-      'highest. Same weights, input and loss; neither side augments. PyTorch is channels last, with autocast where the type '
-      'is bfloat16, fused SGD, and with BatchNorm folded in the lesion branch that the multi-task network does not train. '
-      'Time to ready: imports, weights, compilation and two steps; ours may find its program in the cache of an earlier run.',
+      f'gradient, SGD. The median of {result["rounds"]} turns, which the sides took one after another, and the lowest '
+      'and highest. Same weights, input and loss; neither side augments. PyTorch is channels last, with autocast where the '
+      'type is bfloat16, fused SGD, and with BatchNorm folded in the lesion branch that the multi-task network does not '
+      'train. '
+      'Time to ready: imports, weights, compilation and two steps; ours may find its program in the cache of an earlier '
+      'run.',
       '',
       f'The device reached {rate / 1e12:.3g} TFLOP/s in one large matrix product, the better of both libraries, and '
-      f'{copied / 1e9:.3g} GB/s in copying. The share is that of the floor, the FLOPs of the step (XLA\'s count of the step '
-      'as it is written) at this rate, in the time that the step took; above 1 where convolutions save multiplications or '
-      'the matrix product was disturbed.', '', *HEAD]
+      f'{copied / 1e9:.3g} GB/s in copying. The share is that of the floor, the FLOPs of the step (XLA\'s count of the '
+      'step as it is written) at this rate, in the time that the step took; above 1 where convolutions save multiplications '
+      'or the matrix product was disturbed.', '', *HEAD]
   for row in result['rows']:
     lines += _sides(row, rate)
   lines += ['', *[f'- {line}' for row in result['rows'] for line in lines_of(row)], '',
@@ -41,8 +43,8 @@ def lines_of(row: Mapping[str, Any]) -> list[str]:
   if row['flops']:
     lines.append(f'{about}: {row["flops"] / 1e9:.1f} GFLOP a step.')
   if row['loss_difference'] is not None:
-    lines.append(f'{about}: the losses of the first step differ by {row["loss_difference"]:.1e} of their value, those after '
-                 f'it by {row["loss_difference_after_a_step"]:.1e}.')
+    lines.append(f'{about}: the losses of the first step differ by {row["loss_difference"]:.1e} of their value, those '
+                 f'after it by {row["loss_difference_after_a_step"]:.1e}.')
   if not row['side_by_side']:
     lines.append(f'{about}: the sides do not fit into memory together, and were started alone, twice each.')
   return lines

@@ -1,8 +1,8 @@
 """`lesion-jax predict --engine ray`: the same run on the workers of a Ray cluster.
 
-The table of tasks goes out, entries of results.csv come back; photographs and results do not travel: every machine reads and
-writes them itself, in folders that all of them share. A task that was lost with its worker is done again by another one and
-writes the same folder again, whole.
+The table of tasks goes out, entries of results.csv come back; photographs and results do not travel: every machine reads
+and writes them itself, in folders that all of them share. A task that was lost with its worker is done again by another
+one and writes the same folder again, whole.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Worker:
       batch.predict(self._predictor, iter(tasks))
     except Stopped as error:  # as a value: what is raised here Ray would wrap, and its other workers go on
       return {'number': [-1], 'entry': [json.dumps(str(error))]}
-    return {'number': list(batch.entries), 'entry': [json.dumps(dataclasses.asdict(entry)) for entry in batch.entries.values()]}
+    entries = [json.dumps(dataclasses.asdict(entry)) for entry in batch.entries.values()]
+    return {'number': list(batch.entries), 'entry': entries}
 
 
 class _Raising:
@@ -82,8 +83,8 @@ class _Raising:
 
 
 def _import_ray() -> Any:
-  """Ray, told before it is imported not to report to its makers and, for a cluster of its own, to stay on this machine: on
-  Linux it takes the address of the network for that of the loopback unless it is told to do as on macOS and Windows."""
+  """Ray, told before it is imported not to report to its makers and, for a cluster of its own, to stay on this machine:
+  on Linux it takes the address of the network for that of the loopback unless it is told to do as on macOS and Windows."""
   os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
   if 'RAY_ADDRESS' not in os.environ:
     os.environ['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'] = '0'

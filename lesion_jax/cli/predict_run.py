@@ -71,7 +71,7 @@ class Batch:
     return self.run_with(tasks, lambda todo: self.predict(make_predictor(), todo))
 
   def run_with(self, tasks: Iterator[Task], predict: Callable[[Iterator[Task]], None]) -> list[Entry]:
-    """`run` with another way to predict: `predict` is given what is not done yet, if anything, and adds to `entries`."""
+    """`run` with another way to predict: `predict` is given what is not done yet, if any, and adds to `entries`."""
     todo = self._settle(tasks)
     try:
       if (first := next(todo, None)) is not None:
