@@ -8,7 +8,6 @@ from typing import Any
 
 from lesion_jax.cli import datasets
 
-INTERRUPTED = 130  # as a shell has it for SIGINT
 DESCRIPTION = '''\
 Reads a release, finds the field of view in its photographs, brings photographs and masks to squares of --size pixels,
 deals them to train, validation and test (all those of one patient to one of them), and writes records that are read
@@ -50,8 +49,8 @@ def _prepare(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   try:
     dataset = datasets.open_dataset(arguments, parser, quiet=arguments.quiet)
   except KeyboardInterrupt:
-    print('interrupted: run the same command again to go on', file=sys.stderr)
-    return INTERRUPTED
+    print('run the same command again to go on', file=sys.stderr)
+    raise
   except OSError as error:
     print(f'error: {error}; when that is mended, run the same command again to go on', file=sys.stderr)
     return 1

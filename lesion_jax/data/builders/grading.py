@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lesion_jax.data.builders.base import LesionBuilder, Record
 from lesion_jax.data.fundus import read_field
-from lesion_jax.data.splits import split_by_patient
 
 
 class GradedPhotograph(NamedTuple):
@@ -32,9 +30,3 @@ class GradingBuilder(LesionBuilder, skip_registration=True):
     image, crop = read_field(item.path)
     empty = np.zeros((size, size), np.uint8)
     return Record(crop.apply(image, size), empty, empty, item.path.stem, item.patient, item.grade)
-
-
-def split_photographs(photographs: Sequence[GradedPhotograph]) -> dict[str, list[GradedPhotograph]]:
-  """`split_by_patient` 70/10/20 with the published seed, for a release without a split of its own."""
-  positions = split_by_patient([photograph.patient for photograph in photographs])
-  return {split: [photographs[i] for i in chosen] for split, chosen in positions.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,13 @@ from lesion_jax.data.builders.base import Record
 from lesion_jax.data.fundus import Crop, whole
 from lesion_jax.data.packing import pack_masks
 from lesion_jax.data.photograph import read_photograph
+
+
+class MaskedPhotograph(NamedTuple):
+  """One photograph of a release without patients and grades, and those of its masks that exist, by lesion key."""
+
+  path: pathlib.Path
+  masks: dict[str, pathlib.Path]
 
 
 def read_square(path: pathlib.Path) -> tuple[np.ndarray, Crop]:

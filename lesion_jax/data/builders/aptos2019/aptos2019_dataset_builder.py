@@ -7,8 +7,9 @@ import tensorflow_datasets as tfds
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.duplicates import find_copies
-from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder, split_photographs
+from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
+from lesion_jax.data.splits import deal
 
 TABLE, PHOTOGRAPHS = 'train.csv', 'train_images'
 
@@ -51,4 +52,4 @@ class Builder(GradingBuilder):
     counts = {'photographs': len(photographs)}
     for grade, key in enumerate(GRADE_KEYS):
       counts[key] = sum(photograph.grade == grade for photograph in photographs)
-    return Release(split_photographs(photographs), counts)
+    return Release(deal(photographs, [photograph.patient for photograph in photographs]), counts)

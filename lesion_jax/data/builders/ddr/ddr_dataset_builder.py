@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pathlib
-from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
 from lesion_jax.data.builders.ddr.facts import CITATION, FOLDERS, HOMEPAGE, LICENCE
 from lesion_jax.data.builders.layout import list_photographs, require_folder, require_masks
-from lesion_jax.data.builders.records import make_record
+from lesion_jax.data.builders.records import MaskedPhotograph, make_record
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.packing import read_mask
 
@@ -18,13 +16,6 @@ ROOT = 'lesion_segmentation'
 MASKS = {'train': 'label', 'valid': 'segmentation label', 'test': 'label'}  # the release names it so
 MASK_NAMES = {'MA': 'MA', 'iHE': 'HE', 'HaEx': 'EX', 'CWS': 'SE'}
 ABSENT, PRESENT = 0, 255
-
-
-class Photograph(NamedTuple):
-  """One photograph of the release and its masks by lesion key."""
-
-  path: pathlib.Path
-  masks: dict[str, pathlib.Path]
 
 
 class Builder(LesionBuilder):
@@ -51,7 +42,7 @@ class Builder(LesionBuilder):
     splits = {split: self._list(folder) for split, folder in FOLDERS.items()}
     return Release(splits, {f'{split} photographs': len(photographs) for split, photographs in splits.items()})
 
-  def read(self, item: Photograph) -> Record:
+  def read(self, item: MaskedPhotograph) -> Record:
     """Crops photograph and masks alike."""
     image, crop = read_field(item.path)
     masks = {
@@ -62,12 +53,12 @@ class Builder(LesionBuilder):
     return make_record(
         image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem)
 
-  def _list(self, folder: str) -> list[Photograph]:
+  def _list(self, folder: str) -> list[MaskedPhotograph]:
     root = self.builder_config.source_dir / ROOT / folder
     masks_root = require_folder(root / MASKS[folder])
     photographs = []
     for path in list_photographs(root / 'image', '*.jpg'):
       masks = {key: masks_root / name / f'{path.stem}.tif' for key, name in MASK_NAMES.items()}
       require_masks(masks)
-      photographs.append(Photograph(path, masks))
+      photographs.append(MaskedPhotograph(path, masks))
     return photographs

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import collections
 import pathlib
-from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
 from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING
 from lesion_jax.data.builders.layout import list_photographs, require_folder
-from lesion_jax.data.builders.records import make_record
+from lesion_jax.data.builders.records import MaskedPhotograph, make_record
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.packing import read_mask
 from lesion_jax.data.splits import carve_validation
@@ -27,13 +26,6 @@ MASK_NAMES = {
 }
 # Palette and bilevel files mark a lesion with 1; one colour file of the release marks it with 255.
 LEVELS = (0, 1, 255)
-
-
-class Photograph(NamedTuple):
-  """One photograph of the release and its masks by lesion key (those that exist)."""
-
-  path: pathlib.Path
-  masks: dict[str, pathlib.Path]
 
 
 class Builder(LesionBuilder):
@@ -66,7 +58,7 @@ class Builder(LesionBuilder):
     validation = carve_validation(training, [photograph.path.stem for photograph in training])
     return Release({**validation, 'test': test}, dict(counts))
 
-  def read(self, item: Photograph) -> Record:
+  def read(self, item: MaskedPhotograph) -> Record:
     """Crops photograph and masks alike."""
     image, crop = read_field(item.path)
     shape = image.shape[:2]
@@ -75,7 +67,7 @@ class Builder(LesionBuilder):
     return make_record(
         image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem)
 
-  def _list(self, official_set: str) -> list[Photograph]:
+  def _list(self, official_set: str) -> list[MaskedPhotograph]:
     root = self.builder_config.source_dir
     folders = {key: require_folder(root / MASKS / official_set / name) for key, (name, _) in MASK_NAMES.items()}
     photographs = []
@@ -86,5 +78,5 @@ class Builder(LesionBuilder):
         raise FileNotFoundError(
             f'{path} has none of its masks, for instance {folders["MA"] / path.stem}_MA.tif; was the release unpacked '
             'whole?')
-      photographs.append(Photograph(path, masks))
+      photographs.append(MaskedPhotograph(path, masks))
     return photographs

@@ -7,9 +7,10 @@ import pathlib
 import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import Release
-from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder, split_photographs
+from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
 from lesion_jax.data.builders.layout import collect_grades, list_photographs, read_rows
 from lesion_jax.data.builders.left_out import UNGRADABLE
+from lesion_jax.data.splits import deal
 
 PHOTOGRAPHS, GRADES, PAIRS = 'IMAGES', 'messidor_data.csv', 'messidor-2.csv'
 EXTENSIONS = ('.png', '.jpg')  # in either case
@@ -76,7 +77,7 @@ class Builder(GradingBuilder):
                    for path in paths if path.name.lower() not in without]
     counts = {'photographs': len(paths), UNGRADABLE: len(paths) - len(photographs),
               'pairs of eyes': len(set(patients.values()))}
-    return Release(split_photographs(photographs), counts)
+    return Release(deal(photographs, [photograph.patient for photograph in photographs]), counts)
 
 
 def _require_distinct(paths: list[pathlib.Path]) -> None:
