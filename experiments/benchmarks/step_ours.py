@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments import record
+from experiments.benchmarks.machine import limits
 from experiments.benchmarks.steps import (
     DUAL_WEIGHT, MOMENTUM, NETWORKS, RATE, WEIGHT_DECAY, Job, initial_variables, make_batch)
 from lesion_jax import runtime
@@ -18,10 +17,6 @@ from lesion_jax.models import get_model
 from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import create_state, sgd, split_frozen
 from lesion_jax.train.step import Knobs, make_train_step
-
-MATMUL = {'cpu': 2048, 'gpu': 8192}  # side of the matrices
-COPIED = {'cpu': 2**26, 'gpu': 2**29}  # floats: far more than any cache holds
-REPEATS = 7
 
 
 class Ours:
@@ -58,40 +53,10 @@ class Ours:
   def facts(self) -> dict[str, Any]:
     """The machine, its limits as measured now, and the arithmetic of a step."""
     return {'hardware': record.hardware(), 'versions': record.versions(), 'peak_memory': record.peak_memory(),
-            'flops': self._flops(), 'matmul_flops_per_second': matmul_rate(self.job.dtype),
-            'copy_bytes_per_second': copy_bandwidth()}
+            'flops': self._flops(), **limits(self.job.dtype)}
 
   def _flops(self) -> float:
     """XLA's count for the step as it is written: before any optimisation, which may move it into libraries that XLA
     cannot look into."""
     lowered = self._program.lower(self._state, self._batch, self._frozen, self._knobs)
     return lowered.cost_analysis()['flops']
-
-
-def matmul_rate(dtype: str) -> float:
-  """FLOP/s of one large matrix product, the best of REPEATS."""
-  side = MATMUL[_platform()]
-  x = jnp.ones((side, side), dtype)
-  product = jax.jit(lambda a, b: a @ b)
-  return 2 * side**3 / _best(lambda: product(x, x))
-
-
-def copy_bandwidth() -> float:
-  """Bytes/s read and written by adding 1 to a long vector, the best of REPEATS."""
-  x = jnp.zeros(COPIED[_platform()], jnp.float32)
-  add = jax.jit(lambda x: x + 1)
-  return 2 * x.nbytes / _best(lambda: add(x))
-
-
-def _platform() -> str:
-  return 'cpu' if jax.default_backend() == 'cpu' else 'gpu'
-
-
-def _best(run: Any) -> float:
-  jax.block_until_ready(run())
-  found = []
-  for _ in range(REPEATS):
-    start = time.perf_counter()
-    jax.block_until_ready(run())
-    found.append(time.perf_counter() - start)
-  return min(found)

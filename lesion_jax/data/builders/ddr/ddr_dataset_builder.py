@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
