@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+import pytest
 from tiny import SIZE, TinyEncoder, random_batch
 
-from lesion_jax.models import LesionNet, MultiTask
-from lesion_jax.predict import make_predict_fn
+from lesion_jax.models import LesionNet, MultiTask, get_model
+from lesion_jax.predict import make_predict_fn, winograd
+from lesion_jax.predict.step import arranged, forward
 from lesion_jax.weights.initialize import initialize
 
 
@@ -20,3 +22,23 @@ def test_it_gives_the_probabilities_of_the_network_in_inference_mode():
   np.testing.assert_allclose(found.maps, 1 / (1 + np.exp(-np.asarray(expected.maps))), atol=1e-5)
   np.testing.assert_allclose(found.lesions, np.asarray(found.maps).max((1, 2)), atol=1e-6)
   np.testing.assert_allclose(found.grades, jax.nn.softmax(expected.grades), atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['abn_grader', 'lesion_net_16s', 'unet'])
+def test_as_a_cpu_computes_it_fastest_it_says_the_same(name, monkeypatch):
+  monkeypatch.setattr(winograd, 'MIN_CHANNELS', 1)
+  monkeypatch.setattr(winograd, 'MIN_TILES', 1)
+  model = get_model(name, width=0.05)
+  images = random_batch(seed=0, rows=1, size=64)['image']
+  variables = initialize(model, jax.ShapeDtypeStruct(images.shape, np.uint8), 0)
+  plain, faster = forward(model), arranged(forward(model), 'cpu')
+  assert 'reduce_window' in str(jax.make_jaxpr(plain)(variables, images))
+  assert 'reduce_window' not in str(jax.make_jaxpr(faster)(variables, images))
+  expected, found = jax.jit(plain)(variables, images), jax.jit(faster)(variables, images)
+  for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_on_other_platforms_nothing_changes():
+  predict_fn = forward(LesionNet(encoder=TinyEncoder, stride=32))
+  assert arranged(predict_fn, 'gpu') is predict_fn

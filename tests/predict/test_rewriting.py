@@ -1,0 +1,38 @@
+"""A function computed by other means is the same function, whatever is called inside."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lesion_jax.predict.rewriting import rewritten
+
+X = np.arange(6, dtype=np.float32)
+SINE = {'sin': lambda x, accuracy: jnp.cos(x)}  # nobody could overlook it
+
+
+def test_rules_reach_what_is_called_inside_and_trees_come_back():
+  inside = jax.jit(lambda x: nn.relu(jnp.sin(x)))
+  function = lambda tree, scale: {'a': scale * inside(tree['x']), 'b': tree['y']}
+  found = jax.jit(rewritten(function, SINE))({'x': X, 'y': 3.0}, 2.0)
+  np.testing.assert_allclose(found['a'], 2 * np.maximum(np.cos(X), 0), rtol=1e-6)
+  assert found['b'] == 3
+
+
+def test_a_rule_may_leave_an_operation():
+  found = rewritten(jnp.sin, {'sin': lambda x, accuracy: None})(X)
+  np.testing.assert_array_equal(found, jnp.sin(X))
+
+
+def test_loops_are_left_as_they_are():
+  loop = lambda x: jax.lax.map(jnp.sin, x)
+  np.testing.assert_array_equal(rewritten(loop, SINE)(X), loop(X))
+
+
+def test_operations_of_several_results_and_constants():
+  constant = jnp.asarray(X)
+  function = lambda x: jax.lax.top_k(x * constant, 2)
+  for found, expected in zip(rewritten(function, SINE)(-X), function(-X), strict=True):
+    np.testing.assert_array_equal(found, expected)
