@@ -1,4 +1,4 @@
-"""Our answer, as `lesion_jax.load` computes it by default."""
+"""Our answer, as `lesion_jax.load` computes it by default, or as JAX computes the network as it is."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from experiments.benchmarks.answers import HEADS, Job, make_images, make_variabl
 from experiments.memory import program
 from lesion_jax import runtime
 from lesion_jax.models import get_model
-from lesion_jax.predict.step import make_predict_fn
+from lesion_jax.predict.step import forward, make_predict_fn
 
 
 class Side:
   """Variables and photographs on the device, and the compiled function."""
 
-  def __init__(self, job: Job):
+  def __init__(self, job: Job, *, plain: bool = False):
     runtime.use_cache()
     self._job, self._model = job, get_model(**job.fields)
     self._variables, self._images = jax.device_put((make_variables(job), make_images(job)))
-    self._compiled = make_predict_fn(self._model).lower(self._variables, self._images).compile()
+    predict_fn = jax.jit(forward(self._model)) if plain else make_predict_fn(self._model)
+    self._compiled = predict_fn.lower(self._variables, self._images).compile()
 
   def answer(self) -> Any:
     """Waits for it."""

@@ -1,6 +1,6 @@
 """Programs that answer one batch of photographs with the multi-task network, each a process that is told when to.
 
-  python -m experiments.benchmarks.answers ours|onnxruntime|torch|torch_compiled --size 896 --batch 1 --dtype float32
+  python -m experiments.benchmarks.answers ours|plain|onnxruntime|torch|torch_compiled --size 896 --batch 1 --dtype float32
 
 Each writes one line of JSON when it has answered for the first time. Then it answers lines on stdin: 'N' with the seconds
 that N further answers took, 'save PATH' by writing its answer there, 'facts' with what it knows. Where a package is
@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SIDES = ('ours', 'onnxruntime', 'torch', 'torch_compiled')
+# By name, the module and how its `Side` is made. 'plain' is our network as JAX computes it unless it is told otherwise.
+SIDES: dict[str, tuple[str, dict[str, bool]]] = {
+    'ours': ('answer_ours', {}), 'plain': ('answer_ours', {'plain': True}), 'onnxruntime': ('answer_onnxruntime', {}),
+    'torch': ('answer_torch', {}), 'torch_compiled': ('answer_torch', {'compiled': True})}
 DTYPES = ('float32', 'bfloat16')
 HEADS = ('maps', 'lesions', 'grades')  # what all sides give
 SEED = 0
@@ -97,10 +100,9 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument('--dtype', choices=DTYPES, required=True)
   parser.add_argument('--width', type=float, default=1.0)
   arguments = vars(parser.parse_args(argv))
-  side = arguments.pop('side')
+  module, options = SIDES[arguments.pop('side')]
   try:
-    module = importlib.import_module(f'experiments.benchmarks.answer_{side.partition("_")[0]}')
-    answering = module.Side(Job(**arguments), **({'compiled': True} if side == 'torch_compiled' else {}))
+    answering = importlib.import_module(f'experiments.benchmarks.{module}').Side(Job(**arguments), **options)
   except ImportError as error:
     print(json.dumps({'missing': str(error)}), flush=True)
     return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
 import sys
 from typing import Any
@@ -30,21 +29,15 @@ def ours(work: pathlib.Path, backend: str) -> Any:
 def torch(work: pathlib.Path, compiled: bool) -> Any:
   """As a user of the exported folder does it who wants the fastest answers."""
   import torch as th
-  from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+  from experiments.benchmarks import peer
 
   sys.path.insert(0, str(work / 'torch'))
   import lesion_jax_torch
 
-  def fold(module: th.nn.Module) -> None:
-    for child in module.children():
-      if isinstance(getattr(child, 'bn', None), th.nn.BatchNorm2d):
-        child.conv, child.bn = fuse_conv_bn_eval(child.conv, child.bn), th.nn.Identity()
-      else:
-        fold(child)
-
-  th.set_num_threads(len(os.sched_getaffinity(0)))
+  peer.set_up()
   network = lesion_jax_torch.load(work / 'torch')
-  fold(network)
+  peer.fold(network)
   network = network.to(memory_format=th.channels_last)
   if compiled:
     th._inductor.config.freezing = True

@@ -3,7 +3,7 @@
 Same weights, photographs and precision, each side a process of its own, taking turns. PyTorch has BatchNorm folded, channels
 last, and is measured both as it is and compiled. On a GPU:
 
-  python -m experiments.benchmark predict --dtype bfloat16 --batch 1 32
+  python -m experiments.benchmark predict --dtype bfloat16 --batch 1 32 --sides ours torch torch_compiled
 
 Needs jax, flax, optax, numpy and torch alone; a side that needs more is left out, with a word, where that is missing.
 """
@@ -27,7 +27,7 @@ from experiments.benchmarks.rounds import compare, take_turns
 from experiments.benchmarks.workers import ask, hear, summarize, worker
 
 RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
-OURS, PEERS = ('ours', 'onnxruntime'), ('torch', 'torch_compiled')
+OURS, PEERS = ('ours', 'onnxruntime'), ('torch', 'torch_compiled', 'plain')
 TOLERANCE = {'float32': 1e-4, 'bfloat16': 0.1}  # of a probability, from ours
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NAMES = {'ours': 'ours, JAX', 'onnxruntime': 'ours, onnxruntime', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}
+NAMES = {'ours': 'ours, JAX', 'plain': 'JAX as it is', 'onnxruntime': 'ours, onnxruntime', 'torch': 'PyTorch',
+         'torch_compiled': 'PyTorch, compiled'}
 HEAD = ['| batch | side | s an answer | range | photographs/s | CPU s | share of the floor | largest difference | s to ready |',
         '|---|---|---|---|---|---|---|---|---|']
 
@@ -17,8 +18,8 @@ def render(result: Mapping[str, Any]) -> str:
       '# Answers', '',
       f'The multi-task network with Lesion-Net-16s at {result["size"]}x{result["size"]}, {result["dtype"]}, width '
       f'{result["width"]:g}: from uint8 photographs on the device to all probabilities. The median of {result["rounds"]} '
-      'turns, which the sides took one after another, and the lowest and highest. Same weights and photographs. PyTorch has '
-      'BatchNorm folded and is channels last; compiled, its weights are frozen. The difference is that in probability from '
+      'turns, which the sides took one after another, and the lowest and highest. Same weights and photographs. JAX as it '
+      'is: our network without our options of the compiler, pools and convolutions for a CPU. PyTorch has BatchNorm folded and is channels last; compiled, its weights are frozen. The difference is that in probability from '
       'ours in JAX. Time to ready: from the start of the program to its first answer; ours may find its program in the '
       'cache of an earlier run.', '', *HEAD]
   for row in result['rows']:

@@ -1,8 +1,10 @@
-"""Our training step, as `lesion_jax.train` runs it, on one device."""
+"""Our training step, as `lesion_jax.train` runs it, on one device, with our options of the compiler or without."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -19,17 +21,18 @@ from lesion_jax.train.state import create_state, sgd, split_frozen
 from lesion_jax.train.step import Knobs, make_train_step
 
 
-class Ours:
+class Side:
   """State and batch on the device, and the compiled step."""
 
-  def __init__(self, job: Job):
+  def __init__(self, job: Job, *, plain: bool = False):
     runtime.use_cache()
     self.job, chosen = job, NETWORKS[job.network]
     optimizer = sgd(momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     trainable, frozen = split_frozen(initial_variables(job), chosen['frozen'])
     devices = Devices(jax.devices()[:1])
     step = make_train_step(get_model(**job.fields).apply, get_loss(chosen['loss']), optimizer, axis_name=AXIS)
-    self._program = devices.train(step)
+    with mock.patch.object(runtime, 'compiler_options', lambda platform: None) if plain else contextlib.nullcontext():
+      self._program = devices.train(step)
     self._state = devices.replicate(create_state(trainable, optimizer))
     self._frozen = devices.replicate(frozen)
     self._batch = jax.device_put(devices.shard(make_batch(job)), jax.devices()[0])

@@ -1,17 +1,17 @@
 """Two programs that take training steps, ours and PyTorch's, each a process of its own that is told when to.
 
-  python -m experiments.benchmarks.steps ours|torch|torch_compiled --network lesion_net_16s --size 256 --batch 2 ...
+  python -m experiments.benchmarks.steps ours|plain|torch|torch_compiled --network lesion_net_16s --size 256 --batch 2 ...
 
 Each writes one line of JSON when it is ready: the losses of its first two steps and how long it took to get there. Then
-it answers a line 'N' on stdin with the seconds that N further steps took, and 'facts' with what it knows of its machine
+it answers a line 'N' on stdin with the seconds that one of N further steps took, and 'facts' with what it knows of its machine
 and of the step. Where the device's memory does not suffice, the line is {"error": ...} and the process ends.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SIDES = ('ours', 'torch', 'torch_compiled')
+# By name, the module and how its `Side` is made.
+SIDES: dict[str, tuple[str, dict[str, bool]]] = {
+    'ours': ('step_ours', {}), 'plain': ('step_ours', {'plain': True}), 'torch': ('step_torch', {}),
+    'torch_compiled': ('step_torch', {'compiled': True})}
 LESION = {'name': 'lesion_net_16s'}
 # What is trained: the network, the name of its loss, and the branch that is not trained.
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -92,7 +95,7 @@ def serve(side: Any, started: float) -> None:
     for _ in range(int(line)):
       loss = side.step()
     side.finish(loss)
-    print(json.dumps({'seconds': time.perf_counter() - start}), flush=True)
+    print(json.dumps({'seconds': (time.perf_counter() - start) / int(line)}), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -107,15 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument('--width', type=float, default=1.0)
   arguments = parser.parse_args(argv)
   job = Job(arguments.network, arguments.size, arguments.batch, arguments.dtype, arguments.width)
-  if arguments.side == 'ours':
-    from experiments.benchmarks.step_ours import Ours
-
-    serve(Ours(job), started)
-  else:
-    os.environ['JAX_PLATFORMS'] = 'cpu'  # it only draws the weights here, and must not take the device's memory
-    from experiments.benchmarks.step_torch import Torch
-
-    serve(Torch(job, compiled=arguments.side == 'torch_compiled'), started)
+  module, options = SIDES[arguments.side]
+  serve(importlib.import_module(f'experiments.benchmarks.{module}').Side(job, **options), started)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 Same weights, inputs, precision, losses and optimiser, each side a process of its own, taking turns. Neither augments,
 and the batch lies on the device, unpacked for PyTorch. On a GPU:
 
-  python -m experiments.benchmark train --size 896 --dtype bfloat16 --batch 8 16 32 64
+  python -m experiments.benchmark train --size 896 --dtype bfloat16 --batch 8 16 32 64 --sides ours torch torch_compiled
 
 Needs jax, flax, optax, numpy and torch alone. A batch for which a device has too little memory is reported.
 """
@@ -15,17 +15,16 @@ import contextlib
 import math
 import pathlib
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from experiments import record
 from experiments.benchmarks import train_page
-from experiments.benchmarks.steps import NETWORKS
-from experiments.benchmarks.workers import PAUSE, ask, cpu_seconds, hear, summarize, worker
+from experiments.benchmarks.rounds import compare, take_turns
+from experiments.benchmarks.steps import NETWORKS, SIDES
+from experiments.benchmarks.workers import ask, hear, summarize, worker
 
 RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
-PEERS = ('torch', 'torch_compiled')
 # Of the two losses on which both sides must agree, the first is of the same weights. Batch statistics of few pixels
 # magnify roundings.
 TOLERANCE = {'float32': 1e-3, 'bfloat16': 3e-2}
@@ -40,7 +39,7 @@ def add(commands: Any) -> None:
   parser.add_argument('--batch', type=int, nargs='+', default=[2], help='photographs in a step (default 2)')
   parser.add_argument('--dtype', choices=TOLERANCE, default='float32')
   parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1: the whole)')
-  parser.add_argument('--peers', choices=PEERS, nargs='+', default=list(PEERS), help='of PyTorch (default: both)')
+  parser.add_argument('--sides', choices=SIDES, nargs='+', default=list(SIDES), help='which to measure (default: all)')
   parser.add_argument('--steps', type=int, help='of one turn (default 1 on a CPU, 10 on an accelerator)')
   parser.add_argument('--rounds', type=int, default=7, help='turns of each side, interleaved (default 7)')
   parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
@@ -78,7 +77,7 @@ def measure(network: str, batch: int, arguments: argparse.Namespace) -> tuple[di
 
   All sides are kept ready side by side. Where that is too much for the device's memory, each is started alone, twice.
   """
-  sides = ('ours', *arguments.peers)
+  sides = tuple(side for side in SIDES if side in ('ours', *arguments.sides))
   found = _together(sides, network, batch, arguments, arguments.rounds)
   together = not any('error' in one for one in found.values())
   if not together:
@@ -88,7 +87,7 @@ def measure(network: str, batch: int, arguments: argparse.Namespace) -> tuple[di
       one = _together((side,), network, batch, arguments, half)[side]
       if side in found and 'error' not in one:
         one['seconds'] = found[side]['seconds'] + one['seconds']
-        one['cpu'] = found[side]['cpu'] + one['cpu']
+        one['cpu_seconds'] = found[side]['cpu_seconds'] + one['cpu_seconds']
       found[side] = one
   return _row(network, batch, found, together), _machine(found)
 
@@ -107,16 +106,11 @@ def _together(sides: Sequence[str], network: str, batch: int, arguments: argpars
         return found
       running[side] = process
     for side, process in running.items():
-      found[side] |= ask(process, 'facts') | {'seconds': [], 'cpu': []}
+      found[side] |= ask(process, 'facts')
     on_cpu = any(one.get('hardware', {}).get('device') == 'cpu' for one in found.values())
     steps = arguments.steps or (1 if on_cpu else 10)
-    for _ in range(rounds):
-      for side, process in running.items():
-        time.sleep(PAUSE)
-        before = cpu_seconds(process.pid)
-        found[side]['seconds'].append(ask(process, str(steps))['seconds'] / steps)
-        found[side]['cpu'].append((cpu_seconds(process.pid) - before) / steps)
-    return found
+    times = take_turns(running, rounds, steps)
+    return {side: one | times[side] for side, one in found.items()}
 
 
 def _row(network: str, batch: int, found: dict[str, dict[str, Any]], together: bool) -> dict[str, Any]:
@@ -124,16 +118,15 @@ def _row(network: str, batch: int, found: dict[str, dict[str, Any]], together: b
   ours, peers = measured.get('ours'), {side: one for side, one in measured.items() if side != 'ours'}
   row = {'network': network, 'batch': batch, 'side_by_side': together, 'flops': ours and ours['flops'],
          'sides': {side: one if 'error' in one else {
-             'seconds': summarize(one['seconds']), 'cpu_seconds': summarize(one['cpu']), 'losses': one['losses'],
+             'seconds': summarize(one['seconds']), 'cpu_seconds': summarize(one['cpu_seconds']), 'losses': one['losses'],
              'peak_memory': one['peak_memory'], 'seconds_to_ready': one['seconds_to_ready']}
              for side, one in found.items()}}
   if not (ours and peers):
     return row | {'loss_difference': None, 'ratios': {}}
-  seconds = row['sides']['ours']['seconds']['median']
   difference = lambda k: max(abs(one['losses'][k] / ours['losses'][k] - 1) for one in peers.values())
   return row | {
       'loss_difference': difference(0), 'loss_difference_after_a_step': difference(1),
-      'ratios': {side: row['sides'][side]['seconds']['median'] / seconds for side in peers}}
+      'ratios': {side: compare(ours['seconds'], one['seconds']) for side, one in peers.items()}}
 
 
 def _machine(found: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NAMES = {'ours': 'ours', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}
-HEAD = ['| network | batch | side | s a step | range | images/s | this / ours | CPU s a step | share of the matrix rate '
-        '| memory | s to ready |', '|---|---|---|---|---|---|---|---|---|---|---|']
+from experiments.benchmarks.predict_page import machine_of
+
+NAMES = {'ours': 'ours', 'plain': 'JAX as it is', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}
+HEAD = ['| network | batch | side | s a step | range | images/s | this / ours | 95 % interval | CPU s a step | share of the matrix rate '
+        '| memory | s to ready |', '|---|---|---|---|---|---|---|---|---|---|---|---|']
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -20,8 +22,9 @@ def render(result: Mapping[str, Any]) -> str:
       'and highest. Same weights, input and loss; neither side augments. PyTorch is channels last, with autocast where the '
       'type is bfloat16, fused SGD, and with BatchNorm folded in the lesion branch that the multi-task network does not '
       'train. '
-      'Time to ready: imports, weights, compilation and two steps; ours may find its program in the cache of an earlier '
-      'run.',
+      'JAX as it is: our step without our options of the compiler. This / ours: the median of the rounds, and the range in '
+      'which it lies by bootstrap. Time to ready: imports, weights, compilation and two steps; ours may find its program '
+      'in the cache of an earlier run.',
       '',
       f'The device reached {rate / 1e12:.3g} TFLOP/s in one large matrix product, the better of both libraries, and '
       f'{copied / 1e9:.3g} GB/s in copying. The share is that of the floor, the FLOPs of the step (XLA\'s count of the '
@@ -30,7 +33,7 @@ def render(result: Mapping[str, Any]) -> str:
   for row in result['rows']:
     lines += _sides(row, rate)
   lines += ['', *[f'- {line}' for row in result['rows'] for line in lines_of(row)], '',
-            f'On {_machine(result["hardware"])}. Versions: '
+            f'On {machine_of(result["hardware"])}. Versions: '
             + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', '',
             f'Written by `{result["command"]}`.', '']
   return '\n'.join(lines)
@@ -55,18 +58,14 @@ def _sides(row: Mapping[str, Any], rate: float) -> list[str]:
   for side, found in row['sides'].items():
     start = f'| {row["network"]} | {row["batch"]} | {NAMES[side]} |'
     if 'error' in found:
-      lines.append(f'{start} {found["error"]} | | | | | | | |')
+      lines.append(f'{start} {found["error"]} | | | | | | | | |')
       continue
     seconds, ratio = found['seconds'], row['ratios'].get(side)
+    compared = f'{ratio["median"]:.2f} | {ratio["low"]:.2f}–{ratio["high"]:.2f}' if ratio else ' | '
     share = f'{row["flops"] / rate / seconds["median"]:.2f}' if row['flops'] else ''
     lines.append(
         f'{start} {seconds["median"]:.3f} | {seconds["lowest"]:.3f}–{seconds["highest"]:.3f} | '
-        f'{row["batch"] / seconds["median"]:.2f} | {f"{ratio:.2f}" if ratio else ""} | '
+        f'{row["batch"] / seconds["median"]:.2f} | {compared} | '
         f'{found["cpu_seconds"]["median"]:.2f} | {share} | {found["peak_memory"]["bytes"] / 1e9:.2f} GB | '
         f'{found["seconds_to_ready"]:.0f} |')
   return lines
-
-
-def _machine(hardware: Mapping[str, Any]) -> str:
-  cores = f'{hardware["cpus"]} CPU cores'
-  return cores if hardware['device'] == 'cpu' else f'{hardware["device"]}, {cores}'

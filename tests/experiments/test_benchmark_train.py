@@ -23,12 +23,12 @@ def side(seconds):
 
 def test_the_page_has_ratios_shares_and_what_did_not_fit():
   fits = {'network': 'lesion_net_16s', 'batch': 8, 'side_by_side': True, 'flops': 4e12, 'loss_difference': 1e-6,
-          'loss_difference_after_a_step': 1e-5, 'ratios': {'torch': 1.25}, 'sides': {'ours': side(0.02), 'torch': side(0.025)}}
+          'loss_difference_after_a_step': 1e-5, 'ratios': {'torch': {'median': 1.25, 'low': 1.1, 'high': 1.5}}, 'sides': {'ours': side(0.02), 'torch': side(0.025)}}
   too_large = {'network': 'lesion_net_16s', 'batch': 64, 'side_by_side': False, 'flops': None, 'loss_difference': None,
                'ratios': {}, 'sides': {'ours': {'error': 'out of memory'}, 'torch': side(0.2)}}
   page = train_page.render(RESULT | {'rows': [fits, too_large]})
-  assert '| lesion_net_16s | 8 | ours | 0.020 | 0.010–0.040 | 400.00 |  | 0.02 | 0.40 | 3.00 GB | 20 |' in page
-  assert '| lesion_net_16s | 8 | PyTorch | 0.025 | 0.013–0.050 | 320.00 | 1.25 |' in page
+  assert '| lesion_net_16s | 8 | ours | 0.020 | 0.010–0.040 | 400.00 |  |  | 0.02 | 0.40 | 3.00 GB | 20 |' in page
+  assert '| lesion_net_16s | 8 | PyTorch | 0.025 | 0.013–0.050 | 320.00 | 1.25 | 1.10–1.50 |' in page
   assert '| lesion_net_16s | 64 | ours | out of memory |' in page
   assert 'lesion_net_16s, batch 64: the sides do not fit into memory together' in page
 
@@ -46,11 +46,11 @@ def test_sides_that_do_not_fit_together_are_started_alone(monkeypatch):
     started.append((sides, rounds))
     if len(sides) > 1:
       return {'ours': {'error': 'out of memory'}}
-    return {sides[0]: {'seconds': [0.1] * rounds, 'cpu': [0.1] * rounds, 'losses': [1.0, 1.0], 'flops': 1e9,
+    return {sides[0]: {'seconds': [0.1] * rounds, 'cpu_seconds': [0.1] * rounds, 'losses': [1.0, 1.0], 'flops': 1e9,
                        'peak_memory': {}, 'seconds_to_ready': 1}}
 
   monkeypatch.setattr(train, '_together', together)
-  arguments = type('', (), {'peers': ['torch'], 'rounds': 5})
+  arguments = type('', (), {'sides': ['torch'], 'rounds': 5})
   row, _ = train.measure('lesion_net_16s', 64, arguments)
   assert started == [(('ours', 'torch'), 5), (('ours',), 3), (('torch',), 3), (('ours',), 3), (('torch',), 3)]
   assert not row['side_by_side'] and len(row['sides']['torch']['seconds']['all']) == 6
@@ -59,7 +59,7 @@ def test_sides_that_do_not_fit_together_are_started_alone(monkeypatch):
 @pytest.mark.slow
 def test_both_sides_take_the_same_step(tmp_path, capsys):
   pytest.importorskip('torch')
-  assert benchmark.main(['train', '--size', '96', '--width', '0.1', '--rounds', '1', '--peers', 'torch',
+  assert benchmark.main(['train', '--size', '96', '--width', '0.1', '--rounds', '1', '--sides', 'torch',
                          '--network', 'lesion_net_16s', '--out', str(tmp_path)]) == 0
   row, = json.loads((tmp_path / 'train.json').read_text())['rows']
   assert row['loss_difference'] < 1e-5 and row['loss_difference_after_a_step'] < 1e-4
