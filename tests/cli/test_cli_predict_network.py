@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 
+import jax
 import numpy as np
 import oracle
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 
 from lesion_jax import cli, models
 from lesion_jax.weights.bundle import save_bundle
+from lesion_jax.weights.initialize import initialize
 
 
 @pytest.fixture
@@ -69,3 +72,30 @@ def test_a_network_that_cannot_compute_so_is_a_usage_error(make_bundle, predict,
     predict('--model', make_bundle('a'), '--dtype', 'bfloat16')
   assert stop.value.code == 2
   assert 'the network cannot be used' in capsys.readouterr().err  # the oracle has no dtype
+
+
+@pytest.mark.parametrize('options, reason', [
+    (['--tta', 'flips'], 'the onnxruntime backend does not do test-time augmentation'),
+    (['--dtype', 'bfloat16'], "the onnxruntime backend does not do dtype 'bfloat16'"),
+    ([], r"onnxruntime is not installed: pip install 'lesion_jax[onnxruntime]'")])
+def test_a_backend_that_cannot_do_it_is_a_usage_error(make_bundle, predict, capsys, monkeypatch, options, reason):
+  monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+  with pytest.raises(SystemExit) as stop:
+    predict('--model', make_bundle('a'), '--backend', 'onnxruntime', *options)
+  assert stop.value.code == 2
+  assert reason in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_another_backend_finds_the_same_and_is_on_record(predict, tmp_path):
+  for package in ('torch', 'onnx', 'onnxscript', 'onnxruntime'):
+    pytest.importorskip(package)
+  fields = {'name': 'lesion_net_32s', 'width': 1 / 16}
+  variables = initialize(models.get_model(**fields), jax.ShapeDtypeStruct((1, 64, 64, 3), np.uint8), 0)
+  config = oracle.oracle_config(model=fields, preprocessing={'size': 64, 'crop': 'field of view'})
+  save_bundle(tmp_path / 'net', config=config, card='', variables=variables)
+  plain = predict('--model', str(tmp_path / 'net'))
+  found = predict('--model', str(tmp_path / 'net'), '--backend', 'onnxruntime')
+  assert found['run']['options']['backend'] == 'onnxruntime' and 'backend' not in plain['run']['options']
+  for key, lesion in plain['lesions'].items():
+    assert found['lesions'][key]['probability'] == pytest.approx(lesion['probability'], abs=1e-4)
