@@ -7,6 +7,8 @@
   python -m experiments.benchmark guard      whether `predict` is as fast beside PyTorch as it was
   python -m experiments.benchmark train      a training step, beside PyTorch's
   python -m experiments.benchmark scale      training on several devices: numbers, traffic, times
+  python -m experiments.benchmark profile    where the time of one answer or one training step goes
+  python -m experiments.benchmark gpu        predict, memory, train and profile as a GPU is to show them
   python -m experiments.benchmark bulk       10,000 photographs on a Ray cluster, of which a worker is killed
 
 Each writes experiments/results/benchmark/NAME.json and NAME.md.
@@ -20,7 +22,7 @@ import sys
 from collections.abc import Sequence
 
 # Modules of `experiments.benchmarks`, each with `add(commands)`, which sets `run(arguments) -> exit status`.
-PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk')
+PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk', 'profile', 'gpu')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,6 +30,10 @@ class Side:
     """Waits for it."""
     return jax.block_until_ready(self._compiled(self._variables, self._images))
 
+  def text(self) -> str:
+    """Of the compiled program."""
+    return self._compiled.as_text()
+
   def result(self) -> dict[str, np.ndarray]:
     """By head, float32."""
     found = self.answer()

@@ -48,6 +48,13 @@ class Side:
     jax.block_until_ready(self._state)
     return float(loss)
 
+  def text(self) -> str:
+    """Of the compiled program, which takes the steps from here on."""
+    lowered = self._program.lower(self._state, self._batch, self._frozen, self._knobs)
+    # Those of the `jit` around `pmap` would be forgotten here.
+    self._program = lowered.compile(runtime.compiler_options(jax.default_backend()))
+    return self._program.as_text()
+
   @staticmethod
   def is_out_of_memory(error: Exception) -> bool:
     """As XLA says it."""

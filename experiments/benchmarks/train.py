@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-  """Measures, and writes train.json and train.md; returns 1 where losses differ."""
+  """Measures, and writes train.json and train.md, or train-gpu.* on a GPU; returns 1 where losses differ."""
   rows, machine = [], {}
   for network in arguments.network:
     for batch in arguments.batch:
@@ -62,9 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
       'benchmark': 'train', 'size': arguments.size, 'dtype': arguments.dtype, 'width': arguments.width,
       'rounds': arguments.rounds, 'rows': rows, **machine, 'command': ' '.join(['python -m experiments.benchmark',
                                                                               *sys.argv[1:]])}
-  record.save(arguments.out / 'train.json', result)
+  name = 'train' if result['hardware']['device'] == 'cpu' else 'train-gpu'
+  record.save(arguments.out / f'{name}.json', result)
   page = train_page.render(result)
-  (arguments.out / 'train.md').write_text(page, encoding='utf-8')
+  (arguments.out / f'{name}.md').write_text(page, encoding='utf-8')
   print(page)
   apart = [row for row in rows if (row['loss_difference'] or 0) > TOLERANCE[arguments.dtype]]
   for row in apart:

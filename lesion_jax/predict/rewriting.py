@@ -46,10 +46,16 @@ def _evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], arguments: Sequence[A
     if name in CALLS:
       inside = equation.params[CALLS[name]]
       results = _evaluate(inside.jaxpr, inside.consts, operands, rules)
-    elif name in rules and (result := rules[name](*operands, **equation.params)) is not None:
-      results = [result]
     else:
-      results = equation.primitive.bind(*operands, **equation.primitive.get_bind_params(equation.params))
-      results = results if equation.primitive.multiple_results else [results]
+      with jax.named_scope(str(equation.source_info.name_stack)):  # profiles show to which module it belongs
+        results = _apply(equation, operands, rules)
     known |= zip(equation.outvars, results, strict=True)
   return list(map(read, jaxpr.outvars))
+
+
+def _apply(equation: core.JaxprEqn, operands: Sequence[Any], rules: Mapping[str, Rule]) -> list[Any]:
+  rule = rules.get(equation.primitive.name)
+  if rule and (result := rule(*operands, **equation.params)) is not None:
+    return [result]
+  results = equation.primitive.bind(*operands, **equation.primitive.get_bind_params(equation.params))
+  return results if equation.primitive.multiple_results else [results]

@@ -1,0 +1,44 @@
+"""All that a GPU is to show, one benchmark after another; one that fails does not keep the others from running.
+
+Training at 896 in bfloat16 with batches of 8 to 64, answers at batch 1 and 32, memory, and two profiles, in that order.
+Each writes its result as soon as it has it. Needs jax, flax, optax, numpy and torch alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
+SIDES = '--sides ours torch torch_compiled'  # 'plain' is ours there, and onnxruntime is for CPUs
+RUNS = {
+    'predict': f'predict --dtype bfloat16 --batch 1 32 --count 10 {SIDES}',
+    'memory': f'memory --dtype bfloat16 --batch 1 {SIDES}',
+    'train': f'train --size 896 --dtype bfloat16 --batch 8 16 32 64 --steps 10 {SIDES}',
+    'profile-answer': 'profile answer --dtype bfloat16 --batch 32',
+    'profile-step': 'profile step --size 896 --dtype bfloat16 --batch 8',
+}
+
+
+def add(commands: Any) -> None:
+  """Adds the program to the sub-parsers `commands`."""
+  parser = commands.add_parser('gpu', help=__doc__.splitlines()[0], description=__doc__)
+  parser.add_argument('--only', choices=RUNS, nargs='+', default=list(RUNS), help='of these (default: all)')
+  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
+  parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+  """Runs them; returns 1 where one failed."""
+  failed = []
+  for name in arguments.only:
+    command = [sys.executable, '-m', 'experiments.benchmark', *RUNS[name].split(), '--out', str(arguments.out)]
+    print(f'== {" ".join(command[1:])}', flush=True)
+    if subprocess.run(command, check=False).returncode:
+      failed.append(name)
+  if failed:
+    print(f'these failed, each says above why: {", ".join(failed)}', file=sys.stderr)
+  return 1 if failed else 0

@@ -1,0 +1,136 @@
+"""Where the time goes in one answer or one training step of ours: by kind of operation, and by part of the network.
+
+From one trace of JAX's profiler. On a CPU it runs on one core, since XLA tells its operations apart there alone; shares are
+what to look at, not seconds. On a GPU it is the device's own time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import gzip
+import json
+import os
+import pathlib
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
+NETWORKS = ('lesion_net_16s', 'multitask')
+# Of an operation in the text of a compiled program: its name, what it is, and what JAX calls its source, if it says so.
+OPERATION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*? ([\w\-]+)\((?:.*?metadata=\{[^}\n]*op_name="([^"\n]*)")?', re.MULTILINE)
+DEPTH = 3  # of the names of modules that make a part
+CLASSES = ('MultiTask', 'LesionNet')  # of NETWORKS
+UNNAMED = 'made by the compiler'
+
+
+def add(commands: Any) -> None:
+  """Adds the program to the sub-parsers `commands`."""
+  parser = commands.add_parser('profile', help=__doc__.splitlines()[0], description=__doc__)
+  parser.add_argument('what', choices=['answer', 'step'])
+  parser.add_argument('--network', choices=NETWORKS, default='lesion_net_16s', help='of a step; an answer is multitask')
+  parser.add_argument('--size', type=int, default=896)
+  parser.add_argument('--batch', type=int, default=1)
+  parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32')
+  parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1, the whole network)')
+  parser.add_argument('--top', type=int, default=15, help='rows of each table (default 15)')
+  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
+  parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+  """Profiles, and writes profile-answer.* or profile-step.*; on a GPU with -gpu behind it."""
+  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_cpu_multi_thread_eigen=false'
+  os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'  # operations in it may have other names than in the text
+  from experiments import record
+
+  compute, text = (_answer if arguments.what == 'answer' else _step)(arguments)
+  compute()
+  seconds = times(trace(compute))
+  rows = tables(seconds, text)
+  hardware = record.hardware()
+  result = {'benchmark': 'profile', **{name: getattr(arguments, name) for name in (
+      'what', 'network', 'size', 'batch', 'dtype', 'width')}, **rows, 'hardware': hardware, 'versions': record.versions(),
+      'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
+  name = f'profile-{arguments.what}' + ('' if hardware['device'] == 'cpu' else '-gpu')
+  record.save(arguments.out / f'{name}.json', result)
+  page = render(result, arguments.top)
+  (arguments.out / f'{name}.md').write_text(page, encoding='utf-8')
+  print(page)
+  return 0
+
+
+def _answer(arguments: argparse.Namespace) -> tuple[Callable[[], Any], str]:
+  from experiments.benchmarks.answer_ours import Side
+  from experiments.benchmarks.answers import Job
+
+  side = Side(Job(arguments.size, arguments.batch, arguments.dtype, arguments.width))
+  return side.answer, side.text()
+
+
+def _step(arguments: argparse.Namespace) -> tuple[Callable[[], Any], str]:
+  from experiments.benchmarks.step_ours import Side
+  from experiments.benchmarks.steps import Job
+
+  side = Side(Job(arguments.network, arguments.size, arguments.batch, arguments.dtype, arguments.width))
+  return lambda: side.finish(side.step()), side.text()
+
+
+def trace(compute: Callable[[], Any]) -> list[dict[str, Any]]:
+  """The events of the profiler while it computes once."""
+  import jax
+
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder, create_perfetto_trace=True):
+      compute()
+    path, = pathlib.Path(folder).rglob('perfetto_trace.json.gz')
+    with gzip.open(path) as file:
+      return json.load(file)['traceEvents']
+
+
+def times(events: list[dict[str, Any]]) -> dict[str, float]:
+  """Seconds by operation of the compiled program."""
+  found = collections.Counter()
+  for event in events:
+    if event.get('ph') == 'X':
+      name = event.get('args', {}).get('hlo_op') or event['name']
+      found[name] += event['dur'] / 1e6
+  return dict(found)
+
+
+def tables(seconds: Mapping[str, float], text: str) -> dict[str, Any]:
+  """Seconds by kind and by part, of the operations that the text of the program has."""
+  kinds, parts = collections.Counter(), collections.Counter()
+  for name, kind, source in OPERATION.findall(text):
+    if name in seconds:
+      kinds[kind] += seconds[name]
+      parts[part_of(source)] += seconds[name]
+  return {'seconds': sum(kinds.values()), 'kinds': dict(kinds.most_common()), 'parts': dict(parts.most_common())}
+
+
+def part_of(source: str) -> str:
+  """'lesion/encoder/Mixed_5b, backward' of 'jit(step)/transpose(jvp(Model))/lesion/encoder/Mixed_5b/conv_general_dilated',
+  without the names of classes and methods."""
+  *names, primitive = source.split('/')
+  names = [name for name in names if not {'(', '.'} & set(name)]
+  if names and names[0] in CLASSES:
+    del names[0]
+  return ('/'.join(names[:DEPTH]) or primitive or UNNAMED) + (', backward' if 'transpose(' in source else '')
+
+
+def render(result: Mapping[str, Any], top: int) -> str:
+  """The page of a result, in Markdown."""
+  network = 'multitask' if result['what'] == 'answer' else result['network']
+  share = lambda seconds: f'{seconds / result["seconds"]:.1%}'
+  lines = [f'# Profile of {"an answer" if result["what"] == "answer" else "a training step"}', '',
+           ' '.join(__doc__.splitlines()), '',
+           f'{network}, {result["batch"]} of {result["size"]}x{result["size"]}, {result["dtype"]}, width {result["width"]:g}: '
+           f'{result["seconds"]:.3g} s in all.']
+  for title, rows in (('operation', result['kinds']), ('part of the network', result['parts'])):
+    lines += ['', f'| {title} | share | s |', '|---|---|---|',
+              *(f'| {name} | {share(seconds)} | {seconds:.3g} |' for name, seconds in list(rows.items())[:top])]
+  return '\n'.join([*lines, '', f'Written by `{result["command"]}`.', ''])
