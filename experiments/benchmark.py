@@ -9,6 +9,7 @@
   python -m experiments.benchmark scale      training on several devices: numbers, traffic, times
   python -m experiments.benchmark profile    where the time of one answer or one training step goes
   python -m experiments.benchmark gpu        predict, memory, train and profile as a GPU is to show them
+  python -m experiments.benchmark convolutions  from how many channels Winograd's algorithm pays on a CPU
   python -m experiments.benchmark bulk       10,000 photographs on a Ray cluster, of which a worker is killed
 
 Each writes experiments/results/benchmark/NAME.json and NAME.md.
@@ -22,7 +23,7 @@ import sys
 from collections.abc import Sequence
 
 # Modules of `experiments.benchmarks`, each with `add(commands)`, which sets `run(arguments) -> exit status`.
-PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk', 'profile', 'gpu')
+PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk', 'profile', 'gpu', 'convolutions')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

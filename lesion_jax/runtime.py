@@ -9,8 +9,8 @@ import pathlib
 
 import jax
 
-# XLA's default on CPU sends convolutions to a slower fusion. What this gains, in prediction and in training, is in
-# experiments/results/benchmark: 'plain' there is JAX without it.
+# XLA's default on CPU sends convolutions too to the library that is named here for matrix products and reductions, where
+# they are slower. What this gains in training is in experiments/results/benchmark/train.md: 'JAX as it is' is without it.
 CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE'}
 
 

@@ -20,7 +20,7 @@ from experiments.benchmarks.answers import Job, make_images, make_variables
 
 
 def prepare(network: torch.nn.Module, device: str, *, compiled: bool) -> Any:
-  """The network in its fastest form."""
+  """Folded, channels last, and compiled if asked to."""
   peer.fold(network.eval())
   network = network.to(device, memory_format=torch.channels_last)
   if not compiled:

@@ -1,7 +1,7 @@
 """All that a GPU is to show, one benchmark after another; one that fails does not keep the others from running.
 
-Training at 896 in bfloat16 with batches of 8 to 64, answers at batch 1 and 32, memory, and two profiles, in that order.
-Each writes its result as soon as it has it. Needs jax, flax, optax, numpy and torch alone.
+In bfloat16 at 896: answers at batch 1 and 32, memory, training with batches of 8 to 64, and two profiles, in that order.
+Each program writes its result when it ends, `train` after each batch. Needs jax, flax, optax, numpy and torch alone.
 """
 
 from __future__ import annotations

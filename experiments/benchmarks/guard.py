@@ -1,7 +1,7 @@
 """Whether our answers are still as fast beside PyTorch's as predict.json says: measured again, in few rounds.
 
-Ratios are compared, not times, so another machine or a busy one may tell as well. A ratio counts as lost when it fell by
-more than a fifth, and the whole interval of its rounds lies below what was recorded.
+Ratios are compared, not times, so a busy machine may tell as well; another kind of processor has other ratios. A ratio
+counts as lost when it fell by more than a fifth, and the whole interval of its rounds lies below what was recorded.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
   row = recorded['rows'][0]
   sides = [side for side in row['sides'] if side != 'torch_compiled' or arguments.with_compiled]
   job = Job(recorded['size'], row['batch'], recorded['dtype'], recorded['width'])
-  found = measure([job], sides, arguments.rounds, recorded['count'])['rows'][0]
+  measured = measure([job], sides, arguments.rounds, recorded['count'])
+  if measured['hardware']['device'] != recorded['hardware']['device']:
+    print(f'{arguments.recorded} is of {recorded["hardware"]["device"]}, this is {measured["hardware"]["device"]}; '
+          'give the result of the same device as --recorded', file=sys.stderr)
+    return 2
+  found = measured['rows'][0]
   for pair, ratio in found['ratios'].items():
     print(f'{pair}: {ratio["median"]:.2f} ({ratio["low"]:.2f} to {ratio["high"]:.2f}), recorded '
           f'{row["ratios"].get(pair, {}).get("median", float("nan")):.2f}')

@@ -45,7 +45,7 @@ def build(fields: Mapping[str, Any], variables: Mapping[str, Any]) -> torch.nn.M
 
 
 def fold(module: torch.nn.Module) -> None:
-  """Folds every BatchNorm into the convolution before it, in place, for inference."""
+  """Folds BatchNorm into the convolution before it, wherever both are a `ConvBN`, in place, for inference."""
   for child in module.children():
     if isinstance(getattr(child, 'bn', None), torch.nn.BatchNorm2d) and hasattr(child, 'conv'):
       child.conv, child.bn = fuse_conv_bn_eval(child.conv.eval(), child.bn.eval()), torch.nn.Identity()
@@ -69,7 +69,7 @@ def facts(device: str, dtype: str) -> dict[str, Any]:
 
 def _matmul_rate(device: str, dtype: str) -> float:
   side = MATMUL[device]
-  x = torch.ones((side, side), dtype=getattr(torch, dtype), device=device)
+  x = torch.randn((side, side), device=device).to(getattr(torch, dtype))
   times = []
   with torch.inference_mode():
     for _ in range(REPEATS + 1):  # the first one warms up

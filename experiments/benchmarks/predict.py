@@ -74,14 +74,13 @@ def measure(jobs: Sequence[Job], sides: Sequence[str], rounds: int, count: int) 
   for job in jobs:
     found, said, missing = _measure_one(job, [side for side in SIDES if side in (*sides, 'ours')], rounds, count)
     facts |= said
-    rows.append({'batch': job.batch, 'sides': found, 'ratios': _ratios(found)})
-  works = [machine.Work(*work) for work in facts['work']]
+    works = [machine.Work(*work) for work in said['work']]
+    rows.append({'batch': job.batch, 'sides': found, 'ratios': _ratios(found), 'works': works,
+                 'flops': sum(work.flops for work in works)})
   limits = {'matmul_flops_per_second': facts['matmul_flops_per_second'],
             'copy_bytes_per_second': facts['copy_bytes_per_second']}
-  for row, job in zip(rows, jobs, strict=True):
-    scale = job.batch / jobs[-1].batch
-    row['flops'] = scale * sum(work.flops for work in works)
-    row['floor_seconds'] = scale * machine.floor(works, *limits.values())
+  for row in rows:
+    row['floor_seconds'] = machine.floor(row.pop('works'), *limits.values())
   return {'size': jobs[0].size, 'dtype': jobs[0].dtype, 'width': jobs[0].width, 'rounds': rounds, 'count': count,
           'rows': rows, 'missing': missing, **limits, 'hardware': facts['hardware'], 'versions': facts['versions']}
 

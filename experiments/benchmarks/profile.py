@@ -1,7 +1,8 @@
 """Where the time goes in one answer or one training step of ours: by kind of operation, and by part of the network.
 
 From one trace of JAX's profiler. On a CPU it runs on one core, since XLA tells its operations apart there alone; shares are
-what to look at, not seconds. On a GPU it is the device's own time.
+what to look at, not seconds. On a GPU it is the device's own time. What XLA makes itself has no name: of a training step
+most gradients of kernels.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import gzip
+import importlib.util
 import json
 import os
 import pathlib
@@ -18,13 +20,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from experiments.benchmarks.predict_page import machine_of
+
 RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
 NETWORKS = ('lesion_net_16s', 'multitask')
 # Of an operation in the text of a compiled program: its name, what it is, and what JAX calls its source, if it says so.
 OPERATION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*? ([\w\-]+)\((?:.*?metadata=\{[^}\n]*op_name="([^"\n]*)")?', re.MULTILINE)
 DEPTH = 3  # of the names of modules that make a part
 CLASSES = ('MultiTask', 'LesionNet')  # of NETWORKS
-UNNAMED = 'made by the compiler'
+UNNAMED = 'without a name'
 
 
 def add(commands: Any) -> None:
@@ -43,8 +47,11 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
   """Profiles, and writes profile-answer.* or profile-step.*; on a GPU with -gpu behind it."""
-  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_cpu_multi_thread_eigen=false'
+  if not any(importlib.util.find_spec(f'jax_cuda{version}_plugin') for version in (12, 13)):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+  # One core on a CPU; on a GPU each kernel by itself, as what is launched together has no name.
+  os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), '--xla_cpu_multi_thread_eigen=false',
+                                      '--xla_gpu_enable_command_buffer='])
   os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'  # operations in it may have other names than in the text
   from experiments import record
 
@@ -54,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
   rows = tables(seconds, text)
   hardware = record.hardware()
   result = {'benchmark': 'profile', **{name: getattr(arguments, name) for name in (
-      'what', 'network', 'size', 'batch', 'dtype', 'width')}, **rows, 'hardware': hardware, 'versions': record.versions(),
+      'what', 'size', 'batch', 'dtype', 'width')}, 'network': 'multitask' if arguments.what == 'answer' else arguments.network,
+      **rows, 'hardware': hardware, 'versions': record.versions(),
       'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
   name = f'profile-{arguments.what}' + ('' if hardware['device'] == 'cpu' else '-gpu')
   record.save(arguments.out / f'{name}.json', result)
@@ -93,12 +101,14 @@ def trace(compute: Callable[[], Any]) -> list[dict[str, Any]]:
 
 
 def times(events: list[dict[str, Any]]) -> dict[str, float]:
-  """Seconds by operation of the compiled program."""
+  """Seconds by operation of the compiled program: on a GPU of what ran in its streams, on a CPU of all."""
+  names = {(event['pid'], event.get('tid')): event['args']['name'] for event in events
+           if event.get('ph') == 'M' and event['name'] in ('process_name', 'thread_name')}
+  of_device = {place for place, name in names.items() if name.startswith('Stream')}
   found = collections.Counter()
   for event in events:
-    if event.get('ph') == 'X':
-      name = event.get('args', {}).get('hlo_op') or event['name']
-      found[name] += event['dur'] / 1e6
+    if event.get('ph') == 'X' and (not of_device or (event['pid'], event['tid']) in of_device):
+      found[event.get('args', {}).get('hlo_op') or event['name']] += event['dur'] / 1e6
   return dict(found)
 
 
@@ -108,7 +118,7 @@ def tables(seconds: Mapping[str, float], text: str) -> dict[str, Any]:
   for name, kind, source in OPERATION.findall(text):
     if name in seconds:
       kinds[kind] += seconds[name]
-      parts[part_of(source)] += seconds[name]
+      parts[part_of(source) if source else f'{UNNAMED}: {kind}'] += seconds[name]
   return {'seconds': sum(kinds.values()), 'kinds': dict(kinds.most_common()), 'parts': dict(parts.most_common())}
 
 
@@ -119,18 +129,19 @@ def part_of(source: str) -> str:
   names = [name for name in names if not {'(', '.'} & set(name)]
   if names and names[0] in CLASSES:
     del names[0]
-  return ('/'.join(names[:DEPTH]) or primitive or UNNAMED) + (', backward' if 'transpose(' in source else '')
+  return ('/'.join(names[:DEPTH]) or primitive) + (', backward' if 'transpose(' in source else '')
 
 
 def render(result: Mapping[str, Any], top: int) -> str:
   """The page of a result, in Markdown."""
-  network = 'multitask' if result['what'] == 'answer' else result['network']
   share = lambda seconds: f'{seconds / result["seconds"]:.1%}'
   lines = [f'# Profile of {"an answer" if result["what"] == "answer" else "a training step"}', '',
            ' '.join(__doc__.splitlines()), '',
-           f'{network}, {result["batch"]} of {result["size"]}x{result["size"]}, {result["dtype"]}, width {result["width"]:g}: '
+           f'{result["network"]}, {result["batch"]} of {result["size"]}x{result["size"]}, {result["dtype"]}, width {result["width"]:g}: '
            f'{result["seconds"]:.3g} s in all.']
   for title, rows in (('operation', result['kinds']), ('part of the network', result['parts'])):
     lines += ['', f'| {title} | share | s |', '|---|---|---|',
               *(f'| {name} | {share(seconds)} | {seconds:.3g} |' for name, seconds in list(rows.items())[:top])]
-  return '\n'.join([*lines, '', f'Written by `{result["command"]}`.', ''])
+  return '\n'.join([*lines, '', f'On {machine_of(result["hardware"])}. Versions: '
+                    + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', '',
+                    f'Written by `{result["command"]}`.', ''])

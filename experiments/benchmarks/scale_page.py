@@ -38,8 +38,7 @@ def _traffic(traffic: Mapping[str, Any]) -> list[str]:
   lines = [
       '## What is sent', '',
       'Lesion-Net-16s, the whole network: all-reduce operations in the compiled program of a step, and their bytes. '
-      'XLA combines what the step asks for one array at a time. Their number and size depend neither on the batch nor on '
-      'the number of devices.', '',
+      'XLA combines what the step asks for one array at a time.', '',
       '| BatchNorm | parameters | running statistics | arrays | operations | bytes a step | bytes by parameter |',
       '|---|---|---|---|---|---|---|']
   for norm, found in traffic['norms'].items():

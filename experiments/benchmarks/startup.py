@@ -15,18 +15,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 from experiments import record
 from experiments.benchmarks import bundles
 from experiments.benchmarks.answers import Job
-from experiments.benchmarks.first import SIDES
+from experiments.benchmarks.first import SIDES, command, environment
 from experiments.benchmarks.predict_page import NAMES, machine_of
 from experiments.benchmarks.rounds import compare
 from experiments.benchmarks.workers import summarize
 
 RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
-IMPORTS = {'import lesion_jax': 'import lesion_jax', 'lesion_jax.load': 'import lesion_jax; lesion_jax.load'}
+IMPORTS = {code: code for code in ('import lesion_jax', 'from lesion_jax import load')}
 MOST_IMPORT = 2.0  # seconds
 COMPILED = ('ours', 'torch_compiled')  # sides for which a cold cache makes a difference in every process
 
@@ -68,10 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _first(side: str, work: pathlib.Path, caches: pathlib.Path) -> float:
-  """Seconds of one process with its caches there. The graph of onnxruntime is kept beside the network."""
-  ours = work / 'graphs' if side == 'onnxruntime' else caches / 'jax'
-  return _time([sys.executable, '-m', 'experiments.benchmarks.first', side, '--work', str(work)],
-               {'JAX_COMPILATION_CACHE_DIR': str(ours), 'TORCHINDUCTOR_CACHE_DIR': str(caches / 'torch')})
+  """Seconds of one process with its caches there."""
+  return _time(command(side, work), environment(side, work, caches))
 
 
 def _time(command: list[str], environment: Mapping[str, str]) -> float:
@@ -87,7 +86,8 @@ def _finish(arguments: argparse.Namespace, warm: Mapping[str, list[float]], cold
             'imports': summary(imports), 'warm': summary(warm), 'cold': summary(cold),
             'ratios': {f'{peer} / {own}': compare(warm[own], warm[peer])
                        for own in ('ours', 'onnxruntime') for peer in ('torch', 'torch_compiled')},
-            'hardware': record.hardware(), 'versions': record.versions(),
+            'hardware': record.hardware(),
+            'versions': record.versions() | {name: metadata.version(name) for name in ('torch', 'onnxruntime')},
             'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
   record.save(arguments.out / 'startup.json', result)
   page = render(result)

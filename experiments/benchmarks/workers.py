@@ -25,8 +25,8 @@ def worker(module: str, *arguments: Any, environment: Mapping[str, str] | None =
     environment: variables besides those that are set.
   """
   command = [sys.executable, '-m', module, *map(str, arguments)]
-  # JAX would take most of the device for itself and leave the other side too little.
-  variables = os.environ | {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'} | dict(environment or {})
+  # JAX would take most of the device at once and leave the other side too little; and never take all of it.
+  variables = os.environ | {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false', 'XLA_PYTHON_CLIENT_MEM_FRACTION': '0.95'} | dict(environment or {})
   with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables) as process:
     try:
       yield process

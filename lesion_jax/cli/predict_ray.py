@@ -41,6 +41,8 @@ def run(batch: Batch, tasks: Iterator[Task], arguments: argparse.Namespace, pars
     ray = _import_ray()
   except ImportError:
     parser.error("--engine ray needs Ray: pip install 'lesion_jax[ray]'")
+  if ':' in str(arguments.device):
+    parser.error(f'--device {arguments.device}: a worker of --engine ray sees one device alone; give cpu or gpu')
   # Its mistakes are this user's, and are found here; on a CPU, for a worker may need the whole of the GPU.
   check = argparse.Namespace(**vars(arguments) | {'device': 'cpu'})
 
@@ -108,7 +110,8 @@ def _start(ray: Any, arguments: argparse.Namespace) -> None:
 
 def _entries(ray: Any, batch: Batch, tasks: list[Task], arguments: argparse.Namespace) -> Iterator[tuple[int, Any]]:
   """What the workers say of each task, in any order: its number, and the fields of its entry."""
-  gpus = 0 if str(arguments.device).startswith('cpu') else int(ray.cluster_resources().get('GPU', 0))
+  on_cpu = str(arguments.device).startswith('cpu') or arguments.backend == 'onnxruntime'
+  gpus = 0 if on_cpu else int(ray.cluster_resources().get('GPU', 0))
   workers = arguments.workers or gpus or sum(node['Alive'] for node in ray.nodes())
   options = {key: getattr(arguments, key) for key in NEEDED}
   chunk = max(CHUNK, arguments.batch_size)

@@ -21,6 +21,8 @@ def _pool(combine: Callable[..., jax.Array], x: jax.Array, **parameters: Any) ->
     return None
   if any(max(padding[axis]) >= window[axis] for axis in (1, 2)):  # A window may see no pixel at all.
     return None
+  if any(x.shape[axis] + sum(padding[axis]) < window[axis] or not x.shape[axis] for axis in (1, 2)):  # There is none.
+    return None
   for axis in (1, 2):
     x = _along(combine, x, axis, window[axis], strides[axis], padding[axis])
   return x

@@ -1,6 +1,6 @@
 """Traced programs kept between processes.
 
-JAX keeps what it compiled, but each process traces the network anew before it can look for that, 1.5 s for the
+JAX keeps what it compiled, but each process traces the network anew before it can look for that, up to 2 s for the
 multi-task network on two cores. Kept are the programs that predict one photograph on a CPU: a clinic starts such a
 command often, a server with a GPU seldom.
 """
@@ -51,7 +51,8 @@ def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathl
     return None
   shapes = [(jax.tree_util.keystr(path), leaf.shape, str(leaf.dtype))
             for path, leaf in jax.tree_util.tree_leaves_with_path(variables)]
-  versions = [jax.__version__, jax.lib.__version__, _digest_code()]
+  versions = [jax.__version__, jax.lib.__version__, _digest_code(), jax.config.jax_enable_x64,
+              jax.config.jax_default_matmul_precision]
   key = json.dumps([*versions, [repr(model) for model in models], shapes, about])
   return pathlib.Path(cache, FOLDER, hashlib.sha256(key.encode()).hexdigest())
 

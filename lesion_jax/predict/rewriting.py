@@ -1,18 +1,20 @@
-"""What a function computes, computed another way: its trace is repeated, and rules put other operations in place of some.
+"""A traced function computed again with some of its operations replaced.
 
 Networks need not know of it, and every network has it.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from jax.extend import core
 
-# What a call of another function is, and where that function is kept.
-CALLS = {'jit': 'jaxpr', 'pjit': 'jaxpr', 'custom_jvp_call': 'call_jaxpr'}
+# Primitives that call another function, and the parameter that holds it.
+CALLS = {'jit': 'jaxpr', 'pjit': 'jaxpr', 'remat2': 'jaxpr', 'custom_jvp_call': 'call_jaxpr',
+         'custom_vjp_call': 'call_jaxpr'}
 
 Rule = Callable[..., jax.Array | None]
 
@@ -20,7 +22,8 @@ Rule = Callable[..., jax.Array | None]
 def rewritten(function: Callable[..., Any], rules: Mapping[str, Rule]) -> Callable[..., Any]:
   """The same function by other means.
 
-  For inference alone: a rule keeps values, not the ways of gradients. Loops are left as they are.
+  For inference alone: a rule keeps values, not the ways of gradients, and nothing is computed a second time to save
+  memory. Loops and conditions are left as they are.
 
   Args:
     function: pure; arrays in trees go in and come out.
@@ -42,19 +45,24 @@ def _evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], arguments: Sequence[A
   known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *arguments], strict=True))
   read = lambda variable: variable.val if isinstance(variable, core.Literal) else known[variable]
   for equation in jaxpr.eqns:
-    name, operands = equation.primitive.name, list(map(read, equation.invars))
-    if name in CALLS:
-      inside = equation.params[CALLS[name]]
-      results = _evaluate(inside.jaxpr, inside.consts, operands, rules)
-    else:
-      with jax.named_scope(str(equation.source_info.name_stack)):  # profiles show to which module it belongs
-        results = _apply(equation, operands, rules)
+    with _scope(equation):
+      results = _apply(equation, list(map(read, equation.invars)), rules)
     known |= zip(equation.outvars, results, strict=True)
   return list(map(read, jaxpr.outvars))
 
 
+def _scope(equation: core.JaxprEqn) -> contextlib.AbstractContextManager:
+  """The names of the modules to which an operation belongs, for profiles."""
+  names = str(equation.source_info.name_stack)
+  return jax.named_scope(names) if names else contextlib.nullcontext()
+
+
 def _apply(equation: core.JaxprEqn, operands: Sequence[Any], rules: Mapping[str, Rule]) -> list[Any]:
-  rule = rules.get(equation.primitive.name)
+  name = equation.primitive.name
+  if name in CALLS:
+    inside = equation.params[CALLS[name]]
+    return _evaluate(getattr(inside, 'jaxpr', inside), getattr(inside, 'consts', ()), operands, rules)
+  rule = rules.get(name)
   if rule and (result := rule(*operands, **equation.params)) is not None:
     return [result]
   results = equation.primitive.bind(*operands, **equation.primitive.get_bind_params(equation.params))

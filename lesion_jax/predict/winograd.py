@@ -2,7 +2,8 @@
 
 Source: Lavin and Gray, 'Fast Algorithms for Convolutional Neural Networks', CVPR 2016, F(2x2, 3x3), after Winograd: four
 results at a time come from a tile of 4x4 pixels. What has to be added up before and after costs memory traffic, which
-pays on a CPU where a product has many channels on both sides.
+pays on a CPU where a product has many channels on both sides. Errors are of the size of XLA's, up to a factor of 4 in the
+test; a pixel that is not finite spoils the tiles in which it lies.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# From how many channels in and out, and tiles, it pays. Measured on two cores, times of it and of XLA's convolution:
-# see the table in docs/benchmarks.md.
+# From how many channels in and out, and tiles, it pays: see experiments/results/benchmark/convolutions.md.
 MIN_CHANNELS, MIN_TILES = 256, 128
 
 
@@ -30,9 +30,10 @@ def convolve(x: jax.Array, kernel: jax.Array, **parameters: Any) -> jax.Array | 
   plain = (layout.lhs_spec == layout.out_spec == (0, 3, 1, 2) and layout.rhs_spec == (3, 2, 0, 1)
            and parameters['feature_group_count'] == parameters['batch_group_count'] == 1
            and all(tuple(parameters[name]) == (1, 1) for name in ('window_strides', 'lhs_dilation', 'rhs_dilation')))
-  if not plain or kernel.shape[:2] != (3, 3) or x.dtype != jnp.float32 or kernel.dtype != jnp.float32:
-    return None
+  types = {x.dtype, kernel.dtype, jnp.dtype(parameters['preferred_element_type'] or jnp.float32)}
   padding = parameters['padding']
+  if not plain or kernel.shape[:2] != (3, 3) or types != {jnp.dtype('float32')} or min(map(min, padding)) < 0:
+    return None
   size = [x.shape[axis] + sum(padding[axis - 1]) - 2 for axis in (1, 2)]
   tiles = [-(-length // 2) for length in size]
   if min(kernel.shape[2:]) < MIN_CHANNELS or x.shape[0] * tiles[0] * tiles[1] < MIN_TILES:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import numpy as np
 import oracle
@@ -126,3 +127,11 @@ def test_workers_are_those_of_ray(predict, save, capsys):
   with pytest.raises(SystemExit):
     predict(save('one.png'), '--workers', '2')
   assert '--engine ray' in capsys.readouterr().err
+
+
+def test_a_worker_has_one_device(predict, save, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, 'ray', mock.MagicMock())
+  monkeypatch.setitem(sys.modules, 'ray.data', mock.MagicMock())
+  with pytest.raises(SystemExit):
+    predict(save('one.png'), '--engine', 'ray', '--device', 'cuda:1')
+  assert 'a worker of --engine ray sees one device alone; give cpu or gpu' in capsys.readouterr().err

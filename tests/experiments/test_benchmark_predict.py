@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import guard, machine, memory, predict_page, startup
+from experiments.benchmarks import (
+    bulk, convolutions, guard, machine, memory, predict_page, profile, scale_page, startup, train_page)
 from experiments.benchmarks.answers import Job, make_images, make_variables
 from experiments.benchmarks.rounds import compare
 
@@ -69,9 +70,9 @@ def test_the_network_has_statistics_as_after_training_the_same_each_time():
 
 
 @pytest.mark.parametrize('name, render', [
-    ('predict', predict_page.render), ('startup', startup.render), ('memory', memory.render)])
+    ('predict', predict_page.render), ('startup', startup.render), ('memory', memory.render), ('train', train_page.render),
+    ('scale', scale_page.render), ('bulk', bulk.render), ('convolutions', convolutions.render),
+    ('profile-answer', lambda result: profile.render(result, 15)), ('profile-step', lambda result: profile.render(result, 15))])
 def test_the_committed_page_is_of_the_committed_result(name, render):
-  if not (COMMITTED / f'{name}.json').exists():
-    pytest.skip(f'{name} was not measured yet')
   result = json.loads((COMMITTED / f'{name}.json').read_text(encoding='utf-8'))
   assert (COMMITTED / f'{name}.md').read_text(encoding='utf-8') == render(result)

@@ -21,17 +21,24 @@ def event(name, milliseconds, **others):
 def test_seconds_by_kind_and_part():
   events = [event('conv.1', 300), event('convolution.2', 100), event('add_fusion.7', 50), event('add_fusion.7', 50),
             event('ThunkExecutor::Execute', 900), {'ph': 'M', 'name': 'conv.1'},
-            event('kernel_17', 500, args={'hlo_op': 'conv.1'})]
+            event('conv.1', 500)]
   found = profile.tables(profile.times(events), TEXT)
   assert found['seconds'] == pytest.approx(1.0)
   assert found['kinds'] == pytest.approx({'convolution': 0.9, 'fusion': 0.1})
   assert found['parts'] == pytest.approx({
-      'lesion/encoder/Mixed_5b': 0.8, profile.UNNAMED: 0.1, 'decoder_16s/merge_1/bn, backward': 0.1})
+      'lesion/encoder/Mixed_5b': 0.8, f'{profile.UNNAMED}: convolution': 0.1, 'decoder_16s/merge_1/bn, backward': 0.1})
+
+
+def test_on_a_gpu_only_its_streams_count():
+  thread = lambda tid, name: {'ph': 'M', 'name': 'thread_name', 'pid': 1, 'tid': tid, 'args': {'name': name}}
+  kernel = lambda tid: event('kernel_17', 500, pid=1, tid=tid, args={'hlo_op': 'conv.1'})
+  events = [thread(1, 'Stream #13(Compute)'), thread(2, 'XLA Ops'), kernel(1), kernel(2)]
+  assert profile.times(events) == {'conv.1': pytest.approx(0.5)}
 
 
 def test_the_page_has_shares():
   page = profile.render({'what': 'step', 'network': 'multitask', 'batch': 2, 'size': 64, 'dtype': 'float32', 'width': 1.0,
                          'seconds': 2.0, 'kinds': {'convolution': 1.5, 'fusion': 0.5}, 'parts': {'encoder': 2.0},
-                         'command': 'go'}, top=1)
+                         'hardware': {'device': 'cpu', 'cpus': 2}, 'versions': {}, 'command': 'go'}, top=1)
   assert '| convolution | 75.0% | 1.5 |' in page and 'fusion' not in page
   assert '| encoder | 100.0% | 2 |' in page

@@ -14,7 +14,6 @@ from experiments.benchmarks.scale_worker import all_reduces, make_batch
 from lesion_jax.train.parallel import AXIS, Devices
 
 
-
 def test_all_reduces_are_read_from_the_text_of_a_program():
   program = '''
   %all-reduce.2 = (f32[], bf16[3,3,4]{2,1,0}, /*index=2*/s32[7]{0}) all-reduce(%a, %b, /*index=2*/%c), channel_id=1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -23,14 +24,21 @@ def side(seconds):
 
 def test_the_page_has_ratios_shares_and_what_did_not_fit():
   fits = {'network': 'lesion_net_16s', 'batch': 8, 'side_by_side': True, 'flops': 4e12, 'loss_difference': 1e-6,
-          'loss_difference_after_a_step': 1e-5, 'ratios': {'torch': {'median': 1.25, 'low': 1.1, 'high': 1.5}}, 'sides': {'ours': side(0.02), 'torch': side(0.025)}}
+          'loss_difference_after_a_step': 1e-5, 'ratios': {'torch': {'of_medians': 1.3, 'median': 1.25, 'low': 1.1, 'high': 1.5}}, 'sides': {'ours': side(0.02), 'torch': side(0.025)}}
   too_large = {'network': 'lesion_net_16s', 'batch': 64, 'side_by_side': False, 'flops': None, 'loss_difference': None,
                'ratios': {}, 'sides': {'ours': {'error': 'out of memory'}, 'torch': side(0.2)}}
   page = train_page.render(RESULT | {'rows': [fits, too_large]})
-  assert '| lesion_net_16s | 8 | ours | 0.020 | 0.010–0.040 | 400.00 |  |  | 0.02 | 0.40 | 3.00 GB | 20 |' in page
-  assert '| lesion_net_16s | 8 | PyTorch | 0.025 | 0.013–0.050 | 320.00 | 1.25 | 1.10–1.50 |' in page
+  assert '| lesion_net_16s | 8 | ours | 0.020 | 0.010–0.040 | 400.00 |  |  |  | 0.02 | 0.40 | 20 |' in page
+  assert '| lesion_net_16s | 8 | PyTorch | 0.025 | 0.013–0.050 | 320.00 | 1.30 | 1.25 | 1.10–1.50 |' in page
   assert '| lesion_net_16s | 64 | ours | out of memory |' in page
   assert 'lesion_net_16s, batch 64: the sides do not fit into memory together' in page
+
+
+@pytest.mark.parametrize('first, second, dtype, agree', [
+    (1e-6, 1e-2, 'float32', True), (2e-3, 0, 'float32', False), (0, 3e-2, 'float32', False), (2e-3, 3e-2, 'bfloat16', True),
+    (math.nan, 0, 'float32', False), (0, math.nan, 'float32', False)])
+def test_both_losses_must_agree(first, second, dtype, agree):
+  assert train._agree(first, second, dtype) == agree
 
 
 def test_every_network_of_a_job_has_its_width_and_type():

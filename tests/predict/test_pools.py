@@ -55,7 +55,17 @@ def test_means_are_the_same_but_for_rounding():
     lambda x: nn.max_pool(x, (2, 2), padding=((3, 0), (0, 0))),
     lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 1, 1, 1), 'VALID',
                                     window_dilation=(1, 2, 2, 1)),
-], ids=['channels', 'nothing inside', 'dilated'])
+    lambda x: nn.max_pool(x, (12, 2)),
+], ids=['channels', 'nothing inside', 'dilated', 'empty'])
 def test_other_windows_are_left_alone(function):
   assert primitives(sliced(function), X)
   np.testing.assert_array_equal(sliced(function)(X), function(X))
+
+
+@pytest.mark.parametrize('dtype', ['int32', 'uint8', 'bfloat16'])
+def test_maxima_of_other_types(dtype):
+  x = jnp.asarray(X * 100).astype(dtype)
+  window = lambda x: jax.lax.reduce_window(x, jnp.asarray(0, dtype), jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), 'VALID')
+  pool = lambda x: jnp.maximum(window(x), 0)
+  assert sliced(pool)(x).dtype == x.dtype
+  np.testing.assert_array_equal(jnp.maximum(sliced(pool)(x), 0), pool(x))

@@ -24,16 +24,18 @@ def test_it_gives_the_probabilities_of_the_network_in_inference_mode():
   np.testing.assert_allclose(found.grades, jax.nn.softmax(expected.grades), atol=1e-5)
 
 
-@pytest.mark.parametrize('name', ['abn_grader', 'lesion_net_16s', 'unet'])
-def test_as_a_cpu_computes_it_fastest_it_says_the_same(name, monkeypatch):
+@pytest.mark.parametrize('name, options', [
+    ('abn_grader', {}), ('lesion_net_16s', {'remat': True}), ('unet', {}), ('multitask', {'lesion': {'name': 'lesion_net_16s'}})])
+def test_as_a_cpu_computes_it_fastest_it_says_the_same(name, options, monkeypatch):
   monkeypatch.setattr(winograd, 'MIN_CHANNELS', 1)
   monkeypatch.setattr(winograd, 'MIN_TILES', 1)
-  model = get_model(name, width=0.05)
+  model = get_model(name, width=0.05, **options)
   images = random_batch(seed=0, rows=1, size=64)['image']
   variables = initialize(model, jax.ShapeDtypeStruct(images.shape, np.uint8), 0)
   plain, faster = forward(model), arranged(forward(model), 'cpu')
-  assert 'reduce_window' in str(jax.make_jaxpr(plain)(variables, images))
-  assert 'reduce_window' not in str(jax.make_jaxpr(faster)(variables, images))
+  before, after = (str(jax.make_jaxpr(function)(variables, images)) for function in (plain, faster))
+  assert 'reduce_window' in before and 'reduce_window' not in after
+  assert 0 < after.count('conv_general_dilated[') < before.count('conv_general_dilated[')
   expected, found = jax.jit(plain)(variables, images), jax.jit(faster)(variables, images)
   for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
     np.testing.assert_allclose(one, other, atol=1e-5)

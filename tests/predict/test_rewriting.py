@@ -36,3 +36,22 @@ def test_operations_of_several_results_and_constants():
   function = lambda x: jax.lax.top_k(x * constant, 2)
   for found, expected in zip(rewritten(function, SINE)(-X), function(-X), strict=True):
     np.testing.assert_array_equal(found, expected)
+
+
+def test_what_is_computed_twice_to_save_memory_and_what_has_its_own_gradient_is_reached():
+  own = jax.custom_vjp(jnp.sin)
+  own.defvjp(lambda x: (jnp.sin(x), x), lambda x, gradient: (gradient,))
+  for function in (jax.checkpoint(jnp.sin), own):
+    np.testing.assert_allclose(rewritten(function, SINE)(X), np.cos(X), rtol=1e-6)
+
+
+def test_names_of_modules_stay():
+  class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return jax.jit(lambda x: jnp.sin(x) * 2)(nn.Dense(3, name='inner')(x))
+
+  function = lambda x: Net().apply({'params': {'inner': {'kernel': np.eye(6, 3, dtype=np.float32),
+                                                         'bias': np.zeros(3, np.float32)}}}, x)
+  text = jax.jit(rewritten(function, SINE)).lower(X).as_text(debug_info=True)
+  assert '/Net/inner/dot_general' in text and '/Net/cos' in text
