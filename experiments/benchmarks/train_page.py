@@ -62,7 +62,7 @@ def _sides(row: Mapping[str, Any], rate: float) -> list[str]:
       continue
     seconds, ratio = found['seconds'], row['ratios'].get(side)
     by_rounds = f'{ratio["median"]:.2f} | {ratio["low"]:.2f}–{ratio["high"]:.2f}' if ratio and row['side_by_side'] else ' | '
-    compared = f'{ratio["of_medians"]:.2f} | {by_rounds}' if ratio else ' | | '
+    compared = f'{ratio["of_medians"]:.2f} | {by_rounds}' if ratio else ' |  | '
     share = f'{row["flops"] / rate / seconds["median"]:.2f}' if row['flops'] else ''
     lines.append(
         f'{start} {seconds["median"]:.3f} | {seconds["lowest"]:.3f}–{seconds["highest"]:.3f} | '
