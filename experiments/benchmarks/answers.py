@@ -90,15 +90,20 @@ def serve(side: Any, started: float) -> None:
     print(json.dumps(found), flush=True)
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the fields of a job."""
+  parser.add_argument('--size', type=int, required=True)
+  parser.add_argument('--batch', type=int, required=True)
+  parser.add_argument('--dtype', choices=DTYPES, required=True)
+  parser.add_argument('--width', type=float, default=1.0)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
   """Runs one side."""
   started = time.perf_counter()
   parser = argparse.ArgumentParser()
   parser.add_argument('side', choices=SIDES)
-  parser.add_argument('--size', type=int, required=True)
-  parser.add_argument('--batch', type=int, required=True)
-  parser.add_argument('--dtype', choices=DTYPES, required=True)
-  parser.add_argument('--width', type=float, default=1.0)
+  add_options(parser)
   arguments = vars(parser.parse_args(argv))
   module, options = SIDES[arguments.pop('side')]
   try:

@@ -33,7 +33,8 @@ def add(commands: Any) -> None:
   parser = commands.add_parser('memory', help=__doc__.splitlines()[0], description=__doc__,
                                formatter_class=argparse.RawDescriptionHelpFormatter)
   add_job(parser)
-  parser.add_argument('--sides', choices=SIDES, nargs='+', default=list(first.SIDES), help='which to measure (default: all that a user may choose)')
+  parser.add_argument('--sides', choices=SIDES, nargs='+', default=list(first.SIDES),
+                      help='which to measure (default: all that a user may choose)')
   parser.add_argument('--work', type=pathlib.Path, default=pathlib.Path('runs/benchmark'),
                       help='where the networks are kept (default runs/benchmark)')
   parser.add_argument('--out', type=pathlib.Path, default=RESULTS)

@@ -33,7 +33,7 @@ def render(result: Mapping[str, Any]) -> str:
             + '. A share above 1 means that the product was disturbed, or that multiplications were saved.', '',
             f'On {machine_of(result["hardware"])}. Versions: '
             + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', '',
-            f'Written by `{result["command"]}`.', *([result['note']] if 'note' in result else []), '']
+            f'Written by `{result["command"]}`.', '']
   return '\n'.join(lines)
 
 

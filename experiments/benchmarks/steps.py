@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.benchmarks.answers import add_options
+
 # By name, the module and how its `Side` is made.
 SIDES: dict[str, tuple[str, dict[str, bool]]] = {
     'ours': ('step_ours', {}), 'plain': ('step_ours', {'plain': True}), 'torch': ('step_torch', {}),
@@ -104,10 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument('side', choices=SIDES)
   parser.add_argument('--network', choices=NETWORKS, required=True)
-  parser.add_argument('--size', type=int, required=True)
-  parser.add_argument('--batch', type=int, required=True)
-  parser.add_argument('--dtype', choices=['float32', 'bfloat16'], required=True)
-  parser.add_argument('--width', type=float, default=1.0)
+  add_options(parser)
   arguments = parser.parse_args(argv)
   job = Job(arguments.network, arguments.size, arguments.batch, arguments.dtype, arguments.width)
   module, options = SIDES[arguments.side]
