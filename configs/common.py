@@ -15,7 +15,11 @@ def get_config() -> ConfigDict:
 
   config.segment = _stage()
   config.segment.loss = 'dual_dice'  # Eq. 2; starts as Eq. 3, becomes dual when the rate is first divided (IV-A)
-  config.segment.model = ConfigDict({'name': 'lesion_net_16s', **_network()})
+  config.segment.model = ConfigDict({
+      'name': 'lesion_net_16s',
+      'decoder_channels': (),  # of Lesion-Net: of its stages at strides 16, 8, 4, 2; () is (512, 256, 128, 64) by width
+      **_network(),
+  })
 
   config.classify = _stage()
   config.classify.loss = 'presence_dice'  # Eq. 4 on image labels (IV-C)
@@ -51,9 +55,30 @@ def _stage() -> ConfigDict:
           # Of several data sets: how often to draw from each, (3.0, 1.0) for instance: three of the first to one of the
           # second in every batch, however large they are. () draws every photograph equally often.
           'weights': (),
-          'size': 896,  # side of the square input (IV-A)
+          'size': 896,  # side of the square field of view as it is prepared and, but for crops, as the network takes it (IV-A)
+          # Learn from crops of so many pixels instead of whole photographs, and so from a `size` that shows small lesions
+          # (0: whole). The network still works on whole photographs of `size`.
+          'crop': 0,
+          'crop_scale': (1.0, 1.0),  # of the crops: magnification (low, high); see lesion_jax.data.crops
+          # Share of the draws that begin with a lesion: one that any photograph has, one of the photographs that have it,
+          # and a crop around one of its pixels. The others are drawn anywhere.
+          'centred': 0.0,
+          'draw_lesions': (),  # how often those take each of the eight lesions; () is equally often
+          'draw_grades': (),  # how often the others take each grade, DR0 to DR4; () is every photograph equally often
+          'keep': 0.0,  # GB of decoded photographs to keep in memory; pays where photographs are large and few
+          # A grade says which lesions are absent: of DR0 all, of DR1 all but microaneurysms (Table I). 'on' has every
+          # graded data set among those to learn lesions from say so, 'off' none, 'default' those that docs/datasets.md
+          # names. Claimed are the lesions that another of the data sets has masks of.
+          'grades_as_lesions': 'default',
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
       },
+      # A bundle to start from, of the same network: all its weights are taken. What is named by `init_drop` (shell patterns
+      # of names like 'head/score/kernel') starts afresh, for a head of another size for instance.
+      'init': '',
+      'init_drop': (),
+      # Probability with which a segmentation network starts at every pixel: small lesions are learned sooner from a low
+      # one (Lin et al., Focal Loss, 2017). 0.5 leaves the last bias at 0.
+      'prior': 0.5,
       'batch_size': 8,  # over all devices
       'accumulate': 1,  # micro-batches a step; the loss and its gradient stay those of the whole batch
       'eval_batch_size': 8,
@@ -75,9 +100,11 @@ def _stage() -> ConfigDict:
           'shift': (-0.05, 0.05),  # of the side
           'horizontal_flip': 0.5,  # probability
           'vertical_flip': 0.5,
-          'brightness': (0.8, 1.2),  # factors
+          'quarter_turns': False,  # turn by a random multiple of 90 degrees as well, exactly
+          'brightness': (0.8, 1.2),  # factors, inside the field of view alone, as the next three
           'saturation': (0.8, 1.2),
           'contrast': (0.8, 1.2),
+          'tint': (1.0, 1.0),  # of each colour channel
       },
   })
 
@@ -90,4 +117,7 @@ def _network() -> dict:
       'dtype': 'float32',  # of the computation; 'bfloat16' halves the memory. Parameters are float32 always
       'remat': False,  # recompute activations in the backward pass, to save memory
       'sync_batch_norm': False,  # average BatchNorm's training statistics over the devices
+      # By what BatchNorm in the encoder normalises while it is trained: 'batch', or 'running', which suits a pretrained
+      # encoder and batches of a few crops.
+      'encoder_norm': 'batch',
   }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import dm_pix
 import jax
 import jax.numpy as jnp
 
@@ -16,6 +15,8 @@ from lesion_jax.core import Array, Example
 
 Range = tuple[float, float]
 _RANGES = ('rotation', 'scale', 'shift', 'brightness', 'saturation', 'contrast')
+_COLOURS = ('brightness', 'saturation', 'contrast', 'tint')
+BORDER = 12  # of 255: where no channel is brighter is the camera's black surround
 _FLIPS = ('horizontal_flip', 'vertical_flip')
 _LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B; ITU-R BT.601
 
@@ -32,7 +33,10 @@ class Augmentation:
     vertical_flip: probability of mirroring top and bottom.
     brightness: factor on all channels. Black stays black, as the surround of a photograph should.
     saturation: factor on the distance from the grey of the same luminance.
-    contrast: factor on the distance from the mean of the image, by channel.
+    contrast: factor on the distance from the mean of the field of view, by channel. What is not brighter than BORDER
+      in any channel is no part of the field and keeps its black.
+    tint: factor on each channel, drawn for each.
+    quarter_turns: turn by a random multiple of 90 degrees as well, which moves pixels and masks exactly.
 
   Raises:
     ValueError: for a range that is not (low, high) in order, a scale that is not positive, a colour factor below 0,
@@ -47,15 +51,17 @@ class Augmentation:
   brightness: Range = (0.8, 1.2)
   saturation: Range = (0.8, 1.2)
   contrast: Range = (0.8, 1.2)
+  tint: Range = (1.0, 1.0)
+  quarter_turns: bool = False
 
   def __post_init__(self):
-    for name in _RANGES:
+    for name in (*_RANGES, 'tint'):
       value = getattr(self, name)
       if not isinstance(value, tuple) or len(value) != 2 or not value[0] <= value[1]:
         raise ValueError(f'{name} must be a tuple (low, high) with low <= high, got {value!r}')
     if self.scale[0] <= 0:
       raise ValueError(f'scale must be positive, got {self.scale}; 1 keeps the size')
-    for name in ('brightness', 'saturation', 'contrast'):
+    for name in _COLOURS:
       if getattr(self, name)[0] < 0:
         raise ValueError(f'{name} is a factor and must not be negative, got {getattr(self, name)}; 1 changes nothing')
     for name in _FLIPS:
@@ -66,7 +72,7 @@ class Augmentation:
   def moves(self) -> bool:
     """Whether any pixel may change its place."""
     neutral = (self.rotation, self.scale, self.shift) == ((0, 0), (1, 1), (0, 0))
-    return not neutral or self.horizontal_flip > 0 or self.vertical_flip > 0
+    return not neutral or self.horizontal_flip > 0 or self.vertical_flip > 0 or self.quarter_turns
 
 
 IDENTITY = Augmentation((0.0, 0.0), (1.0, 1.0), (0.0, 0.0), 0.0, 0.0, (1.0, 1.0), (1.0, 1.0), (1.0, 1.0))
@@ -119,6 +125,11 @@ def _draw(key: jax.Array, spec: Augmentation) -> dict[str, jax.Array]:
     else:
       low, high = getattr(spec, name)
       draw[name] = low + (high - low) * (jnp.stack([u, v]) if name == 'shift' else u)
+  further = jax.random.uniform(jax.random.fold_in(key, 1), (4,))  # apart, so that what is not asked for changes nothing
+  low, high = spec.tint
+  draw['tint'] = low + (high - low) * further[:3]
+  if spec.quarter_turns:
+    draw['rotation'] = draw['rotation'] + 90 * jnp.floor(4 * further[3])
   return draw
 
 
@@ -184,10 +195,13 @@ def _cos_sin(degrees: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _colour(image: jax.Array, draw: dict[str, jax.Array], spec: Augmentation) -> jax.Array:
-  """Brightness, saturation, contrast of one float32 image in [0, 255], each only where `spec` may change it."""
+  """Tint, brightness, saturation, contrast of one float32 image in [0, 255], each only where `spec` may change it."""
   neutral = (1, 1)
-  if spec.brightness == spec.saturation == spec.contrast == neutral:
+  if all(getattr(spec, name) == neutral for name in _COLOURS):
     return image
+  field = jnp.max(image, axis=-1, keepdims=True) > BORDER
+  if spec.tint != neutral:
+    image = image * draw['tint']
   if spec.brightness != neutral:
     image = image * draw['brightness']  # dm_pix adds a constant, which would lift the black surround
   if spec.saturation != neutral:
@@ -195,7 +209,9 @@ def _colour(image: jax.Array, draw: dict[str, jax.Array], spec: Augmentation) ->
     grey = sum(weight * image[..., i, None] for i, weight in enumerate(_LUMINANCE))
     image = grey + draw['saturation'] * (image - grey)
   if spec.contrast != neutral:
-    image = dm_pix.adjust_contrast(image, draw['contrast'])
+    # Not dm_pix's: its mean is of the whole image, and it would lift the black surround.
+    mean = jnp.sum(jnp.where(field, image, 0), axis=(0, 1)) / jnp.maximum(jnp.sum(field), 1)
+    image = jnp.where(field, mean + draw['contrast'] * (image - mean), image)
   return jnp.clip(image, 0, 255)
 
 

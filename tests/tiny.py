@@ -21,6 +21,7 @@ class TinyEncoder(nn.Module):
   dtype: Any = jnp.float32
   bn_axis: str | None = None
   remat: bool = False
+  norm: str = 'batch'
 
   def setup(self):
     # What InceptionV3 does at a smaller output stride: the last blocks keep the resolution.
@@ -34,11 +35,14 @@ class TinyEncoder(nn.Module):
   def lower(self, images, *, train):
     x, taps = normalize(images, self.dtype), {}
     for stride, block in zip(CHANNELS, self.blocks[:-1], strict=False):
-      x = taps[stride] = call(block, x, train=train, remat=self.remat)
+      x = taps[stride] = self._call(block, x, train)
     return taps
 
   def upper(self, x, *, train):
-    return call(self.blocks[-1], x, train=train, remat=self.remat)
+    return self._call(self.blocks[-1], x, train)
+
+  def _call(self, block, x, train):
+    return call(block, x, train=train and self.norm == 'batch', remat=self.remat)
 
 
 # Every network under its own name, to put in the place of MODELS: a configuration then needs no other names.

@@ -62,11 +62,13 @@ def _named_bundle(config: ConfigDict, name: str) -> Bundle:
 
 def _check_training(stage: ConfigDict, model: Any) -> None:
   """Traces the network and the loss for their shapes, reads the pretrained weights, and makes all that training takes."""
-  shape = (1, stage.data.size, stage.data.size)
+  draw = parts.draw(stage)
+  side = draw.crop or stage.data.size
+  shape = (1, side, side)
   outputs, variables = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0),
                                       jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
   masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
   jax.eval_shape(get_loss(stage.loss).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
   for part in (parts.control, parts.plan, parts.augmentation, parts.optimizer):
     part(stage)
-  parts.with_pretrained(variables, stage)
+  parts.with_prior(parts.with_initial(parts.with_pretrained(variables, stage), stage), stage)

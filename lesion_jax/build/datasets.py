@@ -10,9 +10,12 @@ from ml_collections import ConfigDict
 
 from lesion_jax.build.parts import grades, stages
 from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
-from lesion_jax.data.source import Dataset, load, require_known
+from lesion_jax.data.source import DATASETS, Dataset, load, require_known
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.train.parallel import Devices
+
+
+GRADES_AS_LESIONS = ('default', 'on', 'off')
 
 
 class Chosen(NamedTuple):
@@ -63,7 +66,20 @@ def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | M
   count = {'count': stage.data.count} if stage.data.count else {}
   parts = [load(name, data_dir=data_dir, size=stage.data.size, source_dir=source_dir,
                 **(count if name == 'synthetic' else {})) for name, source_dir in chosen]
+  parts = _with_negatives(stage, parts)
   return parts[0] if len(parts) == 1 else Mixture(tuple(parts), tuple(stage.data.weights))
+
+
+def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
+  """The data sets of a stage that learns lesions, the grades of some of them saying what is absent."""
+  wanted = stage.data.grades_as_lesions
+  if wanted not in GRADES_AS_LESIONS:
+    raise ValueError(f'grades_as_lesions={wanted!r}; choose one of {", ".join(GRADES_AS_LESIONS)}')
+  if wanted == 'off' or grades(stage):
+    return parts
+  claimed = {key for part in parts for key in part.annotated}
+  says = lambda part: part.graded and (wanted == 'on' or DATASETS[part.name].GRADES_AS_LESIONS)
+  return [part.with_negatives(tuple(claimed)) if says(part) else part for part in parts]
 
 
 def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fnmatch
+import math
 from typing import Any
 
+import numpy as np
 import optax
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from lesion_jax.augment import Augmentation
+from lesion_jax.data.crops import Draw
 from lesion_jax.models import get_fields
 from lesion_jax.train.control import Control
 from lesion_jax.train.loop import Plan
 from lesion_jax.train.state import get_optimizer
+from lesion_jax.weights.bundle import load_bundle
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
 
@@ -106,6 +112,61 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
   if ATTENTION_ENCODER in variables['params']:
     variables = merge(variables, loaded, prefix=ATTENTION_ENCODER, allow_extra=LOWER_BLOCKS)
   return merge(variables, loaded, prefix=prefix)
+
+
+def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
+  """`variables` (arrays, or shapes alone) with those of the bundle `init` in their place, but what `init_drop` names.
+
+  Raises:
+    FileNotFoundError: there is no such bundle.
+    ValueError: it is of another network, or both `init` and `pretrained` are given.
+  """
+  if not stage.init:
+    if stage.init_drop:
+      raise ValueError(f'init_drop={tuple(stage.init_drop)} says what of a bundle is not taken, and init names none')
+    return variables
+  if stage.pretrained:
+    raise ValueError(f'init={stage.init} and pretrained={stage.pretrained} both give the encoder its weights; leave one')
+  loaded = traverse_util.flatten_dict(load_bundle(stage.init).variables, sep='/')
+  drop = tuple(stage.init_drop)
+  loaded = {name: value for name, value in loaded.items()
+            if not any(fnmatch.fnmatchcase(name.partition('/')[2], pattern) for pattern in drop)}
+  try:
+    return merge(variables, loaded, prefix='', allow_missing=drop)
+  except ValueError as error:
+    raise ValueError(f'init={stage.init}: {error}\nOr leave out what differs with init_drop, for instance '
+                     "('head/*',).") from error
+
+
+def with_prior(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
+  """`variables` whose segmentation head starts at the probability `prior` everywhere.
+
+  Raises:
+    ValueError: the prior is no probability, or the network has no such head.
+  """
+  if not 0 < stage.prior < 1:
+    raise ValueError(f'prior={stage.prior}: a probability above 0 and below 1; 0.5 leaves the last bias at 0')
+  if stage.prior == 0.5:
+    return variables
+  flat = traverse_util.flatten_dict(variables, sep='/', keep_empty_nodes=True)
+  name = 'params/head/score/bias'
+  if name not in flat:
+    raise ValueError(f'prior={stage.prior} is of a segmentation network with a head of its own, and {stage.model.name} '
+                     'has none; set it to 0.5')
+  bias = math.log(stage.prior / (1 - stage.prior))
+  return traverse_util.unflatten_dict({**flat, name: np.full(flat[name].shape, bias, np.float32)}, sep='/')
+
+
+def draw(stage: ConfigDict) -> Draw:
+  """How training draws photographs and crops."""
+  data = stage.data
+  found = Draw(crop=data.crop, centred=data.centred, scale=tuple(data.crop_scale), lesions=tuple(data.draw_lesions),
+               grades=tuple(data.draw_grades))
+  if found.crop and grades(stage):
+    raise ValueError(f'data.crop={found.crop}: a grade is of a whole photograph, not of a crop; set it to 0')
+  if found.crop > data.size:
+    raise ValueError(f'data.crop={found.crop} is larger than the prepared photograph, data.size={data.size}')
+  return found
 
 
 def control(stage: ConfigDict) -> Control:

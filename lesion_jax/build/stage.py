@@ -19,6 +19,7 @@ from lesion_jax.build import parts
 from lesion_jax.build.counting import make_counter
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.mixture import Mixture, shares
+from lesion_jax.data.order import keep_decoded
 from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.source import Dataset
 from lesion_jax.evaluate import Evaluation, criterion, full_report, headline, part_of, report, scored_lesions, totals
@@ -128,6 +129,7 @@ def build_stage(
   provenance = {
       'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'stage': name, 'seed': config.seed,
       'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
+      'init': '/'.join(pathlib.Path(stage.init).parts[-2:]), 'crop': stage.data.crop,
   }
   return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance)
 
@@ -156,7 +158,7 @@ def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) ->
   if LESION_BRANCH in variables['params']:
     for collection, tree in lesion.variables.items():
       variables[collection][LESION_BRANCH] = tree
-  return parts.with_pretrained(variables, stage)
+  return parts.with_initial(parts.with_pretrained(parts.with_prior(variables, stage), stage), stage)
 
 
 def _make_evaluate(
@@ -209,7 +211,8 @@ def _train(
   try:
     return fit(
         step_fn=devices.train(step), state=create_state(trainable, optimizer), frozen=frozen,
-        batches=train_batches(dataset.source('train'), batch_size=stage.batch_size, seed=seed,
+        batches=train_batches(keep_decoded(dataset.source('train'), int(stage.data.keep * 1e9)),
+                              batch_size=stage.batch_size, seed=seed, draw=parts.draw(stage),
                               shard_index=jax.process_index(), shard_count=jax.process_count()),
         validate=validate, control=parts.control(stage), plan=parts.plan(stage), checkpoints=checkpoints,
         devices=devices, should_stop=should_stop,

@@ -12,6 +12,8 @@ import numpy as np
 from grain import experimental
 
 from lesion_jax.core import Example
+from lesion_jax.data.crops import Draw, Draws, Kept
+from lesion_jax.data.index import Index, join
 
 
 class Source(Protocol):
@@ -37,13 +39,32 @@ class Joined(Sequence):
   def __len__(self) -> int:
     return self._ends[-1]
 
+  @property
+  def index(self) -> Index:
+    """What is known of the photographs without decoding any."""
+    return join([part.index for part in self.parts])
+
   def __getitem__(self, index: int) -> Example:
     index = range(len(self))[index]  # raises IndexError, counts from the end
     part = bisect.bisect_right(self._ends, index)
     return self.parts[part][index - self._ends[part] + len(self.parts[part])]
 
 
-def training_order(source: Source, *, batch_size: int, seed: int) -> grain.MapDataset[Example]:
+def keep_decoded(source: Source, limit: int) -> Source:
+  """The source, whose decoded examples are kept in memory up to `limit` bytes in all, see `crops.Kept`.
+
+  Args:
+    source: the examples; of a `Joined` one each part gets a share by its length.
+    limit: bytes; 0 keeps none.
+  """
+  if not limit:
+    return source
+  if isinstance(source, Joined):
+    return Joined([Kept(part, limit=limit * len(part) // len(source)) for part in source.parts], source.weights)
+  return Kept(source, limit=limit)
+
+
+def training_order(source: Source, *, batch_size: int, seed: int, draw: Draw = Draw()) -> grain.MapDataset[Example]:
   """An endless stream of shuffled examples, in another order each epoch.
 
   Every len(source) examples of the stream are each example once. Of a `Joined` source with weights, each part is such a
@@ -51,17 +72,26 @@ def training_order(source: Source, *, batch_size: int, seed: int) -> grain.MapDa
   whole examples can. Grain rounds weights down to hundredths of the smallest. Within a batch the rows are shuffled
   once more, or every P-th of them could come from one part, and one of P hosts would see nothing else.
 
+  A `draw` that chooses draws with replacement instead, from each part or from the whole source; the source then needs
+  an index.
+
   Args:
     source: the examples.
     batch_size: rows in all shards together.
     seed: of the order, 0..2**32-1.
+    draw: how a photograph, and a crop of it, is chosen.
   """
-  if not (isinstance(source, Joined) and source.weights):
+
+  def stream(source: Source, seed: int) -> grain.MapDataset[Example]:
+    if draw.chooses:
+      return grain.MapDataset.source(Draws(source, seed=seed, draw=draw))
     return grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+
+  if not (isinstance(source, Joined) and source.weights):
+    return stream(source, seed)
   # Parts of equal length would meet in the same pairs for ever if one seed ordered them all.
   *seeds, last = np.random.SeedSequence([seed, len(source.parts)]).generate_state(len(source.parts) + 1)
-  streams = [grain.MapDataset.source(part).seed(int(number)).shuffle().repeat()
-             for part, number in zip(source.parts, seeds, strict=True)]
+  streams = [stream(part, int(number)) for part, number in zip(source.parts, seeds, strict=True)]
   mixed = grain.MapDataset.mix(streams, source.weights)
   # Half the range of seeds: grain adds the number of the batch to it.
   return experimental.WindowShuffleMapDataset(mixed, window_size=batch_size, seed=int(last) // 2)

@@ -15,13 +15,15 @@ import grain
 import numpy as np
 
 from lesion_jax.core import UNKNOWN_GRADE, Example
+from lesion_jax.data.crops import Draw
 from lesion_jax.data.order import Source, training_order
 
 THREADS = 16  # Decoding releases the GIL. More threads than cores pay, as reading waits for the disk too.
 
 
 def train_batches(
-    source: Source, *, batch_size: int, seed: int, shard_index: int = 0, shard_count: int = 1, threads: int = THREADS
+    source: Source, *, batch_size: int, seed: int, draw: Draw = Draw(), shard_index: int = 0, shard_count: int = 1,
+    threads: int = THREADS,
 ) -> grain.DatasetIterator[Example]:
   """An endless stream of shuffled batches, in another order each epoch.
 
@@ -33,6 +35,7 @@ def train_batches(
     source: the examples, all of one shape.
     batch_size: rows in all shards together, a multiple of `shard_count`.
     seed: of the order, 0..2**32-1. Two seeds give unrelated orders.
+    draw: how a photograph, and a crop of it, is chosen; by default all of them, whole.
     shard_index: which shard to yield, 0..shard_count-1.
     shard_count: number of shards.
     threads: for reading and decoding; 0 reads in the caller's.
@@ -41,7 +44,7 @@ def train_batches(
     ValueError: for an empty source, or where batch size and shards do not fit together.
   """
   rows = _rows_per_shard(source, batch_size, shard_index, shard_count)
-  stream = training_order(source, batch_size=batch_size, seed=seed)
+  stream = training_order(source, batch_size=batch_size, seed=seed, draw=draw)
   return iter(_batch(stream, rows, shard_index, shard_count, threads))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lesion_jax.core import Example
+from lesion_jax.core import EVIDENCE, LESION_KEYS, Example, lesion_bits
 from lesion_jax.data.builders.aptos2019.aptos2019_dataset_builder import Builder as Aptos2019
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
 from lesion_jax.data.builders.ddr.ddr_dataset_builder import Builder as Ddr
@@ -32,6 +32,7 @@ from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder im
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
+from lesion_jax.data.index import read as read_index
 from lesion_jax.data.png import decode_mask, decode_picture
 from lesion_jax.data.splits import SPLITS
 
@@ -53,6 +54,8 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'folder': Folder,
 }
 
+MILD_LESION, = (entry.lesion for entry in EVIDENCE if entry.grade == 1)  # what DR1 may have
+
 # TFDS warns of these at every start, and they are as they should be: each configuration is made from its options.
 EXPECTED = ('Using custom data configuration',)
 
@@ -70,23 +73,35 @@ class ExampleSource(Sequence):
   Args:
     builder: of a prepared data set.
     split: one of its splits.
+    negatives: keys of the lesions of which a grade says that they are absent, see `Dataset.with_negatives`; with them,
+      photographs that then say nothing of any lesion are left out.
+
+  Attributes:
+    index: what is known of the photographs without decoding any.
   """
 
-  def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+  def __init__(self, builder: tfds.core.DatasetBuilder, split: str, negatives: Sequence[str] = ()):
     # TFDS decodes masks with three channels, of which it drops two.
     encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
     self._records = builder.as_data_source(split, decoders=encoded)
+    found = read_index(builder.data_path, split)
+    self._rows = np.arange(len(found))
+    if negatives:
+      found = dataclasses.replace(found, annotated=found.annotated | absent_by_grade(found.grade, negatives))
+      self._rows = np.flatnonzero(found.annotated)
+    self.index = found.take(self._rows)
 
   def __len__(self) -> int:
-    return len(self._records)
+    return len(self._rows)
 
   def __getitem__(self, index: int) -> Example:
-    record = self._records[range(len(self))[index]]  # raises IndexError, counts from the end
+    index = range(len(self))[index]  # raises IndexError, counts from the end
+    record = self._records[int(self._rows[index])]
     return Example(
         image=decode_picture(record['image']),
         lesions=decode_mask(record['lesions']),
         ignore=decode_mask(record['ignore']),
-        annotated=np.uint8(record['annotated']),
+        annotated=self.index.annotated[index],
         grade=np.int32(record['grade']),
         weight=np.float32(1),
         id=record['id'].decode(),
@@ -95,7 +110,22 @@ class ExampleSource(Sequence):
 
   def ids(self) -> list[str]:
     """The photographs in their order, without decoding any."""
-    return [self._records[index]['id'].decode() for index in range(len(self))]
+    return self.index.id.tolist()
+
+
+def absent_by_grade(grade: np.ndarray, keys: Sequence[str]) -> np.ndarray:
+  """Which of the lesions `keys` a grade says to be absent, by Table I of the paper: all of them of DR0, all but
+  microaneurysms of DR1, which is 'microaneurysms, exclusively', none of the others and of unknown grades.
+
+  Args:
+    grade: int [N].
+    keys: of lesions.
+
+  Returns:
+    uint8 [N], bit j set where LESIONS[j] is absent.
+  """
+  all_of_them, mild = lesion_bits(tuple(keys)), lesion_bits(tuple(key for key in keys if key != MILD_LESION))
+  return np.select([grade == 0, grade == 1], [all_of_them, mild], 0).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +143,7 @@ class Dataset:
     citation: BibTeX.
     licence: under which its authors release it.
     builder: the TFDS builder behind it.
+    negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
   """
 
   name: str
@@ -124,6 +155,29 @@ class Dataset:
   citation: str
   licence: str
   builder: tfds.core.DatasetBuilder = dataclasses.field(repr=False)
+  negatives: tuple[str, ...] = ()
+
+  def with_negatives(self, keys: Sequence[str]) -> Dataset:
+    """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
+    mask is needed for that. Photographs that then say nothing of any lesion are left out; lengths are counted anew.
+
+    Args:
+      keys: of the lesions that are claimed absent: those that something is learned of elsewhere, for a network that
+        never saw a lesion can claim nothing of it.
+
+    Raises:
+      ValueError: there are no grades.
+    """
+    if not self.graded:
+      raise ValueError(f'{self.name} has no grades, so they cannot say which lesions are absent; leave '
+                       'grades_as_lesions at its default')
+    keys = tuple(key for key in LESION_KEYS if key in keys)
+    if not keys:
+      return self
+    lengths = {split: len(ExampleSource(self.builder, split, keys)) if length else 0
+               for split, length in self.lengths.items()}
+    annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
+    return dataclasses.replace(self, annotated=annotated, negatives=keys, lengths=lengths)
 
   @property
   def size(self) -> int:
@@ -149,7 +203,7 @@ class Dataset:
     if split not in self.splits:
       sizes = ', '.join(f'{name} {length}' for name, length in self.lengths.items())
       raise ValueError(f'{self.name} has no examples in the split {split!r}; its splits are: {sizes}')
-    return ExampleSource(self.builder, split)
+    return ExampleSource(self.builder, split, self.negatives)
 
 
 def load(

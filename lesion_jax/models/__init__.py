@@ -84,4 +84,4 @@ def _resolve(key: str, value: Any) -> Any:
     if value not in DTYPES:
       raise ValueError(f'unknown dtype {value!r}; choose one of {", ".join(DTYPES)}')
     return DTYPES[value]
-  return value
+  return tuple(value) if isinstance(value, list) else value  # JSON has lists

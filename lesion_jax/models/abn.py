@@ -83,7 +83,8 @@ class ABN(Network):
     classes = TASKS[self.task]
     encoder = self.make_encoder()
     attention_encoder = self.encoder(padding='SAME', output_stride=16, width=self.width, dtype=self.dtype,
-                                     bn_axis=self.bn_axis, remat=self.remat, name='attention_encoder')
+                                     bn_axis=self.bn_axis, remat=self.remat, norm=self.encoder_norm,
+                                     name='attention_encoder')
     features = encoder.lower(images, train=train)[16]
     auxiliary, attention = AttentionBranch(classes, self.dtype, self.bn_axis, name='attention')(
         attention_encoder.upper(features, train=train), train=train)

@@ -13,6 +13,7 @@ from lesion_jax.models.inception_blocks import MIN_CHANNELS, MixedA, MixedB, Mix
 from lesion_jax.models.layers import PADDINGS, ConvBN, call, max_pool, normalize, scaled
 
 OUTPUT_STRIDES = (32, 16, 8)
+NORMS = ('batch', 'running')
 
 # The smallest side for which every tap exists ('VALID') or sees one whole cell of its stride ('SAME').
 MIN_SIZE = {'SAME': 32, 'VALID': 75}
@@ -35,6 +36,8 @@ class InceptionV3(nn.Module):
     dtype: type of the computation and of the taps. Parameters and statistics are float32.
     bn_axis: name of the mapped axis over which training statistics are averaged; None: per device.
     remat: recompute the activations of each layer and block in the backward pass instead of storing them.
+    norm: 'batch': training normalises by each batch and moves the running statistics; 'running': training too
+      normalises by the running statistics, which stay as they are (for small batches on a pretrained encoder).
   """
 
   padding: str = 'SAME'
@@ -43,8 +46,11 @@ class InceptionV3(nn.Module):
   dtype: Any = jnp.float32
   bn_axis: str | None = None
   remat: bool = False
+  norm: str = 'batch'
 
   def setup(self) -> None:
+    if self.norm not in NORMS:
+      raise ValueError(f'unknown norm {self.norm!r}; allowed: {", ".join(NORMS)}')
     if self.padding not in PADDINGS:
       raise ValueError(f'unknown padding {self.padding!r}; allowed: {", ".join(PADDINGS)}')
     if self.output_stride not in OUTPUT_STRIDES:
@@ -83,7 +89,7 @@ class InceptionV3(nn.Module):
 
     Args:
       images: [B, H, W, 3], uint8 or float in 0..255; normalised inside.
-      train: use and update batch statistics.
+      train: use and update batch statistics, unless `norm` is 'running'.
 
     Returns:
       `dtype` arrays [B, ceil(H / s), ceil(W / s), C] (padding 'SAME', output_stride 32, width 1) by the stride s that
@@ -117,6 +123,7 @@ class InceptionV3(nn.Module):
     return self._run(x, train, self.Mixed_7a, self.Mixed_7b, self.Mixed_7c)
 
   def _run(self, x: jax.Array, train: bool, *modules: nn.Module) -> jax.Array:
+    train = train and self.norm == 'batch'
     for module in modules:
       x = call(module, x, train=train, remat=self.remat)
     return x

@@ -59,9 +59,12 @@ class LesionNet(Network):
 
   Attributes:
     stride: where the decoder ends; the logits are upsampled by this factor. 16 is the paper's choice for grading.
+    decoder_channels: of the decoder's stages, from the deepest: at strides 16, 8, 4 and 2, as many as there are; `width`
+      does not change them. (): DECODER_CHANNELS times `width`.
   """
 
   stride: int = 16
+  decoder_channels: tuple[int, ...] = ()
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -75,15 +78,25 @@ class LesionNet(Network):
       Outputs with `maps` [B, H, W, 8] and `lesions` [B, 8], float32 logits.
 
     Raises:
-      ValueError: the stride is not one of 2, 4, 8, 16, 32, or the image is too small for the encoder.
+      ValueError: the stride is not one of 2, 4, 8, 16, 32, `decoder_channels` has not one positive number for each
+        stage, or the image is too small for the encoder.
     """
     if self.stride not in STRIDES:
       raise ValueError(f'Lesion-Net has no stride {self.stride}; choose one of {", ".join(map(str, STRIDES))}')
     taps = self.make_encoder()(images, train=train)
     x = taps[32]
-    for stride, channels in DECODER_CHANNELS.items():
-      if stride >= self.stride:
-        stage = CopyAndMerge(scaled(channels, self.width, minimum=MIN_CHANNELS), self.dtype, self.bn_axis,
-                             name=f'decoder_{stride}s')
-        x = call(stage, (x, taps[stride]), train=train, remat=self.remat)
+    for stride, channels in self._stages().items():
+      stage = CopyAndMerge(channels, self.dtype, self.bn_axis, name=f'decoder_{stride}s')
+      x = call(stage, (x, taps[stride]), train=train, remat=self.remat)
     return SegmentationHead(self.dtype, name='head')(x, images.shape[1:3])
+
+  def _stages(self) -> dict[int, int]:
+    """Stride -> channels of the decoder's stages, from the deepest."""
+    strides = [stride for stride in DECODER_CHANNELS if stride >= self.stride]
+    if not self.decoder_channels:
+      return {stride: scaled(DECODER_CHANNELS[stride], self.width, minimum=MIN_CHANNELS) for stride in strides}
+    if len(self.decoder_channels) != len(strides) or min(self.decoder_channels) < 1:
+      raise ValueError(f'decoder_channels={tuple(self.decoder_channels)}: Lesion-Net-{self.stride}s has {len(strides)} '
+                       f'decoder stages, at the strides {", ".join(map(str, strides)) or "(none)"}; give one number of '
+                       'channels, 1 or more, for each, or ()')
+    return dict(zip(strides, self.decoder_channels, strict=True))

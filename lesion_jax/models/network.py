@@ -20,6 +20,8 @@ class Network(nn.Module):
     dtype: dtype of the computation; parameters and logits are float32 always.
     bn_axis: name of the mapped axis over which BatchNorm averages its training statistics; None: per device.
     remat: recompute the activations of each block in the backward pass, to save memory.
+    encoder_norm: by what BatchNorm in the encoder normalises while it is trained, 'batch' or 'running', see
+      `InceptionV3.norm`. What lies behind the encoder normalises by the batch always.
   """
 
   encoder: Callable[..., nn.Module] = InceptionV3
@@ -28,8 +30,9 @@ class Network(nn.Module):
   dtype: jnp.dtype = jnp.float32
   bn_axis: str | None = None
   remat: bool = False
+  encoder_norm: str = 'batch'
 
   def make_encoder(self, *, output_stride: int = 32, name: str = 'encoder') -> nn.Module:
     """The encoder as a submodule. `output_stride` is the stride of the deepest tap's grid."""
     return self.encoder(padding=self.padding, width=self.width, dtype=self.dtype, bn_axis=self.bn_axis,
-                        remat=self.remat, output_stride=output_stride, name=name)
+                        remat=self.remat, norm=self.encoder_norm, output_stride=output_stride, name=name)

@@ -17,13 +17,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
+from lesion_jax.core import UNKNOWN_GRADE, lesion_bits, unpack_bits
+from lesion_jax.data import index
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.builders.resume import Partial
-from lesion_jax.data.png import encode_png
+from lesion_jax.data.fingerprint import SIDE, fingerprint
+from lesion_jax.data.png import decode_picture, encode_png
 from lesion_jax.data.threads import ordered_map
 
 MIN_SIZE = 32
+_INDEX_ALONE = ('side', 'areas', 'fingerprint')  # what the index has and a record has not
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -85,6 +88,7 @@ class Record(NamedTuple):
     patient: names the patient; the photograph's id where the release does not say.
     grade: 0..4, UNKNOWN_GRADE where the release does not say.
     annotated: keys of the lesions that this photograph annotates; None: those of the data set, ANNOTATED.
+    side: of the square in the photograph's own pixels; None: of the record.
   """
 
   image: np.ndarray | bytes
@@ -94,6 +98,7 @@ class Record(NamedTuple):
   patient: str
   grade: int = UNKNOWN_GRADE
   annotated: tuple[str, ...] | None = None
+  side: int | None = None
 
 
 class _LocalInfo(tfds.core.DatasetInfo):
@@ -116,6 +121,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
   ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that any photograph of this data set annotates
   GRADED: ClassVar[bool] = True  # whether it grades any image
+  # Whether its grades say of lesions that they are absent (`source.Dataset.with_negatives`) unless a configuration says
+  # otherwise.
+  GRADES_AS_LESIONS: ClassVar[bool] = False
   CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the release is square already
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
   DESCRIPTION: ClassVar[str]
@@ -189,6 +197,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     if differing:
       logging.warning('%s: this copy differs from the published release: %s', self.name, '; '.join(differing))
     photographs = sum(map(len, splits.values()))
+    self._index: dict[str, list[dict[str, Any]]] = {}
     self._left_out = LeftOut(self.name, photographs=photographs, ungradable=counts.get(UNGRADABLE, 0))
     if self.partial:
       self.partial.expect(photographs)
@@ -199,7 +208,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       if isinstance(made, ValueError):
         self._left_out.add(split, items[number], made)
       else:
-        yield number, made
+        features = {key: value for key, value in made.items() if key not in _INDEX_ALONE}
+        self._index.setdefault(split, []).append({key: made[key] for key in index.FIELDS})
+        yield number, features
 
   def _example(self, item: Any) -> dict[str, Any] | ValueError:
     """The encoded example, or why there is none."""
@@ -212,10 +223,12 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
     """Prepares all splits; here `data_dir` is the folder that appears in its place when all is done."""
     super()._download_and_prepare(*args, **kwargs)
+    index.save(self.data_dir, {split: _stack(rows) for split, rows in self._index.items()})
     self._left_out.write(self.data_dir)
     self._left_out.say()
 
   def _encode(self, record: Record) -> dict[str, Any]:
+    pixels = decode_picture(record.image) if isinstance(record.image, bytes) else record.image
     return {
         'image': record.image if isinstance(record.image, bytes) else encode_png(record.image),
         'lesions': encode_png(record.lesions),
@@ -224,4 +237,17 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         'grade': record.grade,
         'id': record.id,
         'patient': record.patient,
+        'side': int(record.side or self.builder_config.size),
+        'areas': np.count_nonzero(unpack_bits(record.lesions), axis=(0, 1)).tolist(),
+        'fingerprint': fingerprint(pixels).tobytes(),
     }
+
+
+def _stack(rows: list[dict[str, Any]]) -> index.Index:
+  """The index of a split from what `_encode` says of each photograph."""
+  column = lambda name, dtype: np.array([row[name] for row in rows], dtype)
+  prints = np.frombuffer(b''.join(row['fingerprint'] for row in rows), np.uint8)
+  return index.Index(
+      id=column('id', str), patient=column('patient', str), grade=column('grade', np.int32),
+      annotated=column('annotated', np.uint8), side=column('side', np.int32), areas=column('areas', np.int32),
+      fingerprint=prints.reshape(len(rows), SIDE, SIDE, 3))

@@ -29,4 +29,4 @@ class GradingBuilder(LesionBuilder, skip_registration=True):
     size = self.builder_config.size
     image, crop = read_field(item.path)
     empty = np.zeros((size, size), np.uint8)
-    return Record(crop.apply(image, size), empty, empty, item.path.stem, item.patient, item.grade)
+    return Record(crop.apply(image, size), empty, empty, item.path.stem, item.patient, item.grade, side=crop.side)

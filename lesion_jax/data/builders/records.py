@@ -51,9 +51,9 @@ def make_record(
     present: lesion key -> bool [H, W]; a lesion without a mask is absent.
     unscored: lesion key -> bool [H, W], where the release leaves open whether the lesion is there. Where a lesion is
       present as well, it counts.
-    **labels: the rest of Record: `id`, `patient`, `grade`, `annotated`.
+    **labels: the rest of Record but `side`: `id`, `patient`, `grade`, `annotated`.
   """
   shape = image.shape[:2]
   lesions = crop.apply_mask(pack_masks(present, shape), size)
   ignore = crop.apply_mask(pack_masks(unscored or {}, shape), size)
-  return Record(crop.apply(image, size), lesions, ignore & ~lesions, **labels)
+  return Record(crop.apply(image, size), lesions, ignore & ~lesions, side=crop.side, **labels)

@@ -38,7 +38,7 @@ NETWORKS = {
     'lesion_concat': LesionConcat,
     'multitask': MultiTask,
 }
-IGNORED = ('dtype', 'bn_axis', 'remat')  # fields of the Flax networks that mean nothing here
+IGNORED = ('dtype', 'bn_axis', 'remat', 'encoder_norm')  # fields of the Flax networks that mean nothing here
 
 
 def build(name, **fields):

@@ -43,12 +43,13 @@ class LesionNet(Segmenter):
 
   CHANNELS = {16: 512, 8: 256, 4: 128, 2: 64}
 
-  def __init__(self, stride=16, **fields):
+  def __init__(self, stride=16, decoder_channels=(), **fields):
     super().__init__()
     self.encoder = Encoder(**fields)
     self.strides, x = [s for s in self.CHANNELS if s >= stride], self.encoder.channels[32]
-    for s in self.strides:
-      inputs, x = x, scaled(self.CHANNELS[s], self.encoder.width, 8)
+    channels = decoder_channels or [scaled(self.CHANNELS[s], self.encoder.width, 8) for s in self.strides]
+    for s, outputs in zip(self.strides, channels, strict=True):
+      inputs, x = x, outputs
       self.add_module(f'decoder_{s}s', nn.ModuleDict({
           'reduce': nn.Conv2d(inputs, x, 1), 'merge_1': ConvBN(x + self.encoder.channels[s], x, 3),
           'merge_2': ConvBN(x, x, 3)}))

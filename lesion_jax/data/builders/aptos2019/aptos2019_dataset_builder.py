@@ -22,8 +22,8 @@ class Builder(GradingBuilder):
   one patient and stay on one side of the split (our choice; how many the release holds was not counted).
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   PUBLISHED = {'photographs': 3662, 'DR0': 1805, 'DR1': 370, 'DR2': 999, 'DR3': 193, 'DR4': 295}
   DESCRIPTION = (
       'Photographs of the Aravind Eye Hospital, India, released by the Asia Pacific Tele-Ophthalmology Society and '

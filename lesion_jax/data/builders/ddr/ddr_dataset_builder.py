@@ -20,8 +20,8 @@ ABSENT, PRESENT = 0, 255
 class Builder(LesionBuilder):
   """`source_dir` is the folder that holds 'lesion_segmentation'. All three splits are the official ones."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = True
   ANNOTATED = tuple(MASK_NAMES)
   GRADED = False

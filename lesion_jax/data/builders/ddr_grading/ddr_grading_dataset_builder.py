@@ -27,8 +27,8 @@ class Builder(GradingBuilder):
   different official sets.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   PUBLISHED = {
       'train photographs': 6835, 'validation photographs': 2733, 'test photographs': 4105, UNGRADABLE: 1151,
   }

@@ -32,8 +32,8 @@ class Photograph(NamedTuple):
 class Builder(LesionBuilder):
   """`source_dir` is the folder ddb1_v02_01. Validation is carved from the official training set."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = True
   ANNOTATED = tuple(key for key in LESION_KEYS if key in LESION_OF.values())
   GRADED = False

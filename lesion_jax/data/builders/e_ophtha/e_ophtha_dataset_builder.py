@@ -51,8 +51,8 @@ class Builder(LesionBuilder):
   lesion.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = True
   ANNOTATED = ('MA', 'HaEx')
   GRADED = False

@@ -45,8 +45,8 @@ class Builder(LesionBuilder):
   release; they were not counted again.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = False
   ANNOTATED = (*MASK_NAMES, *SOME)
   PUBLISHED = {'photographs': 1842, 'DR0': 101, 'DR1': 212, 'DR2': 595, 'DR3': 647, 'DR4': 287, 'NV masks': 49}

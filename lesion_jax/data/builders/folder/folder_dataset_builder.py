@@ -45,8 +45,8 @@ class Builder(LesionBuilder):
   seed, by the column `patient` where there is one. Photographs are cropped to the field of view, as `predict` does.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = True
   ANNOTATED = LESION_KEYS
   DESCRIPTION = (

@@ -31,8 +31,8 @@ LEVELS = (0, 1, 255)
 class Builder(LesionBuilder):
   """`source_dir` is the folder that holds 'A. Segmentation'. Validation is carved from the official training set."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = True
   ANNOTATED = tuple(MASK_NAMES)
   GRADED = False

@@ -71,8 +71,8 @@ class Builder(LesionBuilder):
   one, and that its R1 means microaneurysms alone, as DR1 does, is nowhere said.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CONFIG = MaplesConfig
   CROPPED = True
   ANNOTATED = tuple(MASK_NAMES)

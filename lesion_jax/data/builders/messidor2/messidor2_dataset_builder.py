@@ -29,8 +29,8 @@ class Builder(GradingBuilder):
   The numbers are of loaders and audits, not counted again.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   PUBLISHED = {'photographs': 1748, UNGRADABLE: 4, 'pairs of eyes': 874}
   DESCRIPTION = (
       'Messidor-2: examinations of diabetic patients in French hospitals, one photograph of each eye, with a grade '

@@ -44,8 +44,8 @@ class Photograph(NamedTuple):
 class Builder(LesionBuilder):
   """`source_dir` is the folder retinal-lesions-v20191227. Split by patient, 70/10/20, as there is no official split."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = False
   ANNOTATED = LESION_KEYS
   PUBLISHED = {
@@ -103,7 +103,7 @@ class Builder(LesionBuilder):
         raise ValueError(f'{item.path}: {error}') from error
       kept, lesions, ignore = crop.apply(image, size), crop.apply_mask(lesions, size), crop.apply_mask(ignore, size)
     # A reduced pixel can hold enough of both kinds: then the lesion counts.
-    return Record(kept, lesions, ignore & ~lesions, item.path.stem, item.patient, item.grade)
+    return Record(kept, lesions, ignore & ~lesions, item.path.stem, item.patient, item.grade, side=shape[0])
 
 
 def _patient(path: pathlib.Path) -> str:

@@ -37,8 +37,8 @@ class SyntheticConfig(LesionConfig):
 class Builder(LesionBuilder):
   """Split by patient, 70/10/20, with the published seed of `split_by_patient`."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = False
   CONFIG = SyntheticConfig
   ANNOTATED = LESION_KEYS

@@ -36,8 +36,8 @@ class Builder(LesionBuilder):
   side.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = False
   ANNOTATED = tuple(VALUES)
   GRADED = False
