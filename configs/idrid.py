@@ -1,0 +1,49 @@
+"""Real photographs: the four lesions of IDRiD, learned from crops, with its healthy eyes as negatives.
+
+  python -m lesion_jax.main --config=configs/idrid.py:cpu --workdir=runs/idrid \\
+      --config.segment.data.source_dir=DIR:DIR --config.segment.pretrained=inception_v3.safetensors
+
+DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and judges it. The argument
+behind the colon is `cpu` (two cores, one to two hours) or `gpu` (one large card). Every number is our choice: crops of a
+large field as published systems take them, the field's Dice with cross entropy, a pretrained encoder whose BatchNorm
+keeps its running statistics, and a decoder slim enough for a CPU.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(name: str = 'cpu') -> ConfigDict:
+  """The lesion network on IDRiD's parts A and B."""
+  if name not in PRESETS:
+    raise ValueError(f'unknown preset {name!r}; choose one of {", ".join(PRESETS)}')
+  config = common.get_config()
+  config.stages = ('segment',)
+  segment = config.segment
+  segment.data.update(name='idrid+idrid_grading', weights=(3.0, 1.0), size=1440, crop=448, crop_scale=(0.6, 1.2),
+                      centred=0.7, keep=2.5)
+  segment.model.update(name='lesion_net_4s', decoder_channels=(128, 96, 64), encoder_norm='running')
+  segment.update(
+      loss='dice_cross_entropy', criterion='aupr', prior=0.02, batch_size=4, eval_batch_size=1, optimizer='adamw',
+      momentum=0.9, weight_decay=1e-2, rate=1e-3, encoder_rate=0.1, freeze=('encoder/Conv2d_*',), schedule='cosine',
+      warm_up=100, final_rate=0.01, clip=1.0, ema=0.998, max_steps=1300, validate_every=325, save_every=100, log_every=25)
+  segment.augmentation.update(
+      rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), quarter_turns=True, horizontal_flip=0.5,
+      vertical_flip=0.0, brightness=(0.8, 1.25), saturation=(0.8, 1.2), contrast=(0.8, 1.25), tint=(0.92, 1.08))
+  PRESETS[name](segment)
+  return config
+
+
+def _cpu(segment: ConfigDict) -> None:
+  """Nothing else."""
+
+
+def _gpu(segment: ConfigDict) -> None:
+  """Wider, longer, larger crops and a batch of 12."""
+  segment.data.update(crop=768, crop_scale=(0.5, 1.6), keep=8.0)
+  segment.model.update(decoder_channels=(), dtype='bfloat16')
+  segment.update(batch_size=12, eval_batch_size=2, max_steps=12000, warm_up=500, validate_every=1000, save_every=500)
+
+
+PRESETS = {'cpu': _cpu, 'gpu': _gpu}
