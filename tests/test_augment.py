@@ -199,3 +199,74 @@ def test_images_that_are_not_square_rgb_are_refused(batch, shape):
 def test_a_wrong_range_is_named(wrong):
   with pytest.raises(ValueError, match=next(iter(wrong))):
     Augmentation(**wrong)
+
+
+def test_colours_change_inside_the_field_of_view_alone(batch):
+  inside = np.hypot(*(np.mgrid[:SIZE, :SIZE] - SIZE / 2)) < 12
+  image = np.where(inside[..., None], batch['image'] // 2 + 60, 3).astype(np.uint8)  # a border is not quite black
+  spec = dataclasses.replace(IDENTITY, contrast=(0.6, 0.6))
+  out = np.asarray(run(batch | {'image': image}, spec=spec)['image'])
+  np.testing.assert_array_equal(out[:, ~inside], 3)
+  field = image[:, inside].astype(np.float64)
+  mean = field.mean(1, keepdims=True)
+  np.testing.assert_allclose(out[:, inside], mean + 0.6 * (field - mean), rtol=1e-5)
+
+
+def test_tint_is_a_factor_of_each_channel(batch):
+  batch = batch | {'image': batch['image'] // 2 + 20}
+  out = np.asarray(run(batch, spec=dataclasses.replace(IDENTITY, tint=(0.9, 1.1)))['image'])
+  factors = out / batch['image']
+  np.testing.assert_allclose(factors, np.broadcast_to(factors[:, :1, :1], factors.shape), rtol=1e-4)
+  assert np.ptp(factors[:, 0, 0], axis=1).min() > 1e-3 and 0.9 <= factors.min() and factors.max() <= 1.1
+
+
+def test_quarter_turns_are_exact_and_all_four_are_drawn(batch):
+  same = {name: np.repeat(value[:1], 8, 0) for name, value in batch.items()} | {'row': batch['row']}
+  seen = set()
+  for step in range(3):
+    out = run(same, step=step, spec=dataclasses.replace(IDENTITY, quarter_turns=True))
+    for row in range(8):
+      turns, = [k for k in range(4) if np.array_equal(out['image'][row], np.rot90(batch['image'][0], k))]
+      np.testing.assert_array_equal(out['lesions'][row], np.rot90(batch['lesions'][0], turns))
+      np.testing.assert_array_equal(out['ignore'][row], np.rot90(batch['ignore'][0], turns))
+      seen.add(turns)
+  assert seen == {0, 1, 2, 3}
+
+
+def test_what_is_not_asked_for_changes_no_draw(batch):
+  plain = run(batch, spec=COLOURLESS)
+  tinted = run(batch, spec=dataclasses.replace(COLOURLESS, tint=(0.9, 1.1)))
+  np.testing.assert_array_equal(plain['lesions'], tinted['lesions'])
+
+
+class TestAnImageThatShrinks:
+  """Half of the small lesions would vanish from a mask whose pixels look at one source pixel each."""
+
+  SHRINK = dataclasses.replace(IDENTITY, scale=(0.8, 0.8), rotation=(33.0, 33.0))
+
+  def _dots(self, rng, count=60):
+    mask = np.zeros((count, SIZE, SIZE), np.uint8)
+    mask[np.arange(count), rng.integers(8, 24, count), rng.integers(8, 24, count)] = 0b10
+    return {'image': np.zeros((count, SIZE, SIZE, 3), np.uint8), 'lesions': mask, 'ignore': np.zeros_like(mask),
+            'row': np.arange(count, dtype=np.int32)}
+
+  def test_a_lesion_of_one_pixel_is_found_or_ignored_never_healthy(self):
+    batch = self._dots(np.random.default_rng(0))
+    out = jax.tree.map(np.asarray, run(batch, spec=self.SHRINK))
+    assert ((out['lesions'] | out['ignore']).reshape(60, -1) == 0b10).any(1).all()
+    assert not (out['lesions'] & out['ignore']).any()
+
+  def test_the_area_of_larger_lesions_shrinks_as_the_image_does(self):
+    image, lesions = painted()
+    batch = {'image': image[None], 'lesions': lesions[None], 'ignore': np.zeros_like(lesions)[None],
+             'row': np.zeros(1, np.int32)}
+    out = jax.tree.map(np.asarray, run(batch, spec=self.SHRINK))
+    assert np.count_nonzero(out['lesions']) == pytest.approx(np.count_nonzero(lesions) * 0.64, rel=0.1)
+    assert np.count_nonzero(out['ignore']) < np.count_nonzero(out['lesions']) / 2
+
+  def test_an_image_that_grows_has_nothing_ignored(self):
+    batch = self._dots(np.random.default_rng(1))
+    spec = dataclasses.replace(IDENTITY, scale=(0.8, 1.4), rotation=(10.0, 10.0))
+    out = jax.tree.map(np.asarray, run(batch, spec=spec))
+    seen = (out['lesions'] == 0b10).any((1, 2))
+    assert 0.4 < seen.mean() and not out['ignore'][np.count_nonzero(out['lesions'], axis=(1, 2)) > 1].any()

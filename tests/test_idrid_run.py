@@ -1,35 +1,75 @@
-"""The path from the real IDRiD subset to figures, with a shallow network. Skipped where the subset is not at hand."""
-
-import pathlib
+"""From the real IDRiD to figures, with a shallow network and a few photographs. Skipped where IDRiD is not at hand."""
 
 import jax
+import numpy as np
 import pytest
+from real import IDRID, link_idrid
 from tiny import TINY_MODELS
 
 from configs import segment
 from lesion_jax import build, models
 from lesion_jax.train.parallel import Devices
 
-SUBSET = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'idrid'
+pytestmark = pytest.mark.skipif(not IDRID.is_dir(), reason='IDRiD is not at hand')
 
 
-@pytest.mark.skipif(not SUBSET.is_dir(), reason='the IDRiD subset is not at hand')
-def test_the_real_subset_trains_and_the_lesions_it_does_not_annotate_are_said(tmp_path, monkeypatch):
+def _grades(table):
+  folder = IDRID / 'B. Disease Grading' / '2. Groundtruths'
+  rows = (folder / table).read_text('utf-8').splitlines()[1:]
+  return {int(row[6:9]): int(row.split(',')[1]) for row in rows if row.startswith('IDRiD')}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+  """`run(config, source) -> (stage, fitted, report of the test split)`."""
   monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+
+  def train(config):
+    devices = Devices(jax.devices()[:1])
+    bundles = build.check(config, devices)
+    dataset = build.open_datasets(config, str(tmp_path / 'data'), devices)['segment']
+    stage = build.build_stage(config, 'segment', dataset, workdir=tmp_path, devices=devices, bundles=bundles)
+    fitted = stage.train(lambda: False)
+    return stage, fitted, stage.evaluate(stage.variables(fitted.state), 'test').report
+
+  return train
+
+
+def _config(source):
   config = segment.get_config('idrid')
-  config.segment.data.update(source_dir=str(SUBSET), size=64)
+  config.segment.data.update(source_dir=source, size=64)
   config.segment.update(batch_size=2, eval_batch_size=1, max_steps=2, validate_every=2)
-  devices = Devices(jax.devices()[:1])
-  bundles = build.check(config, devices)
-  dataset = build.open_datasets(config, str(tmp_path / 'data'), devices)['segment']
-  stage = build.build_stage(config, 'segment', dataset, workdir=tmp_path, devices=devices, bundles=bundles)
+  return config
 
-  fitted = stage.train(lambda: False)
-  result = stage.evaluate(stage.variables(fitted.state), 'test').report
 
-  assert (fitted.step, dataset.lengths['test']) == (2, 2)
+def test_real_photographs_train_and_the_lesions_they_do_not_annotate_are_said(run, tmp_path):
+  source = link_idrid(tmp_path / 'release', segmentation=(1, 2, 3, 4, 5, 6, 7, 11, 55, 56))
+  stage, fitted, result = run(_config(str(source)))
+
+  assert (fitted.step, stage.dataset.lengths['test']) == (2, 2)
   for name in ('pixel_f1', 'aupr'):
     unannotated = {key for key, reason in result[name]['undefined'].items() if reason == 'not annotated'}
     assert unannotated == {'vHE', 'pHE', 'NV', 'FiP'}
     assert result[name]['lesions']['HaEx'] is not None
   assert stage.annotated == ('MA', 'iHE', 'HaEx', 'CWS')
+
+
+def test_healthy_eyes_are_negatives_through_a_mixture_of_crops(run, tmp_path):
+  training, test = (_grades(f'{part}. IDRiD_Disease Grading_{kind} Labels.csv')
+                    for part, kind in (('a', 'Training'), ('b', 'Testing')))
+  chosen = [number for number, grade in training.items() if grade == 0][:12] + [
+      number for number, grade in training.items() if grade == 3][:4]
+  source = link_idrid(tmp_path / 'release', segmentation=(1, 2, 3, 4, 5, 6, 7, 11, 55), training=chosen,
+                      test=[number for number, grade in test.items() if grade == 0][:2] + [
+                          number for number, grade in test.items() if grade == 2][:2])
+  config = _config(f'{source}:{source}')
+  config.segment.data.update(name='idrid+idrid_grading', weights=(1.0, 1.0), crop=48, centred=0.7, crop_scale=(0.6, 1.2))
+  stage, _, result = run(config)
+
+  healthy = stage.dataset.parts[1]
+  assert healthy.annotated == ('MA', 'iHE', 'HaEx', 'CWS') and healthy.lengths['test'] == 2
+  batch = next(iter(healthy.source('train')))
+  assert batch['grade'] in (0, 1) and batch['annotated'] and not batch['lesions'].any()
+  assert all(np.isin(healthy.source(split).index.grade, (0, 1)).all() for split in healthy.splits)
+  assert stage.annotated == ('MA', 'iHE', 'HaEx', 'CWS')
+  assert result['positive_images']['HaEx'] == 1  # IDRiD_55; a healthy eye has none

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from drawing import IDRID_SHAPE, SIDE, block, save
 from PIL import Image
+from real import link_idrid
 
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits, unpack_bits
 from lesion_jax.data.builders.idrid.idrid_dataset_builder import LEVELS, MASK_NAMES, MASKS, Builder
-from lesion_jax.data.fundus import read_field
 from lesion_jax.data.packing import read_mask
 from lesion_jax.data.source import load
 
@@ -102,21 +102,24 @@ class TestRealPhotographs:
     path = real_idrid / MASKS / official_set / folder / f'IDRiD_{number:02d}_{code}.tif'
     assert np.count_nonzero(read_mask(path, shape=(2848, 4288), levels=LEVELS)) == pixels
 
-  def test_the_subset_is_read_whole(self, real_idrid, tmp_path):
+  def test_the_release_is_read_whole(self, real_idrid, tmp_path):
     builder = Builder(config=Builder.CONFIG(source_dir=real_idrid), data_dir=tmp_path, file_format='array_record')
     splits, counts = builder.release()
-    assert {split: len(items) for split, items in splits.items()} == {'train': 18, 'validation': 2, 'test': 2}
-    assert (counts['MA masks'], counts['iHE masks'], counts['HaEx masks'], counts['CWS masks']) == (22, 22, 22, 9)
+    assert {split: len(items) for split, items in splits.items()} == {'train': 47, 'validation': 7, 'test': 27}
+    assert (counts['MA masks'], counts['iHE masks'], counts['HaEx masks'], counts['CWS masks']) == (81, 80, 81, 40)
 
   def test_resampling_keeps_the_area_of_the_lesions(self, real_idrid, tmp_path):
-    """The rule that MASK_SHARE documents: +2% over all photographs; here two of them, at the paper's size."""
-    builder = Builder(config=Builder.CONFIG(source_dir=real_idrid), data_dir=tmp_path, file_format='array_record')
+    """What MASK_SHARE documents: within 2% over all photographs, and 3% over six of the test set, for each lesion. In a
+    single photograph with a few small lesions it may be off by more."""
+    release = link_idrid(tmp_path / 'release', segmentation=(1, 55, 57, 60, 63, 68, 72))
+    builder = Builder(config=Builder.CONFIG(source_dir=release), data_dir=tmp_path, file_format='array_record')
     splits, _ = builder.release()
+    kept, areas = np.zeros(8), np.zeros(8)
     for item in splits['test']:
       record = builder.read(item)
       assert record.image.shape == (896, 896, 3)
-      _, crop = read_field(item.path)
-      kept = unpack_bits(record.lesions).sum((0, 1)) * (crop.side / 896) ** 2
-      for index, key in enumerate(LESION_KEYS[:4]):
-        area = np.count_nonzero(read_mask(item.masks[key], shape=(2848, 4288), levels=LEVELS))
-        assert kept[index] == pytest.approx(area, rel=0.05), f'{item.path.stem} {key}'
+      kept += unpack_bits(record.lesions).sum((0, 1)) * (record.side / 896) ** 2
+      areas[:4] += [np.count_nonzero(read_mask(item.masks[key], shape=(2848, 4288), levels=LEVELS))
+                    if key in item.masks else 0 for key in LESION_KEYS[:4]]
+    for index, key in enumerate(LESION_KEYS[:4]):
+      assert kept[index] == pytest.approx(areas[index], rel=0.03), key
