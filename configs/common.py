@@ -54,10 +54,6 @@ def _stage() -> ConfigDict:
           'size': 896,  # side of the square input (IV-A)
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
       },
-      # Weights of the lesions in the loss, eight in the order of lesion_jax.core.LESIONS; () weighs all alike. For the losses
-      # that have a term of each lesion: dice_cross_entropy, focal_tversky and the cross entropies of maps. One of weight 0
-      # is not learned.
-      'lesion_weights': (),
       'batch_size': 8,  # over all devices
       'accumulate': 1,  # micro-batches a step; the loss and its gradient stay those of the whole batch
       'eval_batch_size': 8,
@@ -70,6 +66,10 @@ def _stage() -> ConfigDict:
       'stop_after': 10,  # early stop after so many (IV-A)
       'milestones': (),  # validations at which the rate is divided in any case; for short runs
       'dual_weight': 0.8,  # lambda of Eq. 2 (III-A)
+      # Weights of the lesions in the loss, eight in the order of lesion_jax.core.LESIONS; () weighs all alike. For losses
+      # that have a term of each lesion: dice_cross_entropy, focal_tversky and the cross entropies of maps. A lesion of
+      # weight 0 is not learned.
+      'lesion_weights': (),
       'max_steps': 0,  # 0: only early stop ends the training (IV-A)
       'validate_every': 1000,  # batches (IV-A)
       'log_every': 50,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import optax
@@ -54,7 +53,7 @@ def loss(stage: ConfigDict) -> Loss:
   return get_loss(stage.loss, tuple(stage.lesion_weights))
 
 
-def taught(stage: ConfigDict, annotated: Iterable[str]) -> tuple[str, ...]:
+def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
   """Those of the annotated lesions that the loss teaches: all but those of weight 0."""
   weights = dict(zip(LESION_KEYS, stage.lesion_weights, strict=True)) if stage.lesion_weights else {}
   return tuple(key for key in annotated if weights.get(key, 1))

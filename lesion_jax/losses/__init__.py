@@ -105,9 +105,9 @@ def get_loss(name: str, lesion_weights: Sequence[float] = ()) -> Loss:
   Args:
     name: one of LOSSES.
     lesion_weights: () for lesions that weigh alike; else 8 numbers in the order of `core.LESIONS`, 0 or more and not
-      all 0, for a loss of WITH_LESION_WEIGHTS. A mean over lesions is then weighted by them (among the lesions that take
-      part in it), and a mean over scored elements by the weight of each element's lesion. Only their ratios count; a
-      lesion of weight 0 is not learned. Whether and how to weigh is our choice.
+      all 0, for a loss of WITH_LESION_WEIGHTS. A mean over lesions is then weighted by them (among the lesions that
+      take part in it), and a mean over scored elements by the weight of each element's lesion. Only their ratios
+      count; a lesion of weight 0 is not learned. Whether and how to weigh is our choice.
 
   Raises:
     ValueError: there is no such loss, it takes no weights, or they are not such numbers.
@@ -121,6 +121,6 @@ def get_loss(name: str, lesion_weights: Sequence[float] = ()) -> Loss:
                      f'{tuple(lesion_weights)}); leave them empty, or choose one of {", ".join(WITH_LESION_WEIGHTS)}')
   usable = [weight for weight in lesion_weights if isinstance(weight, numbers.Real) and 0 <= weight < math.inf]
   if not len(usable) == len(lesion_weights) == len(LESION_KEYS) or not any(usable):
-    raise ValueError(f'lesion_weights={tuple(lesion_weights)}: give {len(LESION_KEYS)} numbers of 0 or more, not all 0, '
-                     f'in the order {", ".join(LESION_KEYS)}; or () for lesions that weigh alike')
+    raise ValueError(f'lesion_weights={tuple(lesion_weights)}: give {len(LESION_KEYS)} numbers of 0 or more, not all '
+                     f'0, in the order {", ".join(LESION_KEYS)}; or () for lesions that weigh alike')
   return WITH_LESION_WEIGHTS[name](np.asarray(np.divide(usable, max(usable)), np.float32))

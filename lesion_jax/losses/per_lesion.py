@@ -121,8 +121,8 @@ def dice_cross_entropy_loss(
     mask: bool [..., K] or None, the elements to score. What is not scored has no gradient, even where its logit is not
       finite.
     weights: float [K] or None, of the lesions, 0 or more and not all 0; only their ratios count. Both means are then
-      weighted: Dice over the lesions that take part, the cross entropy over the scored elements, each with the weight of
-      its lesion. None weighs all alike.
+      weighted: Dice over the lesions that take part, the cross entropy over the scored elements, each with the weight
+      of its lesion. None weighs all alike.
     axis_name: mapped axis over which the batch is split, see `dice_loss`.
 
   Returns:

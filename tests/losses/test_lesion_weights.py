@@ -102,7 +102,8 @@ def test_a_loss_without_terms_of_lesions_refuses_them(name):
     (1.0,), (1.0,) * 7, (1.0,) * 9, (0.0,) * 8, (-1.0, *(1.0,) * 7), (np.nan, *(1.0,) * 7), (np.inf, *(1.0,) * 7),
     ('1', *(1.0,) * 7)], ids=str)
 def test_what_are_no_weights_is_refused(weights):
-  with pytest.raises(ValueError, match=r'lesion_weights=\(.*give 8 numbers of 0 or more, not all 0, in the order MA, iHE'):
+  message = r'lesion_weights=\(.*give 8 numbers of 0 or more, not all 0, in the order MA, iHE'
+  with pytest.raises(ValueError, match=message):
     get_loss('dice_cross_entropy', weights)
 
 
