@@ -91,6 +91,10 @@ def _stage() -> ConfigDict:
       'stop_after': 10,  # early stop after so many (IV-A)
       'milestones': (),  # validations at which the rate is divided in any case; for short runs
       'dual_weight': 0.8,  # lambda of Eq. 2 (III-A)
+      # Weights of the lesions in the loss, eight in the order of lesion_jax.core.LESIONS; () weighs all alike. For losses
+      # that have a term of each lesion: dice_cross_entropy, focal_tversky and the cross entropies of maps. A lesion of
+      # weight 0 is not learned.
+      'lesion_weights': (),
       'max_steps': 0,  # 0: only early stop ends the training (IV-A)
       'validate_every': 1000,  # batches (IV-A)
       'log_every': 50,

@@ -45,6 +45,9 @@ MISTAKES = {
     'dtype': ({'segment__model__dtype': 'int8'}, "unknown dtype 'int8'; choose one of float32, bfloat16"),
     'attention': ({'grade__model__attention': 'dot'}, "unknown attention 'dot'; choose one of conv, cw_maxpool"),
     'loss': ({'segment__loss': 'hinge'}, "unknown loss 'hinge'; the losses are dual_dice, dice"),
+    'weights of lesions in a pooled loss': ({'segment__lesion_weights': (1.0,) * 8}, "'dual_dice' takes no lesion_weights"),
+    'weights of some lesions': ({'segment__loss': 'focal', 'segment__lesion_weights': (4.0, 1.0)},
+                                r'lesion_weights=\(4.0, 1.0\): give 8 numbers of 0 or more'),
     'loss of another task': ({'segment__loss': 'grade_cross_entropy'}, 'needs outputs.grades'),
     'network of another task': ({'segment__model__name': 'inception_v3_grader'}, 'needs outputs.maps'),
     'batch and devices': ({'segment__batch_size': 7}, 'a batch of 7 cannot be divided over 2 device.* multiple of 2'),
@@ -246,6 +249,14 @@ def test_the_criterion_is_a_mean_over_the_lesions_that_occur():
   assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 3, 'iHE': 0, 'HaEx': 1}}, 'pixel_f1') == 0.3
   assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 0, 'iHE': 0, 'HaEx': 0}}, 'pixel_f1') is None
   assert criterion({'kappa': {'value': 0.7}}, 'kappa') == 0.7
+
+
+def test_data_whose_lesions_all_weigh_nothing_are_refused(monkeypatch, data_dir):
+  four = types.SimpleNamespace(name='four', source=lambda split: None, annotated=('MA', 'CWS'), graded=True)
+  monkeypatch.setattr(build.datasets, 'load', lambda *args, **kwargs: four)
+  config = changed(stages=('segment',), segment__loss='focal_tversky', segment__lesion_weights=(0, 1, 1, 0, 1, 1, 1, 1))
+  with pytest.raises(ValueError, match='four has no lesions of a weight above 0, from which .*focal_tversky'):
+    build.open_datasets(config, data_dir, DEVICES)
 
 
 @pytest.mark.parametrize('stage, lacking, message', [

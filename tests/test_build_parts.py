@@ -3,6 +3,7 @@
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -11,6 +12,7 @@ from tiny import TINY_MODELS
 from tiny_config import changed
 
 from lesion_jax import build, models
+from lesion_jax.core import Outputs, Targets
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.encoder import EncoderWeights
@@ -67,10 +69,27 @@ def test_joint_training_starts_with_the_dual_loss():
   assert build.parts.control(changed().grade).segmentation_weight == 1
 
 
+def test_a_lesion_of_weight_0_is_not_learned():
+  """So nothing is said of it, neither in the test report nor by the bundle."""
+  stage = types.SimpleNamespace(loss='dice_cross_entropy', lesion_weights=(4, 0.0, 1, 1, 1, 1, 1, 0.5))
+  data = types.SimpleNamespace(annotated=('MA', 'iHE', 'FiP'))
+  assert build.stage._learned_lesions(stage, data, None, None) == ('MA', 'FiP')
+
+
+def test_the_weights_of_the_lesions_reach_the_loss():
+  stage = changed(segment__loss='cross_entropy', segment__lesion_weights=(3, 0, 1, 0, 0, 0, 0, 0)).segment
+  logits = jnp.full((1, 2, 2, 8), 2.0).at[..., 0].set(-1.0)
+  targets = Targets(np.ones(logits.shape, bool), np.ones(logits.shape, bool), np.zeros(1, np.int32))
+  loss = build.parts.loss(stage)
+  expected = (3 * np.log1p(np.exp(1)) + np.log1p(np.exp(-2))) / 4
+  np.testing.assert_allclose(loss.value(loss.sums(Outputs(maps=logits), targets), 1.0)['loss'], expected, rtol=1e-6)
+
+
 def test_joint_training_learns_the_lesions_of_its_data_too():
   source = Bundle({'annotated': ['HaEx', 'MA']}, {})
   data = types.SimpleNamespace(annotated=('iHE', 'MA'))
-  learned = lambda loss, source: build.stage._learned_lesions(types.SimpleNamespace(loss=loss), data, None, source)
+  learned = lambda loss, source: build.stage._learned_lesions(
+      types.SimpleNamespace(loss=loss, lesion_weights=()), data, None, source)
   assert learned('joint', source) == ('MA', 'iHE', 'HaEx')
   assert learned('grade_cross_entropy', source) == ('MA', 'HaEx')
   assert learned('grade_cross_entropy', None) == ()

@@ -75,6 +75,7 @@ PAPER = {
     'stop_after': 10,
     'max_steps': 0,  # only early stop ends the training
     'milestones': (),
+    'lesion_weights': (),  # lesions weigh alike
     'dual_weight': 0.8,  # III-A
     'model.width': 1.0,
     'model.padding': 'SAME',

@@ -28,7 +28,8 @@ SUBSET = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'idrid'
 SIZE = 32
 FOUR = ('MA', 'iHE', 'HaEx', 'CWS')
 KNOWN = np.array([key in FOUR for key in LESION_KEYS])
-LOSSES = ('dual_dice', 'dice', 'weighted_cross_entropy', 'focal', 'cross_entropy')
+LOSSES = ('dual_dice', 'dice', 'weighted_cross_entropy', 'focal', 'cross_entropy', 'dice_cross_entropy',
+          'focal_tversky')
 HOST = ('id', 'patient')
 
 

@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 
 from lesion_jax.build import parts
 from lesion_jax.core import NUM_LESIONS, Targets
-from lesion_jax.losses import get_loss
 from lesion_jax.models import get_model
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle, load_bundle
@@ -31,7 +30,7 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
   models = {name: bundle.config['model'] for name, bundle in bundles.items()}
   for name, stage in parts.stages(config).items():
     devices.check_batch(stage.eval_batch_size)
-    get_loss(stage.loss)  # of a finished stage too: it names what the stage learns from
+    parts.loss(stage)  # of a finished stage too: it names what the stage learns from
     if name not in bundles:
       devices.check_batch(stage.batch_size, stage.accumulate)
       source = parts.lesion_stage(config, name)
@@ -68,7 +67,7 @@ def _check_training(stage: ConfigDict, model: Any) -> None:
   outputs, variables = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0),
                                       jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
   masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
-  jax.eval_shape(get_loss(stage.loss).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
+  jax.eval_shape(parts.loss(stage).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
   for part in (parts.control, parts.plan, parts.augmentation, parts.optimizer):
     part(stage)
   parts.with_prior(parts.with_initial(parts.with_pretrained(variables, stage), stage), stage)

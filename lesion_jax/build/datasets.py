@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from lesion_jax.build.parts import grades, stages
+from lesion_jax.build.parts import grades, stages, taught
 from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
 from lesion_jax.data.source import DATASETS, Dataset, load, require_known
 from lesion_jax.data.splits import SPLITS
@@ -84,10 +84,11 @@ def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
 
 def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:
   """Raises ValueError where the data have not what the loss needs, or a part of a mixture nothing of it."""
-  needed = ('grades', 'lesions') if stage.loss == 'joint' else ('grades',) if grades(stage) else ('lesions',)
+  lesions = 'lesions of a weight above 0' if stage.lesion_weights else 'lesions'
+  needed = ('grades', lesions) if stage.loss == 'joint' else ('grades',) if grades(stage) else (lesions,)
 
   def lacking(data: Dataset | Mixture) -> list[str]:
-    has = {'grades': data.graded, 'lesions': data.annotated}
+    has = {'grades': data.graded, lesions: taught(stage, data.annotated)}
     return [what for what in needed if not has[what]]
 
   useless = [part for part in getattr(data, 'parts', ()) if len(lacking(part)) == len(needed)]

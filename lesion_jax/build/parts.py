@@ -12,7 +12,9 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from lesion_jax.augment import Augmentation
+from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
+from lesion_jax.losses import Loss, get_loss
 from lesion_jax.models import get_fields
 from lesion_jax.train.control import Control
 from lesion_jax.train.loop import Plan
@@ -30,6 +32,8 @@ CRITERIA = {
     'cross_entropy': 'pixel_f1',
     'weighted_cross_entropy': 'pixel_f1',
     'focal': 'pixel_f1',
+    'dice_cross_entropy': 'pixel_f1',
+    'focal_tversky': 'pixel_f1',
     'joint': 'kappa',
 }
 ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed_7a to 7c once more
@@ -48,6 +52,17 @@ def stages(config: ConfigDict) -> dict[str, ConfigDict]:
 def grades(stage: ConfigDict) -> bool:
   """Whether the stage learns grades; otherwise it learns lesions."""
   return CRITERIA[stage.loss] == 'kappa'
+
+
+def loss(stage: ConfigDict) -> Loss:
+  """The loss, with the stage's weights of the lesions. Raises ValueError for a name or weights that cannot be."""
+  return get_loss(stage.loss, tuple(stage.lesion_weights))
+
+
+def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
+  """Those of the annotated lesions that the loss teaches: all but those of weight 0."""
+  weights = dict(zip(LESION_KEYS, stage.lesion_weights, strict=True)) if stage.lesion_weights else {}
+  return tuple(key for key in annotated if weights.get(key, 1))
 
 
 def model_config(fields: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, Any]:

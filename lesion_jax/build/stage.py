@@ -23,7 +23,6 @@ from lesion_jax.data.order import keep_decoded
 from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.source import Dataset
 from lesion_jax.evaluate import Evaluation, criterion, full_report, headline, part_of, report, scored_lesions, totals
-from lesion_jax.losses import get_loss
 from lesion_jax.models import LESION_BRANCH, get_model
 from lesion_jax.train.checkpoint import Checkpoints
 from lesion_jax.train.logs import Logs
@@ -144,10 +143,10 @@ def _learned_lesions(
     stage: ConfigDict, dataset: Dataset | Mixture, finished: Bundle | None, lesion: Bundle | None,
 ) -> tuple[str, ...]:
   """The lesions of a finished bundle; else those of the bundle that the lesion network comes from and, unless only
-  grades are learned from them, those of the data."""
+  grades are learned from them, those of the data whose weight in the loss is not 0."""
   if finished:
     return tuple(finished.config['annotated'])
-  here = dataset.annotated if stage.loss == 'joint' or not parts.grades(stage) else ()
+  here = parts.taught(stage, dataset.annotated) if stage.loss == 'joint' or not parts.grades(stage) else ()
   return tuple(key for key in LESION_KEYS if key in {*here, *(lesion.config['annotated'] if lesion else ())})
 
 
@@ -198,7 +197,7 @@ def _train(
   trainable, frozen = split_frozen(initial(), frozen_name)
   optimizer, spec = parts.optimizer(stage), parts.augmentation(stage)
   step = make_train_step(
-      model.apply, get_loss(stage.loss), optimizer, accumulate=stage.accumulate, axis_name=AXIS,
+      model.apply, parts.loss(stage), optimizer, accumulate=stage.accumulate, axis_name=AXIS,
       augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=spec))
 
   def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:

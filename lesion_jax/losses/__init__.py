@@ -4,54 +4,123 @@
     sums = across_devices(loss.sums(outputs, targets), 'batch')
     parts = loss.value(sums, lam)  # {'loss': ..., 'segmentation': ..., 'classification': ...}
 
-What each is for; the names in the paper's tables in brackets:
+What each is for; in brackets the names in the paper's tables, or the field's:
 
     dual_dice               lesion maps: Eq. 2, the paper's own loss of pixels and of images
     dice                    lesion maps: Eq. 3, the loss of the paper's baselines (Dice)
     cross_entropy           lesion maps: binary cross entropy per pixel and lesion
     weighted_cross_entropy  lesion maps: the same with true pixels weighted by lesion (WCE)
     focal                   lesion maps: the same with easy pixels played down (Focal)
+    dice_cross_entropy      lesion maps: mean of the lesions' Dice losses + cross entropy, for small lesions (Dice-CE)
+    focal_tversky           lesion maps: mean of the lesions' focal Tversky losses + cross entropy, which weighs what is
+                            missed above what is wrongly marked
     presence_dice           lesions of an image: Eq. 4, for Inception-v3 and ABN as lesion classifiers
     grade_cross_entropy     DR grades: softmax cross entropy
     joint                   lesion maps and DR grades: dual_dice + grade_cross_entropy, both branches at once
 
 `presence_dice` and `grade_cross_entropy` also train the further head of a network that has one (ABN's attention
 branch). The paper tried `joint` (IV-A) and gives no weights; 1 for each is our choice, as is that training starts with
-the dual loss, for its lesion branch has been trained.
+the dual loss, for its lesion branch has been trained. The two losses for small lesions are not the paper's.
+
+Losses that take a lesion at a time (WITH_LESION_WEIGHTS) take weights of the lesions, `get_loss(name, weights)`; in
+the others all lesions share one ratio of sums.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+import numbers
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from lesion_jax.core import LESION_KEYS, Array
 from lesion_jax.losses.cross_entropy import (
     cross_entropy_loss, cross_entropy_sums, focal_loss, focal_sums, weighted_cross_entropy_loss,
     weighted_cross_entropy_sums, weighted_cross_entropy_value)
 from lesion_jax.losses.dice import dice_loss, dice_value
 from lesion_jax.losses.dual import classification_sums, dual_dice_loss, dual_sums, dual_value, segmentation_sums
 from lesion_jax.losses.grading import grade_cross_entropy_loss, grade_sums
-from lesion_jax.losses.loss import Loss, on_maps, one_part, sum_of, with_auxiliary
+from lesion_jax.losses.loss import Loss, of_maps, on_maps, one_part, sum_of, with_auxiliary
+from lesion_jax.losses.per_lesion import (
+    LossesOfLesions, OverlapSums, dice_cross_entropy_loss, dice_losses, focal_tversky_loss, focal_tversky_losses,
+    overlap_sums, overlap_value)
 from lesion_jax.losses.reduce import across_devices, mean_value, share
 
 __all__ = [
-    'LOSSES', 'Loss', 'across_devices', 'cross_entropy_loss', 'dice_loss', 'dual_dice_loss', 'focal_loss', 'get_loss',
-    'grade_cross_entropy_loss', 'share', 'sum_of', 'weighted_cross_entropy_loss', 'with_auxiliary']
+    'LOSSES', 'WITH_LESION_WEIGHTS', 'Loss', 'across_devices', 'cross_entropy_loss', 'dice_cross_entropy_loss',
+    'dice_loss', 'dual_dice_loss', 'focal_loss', 'focal_tversky_loss', 'get_loss', 'grade_cross_entropy_loss', 'share',
+    'sum_of', 'weighted_cross_entropy_loss', 'with_auxiliary']
 
 _DUAL = Loss(dual_sums, dual_value)
 _GRADES = one_part(grade_sums, mean_value, 'grading')
+
+
+def _cross_entropy(weights: Array | None = None) -> Loss:
+  return on_maps(functools.partial(cross_entropy_sums, weights=weights), mean_value)
+
+
+def _weighted_cross_entropy(weights: Array | None = None) -> Loss:
+  return on_maps(weighted_cross_entropy_sums, functools.partial(weighted_cross_entropy_value, weights=weights))
+
+
+def _focal(weights: Array | None = None) -> Loss:
+  return on_maps(functools.partial(focal_sums, weights=weights), mean_value)
+
+
+def _overlap(losses: LossesOfLesions, weights: Array | None = None) -> Loss:
+  """A mean over lesions, plus the cross entropy; it does not depend on lambda."""
+
+  def value(sums: OverlapSums, lam: Array | float) -> dict[str, jax.Array]:
+    del lam
+    return overlap_value(sums, losses, weights)
+
+  return Loss(of_maps(overlap_sums), value)
+
+
+# Name -> the loss with weights of the lesions, float32 [8], or None.
+WITH_LESION_WEIGHTS: dict[str, Callable[[Array | None], Loss]] = {
+    'cross_entropy': _cross_entropy,
+    'weighted_cross_entropy': _weighted_cross_entropy,
+    'focal': _focal,
+    'dice_cross_entropy': functools.partial(_overlap, dice_losses),
+    'focal_tversky': functools.partial(_overlap, focal_tversky_losses),
+}
 
 LOSSES: dict[str, Loss] = {
     'dual_dice': _DUAL,
     'dice': one_part(segmentation_sums, dice_value, 'segmentation'),
     'presence_dice': with_auxiliary(one_part(classification_sums, dice_value, 'classification')),
     'grade_cross_entropy': with_auxiliary(_GRADES),
-    'cross_entropy': on_maps(cross_entropy_sums, mean_value),
-    'weighted_cross_entropy': on_maps(weighted_cross_entropy_sums, weighted_cross_entropy_value),
-    'focal': on_maps(focal_sums, mean_value),
+    **{name: build(None) for name, build in WITH_LESION_WEIGHTS.items()},
     'joint': sum_of(_DUAL, _GRADES),
 }
 
 
-def get_loss(name: str) -> Loss:
-  """The loss of that name. Raises ValueError, listing the names, when there is none."""
+def get_loss(name: str, lesion_weights: Sequence[float] = ()) -> Loss:
+  """The loss of that name.
+
+  Args:
+    name: one of LOSSES.
+    lesion_weights: () for lesions that weigh alike; else 8 numbers in the order of `core.LESIONS`, 0 or more and not
+      all 0, for a loss of WITH_LESION_WEIGHTS. A mean over lesions is then weighted by them (among the lesions that
+      take part in it), and a mean over scored elements by the weight of each element's lesion. Only their ratios
+      count; a lesion of weight 0 is not learned. Whether and how to weigh is our choice.
+
+  Raises:
+    ValueError: there is no such loss, it takes no weights, or they are not such numbers.
+  """
   if name not in LOSSES:
     raise ValueError(f'unknown loss {name!r}; the losses are {", ".join(LOSSES)}')
-  return LOSSES[name]
+  if not len(lesion_weights):
+    return LOSSES[name]
+  if name not in WITH_LESION_WEIGHTS:
+    raise ValueError(f'the loss {name!r} takes no lesion_weights, for it has no term of each lesion (they are '
+                     f'{tuple(lesion_weights)}); leave them empty, or choose one of {", ".join(WITH_LESION_WEIGHTS)}')
+  usable = [weight for weight in lesion_weights if isinstance(weight, numbers.Real) and 0 <= weight < math.inf]
+  if not len(usable) == len(lesion_weights) == len(LESION_KEYS) or not any(usable):
+    raise ValueError(f'lesion_weights={tuple(lesion_weights)}: give {len(LESION_KEYS)} numbers of 0 or more, not all '
+                     f'0, in the order {", ".join(LESION_KEYS)}; or () for lesions that weigh alike')
+  return WITH_LESION_WEIGHTS[name](np.asarray(np.divide(usable, max(usable)), np.float32))

@@ -36,15 +36,26 @@ class WeightedSums(NamedTuple):
   count: jax.Array
 
 
-def cross_entropy_sums(logits: Array, truth: Array, mask: Array | None = None) -> MeanSums:
+def _mean_sums(terms: jax.Array, mask: Array, weights: Array | None) -> MeanSums:
+  """The sums of the mean of the scored terms [..., K], weighted by lesion where there are weights [K]."""
+  terms = jnp.where(mask, terms, 0)
+  if weights is None:
+    return MeanSums(jnp.sum(terms), count(mask))
+  axes = tuple(range(terms.ndim - 1))
+  return MeanSums(jnp.sum(weights * jnp.sum(terms, axes)), jnp.sum(weights * count(mask, axes)))
+
+
+def cross_entropy_sums(
+    logits: Array, truth: Array, mask: Array | None = None, *, weights: Array | None = None
+) -> MeanSums:
   """Sum of -log p_t over the scored elements, and their number. Arguments and errors as of `cross_entropy_loss`."""
   logits, positive, mask = scored_elements('logits', logits, truth, mask)
-  nats = jax.nn.softplus(jnp.where(positive, -logits, logits))
-  return MeanSums(jnp.sum(jnp.where(mask, nats, 0)), count(mask))
+  return _mean_sums(jax.nn.softplus(jnp.where(positive, -logits, logits)), mask, weights)
 
 
 def cross_entropy_loss(
-    logits: Array, truth: Array, mask: Array | None = None, *, axis_name: str | None = None
+    logits: Array, truth: Array, mask: Array | None = None, *, weights: Array | None = None,
+    axis_name: str | None = None,
 ) -> jax.Array:
   """Mean of -log p_t over all scored elements of the (global) batch, in nats.
 
@@ -53,6 +64,8 @@ def cross_entropy_loss(
     truth: bool or {0, 1} [...].
     mask: bool [...] or None, the elements to score. What is not scored has no gradient, even where its logit is not
       finite.
+    weights: float [K] or None, of the lesions (the last axis), 0 or more and not all 0; only their ratios count. The
+      mean is then weighted, each scored element with the weight of its lesion. None weighs all alike.
     axis_name: mapped axis over which the batch is split, see `dice_loss`.
 
   Returns:
@@ -61,7 +74,7 @@ def cross_entropy_loss(
   Raises:
     ValueError: when the shapes differ.
   """
-  return mean_value(across_devices(cross_entropy_sums(logits, truth, mask), axis_name))
+  return mean_value(across_devices(cross_entropy_sums(logits, truth, mask, weights=weights), axis_name))
 
 
 def weighted_cross_entropy_sums(logits: Array, truth: Array, mask: Array | None = None) -> WeightedSums:
@@ -91,14 +104,18 @@ def lesion_weights(sums: WeightedSums) -> jax.Array:
   return (1 - share) / share
 
 
-def weighted_cross_entropy_value(sums: WeightedSums) -> jax.Array:
-  """sum_j (w_j * positive_j + negative_j) / sum_j N_j, float32 scalar; 0 with zero gradient where nothing is scored."""
-  total = jnp.sum(lesion_weights(sums) * sums.positive + sums.negative)
-  return total / jnp.maximum(jnp.sum(sums.count), 1)
+def weighted_cross_entropy_value(sums: WeightedSums, weights: Array | None = None) -> jax.Array:
+  """sum_j (w_j * positive_j + negative_j) / sum_j N_j, float32 scalar; 0 with zero gradient where nothing is scored.
+  With `weights` [K], both sums are weighted by them."""
+  terms, number = lesion_weights(sums) * sums.positive + sums.negative, sums.count
+  if weights is not None:
+    terms, number = weights * terms, weights * number
+  return mean_value(MeanSums(jnp.sum(terms), jnp.sum(number)))
 
 
 def weighted_cross_entropy_loss(
-    logits: Array, truth: Array, mask: Array | None = None, *, axis_name: str | None = None
+    logits: Array, truth: Array, mask: Array | None = None, *, weights: Array | None = None,
+    axis_name: str | None = None,
 ) -> jax.Array:
   """Cross entropy in which the true pixels of a lesion weigh as much as its predictions leave out (the paper's WCE).
 
@@ -112,6 +129,7 @@ def weighted_cross_entropy_loss(
     truth: bool or {0, 1} [..., K].
     mask: bool [..., K] or None, the elements to score. What is not scored has no gradient, even where its logit is
       not finite.
+    weights: float [K] or None, of the lesions beside the w above, as of `cross_entropy_loss`.
     axis_name: mapped axis over which the batch is split, see `dice_loss`.
 
   Returns:
@@ -120,24 +138,25 @@ def weighted_cross_entropy_loss(
   Raises:
     ValueError: when the shapes differ.
   """
-  return weighted_cross_entropy_value(across_devices(weighted_cross_entropy_sums(logits, truth, mask), axis_name))
+  sums = across_devices(weighted_cross_entropy_sums(logits, truth, mask), axis_name)
+  return weighted_cross_entropy_value(sums, weights)
 
 
 def focal_sums(
-    logits: Array, truth: Array, mask: Array | None = None, *, gamma: float = 2.0, alpha: float = 0.8
+    logits: Array, truth: Array, mask: Array | None = None, *, gamma: float = 2.0, alpha: float = 0.8,
+    weights: Array | None = None,
 ) -> MeanSums:
   """Sum of the focal terms over the scored elements, and their number. Arguments and errors as of `focal_loss`."""
   logits, positive, mask = scored_elements('logits', logits, truth, mask)
   against = jnp.where(positive, -logits, logits)  # the logit of 1 - p_t
   # (1 - p_t)^gamma by its logarithm: at 1 - p_t = 0 the slope of the power itself is infinite for gamma below 1.
   terms = jnp.exp(-gamma * jax.nn.softplus(-against)) * jax.nn.softplus(against)
-  terms = jnp.where(positive, alpha, 1 - alpha) * terms
-  return MeanSums(jnp.sum(jnp.where(mask, terms, 0)), count(mask))
+  return _mean_sums(jnp.where(positive, alpha, 1 - alpha) * terms, mask, weights)
 
 
 def focal_loss(
     logits: Array, truth: Array, mask: Array | None = None, *, gamma: float = 2.0, alpha: float = 0.8,
-    axis_name: str | None = None,
+    weights: Array | None = None, axis_name: str | None = None,
 ) -> jax.Array:
   """Mean of -alpha_t (1 - p_t)^gamma log p_t over all scored elements of the (global) batch.
 
@@ -153,6 +172,7 @@ def focal_loss(
       finite.
     gamma: exponent, 0 or more; 2 in both papers.
     alpha: weight of t = 1 in [0, 1]; t = 0 weighs 1 - alpha. 0.8 in the paper, 0.25 in Lin et al.
+    weights: float [K] or None, of the lesions, as of `cross_entropy_loss`.
     axis_name: mapped axis over which the batch is split, see `dice_loss`.
 
   Returns:
@@ -161,4 +181,5 @@ def focal_loss(
   Raises:
     ValueError: when the shapes differ.
   """
-  return mean_value(across_devices(focal_sums(logits, truth, mask, gamma=gamma, alpha=alpha), axis_name))
+  sums = focal_sums(logits, truth, mask, gamma=gamma, alpha=alpha, weights=weights)
+  return mean_value(across_devices(sums, axis_name))

@@ -43,13 +43,18 @@ def one_part(sums: Callable[[Outputs, Targets], Any], value: Callable[[Any], jax
   return Loss(sums, named)
 
 
-def on_maps(sums: Callable[[Array, Array, Array], Any], value: Callable[[Any], jax.Array]) -> Loss:
-  """A loss of scored pixels alone, part 'segmentation', from `sums(logits, truth, mask)`."""
+def of_maps(sums: Callable[[Array, Array, Array], Any]) -> Callable[[Outputs, Targets], Any]:
+  """`sums(logits, truth, mask)` as sums of the lesion maps of a network."""
 
-  def of_maps(outputs: Outputs, targets: Targets) -> Any:
+  def of_outputs(outputs: Outputs, targets: Targets) -> Any:
     return sums(lesion_maps(outputs), targets.lesions, targets.scored)
 
-  return one_part(of_maps, value, 'segmentation')
+  return of_outputs
+
+
+def on_maps(sums: Callable[[Array, Array, Array], Any], value: Callable[[Any], jax.Array]) -> Loss:
+  """A loss of scored pixels alone, part 'segmentation', from `sums(logits, truth, mask)`."""
+  return one_part(of_maps(sums), value, 'segmentation')
 
 
 def with_auxiliary(loss: Loss) -> Loss:

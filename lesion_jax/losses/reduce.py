@@ -16,7 +16,7 @@ Sums = TypeVar('Sums')
 
 
 class MeanSums(NamedTuple):
-  """The sums of a mean, float32 scalars: the terms, and their number."""
+  """The sums of a mean, float32 scalars: the terms, and their number; or the weighted terms, and their weights."""
 
   total: jax.Array
   count: jax.Array
@@ -24,7 +24,7 @@ class MeanSums(NamedTuple):
 
 def mean_value(sums: MeanSums) -> jax.Array:
   """total / count, float32 scalar; 0 with zero gradient where nothing is counted."""
-  return sums.total / jnp.maximum(sums.count, 1)
+  return sums.total / jnp.where(sums.count > 0, sums.count, 1)
 
 
 def share(local_sums: Sums, totals: Sums) -> Sums:

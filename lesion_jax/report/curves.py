@@ -17,6 +17,7 @@ LABELS = {
     'segmentation': 'segmentation part',
     'classification': 'classification part',
     'grading': 'grading part',
+    'cross_entropy': 'cross entropy part',
     'auxiliary': 'auxiliary head',
     'mean_pixel_f1': 'mean pixel F1',
     'mean_image_f1': 'mean image F1',

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from lesion_jax.core import Outputs
-from lesion_jax.losses import LOSSES, across_devices, dice_loss, get_loss, share, weighted_cross_entropy_loss
+from lesion_jax.losses import (
+    LOSSES, WITH_LESION_WEIGHTS, across_devices, dice_loss, get_loss, share, weighted_cross_entropy_loss)
 
 DEVICES = 4
+WEIGHTS = (4.0, 1.0, 0.25, 2.0, 0.0, 7.0, 1.0, 0.5)
+each_loss = pytest.mark.parametrize(('name', 'lesion_weights'), [
+    *((name, ()) for name in LOSSES), *((name, WEIGHTS) for name in WITH_LESION_WEIGHTS)])
 
 
 def network(weights, inputs):
@@ -39,9 +43,15 @@ def whole_batch(loss, weights, inputs, targets):
   return jax.jit(jax.value_and_grad(lambda w: loss.value(loss.sums(network(w, inputs), targets), 0.8)['loss']))(weights)
 
 
-@pytest.mark.parametrize('name', LOSSES)
-def test_four_devices_equal_one(name, weights, outputs, targets):
-  loss, inputs = get_loss(name), for_loss(name, outputs)
+@pytest.fixture
+def targets(targets):
+  """With a lesion whose positives are all on one device, and one that has none at all."""
+  return targets.replace(lesions=targets.lesions.at[2:, ..., 1].set(False).at[..., 6].set(False))
+
+
+@each_loss
+def test_four_devices_equal_one(name, lesion_weights, weights, outputs, targets):
+  loss, inputs = get_loss(name, lesion_weights), for_loss(name, outputs)
 
   def step(weights, inputs, targets):
     def objective(w):
@@ -56,9 +66,9 @@ def test_four_devices_equal_one(name, weights, outputs, targets):
   np.testing.assert_allclose(gradients, np.tile(gradient, (DEVICES, 1)), rtol=1e-5)
 
 
-@pytest.mark.parametrize('name', LOSSES)
-def test_accumulated_micro_batches_equal_the_full_batch(name, weights, outputs, targets):
-  loss, inputs = get_loss(name), for_loss(name, outputs)
+@each_loss
+def test_accumulated_micro_batches_equal_the_full_batch(name, lesion_weights, weights, outputs, targets):
+  loss, inputs = get_loss(name, lesion_weights), for_loss(name, outputs)
   parts = [jax.tree.map(lambda x, i=i: x[i], (split(inputs), split(targets))) for i in range(DEVICES)]
   local_sums = jax.jit(lambda x, t: loss.sums(network(weights, x), t))
   totals = jax.tree.map(lambda *s: sum(s), *(local_sums(x, t) for x, t in parts))
@@ -119,6 +129,8 @@ def test_every_loss_names_its_parts_and_is_a_float32_scalar(outputs, targets):
       'cross_entropy': {'loss', 'segmentation'},
       'weighted_cross_entropy': {'loss', 'segmentation'},
       'focal': {'loss', 'segmentation'},
+      'dice_cross_entropy': {'loss', 'segmentation', 'cross_entropy'},
+      'focal_tversky': {'loss', 'segmentation', 'cross_entropy'},
       'joint': {'loss', 'segmentation', 'classification', 'grading'},
   }
   assert set(parts) == set(LOSSES)

@@ -14,7 +14,7 @@ from lesion_jax.train.step import Knobs, make_train_step
 from lesion_jax.weights.initialize import initialize
 
 SIZE, IMAGES, STEPS = 64, 4, 120
-PIXEL_LOSSES = ('dice', 'cross_entropy', 'weighted_cross_entropy', 'focal')
+PIXEL_LOSSES = ('dice', 'cross_entropy', 'weighted_cross_entropy', 'focal', 'dice_cross_entropy', 'focal_tversky')
 
 pytestmark = pytest.mark.slow
 
