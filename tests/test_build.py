@@ -58,6 +58,15 @@ MISTAKES = {
     'attention to a network without maps': ({'stages': ('classify', 'grade')}, "needs 'maps' of its lesion network"),
     'optimizer': ({'grade__optimizer': 'lion'}, "unknown optimizer 'lion'; the optimizers are sgd"),
     'rate': ({'segment__rate': 0.0}, 'rate must be above 0'),
+    'schedule': ({'segment__schedule': 'step'}, "unknown schedule 'step'; the schedules are plateau, cosine, poly"),
+    'schedule without an end': ({'grade__schedule': 'cosine', 'grade__max_steps': 0}, "'cosine' needs .* max_steps"),
+    'warm-up': ({'segment__schedule': 'poly', 'segment__warm_up': 7}, 'got warm_up=7 of max_steps=7'),
+    'averages': ({'segment__ema': 1.0}, 'ema is the decay of an average'),
+    'clipping': ({'segment__clip': -1.0}, 'clip is the largest norm'),
+    'rate of the encoder': ({'segment__encoder_rate': 0.0}, "freeze it: freeze="),
+    'rate of no encoder': ({'segment__encoder_rate': 0.1, 'segment__freeze': ('encoder',)},
+                           'finds no parameter to train under a module named encoder .* trained are decoder_16s, head'),
+    'freeze': ({'segment__freeze': ('encoder/Conv_*',)}, r"fits the pattern 'encoder/Conv_\*'; .* encoder, "),
     'dual weight': ({'segment__dual_weight': 2.0}, 'dual_weight is lambda of Eq. 2'),
     'validation': ({'grade__validate_every': 0}, 'counted from 1'),
     'augmentation': ({'segment__augmentation__vertical_flip': 2.0}, 'vertical_flip is a probability'),
@@ -168,6 +177,29 @@ def test_the_lesion_branch_is_frozen_outside_state_and_optimiser(fits, tmp_path,
     whole, alone = bundles['grade'].variables[collection]['lesion'], bundles['segment'].variables[collection]
     assert set(grade.frozen[collection]) == {'lesion'}
     jax.tree.map(np.testing.assert_array_equal, whole, alone)
+
+
+def test_a_stage_may_freeze_more_than_its_lesion_branch(fits, tmp_path, data_dir):
+  config = changed(segment__freeze=('encoder/block_2',), grade__freeze=('grading/encoder/block_*/conv',), grade__ema=0.9)
+  _, bundles = build_all(config, tmp_path, data_dir)
+  segment, grade = fits
+  assert set(segment.frozen['params']['encoder']) == {'block_2'} and 'block_2' not in segment.state.params['encoder']
+  assert set(grade.frozen['params']) == {'lesion', 'grading'} and set(grade.frozen['batch_stats']) == {'lesion'}
+  assert {name for block in grade.state.ema['params']['grading']['encoder'].values() for name in block} == {'bn'}
+  for stage in ('segment', 'grade'):  # the bundle holds the whole network
+    network = models.get_model(**bundles[stage].config['model'])
+    shapes = jax.eval_shape(lambda network=network: network.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.uint8),
+                                                                 train=False))
+    assert jax.tree.structure(bundles[stage].variables) == jax.tree.structure(shapes)
+
+
+def test_averages_are_what_a_bundle_gets(fits, tmp_path, data_dir):
+  config = changed(stages=('segment',), segment__ema=0.9)
+  dataset = build.open_datasets(config, data_dir, DEVICES)['segment']
+  stage = build.build_stage(config, 'segment', dataset, workdir=tmp_path, devices=DEVICES, bundles={})
+  state = stage.train(lambda: False).state
+  state = state.replace(ema=jax.tree.map(lambda x: x + 1, state.ema))
+  jax.tree.map(np.testing.assert_array_equal, stage.variables(state), state.ema)
 
 
 def test_joint_training_starts_from_the_lesion_network_and_freezes_nothing(fits, tmp_path, data_dir):

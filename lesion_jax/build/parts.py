@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -11,6 +12,7 @@ from lesion_jax.augment import Augmentation
 from lesion_jax.models import get_fields
 from lesion_jax.train.control import Control
 from lesion_jax.train.loop import Plan
+from lesion_jax.train.schedule import PLATEAU, shares
 from lesion_jax.train.state import get_optimizer
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
@@ -111,12 +113,19 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
 def control(stage: ConfigDict) -> Control:
   """The state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed to it."""
   return Control(rate=stage.rate, patience=stage.patience, stop_after=stage.stop_after, factor=stage.factor,
-                 dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint')
+                 dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint',
+                 fixed=stage.schedule != PLATEAU)
 
 
 def plan(stage: ConfigDict) -> Plan:
   """How long to train, and how often to look."""
   return Plan(stage.max_steps or None, stage.validate_every, stage.log_every)
+
+
+def schedule(stage: ConfigDict) -> np.ndarray:
+  """The share of the control's rate at each step."""
+  return shares(stage.schedule, max_steps=stage.max_steps or None, warm_up=stage.warm_up, final_rate=stage.final_rate,
+                power=stage.power)
 
 
 def augmentation(stage: ConfigDict) -> Augmentation:
@@ -127,4 +136,5 @@ def augmentation(stage: ConfigDict) -> Augmentation:
 
 def optimizer(stage: ConfigDict) -> optax.GradientTransformation:
   """The optimiser, not scaled by the rate."""
-  return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay)
+  return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay, clip=stage.clip,
+                       encoder_rate=stage.encoder_rate)

@@ -118,8 +118,8 @@ def build_stage(
     return finished.variables if finished else _initial(model, stage, config.seed, lesion)
 
   def whole(state: TrainState) -> dict[str, Any]:
-    _, frozen = split_frozen(variables(), frozen_name)
-    return join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
+    _, frozen = split_frozen(variables(), frozen_name, stage.freeze)
+    return join_frozen(state.weights, frozen)
 
   annotated = _learned_lesions(stage, dataset, finished, lesion)
   evaluate = _make_evaluate(model, stage, dataset, devices, annotated)
@@ -193,26 +193,25 @@ def _train(
     should_stop: Callable[[], bool],
 ) -> Fitted:
   """Trains one stage, or goes on with it."""
-  trainable, frozen = split_frozen(initial(), frozen_name)
+  trainable, frozen = split_frozen(initial(), frozen_name, stage.freeze)
   optimizer, spec = parts.optimizer(stage), parts.augmentation(stage)
   step = make_train_step(
-      model.apply, get_loss(stage.loss), optimizer, accumulate=stage.accumulate, axis_name=AXIS,
+      model.apply, get_loss(stage.loss), optimizer, accumulate=stage.accumulate, axis_name=AXIS, ema=stage.ema,
       augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=spec))
 
   def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
-    variables = join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
-    result = evaluate(variables, 'validation').report
+    result = evaluate(join_frozen(state.weights, frozen), 'validation').report
     value = criterion(result, parts.CRITERIA[stage.loss])
     return value, headline(result) | {'criterion': value}
 
   checkpoints = Checkpoints(directory / 'checkpoints')
   try:
     return fit(
-        step_fn=devices.train(step), state=create_state(trainable, optimizer), frozen=frozen,
+        step_fn=devices.train(step), state=create_state(trainable, optimizer, ema=stage.ema > 0), frozen=frozen,
         batches=train_batches(dataset.source('train'), batch_size=stage.batch_size, seed=seed,
                               shard_index=jax.process_index(), shard_count=jax.process_count()),
         validate=validate, control=parts.control(stage), plan=parts.plan(stage), checkpoints=checkpoints,
-        devices=devices, should_stop=should_stop,
+        devices=devices, should_stop=should_stop, schedule=parts.schedule(stage),
         make_logs=lambda start: Logs(directory, total=stage.max_steps or None, start=start, title=directory.name,
                                      active=jax.process_index() == 0))
   finally:

@@ -27,6 +27,9 @@ class Control:
     dual_weight: lambda of Eq. 2 once the loss is dual. The paper's 0.8.
     milestones: validations (counted from 1) at which the rate is divided without waiting for a plateau; for runs of
       a fixed, short length. Our addition, empty in the paper's setting.
+    fixed: the rate follows a schedule of its own (`train.schedule`): a plateau neither divides it nor stops the run nor
+      changes the loss. A milestone then does nothing but change the loss from loss_seg to loss_dual: without one, the
+      loss stays loss_seg to the end.
     dual: whether loss_seg has been replaced by loss_dual.
     validations: how many there have been.
     stale: how many since the best one.
@@ -42,6 +45,7 @@ class Control:
   factor: float = 10.0
   dual_weight: float = 0.8
   milestones: tuple[int, ...] = ()
+  fixed: bool = False
 
   dual: bool = False
   validations: int = 0
@@ -78,14 +82,14 @@ def update(control: Control, value: float | None) -> Control:
     stale, best, best_validation = 0, float(value), validations
   else:
     stale, best, best_validation = control.stale + 1, control.best, control.best_validation
-  reduce = (stale > 0 and stale % control.patience == 0) or validations in control.milestones
-  stop = stale >= control.stop_after
-  reduce = reduce and not stop
+  milestone = validations in control.milestones
+  stop = not control.fixed and stale >= control.stop_after
+  reduce = not control.fixed and not stop and (milestone or (stale > 0 and stale % control.patience == 0))
   return dataclasses.replace(
       control,
       rate=control.rate / control.factor if reduce else control.rate,
       reductions=control.reductions + reduce,
-      dual=control.dual or reduce,
+      dual=control.dual or reduce or (control.fixed and milestone),
       validations=validations,
       stale=stale,
       best=best,

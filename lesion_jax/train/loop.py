@@ -7,7 +7,7 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -87,6 +87,7 @@ def fit(
     make_logs: Callable[[int], Logs],
     devices: Devices,
     should_stop: Callable[[], bool] = lambda: False,
+    schedule: Sequence[float] = (1.0,),
 ) -> Fitted:
   """Trains until the control stops, `plan.max_steps` is reached, or `should_stop` says so.
 
@@ -106,6 +107,8 @@ def fit(
     make_logs: called once with the first step.
     devices: the devices that `step_fn` is mapped over.
     should_stop: asked after each step; on True the state is saved and the run stops.
+    schedule: by steps done before, the share of the control's rate that a step takes, see `train.schedule.shares`; the
+      last one holds for all steps after it.
 
   Raises:
     NonFiniteLoss: the loss or the gradient is not finite.
@@ -123,6 +126,9 @@ def fit(
   watch = _Watch(checkpoints, logs, plan.log_every)
   state, frozen = devices.replicate(state), devices.replicate(frozen)
 
+  def rate_after(done: int) -> float:
+    return control.rate * float(schedule[min(done, len(schedule) - 1)])
+
   def save() -> None:
     watch.check_all()
     meta = {'control': control_lib.to_json(control), 'data': batches.get_state(), 'best_step': best_step,
@@ -133,10 +139,11 @@ def fit(
   try:
     while not (control.stop or step == plan.max_steps or stopped):
       batch = watch.take(batches)
-      knobs = Knobs(np.float32(control.rate), np.float32(control.segmentation_weight))
+      rate = rate_after(step)
+      knobs = Knobs(np.float32(rate), np.float32(control.segmentation_weight))
       state, metrics = step_fn(state, devices.shard(batch), frozen, knobs)
       step += 1
-      watch.add(step, batch['id'], metrics | {'rate': control.rate})
+      watch.add(step, batch['id'], metrics | {'rate': rate})
       logs.advance(loss=watch.shown)
       stopped = devices.agree(step, should_stop)
       if step % plan.validate_every == 0 or step == plan.max_steps:
@@ -146,7 +153,7 @@ def fit(
         best_step = step if control.improved else best_step or step
         save()  # before anything else can fail
         logs.scalars(step, 'validation', report)
-        logs.say(_describe(step, value, control))
+        logs.say(_describe(step, value, control, rate_after(step)))
         watch.restart()  # a validation says nothing about the speed of training
       elif stopped:
         save()
@@ -161,7 +168,7 @@ def fit(
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
   """Where in the data the run of a checkpoint goes on. Raises OtherRun where it cannot."""
   if meta['frozen'] != held:
-    raise OtherRun(f'the frozen lesion network is another one than that with which the checkpoints in {directory} were '
+    raise OtherRun(f'the frozen part of the network is another one than that with which the checkpoints in {directory} were '
                    'trained; remove that folder to train anew, or use another --workdir')
   position, before, now = meta['data'], meta['processes'], jax.process_count()
   if before == now:
@@ -233,11 +240,11 @@ class _Watch:
     self.restart()
 
 
-def _describe(step: int, value: float | None, control: Control) -> str:
+def _describe(step: int, value: float | None, control: Control, rate: float) -> str:
   shown = 'undefined' if value is None or math.isnan(value) else f'{value:.4f}'
   best = 'none yet' if control.best is None else f'{control.best:.4f}'
   loss = 'dual loss' if control.dual else 'first loss'
-  return f'step {step}: validation {shown} (best {best}), learning rate {control.rate:g}, {loss}'
+  return f'step {step}: validation {shown} (best {best}), learning rate {rate:g}, {loss}'
 
 
 def _best(

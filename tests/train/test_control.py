@@ -41,6 +41,18 @@ def test_a_milestone_divides_the_rate_although_the_value_improves():
   assert [c.dual for c in history] == [False, True, True]
 
 
+def test_under_a_fixed_schedule_a_plateau_does_nothing_and_a_milestone_changes_the_loss_alone():
+  history = run(Control(1.0, fixed=True, milestones=(5,)), [0.5] * 12)
+  assert {c.rate for c in history} == {1.0} and not any(c.stop or c.reductions for c in history)
+  assert [c.dual for c in history] == [False] * 4 + [True] * 8
+
+
+def test_a_control_that_was_stored_before_there_were_schedules_is_not_fixed():
+  stored = to_json(Control(1e-3))
+  del stored['fixed']
+  assert from_json(stored) == Control(1e-3)
+
+
 @pytest.mark.parametrize('undefined', [None, math.nan])
 def test_an_undefined_value_is_no_improvement(undefined):
   first, second = run(Control(1.0), [undefined, 0.1])

@@ -66,7 +66,7 @@ def run(tmp_path):
   made = []
 
   def start(values=(0.1, 0.2, 0.3), *, name='run', max_steps=7, every=3, control=None, batches=None, stop_at=None,
-            log_every=1, offset=0.0):
+            log_every=1, offset=0.0, schedule=(1.0,)):
     checkpoints = Checkpoints(tmp_path / name / 'checkpoints')
     made.append(checkpoints)
     start.checkpoints, start.batches, start.validated = checkpoints, batches or Batches(), []
@@ -82,7 +82,7 @@ def run(tmp_path):
         batches=start.batches, validate=validate, control=control or Control(0.5),
         plan=Plan(max_steps, every, log_every), checkpoints=checkpoints,
         make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
-        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at)
+        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at, schedule=schedule)
 
   start.scalars = lambda name='run': read_scalars(tmp_path / name / 'metrics.csv')
   yield start
@@ -112,6 +112,20 @@ def test_the_best_state_is_returned_and_not_the_last(run):
   at_6 = run([0.1, 0.9], max_steps=6, name='shorter')
   assert digest(fitted.state) == digest(at_6.state)
   assert int(fitted.state.step) == 6
+
+
+def test_a_schedule_scales_the_rate_step_by_step_and_its_last_share_goes_on(run):
+  run([0.5, 0.4], max_steps=6, every=2, control=Control(0.5, patience=1), schedule=np.float32([0, 0.5, 1, 0.25]))
+  assert run.scalars()['train', 'rate'][1] == pytest.approx([0, 0.25, 0.5, 0.125, 0.0125, 0.0125])  # divided after 4
+
+
+def test_under_a_schedule_of_its_own_a_run_goes_to_its_end(run):
+  control = Control(0.5, patience=1, stop_after=2, fixed=True, milestones=(2,))
+  fitted = run([0.5, 0.4], max_steps=8, every=2, control=control, schedule=np.linspace(1, 0, 8))
+  assert (fitted.step, fitted.best_step, fitted.control.stop) == (8, 2, False)
+  rates, weights = (run.scalars()['train', name][1] for name in ('rate', 'segmentation_weight'))
+  assert rates == pytest.approx(0.5 * np.linspace(1, 0, 8))
+  assert weights == pytest.approx([1.0] * 4 + [0.8] * 4)
 
 
 def test_the_rate_and_the_loss_change_at_the_plateau(run):
@@ -158,7 +172,7 @@ def test_a_position_that_means_nothing_to_another_number_of_processes_is_refused
 
 def test_a_checkpoint_is_bound_to_its_frozen_variables(run):
   run(stop_at=4)
-  with pytest.raises(OtherRun, match=r'lesion network is another one .*run/checkpoints.* remove .* another --workdir'):
+  with pytest.raises(OtherRun, match=r'frozen part .* another one .*run/checkpoints.* remove .* another --workdir'):
     run(offset=1.0)
   assert run().step == 7
 
