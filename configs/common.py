@@ -77,6 +77,10 @@ def _stage() -> ConfigDict:
       'stop_after': 10,  # early stop after so many (IV-A)
       'milestones': (),  # validations at which the rate is divided in any case; for short runs
       'dual_weight': 0.8,  # lambda of Eq. 2 (III-A)
+      # The figure of the validation split by which the best network is chosen: pixel_f1, image_f1, pixel_image_f1 (the
+      # mean of the two), aupr or kappa; '': that of the loss, pixel_image_f1 for dual_dice. All are means over the lesions
+      # that occur in the split.
+      'criterion': '',
       'max_steps': 0,  # 0: only early stop ends the training (IV-A)
       'validate_every': 1000,  # batches (IV-A)
       'log_every': 50,

@@ -58,6 +58,10 @@ MISTAKES = {
     'attention to a network without maps': ({'stages': ('classify', 'grade')}, "needs 'maps' of its lesion network"),
     'optimizer': ({'grade__optimizer': 'lion'}, "unknown optimizer 'lion'; the optimizers are sgd"),
     'rate': ({'segment__rate': 0.0}, 'rate must be above 0'),
+    'criterion': ({'segment__criterion': 'dice'}, "unknown criterion 'dice'; the best model .* pixel_f1, image_f1, pixel_"),
+    'criterion of grades': ({'segment__criterion': 'kappa'}, "'kappa' is not .* 'dual_dice'; choose one of pixel_f1, image"),
+    'criterion of lesions': ({'grade__criterion': 'aupr'}, "'aupr' is not .* choose one of kappa$"),
+    'criterion of maps': ({'stages': ('classify',), 'classify__criterion': 'pixel_image_f1'}, 'choose one of image_f1$'),
     'schedule': ({'segment__schedule': 'step'}, "unknown schedule 'step'; the schedules are plateau, cosine, poly"),
     'schedule without an end': ({'grade__schedule': 'cosine', 'grade__max_steps': 0}, "'cosine' needs .* max_steps"),
     'warm-up': ({'segment__schedule': 'poly', 'segment__warm_up': 7}, 'got warm_up=7 of max_steps=7'),
@@ -278,6 +282,36 @@ def test_the_criterion_is_a_mean_over_the_lesions_that_occur():
   assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 3, 'iHE': 0, 'HaEx': 1}}, 'pixel_f1') == 0.3
   assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 0, 'iHE': 0, 'HaEx': 0}}, 'pixel_f1') is None
   assert criterion({'kappa': {'value': 0.7}}, 'kappa') == 0.7
+  found = {'pixel_f1': scores, 'aupr': {'lesions': {'MA': None, 'iHE': 0.9, 'HaEx': 0.4}},
+           'image_f1': {'lesions': {'MA': 1.0, 'iHE': None, 'HaEx': 0.4}}, 'positive_images': {'MA': 3, 'iHE': 0, 'HaEx': 1}}
+  assert criterion(found, 'pixel_image_f1') == pytest.approx((0.3 + 0.7) / 2)
+  assert criterion(found, 'aupr') == 0.4  # that of MA is undefined: images have it, and no scored pixel
+  undefined = found | {'image_f1': {'lesions': dict.fromkeys(scores['lesions'])}}
+  assert criterion(undefined, 'pixel_image_f1') is None
+
+
+@pytest.mark.parametrize(('changes', 'name'), [
+    ({}, 'pixel_image_f1'), ({'criterion': 'aupr'}, 'aupr'), ({'loss': 'dice'}, 'pixel_f1')])
+def test_training_is_judged_by_the_criterion(fits, tmp_path, data_dir, changes, name):
+  config = changed(stages=('segment',), **{f'segment__{key}': value for key, value in changes.items()})
+  stages, _ = build_all(config, tmp_path, data_dir)
+  value, logged = fits[0].validate(fits[0].state)
+  expected = criterion(stages['segment'].evaluate(stages['segment'].variables(fits[0].state), 'validation').report, name)
+  assert value == logged['criterion'] == expected and stages['segment'].criterion == name
+  assert fits[0].control.two_phases == (changes.get('loss') is None)
+
+
+def test_how_the_network_was_chosen_is_in_the_bundle(fits, tmp_path, data_dir):
+  config = changed(stages=('segment',))
+  stage = build_all(config, tmp_path, data_dir)[0]['segment']
+  control = dataclasses.replace(fits[0].control, best=0.25)
+  fitted = Fitted(fits[0].state, control, 9, 6, finished=True, phase='dual')
+  selection = stage.selection(fitted)
+  assert selection == {'criterion': 'pixel_image_f1', 'value': 0.25, 'step': 6, 'phase': 'dual'}
+  last = dataclasses.replace(fitted, phase=None, selected=False)
+  assert stage.selection(last) == {'criterion': 'pixel_image_f1', 'value': None, 'step': 6}
+  provenance = stage.bundle(stage.variables(fitted.state), {'selection': selection}, best_step=6).config['provenance']
+  assert (provenance['phase'], provenance['criterion'], provenance['best_step']) == ('dual', 'pixel_image_f1', 6)
 
 
 @pytest.mark.parametrize('stage, lacking, message', [

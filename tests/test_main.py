@@ -89,8 +89,22 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {
-      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration'}
+      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration', 'selection'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
+
+
+def test_it_says_how_each_network_was_chosen(finished):
+  segment, grade = (metrics_of(finished)[stage]['selection'] for stage in ('segment', 'grade'))
+  assert segment.keys() == {'criterion', 'value', 'step', 'phase'} and grade.keys() == {'criterion', 'value', 'step'}
+  series = read_scalars(finished / 'segment' / 'metrics.csv')
+  values = dict(zip(*series['validation', 'criterion'], strict=True))
+  # The milestone after step 4, the second validation, changes the loss: a network from before it is not returned.
+  assert (segment['phase'], segment['criterion']) == ('dual', 'pixel_image_f1') and segment['step'] in (6, 7)
+  assert segment['value'] == pytest.approx(values[segment['step']]) == max(values[6], values[7])
+  config = load_bundle(finished / 'segment' / 'bundle').config['provenance']
+  assert (config['phase'], config['best_step']) == ('dual', segment['step'])
+  card = (finished / 'segment' / 'bundle' / 'README.md').read_text()
+  assert 'in the dual phase of its loss' in card and '| `phase` | dual |' in card
 
 
 def test_figures_and_intervals_can_be_computed_again_from_the_counts_of_the_images(finished):

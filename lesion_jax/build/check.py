@@ -11,7 +11,7 @@ import optax
 from ml_collections import ConfigDict
 
 from lesion_jax.build import parts
-from lesion_jax.core import NUM_LESIONS, Targets
+from lesion_jax.core import NUM_LESIONS, Outputs, Targets
 from lesion_jax.losses import get_loss
 from lesion_jax.models import LESION_BRANCH, get_model
 from lesion_jax.train.parallel import Devices
@@ -72,9 +72,21 @@ def _check_training(stage: ConfigDict, model: Any, frozen_name: str | None) -> N
   jax.eval_shape(get_loss(stage.loss).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
   for part in (parts.control, parts.plan, parts.schedule, parts.augmentation, parts.optimizer):
     part(stage)
+  _check_criterion(stage, outputs)
   make_train_step(model.apply, get_loss(stage.loss), optax.identity(), ema=stage.ema)
   trainable, _ = split_frozen(variables, frozen_name, stage.freeze)
   if stage.encoder_rate != 1 and not any(jax.tree.leaves(in_encoder(trainable['params']))):
     raise ValueError(f'encoder_rate={stage.encoder_rate} finds no parameter to train under a module named '
                      f'{" or ".join(ENCODERS)}; the top-level names that are trained are {", ".join(trainable["params"])}')
   parts.with_pretrained(variables, stage)
+
+
+def _check_criterion(stage: ConfigDict, outputs: Outputs) -> None:
+  """Raises ValueError where the stage cannot give the figure by which its best model is to be chosen."""
+  given = ['kappa'] if parts.grades(stage) else []
+  if stage.loss == 'joint' or not parts.grades(stage):  # else its data need not know lesions
+    given += ['image_f1'] if outputs.lesions is not None else []
+    given += ['pixel_f1', 'pixel_image_f1', 'aupr'] if outputs.maps is not None else []
+  if (name := parts.criterion(stage)) not in given:
+    raise ValueError(f'criterion={name!r} is not a figure of a network that learns with the loss {stage.loss!r}; choose '
+                     f'one of {", ".join(figure for figure in parts.FIGURES if figure in given)}')

@@ -17,9 +17,10 @@ from lesion_jax.train.state import get_optimizer
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
 
-# The figure by which the best model is chosen, by loss; the means are of the lesions that occur in the validation split.
+# The figure by which the best model is chosen where none is named, by loss; the means are of the lesions that occur in the
+# validation split. The dual loss gives a little of the pixels' F1 for the images' (Table II), so both count.
 CRITERIA = {
-    'dual_dice': 'pixel_f1',
+    'dual_dice': 'pixel_image_f1',
     'dice': 'pixel_f1',
     'presence_dice': 'image_f1',
     'grade_cross_entropy': 'kappa',
@@ -28,6 +29,8 @@ CRITERIA = {
     'focal': 'pixel_f1',
     'joint': 'kappa',
 }
+FIGURES = ('pixel_f1', 'image_f1', 'pixel_image_f1', 'aupr', 'kappa')  # of `evaluate.criterion`
+TWO_PHASES = ('dual_dice',)  # losses that begin as loss_seg and become loss_dual
 ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed_7a to 7c once more
 LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out
 LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may contain
@@ -44,6 +47,15 @@ def stages(config: ConfigDict) -> dict[str, ConfigDict]:
 def grades(stage: ConfigDict) -> bool:
   """Whether the stage learns grades; otherwise it learns lesions."""
   return CRITERIA[stage.loss] == 'kappa'
+
+
+def criterion(stage: ConfigDict) -> str:
+  """The figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
+  name = stage.criterion or CRITERIA[stage.loss]
+  if name not in FIGURES:
+    raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(FIGURES)}, or by the one that '
+                     "goes with its loss: ''")
+  return name
 
 
 def model_config(fields: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, Any]:
@@ -114,7 +126,7 @@ def control(stage: ConfigDict) -> Control:
   """The state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed to it."""
   return Control(rate=stage.rate, patience=stage.patience, stop_after=stage.stop_after, factor=stage.factor,
                  dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint',
-                 fixed=stage.schedule != PLATEAU)
+                 fixed=stage.schedule != PLATEAU, two_phases=stage.loss in TWO_PHASES)
 
 
 def plan(stage: ConfigDict) -> Plan:

@@ -52,6 +52,7 @@ class Stage:
     evaluate: `(variables, split) -> Evaluation`, with intervals and calibration where the split is 'test', and of a
       mixture with the report of each data set by itself, by its name under 'data_sets'.
     provenance: where the weights come from, ready for JSON.
+    criterion: the figure of the validation split by which the best network is chosen, see `evaluate.criterion`.
   """
 
   name: str
@@ -64,15 +65,32 @@ class Stage:
   variables: Callable[[TrainState], dict[str, Any]]
   evaluate: Evaluate
   provenance: dict[str, Any]
+  criterion: str
 
   @property
   def scored(self) -> tuple[str, ...]:
     """Keys of the lesions on which it is judged: those learned that the data annotate."""
     return scored_lesions(self.dataset.annotated, self.annotated)
 
+  def selection(self, fitted: Fitted) -> dict[str, Any]:
+    """How the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the validation
+    split (None where it was undefined each time, or the best network cannot be read: then it is the last one), `step`,
+    and `phase`, 'segmentation' or 'dual', where the loss has two: 'segmentation' only where no step was ever taken with
+    the dual loss."""
+    phase = {} if fitted.phase is None else {'phase': fitted.phase}
+    return {'criterion': self.criterion, 'value': fitted.control.best if fitted.selected else None,
+            'step': fitted.best_step, **phase}
+
   def bundle(self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int) -> Bundle:
-    """The weights, and in the configuration all that prediction needs to know (DESIGN 8)."""
+    """The weights, and in the configuration all that prediction needs to know (DESIGN 8).
+
+    Args:
+      variables: of the whole network.
+      result: the test report; `criterion` and `phase` of its 'selection' go to the provenance too.
+      best_step: the step of the weights.
+    """
     data = self.dataset
+    chosen = {key: value for key, value in result.get('selection', {}).items() if key in ('criterion', 'phase')}
     parameters = parameter_overview.count_parameters(variables['params'])
     return Bundle({
         'model': self.model_config,
@@ -81,7 +99,7 @@ class Stage:
         'annotated': list(self.annotated),
         'preprocessing': {'size': self.provenance['size'], 'crop': data.crop},
         'thresholds': dict.fromkeys(LESION_KEYS, 0.5),
-        'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step},
+        'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **chosen},
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
                  'description': data.description, **_parts_of(data)},
         'metrics': result,
@@ -129,7 +147,8 @@ def build_stage(
       'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'stage': name, 'seed': config.seed,
       'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
   }
-  return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance)
+  return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance,
+               parts.criterion(stage))
 
 
 def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:
@@ -201,7 +220,7 @@ def _train(
 
   def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
     result = evaluate(join_frozen(state.weights, frozen), 'validation').report
-    value = criterion(result, parts.CRITERIA[stage.loss])
+    value = criterion(result, parts.criterion(stage))
     return value, headline(result) | {'criterion': value}
 
   checkpoints = Checkpoints(directory / 'checkpoints')

@@ -59,12 +59,16 @@ class Fitted:
   """What `fit` returns.
 
   Attributes:
-    state: the state of the best validation, in host memory; the last one where the run was stopped, or where the best
-      cannot be read.
+    state: the state of the best validation, in host memory; where the loss has two phases and the second was trained,
+      of the best one there. The last state where the run was stopped, where the value was undefined at every validation
+      (of the last phase), or where the best cannot be read.
     control: where the control ended.
     step: steps done.
     best_step: the step of `state`.
     finished: False where a signal stopped the run; the same command goes on.
+    phase: 'segmentation' or 'dual', in which phase of its loss `state` was trained; None where the loss has one phase, or
+      the checkpoint, written by an earlier version, does not say.
+    selected: whether `state` is that of a best validation; False where it is merely the last one.
   """
 
   state: TrainState
@@ -72,6 +76,8 @@ class Fitted:
   step: int
   best_step: int
   finished: bool
+  phase: str | None = None
+  selected: bool = True
 
 
 def fit(
@@ -100,7 +106,7 @@ def fit(
     frozen: frozen variables, or {}; a checkpoint is bound to them.
     batches: infinite; each batch with this process's rows. Has `get_state` and `set_state` (JSON); to go on with
       another number of processes, that is {'next_index': elements taken by this process}, as grain's.
-    validate: gives the value that the control maximises, and a report to log.
+    validate: gives the value that the control maximises, None or NaN where it is undefined, and a report to log.
     control: the control at the start.
     plan: lengths.
     checkpoints: where to save and from where to go on.
@@ -115,10 +121,12 @@ def fit(
     OtherRun: the checkpoint is of other frozen variables, or its position in the data is not to be found here.
   """
   template, step, best_step = state, 0, 0
+  dual, best_dual = control.dual, control.dual  # whether the newest step, and the best state's, had the dual loss
   held = digest(jax.device_get(frozen))
   if restored := checkpoints.restore(template):
     step, state = restored.step, restored.tree
-    control, best_step = control_lib.from_json(restored.meta['control']), restored.meta['best_step']
+    control, best_step = control_lib.from_json(restored.meta['control'], control), restored.meta['best_step']
+    dual, best_dual = restored.meta.get('dual', control.dual), restored.meta.get('best_dual')
     batches.set_state(_position(restored.meta, held, checkpoints.directory))
   logs = make_logs(step)
   if restored:
@@ -132,14 +140,14 @@ def fit(
   def save() -> None:
     watch.check_all()
     meta = {'control': control_lib.to_json(control), 'data': batches.get_state(), 'best_step': best_step,
-            'processes': jax.process_count(), 'frozen': held}
+            'dual': dual, 'best_dual': best_dual, 'processes': jax.process_count(), 'frozen': held}
     checkpoints.save(step, state, meta, best_step=best_step)
 
   stopped = False
   try:
     while not (control.stop or step == plan.max_steps or stopped):
       batch = watch.take(batches)
-      rate = rate_after(step)
+      rate, dual = rate_after(step), control.dual
       knobs = Knobs(np.float32(rate), np.float32(control.segmentation_weight))
       state, metrics = step_fn(state, devices.shard(batch), frozen, knobs)
       step += 1
@@ -150,7 +158,8 @@ def fit(
         watch.flush()
         value, report = validate(state)
         control = control_lib.update(control, value)
-        best_step = step if control.improved else best_step or step
+        if control.improved or control.best is None:  # without a best one the last counts
+          best_step, best_dual = step, dual
         save()  # before anything else can fail
         logs.scalars(step, 'validation', report)
         logs.say(_describe(step, value, control, rate_after(step)))
@@ -162,7 +171,15 @@ def fit(
     logs.close()
   last = step, state
   returned_step, returned = last if stopped else _best(checkpoints, best_step, template, last)
-  return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped)
+  if returned_step != best_step:
+    best_dual = dual
+  phase = control_lib.DUAL if best_dual else control_lib.SEGMENTATION
+  selected = not stopped and control.best is not None and returned_step == best_step
+  if not stopped and control.best is None:
+    logging.warning('there was no validation with a defined value by which to choose; the state returned is that of step '
+                    '%d, the last one', returned_step)
+  return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped, selected=selected,
+                phase=phase if control.two_phases and best_dual is not None else None)
 
 
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:

@@ -224,16 +224,63 @@ def test_speed_and_the_share_of_waiting_for_data_are_logged(run):
   assert all(0 <= share <= 1 for share in waiting) and all(rate > 0 for rate in speed)
 
 
-def test_without_a_defined_value_the_first_validated_state_is_returned(run):
-  fitted = run([None, math.nan, None])
-  assert fitted.best_step == 3 and fitted.control.best is None
+def test_without_a_defined_value_the_last_state_is_returned_and_it_is_said(run, caplog):
+  with caplog.at_level(logging.WARNING):
+    fitted = run([None, math.nan, None])
+  assert (fitted.best_step, int(fitted.state.step), fitted.selected, fitted.control.best) == (7, 7, False, None)
+  assert 'no validation with a defined value' in caplog.text and 'step 7, the last one' in caplog.text
+
+
+def test_a_value_that_is_defined_once_is_the_best(run):
+  fitted = run([None, 0.1, None])
+  assert (fitted.best_step, fitted.selected) == (6, True)
+
+
+TWO = Control(0.5, patience=1, two_phases=True)
+
+
+def test_where_the_loss_became_dual_only_a_network_that_saw_it_is_returned(run):
+  """The best value of all came before the change."""
+  fitted = run([0.9, 0.8, 0.3, 0.5, 0.4], max_steps=15, control=TWO)
+  assert (fitted.best_step, int(fitted.state.step), fitted.control.best) == (12, 12, 0.5)
+  assert (fitted.phase, fitted.selected) == ('dual', True)
+
+
+def test_before_the_loss_becomes_dual_the_best_of_the_first_phase_is_returned(run):
+  fitted = run([0.1, 0.9, 0.8], max_steps=9, control=Control(0.5, two_phases=True))
+  assert (fitted.best_step, fitted.phase) == (6, 'segmentation')
+
+
+def test_a_change_at_the_last_validation_leaves_no_network_of_the_dual_phase(run):
+  fitted = run([0.9, 0.8], max_steps=6, control=TWO)
+  assert fitted.control.dual and (fitted.best_step, fitted.phase, fitted.selected) == (3, 'segmentation', True)
+
+
+def test_without_a_defined_value_in_the_dual_phase_its_last_state_is_returned(run):
+  fitted = run([0.9, 0.8, None], max_steps=12, control=TWO)
+  assert (fitted.best_step, fitted.phase, fitted.selected) == (12, 'dual', False)
+
+
+@pytest.mark.parametrize('stop_at', [2, 6, 7, 9, 11])
+def test_stopped_in_either_phase_it_returns_the_same_in_the_end(run, stop_at):
+  values = [0.9, 0.8, 0.3, 0.2]
+  whole = run(values, max_steps=12, control=TWO, name='whole')
+  first = run(values, max_steps=12, control=TWO, stop_at=stop_at)
+  assert (first.finished, first.selected) == (False, False)
+  second = run(values, max_steps=12, control=TWO)
+  assert digest(second.state) == digest(whole.state)
+  assert (second.best_step, second.phase, second.control) == (9, 'dual', whole.control)
+
+
+def test_a_loss_of_one_phase_has_none_to_report(run):
+  assert run([0.9, 0.8, 0.3], control=Control(0.5, patience=1)).phase is None
 
 
 def test_when_the_best_checkpoint_is_gone_the_last_state_is_used_and_it_is_said(run, caplog, monkeypatch):
   monkeypatch.setattr(Checkpoints, 'read', lambda *unused: (_ for _ in ()).throw(OSError('gone')))
   with caplog.at_level(logging.ERROR):
     fitted = run([0.9, 0.1, 0.1])
-  assert (int(fitted.state.step), fitted.best_step) == (7, 7)
+  assert (int(fitted.state.step), fitted.best_step, fitted.selected) == (7, 7, False)
   assert 'step 3, cannot be read (gone)' in caplog.text
 
 
