@@ -58,10 +58,10 @@ MISTAKES = {
     'attention to a network without maps': ({'stages': ('classify', 'grade')}, "needs 'maps' of its lesion network"),
     'optimizer': ({'grade__optimizer': 'lion'}, "unknown optimizer 'lion'; the optimizers are sgd"),
     'rate': ({'segment__rate': 0.0}, 'rate must be above 0'),
-    'criterion': ({'segment__criterion': 'dice'}, "unknown criterion 'dice'; the best model .* pixel_f1, image_f1, pixel_"),
-    'criterion of grades': ({'segment__criterion': 'kappa'}, "'kappa' is not .* 'dual_dice'; choose one of pixel_f1, image"),
+    'criterion': ({'segment__criterion': 'dice'}, "unknown criterion 'dice'; the best model .* pixel_f1, image_f1, "),
+    'criterion of grades': ({'segment__criterion': 'kappa'}, "'kappa' is not .* 'dual_dice'; choose one of pixel_f1, "),
     'criterion of lesions': ({'grade__criterion': 'aupr'}, "'aupr' is not .* choose one of kappa$"),
-    'criterion of maps': ({'stages': ('classify',), 'classify__criterion': 'pixel_image_f1'}, 'choose one of image_f1$'),
+    'criterion of maps': ({'stages': ('classify',), 'classify__criterion': 'aupr'}, 'choose one of image_f1$'),
     'schedule': ({'segment__schedule': 'step'}, "unknown schedule 'step'; the schedules are plateau, cosine, poly"),
     'schedule without an end': ({'grade__schedule': 'cosine', 'grade__max_steps': 0}, "'cosine' needs .* max_steps"),
     'warm-up': ({'segment__schedule': 'poly', 'segment__warm_up': 7}, 'got warm_up=7 of max_steps=7'),
@@ -184,7 +184,8 @@ def test_the_lesion_branch_is_frozen_outside_state_and_optimiser(fits, tmp_path,
 
 
 def test_a_stage_may_freeze_more_than_its_lesion_branch(fits, tmp_path, data_dir):
-  config = changed(segment__freeze=('encoder/block_2',), grade__freeze=('grading/encoder/block_*/conv',), grade__ema=0.9)
+  config = changed(segment__freeze=('encoder/block_2',), grade__freeze=('grading/encoder/block_*/conv',),
+                   grade__ema=0.9)
   _, bundles = build_all(config, tmp_path, data_dir)
   segment, grade = fits
   assert set(segment.frozen['params']['encoder']) == {'block_2'} and 'block_2' not in segment.state.params['encoder']
@@ -283,7 +284,8 @@ def test_the_criterion_is_a_mean_over_the_lesions_that_occur():
   assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 0, 'iHE': 0, 'HaEx': 0}}, 'pixel_f1') is None
   assert criterion({'kappa': {'value': 0.7}}, 'kappa') == 0.7
   found = {'pixel_f1': scores, 'aupr': {'lesions': {'MA': None, 'iHE': 0.9, 'HaEx': 0.4}},
-           'image_f1': {'lesions': {'MA': 1.0, 'iHE': None, 'HaEx': 0.4}}, 'positive_images': {'MA': 3, 'iHE': 0, 'HaEx': 1}}
+           'image_f1': {'lesions': {'MA': 1.0, 'iHE': None, 'HaEx': 0.4}},
+           'positive_images': {'MA': 3, 'iHE': 0, 'HaEx': 1}}
   assert criterion(found, 'pixel_image_f1') == pytest.approx((0.3 + 0.7) / 2)
   assert criterion(found, 'aupr') == 0.4  # that of MA is undefined: images have it, and no scored pixel
   undefined = found | {'image_f1': {'lesions': dict.fromkeys(scores['lesions'])}}
@@ -294,10 +296,10 @@ def test_the_criterion_is_a_mean_over_the_lesions_that_occur():
     ({}, 'pixel_image_f1'), ({'criterion': 'aupr'}, 'aupr'), ({'loss': 'dice'}, 'pixel_f1')])
 def test_training_is_judged_by_the_criterion(fits, tmp_path, data_dir, changes, name):
   config = changed(stages=('segment',), **{f'segment__{key}': value for key, value in changes.items()})
-  stages, _ = build_all(config, tmp_path, data_dir)
+  stage = build_all(config, tmp_path, data_dir)[0]['segment']
   value, logged = fits[0].validate(fits[0].state)
-  expected = criterion(stages['segment'].evaluate(stages['segment'].variables(fits[0].state), 'validation').report, name)
-  assert value == logged['criterion'] == expected and stages['segment'].criterion == name
+  found = stage.evaluate(stage.variables(fits[0].state), 'validation').report
+  assert value == logged['criterion'] == criterion(found, name) and stage.criterion == name
   assert fits[0].control.two_phases == (changes.get('loss') is None)
 
 

@@ -89,7 +89,8 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {
-      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration', 'selection'}
+      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration',
+      'selection'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
 
 
@@ -168,16 +169,15 @@ def test_with_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_bit_id
   killed = command(tmp_path / 'killed', data_dir, *flags, '--die=SIGKILL', '--die_after=5')
   assert killed.returncode == -signal.SIGKILL, killed.stderr
   assert run(tmp_path / 'killed', **changes) == 0
-  weights = [(tmp_path / name / 'segment' / 'bundle' / 'model.safetensors').read_bytes() for name in ('whole', 'killed')]
-  assert weights[0] == weights[1]
+  bundles = [tmp_path / name / 'segment' / 'bundle' for name in ('whole', 'killed')]
+  assert len({(bundle / 'model.safetensors').read_bytes() for bundle in bundles}) == 1
   assert metrics_of(tmp_path / 'whole') == metrics_of(tmp_path / 'killed')
   series = read_scalars(tmp_path / 'killed' / 'segment' / 'metrics.csv')
   shares = [0, 0.5] + [0.01 + 0.99 * (1 + math.cos(math.pi * n / 5)) / 2 for n in range(5)]
   assert series['train', 'rate'][1] == pytest.approx([0.05 * share for share in shares], abs=1e-6)
-  learned = load_bundle(tmp_path / 'whole' / 'segment' / 'bundle').variables
-  fresh = initialize(models.get_model(**load_bundle(tmp_path / 'whole' / 'segment' / 'bundle').config['model']),
-                     np.zeros((1, 32, 32, 3), np.uint8), 0)
-  moved = lambda *path: not np.array_equal(*(functools.reduce(dict.get, path, tree) for tree in (learned, fresh)))
+  bundle = load_bundle(bundles[0])
+  fresh = initialize(models.get_model(**bundle.config['model']), np.zeros((1, 32, 32, 3), np.uint8), 0)
+  moved = lambda *path: not np.array_equal(*(functools.reduce(dict.get, path, tree) for tree in (bundle.variables, fresh)))
   assert not moved('params', 'encoder', 'block_2', 'bn', 'scale')
   assert not moved('batch_stats', 'encoder', 'block_2', 'bn', 'mean')
   assert not moved('params', 'encoder', 'block_4', 'conv', 'kernel')

@@ -12,4 +12,5 @@ from lesion_jax.build.datasets import open_datasets
 from lesion_jax.build.parts import CRITERIA, STAGES, stages
 from lesion_jax.build.stage import Stage, build_stage
 
-__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets', 'stages']
+__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets',
+           'stages']

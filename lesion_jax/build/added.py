@@ -1,7 +1,7 @@
 """Keys that the configuration got later: what it means where a stored configuration does not have them.
 
 A run and a result keep their configuration, and the next command compares it with its own. A key that came since is no
-difference where it says what was done before there was such a key. A key that is added to the configuration is added here.
+difference where it says what was done before there was such a key. What is added to the configuration is added here.
 """
 
 from __future__ import annotations

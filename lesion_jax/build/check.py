@@ -76,8 +76,9 @@ def _check_training(stage: ConfigDict, model: Any, frozen_name: str | None) -> N
   make_train_step(model.apply, get_loss(stage.loss), optax.identity(), ema=stage.ema)
   trainable, _ = split_frozen(variables, frozen_name, stage.freeze)
   if stage.encoder_rate != 1 and not any(jax.tree.leaves(in_encoder(trainable['params']))):
+    trained = ', '.join(trainable['params'])
     raise ValueError(f'encoder_rate={stage.encoder_rate} finds no parameter to train under a module named '
-                     f'{" or ".join(ENCODERS)}; the top-level names that are trained are {", ".join(trainable["params"])}')
+                     f'{" or ".join(ENCODERS)}; the top-level names that are trained are {trained}')
   parts.with_pretrained(variables, stage)
 
 
@@ -88,5 +89,5 @@ def _check_criterion(stage: ConfigDict, outputs: Outputs) -> None:
     given += ['image_f1'] if outputs.lesions is not None else []
     given += ['pixel_f1', 'pixel_image_f1', 'aupr'] if outputs.maps is not None else []
   if (name := parts.criterion(stage)) not in given:
-    raise ValueError(f'criterion={name!r} is not a figure of a network that learns with the loss {stage.loss!r}; choose '
-                     f'one of {", ".join(figure for figure in parts.FIGURES if figure in given)}')
+    raise ValueError(f'criterion={name!r} is not a figure of a network that learns with the loss {stage.loss!r}; '
+                     f'choose one of {", ".join(figure for figure in parts.FIGURES if figure in given)}')

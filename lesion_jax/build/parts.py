@@ -17,8 +17,8 @@ from lesion_jax.train.state import get_optimizer
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
 
-# The figure by which the best model is chosen where none is named, by loss; the means are of the lesions that occur in the
-# validation split. The dual loss gives a little of the pixels' F1 for the images' (Table II), so both count.
+# The figure by which the best model is chosen where none is named, by loss; the means are of the lesions that occur in
+# the validation split. The dual loss gives a little of the pixels' F1 for the images' (Table II), so both count.
 CRITERIA = {
     'dual_dice': 'pixel_image_f1',
     'dice': 'pixel_f1',
@@ -53,8 +53,8 @@ def criterion(stage: ConfigDict) -> str:
   """The figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
   name = stage.criterion or CRITERIA[stage.loss]
   if name not in FIGURES:
-    raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(FIGURES)}, or by the one that '
-                     "goes with its loss: ''")
+    raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(FIGURES)}, or by the one '
+                     "that goes with its loss: ''")
   return name
 
 

@@ -103,8 +103,8 @@ def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
 def criterion(result: Mapping[str, Any], name: str) -> float | None:
   """The figure by which models are compared, larger is better; None where it is undefined.
 
-  For lesions the mean F1 or AUPR of those that occur in the truth, a set that does not depend on the model. (A reported mean is
-  of all that are defined: a single false alarm for a lesion that nobody has would move it.)
+  For lesions the mean F1 or AUPR of those that occur in the truth, a set that does not depend on the model. (A reported
+  mean is of all that are defined: a single false alarm for a lesion that nobody has would move it.)
 
   Args:
     result: a report.

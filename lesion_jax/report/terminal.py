@@ -10,8 +10,8 @@ from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
 COLUMNS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'aupr': 'AUPR'}
 FIGURES = {'ece': 'ECE', 'brier': 'Brier'}
-CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'pixel_image_f1': 'the mean of pixel and image F1',
-            'aupr': 'mean AUPR', 'kappa': 'quadratic weighted kappa'}
+CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR',
+            'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa'}
 CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
                     'Brier: mean squared error')
 LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the figure
@@ -23,7 +23,8 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   Args:
     report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is left out; where a score has no
       value, the reason is said. Where it has 'intervals', they follow the means and the figures of grading in brackets.
-      Where it has 'selection', it is said how the network was chosen. Where it has 'data_sets', the parts of a mixture, the report of each follows.
+      Where it has 'selection', it is said how the network was chosen. Where it has 'data_sets', the parts of a mixture,
+      the report of each follows.
     title: the first line.
   """
   parts = [f'{title}\n{"=" * len(title)}']

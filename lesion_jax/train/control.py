@@ -87,8 +87,8 @@ class Control:
 
 def update(control: Control, value: float | None) -> Control:
   """The control after a validation that gave `value` (larger is better; None or NaN: undefined, no improvement)."""
-  if control.two_phases and control.switched and control.switched == control.validations:
-    control = dataclasses.replace(control, stale=0, best=None, best_validation=0)  # the first validation of the dual phase
+  if control.two_phases and control.switched and control.switched == control.validations:  # the first of the dual phase
+    control = dataclasses.replace(control, stale=0, best=None, best_validation=0)
   validations = control.validations + 1
   defined = value is not None and not math.isnan(value)
   if defined and (control.best is None or value > control.best):

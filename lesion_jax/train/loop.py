@@ -66,8 +66,8 @@ class Fitted:
     step: steps done.
     best_step: the step of `state`.
     finished: False where a signal stopped the run; the same command goes on.
-    phase: 'segmentation' or 'dual', in which phase of its loss `state` was trained; None where the loss has one phase, or
-      the checkpoint, written by an earlier version, does not say.
+    phase: 'segmentation' or 'dual', in which phase of its loss `state` was trained; None where the loss has one phase,
+      or the checkpoint, written by an earlier version, does not say.
     selected: whether `state` is that of a best validation; False where it is merely the last one.
   """
 
@@ -176,8 +176,8 @@ def fit(
   phase = control_lib.DUAL if best_dual else control_lib.SEGMENTATION
   selected = not stopped and control.best is not None and returned_step == best_step
   if not stopped and control.best is None:
-    logging.warning('there was no validation with a defined value by which to choose; the state returned is that of step '
-                    '%d, the last one', returned_step)
+    logging.warning('there was no validation with a defined value by which to choose; the state returned is that of '
+                    'step %d, the last one', returned_step)
   return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped, selected=selected,
                 phase=phase if control.two_phases and best_dual is not None else None)
 
@@ -185,8 +185,8 @@ def fit(
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
   """Where in the data the run of a checkpoint goes on. Raises OtherRun where it cannot."""
   if meta['frozen'] != held:
-    raise OtherRun(f'the frozen part of the network is another one than that with which the checkpoints in {directory} were '
-                   'trained; remove that folder to train anew, or use another --workdir')
+    raise OtherRun(f'the frozen part of the network is another one than that with which the checkpoints in {directory} '
+                   'were trained; remove that folder to train anew, or use another --workdir')
   position, before, now = meta['data'], meta['processes'], jax.process_count()
   if before == now:
     return position

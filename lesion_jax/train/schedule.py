@@ -17,8 +17,8 @@ def shares(
   """The share of the rate at each step.
 
   Args:
-    name: 'plateau' (the paper's, section IV-A: the control divides the rate, and this share is 1), 'cosine' (half a wave
-      from 1 to `final_rate`, Loshchilov and Hutter 2017, without restarts) or 'poly' ((1 - t) ** power to 0, as in
+    name: 'plateau' (the paper's, section IV-A: the control divides the rate, and this share is 1), 'cosine' (half a
+      wave from 1 to `final_rate`, Loshchilov and Hutter 2017, without restarts) or 'poly' ((1 - t) ** power to 0, as in
       DeepLab, Chen et al. 2018); t goes from 0 at the end of the warm-up to 1 at `max_steps`.
     max_steps: length of the run; cosine and poly need one.
     warm_up: steps over which the share rises, linearly from 0 at the first one, to 1 (Goyal et al. 2017); 0: none.
@@ -34,8 +34,8 @@ def shares(
   if name not in SCHEDULES:
     raise ValueError(f'unknown schedule {name!r}; the schedules are {", ".join(SCHEDULES)}')
   if warm_up < 0 or (max_steps and warm_up >= max_steps):
-    raise ValueError(f'warm_up counts steps, from 0 for none to less than the max_steps of the run; got warm_up={warm_up} '
-                     f'of max_steps={max_steps}')
+    raise ValueError('warm_up counts steps, from 0 for none to less than the max_steps of the run; got '
+                     f'warm_up={warm_up} of max_steps={max_steps}')
   if not 0 <= final_rate <= 1:
     raise ValueError(f'final_rate is the share of the rate at the end, in 0..1; got {final_rate}')
   if not power > 0:

@@ -13,7 +13,7 @@ import optax
 from flax import traverse_util
 
 Tree = Any
-# Modules that start from pretrained weights; the second is that of an Attention Branch Network, its last blocks once more.
+# Modules that start from pretrained weights; the second, of an Attention Branch Network, has the last blocks once more.
 ENCODERS = ('encoder', 'attention_encoder')
 
 
@@ -70,8 +70,8 @@ def get_optimizer(
     name: of OPTIMIZERS.
     momentum: of SGD; beta_1 of Adam.
     weight_decay: as the optimiser defines it.
-    clip: the gradient of the whole global batch, before momentum and weight decay, is scaled down to this Euclidean norm
-      over all trainable parameters where it is longer (Pascanu et al. 2013); 0: never.
+    clip: the gradient of the whole global batch, before momentum and weight decay, is scaled down to this Euclidean
+      norm over all trainable parameters where it is longer (Pascanu et al. 2013); 0: never.
     encoder_rate: factor of the finished update, weight decay included, of every parameter under a module of ENCODERS:
       the learning rate of these parameters is that of the others times this.
 
@@ -83,8 +83,8 @@ def get_optimizer(
   if not 0 <= clip < float('inf'):
     raise ValueError(f'clip is the largest norm of a gradient, above 0, or 0 for any; got {clip}')
   if not 0 < encoder_rate < float('inf'):
-    raise ValueError(f'encoder_rate is a factor of the rate, above 0; got {encoder_rate}. To leave the encoder as it is, '
-                     "freeze it: freeze=('encoder',)")
+    raise ValueError(f'encoder_rate is a factor of the rate, above 0; got {encoder_rate}. To leave the encoder as it '
+                     "is, freeze it: freeze=('encoder',)")
   chosen = [OPTIMIZERS[name](momentum=momentum, weight_decay=weight_decay)]
   if clip:
     chosen.insert(0, optax.clip_by_global_norm(clip))
@@ -108,10 +108,10 @@ def split_frozen(
   Args:
     variables: of the whole network; arrays, or shapes alone.
     frozen: a top-level name of which everything is frozen, or None.
-    patterns: shell patterns of paths without the collection, such as 'encoder/Conv2d_*'; * crosses slashes, and a pattern
-      that fits a module fits all that is in it. Running statistics are frozen where their own path fits: a layer that
-      normalises by its batch goes on to do so and leaves them as they are, while a pattern such as '*/kernel' lets the
-      statistics move.
+    patterns: shell patterns of paths without the collection, such as 'encoder/Conv2d_*'; * crosses slashes, and a
+      pattern that fits a module fits all that is in it. Running statistics are frozen where their own path fits: a
+      layer that normalises by its batch goes on to do so and leaves them as they are, while a pattern such as
+      '*/kernel' lets the statistics move.
 
   Raises:
     ValueError: there is no such name, a pattern fits no parameter, or nothing would be left to train.
@@ -124,8 +124,8 @@ def split_frozen(
   paths = ['/'.join(path) for path in traverse_util.flatten_dict(params)]
   for pattern in patterns:
     if not any(_fits(path, [pattern]) for path in paths):
-      raise ValueError(f'nothing to freeze fits the pattern {pattern!r}; the top-level names are {", ".join(params)}, and '
-                       f'a path looks like {paths[0]!r}')
+      raise ValueError(f'nothing to freeze fits the pattern {pattern!r}; the top-level names are {", ".join(params)}, '
+                       f'and a path looks like {paths[0]!r}')
 
   def is_held(path: tuple[str, ...]) -> bool:
     return path[0] == frozen or _fits('/'.join(path), patterns)

@@ -123,5 +123,5 @@ def _make_gradient(apply: Callable[..., Any], loss: Loss, accumulate: int, axis_
 
 
 def _like(wanted: Tree, tree: Tree) -> Tree:
-  """What `tree` has at the paths of `wanted`: the running statistics that are trained, without those that are frozen."""
+  """What `tree` has at the paths of `wanted`: the running statistics that are trained, without the frozen ones."""
   return {key: _like(value, tree[key]) if isinstance(value, dict) else tree[key] for key, value in wanted.items()}

@@ -89,7 +89,7 @@ def run(step, state, batches, frozen, knobs):
 
 
 def average(before, now, decay):
-  return jax.tree.map(lambda a, b: decay * np.asarray(a, np.float64) + (1 - decay) * np.asarray(b, np.float64), before, now)
+  return jax.tree.map(lambda a, b: decay * np.float64(a) + (1 - decay) * np.float64(b), before, now)
 
 
 def test_averages_follow_parameters_and_statistics_and_change_nothing_else(lab):
@@ -111,7 +111,8 @@ def test_averages_follow_parameters_and_statistics_and_change_nothing_else(lab):
 def everything(lab):
   """`make(**options)`: a step with averages, clipping, a smaller rate for the encoder and frozen blocks; its state and
   what is frozen. BatchNorm as in inference, whose batches can be split."""
-  trainable, frozen = split_frozen(lab.variables, None, ('encoder/block_2', 'encoder/block_4/conv', 'decoder_16s/*/bn/*'))
+  patterns = ('encoder/block_2', 'encoder/block_4/conv', 'decoder_16s/*/bn/*')
+  trainable, frozen = split_frozen(lab.variables, None, patterns)
   optimizer = get_optimizer('adamw', momentum=0.9, weight_decay=0.1, clip=0.05, encoder_rate=0.3)
 
   def make(**options):
