@@ -84,6 +84,7 @@ def _stage() -> ConfigDict:
       'eval_batch_size': 8,
       'optimizer': 'sgd',  # IV-A; or 'adamw'
       'rate': 1e-3,  # initial learning rate (IV-A)
+      **_schedule(),
       'momentum': 0.95,  # IV-A
       'weight_decay': 1e-4,  # on every parameter (IV-A); coupled in SGD, as torch does it
       'factor': 10.0,  # the rate is divided by this (IV-A)
@@ -95,8 +96,13 @@ def _stage() -> ConfigDict:
       # that have a term of each lesion: dice_cross_entropy, focal_tversky and the cross entropies of maps. A lesion of
       # weight 0 is not learned.
       'lesion_weights': (),
+      # The figure of the validation split by which the best network is chosen: pixel_f1, image_f1, pixel_image_f1 (the
+      # mean of the two), aupr (means over the lesions that occur in the split) or kappa; '': that of the loss,
+      # pixel_image_f1 for dual_dice.
+      'criterion': '',
       'max_steps': 0,  # 0: only early stop ends the training (IV-A)
       'validate_every': 1000,  # batches (IV-A)
+      'save_every': 0,  # batches between checkpoints without a validation, where validations are far apart
       'log_every': 50,
       'augmentation': {  # the kinds are the paper's (IV-A), the ranges ours; see lesion_jax.augment
           'rotation': (-180.0, 180.0),  # degrees
@@ -111,6 +117,23 @@ def _stage() -> ConfigDict:
           'tint': (1.0, 1.0),  # of each colour channel
       },
   })
+
+
+def _schedule() -> dict:
+  """How the rate goes on, and what of the weights is trained and kept. Our choice; off, as the paper has it."""
+  return {
+      # 'plateau': the rate is divided when validation no longer improves (IV-A). Or 'cosine' or 'poly' over max_steps:
+      # then a plateau neither divides the rate nor stops the run, and milestones only change the loss to the dual one.
+      'schedule': 'plateau',
+      'warm_up': 0,  # steps over which the rate rises from 0
+      'final_rate': 0.01,  # of cosine: share of the rate at the end
+      'power': 0.9,  # of poly: (1 - t)^power
+      'ema': 0.0,  # decay of moving averages of the weights, 0.998 for instance; these are then evaluated and kept
+      'clip': 0.0,  # longest gradient (norm over all parameters); 0 for any
+      'encoder_rate': 1.0,  # factor of the rate for the encoder
+      # Shell patterns of parameters that stay as they are, ('encoder/Conv2d_*',) for instance.
+      'freeze': (),
+  }
 
 
 def _network() -> dict:

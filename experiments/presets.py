@@ -89,17 +89,6 @@ def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Keys with dots -> values, tuples as lists as in JSON."""
-  found = {}
-  for key, value in config.items():
-    if isinstance(value, Mapping):
-      found |= {f'{key}.{name}': item for name, item in flat(value).items()}
-    else:
-      found[key] = list(value) if isinstance(value, tuple) else value
-  return found
-
-
 def _embedded(config: ConfigDict, *, size: int, count: int, width: float, batch: int) -> None:
   for name in STAGES:
     stage = config[name]

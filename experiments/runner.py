@@ -16,6 +16,8 @@ from ml_collections import ConfigDict
 
 from experiments import collect, presets
 from experiments.rows import Row
+from lesion_jax.build import ADDED_KEYS
+from lesion_jax.train.workdir import differing
 
 STOPPED = 75  # exit status of a row that was told to stop and saved
 ROOT = pathlib.Path(__file__).parents[1]
@@ -109,9 +111,8 @@ def is_trained(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bo
 
 
 def _same(path: pathlib.Path, then: Mapping[str, Any], now: Mapping[str, Any], advice: str) -> None:
-  then, now = presets.flat(then), presets.flat(now)
-  if differing := sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key)):
-    shown = ', '.join(f'{key} {then.get(key)!r} -> {now.get(key)!r}' for key in differing[:5])
+  if found := list(differing(then, now, ADDED_KEYS).items()):
+    shown = ', '.join(f'{key} {there!r} -> {ours!r}' for key, (there, ours) in found[:5])
     raise ValueError(f'{path} is of another configuration ({shown}); {advice}')
 
 

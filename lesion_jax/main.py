@@ -43,7 +43,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
       say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
     bundles = build.check(config, devices)
-    claim_workdir(workdir, config.to_dict())
+    claim_workdir(workdir, config.to_dict(), build.ADDED_KEYS)
     datasets = build.open_datasets(config, data_dir, devices)
   for name, dataset in datasets.items():
     start = time.perf_counter()
@@ -56,6 +56,9 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
         return STOPPED
     variables = bundle.variables if bundle else stage.variables(fitted.state)
     evaluation = stage.evaluate(variables, 'test')
+    selection = bundle.config.get('metrics', {}).get('selection') if bundle else stage.selection(fitted)
+    if selection:
+      evaluation = evaluation._replace(report={**evaluation.report, 'selection': selection})
     results[name] = evaluation.report
     bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step)
     if first:

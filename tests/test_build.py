@@ -61,6 +61,19 @@ MISTAKES = {
     'attention to a network without maps': ({'stages': ('classify', 'grade')}, "needs 'maps' of its lesion network"),
     'optimizer': ({'grade__optimizer': 'lion'}, "unknown optimizer 'lion'; the optimizers are sgd"),
     'rate': ({'segment__rate': 0.0}, 'rate must be above 0'),
+    'criterion': ({'segment__criterion': 'dice'}, "unknown criterion 'dice'; the best model .* pixel_f1, image_f1, "),
+    'criterion of grades': ({'segment__criterion': 'kappa'}, "'kappa' is not .* 'dual_dice'; choose one of pixel_f1, "),
+    'criterion of lesions': ({'grade__criterion': 'aupr'}, "'aupr' is not .* choose one of kappa$"),
+    'criterion of maps': ({'stages': ('classify',), 'classify__criterion': 'aupr'}, 'choose one of image_f1$'),
+    'schedule': ({'segment__schedule': 'step'}, "unknown schedule 'step'; the schedules are plateau, cosine, poly"),
+    'schedule without an end': ({'grade__schedule': 'cosine', 'grade__max_steps': 0}, "'cosine' needs .* max_steps"),
+    'warm-up': ({'segment__schedule': 'poly', 'segment__warm_up': 7}, 'got warm_up=7 of max_steps=7'),
+    'averages': ({'segment__ema': 1.0}, 'ema is the decay of an average'),
+    'clipping': ({'segment__clip': -1.0}, 'clip is the largest norm'),
+    'rate of the encoder': ({'segment__encoder_rate': 0.0}, "freeze it: freeze="),
+    'rate of no encoder': ({'segment__encoder_rate': 0.1, 'segment__freeze': ('encoder',)},
+                           'finds no parameter to train under a module named encoder .* trained are decoder_16s, head'),
+    'freeze': ({'segment__freeze': ('encoder/Conv_*',)}, r"fits the pattern 'encoder/Conv_\*'; .* encoder, "),
     'dual weight': ({'segment__dual_weight': 2.0}, 'dual_weight is lambda of Eq. 2'),
     'validation': ({'grade__validate_every': 0}, 'counted from 1'),
     'augmentation': ({'segment__augmentation__vertical_flip': 2.0}, 'vertical_flip is a probability'),
@@ -173,6 +186,30 @@ def test_the_lesion_branch_is_frozen_outside_state_and_optimiser(fits, tmp_path,
     jax.tree.map(np.testing.assert_array_equal, whole, alone)
 
 
+def test_a_stage_may_freeze_more_than_its_lesion_branch(fits, tmp_path, data_dir):
+  config = changed(segment__freeze=('encoder/block_2',), grade__freeze=('grading/encoder/block_*/conv',),
+                   grade__ema=0.9)
+  _, bundles = build_all(config, tmp_path, data_dir)
+  segment, grade = fits
+  assert set(segment.frozen['params']['encoder']) == {'block_2'} and 'block_2' not in segment.state.params['encoder']
+  assert set(grade.frozen['params']) == {'lesion', 'grading'} and set(grade.frozen['batch_stats']) == {'lesion'}
+  assert {name for block in grade.state.ema['params']['grading']['encoder'].values() for name in block} == {'bn'}
+  for stage in ('segment', 'grade'):  # the bundle holds the whole network
+    network = models.get_model(**bundles[stage].config['model'])
+    shapes = jax.eval_shape(lambda network=network: network.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.uint8),
+                                                                 train=False))
+    assert jax.tree.structure(bundles[stage].variables) == jax.tree.structure(shapes)
+
+
+def test_averages_are_what_a_bundle_gets(fits, tmp_path, data_dir):
+  config = changed(stages=('segment',), segment__ema=0.9)
+  dataset = build.open_datasets(config, data_dir, DEVICES)['segment']
+  stage = build.build_stage(config, 'segment', dataset, workdir=tmp_path, devices=DEVICES, bundles={})
+  state = stage.train(lambda: False).state
+  state = state.replace(ema=jax.tree.map(lambda x: x + 1, state.ema))
+  jax.tree.map(np.testing.assert_array_equal, stage.variables(state), state.ema)
+
+
 def test_joint_training_starts_from_the_lesion_network_and_freezes_nothing(fits, tmp_path, data_dir):
   _, bundles = build_all(changed(grade__model__joint=True, grade__loss='joint'), tmp_path, data_dir)
   grade = fits[1]
@@ -249,6 +286,37 @@ def test_the_criterion_is_a_mean_over_the_lesions_that_occur():
   assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 3, 'iHE': 0, 'HaEx': 1}}, 'pixel_f1') == 0.3
   assert criterion({'pixel_f1': scores, 'positive_images': {'MA': 0, 'iHE': 0, 'HaEx': 0}}, 'pixel_f1') is None
   assert criterion({'kappa': {'value': 0.7}}, 'kappa') == 0.7
+  found = {'pixel_f1': scores, 'aupr': {'lesions': {'MA': None, 'iHE': 0.9, 'HaEx': 0.4}},
+           'image_f1': {'lesions': {'MA': 1.0, 'iHE': None, 'HaEx': 0.4}},
+           'positive_images': {'MA': 3, 'iHE': 0, 'HaEx': 1}}
+  assert criterion(found, 'pixel_image_f1') == pytest.approx((0.3 + 0.7) / 2)
+  assert criterion(found, 'aupr') == 0.4  # that of MA is undefined: images have it, and no scored pixel
+  undefined = found | {'image_f1': {'lesions': dict.fromkeys(scores['lesions'])}}
+  assert criterion(undefined, 'pixel_image_f1') is None
+
+
+@pytest.mark.parametrize(('changes', 'name'), [
+    ({}, 'pixel_image_f1'), ({'criterion': 'aupr'}, 'aupr'), ({'loss': 'dice'}, 'pixel_f1')])
+def test_training_is_judged_by_the_criterion(fits, tmp_path, data_dir, changes, name):
+  config = changed(stages=('segment',), **{f'segment__{key}': value for key, value in changes.items()})
+  stage = build_all(config, tmp_path, data_dir)[0]['segment']
+  value, logged = fits[0].validate(fits[0].state)
+  found = stage.evaluate(stage.variables(fits[0].state), 'validation').report
+  assert value == logged['criterion'] == criterion(found, name) and stage.criterion == name
+  assert fits[0].control.two_phases == (changes.get('loss') is None)
+
+
+def test_how_the_network_was_chosen_is_in_the_bundle(fits, tmp_path, data_dir):
+  config = changed(stages=('segment',))
+  stage = build_all(config, tmp_path, data_dir)[0]['segment']
+  control = dataclasses.replace(fits[0].control, best=0.25)
+  fitted = Fitted(fits[0].state, control, 9, 6, finished=True, phase='dual')
+  selection = stage.selection(fitted)
+  assert selection == {'criterion': 'pixel_image_f1', 'value': 0.25, 'step': 6, 'phase': 'dual'}
+  last = dataclasses.replace(fitted, phase=None, selected=False)
+  assert stage.selection(last) == {'criterion': 'pixel_image_f1', 'value': None, 'step': 6}
+  provenance = stage.bundle(stage.variables(fitted.state), {'selection': selection}, best_step=6).config['provenance']
+  assert (provenance['phase'], provenance['criterion'], provenance['best_step']) == ('dual', 'pixel_image_f1', 6)
 
 
 def test_data_whose_lesions_all_weigh_nothing_are_refused(monkeypatch, data_dir):

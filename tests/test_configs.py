@@ -1,6 +1,7 @@
 """The configurations: the paper's numbers, one place for each key, and errors that teach."""
 
 import dataclasses
+import functools
 import importlib
 import json
 import pathlib
@@ -8,11 +9,22 @@ import pathlib
 import pytest
 
 from configs import common, data
+from experiments import presets
+from experiments.table2 import ROWS as TABLE2
+from lesion_jax import build
 from lesion_jax.augment import Augmentation
 from lesion_jax.data.source import DATASETS
 from lesion_jax.losses import LOSSES
 from lesion_jax.models import MODELS
+from lesion_jax.train.workdir import differing
 
+FIRST = """
+accumulate augmentation.brightness augmentation.contrast augmentation.horizontal_flip augmentation.rotation
+augmentation.saturation augmentation.scale augmentation.shift augmentation.vertical_flip batch_size bundle
+data.count data.name data.size data.source_dir dual_weight eval_batch_size factor log_every loss max_steps
+milestones model.attention model.dtype model.joint model.name model.padding model.remat model.sync_batch_norm
+model.width momentum optimizer patience pretrained rate stop_after validate_every weight_decay
+"""  # keys of a stage from before any was added
 FOLDER = pathlib.Path(common.__file__).parent
 PROGRAMS = ('segment', 'classify', 'grade', 'multitask')
 
@@ -55,6 +67,23 @@ def keys(config, prefix=''):
       name for key, value in config.items() if hasattr(value, 'items') for name in keys(value, f'{prefix}{key}.')}
 
 
+def test_a_key_that_came_later_has_a_meaning_for_the_runs_before_it():
+  """Put a new key into lesion_jax/build/added.py: else every run and every result from before is refused."""
+  config = common.get_config()
+  there = {f'{stage}.{key}' for stage in build.STAGES for key in FIRST.split()} | {'seed', 'stages'}
+  every = keys(config)
+  added = {key for key in every if not any(other.startswith(f'{key}.') for other in every)} - there
+  assert added <= build.ADDED_KEYS.keys() <= every
+  flat = {key: functools.reduce(lambda level, name: level[name], key.split('.'), config) for key in build.ADDED_KEYS}
+  assert flat == dict(build.ADDED_KEYS)
+
+
+def test_a_result_from_before_is_one_of_today_s_configuration():
+  path = pathlib.Path(presets.__file__).parent / 'results' / 'smoke' / 'unet-0.json'
+  now = presets.configure('smoke', next(row for row in TABLE2 if row.key == 'unet'), 0)
+  assert differing(json.loads(path.read_text())['config'], now.to_dict(), build.ADDED_KEYS) == {}
+
+
 @pytest.mark.parametrize('program', PROGRAMS)
 def test_an_unknown_argument_lists_the_choices(program):
   with pytest.raises(ValueError, match=r"unknown data 'imagenet'; choose one of synthetic, retinal_lesions, idrid"):
@@ -76,6 +105,12 @@ PAPER = {
     'max_steps': 0,  # only early stop ends the training
     'milestones': (),
     'lesion_weights': (),  # lesions weigh alike
+    'schedule': 'plateau',
+    'warm_up': 0,
+    'ema': 0.0,
+    'clip': 0.0,
+    'encoder_rate': 1.0,
+    'freeze': (),
     'dual_weight': 0.8,  # III-A
     'model.width': 1.0,
     'model.padding': 'SAME',

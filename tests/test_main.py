@@ -1,6 +1,8 @@
 """The whole job on a shallow network: what it leaves, how it goes on after any end, and what it says to mistakes."""
 
+import functools
 import json
+import math
 import os
 import pathlib
 import random
@@ -18,6 +20,7 @@ from lesion_jax import main, models
 from lesion_jax.evaluate import bootstrap, calibration, intervals, report, totals
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.weights.bundle import load_bundle
+from lesion_jax.weights.initialize import initialize
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 7  # of each stage, of tests/tiny_config.py
@@ -86,8 +89,23 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {
-      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration'}
+      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration',
+      'selection'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
+
+
+def test_it_says_how_each_network_was_chosen(finished):
+  segment, grade = (metrics_of(finished)[stage]['selection'] for stage in ('segment', 'grade'))
+  assert segment.keys() == {'criterion', 'value', 'step', 'phase'} and grade.keys() == {'criterion', 'value', 'step'}
+  series = read_scalars(finished / 'segment' / 'metrics.csv')
+  values = dict(zip(*series['validation', 'criterion'], strict=True))
+  # The milestone after step 4, the second validation, changes the loss: a network from before it is not returned.
+  assert (segment['phase'], segment['criterion']) == ('dual', 'pixel_image_f1') and segment['step'] in (6, 7)
+  assert segment['value'] == pytest.approx(values[segment['step']]) == max(values[6], values[7])
+  config = load_bundle(finished / 'segment' / 'bundle').config['provenance']
+  assert (config['phase'], config['best_step']) == ('dual', segment['step'])
+  card = (finished / 'segment' / 'bundle' / 'README.md').read_text()
+  assert 'in the dual phase of its loss' in card and '| `phase` | dual |' in card
 
 
 def test_figures_and_intervals_can_be_computed_again_from_the_counts_of_the_images(finished):
@@ -140,6 +158,31 @@ def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_d
   assert 'going on from the checkpoint' in ended.stdout
   assert run(tmp_path) == 0
   assert result_of(tmp_path) == result_of(finished)
+
+
+def test_with_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_bit_identical(run, data_dir, tmp_path):
+  fields = {'schedule': 'cosine', 'warm_up': 2, 'ema': 0.9, 'clip': 0.5, 'encoder_rate': 0.5, 'freeze':
+            ('encoder/block_2', '*/block_4/conv')}
+  changes = {'stages': ('segment',)} | {f'segment__{key}': value for key, value in fields.items()}
+  assert run(tmp_path / 'whole', **changes) == 0
+  flags = [f'--config.{key.replace("__", ".")}={value}' for key, value in changes.items()]
+  killed = command(tmp_path / 'killed', data_dir, *flags, '--die=SIGKILL', '--die_after=5')
+  assert killed.returncode == -signal.SIGKILL, killed.stderr
+  assert run(tmp_path / 'killed', **changes) == 0
+  bundles = [tmp_path / name / 'segment' / 'bundle' for name in ('whole', 'killed')]
+  assert len({(bundle / 'model.safetensors').read_bytes() for bundle in bundles}) == 1
+  assert metrics_of(tmp_path / 'whole') == metrics_of(tmp_path / 'killed')
+  series = read_scalars(tmp_path / 'killed' / 'segment' / 'metrics.csv')
+  shares = [0, 0.5] + [0.01 + 0.99 * (1 + math.cos(math.pi * n / 5)) / 2 for n in range(5)]
+  assert series['train', 'rate'][1] == pytest.approx([0.05 * share for share in shares], abs=1e-6)
+  bundle = load_bundle(bundles[0])
+  fresh = initialize(models.get_model(**bundle.config['model']), np.zeros((1, 32, 32, 3), np.uint8), 0)
+  moved = lambda *path: not np.array_equal(*(functools.reduce(dict.get, path, tree) for tree in (bundle.variables, fresh)))
+  assert not moved('params', 'encoder', 'block_2', 'bn', 'scale')
+  assert not moved('batch_stats', 'encoder', 'block_2', 'bn', 'mean')
+  assert not moved('params', 'encoder', 'block_4', 'conv', 'kernel')
+  assert moved('batch_stats', 'encoder', 'block_4', 'bn', 'mean') and moved('params', 'encoder', 'block_8', 'conv',
+                                                                             'kernel')
 
 
 def test_grading_alone_takes_a_finished_lesion_network(run, finished, tmp_path):

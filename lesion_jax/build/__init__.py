@@ -5,10 +5,12 @@
       stage = build_stage(config, name, dataset, workdir=workdir, devices=devices, bundles=bundles)
 """
 
+from lesion_jax.build.added import ADDED_KEYS
 from lesion_jax.build.check import check
 from lesion_jax.build.counting import make_counter
 from lesion_jax.build.datasets import open_datasets
 from lesion_jax.build.parts import CRITERIA, STAGES, stages
 from lesion_jax.build.stage import Stage, build_stage
 
-__all__ = ['CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets', 'stages']
+__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets',
+           'stages']

@@ -7,12 +7,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from ml_collections import ConfigDict
 
 from lesion_jax.build import parts
-from lesion_jax.core import NUM_LESIONS, Targets
-from lesion_jax.models import get_model
+from lesion_jax.core import NUM_LESIONS, Outputs, Targets
+from lesion_jax.models import LESION_BRANCH, get_model
 from lesion_jax.train.parallel import Devices
+from lesion_jax.train.state import ENCODERS, in_encoder, split_frozen
+from lesion_jax.train.step import make_train_step
 from lesion_jax.weights.bundle import Bundle, load_bundle
 
 
@@ -43,7 +46,7 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
             f'the loss {stage.loss!r} does not go with joint={bool(fields.get("joint"))} of the network {fields["name"]}: to '
             f'train both branches set --config.{name}.model.joint=True and --config.{name}.loss=joint on a network that '
             f"contains a lesion network; to train grades alone joint=False and 'grade_cross_entropy'")
-      _check_training(stage, get_model(**fields))
+      _check_training(stage, get_model(**fields), LESION_BRANCH if parts.is_frozen(fields) else None)
   return bundles
 
 
@@ -59,7 +62,7 @@ def _named_bundle(config: ConfigDict, name: str) -> Bundle:
   return bundle
 
 
-def _check_training(stage: ConfigDict, model: Any) -> None:
+def _check_training(stage: ConfigDict, model: Any, frozen_name: str | None) -> None:
   """Traces the network and the loss for their shapes, reads the pretrained weights, and makes all that training takes."""
   draw = parts.draw(stage)
   side = draw.crop or stage.data.size
@@ -68,6 +71,24 @@ def _check_training(stage: ConfigDict, model: Any) -> None:
                                       jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
   masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
   jax.eval_shape(parts.loss(stage).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
-  for part in (parts.control, parts.plan, parts.augmentation, parts.optimizer):
+  for part in (parts.control, parts.plan, parts.schedule, parts.augmentation, parts.optimizer):
     part(stage)
+  _check_criterion(stage, outputs)
+  make_train_step(model.apply, parts.loss(stage), optax.identity(), ema=stage.ema)
+  trainable, _ = split_frozen(variables, frozen_name, stage.freeze)
+  if stage.encoder_rate != 1 and not any(jax.tree.leaves(in_encoder(trainable['params']))):
+    trained = ', '.join(trainable['params'])
+    raise ValueError(f'encoder_rate={stage.encoder_rate} finds no parameter to train under a module named '
+                     f'{" or ".join(ENCODERS)}; the top-level names that are trained are {trained}')
   parts.with_prior(parts.with_initial(parts.with_pretrained(variables, stage), stage), stage)
+
+
+def _check_criterion(stage: ConfigDict, outputs: Outputs) -> None:
+  """Raises ValueError where the stage cannot give the figure by which its best model is to be chosen."""
+  given = ['kappa'] if parts.grades(stage) else []
+  if stage.loss == 'joint' or not parts.grades(stage):  # else its data need not know lesions
+    given += ['image_f1'] if outputs.lesions is not None else []
+    given += ['pixel_f1', 'pixel_image_f1', 'aupr'] if outputs.maps is not None else []
+  if (name := parts.criterion(stage)) not in given:
+    raise ValueError(f'criterion={name!r} is not a figure of a network that learns with the loss {stage.loss!r}; '
+                     f'choose one of {", ".join(figure for figure in parts.FIGURES if figure in given)}')

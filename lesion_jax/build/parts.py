@@ -18,14 +18,16 @@ from lesion_jax.losses import Loss, get_loss
 from lesion_jax.models import get_fields
 from lesion_jax.train.control import Control
 from lesion_jax.train.loop import Plan
+from lesion_jax.train.schedule import PLATEAU, shares
 from lesion_jax.train.state import get_optimizer
 from lesion_jax.weights.bundle import load_bundle
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
 
-# The figure by which the best model is chosen, by loss; the means are of the lesions that occur in the validation split.
+# The figure by which the best model is chosen where none is named, by loss; the means are of the lesions that occur in
+# the validation split. The dual loss gives a little of the pixels' F1 for the images' (Table II), so both count.
 CRITERIA = {
-    'dual_dice': 'pixel_f1',
+    'dual_dice': 'pixel_image_f1',
     'dice': 'pixel_f1',
     'presence_dice': 'image_f1',
     'grade_cross_entropy': 'kappa',
@@ -36,6 +38,8 @@ CRITERIA = {
     'focal_tversky': 'pixel_f1',
     'joint': 'kappa',
 }
+FIGURES = ('pixel_f1', 'image_f1', 'pixel_image_f1', 'aupr', 'kappa')  # of `evaluate.criterion`
+TWO_PHASES = ('dual_dice',)  # losses that begin as loss_seg and become loss_dual
 ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed_7a to 7c once more
 LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out
 LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may contain
@@ -63,6 +67,15 @@ def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
   """Those of the annotated lesions that the loss teaches: all but those of weight 0."""
   weights = dict(zip(LESION_KEYS, stage.lesion_weights, strict=True)) if stage.lesion_weights else {}
   return tuple(key for key in annotated if weights.get(key, 1))
+
+
+def criterion(stage: ConfigDict) -> str:
+  """The figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
+  name = stage.criterion or CRITERIA[stage.loss]
+  if name not in FIGURES:
+    raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(FIGURES)}, or by the one '
+                     "that goes with its loss: ''")
+  return name
 
 
 def model_config(fields: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, Any]:
@@ -187,12 +200,19 @@ def draw(stage: ConfigDict) -> Draw:
 def control(stage: ConfigDict) -> Control:
   """The state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed to it."""
   return Control(rate=stage.rate, patience=stage.patience, stop_after=stage.stop_after, factor=stage.factor,
-                 dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint')
+                 dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint',
+                 fixed=stage.schedule != PLATEAU, two_phases=stage.loss in TWO_PHASES)
 
 
 def plan(stage: ConfigDict) -> Plan:
   """How long to train, and how often to look."""
-  return Plan(stage.max_steps or None, stage.validate_every, stage.log_every)
+  return Plan(stage.max_steps or None, stage.validate_every, stage.log_every, stage.save_every)
+
+
+def schedule(stage: ConfigDict) -> np.ndarray:
+  """The share of the control's rate at each step."""
+  return shares(stage.schedule, max_steps=stage.max_steps or None, warm_up=stage.warm_up, final_rate=stage.final_rate,
+                power=stage.power)
 
 
 def augmentation(stage: ConfigDict) -> Augmentation:
@@ -203,4 +223,5 @@ def augmentation(stage: ConfigDict) -> Augmentation:
 
 def optimizer(stage: ConfigDict) -> optax.GradientTransformation:
   """The optimiser, not scaled by the rate."""
-  return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay)
+  return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay, clip=stage.clip,
+                       encoder_rate=stage.encoder_rate)

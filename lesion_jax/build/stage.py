@@ -52,6 +52,7 @@ class Stage:
     evaluate: `(variables, split) -> Evaluation`, with intervals and calibration where the split is 'test', and of a
       mixture with the report of each data set by itself, by its name under 'data_sets'.
     provenance: where the weights come from, ready for JSON.
+    criterion: the figure of the validation split by which the best network is chosen, see `evaluate.criterion`.
   """
 
   name: str
@@ -64,15 +65,32 @@ class Stage:
   variables: Callable[[TrainState], dict[str, Any]]
   evaluate: Evaluate
   provenance: dict[str, Any]
+  criterion: str
 
   @property
   def scored(self) -> tuple[str, ...]:
     """Keys of the lesions on which it is judged: those learned that the data annotate."""
     return scored_lesions(self.dataset.annotated, self.annotated)
 
+  def selection(self, fitted: Fitted) -> dict[str, Any]:
+    """How the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the validation
+    split (None where it was undefined each time, or the best network cannot be read: then it is the last one), `step`,
+    and `phase`, 'segmentation' or 'dual', where the loss has two: 'segmentation' only where no step was ever taken with
+    the dual loss."""
+    phase = {} if fitted.phase is None else {'phase': fitted.phase}
+    return {'criterion': self.criterion, 'value': fitted.control.best if fitted.selected else None,
+            'step': fitted.best_step, **phase}
+
   def bundle(self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int) -> Bundle:
-    """The weights, and in the configuration all that prediction needs to know (DESIGN 8)."""
+    """The weights, and in the configuration all that prediction needs to know (DESIGN 8).
+
+    Args:
+      variables: of the whole network.
+      result: the test report; `criterion` and `phase` of its 'selection' go to the provenance too.
+      best_step: the step of the weights.
+    """
     data = self.dataset
+    chosen = {key: value for key, value in result.get('selection', {}).items() if key in ('criterion', 'phase')}
     parameters = parameter_overview.count_parameters(variables['params'])
     return Bundle({
         'model': self.model_config,
@@ -81,7 +99,7 @@ class Stage:
         'annotated': list(self.annotated),
         'preprocessing': {'size': self.provenance['size'], 'crop': data.crop},
         'thresholds': dict.fromkeys(LESION_KEYS, 0.5),
-        'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step},
+        'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **chosen},
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
                  'description': data.description, **_parts_of(data)},
         'metrics': result,
@@ -118,8 +136,8 @@ def build_stage(
     return finished.variables if finished else _initial(model, stage, config.seed, lesion)
 
   def whole(state: TrainState) -> dict[str, Any]:
-    _, frozen = split_frozen(variables(), frozen_name)
-    return join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
+    _, frozen = split_frozen(variables(), frozen_name, stage.freeze)
+    return join_frozen(state.weights, frozen)
 
   annotated = _learned_lesions(stage, dataset, finished, lesion)
   evaluate = _make_evaluate(model, stage, dataset, devices, annotated)
@@ -130,7 +148,8 @@ def build_stage(
       'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
       'init': '/'.join(pathlib.Path(stage.init).parts[-2:]), 'crop': stage.data.crop,
   }
-  return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance)
+  return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance,
+               parts.criterion(stage))
 
 
 def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:
@@ -194,27 +213,26 @@ def _train(
     should_stop: Callable[[], bool],
 ) -> Fitted:
   """Trains one stage, or goes on with it."""
-  trainable, frozen = split_frozen(initial(), frozen_name)
+  trainable, frozen = split_frozen(initial(), frozen_name, stage.freeze)
   optimizer, spec = parts.optimizer(stage), parts.augmentation(stage)
   step = make_train_step(
-      model.apply, parts.loss(stage), optimizer, accumulate=stage.accumulate, axis_name=AXIS,
+      model.apply, parts.loss(stage), optimizer, accumulate=stage.accumulate, axis_name=AXIS, ema=stage.ema,
       augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=spec))
 
   def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
-    variables = join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
-    result = evaluate(variables, 'validation').report
-    value = criterion(result, parts.CRITERIA[stage.loss])
+    result = evaluate(join_frozen(state.weights, frozen), 'validation').report
+    value = criterion(result, parts.criterion(stage))
     return value, headline(result) | {'criterion': value}
 
   checkpoints = Checkpoints(directory / 'checkpoints')
   try:
     return fit(
-        step_fn=devices.train(step), state=create_state(trainable, optimizer), frozen=frozen,
+        step_fn=devices.train(step), state=create_state(trainable, optimizer, ema=stage.ema > 0), frozen=frozen,
         batches=train_batches(keep_decoded(dataset.source('train'), int(stage.data.keep * 1e9)),
                               batch_size=stage.batch_size, seed=seed, draw=parts.draw(stage),
                               shard_index=jax.process_index(), shard_count=jax.process_count()),
         validate=validate, control=parts.control(stage), plan=parts.plan(stage), checkpoints=checkpoints,
-        devices=devices, should_stop=should_stop,
+        devices=devices, should_stop=should_stop, schedule=parts.schedule(stage),
         make_logs=lambda start: Logs(directory, total=stage.max_steps or None, start=start, title=directory.name,
                                      active=jax.process_index() == 0))
   finally:

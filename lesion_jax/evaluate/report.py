@@ -103,15 +103,19 @@ def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
 def criterion(result: Mapping[str, Any], name: str) -> float | None:
   """The figure by which models are compared, larger is better; None where it is undefined.
 
-  For lesions the mean F1 of those that occur in the truth, a set that does not depend on the model. (A reported mean is
-  of all that are defined: a single false alarm for a lesion that nobody has would move it.)
+  For lesions the mean F1 or AUPR of those that occur in the truth, a set that does not depend on the model. (A reported
+  mean is of all that are defined: a single false alarm for a lesion that nobody has would move it.)
 
   Args:
     result: a report.
-    name: 'pixel_f1', 'image_f1' or 'kappa'.
+    name: 'pixel_f1', 'image_f1', 'pixel_image_f1' (the mean of the two, None where either is undefined), 'aupr' or
+      'kappa'.
   """
   if name == 'kappa':
     return result['kappa']['value']
+  if name == 'pixel_image_f1':
+    both = [criterion(result, part) for part in ('pixel_f1', 'image_f1')]
+    return None if None in both else sum(both) / 2
   found = [result[name]['lesions'][key] for key, images in result['positive_images'].items() if images]
   return metrics.mean_defined(np.array(found, float))
 

@@ -8,7 +8,7 @@ from typing import Any
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.fundus import SQUARE
 from lesion_jax.report.terminal import (
-    COLUMNS, data_sets, grading_rows, interval_notes, lesion_rows, undefined_notes)
+    COLUMNS, data_sets, grading_rows, interval_notes, lesion_rows, selection_notes, undefined_notes)
 
 PAPER = (
     'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
@@ -116,7 +116,7 @@ def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
     counts = [[key, *map(str, row)] for key, row in zip(GRADE_KEYS, metrics['confusion'], strict=True)]
     lines += ['', table(['grading', 'value'], grading_rows(metrics))]
     lines += ['', 'Confusion matrix, rows the annotated grade:', '', table(['', *GRADE_KEYS], counts)]
-  for note in interval_notes(metrics):
+  for note in interval_notes(metrics) + selection_notes(metrics):
     lines += ['', note]
   return lines
 

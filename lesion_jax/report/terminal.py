@@ -10,6 +10,8 @@ from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
 COLUMNS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'aupr': 'AUPR'}
 FIGURES = {'ece': 'ECE', 'brier': 'Brier'}
+CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR',
+            'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa'}
 CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
                     'Brier: mean squared error')
 LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the figure
@@ -21,7 +23,8 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   Args:
     report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is left out; where a score has no
       value, the reason is said. Where it has 'intervals', they follow the means and the figures of grading in brackets.
-      Where it has 'data_sets', the parts of a mixture, the report of each follows.
+      Where it has 'selection', it is said how the network was chosen. Where it has 'data_sets', the parts of a mixture,
+      the report of each follows.
     title: the first line.
   """
   parts = [f'{title}\n{"=" * len(title)}']
@@ -35,7 +38,7 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
     parts.append(_grading(report))
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
     parts.append(_confusion(report['confusion']))
-  parts += interval_notes(report)
+  parts += interval_notes(report) + selection_notes(report)
   parts += [format_report(alone, f'{title}; of these {name} alone') for name, alone in data_sets(report)]
   return '\n\n'.join(parts)
 
@@ -92,6 +95,21 @@ def interval_notes(report: Mapping[str, Any]) -> list[str]:
     return []
   level, resamples = (report['intervals'][key] for key in ('level', 'resamples'))
   return [f'in brackets: {100 * level:g} % intervals, from {resamples:,} draws of the images with replacement']
+
+
+def selection_notes(report: Mapping[str, Any]) -> list[str]:
+  """How the network was chosen: one sentence, or none where the report does not say."""
+  if 'selection' not in report:
+    return []
+  found = report['selection']
+  name = CRITERIA.get(found['criterion'], found['criterion'])
+  if found['value'] is None:
+    chosen = f'the last network, of step {found["step"]}: none could be chosen on validation by {name}'
+  else:
+    chosen = f'chosen on validation by {name} ({found["value"]:.3f}): step {found["step"]}'
+  phases = {'dual': ', in the dual phase of its loss',
+            'segmentation': '; the dual phase of its loss was never reached, it learned by loss_seg of Eq. 2 alone'}
+  return [chosen + phases.get(found.get('phase'), '')]
 
 
 def _cell(scores: Mapping[str, Any], lesion: str) -> str:

@@ -88,7 +88,7 @@ class Checkpoints:
     self._pending = step
     try:
       self._manager.save(step, args=ocp.args.Composite(
-          tree=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta)))
+          tree=ocp.args.StandardSave(_without_absent(tree)), meta=ocp.args.JsonSave(meta)))
     except Exception as error:  # noqa: BLE001. Orbax and TensorStore raise anything here.
       self._report(error)
 
@@ -129,8 +129,10 @@ class Checkpoints:
   def read(self, step: int, target: Tree) -> Restored:
     """One checkpoint. Raises ValueError where its arrays do not match their digest, or whatever reading it raises."""
     restored = self._manager.restore(step, args=ocp.args.Composite(
-        tree=ocp.args.StandardRestore(jax.tree.map(np.asarray, target)), meta=ocp.args.JsonRestore()))
+        tree=ocp.args.StandardRestore(jax.tree.map(np.asarray, _without_absent(target))), meta=ocp.args.JsonRestore()))
     tree = jax.tree.map(np.asarray, restored['tree'])
+    if dataclasses.is_dataclass(target):
+      tree = dataclasses.replace(target, **tree)
     if digest(tree) != restored['meta']['digest']:
       raise ValueError('its arrays do not match the digest stored with them')
     return Restored(step, tree, dict(restored['meta']))
@@ -157,6 +159,16 @@ class Checkpoints:
     self._manager.reload()
     logging.error('checkpoint %s could not be written to %s (%s); training goes on, the last good one is %s',
                   step, self.directory, _first_line(error), self.steps()[-1:] or 'none')
+
+
+def _without_absent(tree: Tree) -> Tree:
+  """A dataclass as a dictionary without its optional fields that are empty: a checkpoint from before there was such a
+  field is then the same as one without it. (Orbax takes both for the same tree, and refuses an empty node that it did
+  not write.) Other trees as they are."""
+  if not dataclasses.is_dataclass(tree):
+    return tree
+  return {field.name: getattr(tree, field.name) for field in dataclasses.fields(tree)
+          if field.default_factory is dataclasses.MISSING or getattr(tree, field.name)}
 
 
 def _first_line(error: Exception) -> str:

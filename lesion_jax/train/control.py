@@ -3,6 +3,10 @@
 'If the validation performance does not improve in 4 consecutive validations, the learning rate will be divided by 10.
 Early stop occurs once the performance does not improve in 10 consecutive validations. [...] we start with loss_seg. Once
 the learning rate is reduced, loss_seg is replaced by loss_dual.'
+
+Where the loss has these two phases, the second is judged by itself: what counts as an improvement, and the patience,
+begin anew with it, so that a network of the first phase is never returned for one that saw the dual loss. (Our choice;
+the paper does not say. The rate stays as it is.)
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
+
+SEGMENTATION, DUAL = 'segmentation', 'dual'  # the phases of a loss that has two
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +33,16 @@ class Control:
     dual_weight: lambda of Eq. 2 once the loss is dual. The paper's 0.8.
     milestones: validations (counted from 1) at which the rate is divided without waiting for a plateau; for runs of
       a fixed, short length. Our addition, empty in the paper's setting.
+    fixed: the rate follows a schedule of its own (`train.schedule`): a plateau neither divides it nor stops the run nor
+      changes the loss. A milestone then does nothing but change the loss from loss_seg to loss_dual: without one, the
+      loss stays loss_seg to the end.
+    two_phases: the loss is loss_seg first and loss_dual after the change; False where the change means nothing to it.
     dual: whether loss_seg has been replaced by loss_dual.
+    switched: after which validation that was; 0: it was not, or not in this run.
     validations: how many there have been.
-    stale: how many since the best one.
-    best: the best value; None before the first. Larger is better.
+    stale: how many since the best one of the phase.
+    best: the best value of the phase; None before the first. Larger is better. The validation after which the loss
+      changes is the last one of the first phase, and these three are of that phase until the next one.
     best_validation: which validation it was, counted from 1.
     reductions: how often the rate was divided.
     stop: the run is over.
@@ -42,8 +54,11 @@ class Control:
   factor: float = 10.0
   dual_weight: float = 0.8
   milestones: tuple[int, ...] = ()
+  fixed: bool = False
+  two_phases: bool = False
 
   dual: bool = False
+  switched: int = 0
   validations: int = 0
   stale: int = 0
   best: float | None = None
@@ -66,26 +81,30 @@ class Control:
 
   @property
   def improved(self) -> bool:
-    """Whether the newest validation is the best so far."""
+    """Whether the newest validation is the best so far, of its phase."""
     return self.validations > 0 and self.best_validation == self.validations
 
 
 def update(control: Control, value: float | None) -> Control:
   """The control after a validation that gave `value` (larger is better; None or NaN: undefined, no improvement)."""
+  if control.two_phases and control.switched and control.switched == control.validations:  # the first of the dual phase
+    control = dataclasses.replace(control, stale=0, best=None, best_validation=0)
   validations = control.validations + 1
   defined = value is not None and not math.isnan(value)
   if defined and (control.best is None or value > control.best):
     stale, best, best_validation = 0, float(value), validations
   else:
     stale, best, best_validation = control.stale + 1, control.best, control.best_validation
-  reduce = (stale > 0 and stale % control.patience == 0) or validations in control.milestones
-  stop = stale >= control.stop_after
-  reduce = reduce and not stop
+  milestone = validations in control.milestones
+  stop = not control.fixed and stale >= control.stop_after
+  reduce = not control.fixed and not stop and (milestone or (stale > 0 and stale % control.patience == 0))
+  dual = control.dual or reduce or (control.fixed and milestone)
   return dataclasses.replace(
       control,
       rate=control.rate / control.factor if reduce else control.rate,
       reductions=control.reductions + reduce,
-      dual=control.dual or reduce,
+      dual=dual,
+      switched=validations if dual and not control.dual else control.switched,
       validations=validations,
       stale=stale,
       best=best,
@@ -99,6 +118,15 @@ def to_json(control: Control) -> dict[str, Any]:
   return dataclasses.asdict(control) | {'milestones': list(control.milestones)}
 
 
-def from_json(fields: Mapping[str, Any]) -> Control:
-  """The inverse of `to_json`."""
-  return Control(**{**fields, 'milestones': tuple(fields['milestones'])})
+def from_json(fields: Mapping[str, Any], policy: Control | None = None) -> Control:
+  """The inverse of `to_json`.
+
+  Args:
+    fields: of `to_json`, or of a version of it with fewer fields.
+    policy: where fields of the policy are taken from that are not there.
+  """
+  added = {} if policy is None else {name: getattr(policy, name) for name in ('fixed', 'two_phases')}
+  found = Control(**{**added, **fields, 'milestones': tuple(fields['milestones'])})
+  if found.two_phases and found.dual and 'switched' not in fields:  # when is not known: the phase begins here
+    found = dataclasses.replace(found, switched=found.validations)
+  return found

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -43,14 +43,16 @@ class Plan:
     max_steps: the run ends here at the latest; None: only early stop ends it.
     validate_every: steps between validations (each saves a checkpoint). The paper's 1,000.
     log_every: steps over which the training figures are averaged, at most up to the next validation.
+    save_every: steps between checkpoints without a validation, where validations are far apart; 0: none.
   """
 
   max_steps: int | None
   validate_every: int
   log_every: int = 50
+  save_every: int = 0
 
   def __post_init__(self) -> None:
-    if min(self.validate_every, self.log_every) < 1 or (self.max_steps is not None and self.max_steps < 1):
+    if min(self.validate_every, self.log_every) < 1 or self.save_every < 0 or (self.max_steps is not None and self.max_steps < 1):
       raise ValueError(f'steps are counted from 1; got {self}')
 
 
@@ -59,12 +61,16 @@ class Fitted:
   """What `fit` returns.
 
   Attributes:
-    state: the state of the best validation, in host memory; the last one where the run was stopped, or where the best
-      cannot be read.
+    state: the state of the best validation, in host memory; where the loss has two phases and the second was trained,
+      of the best one there. The last state where the run was stopped, where the value was undefined at every validation
+      (of the last phase), or where the best cannot be read.
     control: where the control ended.
     step: steps done.
     best_step: the step of `state`.
     finished: False where a signal stopped the run; the same command goes on.
+    phase: 'segmentation' or 'dual', in which phase of its loss `state` was trained; None where the loss has one phase,
+      or the checkpoint, written by an earlier version, does not say.
+    selected: whether `state` is that of a best validation; False where it is merely the last one.
   """
 
   state: TrainState
@@ -72,6 +78,8 @@ class Fitted:
   step: int
   best_step: int
   finished: bool
+  phase: str | None = None
+  selected: bool = True
 
 
 def fit(
@@ -87,6 +95,7 @@ def fit(
     make_logs: Callable[[int], Logs],
     devices: Devices,
     should_stop: Callable[[], bool] = lambda: False,
+    schedule: Sequence[float] = (1.0,),
 ) -> Fitted:
   """Trains until the control stops, `plan.max_steps` is reached, or `should_stop` says so.
 
@@ -99,23 +108,27 @@ def fit(
     frozen: frozen variables, or {}; a checkpoint is bound to them.
     batches: infinite; each batch with this process's rows. Has `get_state` and `set_state` (JSON); to go on with
       another number of processes, that is {'next_index': elements taken by this process}, as grain's.
-    validate: gives the value that the control maximises, and a report to log.
+    validate: gives the value that the control maximises, None or NaN where it is undefined, and a report to log.
     control: the control at the start.
     plan: lengths.
     checkpoints: where to save and from where to go on.
     make_logs: called once with the first step.
     devices: the devices that `step_fn` is mapped over.
     should_stop: asked after each step; on True the state is saved and the run stops.
+    schedule: by steps done before, the share of the control's rate that a step takes, see `train.schedule.shares`; the
+      last one holds for all steps after it.
 
   Raises:
     NonFiniteLoss: the loss or the gradient is not finite.
     OtherRun: the checkpoint is of other frozen variables, or its position in the data is not to be found here.
   """
   template, step, best_step = state, 0, 0
+  dual, best_dual = control.dual, control.dual  # whether the newest step, and the best state's, had the dual loss
   held = digest(jax.device_get(frozen))
   if restored := checkpoints.restore(template):
     step, state = restored.step, restored.tree
-    control, best_step = control_lib.from_json(restored.meta['control']), restored.meta['best_step']
+    control, best_step = control_lib.from_json(restored.meta['control'], control), restored.meta['best_step']
+    dual, best_dual = restored.meta.get('dual', control.dual), restored.meta.get('best_dual')
     batches.set_state(_position(restored.meta, held, checkpoints.directory))
   logs = make_logs(step)
   if restored:
@@ -123,46 +136,59 @@ def fit(
   watch = _Watch(checkpoints, logs, plan.log_every)
   state, frozen = devices.replicate(state), devices.replicate(frozen)
 
+  def rate_after(done: int) -> float:
+    return control.rate * float(schedule[min(done, len(schedule) - 1)])
+
   def save() -> None:
     watch.check_all()
     meta = {'control': control_lib.to_json(control), 'data': batches.get_state(), 'best_step': best_step,
-            'processes': jax.process_count(), 'frozen': held}
+            'dual': dual, 'best_dual': best_dual, 'processes': jax.process_count(), 'frozen': held}
     checkpoints.save(step, state, meta, best_step=best_step)
 
   stopped = False
   try:
     while not (control.stop or step == plan.max_steps or stopped):
       batch = watch.take(batches)
-      knobs = Knobs(np.float32(control.rate), np.float32(control.segmentation_weight))
+      rate, dual = rate_after(step), control.dual
+      knobs = Knobs(np.float32(rate), np.float32(control.segmentation_weight))
       state, metrics = step_fn(state, devices.shard(batch), frozen, knobs)
       step += 1
-      watch.add(step, batch['id'], metrics | {'rate': control.rate})
+      watch.add(step, batch['id'], metrics | {'rate': rate})
       logs.advance(loss=watch.shown)
       stopped = devices.agree(step, should_stop)
       if step % plan.validate_every == 0 or step == plan.max_steps:
         watch.flush()
         value, report = validate(state)
         control = control_lib.update(control, value)
-        best_step = step if control.improved else best_step or step
+        if control.improved or control.best is None:  # without a best one the last counts
+          best_step, best_dual = step, dual
         save()  # before anything else can fail
         logs.scalars(step, 'validation', report)
-        logs.say(_describe(step, value, control))
+        logs.say(_describe(step, value, control, rate_after(step)))
         watch.restart()  # a validation says nothing about the speed of training
-      elif stopped:
+      elif stopped or (plan.save_every and step % plan.save_every == 0):
         save()
   finally:
     checkpoints.wait()
     logs.close()
   last = step, state
   returned_step, returned = last if stopped else _best(checkpoints, best_step, template, last)
-  return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped)
+  if returned_step != best_step:
+    best_dual = dual
+  phase = control_lib.DUAL if best_dual else control_lib.SEGMENTATION
+  selected = not stopped and control.best is not None and returned_step == best_step
+  if not stopped and control.best is None:
+    logging.warning('there was no validation with a defined value by which to choose; the state returned is that of '
+                    'step %d, the last one', returned_step)
+  return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped, selected=selected,
+                phase=phase if control.two_phases and best_dual is not None else None)
 
 
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
   """Where in the data the run of a checkpoint goes on. Raises OtherRun where it cannot."""
   if meta['frozen'] != held:
-    raise OtherRun(f'the frozen lesion network is another one than that with which the checkpoints in {directory} were '
-                   'trained; remove that folder to train anew, or use another --workdir')
+    raise OtherRun(f'the frozen part of the network is another one than that with which the checkpoints in {directory} '
+                   'were trained; remove that folder to train anew, or use another --workdir')
   position, before, now = meta['data'], meta['processes'], jax.process_count()
   if before == now:
     return position
@@ -233,11 +259,11 @@ class _Watch:
     self.restart()
 
 
-def _describe(step: int, value: float | None, control: Control) -> str:
+def _describe(step: int, value: float | None, control: Control, rate: float) -> str:
   shown = 'undefined' if value is None or math.isnan(value) else f'{value:.4f}'
   best = 'none yet' if control.best is None else f'{control.best:.4f}'
   loss = 'dual loss' if control.dual else 'first loss'
-  return f'step {step}: validation {shown} (best {best}), learning rate {control.rate:g}, {loss}'
+  return f'step {step}: validation {shown} (best {best}), learning rate {rate:g}, {loss}'
 
 
 def _best(

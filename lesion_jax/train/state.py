@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import flax.struct
 import jax
 import numpy as np
 import optax
+from flax import traverse_util
 
 Tree = Any
+# Modules that start from pretrained weights; the second, of an Attention Branch Network, has the last blocks once more.
+ENCODERS = ('encoder', 'attention_encoder')
 
 
 @flax.struct.dataclass
@@ -22,12 +26,21 @@ class TrainState:
     params: float32 tree, the trainable parameters only.
     batch_stats: float32 tree, running statistics of the trainable part's BatchNorm.
     opt_state: state of the optimiser.
+    ema: {'params': ..., 'batch_stats': ...}, exponential moving averages of the two; {} where none is kept. It is then
+      left out of checkpoints, whose files are the same with and without this field.
   """
 
   step: Any
   params: Tree
   batch_stats: Tree
   opt_state: Tree
+  ema: Tree = flax.struct.field(default_factory=dict)
+
+  @property
+  def weights(self) -> dict[str, Tree]:
+    """{'params': ..., 'batch_stats': ...} of the trainable part, as it is evaluated and kept: the averages where there
+    are any, else what is trained."""
+    return dict(self.ema) if self.ema else {'params': self.params, 'batch_stats': self.batch_stats}
 
 
 def sgd(*, momentum: float = 0.95, weight_decay: float = 1e-4) -> optax.GradientTransformation:
@@ -48,37 +61,110 @@ def adamw(*, momentum: float = 0.9, weight_decay: float = 1e-4) -> optax.Gradien
 OPTIMIZERS = {'sgd': sgd, 'adamw': adamw}
 
 
-def get_optimizer(name: str, *, momentum: float, weight_decay: float) -> optax.GradientTransformation:
-  """The optimiser of that name. Raises ValueError, listing the names, when there is none."""
-  if name not in OPTIMIZERS:
-    raise ValueError(f'unknown optimizer {name!r}; the optimizers are {", ".join(OPTIMIZERS)}')
-  return OPTIMIZERS[name](momentum=momentum, weight_decay=weight_decay)
+def get_optimizer(
+    name: str, *, momentum: float, weight_decay: float, clip: float = 0.0, encoder_rate: float = 1.0,
+) -> optax.GradientTransformation:
+  """The optimiser of that name; not scaled by the rate.
 
-
-def split_frozen(variables: Mapping[str, Tree], frozen: str | None) -> tuple[dict[str, Tree], dict[str, Tree]]:
-  """Splits {'params': ..., 'batch_stats': ...} into (trainable, frozen) at the top-level name `frozen`.
+  Args:
+    name: of OPTIMIZERS.
+    momentum: of SGD; beta_1 of Adam.
+    weight_decay: as the optimiser defines it.
+    clip: the gradient of the whole global batch, before momentum and weight decay, is scaled down to this Euclidean
+      norm over all trainable parameters where it is longer (Pascanu et al. 2013); 0: never.
+    encoder_rate: factor of the finished update, weight decay included, of every parameter under a module of ENCODERS:
+      the learning rate of these parameters is that of the others times this.
 
   Raises:
-    ValueError: there is no such name.
+    ValueError: there is no such optimiser (the message lists the names), or a number makes no sense.
   """
-  if frozen is None:
+  if name not in OPTIMIZERS:
+    raise ValueError(f'unknown optimizer {name!r}; the optimizers are {", ".join(OPTIMIZERS)}')
+  if not 0 <= clip < float('inf'):
+    raise ValueError(f'clip is the largest norm of a gradient, above 0, or 0 for any; got {clip}')
+  if not 0 < encoder_rate < float('inf'):
+    raise ValueError(f'encoder_rate is a factor of the rate, above 0; got {encoder_rate}. To leave the encoder as it '
+                     "is, freeze it: freeze=('encoder',)")
+  chosen = [OPTIMIZERS[name](momentum=momentum, weight_decay=weight_decay)]
+  if clip:
+    chosen.insert(0, optax.clip_by_global_norm(clip))
+  if encoder_rate != 1:
+    chosen.append(optax.masked(optax.scale(encoder_rate), in_encoder))
+  return optax.chain(*chosen) if len(chosen) > 1 else chosen[0]
+
+
+def in_encoder(params: Tree) -> Tree:
+  """A tree of bool like `params`: whether a parameter is under a module of ENCODERS."""
+  flat = traverse_util.flatten_dict(params)
+  return traverse_util.unflatten_dict({path: not set(ENCODERS).isdisjoint(path[:-1]) for path in flat})
+
+
+def split_frozen(
+    variables: Mapping[str, Tree], frozen: str | None = None, patterns: Sequence[str] = (),
+) -> tuple[dict[str, Tree], dict[str, Tree]]:
+  """Splits {'params': ..., 'batch_stats': ...} into (trainable, frozen). What is frozen is given to a step beside its
+  state: no gradient is computed for it, and neither the optimiser, nor weight decay, nor an average touches it.
+
+  Args:
+    variables: of the whole network; arrays, or shapes alone.
+    frozen: a top-level name of which everything is frozen, or None.
+    patterns: shell patterns of paths without the collection, such as 'encoder/Conv2d_*'; * crosses slashes, and a
+      pattern that fits a module fits all that is in it. Running statistics are frozen where their own path fits: a
+      layer that normalises by its batch goes on to do so and leaves them as they are, while a pattern such as
+      '*/kernel' lets the statistics move.
+
+  Raises:
+    ValueError: there is no such name, a pattern fits no parameter, or nothing would be left to train.
+  """
+  params = variables['params']
+  if frozen is None and not patterns:
     return dict(variables), {}
-  if frozen not in variables['params']:
-    raise ValueError(f'nothing named {frozen!r} to freeze; the top-level names are {", ".join(variables["params"])}')
-  kept = {c: {k: v for k, v in tree.items() if k != frozen} for c, tree in variables.items()}
-  held = {c: {frozen: tree[frozen]} for c, tree in variables.items() if frozen in tree}
+  if frozen is not None and frozen not in params:
+    raise ValueError(f'nothing named {frozen!r} to freeze; the top-level names are {", ".join(params)}')
+  paths = ['/'.join(path) for path in traverse_util.flatten_dict(params)]
+  for pattern in patterns:
+    if not any(_fits(path, [pattern]) for path in paths):
+      raise ValueError(f'nothing to freeze fits the pattern {pattern!r}; the top-level names are {", ".join(params)}, '
+                       f'and a path looks like {paths[0]!r}')
+
+  def is_held(path: tuple[str, ...]) -> bool:
+    return path[0] == frozen or _fits('/'.join(path), patterns)
+
+  kept, held = {}, {}
+  for collection, tree in variables.items():
+    flat = traverse_util.flatten_dict(tree)
+    kept[collection] = traverse_util.unflatten_dict({path: leaf for path, leaf in flat.items() if not is_held(path)})
+    if there := {path: leaf for path, leaf in flat.items() if is_held(path)}:
+      held[collection] = traverse_util.unflatten_dict(there)
+  if not kept['params']:
+    raise ValueError(f'freeze={tuple(patterns)!r} leaves nothing to train; name less')
   return kept, held
+
+
+def _fits(path: str, patterns: Iterable[str]) -> bool:
+  return any(fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path, f'{pattern}/*') for pattern in patterns)
 
 
 def join_frozen(trainable: Mapping[str, Tree], frozen: Mapping[str, Tree]) -> dict[str, Tree]:
   """The inverse of `split_frozen`."""
-  return {c: {**tree, **frozen.get(c, {})} for c, tree in trainable.items()}
+  return {collection: _join(tree, frozen.get(collection, {})) for collection, tree in trainable.items()}
 
 
-def create_state(variables: Mapping[str, Tree], optimizer: optax.GradientTransformation) -> TrainState:
-  """A fresh state, in host memory, from the trainable variables."""
-  params = variables['params']
+def _join(one: Mapping[str, Tree], other: Mapping[str, Tree]) -> dict[str, Tree]:
+  """Two nested dictionaries as one; they share modules, and no leaves."""
+  shared = {name: _join(one[name], other[name]) for name in one.keys() & other.keys()}
+  return {**one, **other, **shared}
+
+
+def create_state(
+    variables: Mapping[str, Tree], optimizer: optax.GradientTransformation, *, ema: bool = False,
+) -> TrainState:
+  """A fresh state, in host memory, from the trainable variables; with their averages, which start as they are, where
+  `ema` asks for them."""
+  params, batch_stats = variables['params'], variables.get('batch_stats', {})
   opt_state = jax.tree.map(np.asarray, optimizer.init(params))
-  return TrainState(np.zeros((), np.int32), params, variables.get('batch_stats', {}), opt_state)
+  # Arrays of their own: a step reuses the memory of both.
+  averages = jax.tree.map(np.array, {'params': params, 'batch_stats': batch_stats}) if ema else {}
+  return TrainState(np.zeros((), np.int32), params, batch_stats, opt_state, averages)
 
 

@@ -37,22 +37,32 @@ def make_train_step(
     augment: Callable[[Example, Any], Example] | None = None,
     accumulate: int = 1,
     axis_name: str | None = None,
+    ema: float = 0.0,
 ) -> TrainStep:
   """Builds `train_step(state, batch, frozen, knobs) -> (state, metrics)`.
 
   Args:
     apply: `module.apply`.
     loss: sums and value, see `losses.Loss`.
-    optimizer: gives the direction; the step multiplies it by -rate.
+    optimizer: gives the direction from the gradient of the whole global batch; the step multiplies it by -rate.
     augment: `(batch, step) -> batch`, or None.
     accumulate: micro-batches per step; divides the rows of a device. Above 1, a first pass without gradient finds the
       global sums and a second adds up gradients: a third more arithmetic, the memory of one micro-batch, the same
       loss. BatchNorm then normalises each micro-batch by its own statistics.
     axis_name: the mapped axis of the devices; None on one.
+    ema: decay d of the exponential moving averages of parameters and running statistics, in 0..1: after step n (from 0)
+      the average is d_n * before + (1 - d_n) * now with d_n = min(d, (1 + n) / (10 + n)), the usual warm-up (that of
+      tf.train.ExponentialMovingAverage). 0: none is kept; else the state has to hold some, see `create_state`.
 
   Returns:
-    The step. `metrics` holds scalars equal on all devices: `loss`, its parts, and `gradient_norm`.
+    The step. `metrics` holds scalars equal on all devices: `loss`, its parts, and `gradient_norm`, of the gradient
+    before it is clipped.
+
+  Raises:
+    ValueError: the decay is not in 0..1, 1 excluded.
   """
+  if not 0 <= ema < 1:
+    raise ValueError(f'ema is the decay of an average, in 0..1 and below 1, 0 for none; got {ema}')
   gradient_of = _make_gradient(apply, loss, accumulate, axis_name)
 
   def train_step(state: TrainState, batch: Example, frozen: Tree, knobs: Knobs) -> tuple[TrainState, dict[str, Any]]:
@@ -65,7 +75,12 @@ def make_train_step(
     direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = jax.tree.map(lambda p, d: p - knobs.rate * d, state.params, direction)
     metrics = {**parts, 'gradient_norm': optax.tree.norm(gradient)}
-    return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+    averages = state.ema
+    if ema:
+      done = state.step.astype(jnp.float32)
+      decay = jnp.minimum(ema, (1 + done) / (10 + done))
+      averages = optax.incremental_update({'params': params, 'batch_stats': batch_stats}, state.ema, 1 - decay)
+    return TrainState(state.step + 1, params, batch_stats, opt_state, averages), metrics
 
   return train_step
 
@@ -77,7 +92,7 @@ def _make_gradient(apply: Callable[..., Any], loss: Loss, accumulate: int, axis_
   def local_sums(params: Tree, batch_stats: Tree, frozen: Tree, part: Example) -> tuple[Tree, Tree]:
     variables = join_frozen({'params': params, 'batch_stats': batch_stats}, frozen)
     outputs, updates = apply(variables, part['image'], train=True, mutable=['batch_stats'])
-    return loss.sums(outputs, unpack_targets(part)), {key: updates['batch_stats'][key] for key in batch_stats}
+    return loss.sums(outputs, unpack_targets(part)), _like(batch_stats, updates.get('batch_stats', {}))
 
   def gradient_of(state: TrainState, batch: Example, frozen: Tree, weight: Any) -> tuple[Tree, Tree, Any]:
     def objective(params: Tree, batch_stats: Tree, part: Example, totals: Tree | None) -> tuple[Any, tuple[Any, Tree]]:
@@ -105,3 +120,8 @@ def _make_gradient(apply: Callable[..., Any], loss: Loss, accumulate: int, axis_
     return total, batch_stats, jax.tree.map(lambda x: x[-1], values)
 
   return gradient_of
+
+
+def _like(wanted: Tree, tree: Tree) -> Tree:
+  """What `tree` has at the paths of `wanted`: the running statistics that are trained, without the frozen ones."""
+  return {key: _like(value, tree[key]) if isinstance(value, dict) else tree[key] for key, value in wanted.items()}

@@ -11,9 +11,31 @@ import jax
 from flax import traverse_util
 
 NAME = 'config.json'
+ABSENT = '(absent)'
 
 
-def claim_workdir(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> None:
+def differing(
+    then: Mapping[str, Any], now: Mapping[str, Any], added: Mapping[str, Any] | None = None,
+) -> dict[str, tuple[Any, Any]]:
+  """What differs between a stored configuration and another.
+
+  Args:
+    then: nested, as read from JSON.
+    now: nested, of JSON values; a tuple counts as a list.
+    added: of keys with dots that `then` may lack, having been stored before there were such keys, the value that it is
+      then taken to have.
+
+  Returns:
+    key with dots -> (there, now), in alphabetical order; ABSENT for a key that is not there.
+  """
+  then, now, added = _flat(then), _flat(now), _flat(added or {})
+  before = {key: then.get(key, added.get(key, ABSENT)) for key in then.keys() | now.keys()}
+  return {key: (value, now.get(key, ABSENT)) for key, value in sorted(before.items()) if value != now.get(key, ABSENT)}
+
+
+def claim_workdir(
+    workdir: str | pathlib.Path, config: Mapping[str, Any], added: Mapping[str, Any] | None = None,
+) -> None:
   """Writes the configuration into the directory, or checks that it is the one already there.
 
   A directory with nothing but a configuration in it holds no run yet, so a mistake put right there is no conflict.
@@ -21,21 +43,20 @@ def claim_workdir(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> Non
   Args:
     workdir: created when missing.
     config: nested, of JSON values.
+    added: of `differing`.
 
   Raises:
     ValueError: the directory holds a run of another configuration; the message names the keys that differ.
   """
   workdir = pathlib.Path(workdir)
-  ours = _flat(json.loads(json.dumps(config)))
   path = workdir / NAME
   if path.exists() and any(other != path for other in workdir.iterdir()):
     try:
-      theirs = _flat(json.loads(path.read_text()))
+      theirs = json.loads(path.read_text())
     except ValueError as error:
       raise ValueError(f'{path} is not readable JSON ({error}); remove it, or choose another --workdir') from error
-    if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
-      shown = '\n'.join(f'  {key}: {theirs.get(key, "(absent)")!r} there, {ours.get(key, "(absent)")!r} now'
-                        for key in differing)
+    if found := differing(theirs, config, added):
+      shown = '\n'.join(f'  {key}: {there!r} there, {ours!r} now' for key, (there, ours) in found.items())
       raise ValueError(f'{workdir} holds a run of another configuration:\n{shown}\n'
                        'Use the same configuration to go on with it, or another --workdir.')
   elif jax.process_index() == 0:
@@ -46,4 +67,4 @@ def claim_workdir(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> Non
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-  return traverse_util.flatten_dict(config, sep='.', keep_empty_nodes=True)
+  return traverse_util.flatten_dict(json.loads(json.dumps(config)), sep='.', keep_empty_nodes=True)

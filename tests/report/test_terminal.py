@@ -30,6 +30,16 @@ def test_the_data_sets_of_a_mixture_follow_each_by_itself(result):
   assert text == '\n\n'.join([format_report(result, 'mixed'), *alone])
 
 
+def test_how_the_network_was_chosen_is_said(result):
+  said = lambda **found: format_report(result | {'selection': {'step': 40, **found}}, 'x').splitlines()[-1]
+  assert said(criterion='aupr', value=0.1234) == 'chosen on validation by mean AUPR (0.123): step 40'
+  assert said(criterion='pixel_image_f1', value=0.5, phase='dual') == (
+      'chosen on validation by the mean of pixel and image F1 (0.500): step 40, in the dual phase of its loss')
+  assert said(criterion='kappa', value=None) == (
+      'the last network, of step 40: none could be chosen on validation by quadratic weighted kappa')
+  assert 'dual phase of its loss was never reached' in said(criterion='pixel_f1', value=0.5, phase='segmentation')
+
+
 def test_missing_values_are_said(result):
   text = format_report(result, 'x')
   assert next(line for line in text.splitlines() if line.startswith('NV')).count('not annotated') == 3

@@ -1,13 +1,18 @@
 """Checkpoints come back bit by bit, and a damaged one is noticed."""
 
 import logging
+from typing import Any
 
+import flax.struct
+import jax
 import numpy as np
+import optax
 import pytest
 from full_disk import full_disk
 
 from lesion_jax.train import checkpoint
 from lesion_jax.train.checkpoint import Checkpoints, digest
+from lesion_jax.train.state import TrainState
 
 # TensorStore answers one of its failed reads or writes after Orbax has closed the event loop.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
@@ -62,6 +67,37 @@ def test_the_newest_two_and_the_best_are_kept(checkpoints):
     checkpoints.save(step, tree(step), {'best_step': 2}, best_step=2 if step >= 2 else None)
   checkpoints.wait()
   assert checkpoints.steps() == [2, 5, 6]
+
+
+def state(**fields):
+  return TrainState(np.int32(3), {'w': np.arange(4, dtype=np.float32)}, {}, (optax.EmptyState(),), **fields)
+
+
+def test_the_averages_of_a_state_come_back(checkpoints):
+  saved = state(ema={'params': {'w': np.ones(4, np.float32)}, 'batch_stats': {}})
+  checkpoints.save(1, saved, {})
+  found = checkpoints.restore(state(ema={'params': {'w': np.zeros(4, np.float32)}, 'batch_stats': {}})).tree
+  assert isinstance(found, TrainState) and digest(found) == digest(saved)
+  np.testing.assert_array_equal(found.ema['params']['w'], 1)
+
+
+@flax.struct.dataclass
+class Before:
+  """The state of runs from before there were averages."""
+
+  step: Any
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+
+
+def test_a_checkpoint_from_before_there_were_averages_is_one_without(checkpoints):
+  now = state()
+  before = Before(now.step, now.params, now.batch_stats, now.opt_state)
+  checkpoints.save(1, before, {})
+  found = checkpoints.restore(state()).tree
+  assert found.ema == {} and jax.tree.structure(found) == jax.tree.structure(now)
+  assert digest(found) == digest(before) == digest(now)
 
 
 @pytest.mark.parametrize('how', [truncated, flipped])

@@ -66,7 +66,7 @@ def run(tmp_path):
   made = []
 
   def start(values=(0.1, 0.2, 0.3), *, name='run', max_steps=7, every=3, control=None, batches=None, stop_at=None,
-            log_every=1, offset=0.0):
+            log_every=1, offset=0.0, schedule=(1.0,)):
     checkpoints = Checkpoints(tmp_path / name / 'checkpoints')
     made.append(checkpoints)
     start.checkpoints, start.batches, start.validated = checkpoints, batches or Batches(), []
@@ -82,7 +82,7 @@ def run(tmp_path):
         batches=start.batches, validate=validate, control=control or Control(0.5),
         plan=Plan(max_steps, every, log_every), checkpoints=checkpoints,
         make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
-        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at)
+        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at, schedule=schedule)
 
   start.scalars = lambda name='run': read_scalars(tmp_path / name / 'metrics.csv')
   yield start
@@ -112,6 +112,20 @@ def test_the_best_state_is_returned_and_not_the_last(run):
   at_6 = run([0.1, 0.9], max_steps=6, name='shorter')
   assert digest(fitted.state) == digest(at_6.state)
   assert int(fitted.state.step) == 6
+
+
+def test_a_schedule_scales_the_rate_step_by_step_and_its_last_share_goes_on(run):
+  run([0.5, 0.4], max_steps=6, every=2, control=Control(0.5, patience=1), schedule=np.float32([0, 0.5, 1, 0.25]))
+  assert run.scalars()['train', 'rate'][1] == pytest.approx([0, 0.25, 0.5, 0.125, 0.0125, 0.0125])  # divided after 4
+
+
+def test_under_a_schedule_of_its_own_a_run_goes_to_its_end(run):
+  control = Control(0.5, patience=1, stop_after=2, fixed=True, milestones=(2,))
+  fitted = run([0.5, 0.4], max_steps=8, every=2, control=control, schedule=np.linspace(1, 0, 8))
+  assert (fitted.step, fitted.best_step, fitted.control.stop) == (8, 2, False)
+  rates, weights = (run.scalars()['train', name][1] for name in ('rate', 'segmentation_weight'))
+  assert rates == pytest.approx(0.5 * np.linspace(1, 0, 8))
+  assert weights == pytest.approx([1.0] * 4 + [0.8] * 4)
 
 
 def test_the_rate_and_the_loss_change_at_the_plateau(run):
@@ -158,7 +172,7 @@ def test_a_position_that_means_nothing_to_another_number_of_processes_is_refused
 
 def test_a_checkpoint_is_bound_to_its_frozen_variables(run):
   run(stop_at=4)
-  with pytest.raises(OtherRun, match=r'lesion network is another one .*run/checkpoints.* remove .* another --workdir'):
+  with pytest.raises(OtherRun, match=r'frozen part .* another one .*run/checkpoints.* remove .* another --workdir'):
     run(offset=1.0)
   assert run().step == 7
 
@@ -210,16 +224,63 @@ def test_speed_and_the_share_of_waiting_for_data_are_logged(run):
   assert all(0 <= share <= 1 for share in waiting) and all(rate > 0 for rate in speed)
 
 
-def test_without_a_defined_value_the_first_validated_state_is_returned(run):
-  fitted = run([None, math.nan, None])
-  assert fitted.best_step == 3 and fitted.control.best is None
+def test_without_a_defined_value_the_last_state_is_returned_and_it_is_said(run, caplog):
+  with caplog.at_level(logging.WARNING):
+    fitted = run([None, math.nan, None])
+  assert (fitted.best_step, int(fitted.state.step), fitted.selected, fitted.control.best) == (7, 7, False, None)
+  assert 'no validation with a defined value' in caplog.text and 'step 7, the last one' in caplog.text
+
+
+def test_a_value_that_is_defined_once_is_the_best(run):
+  fitted = run([None, 0.1, None])
+  assert (fitted.best_step, fitted.selected) == (6, True)
+
+
+TWO = Control(0.5, patience=1, two_phases=True)
+
+
+def test_where_the_loss_became_dual_only_a_network_that_saw_it_is_returned(run):
+  """The best value of all came before the change."""
+  fitted = run([0.9, 0.8, 0.3, 0.5, 0.4], max_steps=15, control=TWO)
+  assert (fitted.best_step, int(fitted.state.step), fitted.control.best) == (12, 12, 0.5)
+  assert (fitted.phase, fitted.selected) == ('dual', True)
+
+
+def test_before_the_loss_becomes_dual_the_best_of_the_first_phase_is_returned(run):
+  fitted = run([0.1, 0.9, 0.8], max_steps=9, control=Control(0.5, two_phases=True))
+  assert (fitted.best_step, fitted.phase) == (6, 'segmentation')
+
+
+def test_a_change_at_the_last_validation_leaves_no_network_of_the_dual_phase(run):
+  fitted = run([0.9, 0.8], max_steps=6, control=TWO)
+  assert fitted.control.dual and (fitted.best_step, fitted.phase, fitted.selected) == (3, 'segmentation', True)
+
+
+def test_without_a_defined_value_in_the_dual_phase_its_last_state_is_returned(run):
+  fitted = run([0.9, 0.8, None], max_steps=12, control=TWO)
+  assert (fitted.best_step, fitted.phase, fitted.selected) == (12, 'dual', False)
+
+
+@pytest.mark.parametrize('stop_at', [2, 6, 7, 9, 11])
+def test_stopped_in_either_phase_it_returns_the_same_in_the_end(run, stop_at):
+  values = [0.9, 0.8, 0.3, 0.2]
+  whole = run(values, max_steps=12, control=TWO, name='whole')
+  first = run(values, max_steps=12, control=TWO, stop_at=stop_at)
+  assert (first.finished, first.selected) == (False, False)
+  second = run(values, max_steps=12, control=TWO)
+  assert digest(second.state) == digest(whole.state)
+  assert (second.best_step, second.phase, second.control) == (9, 'dual', whole.control)
+
+
+def test_a_loss_of_one_phase_has_none_to_report(run):
+  assert run([0.9, 0.8, 0.3], control=Control(0.5, patience=1)).phase is None
 
 
 def test_when_the_best_checkpoint_is_gone_the_last_state_is_used_and_it_is_said(run, caplog, monkeypatch):
   monkeypatch.setattr(Checkpoints, 'read', lambda *unused: (_ for _ in ()).throw(OSError('gone')))
   with caplog.at_level(logging.ERROR):
     fitted = run([0.9, 0.1, 0.1])
-  assert (int(fitted.state.step), fitted.best_step) == (7, 7)
+  assert (int(fitted.state.step), fitted.best_step, fitted.selected) == (7, 7, False)
   assert 'step 3, cannot be read (gone)' in caplog.text
 
 

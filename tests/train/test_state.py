@@ -3,8 +3,10 @@
 import jax
 import numpy as np
 import pytest
+import torch_sgd
 
-from lesion_jax.train.state import create_state, get_optimizer, join_frozen, split_frozen
+from lesion_jax.train.state import adamw as adamw_of_ours
+from lesion_jax.train.state import TrainState, create_state, get_optimizer, in_encoder, join_frozen, split_frozen
 
 VARIABLES = {
     'params': {'lesion': {'w': np.ones(2, np.float32)}, 'grading': {'w': np.zeros(3, np.float32)}},
@@ -55,3 +57,125 @@ def test_a_fresh_state_is_in_host_memory_and_knows_nothing_of_what_is_frozen(nam
   assert all(isinstance(leaf, np.ndarray) for _, leaf in leaves)
   assert not any('lesion' in jax.tree_util.keystr(path) for path, _ in leaves)
   assert int(state.step) == 0
+
+
+def layer(seed):
+  rng = np.random.default_rng(seed)
+  params = {'conv': {'kernel': rng.normal(size=3)}, 'bn': {'scale': rng.normal(size=2), 'bias': rng.normal(size=2)}}
+  return params, {'bn': {'mean': rng.normal(size=2), 'var': rng.normal(size=2)}}
+
+
+def network():
+  """Two layers of an encoder and a head with another encoder's name in front."""
+  (a, a_stats), (b, b_stats), (head, _) = layer(0), layer(1), layer(2)
+  return {'params': {'encoder': {'Conv_1': a, 'Mixed_2': b}, 'head': head},
+          'batch_stats': {'encoder': {'Conv_1': a_stats, 'Mixed_2': b_stats}}}
+
+
+def paths(tree):
+  return {'/'.join(str(entry.key) for entry in path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+@pytest.mark.parametrize(('patterns', 'params', 'batch_stats'), [
+    (['encoder/Conv_*'], {'encoder/Conv_1/conv/kernel', 'encoder/Conv_1/bn/scale', 'encoder/Conv_1/bn/bias'},
+     {'encoder/Conv_1/bn/mean', 'encoder/Conv_1/bn/var'}),
+    (['encoder/Conv_1', 'head'], {'encoder/Conv_1/conv/kernel', 'encoder/Conv_1/bn/scale', 'encoder/Conv_1/bn/bias',
+                                  'head/conv/kernel', 'head/bn/scale', 'head/bn/bias'},
+     {'encoder/Conv_1/bn/mean', 'encoder/Conv_1/bn/var'}),
+    (['*/kernel'], {'encoder/Conv_1/conv/kernel', 'encoder/Mixed_2/conv/kernel', 'head/conv/kernel'}, set()),
+    (['encoder/*/bn/*'], {f'encoder/{name}/bn/{leaf}' for name in ('Conv_1', 'Mixed_2') for leaf in ('scale', 'bias')},
+     {f'encoder/{name}/bn/{leaf}' for name in ('Conv_1', 'Mixed_2') for leaf in ('mean', 'var')}),
+])
+def test_patterns_freeze_parameters_and_running_statistics_by_their_paths(patterns, params, batch_stats):
+  variables = network()
+  trainable, frozen = split_frozen(variables, None, patterns)
+  assert (paths(frozen['params']), paths(frozen.get('batch_stats', {}))) == (params, batch_stats)
+  for collection in ('params', 'batch_stats'):
+    assert paths(trainable[collection]) == paths(variables[collection]) - paths(frozen.get(collection, {}))
+  joined = join_frozen(trainable, frozen)
+  assert jax.tree.structure(joined) == jax.tree.structure(variables)
+  jax.tree.map(np.testing.assert_array_equal, joined, variables)
+
+
+def test_patterns_go_with_a_frozen_branch():
+  trainable, frozen = split_frozen(network(), 'head', ['encoder/Conv_1/conv'])
+  assert paths(frozen['params']) == {'head/conv/kernel', 'head/bn/scale', 'head/bn/bias', 'encoder/Conv_1/conv/kernel'}
+  assert paths(frozen) | paths(trainable) == paths(network())
+
+
+@pytest.mark.parametrize(('patterns', 'message'), [
+    (['encoder/Conv_9*'], r"'encoder/Conv_9\*'; the top-level names are encoder, head, and a path looks "),
+    (['encoder', 'Head'], "fits the pattern 'Head'"),
+    (['encoder', 'head'], r"freeze=\('encoder', 'head'\) leaves nothing to train"),
+])
+def test_patterns_that_make_no_sense_are_refused(patterns, message):
+  with pytest.raises(ValueError, match=message):
+    split_frozen(network(), None, patterns)
+
+
+def test_a_state_is_evaluated_by_its_averages_where_it_has_them():
+  variables = network()
+  optimizer = get_optimizer('sgd', momentum=0.9, weight_decay=0.0)
+  assert create_state(variables, optimizer).weights == variables and create_state(variables, optimizer).ema == {}
+  state = create_state(variables, optimizer, ema=True)
+  jax.tree.map(np.testing.assert_array_equal, state.ema, variables)
+  assert not any(np.shares_memory(a, b) for a, b in zip(jax.tree.leaves(state.ema), jax.tree.leaves(variables),
+                                                        strict=True))
+  averages = {'params': {'w': 1}, 'batch_stats': {}}
+  assert TrainState(0, {'w': 2}, {}, (), averages).weights == averages
+
+
+def test_what_is_under_an_encoder():
+  params = {'encoder': {'a': {'kernel': 1}}, 'lesion': {'encoder': {'kernel': 1}, 'head': {'kernel': 1}},
+            'attention_encoder': {'kernel': 1}, 'head': {'kernel': 1, 'encoder': 1}}
+  assert in_encoder(params) == {
+      'encoder': {'a': {'kernel': True}}, 'lesion': {'encoder': {'kernel': True}, 'head': {'kernel': False}},
+      'attention_encoder': {'kernel': True}, 'head': {'kernel': False, 'encoder': False}}
+
+
+@pytest.mark.parametrize('name', ['sgd', 'adamw'])
+def test_the_encoder_s_rate_scales_its_whole_update_with_the_decay(name):
+  """As if the encoder's parameters had an optimiser of their own, with a rate of a fifth."""
+  rng = np.random.default_rng(0)
+  params = {module: {'kernel': rng.normal(size=4).astype(np.float32)} for module in ('encoder', 'head')}
+  gradients = [{module: {'kernel': rng.normal(size=4).astype(np.float32)} for module in params} for _ in range(5)]
+  oracle = torch_sgd.run if name == 'sgd' else adamw
+  optimizer = get_optimizer(name, momentum=0.8, weight_decay=0.05, encoder_rate=0.2)
+  mine, state = params, optimizer.init(params)
+  for gradient in gradients:
+    direction, state = optimizer.update(gradient, state, mine)
+    mine = jax.tree.map(lambda w, d: w - 0.1 * d, mine, direction)
+  for module, rate in (('encoder', 0.02), ('head', 0.1)):
+    expected = oracle(params[module]['kernel'], [g[module]['kernel'] for g in gradients], rate=rate, momentum=0.8,
+                      decay=0.05)
+    np.testing.assert_allclose(mine[module]['kernel'], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('clip', [1.0, 3.0, 100.0])
+def test_a_longer_gradient_is_shortened_over_all_parameters_before_decay_and_momentum(clip):
+  rng = np.random.default_rng(1)
+  w = rng.normal(size=8).astype(np.float32)
+  gradients = rng.normal(size=(6, 8)).astype(np.float32)
+  optimizer = get_optimizer('sgd', momentum=0.9, weight_decay=0.1, clip=clip)
+  split = lambda x: {'a': x[:3], 'b': {'c': x[3:]}}
+  state, mine = optimizer.init(split(w)), split(w)
+  for gradient in gradients:
+    direction, state = optimizer.update(split(gradient), state, mine)
+    mine = jax.tree.map(lambda w, d: w - 0.1 * d, mine, direction)
+  shortened = [g * min(1, clip / np.linalg.norm(g)) for g in gradients]
+  expected = torch_sgd.run(w, shortened, rate=0.1, momentum=0.9, decay=0.1)
+  np.testing.assert_allclose(np.concatenate([mine['a'], mine['b']['c']]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_clipping_and_with_one_rate_the_optimizer_s_state_is_what_it_was():
+  params = {'encoder': {'kernel': np.ones(2, np.float32)}}
+  plain = get_optimizer('adamw', momentum=0.9, weight_decay=0.1).init(params)
+  assert jax.tree.structure(plain) == jax.tree.structure(adamw_of_ours(momentum=0.9, weight_decay=0.1).init(params))
+
+
+@pytest.mark.parametrize(('fields', 'message'), [
+    ({'clip': -1.0}, r'clip is .* got -1\.0'), ({'clip': float('nan')}, 'clip is'),
+    ({'encoder_rate': 0.0}, r"encoder_rate is a factor .* freeze=\('encoder',\)"), ({'encoder_rate': -1.0}, 'above 0')])
+def test_numbers_that_make_no_sense_are_refused(fields, message):
+  with pytest.raises(ValueError, match=message):
+    get_optimizer('sgd', momentum=0.9, weight_decay=0.0, **fields)

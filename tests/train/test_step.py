@@ -4,12 +4,13 @@ import jax
 import numpy as np
 import pytest
 import torch_sgd
+from flax import traverse_util
 from tiny import random_batch
 
 from lesion_jax.augment import Augmentation, augment
 from lesion_jax.losses import get_loss
 from lesion_jax.train.parallel import AXIS, Devices
-from lesion_jax.train.state import sgd, split_frozen
+from lesion_jax.train.state import create_state, get_optimizer, sgd, split_frozen
 from lesion_jax.train.step import Knobs, make_train_step
 
 
@@ -79,6 +80,102 @@ def test_synchronised_batch_norm_makes_the_whole_step_independent_of_the_devices
   assert relative(split_metrics, metrics) < 1e-5
   assert relative(split.params, after.params) < 1e-5
   assert relative(split.batch_stats, after.batch_stats) < 1e-5
+
+
+def run(step, state, batches, frozen, knobs):
+  for batch in batches:
+    state, metrics = step(state, batch, frozen, knobs)
+  return jax.device_get(state), metrics
+
+
+def average(before, now, decay):
+  return jax.tree.map(lambda a, b: decay * np.float64(a) + (1 - decay) * np.float64(b), before, now)
+
+
+def test_averages_follow_parameters_and_statistics_and_change_nothing_else(lab):
+  plain, step = jax.jit(lab.step()), jax.jit(lab.step(ema=0.15))
+  state, other = create_state(lab.variables, lab.optimizer, ema=True), lab.state()
+  expected = lab.variables
+  for n, decay in enumerate((1 / 10, 0.15, 0.15)):  # min(0.15, (1 + n) / (10 + n))
+    batch = random_batch(n, 4)
+    state, other = step(state, batch, {}, lab.knobs)[0], plain(other, batch, {}, lab.knobs)[0]
+    expected = average(expected, {'params': state.params, 'batch_stats': state.batch_stats}, decay)
+  assert relative((state.params, state.batch_stats, state.opt_state),
+                  (other.params, other.batch_stats, other.opt_state)) < 1e-6
+  assert relative(state.ema, expected) < 1e-6
+  assert relative(state.ema['params'], state.params) > 1e-3
+  assert other.ema == {}
+
+
+@pytest.fixture(scope='module')
+def everything(lab):
+  """`make(**options)`: a step with averages, clipping, a smaller rate for the encoder and frozen blocks; its state and
+  what is frozen. BatchNorm as in inference, whose batches can be split."""
+  patterns = ('encoder/block_2', 'encoder/block_4/conv', 'decoder_16s/*/bn/*')
+  trainable, frozen = split_frozen(lab.variables, None, patterns)
+  optimizer = get_optimizer('adamw', momentum=0.9, weight_decay=0.1, clip=0.05, encoder_rate=0.3)
+
+  def make(**options):
+    return make_train_step(FrozenNorm(lab.network()).apply, get_loss('dual_dice'), optimizer, ema=0.9, **options)
+
+  return make, lambda: create_state(trainable, optimizer, ema=True), frozen
+
+
+def test_all_of_it_is_the_same_on_four_devices_and_in_micro_batches(everything):
+  make, state, frozen = everything
+  knobs = Knobs(np.float32(1e-3), np.float32(0.8))
+  batches = [random_batch(n, 8) for n in range(2)]
+  once, metrics = run(jax.jit(make()), state(), batches, frozen, knobs)
+  assert metrics['gradient_norm'] > 0.05  # it is clipped, and the norm is that from before
+  devices = Devices(jax.devices()[:4])
+  ways = {
+      'devices': run(devices.train(make(axis_name=AXIS)), devices.replicate(state()),
+                     [devices.shard(batch) for batch in batches], devices.replicate(frozen), knobs),
+      'micro-batches': run(jax.jit(make(accumulate=4)), state(), batches, frozen, knobs),
+  }
+  for way, (found, split) in ways.items():
+    assert relative(split['gradient_norm'], metrics['gradient_norm']) < 1e-4, way
+    assert relative((found.params, found.ema), (once.params, once.ema)) < 1e-3, way  # Adam divides by small numbers
+
+
+def test_what_is_frozen_by_path_is_nowhere_in_the_state_and_stays(lab, everything):
+  make, state, frozen = everything
+  fresh = state()
+  held = {'/'.join(path) for path in traverse_util.flatten_dict(frozen['params'])}
+  assert 'encoder/block_2/conv/kernel' in held and 'encoder/block_4/bn/scale' not in held
+  for tree in (fresh.params, fresh.ema['params'], fresh.opt_state):
+    keys = [jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in
+            jax.tree_util.tree_leaves_with_path(tree)]
+    assert keys and not any(key.endswith(name) for key in keys for name in held)
+  after, _ = run(jax.jit(make()), fresh, [random_batch(0, 4)], frozen, lab.knobs)
+  assert jax.tree.structure(after) == jax.tree.structure(fresh)
+
+
+def test_statistics_that_are_frozen_stay_while_the_batch_still_normalises(lab):
+  trainable, frozen = split_frozen(lab.variables, None, ('encoder/block_2',))
+  step = jax.jit(lab.step())
+  after, _ = step(create_state(trainable, lab.optimizer), random_batch(0, 4), frozen, lab.knobs)
+  whole, _ = step(lab.state(), random_batch(0, 4), {}, lab.knobs)
+  assert 'block_2' not in after.batch_stats['encoder'] and 'block_4' in after.batch_stats['encoder']
+  assert relative(after.batch_stats, split_frozen({'params': whole.params, 'batch_stats': whole.batch_stats}, None,
+                                                  ('encoder/block_2',))[0]['batch_stats']) < 1e-6
+
+
+def test_no_gradient_is_computed_through_what_is_frozen(lab):
+  """The program without the backward pass of the first blocks has fewer operations than that with it, by more than the
+  frozen parameters' own."""
+  def cost(patterns):
+    trainable, frozen = split_frozen(lab.variables, None, patterns)
+    state = create_state(trainable, lab.optimizer)
+    return jax.jit(lab.step()).lower(state, random_batch(0, 4), frozen, lab.knobs).compile().cost_analysis()['flops']
+
+  assert cost(('encoder/block_2', 'encoder/block_4')) < 0.95 * cost(())
+
+
+@pytest.mark.parametrize('decay', [1.0, -0.1])
+def test_a_decay_that_is_none_is_refused(lab, decay):
+  with pytest.raises(ValueError, match='ema is the decay of an average'):
+    lab.step(ema=decay)
 
 
 def test_rematerialisation_changes_nothing(lab):

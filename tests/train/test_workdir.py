@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lesion_jax.train.workdir import claim_workdir
+from lesion_jax.train.workdir import claim_workdir, differing
 
 CONFIG = {'seed': 0, 'stages': ('segment', 'grade'), 'segment': {'rate': 1e-3, 'milestones': ()}}
 
@@ -51,3 +51,23 @@ def test_a_configuration_that_cannot_be_read_is_named(run):
   (run / 'config.json').write_text('{"seed": ')
   with pytest.raises(ValueError, match=r'config\.json is not readable JSON .* --workdir'):
     claim_workdir(run, CONFIG)
+
+
+def test_a_key_that_came_later_is_no_difference_where_it_says_what_was_done_before(run):
+  added = {'segment.weights': (), 'segment.ema': 0.0}
+  later = CONFIG | {'segment': CONFIG['segment'] | {'weights': (), 'ema': 0.0}}
+  claim_workdir(run, later, added)
+  with pytest.raises(ValueError) as error:
+    claim_workdir(run, later | {'segment': later['segment'] | {'ema': 0.5}}, added)
+  assert 'segment.ema: 0.0 there, 0.5 now' in str(error.value) and 'weights' not in str(error.value)
+  with pytest.raises(ValueError, match=r"segment\.ema: '\(absent\)' there, 0\.0 now"):
+    claim_workdir(run, later)
+
+
+def test_what_differs_is_said_of_either_side():
+  then = {'a': {'b': [1, 2], 'c': 1}, 'gone': 0}
+  now = {'a': {'b': (1, 2), 'c': 2}, 'new': None, 'added': 3}
+  assert differing(then, now, {'added': 3}) == {
+      'a.c': (1, 2), 'gone': (0, '(absent)'), 'new': ('(absent)', None)}
+  assert differing(then, then) == {}
+  assert differing({'added': 4}, {'added': 3}, {'added': 3}) == {'added': (4, 3)}
