@@ -53,6 +53,15 @@ def _stage() -> ConfigDict:
           'weights': (),
           'size': 896,  # side of the square input (IV-A)
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
+          # Where a release does not say which photographs are for training, validation and test: 'hash' deals patients by
+          # chance alone, 'stratified' spreads grades and lesions as well, the rarest first; '' is the data set's own way
+          # (docs/datasets.md). The seed is of that chance.
+          'split': '',
+          'seed': 2020,
+          # Cross-validation: part `fold`, from 0, of `folds` equal ones is the test split; 0 is a single split. All folds by
+          # one command: python -m experiments.folds
+          'folds': 0,
+          'fold': 0,
       },
       'batch_size': 8,  # over all devices
       'accumulate': 1,  # micro-batches a step; the loss and its gradient stay those of the whole batch

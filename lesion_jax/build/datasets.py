@@ -60,8 +60,10 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
 
 
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
-  count = {'count': stage.data.count} if stage.data.count else {}
-  parts = [load(name, data_dir=data_dir, size=stage.data.size, source_dir=source_dir,
+  data = stage.data
+  count = {'count': data.count} if data.count else {}
+  dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
+  parts = [load(name, data_dir=data_dir, size=data.size, source_dir=source_dir, **dealing,
                 **(count if name == 'synthetic' else {})) for name, source_dir in chosen]
   return parts[0] if len(parts) == 1 else Mixture(tuple(parts), tuple(stage.data.weights))
 

@@ -21,6 +21,7 @@ from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.builders.resume import Partial
 from lesion_jax.data.png import encode_png
+from lesion_jax.data.splits import SPLITS, Dealing
 from lesion_jax.data.threads import ordered_map
 
 MIN_SIZE = 32
@@ -33,16 +34,26 @@ class LesionConfig(tfds.core.BuilderConfig):
   Attributes:
     size: side of the square example, in pixels.
     source_dir: root of the release, read where it lies and never written.
+    split, split_seed, folds, fold: how photographs are dealt where the release does not say, see `splits.Dealing`.
   """
 
   name: str = dataclasses.field(default='', init=False)
   size: int = 896
   source_dir: str | os.PathLike[str] | None = None
+  split: str = Dealing.name
+  split_seed: int = Dealing.seed
+  folds: int = 0
+  fold: int = 0
 
   def __post_init__(self):
     if self.size < MIN_SIZE:
       raise ValueError(f'size={self.size} pixels: a retina needs at least {MIN_SIZE}, the paper uses 896')
-    self.name = f'{self.size}-{self.origin()}'
+    self.name = f'{self.size}-{self.origin()}{self.dealing.suffix}'
+
+  @property
+  def dealing(self) -> Dealing:
+    """How photographs are dealt where the release does not say."""
+    return Dealing(self.split, self.split_seed, self.folds, self.fold)
 
   def origin(self) -> str:
     """Names the release apart from others: a digest of its absolute path."""
@@ -68,10 +79,12 @@ class Release(NamedTuple):
     splits: split name -> items, each enough for `LesionBuilder.read` to make an example.
     counts: what was counted, under the names of `LesionBuilder.PUBLISHED`; under UNGRADABLE the photographs that the
       release itself gives no grade and that are in no split, which is said.
+    dealt: False where the release itself says all splits although `LesionBuilder.DEALT` has some.
   """
 
   splits: dict[str, list[Any]]
   counts: dict[str, int]
+  dealt: bool = True
 
 
 class Record(NamedTuple):
@@ -118,6 +131,8 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   GRADED: ClassVar[bool] = True  # whether it grades any image
   CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the release is square already
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
+  DEALT: ClassVar[tuple[str, ...]] = SPLITS  # the splits that are ours; the others, or all, are the release's
+  SPLIT: ClassVar[str] = 'stratified'  # by which kind of `splits.Dealing`, unless another is asked for
   DESCRIPTION: ClassVar[str]
   CITATION: ClassVar[str]
   HOMEPAGE: ClassVar[str]
@@ -179,9 +194,11 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager  # Releases are read where they lie.
-    splits, counts = release = self.release()
+    splits, counts, _ = release = self.release()
     annotated, graded = self.contents(release)
-    self.info.metadata.update(annotated=list(annotated), graded=graded)
+    dealt = self.DEALT and release.dealt
+    self.info.metadata.update(annotated=list(annotated), graded=graded,
+                              dealing=self.builder_config.dealing.describe() if dealt else None)
     differing = [
         f'{what} {counts.get(what, 0)} (published: {published})'
         for what, published in self.PUBLISHED.items() if counts.get(what, 0) != published

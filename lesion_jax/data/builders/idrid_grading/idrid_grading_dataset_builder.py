@@ -10,7 +10,7 @@ from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
 from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
-from lesion_jax.data.splits import carve_validation
+from lesion_jax.data.splits import labels_of
 
 PHOTOGRAPHS = pathlib.Path('B. Disease Grading', '1. Original Images')
 TABLES = pathlib.Path('B. Disease Grading', '2. Groundtruths')
@@ -25,6 +25,8 @@ class Builder(GradingBuilder):
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
+  DEALT = ('train', 'validation')
+  SPLIT = 'hash'
   PUBLISHED = {'training photographs': 413, 'test photographs': 103}
   DESCRIPTION = (
       'The grading part of the Indian Diabetic Retinopathy Image Dataset: 516 photographs of 4288x2848 pixels with a '
@@ -37,7 +39,8 @@ class Builder(GradingBuilder):
     """Photographs in '1. Original Images', one table for each set in '2. Groundtruths'."""
     training, test = (self._list(folder) for folder in (TRAINING, TEST))
     counts = {'training photographs': len(training), 'test photographs': len(test)}
-    validation = carve_validation(training, [photograph.path.stem for photograph in training])
+    patients = [photograph.path.stem for photograph in training]
+    validation = self.builder_config.dealing.carve(training, patients, [labels_of(grade=photograph.grade) for photograph in training])
     return Release({**validation, 'test': test}, counts)
 
   def _list(self, official_set: str) -> list[GradedPhotograph]:
