@@ -8,7 +8,7 @@
 from lesion_jax.build.check import check
 from lesion_jax.build.counting import make_counter
 from lesion_jax.build.datasets import open_datasets
-from lesion_jax.build.parts import CRITERIA, STAGES, stages
+from lesion_jax.build.parts import CRITERIA, STAGES, stages, start_note
 from lesion_jax.build.stage import Stage, build_stage
 
-__all__ = ['CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets', 'stages']
+__all__ = ['CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets', 'stages', 'start_note']

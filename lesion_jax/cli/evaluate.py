@@ -15,7 +15,7 @@ ALL = 'all'  # as `data.source` has it, which is slow to import
 
 EVALUATE = '''\
 Measures a network on a data set. Prints pixel F1, image F1 and AUPR of each lesion, quadratic weighted kappa, accuracy,
-and sensitivity and specificity of referable DR, with 95 % intervals over the photographs, and how far the probabilities
+and sensitivity and specificity of referable DR, with 95 % intervals over the patients, and how far the probabilities
 can be taken at their word. Writes into the folder of --out:
 
   report.json             all of it, and what was evaluated how

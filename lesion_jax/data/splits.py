@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
@@ -65,7 +66,9 @@ def stratify(
   still to be dealt have comes first; each of these patients goes to the side that lacks most of that label, of equals to
   the one that lacks most patients, and of equals again by chance. Chance is the SHA-256 of 'seed:patient', so the split
   depends on patients, labels, shares and seed alone: not on the order of the input, nor on a library. All in whole
-  numbers. That patients are dealt, not photographs, is our choice.
+  numbers. That patients are dealt, not photographs, is our choice, and that a side takes no more than its share, as
+  `split_by_patient` cuts it: of few patients with many labels the smallest side would else get none. (The libraries that
+  there are, iterative-stratification and scikit-multilearn, deal single examples and keep no patient together.)
 
   Args:
     patients: the patient of each photograph.
@@ -93,14 +96,16 @@ def stratify(
     for label in having[patient]:
       waiting[label].append(patient)
   left = {label: len(having_it) for label, having_it in waiting.items()}
+  room = dict(enumerate(_sizes(shares, len(order))))
   # What each side lacks, in units of 1 / total of a patient.
   lacks = {side: shares[side] * len(order) for side in sides}
   lacks_of = {label: {side: shares[side] * left[label] for side in sides} for label in left}
   dealt: dict[str, int] = {}
 
   def put(patient: str, need: Mapping[int, int]) -> None:
-    side = max(sides, key=lambda side: (need[side], lacks[side], chance(patient, side)))
+    side = max((side for side in sides if room[side]), key=lambda side: (need[side], lacks[side], chance(patient, side)))
     dealt[patient] = side
+    room[side] -= 1
     lacks[side] -= total
     for label in having[patient]:
       lacks_of[label][side] -= total
@@ -204,9 +209,15 @@ DEALINGS = ('hash', 'stratified')
 def _by_chance(patients: Sequence[str], shares: Sequence[int], seed: int) -> list[int]:
   """The side of each photograph: patients in the order of their hash, cut at the shares (rounded down at half)."""
   order = sorted(set(patients), key=lambda patient: hashlib.sha256(f'{seed}:{patient}'.encode()).digest())
-  ends = [round(sum(shares[:side + 1]) / sum(shares) * len(order)) for side in range(len(shares))]
-  sides = {patient: sum(rank >= end for end in ends[:-1]) for rank, patient in enumerate(order)}
+  of_rank = (side for side, size in enumerate(_sizes(shares, len(order))) for _ in range(size))
+  sides = dict(zip(order, of_rank, strict=True))
   return [sides[patient] for patient in patients]
+
+
+def _sizes(shares: Sequence[int], count: int) -> list[int]:
+  """How many of `count` patients each side gets: the order of patients is cut at the shares, rounded down at half."""
+  ends = [0, *(round(sum(shares[:side + 1]) / sum(shares) * count) for side in range(len(shares)))]
+  return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def deal(items: Sequence[Item], patients: Sequence[str]) -> dict[str, list[Item]]:

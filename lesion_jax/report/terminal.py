@@ -36,6 +36,7 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
     parts.append(_confusion(report['confusion']))
   parts += interval_notes(report)
+  parts += [f'note: {note}' for note in report.get('notes', ())]
   parts += [format_report(alone, f'{title}; of these {name} alone') for name, alone in data_sets(report)]
   return '\n\n'.join(parts)
 

@@ -134,7 +134,7 @@ def test_the_counts_of_each_photograph_are_kept_and_can_be_resampled(trained, ev
   for name, value in counts.items():
     np.testing.assert_array_equal(value, evaluation.counts[name], err_msg=name)
   again, found = intervals(bootstrap(counts, LESION_KEYS, resamples=20)), read(out)['intervals']
-  assert again == {name: found[name] for name in again} and found.keys() - again.keys() == {'aupr'}
+  assert again == {name: found[name] for name in again} and found.keys() - again.keys() == {'aupr', 'patients'}
 
 
 def test_only_lesions_that_were_learned_and_are_annotated_are_judged(save_oracle, idrid, evaluate, capsys):

@@ -79,12 +79,10 @@ class Release(NamedTuple):
     splits: split name -> items, each enough for `LesionBuilder.read` to make an example.
     counts: what was counted, under the names of `LesionBuilder.PUBLISHED`; under UNGRADABLE the photographs that the
       release itself gives no grade and that are in no split, which is said.
-    dealt: False where the release itself says all splits although `LesionBuilder.DEALT` has some.
   """
 
   splits: dict[str, list[Any]]
   counts: dict[str, int]
-  dealt: bool = True
 
 
 class Record(NamedTuple):
@@ -159,6 +157,10 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     del release  # Those of one data set are alike.
     return self.ANNOTATED, self.GRADED
 
+  def deals(self) -> bool:
+    """Whether any split of the release that `release` listed is ours."""
+    return bool(self.DEALT)
+
   @property
   def annotated(self) -> tuple[str, ...]:
     """Keys of the lesions that any photograph of the prepared data annotates."""
@@ -194,11 +196,10 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager  # Releases are read where they lie.
-    splits, counts, _ = release = self.release()
+    splits, counts = release = self.release()
     annotated, graded = self.contents(release)
-    dealt = self.DEALT and release.dealt
     self.info.metadata.update(annotated=list(annotated), graded=graded,
-                              dealing=self.builder_config.dealing.describe() if dealt else None)
+                              dealing=self.builder_config.dealing.describe() if self.deals() else None)
     differing = [
         f'{what} {counts.get(what, 0)} (published: {published})'
         for what, published in self.PUBLISHED.items() if counts.get(what, 0) != published

@@ -42,7 +42,7 @@ class Builder(LesionBuilder):
   folder is unknown. In a mask 0 is absent, 1 or 255 (of a palette, the indices) present, and 127 left out of loss and
   metrics; other values are an error.
   Splits are those of the column `split` (train, validation, test); without it photographs are dealt 70/10/20 with our
-  seed, by the column `patient` where there is one. Photographs are cropped to the field of view, as `predict` does.
+  seed, by the column `patient` where there is one, and so that lesions and grades are spread. Photographs are cropped to the field of view, as `predict` does.
   """
 
   VERSION = tfds.core.Version('1.0.0')
@@ -68,11 +68,15 @@ class Builder(LesionBuilder):
       raise ValueError(f'{root} has neither a folder {MASKS}/<lesion>/ (of {", ".join(LESION_KEYS)}) nor a grade in '
                        f'{TABLE}: there is nothing to learn or to judge')
     photographs = {name: _photograph(path, entries.get(name), masks) for name, path in paths.items()}
-    given = any(entry.split for entry in entries.values())  # for all photographs or for none
-    return Release(self._given(photographs, entries) if given else self._deal(list(photographs.values())),
-                   {'photographs': len(photographs)}, dealt=not given)
+    self._given = any(entry.split for entry in entries.values())  # for all photographs or for none
+    splits = self._of_the_table(photographs, entries) if self._given else self._deal(list(photographs.values()))
+    return Release(splits, {'photographs': len(photographs)})
 
-  def _given(self, photographs: dict[str, Photograph], entries: dict[str, Entry]) -> dict[str, list[Photograph]]:
+  def deals(self) -> bool:
+    """Unless the table says the splits."""
+    return not self._given
+
+  def _of_the_table(self, photographs: dict[str, Photograph], entries: dict[str, Entry]) -> dict[str, list[Photograph]]:
     """The splits of the table."""
     if self.builder_config.folds:
       raise ValueError(f'{self.builder_config.source_dir / TABLE} says of each photograph to which split it belongs, so '
