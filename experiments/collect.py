@@ -54,7 +54,8 @@ def load(folder: str | pathlib.Path) -> list[Result]:
   """The results of a preset, in the order of the rows and by seed within a row.
 
   Where the counts of the test photographs lie beside a result, its figures, their intervals and its replicates are
-  computed again from them: a change of the analysis needs no new training.
+  computed again from them, and they are kept under 'counts', with the lesions that were judged: a change of the analysis
+  needs no new training.
 
   Raises:
     FileNotFoundError: there is no such folder.
@@ -107,6 +108,7 @@ def _analyse(path: pathlib.Path, result: dict[str, Any]) -> None:
   limits = result['report'].get('intervals', {}) | intervals(found) | {'patients': patients(counts)}
   result['report'] |= report(totals(counts), annotated) | {'intervals': limits}
   result['replicates'] = paired(found)
+  result['counts'] = (counts, annotated)
 
 
 def _over_the_truth(report: dict[str, Any]) -> None:

@@ -5,7 +5,9 @@ resampled patients with all of their photographs, so the difference is taken res
 measured when single photographs were drawn are compared with one another alone.
 
 With one seed the interval is that of the paired bootstrap: it compares two trained networks, and says nothing about
-what another seed would give. With n seeds two sources of chance count. Seeds: s^2 / n, with s the standard deviation of
+what another seed would give. Where the counts of the photographs were kept the difference must also be larger than
+where the two rows swap patients (`evaluate.compare`), which keeps the share of equal systems that are told apart to one
+in twenty. With n seeds two sources of chance count. Seeds: s^2 / n, with s the standard deviation of
 the n differences. Photographs: v, the variance over the resamples of the mean over the seeds. The interval is the mean
 difference plus and minus t * sqrt(s^2 / n + v), t being the quantile of Student's distribution with the degrees of
 freedom of Welch and Satterthwaite, (s^2 / n + v)^2 / ((s^2 / n)^2 / (n - 1)); v has many. So equal systems are told
@@ -27,6 +29,7 @@ from scipy import stats
 from experiments import captions
 from experiments.claims import CLAIMS, Claim
 from experiments.collect import Result, by_row, figure, paper_figure, title
+from lesion_jax.evaluate import compare
 from lesion_jax.report.card import table
 
 FIGURES = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
@@ -83,7 +86,18 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   if len({result['report']['intervals'].get('patients') for row in rows for result in row}) > 1:
     return Verdict(claim, NOT_PAIRED, difference, None, paper, tuple(seeds))
   found = interval(differences, _replicates(claim, rows), rows[0][0]['report']['intervals']['level'])
-  return Verdict(claim, _judge(found, claim.denied), difference, found, paper, tuple(seeds))
+  chance = _chance(claim, rows)
+  by_chance = chance is not None and chance >= 1 - rows[0][0]['report']['intervals']['level']
+  outcome = _judge(None if by_chance else found, claim.denied)
+  return Verdict(claim, outcome, difference, found, paper, tuple(seeds))
+
+
+def _chance(claim: Claim, rows: Sequence[Sequence[Result]]) -> float | None:
+  """p of `evaluate.compare`; None with several seeds, for a claim of likeness, and for results that kept no counts."""
+  if len(rows) != 2 or len(rows[0]) != 1 or not all('counts' in row[0] for row in rows):
+    return None
+  (one, annotated), (other, _) = (row[0]['counts'] for row in rows)
+  return compare(one, other, annotated)[REPLICATES[claim.figure]]['p']
 
 
 def verdicts(results: Sequence[Result]) -> dict[str, list[Verdict]]:
