@@ -58,8 +58,10 @@ def run(options: argparse.Namespace) -> int:
                'hardware': record.hardware(), 'versions': record.versions(),
                'lesion_weights': weights(place.bundle(ROWS[row.lesion], options.seed)) if row.lesion else None,
                'config': presets.portable(config, place.runs)}
-    shutil.copyfile(workdir / row.stage / report_run.TEST_COUNTS, collect.counts_of(place.result(row, options.seed)))
-    record.save(place.result(row, options.seed), result)
+    path = place.result(row, options.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(workdir / row.stage / report_run.TEST_COUNTS, collect.counts_of(path))
+    record.save(path, result)
   return status
 
 

@@ -2,7 +2,8 @@
 
 Two kinds, by name: 'hash' deals patients by chance alone; 'stratified' also sees to it that every side gets its share of
 each grade and lesion, the rarest first. Of a lesion in 13 of 1,593 photographs chance leaves none for validation with
-one seed in four.
+one seed in four. (The libraries that there are for it, iterative-stratification and scikit-multilearn, deal single
+examples and keep no patient together.)
 """
 
 from __future__ import annotations
@@ -67,8 +68,7 @@ def stratify(
   the one that lacks most patients, and of equals again by chance. Chance is the SHA-256 of 'seed:patient', so the split
   depends on patients, labels, shares and seed alone: not on the order of the input, nor on a library. All in whole
   numbers. That patients are dealt, not photographs, is our choice, and that a side takes no more than its share, as
-  `split_by_patient` cuts it: of few patients with many labels the smallest side would else get none. (The libraries that
-  there are, iterative-stratification and scikit-multilearn, deal single examples and keep no patient together.)
+  `split_by_patient` cuts it: of few patients with many labels the smallest side would else get none.
 
   Args:
     patients: the patient of each photograph.
@@ -91,11 +91,8 @@ def stratify(
     having[patient] |= set(own)
   order = sorted(having, key=chance)
   total, sides = sum(shares), [side for side, share in enumerate(shares) if share]
-  waiting: dict[str, list[str]] = collections.defaultdict(list)  # label -> patients, in the order of chance
-  for patient in order:
-    for label in having[patient]:
-      waiting[label].append(patient)
-  left = {label: len(having_it) for label, having_it in waiting.items()}
+  waiting = {label: [patient for patient in order if label in having[patient]] for label in set().union(*having.values())}
+  left = {label: len(those) for label, those in waiting.items()}
   room = dict(enumerate(_sizes(shares, len(order))))
   # What each side lacks, in units of 1 / total of a patient.
   lacks = {side: shares[side] * len(order) for side in sides}
@@ -113,12 +110,10 @@ def stratify(
 
   while any(left.values()):
     rarest = min((label for label in left if left[label]), key=lambda label: (left[label], label))
-    for patient in waiting[rarest]:
-      if patient not in dealt:
-        put(patient, lacks_of[rarest])
-  for patient in order:
-    if patient not in dealt:
-      put(patient, lacks)
+    for patient in (patient for patient in waiting[rarest] if patient not in dealt):
+      put(patient, lacks_of[rarest])
+  for patient in (patient for patient in order if patient not in dealt):
+    put(patient, lacks)
   return [dealt[patient] for patient in patients]
 
 
