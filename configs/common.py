@@ -71,6 +71,15 @@ def _stage() -> ConfigDict:
           # names. Claimed are the lesions that another of the data sets has masks of.
           'grades_as_lesions': 'default',
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
+          # Where a release does not say which photographs are for training, validation and test: 'hash' deals patients by
+          # chance alone, 'stratified' spreads grades and lesions as well, the rarest first; '' is the data set's own way
+          # (docs/datasets.md). The seed is of that chance.
+          'split': '',
+          'seed': 2020,
+          # Cross-validation: part `fold`, from 0, of `folds` equal ones is the test split; 0 is a single split. All folds by
+          # one command: python -m experiments.folds
+          'folds': 0,
+          'fold': 0,
       },
       # A bundle to start from, of the same network: all its weights are taken. What is named by `init_drop` (shell patterns
       # of names like 'head/score/kernel') starts afresh, for a head of another size for instance.

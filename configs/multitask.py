@@ -2,7 +2,8 @@
 
   python -m lesion_jax.main --config=configs/multitask.py --workdir=runs/demo
   python -m lesion_jax.main --config=configs/multitask.py:retinal_lesions --workdir=runs/paper \\
-      --config.segment.data.source_dir=DIR --config.grade.data.source_dir=DIR ...
+      --config.segment.data.source_dir=DIR --config.grade.data.source_dir=DIR \\
+      --config.segment.pretrained=FILE --config.grade.pretrained=FILE
 
 The argument behind the colon chooses the data, see `configs/data.py`.
 """

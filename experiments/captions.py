@@ -58,7 +58,13 @@ def intervals(results: Sequence[Result]) -> str:
   seeds = '' if len({result['seed'] for result in results}) < 2 else (
       ' A figure is the mean over the seeds ± the standard deviation over them; the ends of its interval are the '
       "means of the seeds' ends.")
-  return f'In square brackets: the {kinds} of the test photographs.{seeds}' if found else ''
+  return f'In square brackets: the {kinds} of the test {drawn(results)}.{seeds}' if found else ''
+
+
+def drawn(results: Iterable[Result]) -> str:
+  """What the resamples are of: patients, in results of before photographs."""
+  return ' or '.join(distinct('photographs' if result['report']['intervals'].get('patients') is None else 'patients'
+                              for result in results)) or 'patients'
 
 
 def commands(results: Sequence[Result], *, rows: bool = True) -> list[str]:

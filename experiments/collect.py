@@ -8,11 +8,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from experiments import table2, table3
 from experiments.record import SCHEMA
 from experiments.rows import Row
 from experiments.table4 import SYSTEMS
-from lesion_jax.metrics.summary import NOT_ANNOTATED
+from lesion_jax.evaluate import bootstrap, intervals, patients, report, totals
+from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, mean_defined
 
 Result = Mapping[str, Any]
 
@@ -24,6 +27,10 @@ RESULT_KEYS = ('row', 'title', 'table', 'stage', 'preset', 'seed', 'paper', 'com
 MEMORY_KEYS = ('system', 'size', 'batch', 'dtype', 'program', 'peak_memory', 'hardware', 'versions', 'command')
 NOT_COMPUTED = 'not computed by this system'
 NO_INTERVAL = 'no interval: undefined in every resample'
+
+
+PAIRED = ('mean_pixel_f1', 'mean_image_f1', 'kappa')  # the figures by which rows are compared
+DIGITS = 5  # of a replicate
 
 
 class Figure(NamedTuple):
@@ -46,6 +53,10 @@ class Figure(NamedTuple):
 def load(folder: str | pathlib.Path) -> list[Result]:
   """The results of a preset, in the order of the rows and by seed within a row.
 
+  Where the counts of the test photographs lie beside a result, its figures, their intervals and its replicates are
+  computed again from them, and they are kept under 'counts', with the lesions that were judged: a change of the analysis
+  needs no new training.
+
   Raises:
     FileNotFoundError: there is no such folder.
     ValueError: a file there is damaged, belongs to another preset, row or seed, or was not written by `experiments`.
@@ -58,11 +69,58 @@ def load(folder: str | pathlib.Path) -> list[Result]:
     for key, expected in (('preset', path.parent.name), ('table', ROWS[result['row']].table)):
       _expect(path, key, result[key], expected)
     _expect(path, 'row and seed', f'{result["row"]}-{result["seed"]}', path.stem)
+    if counts_of(path).exists():
+      _analyse(path, result)
+    else:
+      _over_the_truth(result['report'])
     if 'intervals' not in result['report'] or len({len(values) for values in result['replicates'].values()}) > 1:
       raise ValueError(f'{path} lacks intervals in its report, or has replicates of different lengths; remove it and '
                        'measure the row again')
   order = list(ROWS)
   return sorted((result for _, result in found), key=lambda result: (order.index(result['row']), result['seed']))
+
+
+def counts_of(path: pathlib.Path) -> pathlib.Path:
+  """Where the counts of each test photograph of a result lie: beside it. Results of before have none."""
+  return path.with_suffix('.npz')
+
+
+def read_counts(path: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
+  """Counts as `report.run.write_figures` writes them, and the lesions that were judged."""
+  with np.load(path, allow_pickle=False) as file:
+    counts = {name: file[name] for name in file.files}
+  return counts, counts.pop('annotated').tolist()
+
+
+def paired(replicates: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:
+  """Of the replicates of `bootstrap` those by which rows are compared, ready for JSON."""
+  return {name: [None if np.isnan(x) else round(float(x), DIGITS) for x in replicates[name]]
+          for name in PAIRED if name in replicates}
+
+
+def _analyse(path: pathlib.Path, result: dict[str, Any]) -> None:
+  """Figures, intervals and replicates of a result from the counts beside it. (AUPR and calibration need more.)"""
+  counts, annotated = read_counts(counts_of(path))
+  if {len(value) for value in counts.values()} != {result['test_images']}:
+    raise ValueError(f'{counts_of(path)} is not of the {result["test_images"]} test photographs of {path.name}; remove both and '
+                     'measure the row again')
+  found = bootstrap(counts, annotated)
+  limits = result['report'].get('intervals', {}) | intervals(found) | {'patients': patients(counts)}
+  result['report'] |= report(totals(counts), annotated) | {'intervals': limits}
+  result['replicates'] = paired(found)
+  result['counts'] = (counts, annotated)
+
+
+def _over_the_truth(report: dict[str, Any]) -> None:
+  """Leaves lesions that no test photograph has out of the F1 of a report and of their means, as reports do now: with those
+  of before a false alarm gave such a lesion an F1 of 0, which the mean took in."""
+  occurring = {key for key, images in report.get('positive_images', {}).items() if images}
+  for scores in (report[name] for name in ('pixel_f1', 'image_f1') if name in report):
+    strange = [key for key, value in scores['lesions'].items() if value is not None and key not in occurring]
+    if strange:
+      scores['lesions'] |= dict.fromkeys(strange)
+      scores['undefined'] |= dict.fromkeys(strange, FALSE_ALARMS)
+      scores['mean'] = mean_defined(np.array(list(scores['lesions'].values()), float))
 
 
 def load_memories(folder: str | pathlib.Path) -> list[Result]:

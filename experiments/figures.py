@@ -65,7 +65,7 @@ def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
   side = captions.squares(result['size'] for result in used)
   drawing.supxlabel(
       f'Lesions by average size: pixels in a test photograph of {side} that has the lesion. Lines: '
-      f'{100 * used[0]["report"]["intervals"]["level"]:g} % intervals over test photographs; cross: undefined. '
+      f'{100 * used[0]["report"]["intervals"]["level"]:g} % intervals over test {captions.drawn(used)}; cross: undefined. '
       f'Data: {", ".join(captions.distinct(result["data"] for result in used))}; {seeds} '
       f'{"seed" if seeds == 1 else "seeds"}.', fontsize=10, color=INK)
   drawing.savefig(path)

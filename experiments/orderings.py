@@ -1,10 +1,13 @@
 """The paper's claims about which of two systems is better, each held against our results.
 
 A verdict rests on differences between two rows, seed by seed. The replicates of all rows of a preset are of the same
-resampled photographs, so the difference is taken resample by resample.
+resampled patients with all of their photographs, so the difference is taken resample by resample. Rows that were
+measured when single photographs were drawn are compared with one another alone.
 
 With one seed the interval is that of the paired bootstrap: it compares two trained networks, and says nothing about
-what another seed would give. With n seeds two sources of chance count. Seeds: s^2 / n, with s the standard deviation of
+what another seed would give. Where the counts of the photographs were kept the difference must also be larger than
+where the two rows swap patients (`evaluate.compare`), which keeps the share of equal systems that are told apart to one
+in twenty. With n seeds two sources of chance count. Seeds: s^2 / n, with s the standard deviation of
 the n differences. Photographs: v, the variance over the resamples of the mean over the seeds. The interval is the mean
 difference plus and minus t * sqrt(s^2 / n + v), t being the quantile of Student's distribution with the degrees of
 freedom of Welch and Satterthwaite, (s^2 / n + v)^2 / ((s^2 / n)^2 / (n - 1)); v has many. So equal systems are told
@@ -26,12 +29,13 @@ from scipy import stats
 from experiments import captions
 from experiments.claims import CLAIMS, Claim
 from experiments.collect import Result, by_row, figure, paper_figure, title
+from lesion_jax.evaluate import compare
 from lesion_jax.report.card import table
 
 FIGURES = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
 REPLICATES = {'pixel_f1': 'mean_pixel_f1', 'image_f1': 'mean_image_f1', 'kappa': 'kappa'}
-HOLDS, REVERSED, UNDECIDED, NOT_REFUTED, NOT_RUN = VERDICTS = (
-    'holds', 'reversed', 'undecided', 'not refuted', 'not run')
+HOLDS, REVERSED, UNDECIDED, NOT_REFUTED, NOT_PAIRED, NOT_RUN = VERDICTS = (
+    'holds', 'reversed', 'undecided', 'not refuted', 'not paired', 'not run')
 FEWEST = 0.5  # share of the resamples in which a difference must be defined to have an interval (our choice)
 
 
@@ -42,7 +46,8 @@ class Verdict:
   Attributes:
     claim: the claim.
     verdict: HOLDS where the interval lies above 0, REVERSED where it lies below, UNDECIDED where it contains 0 or there
-      is none, NOT_RUN where a row has no result, or the rows have no seed in common. For a claim of no gain (`denied`)
+      is none, NOT_RUN where a row has no result, or the rows have no seed in common, NOT_PAIRED where one was measured
+      over resampled photographs and one over resampled patients, so that one has to be measured again. For a claim of no gain (`denied`)
       REVERSED where it lies above 0, HOLDS where below, and else NOT_REFUTED.
     difference: between the figures, the mean over `seeds`; None where one is undefined or not run.
     interval: of the difference, or None.
@@ -77,9 +82,22 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   _check_paired(claim, [result for row in rows for result in row])
   values = [[figure([result], claim.figure).value for result in row] for row in rows]
   differences = np.array([np.nan if None in seed else _difference(*seed) for seed in zip(*values, strict=True)])
-  found = interval(differences, _replicates(claim, rows), rows[0][0]['report']['intervals']['level'])
   difference = None if np.isnan(differences).any() else float(differences.mean())
-  return Verdict(claim, _judge(found, claim.denied), difference, found, paper, tuple(seeds))
+  if len({result['report']['intervals'].get('patients') for row in rows for result in row}) > 1:
+    return Verdict(claim, NOT_PAIRED, difference, None, paper, tuple(seeds))
+  found = interval(differences, _replicates(claim, rows), rows[0][0]['report']['intervals']['level'])
+  chance = _chance(claim, rows)
+  by_chance = chance is not None and chance >= 1 - rows[0][0]['report']['intervals']['level']
+  outcome = _judge(None if by_chance else found, claim.denied)
+  return Verdict(claim, outcome, difference, found, paper, tuple(seeds))
+
+
+def _chance(claim: Claim, rows: Sequence[Sequence[Result]]) -> float | None:
+  """p of `evaluate.compare`; None with several seeds, for a claim of likeness, and for results that kept no counts."""
+  if len(rows) != 2 or len(rows[0]) != 1 or not all('counts' in row[0] for row in rows):
+    return None
+  (one, annotated), (other, _) = (row[0]['counts'] for row in rows)
+  return compare(one, other, annotated)[REPLICATES[claim.figure]]['p']
 
 
 def verdicts(results: Sequence[Result]) -> dict[str, list[Verdict]]:
@@ -171,11 +189,11 @@ def _signed(value: float | None) -> str:
 def _caption(results: Sequence[Result]) -> str:
   several = len({result['seed'] for result in results}) > 1
   chance = (
-      'The interval covers chance in the choice of test photographs and in the seeds: at 95 % about one in twenty '
+      f'The interval covers chance in the choice of test {captions.drawn(results)} and in the seeds: at 95 % about one in twenty '
       'differences of equal systems is called holds or reversed all the same.' if several else
-      'The interval covers chance in the choice of test photographs alone. It compares two trained networks and not two '
+      f'The interval covers chance in the choice of test {captions.drawn(results)} alone. It compares two trained networks and not two '
       'methods: with another seed either verdict may turn.')
   return ' '.join([
-      'Differences between the figures of two systems, paired over test photographs. Holds: the interval lies above 0; '
+      f'Differences between the figures of two systems, paired over test {captions.drawn(results)}. Holds: the interval lies above 0; '
       'reversed: below; undecided: it contains 0. A claim of no gain (not >) is reversed by an interval above 0 and '
       'not refuted by one that contains 0.', chance, captions.conditions(results)])

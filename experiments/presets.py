@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,10 @@ from ml_collections import ConfigDict
 
 from configs import data
 from experiments.rows import Row
+from lesion_jax.build import ADDED_KEYS
+from lesion_jax.data.mixture import SEPARATOR
+from lesion_jax.data.source import DATASETS
+from lesion_jax.train import workdir
 
 STAGES = ('segment', 'classify', 'grade')
 
@@ -39,12 +44,15 @@ PRESETS = {'smoke': smoke, 'small': small, 'paper': paper}
 DATA = {'smoke': 'synthetic', 'small': 'synthetic', 'paper': 'retinal_lesions'}
 NOTES = {'smoke': 'This is a check of the programs: the networks are narrow, the photographs small and the training so '
                   'short that small and rare lesions are not learned yet. The figures rank nothing.'}
+# What a key of the configuration meant before it existed, where that is not its default now.
+BEFORE = {'data.split': 'hash'}
+SAME_NUMBERS = ('model.remat',)  # keys that change time and memory, and no figure
 SEEDS = {'smoke': (0,), 'small': (0, 1, 2), 'paper': (0,)}  # by default
 
 
 def configure(
     preset: str, row: Row, seed: int, *, lesion: tuple[Row, pathlib.Path] | None = None, source_dir: str = '',
-    pretrained: str = '',
+    pretrained: str = '', remat: bool = False, accumulate: int = 1, dtype: str = 'float32',
 ) -> ConfigDict:
   """The configuration of one row.
 
@@ -55,6 +63,9 @@ def configure(
     lesion: the row of the lesion network that this one contains, and its bundle.
     source_dir: the release, for 'paper'.
     pretrained: encoder weights for every row, or ''.
+    remat: recompute activations in the backward pass.
+    accumulate: micro-batches a step.
+    dtype: of the computation.
   """
   config = data.configure(DATA[preset])
   PRESETS[preset](config)
@@ -63,6 +74,8 @@ def configure(
     stage = config[name]
     stage.data.source_dir, stage.pretrained = source_dir, pretrained
     stage.data.size //= row.shrink
+    stage.accumulate = accumulate
+    stage.model.update(remat=remat, dtype=dtype)
   if lesion:
     contained, bundle = lesion
     _apply(config, contained)
@@ -78,8 +91,8 @@ def _apply(config: ConfigDict, row: Row) -> None:
 
 def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
   """A configuration as a result keeps it, without the places of one machine: bundles relative to the runs' folder, and
-  the mere names of the release and of the pretrained weights."""
-  found = config.to_dict()
+  the mere names of the release and of the pretrained weights. The split is named also where it is the data set's own."""
+  found = resolved(config.to_dict())
   for name in STAGES:
     stage = found[name]
     stage['data']['source_dir'] = pathlib.Path(stage['data']['source_dir']).name
@@ -87,6 +100,27 @@ def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
     if stage['bundle']:
       stage['bundle'] = pathlib.Path(stage['bundle']).relative_to(runs).as_posix()
   return found
+
+
+def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
+  """A copy in which each stage names its split also where that is the data set's own way."""
+  found = copy.deepcopy(dict(config))
+  for data in (found[name]['data'] for name in STAGES if name in found):
+    if 'split' in data and not data['split']:
+      kinds = [DATASETS[each] for each in data['name'].split(SEPARATOR)]
+      data['split'] = SEPARATOR.join(each.SPLIT if each.DEALT else 'hash' for each in kinds)
+  return found
+
+
+def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+  """The keys with dots by which two configurations are of different measurements, with both values.
+
+  A key that came later is not there `then`: it had the value of BEFORE, or else that of ADDED_KEYS. What is
+  in SAME_NUMBERS does not count.
+  """
+  before = ADDED_KEYS | {f'{stage}.{key}': value for stage in STAGES for key, value in BEFORE.items()}
+  found = workdir.differing(then, now, before)
+  return {key: both for key, both in found.items() if not key.endswith(SAME_NUMBERS)}
 
 
 def _embedded(config: ConfigDict, *, size: int, count: int, width: float, batch: int) -> None:

@@ -73,6 +73,7 @@ def write_fig4(place: Place, results: Sequence[collect.Result]) -> None:
     return
   data = presets.configure(place.preset, ROWS[SHOWN[0]], 0).segment.data
   dataset = load(data.name, data_dir=place.data_dir, size=data.size, source_dir=place.source_dir or None,
+                 split=data.split, split_seed=data.seed, folds=data.folds, fold=data.fold,
                  **({'count': data.count} if drawn else {}))
   figures.fig4(bundles, dataset.source('test'), path, caption=caption)
   print(path)

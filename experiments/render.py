@@ -163,9 +163,11 @@ def _memory(memories: Sequence[Result]) -> str:
                   f'{PAPER_MEMORY["ours"]:.1f}' if key == OURS else ''])
   together = ['the three baselines beside each other', *(_gigabytes(of, BASELINES, found) for of in (program, peak)),
               f'{PAPER_MEMORY["baselines"]:.1f}']
-  share = ['one network against three', *(_share(of, found) for of in (program, peak)),
+  in_turn = ['the three baselines in turn, temporaries shared', _in_turn(found), '', '']
+  share = ['one network against three beside each other', *(_share(of, found) for of in (program, peak)),
            f'{PAPER_MEMORY["ours"] / PAPER_MEMORY["baselines"]:.2f}']
-  lines = [*lines[:-1], together, lines[-1], share]
+  share_in_turn = ['one network against three in turn', _share_in_turn(found), '', '']
+  lines = [*lines[:-1], together, in_turn, lines[-1], share, share_in_turn]
   header = ['memory at run time, GB', "program, XLA's count", 'measured peak', 'paper']
   return _join('### Memory', table(header, lines), *_memory_notes(found))
 
@@ -181,12 +183,31 @@ def _memory_notes(found: Mapping[str, Result]) -> list[str]:
   if 'process' in kinds:
     notes.append('A process also holds Python, the compiler and a copy of the weights, so a sum of three counts those three '
                  'times: compare the programs.')
-  if set(BASELINES) <= set(found):
-    programs = [found[key]['program'] for key in BASELINES]
-    turns = sum(each['arguments'] for each in programs)
-    turns += max(each['results'] + each['temporaries'] for each in programs)
-    notes.append(f'Three programs that run in turn and share their temporaries would hold {turns / GB:.2f} GB.')
+  notes.append('Beside each other: the sum of three counts, as if all three ran at once. In turn: the weights of all three, '
+               'and results and temporaries of the largest, which the others use after it.')
+  if first['hardware']['device'] == 'cpu':
+    notes.append('Neither count is memory of a GPU: XLA counts here what it compiled for a CPU, whose convolutions take '
+                 'other temporaries.')
   return [*notes, _code(captions.distinct(result['command'] for result in results))]
+
+
+def _turns(found: Mapping[str, Any]) -> int | None:
+  """Bytes of three programs that run in turn; None where one was not measured."""
+  if not set(BASELINES) <= set(found):
+    return None
+  programs = [found[key]['program'] for key in BASELINES]
+  return sum(each['arguments'] for each in programs) + max(
+      each['results'] + each['temporaries'] for each in programs)
+
+
+def _in_turn(found: Mapping[str, Any]) -> str:
+  turns = _turns(found)
+  return NOT_RUN if turns is None else f'{turns / GB:.2f}'
+
+
+def _share_in_turn(found: Mapping[str, Any]) -> str:
+  turns = _turns(found)
+  return NOT_RUN if turns is None or OURS not in found else f'{found[OURS]["program"]["bytes"] / turns:.2f}'
 
 
 def _gigabytes(of: Callable[[str], int], keys: Sequence[str], found: Mapping[str, Any]) -> str:

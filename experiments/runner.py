@@ -16,8 +16,8 @@ from ml_collections import ConfigDict
 
 from experiments import collect, presets
 from experiments.rows import Row
-from lesion_jax.build import ADDED_KEYS
-from lesion_jax.train.workdir import differing
+from lesion_jax.cli.options import positive
+from lesion_jax.models import DTYPES
 
 STOPPED = 75  # exit status of a row that was told to stop and saved
 ROOT = pathlib.Path(__file__).parents[1]
@@ -33,13 +33,17 @@ class Place:
   results: pathlib.Path
   source_dir: str
   pretrained: str
+  remat: bool = False
+  accumulate: int = 1
+  dtype: str = 'float32'
 
   @classmethod
   def of(cls, options: argparse.Namespace) -> Place:
     """From the flags of `add_place`; absolute, since the rows' processes run in the clone wherever this one does."""
     absolute = lambda path: str(pathlib.Path(path).absolute()) if path else ''
     return cls(options.preset, options.workdir.absolute(), options.data_dir.absolute(), options.results.absolute(),
-               absolute(options.source_dir), absolute(options.pretrained))
+               absolute(options.source_dir), absolute(options.pretrained), options.remat, options.accumulate,
+               options.dtype)
 
   @property
   def folder(self) -> pathlib.Path:
@@ -61,7 +65,14 @@ class Place:
   def flags(self) -> list[str]:
     """Flags that give this place again."""
     return [f'--preset={self.preset}', f'--workdir={self.runs}', f'--data_dir={self.data_dir}',
-            f'--results={self.results}', f'--source_dir={self.source_dir}', f'--pretrained={self.pretrained}']
+            f'--results={self.results}', f'--source_dir={self.source_dir}', f'--pretrained={self.pretrained}',
+            *fit_flags(self)]
+
+
+def fit_flags(place: Any) -> list[str]:
+  """The flags by which a network is made to fit a card, those that differ from their defaults."""
+  return [*(['--remat'] if place.remat else []), *([f'--accumulate={place.accumulate}'] if place.accumulate > 1 else []),
+          *([f'--dtype={place.dtype}'] if place.dtype != 'float32' else [])]
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +83,10 @@ def add_place(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--results', type=pathlib.Path, default=pathlib.Path('experiments/results'), help='of the JSON')
   parser.add_argument('--source_dir', default='', help='the release (preset paper)')
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights, from which every row starts')
+  parser.add_argument('--remat', action='store_true', help='recompute activations in the backward pass: less memory')
+  parser.add_argument('--accumulate', type=positive, default=1, metavar='N',
+                      help='micro-batches a step, a divisor of the batch: less memory; BatchNorm sees each by itself')
+  parser.add_argument('--dtype', choices=DTYPES, default='float32', help='of the computation; bfloat16 halves the memory')
 
 
 def configure(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> ConfigDict:
@@ -79,7 +94,7 @@ def configure(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> Con
   source = rows.get(row.lesion)
   lesion = (source, place.bundle(source, seed)) if source else None
   return presets.configure(place.preset, row, seed, lesion=lesion, source_dir=place.source_dir,
-                           pretrained=place.pretrained)
+                           pretrained=place.pretrained, remat=place.remat, accumulate=place.accumulate, dtype=place.dtype)
 
 
 def is_done(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
@@ -105,14 +120,15 @@ def is_trained(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bo
   if not (place.bundle(row, seed) / 'config.json').exists():
     return False
   path = place.workdir(row, seed) / 'config.json'
-  _same(path, json.loads(path.read_text('utf-8')), configure(place, row, seed, rows).to_dict(),
+  _same(path, presets.resolved(json.loads(path.read_text('utf-8'))),
+        presets.resolved(configure(place, row, seed, rows).to_dict()),
         f'remove the folder {path.parent} to train it again, or give another --workdir')
   return True
 
 
 def _same(path: pathlib.Path, then: Mapping[str, Any], now: Mapping[str, Any], advice: str) -> None:
-  if found := list(differing(then, now, ADDED_KEYS).items()):
-    shown = ', '.join(f'{key} {there!r} -> {ours!r}' for key, (there, ours) in found[:5])
+  if differing := presets.differing(then, now):
+    shown = ', '.join(f'{key} {before!r} -> {after!r}' for key, (before, after) in list(differing.items())[:5])
     raise ValueError(f'{path} is of another configuration ({shown}); {advice}')
 
 

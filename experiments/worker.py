@@ -10,25 +10,24 @@ import contextlib
 import fcntl
 import json
 import pathlib
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from absl import logging
 
-from experiments import presets, record, runner, table2, table3
+from experiments import collect, presets, record, runner, table2, table3
 from experiments.rows import Row
 from lesion_jax import build, main, runtime
 from lesion_jax.evaluate import bootstrap
+from lesion_jax.report import run as report_run
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
 
 ROWS = {row.key: row for row in table2.ROWS + table3.ROWS}
-PAIRED = ('mean_pixel_f1', 'mean_image_f1', 'kappa')  # the figures by which rows are compared
-DIGITS = 5  # of a replicate
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +58,10 @@ def run(options: argparse.Namespace) -> int:
                'hardware': record.hardware(), 'versions': record.versions(),
                'lesion_weights': weights(place.bundle(ROWS[row.lesion], options.seed)) if row.lesion else None,
                'config': presets.portable(config, place.runs)}
-    record.save(place.result(row, options.seed), result)
+    path = place.result(row, options.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(workdir / row.stage / report_run.TEST_COUNTS, collect.counts_of(path))
+    record.save(path, result)
   return status
 
 
@@ -87,17 +89,14 @@ def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], dire
   """What the run in `directory` found, ready for JSON."""
   bundle = json.loads((directory / 'bundle' / 'config.json').read_text('utf-8'))
   report = json.loads((directory / 'report.json').read_text('utf-8'))
-  with np.load(directory / 'test_counts.npz', allow_pickle=False) as file:
-    counts = {name: file[name] for name in file.files}
-  replicates = bootstrap(counts, counts.pop('annotated').tolist())
+  replicates = collect.paired(bootstrap(*collect.read_counts(directory / report_run.TEST_COUNTS)))
   stage = config[row.stage]
   return {
       'row': row.key, 'title': row.title, 'table': row.table, 'stage': row.stage, 'preset': options.preset,
       'seed': options.seed, 'paper': row.paper,
       'command': command(row, options),
       'report': report,
-      'replicates': {name: [None if np.isnan(x) else round(float(x), DIGITS) for x in replicates[name]]
-                     for name in PAIRED if name in replicates},
+      'replicates': replicates,
       'test_images': bundle['data']['lengths']['test'], 'size': stage['data']['size'], 'data': stage['data']['name'],
       'parameters': bundle['provenance']['parameters'], 'best_step': bundle['provenance']['best_step'],
       'steps': max(max(steps) for steps, _ in read_scalars(directory / 'metrics.csv').values()),
@@ -109,8 +108,8 @@ def command(row: Row, options: argparse.Namespace) -> str:
   """What measures this row; the release and the weights by their names alone."""
   given = [f'--{flag}={pathlib.Path(value).name}' for flag in ('source_dir', 'pretrained')
            if (value := getattr(options, flag))]
-  return ' '.join([f'python -m experiments.table{row.table} --preset={options.preset}', *given, f'--rows={row.key}',
-                   f'--seeds={options.seed}'])
+  return ' '.join([f'python -m experiments.table{row.table} --preset={options.preset}', *given,
+                   *runner.fit_flags(options), f'--rows={row.key}', f'--seeds={options.seed}'])
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -175,11 +175,23 @@ class Targets:
     lesions: bool [B, S, S, 8].
     scored: bool [B, S, S, 8]: annotated & ~ignore & (weight > 0). Nothing outside it reaches a loss or a metric.
     grade: int32 [B], UNKNOWN_GRADE where it is unknown or the row is padding.
+    undecided: bool [B, 8], or None where nothing is: no scored pixel of the image shows the lesion, and some pixel of it
+      must not be scored. Whether the image has the lesion is then unknown: what is ignored may be it.
   """
 
   lesions: Array
   scored: Array
   grade: Array
+  undecided: Array | None = None
+
+  @property
+  def judged(self) -> Array:
+    """bool [B, 8]: the pairs of image and lesion of which it is known whether the image has the lesion. The others are
+    left out of Eq. 4 and of every figure of images, whatever the network: those without a scored pixel, and those
+    undecided. A network of maps would be excused there (its scored pixels may all be right), and a classifier, which
+    cannot say where, would not."""
+    scored = jnp.any(self.scored, axis=(1, 2))
+    return scored if self.undecided is None else scored & ~self.undecided
 
 
 def unpack_bits(packed: Array) -> Array:
@@ -197,9 +209,12 @@ def pack_bits(masks: np.ndarray) -> np.ndarray:
 def unpack_targets(batch: Example) -> Targets:
   """Unpacks a batch (leading axis B) into `Targets`. JAX, jittable."""
   real = batch['weight'] > 0
-  scored = unpack_bits(batch['annotated'])[:, None, None, :] & ~unpack_bits(batch['ignore'])
+  annotated = unpack_bits(batch['annotated']) & real[:, None]
+  lesions, ignore = unpack_bits(batch['lesions']), unpack_bits(batch['ignore'])
+  scored = annotated[:, None, None, :] & ~ignore
   return Targets(
-      lesions=unpack_bits(batch['lesions']),
-      scored=scored & real[:, None, None, None],
+      lesions=lesions,
+      scored=scored,
       grade=jnp.where(real, batch['grade'], UNKNOWN_GRADE),
+      undecided=annotated & jnp.any(ignore, axis=(1, 2)) & ~jnp.any(lesions & scored, axis=(1, 2)),
   )

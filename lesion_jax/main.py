@@ -39,6 +39,9 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
   first = jax.process_index() == 0
   say = print if first else lambda *args, **kwargs: None
   with one_line_errors(ValueError, OSError):  # before anything takes long
+    notes = {name: note for name, stage in build.stages(config).items() if (note := build.start_note(name, stage))}
+    for note in notes.values():
+      say(f'NOTE: {note}', flush=True)
     for name, stage in build.stages(config).items():
       say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
@@ -59,6 +62,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
     selection = bundle.config.get('metrics', {}).get('selection') if bundle else stage.selection(fitted)
     if selection:
       evaluation = evaluation._replace(report={**evaluation.report, 'selection': selection})
+    if name in notes:
+      evaluation = evaluation._replace(report=evaluation.report | {'notes': [notes[name]]})
     results[name] = evaluation.report
     bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step)
     if first:

@@ -320,7 +320,8 @@ def test_how_the_network_was_chosen_is_in_the_bundle(fits, tmp_path, data_dir):
 
 
 def test_data_whose_lesions_all_weigh_nothing_are_refused(monkeypatch, data_dir):
-  four = types.SimpleNamespace(name='four', source=lambda split: None, annotated=('MA', 'CWS'), graded=True)
+  four = types.SimpleNamespace(name='four', source=lambda split: None, annotated=('MA', 'CWS'), graded=True,
+                               grades_as_lesions=False)
   monkeypatch.setattr(build.datasets, 'load', lambda *args, **kwargs: four)
   config = changed(stages=('segment',), segment__loss='focal_tversky', segment__lesion_weights=(0, 1, 1, 0, 1, 1, 1, 1))
   with pytest.raises(ValueError, match='four has no lesions of a weight above 0, from which .*focal_tversky'):
@@ -332,7 +333,7 @@ def test_data_whose_lesions_all_weigh_nothing_are_refused(monkeypatch, data_dir)
     ('classify', {'annotated': (), 'graded': True}, "has no lesions, from which the loss 'presence_dice'"),
     ('grade', {'annotated': ('MA',), 'graded': False}, "has no grades, from which the loss 'grade_cross_entropy'")])
 def test_data_without_what_the_stage_learns_from_is_refused(monkeypatch, data_dir, stage, lacking, message):
-  poor = types.SimpleNamespace(name='poor', source=lambda split: None, **lacking)
+  poor = types.SimpleNamespace(name='poor', source=lambda split: None, grades_as_lesions=False, **lacking)
   monkeypatch.setattr(build.datasets, 'load', lambda *args, **kwargs: poor)
   with pytest.raises(ValueError, match=message):
     build.open_datasets(changed(stages=(stage,)), data_dir, DEVICES)

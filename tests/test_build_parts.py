@@ -11,8 +11,10 @@ from flax import traverse_util
 from tiny import TINY_MODELS
 from tiny_config import changed
 
+from configs import data
 from lesion_jax import build, models
 from lesion_jax.core import Outputs, Targets
+from lesion_jax.build import parts
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.encoder import EncoderWeights
@@ -96,3 +98,15 @@ def test_joint_training_learns_the_lesions_of_its_data_too():
   assert learned('dual_dice', None) == ('MA', 'iHE')
   joint = types.SimpleNamespace(loss='joint')
   assert build.stage._learned_lesions(joint, data, source, None) == ('HaEx', 'MA')  # finished: what its bundle says
+
+
+@pytest.mark.parametrize(('name', 'changes', 'said'), [
+    ('retinal_lesions', {}, True), ('idrid+synthetic', {}, True), ('synthetic', {}, False),
+    ('retinal_lesions', {'pretrained': 'inception_v3.pth'}, False), ('idrid', {'bundle': 'finished'}, False)])
+def test_a_start_from_random_weights_on_photographs_of_patients_is_said(name, changes, said):
+  stage = data.configure('synthetic').segment
+  stage.update(changes)
+  stage.data.name = name
+  note = parts.start_note('segment', stage)
+  assert (note is not None) == said
+  assert not said or '--config.segment.pretrained=FILE' in note

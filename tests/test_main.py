@@ -16,7 +16,7 @@ import pytest
 import tiny_config
 from tiny import TINY_MODELS
 
-from lesion_jax import main, models
+from lesion_jax import build, main, models
 from lesion_jax.evaluate import bootstrap, calibration, intervals, report, totals
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.weights.bundle import load_bundle
@@ -89,8 +89,8 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {
-      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration',
-      'selection'}
+      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'undecided_images', 'aupr', 'aupr_11', 'intervals',
+      'calibration', 'selection'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
 
 
@@ -122,6 +122,31 @@ def test_figures_and_intervals_can_be_computed_again_from_the_counts_of_the_imag
     assert again == {name: figures[name] for name in again}
     assert calibrated == {name: figures['calibration'][name] for name in calibrated} and 'image' in calibrated
     assert {'positive_images'} <= again.keys()
+
+
+def test_each_test_photograph_has_its_patient(finished):
+  with np.load(finished / 'grade' / 'test_counts.npz', allow_pickle=False) as file:
+    ids, patients = file['id'].tolist(), file['patient'].tolist()
+  assert len(set(ids)) == len(ids) > len(set(patients))
+  intervals = json.loads((finished / 'metrics.json').read_text())['grade']['intervals']
+  assert intervals['patients'] == len(set(patients))
+
+
+def as_real(stage):
+  stage = stage.copy_and_resolve_references()
+  stage.data.name = 'retinal_lesions'
+  return stage
+
+
+def test_random_initial_weights_are_said_first_and_in_report_and_card(run, tmp_path, monkeypatch, capsys):
+  """On photographs of patients, of which the drawn ones take the place here."""
+  said = 'starts from random weights; the paper starts from ImageNet weights'
+  original = build.start_note
+  monkeypatch.setattr(build, 'start_note', lambda name, stage: original(name, as_real(stage)))
+  assert run(tmp_path / 'run', stages=('segment',), segment__max_steps=1) == 0
+  assert capsys.readouterr().out.splitlines()[0].startswith("NOTE: the encoder of the stage 'segment' " + said)
+  assert said in metrics_of(tmp_path / 'run')['segment']['notes'][0]
+  assert said in (tmp_path / 'run' / 'segment' / 'bundle' / 'README.md').read_text()
 
 
 def test_every_step_is_in_the_log(finished):

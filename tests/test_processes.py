@@ -94,6 +94,32 @@ def test_loss_gradient_and_figures_are_those_of_one_device(place):
   assert theirs['mean'] == pytest.approx(mine['mean'], rel=1e-5)
 
 
+def test_all_images_have_their_names_on_every_process(place):
+  program = '''
+import sys
+import jax, numpy as np
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+from lesion_jax.evaluate import image_counts
+from lesion_jax.data.pipeline import eval_batches
+p = jax.process_index()
+source = [{'image': np.zeros((2, 2, 3), np.uint8), 'weight': np.float32(1), 'grade': np.int32(0), 'id': f'eye-\u00e9{i}',
+           'patient': 'p' * (i + 1)} for i in range(5)]
+batches = eval_batches(source, batch_size=4, shard_index=p, shard_count=2, threads=0)
+reals = iter([[True] * 4, [True] + [False] * 3])  # as the step gathers it from all processes
+found = image_counts(lambda variables, batch: {'real': np.array(next(reals)), 'image_tp': np.zeros((4, 8))}, None, batches)
+assert found['id'].tolist() == [f'eye-\u00e9{i}' for i in range(5)], found['id']
+assert found['patient'].tolist() == ['p' * (i + 1) for i in range(5)], found['patient']
+'''
+  address = f'127.0.0.1:{free_port()}'
+  started = [subprocess.Popen([sys.executable, '-c', program, address, str(process)], cwd=ROOT,
+                              env=os.environ | {'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}) for process in (0, 1)]
+  try:
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
+  finally:
+    for process in started:
+      process.kill()
+
+
 def test_where_one_process_is_told_to_stop_both_save_and_stop(place):
   length = ('--config.segment.max_steps=12', '--config.segment.validate_every=100')
   statuses = two_processes(place, place / 'stopped', *length, second=('--die=SIGTERM', '--die_after=1'))

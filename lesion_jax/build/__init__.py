@@ -9,8 +9,8 @@ from lesion_jax.build.added import ADDED_KEYS
 from lesion_jax.build.check import check
 from lesion_jax.build.counting import make_counter
 from lesion_jax.build.datasets import open_datasets
-from lesion_jax.build.parts import CRITERIA, STAGES, stages
+from lesion_jax.build.parts import CRITERIA, STAGES, stages, start_note
 from lesion_jax.build.stage import Stage, build_stage
 
 __all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets',
-           'stages']
+           'stages', 'start_note']

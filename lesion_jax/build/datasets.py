@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from lesion_jax.build.parts import grades, stages, taught
 from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
-from lesion_jax.data.source import DATASETS, Dataset, load, require_known
+from lesion_jax.data.source import Dataset, load, require_known
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.train.parallel import Devices
 
@@ -63,8 +63,10 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
 
 
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
-  count = {'count': stage.data.count} if stage.data.count else {}
-  parts = [load(name, data_dir=data_dir, size=stage.data.size, source_dir=source_dir,
+  data = stage.data
+  count = {'count': data.count} if data.count else {}
+  dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
+  parts = [load(name, data_dir=data_dir, size=data.size, source_dir=source_dir, **dealing,
                 **(count if name == 'synthetic' else {})) for name, source_dir in chosen]
   parts = _with_negatives(stage, parts)
   return parts[0] if len(parts) == 1 else Mixture(tuple(parts), tuple(stage.data.weights))
@@ -78,7 +80,7 @@ def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
   if wanted == 'off' or grades(stage):
     return parts
   claimed = {key for part in parts for key in part.annotated}
-  says = lambda part: part.graded and (wanted == 'on' or DATASETS[part.name].GRADES_AS_LESIONS)
+  says = lambda part: part.graded and (wanted == 'on' or part.grades_as_lesions)
   return [part.with_negatives(tuple(claimed)) if says(part) else part for part in parts]
 
 

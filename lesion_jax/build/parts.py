@@ -15,6 +15,7 @@ from lesion_jax.augment import Augmentation
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
 from lesion_jax.losses import Loss, get_loss
+from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.models import get_fields
 from lesion_jax.train.control import Control
 from lesion_jax.train.loop import Plan
@@ -119,6 +120,15 @@ def lesion_stage(config: ConfigDict, name: str) -> str | None:
 def is_frozen(fields: dict[str, Any]) -> bool:
   """Whether a network of `model_config` contains a lesion network that training leaves alone."""
   return 'lesion' in fields and not fields.get('joint')
+
+
+def start_note(name: str, stage: ConfigDict) -> str | None:
+  """What is to be said of a stage whose encoder starts from random weights on photographs of patients; None where it does
+  not. The paper starts from ImageNet's, so that such a run is not its setting, whatever the configuration is called."""
+  if stage.bundle or stage.pretrained or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
+    return None
+  return (f'the encoder of the stage {name!r} starts from random weights; the paper starts from ImageNet weights (IV-A), '
+          f'so its figures are not to be expected: give them with --config.{name}.pretrained=FILE')
 
 
 def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class Stage:
         'thresholds': dict.fromkeys(LESION_KEYS, 0.5),
         'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **chosen},
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
-                 'description': data.description, **_parts_of(data)},
+                 'description': data.description, **_dealing_of(data), **_parts_of(data)},
         'metrics': result,
     }, variables)
 
@@ -198,13 +198,18 @@ def _make_evaluate(
   return evaluate
 
 
+def _dealing_of(data: Dataset | Mixture) -> dict[str, Any]:
+  """How photographs came to their splits, for a data set; a mixture says it of each part."""
+  return {} if isinstance(data, Mixture) else {'dealing': data.dealing}
+
+
 def _parts_of(data: Dataset | Mixture) -> dict[str, Any]:
   """What a bundle says of each data set of a mixture, and of no other."""
   if not isinstance(data, Mixture):
     return {}
   return {'weights': list(data.weights), 'parts': [
       {'name': part.name, 'annotated': list(part.annotated), 'graded': part.graded, 'crop': part.crop,
-       'lengths': part.lengths} for part in data.parts]}
+       'lengths': part.lengths, **_dealing_of(part)} for part in data.parts]}
 
 
 def _train(

@@ -20,7 +20,8 @@ def add_options(parser: argparse.ArgumentParser, *, prepared: str) -> None:
   parser.add_argument('--size', type=options.positive, default=SIZE, metavar='N',
                       help=f'side of the square photographs, in pixels (default {SIZE}, as in the paper)')
   parser.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',
-                      help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr')
+                      help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr; '
+                      'and split=hash or stratified, split_seed, folds and fold where the split is ours')
   parser.set_defaults(prepared_option=prepared)
 
 

@@ -11,9 +11,11 @@ from typing import Any
 from lesion_jax.cli import options
 from lesion_jax.data.splits import SPLITS
 
+ALL = 'all'  # as `data.source` has it, which is slow to import
+
 EVALUATE = '''\
 Measures a network on a data set. Prints pixel F1, image F1 and AUPR of each lesion, quadratic weighted kappa, accuracy,
-and sensitivity and specificity of referable DR, with 95 % intervals over the photographs, and how far the probabilities
+and sensitivity and specificity of referable DR, with 95 % intervals over the patients, and how far the probabilities
 can be taken at their word. Writes into the folder of --out:
 
   report.json             all of it, and what was evaluated how
@@ -29,6 +31,7 @@ EXAMPLES = '''\
 examples:
   lesion-jax evaluate --model runs/demo/grade/bundle --data synthetic --option count=1000
   lesion-jax evaluate --model bundle --data idrid --source IDRiD --split test --out figures
+  lesion-jax evaluate --model bundle --data retinal_lesions --source DIR --split all    (the paper's own test set)
 
 exit status: 0, or 1 where the network gave no numbers or the results could not be written, or 2 where nothing could be
 done.'''
@@ -45,9 +48,15 @@ def add(commands: Any) -> None:
                         help='data set; docs/datasets.md lists them, and so does a name that there is not')
   evaluate.add_argument('--source', '--data-dir', dest='data_dir', type=pathlib.Path, metavar='DIR',
                         help='the release as its authors lay it out; synthetic has none')
-  evaluate.add_argument('--split', default='test', choices=SPLITS, help='default test')
+  evaluate.add_argument('--split', default='test', choices=(*SPLITS, ALL),
+                        help='default test; all: every photograph, for a network that learned elsewhere')
+  evaluate.add_argument('--only', type=pathlib.Path, metavar='FILE',
+                        help='judge only these photographs of the split: a file of ids, one a line')
+  evaluate.add_argument('--without', type=pathlib.Path, metavar='FILE',
+                        help='leave these photographs out: a file of ids, one a line')
   evaluate.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',
-                        help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr')
+                        help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr; '
+                        'and split=hash or stratified, split_seed, folds and fold where the split is ours')
   evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
                         help='where prepared data sets are kept (default runs/data, as in training)')
   evaluate.add_argument('--out', type=pathlib.Path, metavar='DIR',
@@ -103,7 +112,8 @@ def _beside(arguments: argparse.Namespace) -> pathlib.Path:
   """Where the results go by default."""
   bundle = arguments.model.expanduser().resolve()
   name = bundle.stem if bundle.suffix == '.zip' else bundle.name
-  return bundle.with_name(f'{name}-{arguments.data}-{arguments.split}'.replace('/', '-'))
+  chosen = [f'{word}-{path.stem}' for word in ('only', 'without') if (path := getattr(arguments, word))]
+  return bundle.with_name('-'.join([name, arguments.data, arguments.split, *chosen]).replace('/', '-'))
 
 
 def _files() -> tuple[str, ...]:
@@ -149,7 +159,7 @@ def _describe(job: Any, arguments: argparse.Namespace) -> dict[str, Any]:
       'model': {'name': config['model']['name'], 'weights_sha256': job.bundle.digest,
                 'provenance': config.get('provenance', {})},
       'data': {'name': dataset.name, 'split': job.split, 'images': job.length, 'options': dict(arguments.option),
-               'size': config['preprocessing']['size'], 'crop': dataset.crop},
+               'size': config['preprocessing']['size'], 'crop': dataset.crop, 'dealing': dataset.dealing} | job.chosen,
       'lesions': {'scored': list(job.scored), 'left_out': job.left_out},
       'thresholds': job.thresholds,
       'notes': job.notes,

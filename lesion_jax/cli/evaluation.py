@@ -16,7 +16,8 @@ import tqdm
 from lesion_jax.build import make_counter
 from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
-from lesion_jax.data.source import DATASETS, Dataset, load
+from lesion_jax.data.source import ALL, DATASETS, Dataset, load
+from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import Evaluation, examples, full_report, scored_lesions
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.models import get_model
@@ -39,7 +40,9 @@ class Job:
     batch_size: over all of them.
     thresholds: by lesion.
     dataset: the data set.
-    split: of it, with photographs.
+    split: of it, with photographs, or 'all'.
+    source: the photographs that are judged, of that split.
+    chosen: what was left out or taken of the split, ready for JSON; {} where nothing was.
     scored: keys of the lesions that are judged.
     left_out: the other lesions, with the reason; empty where the network finds none at all.
     notes: what a reader of the figures should know, a sentence each.
@@ -52,6 +55,8 @@ class Job:
   thresholds: dict[str, float]
   dataset: Dataset
   split: str
+  source: Any
+  chosen: dict[str, Any]
   scored: tuple[str, ...]
   left_out: dict[str, str]
   notes: list[str]
@@ -59,13 +64,14 @@ class Job:
   @property
   def length(self) -> int:
     """Number of photographs."""
-    return self.dataset.lengths[self.split]
+    return len(self.source)
 
   @property
   def title(self) -> str:
     """What is evaluated, in a line."""
     name = self.bundle.config['model']['name']
-    return f'{name} on {self.dataset.name}, split {self.split}: {self.length} photographs'
+    split = 'all splits' if self.split == ALL else f'split {self.split}'
+    return f'{name} on {self.dataset.name}, {split}{", a choice" if self.chosen else ""}: {self.length} photographs'
 
   def evaluate(self, **options: Any) -> Evaluation:
     """Runs the network over the split; `options` are of `full_report`, which makes the report.
@@ -76,7 +82,7 @@ class Job:
     count = make_counter(self.model, self.devices, batch_size=self.batch_size,
                          thresholds=np.array(list(self.thresholds.values()), np.float32),
                          watch=functools.partial(_watch, length=self.length))
-    counts = count(self.bundle.variables, self.dataset.source(self.split), keep_histograms=bool(self.scored))
+    counts = count(self.bundle.variables, self.source, keep_histograms=bool(self.scored))
     wrong = np.zeros(self.length, bool)
     for name in set(PROBABILITIES) & set(counts):
       wrong |= ~np.isfinite(counts[name]).all(axis=1)
@@ -88,7 +94,7 @@ class Job:
   def examples(self) -> list[dict[str, Any]]:
     """A few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
-    found = examples(self.model, self.bundle.variables, self.dataset.source(self.split))
+    found = examples(self.model, self.bundle.variables, self.source)
     return [example | {'annotated': example['annotated'] & shown} for example in found]
 
 
@@ -119,7 +125,7 @@ def check(arguments: argparse.Namespace) -> Job:
       notes += _crop_notes(config['preprocessing']['crop'], arguments.data, builder.CROPPED, arguments.other_crop)
   dataset = load(arguments.data, data_dir=arguments.prepared, size=size, source_dir=arguments.data_dir,
                  **dict(arguments.option))
-  dataset.source(arguments.split)  # raises where it is empty
+  source, chosen = _choose(dataset, arguments)  # raises where it is empty
   _require_common(arguments.data, dataset.annotated, dataset.graded, learned, grades)  # of some, releases differ
   scored = scored_lesions(dataset.annotated, learned)
   if (strange := set(arguments.threshold) - set(scored)) and len(arguments.threshold) < len(LESION_KEYS):
@@ -127,7 +133,31 @@ def check(arguments: argparse.Namespace) -> Job:
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += _lesion_notes(left_out) + _data_notes(config, dataset, arguments.split, grades)
-  return Job(bundle, model, devices, batch_size, thresholds, dataset, arguments.split, scored, left_out, notes)
+  return Job(bundle, model, devices, batch_size, thresholds, dataset, arguments.split, source, chosen, scored, left_out,
+             notes)
+
+
+def _choose(dataset: Dataset, arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+  """The photographs of the split that the files of --only and --without leave, and what these files are."""
+  files = {name: path for name in ('only', 'without') if (path := getattr(arguments, name))}
+  ids = {name: _read_ids(path) for name, path in files.items()}
+  source = dataset.choose(arguments.split, only=ids.get('only'), without=ids.get('without', ()))
+  return source, {name: {'file': path.name, 'ids': len(ids[name])} for name, path in files.items()}
+
+
+def _read_ids(path: pathlib.Path) -> set[str]:
+  """Ids of photographs, one a line.
+
+  Raises:
+    ValueError: it is no text, or has none.
+  """
+  try:
+    ids = {line.strip() for line in path.read_text('utf-8').splitlines() if line.strip()}
+  except UnicodeDecodeError as error:
+    raise ValueError(f'{path} is no text in UTF-8 ({error}); give a file of ids, one a line') from error
+  if not ids:
+    raise ValueError(f'{path} is empty; give a file of ids, one a line')
+  return ids
 
 
 def _network(bundle: Bundle, path: pathlib.Path, size: int) -> tuple[Any, bool, bool]:
@@ -192,10 +222,31 @@ def _data_notes(config: dict[str, Any], dataset: Dataset, split: str, grades: bo
   notes = []
   if grades and not dataset.graded:
     notes.append(f'grades are not judged: {dataset.name} has none')
-  if split != 'test' and dataset.name in (config.get('data', {}).get('name'), *_parts(config)):
-    notes.append('the network learned from the photographs of this split' if split == 'train' else
-                 'the weights were chosen by the photographs of this split')
+  if dataset.name not in (config.get('data', {}).get('name'), *_parts(config)):
+    return notes
+  if (learned := _dealing(config, dataset.name)) != dataset.dealing:
+    notes.append(f'the network learned from another split of {dataset.name} ({_named(learned)}; here '
+                 f'{_named(dataset.dealing)}): photographs of this split may be among those from which it learned')
+  elif split != 'test':
+    notes.append({'train': 'the network learned from the photographs of this split',
+                  'validation': 'the weights were chosen by the photographs of this split',
+                  ALL: 'the network learned from some of these photographs, and was chosen by others'}[split])
   return notes
+
+
+def _dealing(config: dict[str, Any], name: str) -> dict[str, Any] | None:
+  """How the photographs of a data set from which a network learned were dealt; bundles of before say nothing of it, when
+  there was one way."""
+  data = config['data']
+  part = next((part for part in data.get('parts', ()) if part['name'] == name), data)
+  return part.get('dealing', Dealing().describe() if DATASETS[name].DEALT else None)
+
+
+def _named(dealing: dict[str, Any] | None) -> str:
+  if dealing is None:
+    return "the release's"
+  folds = f', fold {dealing["fold"]} of {dealing["folds"]}' if dealing['folds'] else ''
+  return f'{dealing["name"]}, seed {dealing["seed"]}{folds}'
 
 
 def _parts(config: dict[str, Any]) -> list[str]:

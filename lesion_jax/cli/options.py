@@ -30,13 +30,13 @@ def probability(text: str) -> float:
 
 
 def data_option(text: str) -> tuple[str, int | str]:
-  """'count=1000' to an option of a data set and its value; text where the option is a folder, images_dir=DIR.
+  """'count=1000' to an option of a data set and its value; text where the option is a folder, images_dir=DIR, or split=hash.
 
   Raises:
     argparse.ArgumentTypeError: it is something else.
   """
   key, equals, value = text.partition('=')
-  if key.endswith('_dir') and value:
+  if (key.endswith('_dir') or key == 'split') and value:
     return key, value
   if not equals or not key.isidentifier() or not value.lstrip('-').isdecimal():
     raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is, nor KEY_dir=FOLDER')

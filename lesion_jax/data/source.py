@@ -6,7 +6,7 @@ import dataclasses
 import logging as std_logging
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,13 @@ from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder im
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
+from lesion_jax.data.index import Index
 from lesion_jax.data.index import read as read_index
+from lesion_jax.data.order import Joined
 from lesion_jax.data.png import decode_mask, decode_picture
-from lesion_jax.data.splits import SPLITS
+from lesion_jax.data.splits import SPLIT_SEED, SPLITS, Dealing
 
+ALL = 'all'  # the splits of a data set as one
 DATASETS: dict[str, type[LesionBuilder]] = {
     'synthetic': Synthetic,
     'retinal_lesions': RetinalLesions,
@@ -128,6 +131,29 @@ def absent_by_grade(grade: np.ndarray, keys: Sequence[str]) -> np.ndarray:
   return np.select([grade == 0, grade == 1], [all_of_them, mild], 0).astype(np.uint8)
 
 
+class Subset(Sequence):
+  """Some examples of a source, in its order.
+
+  Args:
+    source: random access to examples.
+    indices: which, ascending.
+  """
+
+  def __init__(self, source: Sequence[Example], indices: Sequence[int]):
+    self._source, self._indices = source, list(indices)
+
+  @property
+  def index(self) -> Index:
+    """What is known of the photographs without decoding any."""
+    return self._source.index.take(np.array(self._indices, int))
+
+  def __len__(self) -> int:
+    return len(self._indices)
+
+  def __getitem__(self, index: int) -> Example:
+    return self._source[self._indices[index]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
   """A prepared data set.
@@ -142,7 +168,10 @@ class Dataset:
     description: what it is, in a paragraph.
     citation: BibTeX.
     licence: under which its authors release it.
+    dealing: how its photographs were dealt to splits, as `splits.Dealing.describe` says it; None where the release says it
+      of all of them.
     builder: the TFDS builder behind it.
+    grades_as_lesions: whether its grades say of lesions that they are absent unless a configuration says otherwise.
     negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
   """
 
@@ -155,6 +184,7 @@ class Dataset:
   citation: str
   licence: str
   builder: tfds.core.DatasetBuilder = dataclasses.field(repr=False)
+  grades_as_lesions: bool = False
   negatives: tuple[str, ...] = ()
 
   def with_negatives(self, keys: Sequence[str]) -> Dataset:
@@ -178,6 +208,7 @@ class Dataset:
                for split, length in self.lengths.items()}
     annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
     return dataclasses.replace(self, annotated=annotated, negatives=keys, lengths=lengths)
+  dealing: dict[str, Any] | None = None
 
   @property
   def size(self) -> int:
@@ -194,16 +225,42 @@ class Dataset:
     """The splits that have examples."""
     return tuple(split for split, length in self.lengths.items() if length)
 
-  def source(self, split: str) -> ExampleSource:
-    """Random access to one split.
+  def source(self, split: str) -> ExampleSource | Joined:
+    """Random access to one split, or with ALL to all of them behind one another.
 
     Raises:
       ValueError: where there is no such split, or it is empty.
     """
+    if split == ALL and self.splits:
+      return Joined([self.source(each) for each in self.splits])
     if split not in self.splits:
       sizes = ', '.join(f'{name} {length}' for name, length in self.lengths.items())
       raise ValueError(f'{self.name} has no examples in the split {split!r}; its splits are: {sizes}')
     return ExampleSource(self.builder, split, self.negatives)
+
+  def choose(self, split: str, *, only: Collection[str] | None = None, without: Collection[str] = ()) -> Sequence[Example]:
+    """Random access to some photographs of one split, or with ALL of all of them.
+
+    Args:
+      split: as of `source`.
+      only: ids of those to take; None takes all.
+      without: ids of those to leave out.
+
+    Raises:
+      ValueError: there is no such split or id, naming it, or no photograph is left.
+    """
+    source = self.source(split)
+    if only is None and not without:
+      return source
+    ids = [name for each in (self.splits if split == ALL else (split,)) for name in self.source(each).ids()]
+    if unknown := sorted({*(only or ()), *without} - set(ids)):
+      raise ValueError(f'{self.name}, split {split}, has no photograph {", ".join(unknown[:5])}'
+                       f'{f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""}; an id is as `lesion-jax data '
+                       f'{self.name} --ids` lists it, {ids[0]} for instance')
+    chosen = [i for i, name in enumerate(ids) if (only is None or name in only) and name not in without]
+    if not chosen:
+      raise ValueError(f'no photograph of {self.name}, split {split}, is left to take')
+    return Subset(source, chosen)
 
 
 def load(
@@ -213,6 +270,10 @@ def load(
     size: int = 896,
     source_dir: str | os.PathLike[str] | None = None,
     quiet: bool = False,
+    split: str = '',
+    split_seed: int = SPLIT_SEED,
+    folds: int = 0,
+    fold: int = 0,
     **options: Any,
 ) -> Dataset:
   """Opens a data set, after preparing it once under `data_dir`.
@@ -228,6 +289,10 @@ def load(
     size: side of the square examples, in pixels.
     source_dir: root of the release, for the data sets that have one.
     quiet: show no progress while it is prepared; else a bar on stderr, if that is a terminal.
+    split: how photographs are dealt where the release does not say, 'hash' or 'stratified'; '' is the data set's own way.
+      Where all splits are the release's it changes nothing.
+    split_seed: of that.
+    folds, fold: of `splits.Dealing`, for a data set without an official test split.
     **options: of the data set; 'synthetic' takes `seed` and `count`, 'maples_dr' takes `images_dir`.
 
   Raises:
@@ -239,13 +304,24 @@ def load(
   if unknown := options.keys() - allowed:
     raise ValueError(
         f'{name} has no option {", ".join(sorted(unknown))}; it takes {", ".join(sorted(allowed)) or "none"}')
-  config = builder_class.CONFIG(size=size, source_dir=source_dir, **options)
+  dealing = _dealing(name, builder_class, split, split_seed, folds, fold)
+  config = builder_class.CONFIG(size=size, source_dir=source_dir, split=dealing.name, split_seed=dealing.seed,
+                                folds=folds, fold=fold, **options)
   root = pathlib.Path(data_dir).expanduser().resolve()
   if inside := [place for place in config.places() if root.is_relative_to(place)]:
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   builder = builder_class(config=config, data_dir=root, file_format='array_record')
   prepare(builder, quiet=quiet)
   return _dataset(name, builder)
+
+
+def _dealing(name: str, builder: type[LesionBuilder], split: str, seed: int, folds: int, fold: int) -> Dealing:
+  """How a data set is dealt when that is asked for. Raises ValueError for folds of one with an official test split."""
+  dealing = Dealing(split or builder.SPLIT, seed, folds, fold)
+  if folds and builder.DEALT != SPLITS:
+    raise ValueError(f'{name} has an official test split, on which figures are compared, so it has no folds; leave folds '
+                     'at 0')
+  return dealing if builder.DEALT else Dealing()  # prepared once, whatever is asked for
 
 
 def find_prepared(name: str, *, data_dir: str | os.PathLike[str], size: int = 896) -> Dataset:
@@ -273,7 +349,9 @@ def _dataset(name: str, builder: tfds.core.DatasetBuilder) -> Dataset:
       name=name, annotated=tuple(info.metadata.get('annotated', kind.ANNOTATED)),
       graded=info.metadata.get('graded', kind.GRADED), crop=FIELD_OF_VIEW if kind.CROPPED else SQUARE,
       lengths={split: info.splits[split].num_examples if split in info.splits else 0 for split in SPLITS},
-      description=info.description, citation=info.citation, licence=kind.LICENCE, builder=builder)
+      description=info.description, citation=info.citation, licence=kind.LICENCE, builder=builder,
+      dealing=info.metadata.get('dealing', Dealing().describe() if kind.DEALT else None),
+      grades_as_lesions=kind.GRADES_AS_LESIONS)
 
 
 def require_known(name: str) -> type[LesionBuilder]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, lesion_index
-from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals
+from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
 from lesion_jax.evaluate.totals import Counts, totals
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
@@ -41,14 +41,15 @@ def full_report(
     seed: likewise.
 
   Returns:
-    The report, ready for JSON.
+    The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were.
   """
   annotated, learned = tuple(annotated), tuple(learned)
   scored = scored_lesions(annotated, learned)
   found = calibration(counts, scored)
   _mark_unlearned(found.values(), annotated, learned)
   return report(totals(counts), annotated, learned) | {
-      'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)), 'calibration': found}
+      'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)) | {'patients': patients(counts)},
+      'calibration': found}
 
 
 def report(
@@ -64,7 +65,8 @@ def report(
   Returns:
     A JSON object with those of the keys that the network computes: pixel_f1, image_f1 (see `metrics.summarize`),
     positive_images (how many images have each lesion that is scored), positive_pixels (how many scored pixels of all
-    images have it; over the positive images, the average size of the lesion), aupr and aupr_11 (in the form of the F1),
+    images have it; over the positive images, the average size of the lesion), undecided_images (how many images are left
+    out of a lesion's image figures because all that may show it is ignored, see `core.Targets.judged`), aupr and aupr_11 (in the form of the F1),
     kappa, accuracy, referable (sensitivity and specificity), confusion (rows are the truth). A figure without a value
     is None, with the reason beside it.
   """
@@ -74,6 +76,8 @@ def report(
   if 'image_tp' in counts:
     result |= metrics.summarize(counts, scored)
     result['positive_images'] = _positive(counts, 'image', scored)
+  if 'image_undecided' in counts:
+    result['undecided_images'] = {key: int(counts['image_undecided'][lesion_index(key)]) for key in scored}
   if 'pixel_tp' in counts:
     result['positive_pixels'] = _positive(counts, 'pixel', scored)
   if 'histogram' in counts:
@@ -103,8 +107,7 @@ def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
 def criterion(result: Mapping[str, Any], name: str) -> float | None:
   """The figure by which models are compared, larger is better; None where it is undefined.
 
-  For lesions the mean F1 or AUPR of those that occur in the truth, a set that does not depend on the model. (A reported
-  mean is of all that are defined: a single false alarm for a lesion that nobody has would move it.)
+  For lesions the mean F1 or AUPR of those that occur in the truth, a set that does not depend on the model.
 
   Args:
     result: a report.

@@ -12,6 +12,9 @@ import numpy as np
 Counts = dict[str, np.ndarray]
 PROBABILITIES = ('lesion_probabilities', 'grade_probabilities')
 HISTOGRAMS = 'histograms'  # of the single images
+PATIENT, ID = 'patient', 'id'  # whose each image is, and which
+NAMES = (PATIENT, ID)
+NOT_SUMMED = (*PROBABILITIES, HISTOGRAMS, *NAMES)
 
 
 def image_counts(
@@ -28,15 +31,19 @@ def image_counts(
   Returns:
     What the step counts, as int64: [N, 8] or [N, 5, 5] in the order of the images, and the summed 'histogram' [2, 8,
     bins] where there is one (int64: a batch's counts fit int32, a data set's sums may not). Probabilities stay float32,
-    and what was kept is int32 [N, 2, 8, bins] under 'histograms'.
+    and what was kept is int32 [N, 2, 8, bins] under 'histograms'. With them 'patient' and 'id', str [N], where the
+    batches have them. On several processes all get the same, those of all images.
 
   Raises:
     ValueError: there was no batch.
   """
   images: list[Counts] = []
   sums: Counts = {}
-  for counts in _one_behind(step, variables, batches):
+  seen: dict[str, list[np.ndarray]] = {}
+  reals: list[np.ndarray] = []
+  for counts in _one_behind(step, variables, _noting(batches, seen)):
     real = counts.pop('real')
+    reals.append(real)
     images.append({name: value[real] for name, value in counts.items() if name != 'histogram'})
     if 'histogram' in counts:
       histograms = counts['histogram'][real]
@@ -46,20 +53,46 @@ def image_counts(
   if not images:
     raise ValueError('there is nothing to evaluate: no batch came')
   whole = {name: np.concatenate([part[name] for part in images]) for name in images[0]}
-  return {name: value if name in (*PROBABILITIES, HISTOGRAMS) else value.astype(np.int64)
-          for name, value in whole.items()} | sums
+  kept = np.concatenate(reals)
+  return {name: value if name in NOT_SUMMED else value.astype(np.int64) for name, value in whole.items()} | sums | {
+      name: _of_all_processes(np.concatenate(parts))[kept] for name, parts in seen.items()}
 
 
 def totals(counts: Mapping[str, np.ndarray]) -> Counts:
   """The counts of `image_counts` summed over the images, int64, as `report` takes them."""
   return {name: value if name == 'histogram' else np.sum(value, axis=0, dtype=np.int64)
-          for name, value in counts.items() if name not in (*PROBABILITIES, HISTOGRAMS)}
+          for name, value in counts.items() if name not in NOT_SUMMED}
 
 
 def part_of(counts: Mapping[str, np.ndarray], rows: slice) -> Counts:
   """The counts of some of the images; without 'histogram' where the histograms of the single images were not kept."""
   found = {name: value[rows] for name, value in counts.items() if name != 'histogram'}
   return found | ({'histogram': found[HISTOGRAMS].sum(axis=0, dtype=np.int64)} if HISTOGRAMS in found else {})
+
+
+def _noting(batches: Iterable[Any], seen: dict[str, list[np.ndarray]]) -> Iterator[Any]:
+  """The batches, while `seen` takes what NAMES say of their rows."""
+  for batch in batches:
+    for name in NAMES if isinstance(batch, Mapping) else ():
+      if name in batch:
+        seen.setdefault(name, []).append(np.asarray(batch[name], np.str_))
+    yield batch
+
+
+def _of_all_processes(names: np.ndarray) -> np.ndarray:
+  """The names of the rows of all global batches in their order, str [P * n], from those of the rows of this process,
+  str [n]: every P-th one."""
+  if jax.process_count() == 1:
+    return names
+  from jax.experimental import multihost_utils  # imported here: only runs of several processes need it
+
+  # A collective moves numbers of one shape: names in UTF-8, filled up with zeros to the longest of any process.
+  encoded = np.char.encode(names, 'utf-8')
+  width = int(np.max(multihost_utils.process_allgather(np.array(encoded.dtype.itemsize))))
+  rows = encoded.astype(f'S{width}').view(np.uint8).reshape(len(names), width)
+  everyone = np.asarray(multihost_utils.process_allgather(rows))  # [P, n, width]
+  ordered = np.ascontiguousarray(everyone.transpose(1, 0, 2)).reshape(-1, width)
+  return np.char.decode(ordered.view(f'S{width}')[:, 0], 'utf-8')
 
 
 def _one_behind(step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]) -> Iterator[Counts]:

@@ -28,14 +28,14 @@ def segmentation_counts(
   Args:
     prediction: probabilities. With `maps` [B, S, S, 8] an image is positive where any scored pixel is (Eq. 1);
       without, where `lesions` [B, 8] says so, and then no pixel counts are returned.
-    targets: ground truth; an image is positive where any scored pixel is. An image without one scored pixel for a
-      lesion does not count for it.
+    targets: ground truth; an image is positive where any scored pixel is. An image counts for a lesion where that is
+      known, `Targets.judged`: not without a scored pixel, and not where it is undecided, by maps or without.
     thresholds: scalar or [8], in [0, 1].
     per_image: count each image for itself.
 
   Returns:
     int32 [8], or [B, 8] per image, by name: pixel_tp, pixel_fp, pixel_fn (with maps only), image_tp, image_fp,
-    image_fn, image_tn.
+    image_fn, image_tn, and image_undecided, the images that are left out because the lesion is undecided there.
 
   Raises:
     ValueError: when there are neither maps nor lesions, when shapes do not fit, or when int32 might overflow.
@@ -43,7 +43,8 @@ def segmentation_counts(
   check_countable(targets)
   count = functools.partial(_count, per_image=per_image)
   truth = targets.lesions & targets.scored
-  image_truth, counted = jnp.any(truth, axis=(1, 2)), jnp.any(targets.scored, axis=(1, 2))
+  image_truth, judged = jnp.any(truth, axis=(1, 2)), targets.judged
+  undecided = jnp.zeros_like(judged) if targets.undecided is None else targets.undecided
   if prediction.maps is not None:
     check_maps(prediction, targets)
     positive = (prediction.maps >= jnp.asarray(thresholds)) & targets.scored
@@ -54,15 +55,16 @@ def segmentation_counts(
     }
     image_positive = jnp.any(positive, axis=(1, 2))
   elif prediction.lesions is not None:
-    counts, image_positive = {}, (prediction.lesions >= jnp.asarray(thresholds)) & counted
+    counts, image_positive = {}, prediction.lesions >= jnp.asarray(thresholds)
   else:
     raise ValueError('lesion counts need prediction.maps or prediction.lesions, and both are None; a grading network '
                      'is counted with `confusion`')
   return counts | {
-      'image_tp': count(image_positive & image_truth),
-      'image_fp': count(image_positive & ~image_truth),
-      'image_fn': count(~image_positive & image_truth),
-      'image_tn': count(counted & ~image_positive & ~image_truth),
+      'image_tp': count(judged & image_positive & image_truth),
+      'image_fp': count(judged & image_positive & ~image_truth),
+      'image_fn': count(judged & ~image_positive & image_truth),
+      'image_tn': count(judged & ~image_positive & ~image_truth),
+      'image_undecided': count(undecided),
   }
 
 

@@ -12,6 +12,7 @@ from lesion_jax.core import LESION_KEYS, lesion_index
 NOT_ANNOTATED = 'not annotated'
 NOT_LEARNED = 'not learned'
 NO_POSITIVE = 'no positive in the truth and none predicted'
+FALSE_ALARMS = 'no positive in the truth, yet some predicted'
 
 
 def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
@@ -28,6 +29,11 @@ def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
   return np.divide(2.0 * tp, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
+def f1_in_truth(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+  """`f1` where the truth has a positive, NaN where it has none: whether it is defined depends on the truth alone."""
+  return np.where(np.asarray(tp) + np.asarray(fn) > 0, f1(tp, fp, fn), np.nan)
+
+
 def mean_defined(values: np.ndarray) -> float | None:
   """Mean of what is not NaN, or None where everything is."""
   values = np.asarray(values, np.float64)
@@ -36,7 +42,11 @@ def mean_defined(values: np.ndarray) -> float | None:
 
 
 def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, dict[str, Any]]:
-  """Pixel and image F1 per lesion, and the mean over the annotated lesions whose F1 is defined.
+  """Pixel and image F1 per lesion, and the mean over the annotated lesions that occur in the truth.
+
+  Which lesions those are depends on the set alone, so the means of two networks are of the same lesions. (Were a lesion
+  that nobody has in the mean as soon as one pixel is called positive, with an F1 of 0, a single false alarm could take
+  an eighth of it.) A lesion without a positive in the truth has no F1, and the reason says whether it was predicted.
 
   Args:
     counts: the counts of `segmentation_counts`, int [8] each, summed over the set. Pixel counts may be absent.
@@ -44,7 +54,7 @@ def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dic
 
   Returns:
     {'pixel_f1': {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key: reason}}, 'image_f1': ...};
-    'undefined' names exactly the lesions that are None, with NOT_ANNOTATED or NO_POSITIVE.
+    'undefined' names exactly the lesions that are None, with NOT_ANNOTATED, NO_POSITIVE or FALSE_ALARMS.
 
   Raises:
     ValueError: for a key that is no lesion.
@@ -54,11 +64,11 @@ def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dic
   for level in ('pixel', 'image'):
     if f'{level}_tp' not in counts:
       continue
-    scores = f1(*(counts[f'{level}_{kind}'] for kind in ('tp', 'fp', 'fn')))
+    scores = f1_in_truth(*(counts[f'{level}_{kind}'] for kind in ('tp', 'fp', 'fn')))
     scores = np.where([i in indices for i in range(len(LESION_KEYS))], scores, np.nan)
     lesions = {key: None if np.isnan(score) else float(score) for key, score in zip(LESION_KEYS, scores, strict=True)}
     undefined = {
-        key: NO_POSITIVE if i in indices else NOT_ANNOTATED
+        key: NOT_ANNOTATED if i not in indices else FALSE_ALARMS if counts[f'{level}_fp'][i] else NO_POSITIVE
         for i, key in enumerate(LESION_KEYS)
         if lesions[key] is None
     }

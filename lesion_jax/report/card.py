@@ -102,6 +102,8 @@ def _mixing(data: Mapping[str, Any]) -> list[str]:
 
 def _figures(metrics: Mapping[str, Any]) -> str:
   lines = ['## Figures on the held-out test split', *_figure_lines(metrics)]
+  for note in metrics.get('notes', ()):
+    lines += ['', f'**Note:** {note}.']
   for name, alone in data_sets(metrics):
     lines += ['', f'### On `{name}` alone', *_figure_lines(alone)]
   return '\n'.join(lines).rstrip() if len(lines) > 1 else ''

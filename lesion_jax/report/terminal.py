@@ -39,6 +39,8 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
     parts.append(_confusion(report['confusion']))
   parts += interval_notes(report) + selection_notes(report)
+  parts += interval_notes(report)
+  parts += [f'note: {note}' for note in report.get('notes', ())]
   parts += [format_report(alone, f'{title}; of these {name} alone') for name, alone in data_sets(report)]
   return '\n\n'.join(parts)
 
@@ -80,13 +82,19 @@ def _calibrated(part: Mapping[str, Any], lesion: str, figure: str) -> str:
 
 
 def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-  """Why scores in `lesion_rows` are 'undefined': one line for each reason, naming lesions and scores."""
+  """Why scores in `lesion_rows` are 'undefined': one line for each reason, naming lesions and scores; and how many images
+  of which lesions are undecided."""
   reasons: dict[str, list[str]] = {}
   for key in columns:
     for lesion, reason in report[key].get('undefined', {}).items():
       if reason not in LEFT_OUT:
         reasons.setdefault(reason, []).append(f'{COLUMNS[key]} of {lesion}')
-  return [f'undefined: {", ".join(scores)} ({reason})' for reason, scores in reasons.items()]
+  notes = [f'undefined: {", ".join(scores)} ({reason})' for reason, scores in reasons.items()]
+  undecided = {key: count for key, count in report.get('undecided_images', {}).items() if count}
+  if undecided and 'image_f1' in columns:
+    counted = ', '.join(f'{key} {count:,}' for key, count in undecided.items())
+    notes.append(f'left out of image F1, as all that may show the lesion there is ignored: {counted} images')
+  return notes
 
 
 def interval_notes(report: Mapping[str, Any]) -> list[str]:
@@ -94,7 +102,9 @@ def interval_notes(report: Mapping[str, Any]) -> list[str]:
   if 'intervals' not in report:
     return []
   level, resamples = (report['intervals'][key] for key in ('level', 'resamples'))
-  return [f'in brackets: {100 * level:g} % intervals, from {resamples:,} draws of the images with replacement']
+  patients = report['intervals'].get('patients')
+  drawn = 'images' if patients is None else f'{patients:,} patients'
+  return [f'in brackets: {100 * level:g} % intervals, from {resamples:,} draws of the {drawn} with replacement']
 
 
 def selection_notes(report: Mapping[str, Any]) -> list[str]:

@@ -134,7 +134,7 @@ def test_the_counts_of_each_photograph_are_kept_and_can_be_resampled(trained, ev
   for name, value in counts.items():
     np.testing.assert_array_equal(value, evaluation.counts[name], err_msg=name)
   again, found = intervals(bootstrap(counts, LESION_KEYS, resamples=20)), read(out)['intervals']
-  assert again == {name: found[name] for name in again} and found.keys() - again.keys() == {'aupr'}
+  assert again == {name: found[name] for name in again} and found.keys() - again.keys() == {'aupr', 'patients'}
 
 
 def test_only_lesions_that_were_learned_and_are_annotated_are_judged(save_oracle, idrid, evaluate, capsys):
@@ -175,6 +175,54 @@ def test_other_splits_come_with_a_warning(trained, evaluate, capsys):
     status, out = evaluate(trained[0], *synthetic(), '--split', split)
     assert status == 0 and read(out)['evaluated']['notes'] == [warning]
     assert f'\n- {warning}\n' in capsys.readouterr().out
+
+
+def ids_of(out):
+  with np.load(out / 'counts.npz') as counts:
+    return counts['id'].tolist()
+
+
+def test_all_splits_are_one_test_set_and_some_photographs_can_be_taken_or_left(trained, evaluate, tmp_path, capsys):
+  status, out = evaluate(trained[0], *synthetic(), '--split', 'all')
+  everything, report = ids_of(out), read(out)
+  assert status == 0 and len(set(everything)) == COUNT == report['evaluated']['data']['images']
+  assert f'multitask on synthetic, all splits: {COUNT} photographs' in capsys.readouterr().out
+  assert report['evaluated']['notes'] == [
+      'the network learned from some of these photographs, and was chosen by others']
+  chosen, left = tmp_path / 'chosen.txt', tmp_path / 'left.txt'
+  chosen.write_text('\n'.join([*everything[10:30], '', '']))
+  left.write_text('\n'.join(everything[20:60]))
+  for options, expected in ((['--only', chosen], everything[10:30]), (['--without', left], everything[:20]),
+                            (['--only', chosen, '--without', left], everything[10:20])):
+    status, out = evaluate(trained[0], *synthetic(), '--split', 'all', *options)
+    assert status == 0 and ids_of(out) == expected
+  data = read(out)['evaluated']['data']
+  assert (data['only'], data['without']) == ({'file': 'chosen.txt', 'ids': 20}, {'file': 'left.txt', 'ids': 40})
+  assert data['images'] == 10
+  assert '--only' in read(out)['evaluated']['command']
+
+
+@pytest.mark.parametrize(('options', 'text', 'message'), [
+    (['--only'], 'nobody\n', 'has no photograph nobody; an id is as'),
+    (['--without'], 'a\nb\nc\nd\ne\nf\ng\n', 'has no photograph a, b, c, d, e and 2 more'),
+    (['--only'], '\n', 'ids.txt is empty'),
+    (['--only'], None, 'No such file'),
+])
+def test_ids_that_there_are_not_are_named(trained, evaluate, tmp_path, capsys, options, text, message):
+  if text:
+    (tmp_path / 'ids.txt').write_text(text)
+  with pytest.raises(SystemExit) as stop:
+    evaluate(trained[0], *synthetic(), *options, tmp_path / 'ids.txt')
+  assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_another_split_of_the_data_from_which_it_learned_is_said(trained, evaluate, capsys):
+  for options, here in ((['split=stratified'], 'stratified, seed 2020'), (['folds=3', 'fold=1'],
+                                                                        'hash, seed 2020, fold 1 of 3')):
+    flags = [word for option in options for word in ('--option', option)]
+    status, out = evaluate(trained[0], *synthetic(), *flags)
+    assert status == 0
+    assert f'another split of synthetic (hash, seed 2020; here {here})' in read(out)['evaluated']['notes'][0]
 
 
 def test_a_network_of_squares_is_judged_on_fields_of_view_as_predict_makes_them(save_oracle, idrid, evaluate):

@@ -15,6 +15,7 @@ from lesion_jax.data import synthetic
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.pipeline import eval_batches, train_batches
 from lesion_jax.data.source import DATASETS, load
+from lesion_jax.data.splits import SPLITS
 
 SIZE, COUNT = 48, 24
 
@@ -69,6 +70,50 @@ def test_ids_are_those_of_the_examples(dataset, monkeypatch):
   ids = [example['id'] for example in dataset.source('train')]
   monkeypatch.setattr('lesion_jax.data.source.decode_picture', lambda data: pytest.fail('decoded'))
   assert dataset.source('train').ids() == ids
+
+
+def test_all_splits_are_one_source(dataset):
+  everything = [example['id'] for example in dataset.source('all')]
+  assert everything == [name for split in dataset.splits for name in dataset.source(split).ids()]
+  assert len(dataset.source('all')) == COUNT
+
+
+def test_some_photographs_are_chosen_by_their_ids(dataset):
+  ids = dataset.source('train').ids()
+  found = dataset.choose('train', only=ids[3:9], without=ids[5:7])
+  assert [example['id'] for example in found] == ids[3:5] + ids[7:9] and len(found) == 4
+  assert found[-1]['id'] == ids[8]
+  assert len(dataset.choose('all', without=ids)) == COUNT - len(ids)
+  for options, message in (({'only': ['nobody']}, 'no photograph nobody'), ({'without': ids}, 'is left to take')):
+    with pytest.raises(ValueError, match=message):
+      dataset.choose('train', **options)
+
+
+def test_folds_share_the_photographs_out_and_lie_apart(tmp_path):
+  options = {'data_dir': tmp_path, 'size': 32, 'count': 24, 'split': 'stratified', 'folds': 3}
+  folds = [load('synthetic', **options, fold=fold, quiet=True) for fold in range(3)]
+  tested = [name for fold in folds for name in fold.source('test').ids()]
+  assert len(tested) == len(set(tested)) == 24
+  assert len({fold.builder.data_dir for fold in folds}) == 3
+  assert folds[1].dealing == {'name': 'stratified', 'seed': 2020, 'folds': 3, 'fold': 1}
+
+
+def test_the_split_of_before_has_the_name_of_before(dataset):
+  assert dataset.dealing == {'name': 'hash', 'seed': 2020, 'folds': 0, 'fold': 0}
+  assert 'hash' not in str(dataset.builder.data_dir) and 'stratified' not in str(dataset.builder.data_dir)
+
+
+@pytest.mark.parametrize('name', ['ddr', 'eyepacs', 'idrid', 'idrid_grading', 'tjdr', 'maples_dr', 'diaretdb1'])
+def test_a_data_set_with_an_official_test_split_has_no_folds(name, tmp_path):
+  with pytest.raises(ValueError, match=f'{name} has an official test split'):
+    load(name, data_dir=tmp_path / 'prepared', source_dir=tmp_path / 'release', folds=5)
+
+
+def test_the_kind_of_split_of_each_data_set():
+  kinds = {name: builder.SPLIT for name, builder in DATASETS.items() if builder.DEALT == SPLITS}
+  assert kinds == {'synthetic': 'hash', **dict.fromkeys(
+      ('retinal_lesions', 'fgadr', 'e_ophtha', 'aptos2019', 'messidor2', 'folder'), 'stratified')}
+  assert all(builder.SPLIT == 'hash' for builder in DATASETS.values() if builder.DEALT not in (SPLITS, ()))
 
 
 def test_batches_come_from_a_source(dataset):

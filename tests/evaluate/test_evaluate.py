@@ -12,8 +12,8 @@ from tiny import random_batch
 from lesion_jax.core import LESION_KEYS, Outputs, unpack_bits
 from lesion_jax.data.pipeline import eval_batches
 from lesion_jax.evaluate import criterion, examples, headline, image_counts, make_count_step, part_of, report, totals
-from lesion_jax.evaluate.totals import PROBABILITIES
-from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
+from lesion_jax.evaluate.totals import NAMES, PROBABILITIES
+from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, NOT_LEARNED
 from lesion_jax.train.parallel import AXIS, Devices
 
 LENGTH = 11  # of the split: the second batch of 8 has 5 rows of padding
@@ -117,14 +117,14 @@ def test_neither_devices_nor_batches_nor_padding_change_a_count_of_an_image(sour
   other = count_images(source, Devices(jax.devices()[:devices]), batch_size=batch_size)
   assert per_image.keys() == other.keys()
   for name, value in per_image.items():
-    assert value.dtype == (np.float32 if name in PROBABILITIES else np.int64)
+    assert value.dtype == (np.float32 if name in PROBABILITIES else np.int64) or name in NAMES
     np.testing.assert_array_equal(other[name], value, err_msg=name)
 
 
 def test_images_are_counted_one_by_one_in_the_order_of_the_split(per_image, truth):
   scores, lesions, scored, predicted, grade = truth
   positive, present = (scores >= 0.5) & scored, lesions & scored
-  assert {value.shape for name, value in per_image.items() if name not in ('histogram', *PROBABILITIES)} == {
+  assert {value.shape for name, value in per_image.items() if name not in ('histogram', *PROBABILITIES, *NAMES)} == {
       (LENGTH, 8), (LENGTH, 5, 5)}
   np.testing.assert_array_equal(per_image['pixel_tp'], (positive & present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['pixel_fp'], (positive & ~present).sum((1, 2)))
@@ -132,6 +132,11 @@ def test_images_are_counted_one_by_one_in_the_order_of_the_split(per_image, trut
   np.testing.assert_array_equal(per_image['image_tp'], (positive.any((1, 2)) & present.any((1, 2))))
   for matrix, p, g in zip(per_image['confusion'], predicted, grade, strict=True):
     np.testing.assert_array_equal(matrix, np.zeros((5, 5)) if g < 0 else np.outer(np.arange(5) == g, np.arange(5) == p))
+
+
+def test_each_image_has_its_name_and_patient(per_image):
+  assert per_image['id'].tolist() == [f'image-{i}' for i in range(LENGTH)]
+  assert per_image['patient'].tolist() == [str(i) for i in range(LENGTH)]
 
 
 def test_the_probabilities_of_images_are_those_of_their_scored_pixels(per_image, truth):
@@ -155,6 +160,7 @@ def test_the_histograms_of_images_are_kept_where_they_are_asked_for(source, per_
   np.testing.assert_array_equal(histograms.sum((1, 3)), truth[2].sum((1, 2)))
   assert kept.keys() == per_image.keys() and totals(kept | {'histograms': histograms}).keys() == totals(kept).keys()
   first, rest = (totals(part_of(kept | {'histograms': histograms}, rows)) for rows in (slice(0, 3), slice(3, None)))
+  assert not {'patient', 'id'} & totals(kept).keys()
   for name, whole in totals(kept).items():  # parts add up, and each is counted by itself
     np.testing.assert_array_equal(first[name] + rest[name], whole, err_msg=name)
   np.testing.assert_array_equal(first['histogram'], histograms[:3].sum(0))
@@ -177,7 +183,7 @@ def test_the_rows_that_several_processes_share_out_come_back_in_order(source, pe
 def test_every_scored_pixel_counts_once(counts, truth):
   scored = truth[2]
   np.testing.assert_array_equal(counts['histogram'].sum((0, 2)), scored.sum((0, 1, 2)))
-  images = sum(counts[f'image_{kind}'] for kind in ('tp', 'fp', 'fn', 'tn'))
+  images = sum(counts[f'image_{kind}'] for kind in ('tp', 'fp', 'fn', 'tn', 'undecided'))
   np.testing.assert_array_equal(images, np.full(8, LENGTH))
 
 
@@ -234,17 +240,20 @@ def test_a_report_has_what_the_network_computes_and_no_more(counts):
   grading = {'confusion': counts['confusion']}
   assert report(grading, ()).keys() == {'kappa', 'accuracy', 'referable', 'confusion'}
   lesions = {name: value for name, value in counts.items() if name not in ('confusion', 'histogram')}
-  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels'}
+  assert report(lesions, LESION_KEYS).keys() == {
+      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'undecided_images'}
   classifier = {name: value for name, value in lesions.items() if name.startswith('image')}
-  assert report(classifier, LESION_KEYS).keys() == {'image_f1', 'positive_images'}
+  assert report(classifier, LESION_KEYS).keys() == {'image_f1', 'positive_images', 'undecided_images'}
 
 
 def test_models_are_compared_by_the_lesions_that_occur():
-  """A false alarm for a lesion that nobody has moves the mean, but not the criterion."""
+  """A false alarm for a lesion that nobody has moves neither the mean nor the criterion, and is told."""
   counts = {f'image_{kind}': np.zeros(8, int) for kind in ('tp', 'fp', 'fn', 'tn')}
   counts['image_tp'][0], counts['image_fp'][3] = 2, 1
   found = report(counts, LESION_KEYS)
-  assert (criterion(found, 'image_f1'), headline(found)['mean_image_f1']) == (1.0, 0.5)
+  assert (criterion(found, 'image_f1'), headline(found)['mean_image_f1']) == (1.0, 1.0)
+  assert found['image_f1']['lesions']['CWS'] is None
+  assert found['image_f1']['undefined']['CWS'] == FALSE_ALARMS != found['image_f1']['undefined']['HaEx']
   assert criterion({'kappa': {'value': 0.25}}, 'kappa') == 0.25
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import statistics
 
+import numpy as np
 import pytest
 from invented import make_memory, make_result
 
 from experiments.collect import NO_INTERVAL, NOT_COMPUTED, ROWS, Figure, figure, load, load_memories, title
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.evaluate import bootstrap, intervals, report, totals
 
 
 def test_results_come_back_in_the_order_of_the_tables(folder):
@@ -56,6 +59,37 @@ def test_replicates_of_different_lengths_are_refused(folder):
   result['replicates']['mean_pixel_f1'].pop()
   with pytest.raises(ValueError, match='replicates of different lengths'):
     load(folder([result]))
+
+
+def test_a_lesion_that_no_photograph_has_is_in_no_mean_of_a_result_of_before(folder):
+  result = make_result('unet')
+  result['report']['positive_images']['FiP'] = 0
+  scores = result['report']['pixel_f1']
+  scores['lesions']['FiP'] = 0.0  # for one false pixel
+  found, = load(folder([result]))
+  others = [value for key, value in scores['lesions'].items() if key != 'FiP']
+  assert figure([found], 'pixel_f1').value == pytest.approx(statistics.fmean(others))
+  assert figure([found], 'pixel_f1', 'FiP').value is None
+  assert 'FiP' in figure([found], 'pixel_f1').reason
+
+
+def test_figures_are_computed_again_from_the_counts_beside_a_result(folder):
+  rng = np.random.default_rng(0)
+  counts = {f'{level}_{kind}': rng.integers(1, 9, (120, 8)) for level in ('pixel', 'image')
+            for kind in ('tp', 'fp', 'fn', 'tn') if (level, kind) != ('pixel', 'tn')}
+  counts |= {'patient': np.repeat(np.arange(60), 2).astype(str), 'id': np.arange(120).astype(str)}
+  path = folder([make_result('unet')])
+  np.savez_compressed(path / 'unet-0.npz', **counts, annotated=np.array(LESION_KEYS))
+  found, = load(path)
+  expected = bootstrap(counts, LESION_KEYS)
+  np.testing.assert_allclose(found['replicates']['mean_pixel_f1'], expected['mean_pixel_f1'], atol=1e-5)
+  assert found['report']['pixel_f1'] == report(totals(counts), LESION_KEYS)['pixel_f1']
+  assert found['report']['intervals']['patients'] == 60
+  assert found['report']['intervals']['pixel_f1'] == intervals(expected)['pixel_f1']
+  np.savez_compressed(path / 'unet-0.npz', **{name: value[:7] for name, value in counts.items()},
+                      annotated=np.array(LESION_KEYS))
+  with pytest.raises(ValueError, match='is not of the 120 test photographs'):
+    load(path)
 
 
 def test_the_memory_of_another_system_is_refused(folder):

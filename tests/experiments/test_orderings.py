@@ -10,7 +10,7 @@ from scipy import stats
 from experiments.claims import CLAIMS, Claim
 from experiments.collect import ROWS, paper_figure
 from experiments.orderings import (
-    HOLDS, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, interval, markdown, verdict, verdicts)
+    HOLDS, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, interval, markdown, verdict, verdicts)
 
 ALL = [claim for claims in CLAIMS.values() for claim in claims]
 GRADING = Claim('multitask', 'abn_grader', 'kappa', '')
@@ -135,6 +135,14 @@ class TestVerdict:
     found = verdict(GRADING, made)
     assert (found.difference, found.interval, found.verdict) == (None, None, UNDECIDED)
 
+  def test_resampled_photographs_and_patients_are_not_paired(self):
+    made = [make_result('multitask'), make_result('abn_grader')]
+    made[0]['report']['intervals']['patients'] = 77
+    found = verdict(GRADING, made)
+    assert (found.verdict, found.interval, found.difference) == (NOT_PAIRED, None, pytest.approx(0.006))
+    made[1]['report']['intervals']['patients'] = 77
+    assert verdict(GRADING, made).interval is not None
+
   @pytest.mark.parametrize('change', [{'test_images': 99}, {'data': 'idrid'}, {'replicates': {'kappa': [0.5]}},
                                       {'versions': {'numpy': '2.0.0'}}])
   def test_what_is_not_paired_is_refused(self, change):
@@ -155,7 +163,8 @@ class TestMarkdown:
   def test_it_counts_the_verdicts(self, results):
     found = [each.verdict for group in verdicts(results).values() for each in group]
     assert (f'Of {len(ALL)} claims: holds {found.count(HOLDS)}, reversed {found.count(REVERSED)}, undecided '
-            f'{found.count(UNDECIDED)}, not refuted {found.count(NOT_REFUTED)}, not run {found.count(NOT_RUN)}.'
+            f'{found.count(UNDECIDED)}, not refuted {found.count(NOT_REFUTED)}, not paired {found.count(NOT_PAIRED)}, not run '
+            f'{found.count(NOT_RUN)}.'
             ) in markdown(results)
 
   def test_every_heading_has_the_command_for_its_rows(self, results):

@@ -170,8 +170,13 @@ def test_memory_is_three_networks_against_one():
   rows = cells(text := table4([], made), '### Memory')
   assert rows['the three baselines beside each other'] == ['1.80', '6.00', '3.2']
   assert rows['**Multi-task, Conv, Lesion-Net-16s**'] == ['1.20', '4.00', '1.5']
-  assert rows['one network against three'] == ['0.67', '0.67', '0.47']
-  assert 'would hold 1.20 GB' in text  # 0.1 + 0.2 + 0.3 of weights and the largest temporaries, 0.6
+  assert rows['one network against three beside each other'] == ['0.67', '0.67', '0.47']
+  # 0.1 + 0.2 + 0.3 of weights and the largest temporaries, 0.6
+  assert rows['the three baselines in turn, temporaries shared'] == ['1.20', '', '']
+  assert rows['one network against three in turn'] == ['1.00', '', '']
+  assert 'Neither count is memory of a GPU' in text
+  gpu = {'device': 'NVIDIA H200', 'devices': 1, 'cpus': 16}
+  assert 'Neither count' not in table4([], [made_of | {'hardware': gpu} for made_of in made])
   assert 'python -m experiments.memory predict --model=abn_grader' in text
 
 
@@ -179,7 +184,8 @@ def test_a_sum_waits_for_all_of_its_parts(memories):
   rows = cells(table4([], memories[:2]), '### Memory')
   assert rows['FCN-8s'] == ['0.50', '1.00', ''] and rows['ABN-grading'] == ['–', '–', '']
   assert rows['the three baselines beside each other'] == ['–', '–', '3.2']
-  assert rows['one network against three'] == ['–', '–', '0.47']
+  assert rows['the three baselines in turn, temporaries shared'] == ['–', '', '']
+  assert rows['one network against three beside each other'] == ['–', '–', '0.47']
   assert cells(table4([], []), '### Memory')['FCN-8s'] == ['–', '–', '']
 
 

@@ -111,6 +111,50 @@ def test_the_result_of_another_configuration_is_refused(place, ran):
   assert ran.rows == ['fcn_8s-0']  # nothing was trained before it was found
 
 
+def test_a_result_survives_a_key_that_came_later_with_its_default(place, ran):
+  run(place, 'fcn_8s')
+  path = place.result(ROWS['fcn_8s'], 0)
+  result = json.loads(path.read_text())
+  for stage in ('segment', 'classify', 'grade'):
+    for key in ('weights', 'split', 'seed', 'folds', 'fold'):
+      del result['config'][stage]['data'][key]
+  path.write_text(json.dumps(result))
+  assert run(place, 'fcn_8s') == 0 and ran.rows == ['fcn_8s-0']
+  result['config']['segment']['of_old'] = 1  # a key that there is no more, whatever it did
+  path.write_text(json.dumps(result))
+  with pytest.raises(ValueError, match='segment.of_old 1 -> .*absent'):
+    run(place, 'fcn_8s')
+
+
+def test_the_committed_results_are_of_this_configuration():
+  place = runner.Place('smoke', runner.ROOT / 'runs', runner.ROOT / 'data', runner.ROOT / 'experiments' / 'results', '', '')
+  assert all(runner.is_done(place, row, 0, ROWS) for row in ROWS.values())
+
+
+def test_a_key_that_came_later_is_not_taken_for_what_it_was_not():
+  now = presets.portable(presets.configure('paper', ROWS['fcn_8s'], 0), runner.ROOT)
+  then = json.loads(json.dumps(now))
+  del then['segment']['data']['split']
+  assert presets.differing(then, now) == {'segment.data.split': ('hash', 'stratified')}
+  del then['grade']['data']['folds']
+  now['grade']['data']['folds'] = 5
+  assert presets.differing(then, now)['grade.data.folds'] == (0, 5)
+
+
+def test_networks_are_made_to_fit_a_card(place, ran):
+  fitted = dataclasses.replace(place, remat=True, accumulate=4, dtype='bfloat16')
+  config = runner.configure(fitted, ROWS['multitask_unet'], 0, ROWS)
+  assert (config.grade.model.remat, config.grade.accumulate, config.grade.model.dtype) == (True, 4, 'bfloat16')
+  assert fitted.flags()[-3:] == ['--remat', '--accumulate=4', '--dtype=bfloat16']
+  options = runner.parse('', ['unet'], ['--preset=smoke', '--remat', '--accumulate=2', '--dtype=bfloat16'])
+  assert runner.Place.of(options).flags()[-3:] == ['--remat', '--accumulate=2', '--dtype=bfloat16']
+  run(place, 'unet')
+  run(dataclasses.replace(place, remat=True), 'unet')  # the same numbers with less memory
+  assert ran.rows == ['unet-0']
+  with pytest.raises(ValueError, match=r"grade.model.dtype 'float32' -> 'bfloat16'"):
+    run(fitted, 'unet')
+
+
 def test_a_result_from_other_weights_is_refused(place, ran):
   run(place, 'fcn_8s')
   with pytest.raises(ValueError, match="segment.pretrained '' -> 'imagenet.pth'"):

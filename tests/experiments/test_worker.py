@@ -28,7 +28,8 @@ def options(tmp_path, monkeypatch):
   without_pictures = lambda *given: report_run.write_run(*given[:-1], [])
   monkeypatch.setattr(main, 'write_run', without_pictures)
   return argparse.Namespace(preset='smoke', workdir=tmp_path / 'runs', data_dir=tmp_path / 'data',
-                            results=tmp_path / 'results', source_dir='', pretrained='')
+                            results=tmp_path / 'results', source_dir='', pretrained='', remat=False, accumulate=1,
+                            dtype='float32')
 
 
 @pytest.mark.slow
@@ -73,3 +74,5 @@ def test_the_command_of_a_result_names_all_that_gave_it(options):
   options.preset, options.source_dir, options.pretrained, options.seed = 'paper', '/a/release', '/b/weights.pth', 1
   assert worker.command(collect.ROWS['unet'], options) == (
       'python -m experiments.table2 --preset=paper --source_dir=release --pretrained=weights.pth --rows=unet --seeds=1')
+  options.remat, options.accumulate, options.dtype = True, 4, 'bfloat16'
+  assert ' --remat --accumulate=4 --dtype=bfloat16 --rows=unet' in worker.command(collect.ROWS['unet'], options)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lesion_jax.core import Outputs
-from lesion_jax.losses.dual import classification_sums, dual_dice_loss, dual_sums, dual_value, presence
+from lesion_jax.core import Outputs, Targets
+from lesion_jax.losses.dual import DualSums, classification_sums, dual_dice_loss, dual_sums, dual_value, presence
 
 
 def sigmoid(x):
@@ -105,3 +105,33 @@ def test_a_network_without_the_head_is_told_so(targets):
     dual_sums(Outputs(lesions=jnp.zeros((8, 8))), targets)
   with pytest.raises(ValueError, match='has neither'):
     classification_sums(Outputs(), targets)
+
+
+class TestUndecided:
+  """Image 0 has a lesion, image 1 nothing of it but ignored pixels, image 2 none."""
+
+  def targets(self):
+    lesions = jnp.zeros((3, 4, 4, 8), bool).at[0, 1, 1, 0].set(True)
+    scored = jnp.zeros((3, 4, 4, 8), bool).at[..., 0].set(True).at[1, 2, 2, 0].set(False)
+    undecided = jnp.zeros((3, 8), bool).at[1, 0].set(True)
+    return Targets(lesions, scored, jnp.zeros(3, jnp.int32), undecided)
+
+  @pytest.mark.parametrize('head', ['maps', 'lesions'])
+  def test_they_are_left_out_of_equation_4_for_networks_of_both_kinds(self, rng, head):
+    shape = (3, 4, 4, 8) if head == 'maps' else (3, 8)
+    logits, targets = jnp.asarray(rng.normal(size=shape), jnp.float32), self.targets()
+    value = lambda x, targets: dual_value(
+        DualSums(*[classification_sums(Outputs(**{head: x}), targets)] * 2), 0)['classification']
+    loss, gradient = jax.value_and_grad(value)(logits, targets)
+    without = jax.tree.map(lambda x: x[jnp.array([0, 2])], targets)
+    expected, of_others = jax.value_and_grad(value)(logits[jnp.array([0, 2])], without)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    np.testing.assert_allclose(gradient[jnp.array([0, 2])], of_others, rtol=1e-5, atol=1e-8)
+    assert not np.any(np.asarray(gradient[1])), 'nobody is taught that the lesion is absent there'
+
+  def test_equation_3_has_their_scored_pixels_all_the_same(self, rng):
+    maps = jnp.asarray(rng.normal(size=(3, 4, 4, 8)), jnp.float32)
+    whole = dual_sums(Outputs(maps=maps), self.targets()).segmentation
+    plain = dual_sums(Outputs(maps=maps), self.targets().replace(undecided=None)).segmentation
+    for mine, other in zip(whole, plain, strict=True):
+      assert mine == other

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from lesion_jax.core import UNKNOWN_GRADE, Prediction
+from lesion_jax.core import UNKNOWN_GRADE, Prediction, unpack_targets
 from lesion_jax.metrics.counts import confusion, lesion_probabilities, segmentation_counts
 
 
@@ -28,14 +28,14 @@ def test_pixels_and_images_are_counted_as_by_scikit_learn(prediction, targets, t
     t, s, p = truth[..., lesion], scored[..., lesion], maps[..., lesion]
     oracle = expected(t, p, s, threshold, 'pixel')
     oracle |= expected((t & s).any((1, 2)), np.where(s, p, 0).max((1, 2)), s.any((1, 2)), threshold, 'image')
-    assert {name: int(count[lesion]) for name, count in counts.items()} == oracle
+    assert {name: int(count[lesion]) for name, count in counts.items()} == oracle | {'image_undecided': 0}
 
 
 @pytest.mark.parametrize('heads', [('maps',), ('lesions',)])
 def test_per_image_each_image_is_counted_as_if_alone(prediction, targets, heads):
   prediction = Prediction(**{head: getattr(prediction, head) for head in heads})
   counts = jax.jit(functools.partial(segmentation_counts, per_image=True))(prediction, targets, 0.01)
-  assert len(counts) == (7 if prediction.maps is not None else 4)
+  assert len(counts) == (8 if prediction.maps is not None else 5)
   for i in range(8):
     alone = segmentation_counts(*jax.tree.map(lambda x, i=i: x[i:i + 1], (prediction, targets)), 0.01)
     for name, count in counts.items():
@@ -49,7 +49,30 @@ def test_a_classifier_is_counted_by_its_own_scores(prediction, targets):
   for lesion in range(8):
     present, counted = truth[..., lesion].any((1, 2)), scored[..., lesion].any((1, 2))
     oracle = expected(present, np.asarray(prediction.lesions)[:, lesion], counted, 0.5, 'image')
-    assert {name: int(count[lesion]) for name, count in counts.items()} == oracle
+    assert {name: int(count[lesion]) for name, count in counts.items()} == oracle | {'image_undecided': 0}
+
+
+def undecided_batch():
+  """Image 0 has MA and ignored MA, image 1 ignored MA alone, image 2 nothing; image 3 only pads the batch."""
+  lesions, ignore = np.zeros((4, 6, 6), np.uint8), np.zeros((4, 6, 6), np.uint8)
+  lesions[[0, 3], 1, 1] = ignore[[0, 1, 3], 4, 4] = 1
+  return {'lesions': lesions, 'ignore': ignore, 'annotated': np.full(4, 0b11, np.uint8), 'grade': np.zeros(4, np.int32),
+          'weight': np.array([1, 1, 1, 0], np.float32)}
+
+
+def test_an_image_whose_only_sign_of_a_lesion_is_ignored_counts_for_no_network():
+  targets = jax.jit(unpack_targets)(undecided_batch())
+  np.testing.assert_array_equal(targets.undecided[:, 0], [False, True, False, False])
+  assert not np.any(np.asarray(targets.undecided)[:, 1:])
+  # Both fire at what the image shows: the map at the ignored pixel alone, the classifier cannot say where.
+  maps = jnp.zeros((4, 6, 6, 8)).at[:2, 4, 4, 0].set(1.0).at[0, 1, 1, 0].set(1.0)
+  seen = [segmentation_counts(prediction, targets) for prediction in (
+      Prediction(maps=maps), Prediction(lesions=maps.max((1, 2))))]
+  for counts in seen:
+    found = {kind: int(counts[f'image_{kind}'][0]) for kind in ('tp', 'fp', 'fn', 'tn', 'undecided')}
+    assert found == {'tp': 1, 'fp': 0, 'fn': 0, 'tn': 1, 'undecided': 1}
+    assert int(counts['image_tn'][1]) == 3 and int(counts['image_undecided'][1]) == 0
+    assert not int(counts['image_tn'][2])  # not annotated
 
 
 def test_a_score_equal_to_the_threshold_is_positive(targets):

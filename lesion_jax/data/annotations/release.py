@@ -28,7 +28,8 @@ from lesion_jax.data.annotations.consensus import ANNOTATORS
 from lesion_jax.data.annotations.photographs import Case, Example, LeftOut, Verdict, judge
 from lesion_jax.data.annotations.sheet import Kept, Summary, render, to_json
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import MASK_NAMES, PRESENT, UNSCORED
-from lesion_jax.data.splits import SPLIT_SEED, split_by_patient
+from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
+from lesion_jax.data.splits import Dealing, labels_of
 from lesion_jax.data.threads import ordered_map
 
 IMAGES, MASKS, GRADES = 'images_896x896', 'lesion_segs_896x896', 'dr_grades.csv'
@@ -116,10 +117,11 @@ def _vote(
   if not kept:
     reasons = ', '.join(f'{count} {reason}' for reason, count in Counter(item.reason for item in lost).items())
     raise ValueError(f'no photograph is left: {reasons or "the exports hold no annotation"}')
-  splits = split_by_patient([item.patient for item in kept])
-  named = {split: [kept[i].id for i in positions] for split, positions in splits.items()}
+  dealing = Dealing(RetinalLesions.SPLIT)
+  labels = [labels_of({*item.lesions, *item.contradicting}, item.grade) for item in kept]  # those that have a file
+  named = dealing.deal([item.id for item in kept], [item.patient for item in kept], labels)
   _write_grades(folder / GRADES, kept)
-  text = {'seed': SPLIT_SEED, 'unit': 'patient', **named}
+  text = {'seed': dealing.seed, 'unit': 'patient', 'split': dealing.name, **named}
   (folder / SPLIT_FILE).write_text(json.dumps(text, indent=2) + '\n', 'utf-8')
   return Summary(kept, lost, measure(ballots), named, dict(passed_over), rules.annotators, rules.votes, rules.licence)
 

@@ -105,7 +105,7 @@ def render(summary: Summary) -> str:
       '# Ground truth by consensus',
       f'{len(summary.kept)} photographs of {patients} patients, {len(summary.left_out)} left out. Layout of the '
       'Retinal-Lesions release: `images_896x896/`, `lesion_segs_896x896/` (255 a lesion, 127 not scored), '
-      '`dr_grades.csv`, and `splits.json` (70/10/20 by patient).',
+      '`dr_grades.csv`, and `splits.json` (70/10/20 by patient, grades and lesions spread).',
       '## How it was made',
       f'A photograph has at least {summary.needed} annotators and a grade that more than half of them gave. A pixel '
       f'shows a lesion where {rule} marked it. A lesion that Table I of Wei et al. (ICPR 2020) calls sufficient '

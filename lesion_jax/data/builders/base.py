@@ -23,6 +23,7 @@ from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.builders.resume import Partial
 from lesion_jax.data.fingerprint import SIDE, fingerprint
 from lesion_jax.data.png import decode_picture, encode_png
+from lesion_jax.data.splits import SPLITS, Dealing
 from lesion_jax.data.threads import ordered_map
 
 MIN_SIZE = 32
@@ -36,16 +37,26 @@ class LesionConfig(tfds.core.BuilderConfig):
   Attributes:
     size: side of the square example, in pixels.
     source_dir: root of the release, read where it lies and never written.
+    split, split_seed, folds, fold: how photographs are dealt where the release does not say, see `splits.Dealing`.
   """
 
   name: str = dataclasses.field(default='', init=False)
   size: int = 896
   source_dir: str | os.PathLike[str] | None = None
+  split: str = Dealing.name
+  split_seed: int = Dealing.seed
+  folds: int = 0
+  fold: int = 0
 
   def __post_init__(self):
     if self.size < MIN_SIZE:
       raise ValueError(f'size={self.size} pixels: a retina needs at least {MIN_SIZE}, the paper uses 896')
-    self.name = f'{self.size}-{self.origin()}'
+    self.name = f'{self.size}-{self.origin()}{self.dealing.suffix}'
+
+  @property
+  def dealing(self) -> Dealing:
+    """How photographs are dealt where the release does not say."""
+    return Dealing(self.split, self.split_seed, self.folds, self.fold)
 
   def origin(self) -> str:
     """Names the release apart from others: a digest of its absolute path."""
@@ -126,6 +137,8 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   GRADES_AS_LESIONS: ClassVar[bool] = False
   CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the release is square already
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
+  DEALT: ClassVar[tuple[str, ...]] = SPLITS  # the splits that are ours; the others, or all, are the release's
+  SPLIT: ClassVar[str] = 'stratified'  # by which kind of `splits.Dealing`, unless another is asked for
   DESCRIPTION: ClassVar[str]
   CITATION: ClassVar[str]
   HOMEPAGE: ClassVar[str]
@@ -151,6 +164,10 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Keys of the lesions that a release annotates at all, and whether it grades any photograph."""
     del release  # Those of one data set are alike.
     return self.ANNOTATED, self.GRADED
+
+  def deals(self) -> bool:
+    """Whether any split of the release that `release` listed is ours."""
+    return bool(self.DEALT)
 
   @property
   def annotated(self) -> tuple[str, ...]:
@@ -189,7 +206,8 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     del dl_manager  # Releases are read where they lie.
     splits, counts = release = self.release()
     annotated, graded = self.contents(release)
-    self.info.metadata.update(annotated=list(annotated), graded=graded)
+    self.info.metadata.update(annotated=list(annotated), graded=graded,
+                              dealing=self.builder_config.dealing.describe() if self.deals() else None)
     differing = [
         f'{what} {counts.get(what, 0)} (published: {published})'
         for what, published in self.PUBLISHED.items() if counts.get(what, 0) != published

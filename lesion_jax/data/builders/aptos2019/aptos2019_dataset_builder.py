@@ -9,7 +9,7 @@ from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.duplicates import find_copies
 from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
-from lesion_jax.data.splits import deal
+from lesion_jax.data.splits import labels_of
 
 TABLE, PHOTOGRAPHS = 'train.csv', 'train_images'
 
@@ -52,4 +52,6 @@ class Builder(GradingBuilder):
     counts = {'photographs': len(photographs)}
     for grade, key in enumerate(GRADE_KEYS):
       counts[key] = sum(photograph.grade == grade for photograph in photographs)
-    return Release(deal(photographs, [photograph.patient for photograph in photographs]), counts)
+    patients = [photograph.patient for photograph in photographs]
+    labels = [labels_of(grade=photograph.grade) for photograph in photographs]
+    return Release(self.builder_config.dealing.deal(photographs, patients, labels), counts)

@@ -22,6 +22,7 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.1.0')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
+  DEALT = ()
   CROPPED = True
   ANNOTATED = tuple(MASK_NAMES)
   GRADED = False

@@ -15,7 +15,6 @@ from lesion_jax.data.annotations.raster import stamp
 from lesion_jax.data.builders.base import LesionBuilder, Record, Release
 from lesion_jax.data.builders.records import make_record
 from lesion_jax.data.fundus import read_field
-from lesion_jax.data.splits import carve_validation
 
 LISTS = {'train': 'ddb1_v02_01_train_plain.txt', 'test': 'ddb1_v02_01_test_plain.txt'}
 EXPERTS = 4
@@ -34,6 +33,8 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.1.0')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
+  DEALT = ('train', 'validation')
+  SPLIT = 'hash'
   CROPPED = True
   ANNOTATED = tuple(key for key in LESION_KEYS if key in LESION_OF.values())
   GRADED = False
@@ -61,7 +62,8 @@ class Builder(LesionBuilder):
     """Photographs and the experts' files as the two lists `*_plain.txt` have them."""
     training, test = (_read_list(self.builder_config.source_dir, name) for name in LISTS.values())
     counts = {'training photographs': len(training), 'test photographs': len(test)}
-    validation = carve_validation(training, [photograph.path.stem for photograph in training])
+    patients = [photograph.path.stem for photograph in training]
+    validation = self.builder_config.dealing.carve(training, patients)
     return Release({**validation, 'test': test}, counts)
 
   def read(self, item: Photograph) -> Record:

@@ -12,7 +12,6 @@ from lesion_jax.data.builders.layout import require_folder
 from lesion_jax.data.builders.records import make_record
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.packing import read_mask
-from lesion_jax.data.splits import deal
 
 
 class Part(NamedTuple):
@@ -88,7 +87,10 @@ class Builder(LesionBuilder):
       healthy = [Photograph(path, name, None) for path in _list(root / 'healthy')]
       counts |= {f'{name} photographs': len(ill), f'healthy photographs of {name}': len(healthy)}
       photographs += ill + healthy
-    return Release(deal(photographs, [photograph.patient for photograph in photographs]), counts)
+    patients = [photograph.patient for photograph in photographs]
+    labels = [{f'part {photograph.part}', *([PARTS[photograph.part].lesion] if photograph.mask else [])}
+              for photograph in photographs]
+    return Release(self.builder_config.dealing.deal(photographs, patients, labels), counts)
 
   def read(self, item: Photograph) -> Record:
     """Crops photograph and mask alike."""

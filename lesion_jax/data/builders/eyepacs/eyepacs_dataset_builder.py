@@ -30,6 +30,7 @@ class Builder(GradingBuilder):
 
   VERSION = tfds.core.Version('1.1.0')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
+  DEALT = ()
   PUBLISHED = {'train photographs': 35126, 'validation photographs': 10906, 'test photographs': 42670}
   DESCRIPTION = (
       'Photographs of the screening programme EyePACS, released by Kaggle for the challenge Diabetic Retinopathy '

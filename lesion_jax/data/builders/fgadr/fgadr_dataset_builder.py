@@ -16,7 +16,7 @@ from lesion_jax.data.builders.layout import (
     collect_grades, list_photographs, require_folder, require_grades, require_masks)
 from lesion_jax.data.builders.records import make_record, read_square
 from lesion_jax.data.packing import read_soft_mask
-from lesion_jax.data.splits import deal
+from lesion_jax.data.splits import labels_of
 
 ROOT = 'Seg-set'
 # Masks of every photograph. The misspelling is the release's.
@@ -84,7 +84,9 @@ class Builder(LesionBuilder):
     for photograph in photographs:
       counts[GRADE_KEYS[photograph.grade]] += 1
       counts.update(f'{key} masks' for key in SOME if key in photograph.masks)
-    return Release(deal(photographs, [photograph.path.stem for photograph in photographs]), dict(counts))
+    patients = [photograph.path.stem for photograph in photographs]
+    labels = [labels_of(photograph.masks.keys() & SOME.keys(), photograph.grade) for photograph in photographs]
+    return Release(self.builder_config.dealing.deal(photographs, patients, labels), dict(counts))
 
   def read(self, item: Photograph) -> Record:
     """Resizes photograph and masks alike; annotates the lesions that have a mask."""

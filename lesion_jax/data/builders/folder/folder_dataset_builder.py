@@ -14,7 +14,7 @@ from lesion_jax.data.builders.folder.files import (
 from lesion_jax.data.builders.records import make_record
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.packing import read_mask
-from lesion_jax.data.splits import SPLITS, deal
+from lesion_jax.data.splits import SPLITS, labels_of
 
 UNSCORED = 127  # as in Retinal-Lesions
 LEVELS = (0, 1, UNSCORED, 255)
@@ -42,7 +42,7 @@ class Builder(LesionBuilder):
   folder is unknown. In a mask 0 is absent, 1 or 255 (of a palette, the indices) present, and 127 left out of loss and
   metrics; other values are an error.
   Splits are those of the column `split` (train, validation, test); without it photographs are dealt 70/10/20 with our
-  seed, by the column `patient` where there is one. Photographs are cropped to the field of view, as `predict` does.
+  seed, by the column `patient` where there is one, and so that lesions and grades are spread. Photographs are cropped to the field of view, as `predict` does.
   """
 
   VERSION = tfds.core.Version('1.1.0')
@@ -68,7 +68,27 @@ class Builder(LesionBuilder):
       raise ValueError(f'{root} has neither a folder {MASKS}/<lesion>/ (of {", ".join(LESION_KEYS)}) nor a grade in '
                        f'{TABLE}: there is nothing to learn or to judge')
     photographs = {name: _photograph(path, entries.get(name), masks) for name, path in paths.items()}
-    return Release(_split(photographs, entries), {'photographs': len(photographs)})
+    self._given = any(entry.split for entry in entries.values())  # for all photographs or for none
+    splits = self._of_the_table(photographs, entries) if self._given else self._deal(list(photographs.values()))
+    return Release(splits, {'photographs': len(photographs)})
+
+  def deals(self) -> bool:
+    """Unless the table says the splits."""
+    return not self._given
+
+  def _of_the_table(self, photographs: dict[str, Photograph], entries: dict[str, Entry]) -> dict[str, list[Photograph]]:
+    """The splits of the table."""
+    if self.builder_config.folds:
+      raise ValueError(f'{self.builder_config.source_dir / TABLE} says of each photograph to which split it belongs, so '
+                       'there are no folds; take the column out, or leave folds at 0')
+    return {split: [photograph for name, photograph in photographs.items() if entries[name].split == split]
+            for split in SPLITS}
+
+  def _deal(self, photographs: list[Photograph]) -> dict[str, list[Photograph]]:
+    """Our splits, by patient."""
+    patients = [photograph.patient for photograph in photographs]
+    labels = [labels_of(photograph.masks, photograph.grade) for photograph in photographs]
+    return self.builder_config.dealing.deal(photographs, patients, labels)
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
     """The lesions that have a folder, and whether the table has a grade."""
@@ -90,11 +110,3 @@ def _photograph(path: pathlib.Path, entry: Entry | None, masks: dict[str, dict[s
   own = {key: of_lesion[path.stem] for key, of_lesion in masks.items() if path.stem in of_lesion}
   grade, patient, _ = entry or Entry(UNKNOWN_GRADE, None, None)
   return Photograph(path, patient or path.stem, grade, own, tuple(masks))
-
-
-def _split(photographs: dict[str, Photograph], entries: dict[str, Entry]) -> dict[str, list[Photograph]]:
-  """By the table where it says so, which it does for all photographs or for none."""
-  if any(entry.split for entry in entries.values()):
-    return {split: [photograph for name, photograph in photographs.items() if entries[name].split == split]
-            for split in SPLITS}
-  return deal(list(photographs.values()), [photograph.patient for photograph in photographs.values()])

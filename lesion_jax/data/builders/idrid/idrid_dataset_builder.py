@@ -13,7 +13,7 @@ from lesion_jax.data.builders.layout import list_photographs, require_folder
 from lesion_jax.data.builders.records import MaskedPhotograph, make_record
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.packing import read_mask
-from lesion_jax.data.splits import carve_validation
+from lesion_jax.data.splits import labels_of
 
 PHOTOGRAPHS = pathlib.Path('A. Segmentation', '1. Original Images')
 MASKS = pathlib.Path('A. Segmentation', '2. All Segmentation Groundtruths')
@@ -33,6 +33,8 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.1.0')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
+  DEALT = ('train', 'validation')
+  SPLIT = 'hash'
   CROPPED = True
   ANNOTATED = tuple(MASK_NAMES)
   GRADED = False
@@ -55,7 +57,8 @@ class Builder(LesionBuilder):
     training, test = (self._list(folder) for folder in (TRAINING, TEST))
     counts = collections.Counter({'training photographs': len(training), 'test photographs': len(test)})
     counts.update(f'{key} masks' for photograph in training + test for key in photograph.masks)
-    validation = carve_validation(training, [photograph.path.stem for photograph in training])
+    patients = [photograph.path.stem for photograph in training]
+    validation = self.builder_config.dealing.carve(training, patients, [labels_of(photograph.masks) for photograph in training])
     return Release({**validation, 'test': test}, dict(counts))
 
   def read(self, item: MaskedPhotograph) -> Record:

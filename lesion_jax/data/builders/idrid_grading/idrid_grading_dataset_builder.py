@@ -12,7 +12,7 @@ from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
 from lesion_jax.data.builders.idrid_grading.visits import CONTRADICTED, TEST_VISITS, TRAINING_VISITS
 from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
-from lesion_jax.data.splits import carve_validation
+from lesion_jax.data.splits import labels_of
 
 PHOTOGRAPHS = pathlib.Path('B. Disease Grading', '1. Original Images')
 TABLES = pathlib.Path('B. Disease Grading', '2. Groundtruths')
@@ -29,6 +29,8 @@ class Builder(GradingBuilder):
   VERSION = tfds.core.Version('1.1.0')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   GRADES_AS_LESIONS = True
+  DEALT = ('train', 'validation')
+  SPLIT = 'hash'
   PUBLISHED = {'training photographs': 413, 'test photographs': 103}
   DESCRIPTION = (
       'The grading part of the Indian Diabetic Retinopathy Image Dataset: 516 photographs of 4288x2848 pixels with a '
@@ -51,7 +53,8 @@ class Builder(GradingBuilder):
     if len(kept) < len(training):
       logging.info('%s: %d training photographs are left out: their visit is in the test set, or they are in the '
                    'release twice with different grades', self.name, len(training) - len(kept))
-    validation = carve_validation(kept, [photograph.patient for photograph in kept])
+    validation = self.builder_config.dealing.carve(
+        kept, [photograph.patient for photograph in kept], [labels_of(grade=photograph.grade) for photograph in kept])
     return Release({**validation, 'test': test}, counts)
 
   def _list(self, official_set: str, visits: list[str], part: str) -> list[GradedPhotograph]:

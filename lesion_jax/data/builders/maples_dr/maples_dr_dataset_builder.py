@@ -14,7 +14,6 @@ from lesion_jax.data.builders.layout import list_photographs, require_masks
 from lesion_jax.data.builders.records import make_record
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.packing import read_mask
-from lesion_jax.data.splits import carve_validation
 
 MASK_NAMES = {'MA': 'Microaneurysms', 'iHE': 'Hemorrhages', 'HaEx': 'Exudates', 'CWS': 'CottonWoolSpots'}
 # Lesions of one of several kinds, which the annotators left open: none of these is scored there.
@@ -73,6 +72,8 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.1.0')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
+  DEALT = ('train', 'validation')
+  SPLIT = 'hash'
   CONFIG = MaplesConfig
   CROPPED = True
   ANNOTATED = tuple(MASK_NAMES)
@@ -103,7 +104,8 @@ class Builder(LesionBuilder):
     photographs = _find_photographs(self.builder_config.images_dir)
     training, test = (self._list(name, photographs) for name in ('train', 'test'))
     counts = {'training photographs': len(training), 'test photographs': len(test)}
-    validation = carve_validation(training, [photograph.path.stem for photograph in training])
+    patients = [photograph.path.stem for photograph in training]
+    validation = self.builder_config.dealing.carve(training, patients)
     return Release({**validation, 'test': test}, counts)
 
   def read(self, item: Photograph) -> Record:

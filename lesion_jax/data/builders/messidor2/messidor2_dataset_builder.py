@@ -10,7 +10,7 @@ from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.grading import GradedPhotograph, GradingBuilder
 from lesion_jax.data.builders.layout import collect_grades, list_photographs, read_rows
 from lesion_jax.data.builders.left_out import UNGRADABLE
-from lesion_jax.data.splits import deal
+from lesion_jax.data.splits import labels_of
 
 PHOTOGRAPHS, GRADES, PAIRS = 'IMAGES', 'messidor_data.csv', 'messidor-2.csv'
 EXTENSIONS = ('.png', '.jpg')  # in either case
@@ -77,7 +77,9 @@ class Builder(GradingBuilder):
                    for path in paths if path.name.lower() not in without]
     counts = {'photographs': len(paths), UNGRADABLE: len(paths) - len(photographs),
               'pairs of eyes': len(set(patients.values()))}
-    return Release(deal(photographs, [photograph.patient for photograph in photographs]), counts)
+    patients = [photograph.patient for photograph in photographs]
+    labels = [labels_of(grade=photograph.grade) for photograph in photographs]
+    return Release(self.builder_config.dealing.deal(photographs, patients, labels), counts)
 
 
 def _require_distinct(paths: list[pathlib.Path]) -> None:

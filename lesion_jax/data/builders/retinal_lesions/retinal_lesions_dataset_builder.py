@@ -15,7 +15,7 @@ from lesion_jax.data.builders.layout import list_photographs, read_grades, requi
 from lesion_jax.data.fundus import whole
 from lesion_jax.data.packing import pack_masks, read_mask
 from lesion_jax.data.photograph import read_photograph
-from lesion_jax.data.splits import deal
+from lesion_jax.data.splits import labels_of
 
 MASK_NAMES = {
     'MA': 'microaneurysms',
@@ -81,7 +81,9 @@ class Builder(LesionBuilder):
     photographs = [
         Photograph(path, _patient(path), _find_masks(masks_root / path.stem), grades[path.stem]) for path in paths
     ]
-    splits = deal(photographs, [photograph.patient for photograph in photographs])
+    patients = [photograph.patient for photograph in photographs]
+    labels = [labels_of(photograph.masks, photograph.grade) for photograph in photographs]
+    splits = self.builder_config.dealing.deal(photographs, patients, labels)
     return Release(splits, dict(_count(photographs)))
 
   def read(self, item: Photograph) -> Record:

@@ -13,7 +13,6 @@ from lesion_jax.data.builders.duplicates import find_copies
 from lesion_jax.data.builders.layout import list_photographs, require_folder, require_masks
 from lesion_jax.data.builders.records import make_record, read_square
 from lesion_jax.data.packing import read_mask
-from lesion_jax.data.splits import carve_validation
 
 # Lesion key -> its value in the map; 0 is the background. Not the order of other releases.
 VALUES = {'MA': 3, 'iHE': 2, 'HaEx': 1, 'CWS': 4}
@@ -38,6 +37,8 @@ class Builder(LesionBuilder):
 
   VERSION = tfds.core.Version('1.1.0')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
+  DEALT = ('train', 'validation')
+  SPLIT = 'hash'
   CROPPED = False
   ANNOTATED = tuple(VALUES)
   GRADED = False
@@ -69,7 +70,7 @@ class Builder(LesionBuilder):
     if leaking := [photograph.path.name for photograph in training if photograph.original in held_out]:
       logging.warning('%s: %d photographs of the training set are copies of test photographs and are left out: %s',
                       self.name, len(leaking), ', '.join(leaking))
-    validation = carve_validation(kept, [photograph.original.stem for photograph in kept])
+    validation = self.builder_config.dealing.carve(kept, [photograph.original.stem for photograph in kept])
     return Release({**validation, 'test': test}, counts)
 
   def read(self, item: Photograph) -> Record:

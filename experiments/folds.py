@@ -1,0 +1,171 @@
+"""Cross-validation: trains and tests a configuration once a fold, and sums up.
+
+  python -m experiments.folds --config=configs/segment.py:retinal_lesions --folds=5 --workdir=runs/folds \\
+      --config.segment.data.source_dir=DIR --config.segment.pretrained=FILE
+  python -m experiments.folds --config=configs/multitask.py --folds=3 --workdir=runs/folds-demo
+
+For data sets without an official test split. Patients are dealt to equal parts, by `data.split` and `data.seed` of each
+stage; fold k tests on part k and trains on the others, of which an eighth is for validation. Each fold is a run of
+`lesion_jax.main` in WORKDIR/fold-K. Stopped, the same command goes on; what is finished is not run again. Writes
+WORKDIR/folds.json and WORKDIR/folds.md: figures by fold, their mean and standard deviation, and the figures of all
+photographs together, each judged by the network that did not learn from it.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from experiments import collect, record
+from experiments.presets import portable
+from lesion_jax import build, main, runtime
+from lesion_jax.command import one_line_errors, parse_flags
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.evaluate import full_report, headline
+from lesion_jax.report import run as report_run
+from lesion_jax.report.card import table
+from lesion_jax.train.interrupt import Interrupt
+
+FLAGS = flags.FLAGS  # config, workdir and data_dir are those of `lesion_jax.main`
+flags.DEFINE_integer('folds', 5, 'How many; each is the test split of one run.', lower_bound=2)
+
+NAMES = {'mean_pixel_f1': 'mean pixel F1', 'mean_image_f1': 'mean image F1', 'mean_aupr': 'mean AUPR', 'kappa': 'kappa'}
+LESION_FIGURES = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'aupr': 'AUPR'}
+JSON, PAGE = 'folds.json', 'folds.md'
+
+
+def fold_of(config: ConfigDict, folds: int, fold: int) -> ConfigDict:
+  """The configuration of one fold.
+
+  Raises:
+    ValueError: it names a finished bundle, which may have learned from what this fold tests on.
+  """
+  chosen = config.copy_and_resolve_references()
+  for name in build.STAGES:
+    if chosen[name].bundle:
+      raise ValueError(f'config.{name}.bundle={chosen[name].bundle}: a finished network may have learned from photographs of the '
+                       f'test part of a fold; leave it empty, and let each fold train the stage (config.stages)')
+    chosen[name].data.update(folds=folds, fold=fold)
+  return chosen
+
+
+def run(config: ConfigDict, folds: int, workdir: pathlib.Path, data_dir: str, should_stop: Interrupt) -> int:
+  """Runs every fold that is not finished, and sums up; returns the exit status of `lesion_jax.main`."""
+  with one_line_errors(ValueError):  # before anything is trained
+    configs = [fold_of(config, folds, fold) for fold in range(folds)]
+  for fold, chosen in enumerate(configs):
+    folder = workdir / f'fold-{fold}'
+    if is_finished(chosen, folder):
+      continue
+    print(f'fold {fold} of {folds}, in {folder}', flush=True)
+    if status := main.run(chosen, folder, data_dir, should_stop):
+      return status
+  if jax.process_index() == 0:
+    result = sum_up(config.stages, [workdir / f'fold-{fold}' for fold in range(folds)])
+    result |= {'config': portable(config, workdir), 'versions': record.versions(), 'hardware': record.hardware()}
+    record.save(workdir / JSON, result)
+    (workdir / PAGE).write_text(text := markdown(result), encoding='utf-8')
+    print(f'{text}\n{workdir / JSON}')
+  return 0
+
+
+def is_finished(config: ConfigDict, folder: pathlib.Path) -> bool:
+  """Whether a run of this very configuration has tested all of its stages. (`main.run` refuses one of another.)"""
+  results, kept = folder / 'metrics.json', folder / 'config.json'
+  if not results.exists() or not kept.exists():
+    return False
+  same = json.loads(kept.read_text('utf-8')) == json.loads(json.dumps(config.to_dict()))
+  return same and set(config.stages) <= json.loads(results.read_text('utf-8')).keys()
+
+
+def sum_up(stages: Sequence[str], folders: Sequence[pathlib.Path]) -> dict[str, Any]:
+  """The figures of finished folds, ready for JSON.
+
+  Returns:
+    {'folds': K, 'stages': {stage: {'figures': {name: {'values', 'mean', 'sd'}}, 'lesions': {figure: {lesion: the same}},
+    'images': of each fold, 'together': the report of all photographs}}}. A value is None where a fold has none; mean and
+    standard deviation (n - 1 in the denominator) are over the others, None for fewer than one or two.
+  """
+  found = {}
+  for stage in stages:
+    reports = [json.loads((folder / stage / report_run.REPORT).read_text('utf-8')) for folder in folders]
+    counts = [collect.read_counts(folder / stage / report_run.TEST_COUNTS) for folder in folders]
+    heads = [headline(report) for report in reports]
+    together = {name: np.concatenate([each[name] for each, _ in counts]) for name in counts[0][0]}
+    annotated = [key for key in LESION_KEYS if any(key in judged for _, judged in counts)]
+    found[stage] = {
+        'images': [len(next(iter(each.values()))) for each, _ in counts],
+        'figures': {name: _spread([head[name] for head in heads]) for name in heads[0]},
+        'lesions': {figure: {key: _spread([report[figure]['lesions'][key] for report in reports]) for key in annotated}
+                    for figure in LESION_FIGURES if figure in reports[0]},
+        'together': full_report(together, annotated)}
+  return {'folds': len(folders), 'stages': found}
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, Any]:
+  defined = [value for value in values if value is not None]
+  return {'values': list(values), 'mean': statistics.fmean(defined) if defined else None,
+          'sd': statistics.stdev(defined) if len(defined) > 1 else None}
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+  """The figures of every stage as tables, with how to read them."""
+  folds = range(result['folds'])
+  parts = [f'## {len(folds)} folds']
+  for stage, found in result['stages'].items():
+    together, limits = headline(found['together']), found['together']['intervals']
+    rows = [[NAMES[name], *map(_number, spread['values']), _mean(spread), _all(together.get(name), _limits(limits, name))]
+            for name, spread in found['figures'].items()]
+    for figure, lesions in found['lesions'].items():
+      alone = found['together'].get(figure, {}).get('lesions', {})
+      rows += [[f'{LESION_FIGURES[figure]} of {key}', *map(_number, spread['values']), _mean(spread),
+                _all(alone.get(key), limits.get(figure, {}).get('lesions', {}).get(key))]
+               for key, spread in lesions.items()]
+    header = [stage, *(f'fold {fold}' for fold in folds), 'mean ± sd', 'all together']
+    parts += [table(header, rows), f'Test photographs: {", ".join(f"{images:,}" for images in found["images"])}.']
+  level, resamples = (limits[key] for key in ('level', 'resamples'))
+  parts.append(
+      'Mean ± sd: over the folds in which the figure is defined. The folds share most of their training data, so the '
+      'standard deviation is a spread and no standard error: from it no interval and no test follows (Y. Bengio and Y. '
+      'Grandvalet, 2004). All together: every photograph judged by the network that did not learn from it, in square '
+      f'brackets the {100 * level:g} % interval of {resamples:,} resamples of the patients; AUPR is not computed, as scores of '
+      'different networks have no common thresholds. –: undefined.')
+  return '\n\n'.join(parts) + '\n'
+
+
+def _limits(limits: Mapping[str, Any], name: str) -> Sequence[float] | None:
+  found = limits.get(name.removeprefix('mean_'))
+  return found['mean'] if isinstance(found, Mapping) else found
+
+
+def _number(value: float | None) -> str:
+  return '–' if value is None else f'{value:.3f}'
+
+
+def _mean(spread: Mapping[str, Any]) -> str:
+  return _number(spread['mean']) + ('' if spread['sd'] is None else f' ± {spread["sd"]:.3f}')
+
+
+def _all(value: float | None, limits: Sequence[float] | None) -> str:
+  return _number(value) + (f' [{limits[0]:.3f}, {limits[1]:.3f}]' if limits and value is not None else '')
+
+
+def start(unused_argv: list[str]) -> int:
+  if not FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
+  with one_line_errors(ValueError):
+    runtime.set_up(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
+  with Interrupt() as should_stop:
+    return run(FLAGS.config, FLAGS.folds, pathlib.Path(FLAGS.workdir), FLAGS.data_dir, should_stop)
+
+
+if __name__ == '__main__':
+  app.run(start, flags_parser=parse_flags)
