@@ -20,6 +20,7 @@ from absl import logging
 from lesion_jax.core import UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.builders.resume import Partial
+from lesion_jax.data.native import Native
 from lesion_jax.data.png import encode_png
 from lesion_jax.data.threads import ordered_map
 
@@ -116,6 +117,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
   ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that any photograph of this data set annotates
   GRADED: ClassVar[bool] = True  # whether it grades any image
+  NATIVE: ClassVar[bool] = False  # whether `read_native` reads photographs with masks of their own size
   CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the release is square already
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
   DESCRIPTION: ClassVar[str]
@@ -138,6 +140,15 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       ValueError: naming the file, where this item cannot be an example. Anything else that is raised, such as
         FileNotFoundError, ends the preparation.
     """
+
+  def read_native(self, item: Any) -> Native:
+    """Reads one item of the release with its masks, in the photograph's own pixels; what `read` crops.
+
+    Raises:
+      ValueError: as `read` does, and where this data set has no masks of the photographs' own size.
+    """
+    del item
+    raise ValueError(f'{self.name} has no masks of the photographs\' own size')
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
     """Keys of the lesions that a release annotates at all, and whether it grades any photograph."""

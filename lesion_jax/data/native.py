@@ -1,0 +1,88 @@
+"""The photographs of a split in their own pixels, read from the release again: prepared data hold squares alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lesion_jax.data.builders.left_out import NAME
+from lesion_jax.data.fundus import Crop
+
+if TYPE_CHECKING:
+  from lesion_jax.data.builders.base import LesionBuilder
+
+
+class Native(NamedTuple):
+  """One photograph of a release with its masks, in its own pixels.
+
+  Attributes:
+    image: uint8 [H, W, 3].
+    crop: the square of it that a network sees.
+    present: lesion key -> bool [H, W]; a lesion without a mask is absent.
+    unscored: lesion key -> bool [H, W], where the release leaves open whether the lesion is there. Where a lesion is
+      present as well, it counts.
+    labels: the rest of Record that the release says: `id`, `patient`, `grade`, `annotated`.
+  """
+
+  image: np.ndarray
+  crop: Crop
+  present: dict[str, np.ndarray]
+  unscored: dict[str, np.ndarray]
+  labels: dict[str, Any]
+
+
+class NativeSource(Sequence):
+  """Random access to the photographs of a split and their masks as the release has them, in the order of the prepared
+  examples. Safe to read from threads; a photograph of 12 megapixels takes 0.1 GB and more.
+
+  Args:
+    builder: of a prepared data set, which knows where the release lies.
+    split: one of its splits.
+
+  Raises:
+    ValueError: of `require_native`, or the release is another than was prepared.
+    FileNotFoundError: of `LesionBuilder.release`.
+  """
+
+  def __init__(self, builder: LesionBuilder, split: str):
+    require_native(builder.name, type(builder))
+    left_out = {entry['photograph'] for entry in _left_out(builder) if entry['split'] == split}
+    self._builder = builder
+    self._items = [item for item in builder.release().splits[split] if os.fspath(item.path) not in left_out]
+    if len(self._items) != (prepared := builder.info.splits[split].num_examples):
+      raise ValueError(f'{builder.name}, split {split}: the release has {len(self._items)} photographs and its prepared '
+                       f'copy {prepared}; it was changed since, so delete {builder.data_path}')
+
+  def __len__(self) -> int:
+    return len(self._items)
+
+  def __getitem__(self, index: int) -> Native:
+    """`labels` have `annotated` in any case."""
+    found = self._builder.read_native(self._items[index])
+    annotated = found.labels.get('annotated')
+    return found._replace(labels=found.labels | {
+        'annotated': self._builder.ANNOTATED if annotated is None else annotated})
+
+
+def require_native(name: str, builder: type[LesionBuilder]) -> None:
+  """Raises ValueError where a data set has no masks of the photographs' own size, so that nothing can be compared there.
+
+  Args:
+    name: of the data set.
+    builder: its class.
+  """
+  if not builder.NATIVE:
+    why = 'its photographs are drawn at the size of the network' if builder.ANNOTATED else 'it annotates no lesion'
+    raise ValueError(f"{name} has nothing to compare in the photographs' own pixels: {why}; evaluate it at the network's "
+                     'size')
+
+
+def _left_out(builder: LesionBuilder) -> list[dict[str, str]]:
+  """What could not be read when the data were prepared."""
+  path = pathlib.Path(builder.data_path) / NAME
+  return json.loads(path.read_text('utf-8'))['unreadable'] if path.is_file() else []
