@@ -5,7 +5,8 @@ border, so where windows overlap each counts the less the nearer its border is: 
 multiplied (our choice; nnU-Net has a Gaussian, which also falls towards the border). The weights of one pixel add up to 1.
 
 Windows begin at multiples of GRID pixels, where a network of stride 32 sees the grid that it sees in the whole square;
-they step by about half a window, and the last one ends at the square's own edge. Nothing is padded.
+they step by at most half a window, and the last one ends at the square's own edge, up to a cell further. Nothing is
+padded.
 
 Needs NumPy alone, so that exports carry this file.
 """
@@ -40,9 +41,10 @@ def window_starts(size: int, window: int) -> np.ndarray:
   check_window(window, size)
   if not window:
     raise ValueError('window=0 is the whole square, which has no windows')
-  rest, stride = size - window, window // 2 // GRID * GRID
-  count = -(-rest // stride) + 1
-  starts = np.arange(count) * rest // max(count - 1, 1) // GRID * GRID
+  rest = size - window
+  cells, step = rest // GRID, window // 2 // GRID  # of the grid, to the last window and from one to the next
+  steps = max(1, -(-cells // step)) if rest else 0
+  starts = np.arange(steps + 1) * cells // max(steps, 1) * GRID  # evenly spread
   starts[-1] = rest
   return starts.astype(np.int32)
 

@@ -23,7 +23,7 @@ from lesion_jax.metrics.curves import (
 )
 from lesion_jax.metrics.histogram import SCORE_BINS, score_histogram
 from lesion_jax.metrics.kappa import Referable, Score, accuracy, quadratic_weighted_kappa, referable
-from lesion_jax.metrics.summary import f1, mean_defined, summarize
+from lesion_jax.metrics.summary import f1, iou, mean_defined, summarize
 
 __all__ = [
     'SCORE_BINS',
@@ -40,6 +40,7 @@ __all__ = [
     'confusion',
     'f1',
     'histogram_calibration',
+    'iou',
     'lesion_probabilities',
     'mean_defined',
     'precision_recall_curve',

@@ -238,7 +238,7 @@ def test_a_report_has_what_the_network_computes_and_no_more(counts):
   grading = {'confusion': counts['confusion']}
   assert report(grading, ()).keys() == {'kappa', 'accuracy', 'referable', 'confusion'}
   lesions = {name: value for name, value in counts.items() if name not in ('confusion', 'histogram')}
-  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels'}
+  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'pixel_iou', 'image_f1', 'positive_images', 'positive_pixels'}
   classifier = {name: value for name, value in lesions.items() if name.startswith('image')}
   assert report(classifier, LESION_KEYS).keys() == {'image_f1', 'positive_images'}
 
