@@ -86,7 +86,8 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {
-      'pixel_f1', 'pixel_iou', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals', 'calibration'}
+      'pixel_f1', 'pixel_iou', 'image_f1', 'positive_images', 'positive_pixels', 'aupr', 'aupr_11', 'intervals',
+      'calibration'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
 
 

@@ -44,16 +44,16 @@ def add(commands: Any) -> None:
       'evaluate', help='figures of a network on a data set', description=EVALUATE, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   evaluate.add_argument('--model', required=True, type=pathlib.Path, action='append', metavar='BUNDLE',
-                        help='the network: a directory with config.json and model.safetensors, or a zip archive of one; '
-                        'given several times, the probabilities of all are averaged')
+                        help='the network: a directory with config.json and model.safetensors, or a zip archive of '
+                        'one; given several times, the probabilities of all are averaged')
   evaluate.add_argument('--data', required=True, metavar='NAME',
                         help='data set; docs/datasets.md lists them, and so does a name that there is not')
   evaluate.add_argument('--source', '--data-dir', dest='data_dir', type=pathlib.Path, metavar='DIR',
                         help='the release as its authors lay it out; synthetic has none')
   evaluate.add_argument('--split', default='test', choices=SPLITS, help='default test')
   evaluate.add_argument('--at', default='network', choices=['network', 'native'],
-                        help="where maps and masks are compared: at the network's size (default), or in the photographs' "
-                        'own pixels, which takes the release again and some seconds a photograph')
+                        help="where maps and masks are compared: at the network's size (default), or in the "
+                        "photographs' own pixels, which takes the release again and some seconds a photograph")
   evaluate.add_argument('--tta', choices=['flips', 'dihedral'],
                         help='average over 4 mirrored, or 8 mirrored and turned copies of each photograph')
   evaluate.add_argument('--window', type=options.window, metavar='N',

@@ -17,9 +17,10 @@ def positive(text: str) -> int:
   return value
 
 
-WINDOW = ('side in pixels of the overlapping windows by which a network with lesion maps, and without grades, is asked '
-          "about a photograph: a multiple of 32 from 96 on; 0 for all of it at once (default: the model's own; else all at "
-          'once where memory allows)')
+WINDOW = (
+    'side in pixels of the overlapping windows by which a network with lesion maps, and without grades, is asked about a '
+    'photograph: a multiple of 32 from 96 on; 0 for all of it at once (default: as the model says, else all at once '
+    'where memory allows)')
 
 
 def window(text: str) -> int:

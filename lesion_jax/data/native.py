@@ -55,8 +55,8 @@ class NativeSource(Sequence):
     self._builder = builder
     self._items = [item for item in builder.release().splits[split] if os.fspath(item.path) not in left_out]
     if len(self._items) != (prepared := builder.info.splits[split].num_examples):
-      raise ValueError(f'{builder.name}, split {split}: the release has {len(self._items)} photographs and its prepared '
-                       f'copy {prepared}; it was changed since, so delete {builder.data_path}')
+      raise ValueError(f'{builder.name}, split {split}: the release has {len(self._items)} photographs and its '
+                       f'prepared copy {prepared}; it was changed since, so delete {builder.data_path}')
 
   def __len__(self) -> int:
     return len(self._items)
@@ -70,7 +70,8 @@ class NativeSource(Sequence):
 
 
 def require_native(name: str, builder: type[LesionBuilder]) -> None:
-  """Raises ValueError where a data set has no masks of the photographs' own size, so that nothing can be compared there.
+  """Raises ValueError where a data set has no masks of the photographs' own size, so that nothing can be compared
+  there.
 
   Args:
     name: of the data set.
@@ -78,8 +79,8 @@ def require_native(name: str, builder: type[LesionBuilder]) -> None:
   """
   if not builder.NATIVE:
     why = 'its photographs are drawn at the size of the network' if builder.ANNOTATED else 'it annotates no lesion'
-    raise ValueError(f"{name} has nothing to compare in the photographs' own pixels: {why}; evaluate it at the network's "
-                     'size')
+    raise ValueError(f"{name} has nothing to compare in the photographs' own pixels: {why}; evaluate it at the "
+                     "network's size")
 
 
 def _left_out(builder: LesionBuilder) -> list[dict[str, str]]:

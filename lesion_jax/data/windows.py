@@ -2,7 +2,8 @@
 
 A network that learned from crops is asked about windows of that size. A window knows little of what lies beyond its
 border, so where windows overlap each counts the less the nearer its border is: linear ramps along rows and columns,
-multiplied (our choice; nnU-Net has a Gaussian, which also falls towards the border). The weights of one pixel add up to 1.
+multiplied (our choice; nnU-Net has a Gaussian, which also falls towards the border). The weights of
+one pixel add up to 1.
 
 Windows begin at multiples of GRID pixels, where a network of stride 32 sees the grid that it sees in the whole square;
 they step by at most half a window, and the last one ends at the square's own edge, up to a cell further. Nothing is
@@ -66,12 +67,12 @@ def window_shares(size: int, window: int) -> np.ndarray:
 def stitch(run, images, window):
   """What a network says of whole squares, asked window by window.
 
-  One window of all images goes through `run` at a time: beside its own memory this takes the maps, 32 bytes a pixel of an
-  image.
+  One window of all images goes through `run` at a time: beside its own memory this takes the maps, 32 bytes a pixel of
+  an image.
 
   Args:
-    run: uint8 [B, window, window, 3] -> the network's probabilities by name; 'maps' [B, window, window, 8] must be among
-      them, and nothing else is looked at.
+    run: uint8 [B, window, window, 3] -> the network's probabilities by name; 'maps' [B, window, window, 8] must be
+      among them, and nothing else is looked at.
     images: uint8 [B, S, S, 3].
     window: side of the windows, in pixels.
 

@@ -1,8 +1,8 @@
 """Lesion maps against the masks of a release in the photograph's own pixels.
 
 A network's square is smaller than the photograph, and masks made smaller have lost the smallest lesions. So the map is
-brought back to the photograph (`Crop.invert`, bilinear) and compared with the release's own masks at full resolution: as
-challenges and most papers count, whatever size a network works at. Outside the square that the network saw its
+brought back to the photograph (`Crop.invert`, bilinear) and compared with the release's own masks at full resolution:
+as challenges and most papers count, whatever size a network works at. Outside the square that the network saw its
 probability is 0, and a lesion there is missed.
 """
 
@@ -37,13 +37,13 @@ def native_counts(
     predict: uint8 [size, size, 3] -> lesion maps [size, size, 8], probabilities; asked one photograph ahead.
     photographs: with `annotated` in their labels, see `data.native.NativeSource`.
     size: of the network's square, in pixels.
-    lesions: keys of those that are counted; of the others, and of those that a photograph does not annotate, nothing is.
+    lesions: keys of those that are counted; of the others, and of what a photograph does not annotate, nothing is.
     thresholds: from which probability a pixel is positive, a number or [8].
 
   Returns:
-    As `image_counts`: pixel_tp, pixel_fp, pixel_fn, image_tp, image_fp, image_fn, image_tn int64 [N, 8] (a photograph is
-    positive where any scored pixel is, Eq. 1), `lesion_probabilities` float32 [N, 8], 'histograms' int32 [N, 2, 8, bins]
-    and their sum 'histogram', int64.
+    As `image_counts`: pixel_tp, pixel_fp, pixel_fn, image_tp, image_fp, image_fn, image_tn int64 [N, 8] (a photograph
+    is positive where any scored pixel is, Eq. 1), `lesion_probabilities` float32 [N, 8], 'histograms' int32 [N, 2, 8,
+    bins] and their sum 'histogram', int64.
 
   Raises:
     FloatingPointError: a probability is not a number.

@@ -13,7 +13,8 @@ from lesion_jax.core import Example, Prediction, unpack_targets
 
 
 def make_count_step(
-    predict_fn: Callable[[Any, Any], Prediction], *, thresholds: Any = 0.5, histograms: bool = False, axis_name: str | None = None
+    predict_fn: Callable[[Any, Any], Prediction], *, thresholds: Any = 0.5, histograms: bool = False,
+    axis_name: str | None = None,
 ) -> Callable[[Any, Example], dict[str, jax.Array]]:
   """Builds `count_step(variables, batch) -> counts`, what is to be known of each image of the whole global batch, equal
   on all devices.

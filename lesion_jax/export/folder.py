@@ -40,8 +40,8 @@ def export(
     FileExistsError: something is at `path` already, other than an empty folder.
     ImportError: a package is missing; the message has the command that installs it.
     ValueError: no such format or no such network.
-    Refused: a network that the format does not have, or one with grades or without maps, of a bundle that says windows; it
-      is a ValueError too.
+    Refused: a network that the format does not have, or one with grades or without maps, of a bundle that says windows;
+      it is a ValueError too.
     ExportError: the difference is above the tolerance. Then, as with every other error, nothing is left on the disk.
   """
   if to not in FORMATS:

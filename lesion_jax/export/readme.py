@@ -17,17 +17,17 @@ OUTPUTS = {
     'attention': 'float32 [B, h, w], how much the network looked at each cell of a grid over the image, in [0, 1]',
 }
 WINDOWS = '''\
-The network works on squares of {size} pixels and is asked about them by overlapping windows of {window}, as it learned from
-crops of that size. Their maps are blended with weights that fall to the borders of the windows: `windows.py` does that and
-needs NumPy alone.
+The network works on squares of {size} pixels and is asked about them by overlapping windows of {window}, as it learned
+from crops of that size. Their maps are blended with weights that fall to the borders of the windows: `windows.py` does
+that and needs NumPy alone.
 
 ```python
 import windows
 found = windows.stitch(run, squares, {window})  # squares: uint8 [B, {size}, {size}, 3]
 ```
 
-`run` takes uint8 [B, {window}, {window}, 3] and returns the outputs below by name as NumPy arrays. `found` has `maps` of the whole
-squares, and `lesions`, their maxima (those of a single window say nothing of the photograph).'''
+`run` takes uint8 [B, {window}, {window}, 3] and returns the outputs below by name as NumPy arrays. `found` has `maps`
+of the whole squares, and `lesions`, their maxima (those of a single window say nothing of the photograph).'''
 
 
 def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
@@ -47,8 +47,8 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
       f'Written by lesion_jax {lesion_jax.__version__} from the bundle whose weights have the SHA-256 '
       f'`{source.digest}`. For research only: not a medical device.', '',
       usage.strip().replace('{size}', size), '',
-      f'Input: RGB photographs, uint8 [B, {size}, {size}, 3], any B: {_windows_of(source)}{square}, resized antialiased and '
-      'bilinear.', '',
+      f'Input: RGB photographs, uint8 [B, {size}, {size}, 3], any B: {_windows_of(source)}{square}, resized '
+      'antialiased and bilinear.', '',
       *([_windows(source), ''] if source.window else []),
       'Outputs:', '',
       *(f'- `{head}`: {OUTPUTS[head].replace("{size}", size)}' for head in differences), '',

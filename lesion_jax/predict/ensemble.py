@@ -96,8 +96,8 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
   taken = [{key: value for key, value in config['preprocessing'].items() if key != 'window'} for config in configs]
   for name, preprocessing in zip(names, taken, strict=True):
     if preprocessing != taken[0]:
-      raise ValueError(f'{names[0]} takes photographs prepared as {taken[0]}, {name} as {preprocessing}; the members of '
-                       'an ensemble must take the same')
+      raise ValueError(f'{names[0]} takes photographs prepared as {taken[0]}, {name} as {preprocessing}; the members '
+                       'of an ensemble must take the same')
   windows = [config['preprocessing'].get('window', 0) for config in configs]
   annotated = [key for key in LESION_KEYS if any(key in config['annotated'] for config in configs)]
   thresholds = {}

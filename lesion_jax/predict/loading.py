@@ -104,8 +104,8 @@ def load(
       first time, see `onnx_graph.make_predict_fn`; `predict_fn` is then no JAX function, and `variables` are empty.
 
     window: side of the overlapping windows by which a network with lesion maps, and without grades, is asked about the
-      square, see `windows.windowed`: a multiple of 32 from 96 to the bundle's size, right where the network learned from
-      crops of that size or where memory is short. 0: the whole square at once. None: as the bundle says
+      square, see `windows.windowed`: a multiple of 32 from 96 to the bundle's size, right where the network learned
+      from crops of that size or where memory is short. 0: the whole square at once. None: as the bundle says
       (preprocessing.window), and where it says nothing whole if memory allows, else by windows of 960, see
       `windows.choose_window`. What was chosen is in the predictor's `config`.
 
@@ -206,7 +206,8 @@ def read_member(
   with _misfits(path):
     model = get_model(**fields)
   network_fn = forward(model) if platform is None else arranged(forward(model), platform)
-  member = Member(path, bundle.config | {'model': fields}, bundle.variables, bundle.digest, model, network_fn, network_fn)
+  config = bundle.config | {'model': fields}
+  member = Member(path, config, bundle.variables, bundle.digest, model, network_fn, network_fn)
   if window is None:
     window = preprocessing.get('window') or choose_window(preprocessing['size'], device)
     if window and not preprocessing.get('window') and not fits_windows(member.look()):
@@ -214,7 +215,7 @@ def read_member(
   check_window(window, preprocessing['size'])
   chosen = {key: value for key, value in preprocessing.items() if key != 'window'} | (
       {'window': int(window)} if window else {})
-  return member._replace(config=member.config | {'preprocessing': chosen}, predict_fn=windowed(network_fn, window))
+  return member._replace(config=config | {'preprocessing': chosen}, predict_fn=windowed(network_fn, window))
 
 
 @contextlib.contextmanager

@@ -12,27 +12,27 @@ import jax.numpy as jnp
 from lesion_jax.core import NUM_LESIONS, Array, Prediction
 from lesion_jax.data.windows import check_window, window_shares, window_starts
 
-# Where nobody says how, a square goes through the network whole if that takes no more than this share of the memory, else
-# by windows of AUTOMATIC pixels (our choice). BYTES is of a pixel of one photograph, see `choose_window`.
+# Where nobody says how, a square goes through the network whole if that takes no more than this share of the memory,
+# else by windows of AUTOMATIC pixels (our choice). BYTES is of a pixel of one photograph, see `choose_window`.
 BYTES, SHARE, AUTOMATIC = 800, 0.5, 960
 
 
 def windowed(predict_fn: Callable[[Any, Any], Prediction], window: int) -> Callable[[Any, Any], Prediction]:
   """The same function by windows of one size, see `data.windows` for where they lie and how they are blended.
 
-  All windows are of one shape, so the network is traced and compiled once, and they go through it one after the other: a
-  pass over B images of S x S pixels takes the memory of B windows and two arrays of the maps' size, 64 bytes a pixel of
-  an image (133 MB for one of 1440), however many windows there are. A lesion's probability is the maximum of its blended
-  map (Eq. 1). Where one window covers the square the maps are the network's own.
+  All windows are of one shape, so the network is traced and compiled once, and they go through it one after the other:
+  a pass over B images of S x S pixels takes the memory of B windows and two arrays of the maps' size, 64 bytes a pixel
+  of an image (133 MB for one of 1440), however many windows there are. A lesion's probability is the maximum of its
+  blended map (Eq. 1). Where one window covers the square the maps are the network's own.
 
   Args:
-    predict_fn: pure, `(variables, images [B, w, w, 3]) -> Prediction` of a network that `fits_windows`. Heads other than
-      the maps are not looked at.
+    predict_fn: pure, `(variables, images [B, w, w, 3]) -> Prediction` of a network that `fits_windows`. Heads other
+      than the maps are not looked at.
     window: side of the windows, see `check_window`; 0 returns the function itself.
 
   Returns:
-    `(variables, images uint8 [B, S, S, 3]) -> Prediction` with maps and lesions. It raises ValueError, when it is traced,
-    for images over which the windows cannot be laid.
+    `(variables, images uint8 [B, S, S, 3]) -> Prediction` with maps and lesions. It raises ValueError, when it is
+    traced, for images over which the windows cannot be laid.
   """
   if not window:
     return predict_fn
@@ -81,11 +81,11 @@ def require_windows(name: str, window: int, prediction: Prediction) -> None:
 def choose_window(size: int, device: jax.Device | str | None = None) -> int:
   """The window where neither the caller nor the bundle says one: 0, the whole square, where memory allows.
 
-  The rule: a photograph takes BYTES for each of its size^2 pixels; if that is more than SHARE of the memory of the device
-  (on a CPU, of the machine's), windows of AUTOMATIC pixels are taken, or none where the square is not larger than those.
-  BYTES is what the largest of four networks takes and a third more: as XLA counts them for a CPU in float32 and width 1,
-  U-Net has 614 bytes a pixel, DeepLabv3+ 492, Lesion-Net-2s 424 and Lesion-Net-16s 260. So 1440 goes whole from 3.3 GB
-  on. It looks at nothing else: one machine answers alike every time.
+  The rule: a photograph takes BYTES for each of its size^2 pixels; if that is more than SHARE of the memory of the
+  device (on a CPU, of the machine's), windows of AUTOMATIC pixels are taken, or none where the square is not larger
+  than those. BYTES is what the largest of four networks takes and a third more: as XLA counts them for a CPU in float32
+  and width 1, U-Net has 614 bytes a pixel, DeepLabv3+ 492, Lesion-Net-2s 424 and Lesion-Net-16s 260. So 1440 goes whole
+  from 3.3 GB on. It looks at nothing else: one machine answers alike every time.
 
   Args:
     size: of the square, in pixels.

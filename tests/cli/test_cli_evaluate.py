@@ -302,7 +302,7 @@ def test_usage_errors_end_with_2_and_leave_nothing(
 
 
 def counts_of(predictor, release, thresholds=0.5):
-  """What a predictor gets right in the test photographs of a drawn IDRiD release at its own size: {kind: int [2, 8]}."""
+  """What a predictor gets right in the test photographs of a drawn IDRiD release: {kind: int [2, 8]}."""
   photographs = sorted((release / 'A. Segmentation' / '1. Original Images' / 'b. Testing Set').iterdir())
   dataset = load('idrid', data_dir=release.parent / 'again', size=predictor.size, source_dir=release)
   truth = unpack_bits(np.stack([example['lesions'] for example in dataset.source('test')]))
@@ -385,8 +385,8 @@ class TestInTheirOwnPixels:
     found = predictor(photographs)
     for key, code, threshold in (('MA', 'MA', 0.4), ('HaEx', 'EX', 0.5)):
       masks = sorted((root / '2. All Segmentation Groundtruths' / 'b. Testing Set' / IDRID_FOLDERS[code]).iterdir())
-      truth = np.concatenate([(np.asarray(Image.open(mask))[..., :1] > 0).ravel() if np.asarray(Image.open(mask)).ndim == 3
-                              else (np.asarray(Image.open(mask)) > 0).ravel() for mask in masks])
+      levels = [np.asarray(Image.open(mask)) for mask in masks]
+      truth = np.concatenate([(mask[..., 0] if mask.ndim == 3 else mask).ravel() > 0 for mask in levels])
       scores = np.concatenate([found.on_photograph(key, number).ravel() for number in range(2)])
       assert truth.size == scores.size == 2 * 96 * 144
       assert report['pixel_f1']['lesions'][key] == pytest.approx(f1_score(truth, scores >= threshold), abs=1e-3)
@@ -415,8 +415,8 @@ class TestInTheirOwnPixels:
       np.testing.assert_allclose(counts['lesion_probabilities'][:, [0, 2, 3]], expected, atol=1e-5)
 
   def test_the_pictures_and_the_place_of_their_own(self, save_oracle, lesions, prepared, tmp_path):
-    assert cli.main(['evaluate', '--model', str(save_oracle()), '--data', 'idrid', '--source', str(lesions), '--prepared',
-                     str(prepared), '--at', 'native', '--resamples', '20']) == 0
+    assert cli.main(['evaluate', '--model', str(save_oracle()), '--data', 'idrid', '--source', str(lesions),
+                     '--prepared', str(prepared), '--at', 'native', '--resamples', '20']) == 0
     assert names(tmp_path / 'oracle-idrid-test-native') == FILES | {'precision_recall.png', 'examples.png'}
 
   def test_a_network_without_numbers_ends_with_1(self, save_oracle, lesions, evaluate, capsys):

@@ -106,7 +106,8 @@ def test_windows_are_asked_for_and_recorded(tmp_path, monkeypatch, predict):
   config = oracle.oracle_config(model={'name': 'oracle', 'heads': ['maps']},
                                 preprocessing={'size': 160, 'crop': 'field of view'})
   save_bundle(tmp_path / 'maps', config=config, card='', variables={'params': {'gain': np.float32(1)}})
-  whole, windows = predict('--model', str(tmp_path / 'maps')), predict('--model', str(tmp_path / 'maps'), '--window', '96')
+  model = '--model', str(tmp_path / 'maps')
+  whole, windows = predict(*model), predict(*model, '--window', '96')
   assert windows['run']['options'] == whole['run']['options'] | {'window': 96} != whole['run']['options']
   assert windows['lesions']['MA'] == whole['lesions']['MA']  # a network that looks at single pixels
   with pytest.raises(SystemExit) as stop:

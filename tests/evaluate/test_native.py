@@ -90,7 +90,7 @@ def test_the_figures_are_scikit_learns(counts):
     assert low <= average_precision_score(truth, scores) <= high
     assert found['aupr_11']['lesions'][key] is not None
   assert found['aupr']['undefined']['NV'] == 'not annotated'
-  assert found['aupr']['undefined']['CWS'] == 'no positive in the truth', 'the data set has it, these photographs do not'
+  assert found['aupr']['undefined']['CWS'] == 'no positive in the truth', 'of the data set, not of these'
   assert found['positive_pixels']['MA'] == sum(np.sum(photograph.present['MA']) for photograph in photographs())
   assert json.loads(json.dumps(found, allow_nan=False)) == found
 

@@ -1,4 +1,4 @@
-"""An export of a network that is asked by windows takes images of their size, and brings the code that stitches them."""
+"""An export of a network that is asked by windows takes images of their size, and brings what stitches them."""
 
 import dataclasses
 import importlib.util
