@@ -13,6 +13,7 @@ from ml_collections import ConfigDict, config_flags
 from lesion_jax import build, runtime
 from lesion_jax.command import one_line_errors, parse_flags
 from lesion_jax.evaluate import examples
+from lesion_jax.models.forward import forward
 from lesion_jax.report.card import model_card
 from lesion_jax.report.run import write_run
 from lesion_jax.report.terminal import format_report
@@ -69,7 +70,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
     if first:
       save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables, card=model_card(bundle.config))
       write_run(stage.directory, evaluation, stage.scored,
-                examples(stage.model, variables, dataset.source('test')))
+                examples(forward(stage.model), variables, dataset.source('test')))
       (workdir / 'metrics.json').write_text(json.dumps(results, indent=2))
     say(format_report(results[name], f'{name}: {dataset.name}, {dataset.lengths["test"]} test images'))
     say(f'{name} took {time.perf_counter() - start:.0f} s; bundle: {stage.directory / "bundle"}\n', flush=True)

@@ -24,6 +24,7 @@ from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.source import Dataset
 from lesion_jax.evaluate import Evaluation, criterion, full_report, headline, part_of, report, scored_lesions, totals
 from lesion_jax.models import LESION_BRANCH, get_model
+from lesion_jax.models.forward import forward
 from lesion_jax.train.checkpoint import Checkpoints
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.loop import Fitted, fit
@@ -183,7 +184,7 @@ def _make_evaluate(
     model: Any, stage: ConfigDict, dataset: Dataset | Mixture, devices: Devices, learned: tuple[str, ...],
 ) -> Evaluate:
   """`evaluate(variables, split) -> Evaluation`, one program for validation and test."""
-  count = make_counter(model, devices, batch_size=stage.eval_batch_size)
+  count = make_counter(forward(model), devices, batch_size=stage.eval_batch_size)
 
   def evaluate(variables: Any, split: str) -> Evaluation:
     if split != 'test':  # a validation only chooses, by the figure itself

@@ -25,6 +25,9 @@ can be taken at their word. Writes into the folder of --out:
   confusion.png           annotated against predicted grades
   examples.png            a few photographs, annotation and prediction side by side
 
+With --at native, maps are brought back to each photograph's own pixels and compared with the release's own masks there:
+pixel F1 and AUPR of lesions, at whatever size the network works.
+
 Judged are the lesions that the network learned and the data annotate. Photographs are prepared once, at the network's
 size, and kept in the folder of --prepared; a release is never written to.'''
 EXAMPLES = '''\
@@ -32,6 +35,7 @@ examples:
   lesion-jax evaluate --model runs/demo/grade/bundle --data synthetic --option count=1000
   lesion-jax evaluate --model bundle --data idrid --source IDRiD --split test --out figures
   lesion-jax evaluate --model bundle --data retinal_lesions --source DIR --split all    (the paper's own test set)
+  lesion-jax evaluate --model bundle --model other --tta flips --data idrid --source IDRiD --at native
 
 exit status: 0, or 1 where the network gave no numbers or the results could not be written, or 2 where nothing could be
 done.'''
@@ -42,8 +46,9 @@ def add(commands: Any) -> None:
   evaluate = commands.add_parser(
       'evaluate', help='figures of a network on a data set', description=EVALUATE, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
-  evaluate.add_argument('--model', required=True, type=pathlib.Path, metavar='BUNDLE',
-                        help='the network: a directory with config.json and model.safetensors, or a zip archive of one')
+  evaluate.add_argument('--model', required=True, type=pathlib.Path, action='append', metavar='BUNDLE',
+                        help='the network: a directory with config.json and model.safetensors, or a zip archive of '
+                        'one; given several times, the probabilities of all are averaged')
   evaluate.add_argument('--data', required=True, metavar='NAME',
                         help='data set; docs/datasets.md lists them, and so does a name that there is not')
   evaluate.add_argument('--source', '--data-dir', dest='data_dir', type=pathlib.Path, metavar='DIR',
@@ -54,13 +59,21 @@ def add(commands: Any) -> None:
                         help='judge only these photographs of the split: a file of ids, one a line')
   evaluate.add_argument('--without', type=pathlib.Path, metavar='FILE',
                         help='leave these photographs out: a file of ids, one a line')
+  evaluate.add_argument('--at', default='network', choices=['network', 'native'],
+                        help="where maps and masks are compared: at the network's size (default), or in the "
+                        "photographs' own pixels, which takes the release again and some seconds a photograph")
+  evaluate.add_argument('--tta', choices=['flips', 'dihedral'],
+                        help='average over 4 mirrored, or 8 mirrored and turned copies of each photograph')
+  evaluate.add_argument('--window', type=options.window, metavar='N',
+                        help=options.WINDOW)
   evaluate.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',
                         help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr; '
                         'and split=hash or stratified, split_seed, folds and fold where the split is ours')
   evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
                         help='where prepared data sets are kept (default runs/data, as in training)')
   evaluate.add_argument('--out', type=pathlib.Path, metavar='DIR',
-                        help='where the results go (default: beside the bundle, BUNDLE-NAME-SPLIT)')
+                        help='where the results go (default: beside the first bundle, BUNDLE-NAME-SPLIT, with -native '
+                        'behind it where that is asked for)')
   evaluate.add_argument('--batch-size', type=options.positive, metavar='N',
                         help='photographs in one pass, over all devices (default 8, as in training)')
   evaluate.add_argument('--threshold', type=options.thresholds, default={}, metavar='T',
@@ -110,10 +123,11 @@ def _evaluate(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
 def _beside(arguments: argparse.Namespace) -> pathlib.Path:
   """Where the results go by default."""
-  bundle = arguments.model.expanduser().resolve()
-  name = bundle.stem if bundle.suffix == '.zip' else bundle.name
+  bundles = [model.expanduser().resolve() for model in arguments.model]
+  name = '+'.join(bundle.stem if bundle.suffix == '.zip' else bundle.name for bundle in bundles)
   chosen = [f'{word}-{path.stem}' for word in ('only', 'without') if (path := getattr(arguments, word))]
-  return bundle.with_name('-'.join([name, arguments.data, arguments.split, *chosen]).replace('/', '-'))
+  chosen += [] if arguments.at == 'network' else [arguments.at]
+  return bundles[0].with_name('-'.join([name, arguments.data, arguments.split, *chosen]).replace('/', '-'))
 
 
 def _files() -> tuple[str, ...]:
@@ -157,7 +171,10 @@ def _describe(job: Any, arguments: argparse.Namespace) -> dict[str, Any]:
   config, dataset = job.bundle.config, job.dataset
   return {
       'model': {'name': config['model']['name'], 'weights_sha256': job.bundle.digest,
-                'provenance': config.get('provenance', {})},
+                'provenance': config.get('provenance', {}), **_members(job)},
+      'at': arguments.at,
+      'tta': arguments.tta,
+      'window': job.members[0].window if len(job.members) == 1 else [member.window for member in job.members],
       'data': {'name': dataset.name, 'split': job.split, 'images': job.length, 'options': dict(arguments.option),
                'size': config['preprocessing']['size'], 'crop': dataset.crop, 'dealing': dataset.dealing} | job.chosen,
       'lesions': {'scored': list(job.scored), 'left_out': job.left_out},
@@ -171,6 +188,14 @@ def _describe(job: Any, arguments: argparse.Namespace) -> dict[str, Any]:
   }
 
 
+def _members(job: Any) -> dict[str, Any]:
+  """The networks of an ensemble."""
+  if len(job.members) == 1:
+    return {}
+  return {'members': [{'bundle': member.name, 'name': member.config['model']['name'], 'weights_sha256': member.digest}
+                      for member in job.members]}
+
+
 def _command(arguments: argparse.Namespace) -> str:
   """The command again, with what differs from the defaults."""
   words = ['lesion-jax', 'evaluate']
@@ -181,7 +206,8 @@ def _command(arguments: argparse.Namespace) -> str:
     if isinstance(value, dict):
       words += [flag, ','.join(f'{key}={each:g}' for key, each in value.items())]
     elif isinstance(value, list):
-      words += [word for key, each in value for word in (flag, f'{key}={each}')]
+      given = [str(one) if isinstance(one, pathlib.Path) else '{}={}'.format(*one) for one in value]
+      words += [word for one in given for word in (flag, one)]
     else:
       words += [flag] if value is True else [flag, str(value)]
   return shlex.join(words)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import pathlib
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -14,19 +14,24 @@ import numpy as np
 import tqdm
 
 from lesion_jax.build import make_counter
-from lesion_jax.core import LESION_KEYS, lesion_bits
+from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
+from lesion_jax.data.native import NativeSource, require_native
 from lesion_jax.data.source import ALL, DATASETS, Dataset, load
 from lesion_jax.data.splits import Dealing
-from lesion_jax.evaluate import Evaluation, examples, full_report, scored_lesions
+from lesion_jax.data.threads import ordered_map
+from lesion_jax.evaluate import (
+    Evaluation, examples, full_report, native_counts, native_report, scored_lesions)
 from lesion_jax.evaluate.totals import PROBABILITIES
-from lesion_jax.models import get_model
-from lesion_jax.predict.config import check_config
-from lesion_jax.predict.loading import MISFITS
+from lesion_jax.predict.ensemble import check_heads
+from lesion_jax.predict.loading import Member, join, read_member
+from lesion_jax.predict.step import compiled
+from lesion_jax.predict.tta import augmented
 from lesion_jax.train.parallel import Devices
-from lesion_jax.weights.bundle import Bundle, load_bundle
+from lesion_jax.weights.bundle import Bundle
 
 BATCH_SIZE = 8  # as training evaluates
+NETWORK, NATIVE = 'network', 'native'  # where maps and masks are compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +39,9 @@ class Job:
   """What is evaluated, checked.
 
   Attributes:
-    bundle: of the network.
-    model: the network.
+    bundle: of the network, or of several as one: their joint configuration, a tuple of their variables, and one digest.
+    members: those networks.
+    predict_fn: what they say, `(bundle.variables, images) -> Prediction`.
     devices: that share the batches.
     batch_size: over all of them.
     thresholds: by lesion.
@@ -43,13 +49,15 @@ class Job:
     split: of it, with photographs, or 'all'.
     source: the photographs that are judged, of that split.
     chosen: what was left out or taken of the split, ready for JSON; {} where nothing was.
+    photographs: those in their own pixels, where they are evaluated there; None at the network's size.
     scored: keys of the lesions that are judged.
     left_out: the other lesions, with the reason; empty where the network finds none at all.
     notes: what a reader of the figures should know, a sentence each.
   """
 
   bundle: Bundle
-  model: Any
+  members: tuple[Member, ...]
+  predict_fn: Callable[[Any, Any], Prediction]
   devices: Devices
   batch_size: int
   thresholds: dict[str, float]
@@ -57,6 +65,7 @@ class Job:
   split: str
   source: Any
   chosen: dict[str, Any]
+  photographs: NativeSource | None
   scored: tuple[str, ...]
   left_out: dict[str, str]
   notes: list[str]
@@ -71,15 +80,20 @@ class Job:
     """What is evaluated, in a line."""
     name = self.bundle.config['model']['name']
     split = 'all splits' if self.split == ALL else f'split {self.split}'
-    return f'{name} on {self.dataset.name}, {split}{", a choice" if self.chosen else ""}: {self.length} photographs'
+    where = ' in their own pixels' if self.photographs else ''
+    chosen = ', a choice' if self.chosen else ''
+    return f'{name} on {self.dataset.name}, {split}{chosen}: {self.length} photographs{where}'
 
   def evaluate(self, **options: Any) -> Evaluation:
-    """Runs the network over the split; `options` are of `full_report`, which makes the report.
+    """Runs the network over the split; `options` are of `full_report` or `native_report`, which makes the report.
 
     Raises:
       FloatingPointError: the network answers with something that is no number.
+      OSError, ValueError: a photograph cannot be read any more.
     """
-    count = make_counter(self.model, self.devices, batch_size=self.batch_size,
+    if self.photographs:
+      return self._evaluate_native(**options)
+    count = make_counter(self.predict_fn, self.devices, batch_size=self.batch_size,
                          thresholds=np.array(list(self.thresholds.values()), np.float32),
                          watch=functools.partial(_watch, length=self.length))
     counts = count(self.bundle.variables, self.source, keep_histograms=bool(self.scored))
@@ -91,10 +105,20 @@ class Job:
                                f'{self.length} photographs; its weights are not fit for use')
     return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], **options), counts)
 
+  def _evaluate_native(self, **options: Any) -> Evaluation:
+    device, source = self.devices.local[0], self.photographs
+    predict, variables = compiled(self.predict_fn, device.platform), jax.device_put(self.bundle.variables, device)
+    photographs = ordered_map(source.__getitem__, range(len(source)), ahead=1)
+    photographs = tqdm.tqdm(photographs, total=len(source), unit='photo', dynamic_ncols=True, disable=None)
+    counts = native_counts(lambda square: predict(variables, square[None]).maps[0], photographs,
+                           size=self.bundle.config['preprocessing']['size'], lesions=self.scored,
+                           thresholds=np.array(list(self.thresholds.values()), np.float32))
+    return Evaluation(native_report(counts, self.dataset.annotated, self.bundle.config['annotated'], **options), counts)
+
   def examples(self) -> list[dict[str, Any]]:
     """A few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
-    found = examples(self.model, self.bundle.variables, self.source)
+    found = examples(self.predict_fn, self.bundle.variables, self.source)
     return [example | {'annotated': example['annotated'] & shown} for example in found]
 
 
@@ -109,20 +133,23 @@ def check(arguments: argparse.Namespace) -> Job:
     OSError: the prepared data cannot be kept.
     ValueError: naming what cannot be evaluated, and what can.
   """
-  bundle = load_bundle(arguments.model)
-  config = bundle.config
-  check_config(config, f'{arguments.model}: config.json')
-  devices = Devices()
-  batch_size = arguments.batch_size or -(-BATCH_SIZE // devices.count) * devices.count
-  devices.check_batch(batch_size)
+  native = arguments.at == NATIVE
+  devices = Devices(jax.local_devices()[:1] if native else None)
+  batch_size = _batch_size(arguments, devices)
+  members, heads = _members(arguments, devices)
+  config, variables, predict_fn = join(members)
+  bundle = Bundle(config, variables, _digest(members))
   thresholds = {key: float((config['thresholds'] | arguments.threshold)[key]) for key in LESION_KEYS}
   size = config['preprocessing']['size']
-  model, lesions, grades = _network(bundle, arguments.model, size)
+  lesions, grades = (any(getattr(one, name) is not None for one in heads) for name in ('lesions', 'grades'))
   learned, notes = tuple(config['annotated']) if lesions else (), []
   if builder := DATASETS.get(arguments.data):  # `load` refuses another, and names those that there are
     _require_common(arguments.data, builder.ANNOTATED, builder.GRADED, learned, grades)
-    if arguments.data not in _parts(config):  # else it learned from squares and from fields of view
+    if arguments.data not in [part for member in members for part in _parts(member.config)]:
+      # Else it learned from squares and from fields of view.
       notes += _crop_notes(config['preprocessing']['crop'], arguments.data, builder.CROPPED, arguments.other_crop)
+    if native:
+      _require_pixels(arguments.data, builder, config['model']['name'], heads)
   dataset = load(arguments.data, data_dir=arguments.prepared, size=size, source_dir=arguments.data_dir,
                  **dict(arguments.option))
   source, chosen = _choose(dataset, arguments)  # raises where it is empty
@@ -132,9 +159,10 @@ def check(arguments: argparse.Namespace) -> Job:
     raise ValueError(f'--threshold: {", ".join(sorted(strange))} cannot be judged here, only {", ".join(scored)}')
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
-  notes += _lesion_notes(left_out) + _data_notes(config, dataset, arguments.split, grades)
-  return Job(bundle, model, devices, batch_size, thresholds, dataset, arguments.split, source, chosen, scored, left_out,
-             notes)
+  notes += _lesion_notes(left_out) + _data_notes(members, dataset, arguments.split, grades, native)
+  photographs = NativeSource(dataset, arguments.split, set(source.index.id.tolist())) if native else None
+  return Job(bundle, members, augmented(predict_fn, arguments.tta), devices, batch_size, thresholds, dataset,
+             arguments.split, source, chosen, photographs, scored, left_out, notes)
 
 
 def _choose(dataset: Dataset, arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
@@ -160,20 +188,39 @@ def _read_ids(path: pathlib.Path) -> set[str]:
   return ids
 
 
-def _network(bundle: Bundle, path: pathlib.Path, size: int) -> tuple[Any, bool, bool]:
-  """The network, whether it finds lesions, and whether it grades; it is traced, and nothing is computed.
+def _members(arguments: argparse.Namespace, devices: Devices) -> tuple[tuple[Member, ...], list[Prediction]]:
+  """The networks and their heads, as shapes. At the network's size they compute as training's own evaluation does, bit
+  by bit; else as on their platform they are fastest."""
+  device = devices.local[0]
+  platform = device.platform if arguments.at == NATIVE else None
+  members = tuple(read_member(path, window=arguments.window, platform=platform, device=device)
+                  for path in arguments.model)
+  heads = [member.look() for member in members]
+  check_heads([member.name for member in members], heads)
+  return members, heads
 
-  Raises:
-    ValueError: configuration and weights are not of one network.
-  """
-  images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
-  try:
-    model = get_model(**bundle.config['model'])
-    outputs = jax.eval_shape(functools.partial(model.apply, train=False), bundle.variables, images)
-  except MISFITS as error:
-    raise ValueError(f'{path}: config.json and the weights do not make a network: '
-                     f'{next(iter(str(error).splitlines()), type(error).__name__)}') from error
-  return model, outputs.lesions is not None, outputs.grades is not None
+
+def _batch_size(arguments: argparse.Namespace, devices: Devices) -> int:
+  if arguments.at == NATIVE:
+    if arguments.batch_size:
+      raise ValueError('--batch-size: in their own pixels photographs go one by one; leave it out with --at native')
+    return 1
+  batch_size = arguments.batch_size or -(-BATCH_SIZE // devices.count) * devices.count
+  devices.check_batch(batch_size)
+  return batch_size
+
+
+def _digest(members: Sequence[Member]) -> str:
+  """Of the weights of one network, or of the digests of several."""
+  digests = [member.digest for member in members]
+  return digests[0] if len(digests) == 1 else hashlib.sha256(''.join(digests).encode()).hexdigest()
+
+
+def _require_pixels(data: str, builder: Any, name: str, heads: Sequence[Prediction]) -> None:
+  """Raises ValueError where there is nothing to compare in the photographs' own pixels."""
+  require_native(data, builder)
+  if all(one.maps is None for one in heads):
+    raise ValueError(f'--at native compares lesion maps, and {name} makes none; leave it out')
 
 
 def _require_common(
@@ -218,14 +265,20 @@ def _lesion_notes(left_out: dict[str, str]) -> list[str]:
   return [f'not judged: {", ".join(keys)} ({reason})' for reason, keys in reasons.items()]
 
 
-def _data_notes(config: dict[str, Any], dataset: Dataset, split: str, grades: bool) -> list[str]:
+def _data_notes(
+    members: Sequence[Member], dataset: Dataset, split: str, grades: bool, native: bool) -> list[str]:
   notes = []
   if grades and not dataset.graded:
     notes.append(f'grades are not judged: {dataset.name} has none')
-  if dataset.name not in (config.get('data', {}).get('name'), *_parts(config)):
+  elif grades and native:
+    notes.append("grades are not judged in the photographs' own pixels: they are of whole photographs")
+  configs = [member.config for member in members
+             if dataset.name in (member.config.get('data', {}).get('name'), *_parts(member.config))]
+  if not configs:
     return notes
-  if (learned := _dealing(config, dataset.name)) != dataset.dealing:
-    notes.append(f'the network learned from another split of {dataset.name} ({_named(learned)}; here '
+  others = [learned for config in configs if (learned := _dealing(config, dataset.name)) != dataset.dealing]
+  if others:
+    notes.append(f'the network learned from another split of {dataset.name} ({_named(others[0])}; here '
                  f'{_named(dataset.dealing)}): photographs of this split may be among those from which it learned')
   elif split != 'test':
     notes.append({'train': 'the network learned from the photographs of this split',

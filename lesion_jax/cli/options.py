@@ -17,6 +17,23 @@ def positive(text: str) -> int:
   return value
 
 
+WINDOW = (
+    'side in pixels of the overlapping windows by which a network with lesion maps, and without grades, is asked about a '
+    'photograph: a multiple of 32 from 96 on; 0 for all of it at once (default: as the model says, else all at once '
+    'where memory allows)')
+
+
+def window(text: str) -> int:
+  """A whole number from 0 on; what else a window must be depends on the network.
+
+  Raises:
+    argparse.ArgumentTypeError: it is another.
+  """
+  if not text.isdecimal():
+    raise argparse.ArgumentTypeError(f'{text} is not a whole number of pixels; give a multiple of 32, or 0')
+  return int(text)
+
+
 def probability(text: str) -> float:
   """A number above 0 and at most 1.
 

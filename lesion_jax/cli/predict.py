@@ -68,6 +68,7 @@ def add(commands: Any) -> None:
   predict.add_argument('--tta', choices=['flips', 'dihedral'],
                        help='average over 4 mirrored, or 8 mirrored and turned copies of each photograph, at 4 and 8 '
                             'times the time')
+  predict.add_argument('--window', type=options.window, metavar='N', help=options.WINDOW)
   predict.add_argument('--dtype', choices=['float32', 'bfloat16'],
                        help="in which the network computes (default: the model's own; bfloat16 pays on GPUs alone)")
   predict.add_argument('--device', metavar='D', help="where: cpu, gpu, cuda:1 (default: JAX's own choice)")
@@ -108,7 +109,7 @@ def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentPars
   models = arguments.model if len(arguments.model) > 1 else arguments.model[0]
   try:
     predictor = load(models, dtype=arguments.dtype, device=arguments.device, tta=arguments.tta,
-                     backend=arguments.backend)
+                     backend=arguments.backend, window=arguments.window)
   except (FileNotFoundError, ImportError, ValueError) as error:
     parser.error(f'the network cannot be used: {error}')
   judged = predictor.config['annotated']
@@ -121,8 +122,9 @@ def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentPars
 def result_options(arguments: argparse.Namespace) -> dict[str, Any]:
   """The options that change results, for their records: a run with others predicts again."""
   chosen = {'crop': arguments.crop, 'threshold': arguments.threshold, 'tta': arguments.tta, 'dtype': arguments.dtype}
-  # Left out where it is JAX: results from before there was another stay valid.
-  return chosen if arguments.backend == 'jax' else chosen | {'backend': arguments.backend}
+  # Left out where they are not used: results from before there were such options stay valid.
+  later = {'backend': (arguments.backend, 'jax'), 'window': (arguments.window, None)}
+  return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 
-from lesion_jax.core import NUM_GRADES, UNKNOWN_GRADE
+from lesion_jax.core import NUM_GRADES, UNKNOWN_GRADE, Prediction
 
 SEARCHED = 200  # photographs among which those of each grade are looked for
 
 
-def examples(model: nn.Module, variables: Any, source: Sequence[Any], *, per_grade: int = 2) -> list[dict[str, Any]]:
+def examples(
+    predict_fn: Callable[[Any, Any], Prediction], variables: Any, source: Sequence[Any], *, per_grade: int = 2,
+) -> list[dict[str, Any]]:
   """Up to `per_grade` examples of each grade, the worst grade first; where grades are unknown, five times as many.
 
   Looks no further than the first SEARCHED, and stops when all grades, or those of unknown grade, have enough.
 
   Args:
-    model: a network, called as `LesionNet`.
-    variables: its variables.
+    predict_fn: as `make_count_step` takes it.
+    variables: what it takes first.
     source: random access to examples, see `data.source`.
     per_grade: how many.
 
@@ -42,7 +43,7 @@ def examples(model: nn.Module, variables: Any, source: Sequence[Any], *, per_gra
       taken[grade] += 1
       chosen.append(example)
   chosen.sort(key=lambda example: -int(example['grade']))
-  predict = jax.jit(lambda variables, images: model.apply(variables, images, train=False).probabilities())
+  predict = jax.jit(predict_fn)
   return [example | _first(predict(variables, example['image'][None])) for example in chosen]
 
 

@@ -9,17 +9,19 @@ import jax
 import jax.numpy as jnp
 
 from lesion_jax import metrics
-from lesion_jax.core import Example, unpack_targets
+from lesion_jax.core import Example, Prediction, unpack_targets
 
 
 def make_count_step(
-    apply: Callable[..., Any], *, thresholds: Any = 0.5, histograms: bool = False, axis_name: str | None = None
+    predict_fn: Callable[[Any, Any], Prediction], *, thresholds: Any = 0.5, histograms: bool = False,
+    axis_name: str | None = None,
 ) -> Callable[[Any, Example], dict[str, jax.Array]]:
   """Builds `count_step(variables, batch) -> counts`, what is to be known of each image of the whole global batch, equal
   on all devices.
 
   Args:
-    apply: `module.apply`.
+    predict_fn: pure, `(variables, images uint8 [B, S, S, 3]) -> Prediction`: of one network (`models.forward`), or of
+      several, by windows, turned.
     thresholds: of the lesion probabilities, a number or [8].
     histograms: also count scores by bin, for the AUPR ('histogram', int32 [B, 2, 8, bins]); costs time.
     axis_name: the mapped axis of the devices; None on one.
@@ -33,7 +35,7 @@ def make_count_step(
   """
 
   def count_step(variables: Any, batch: Example) -> dict[str, jax.Array]:
-    prediction = apply(variables, batch['image'], train=False).probabilities()
+    prediction = predict_fn(variables, batch['image'])
     targets = unpack_targets(batch)
     images, row = {'real': batch['weight'] > 0}, batch['row']
     if prediction.lesions is not None:

@@ -7,14 +7,15 @@ import pathlib
 import shutil
 import uuid
 
+from lesion_jax.data import windows
 from lesion_jax.export import readme, to_onnx, to_saved_model, to_stablehlo, to_torch
 from lesion_jax.export.check import TOLERANCE, compare
-from lesion_jax.export.source import Source
+from lesion_jax.export.source import Refused, Source
 from lesion_jax.weights.bundle import Bundle
 
 # Each has `write(source, folder) -> run`, which raises ImportError where a package is missing, and USAGE.
 FORMATS = {'torch': to_torch, 'onnx': to_onnx, 'saved_model': to_saved_model, 'stablehlo': to_stablehlo}
-CONFIG, README = 'config.json', 'README.md'
+CONFIG, README, WINDOWS = 'config.json', 'README.md', 'windows.py'
 
 
 def export(
@@ -23,7 +24,8 @@ def export(
   """Writes a bundle for another framework, and holds what was written to the Flax network on randomly drawn photographs.
 
   Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, preprocessing)
-  and a README.md that says how to load it.
+  and a README.md that says how to load it. Of a bundle that is asked by windows (preprocessing.window) the export takes
+  images of that size, and windows.py, which needs NumPy alone, stitches them: it is `data.windows` as it stands.
 
   Args:
     bundle: of `load_bundle`; `predict.config.check_config` has passed its configuration.
@@ -38,7 +40,8 @@ def export(
     FileExistsError: something is at `path` already, other than an empty folder.
     ImportError: a package is missing; the message has the command that installs it.
     ValueError: no such format or no such network.
-    Refused: a network that the format does not have; it is a ValueError too.
+    Refused: a network that the format does not have, or one with grades or without maps, of a bundle that says windows;
+      it is a ValueError too.
     ExportError: the difference is above the tolerance. Then, as with every other error, nothing is left on the disk.
   """
   if to not in FORMATS:
@@ -54,6 +57,11 @@ def export(
     # The configuration first: a format may read it back.
     (fresh / CONFIG).write_text(json.dumps(source.config, indent=2, sort_keys=True) + '\n', 'utf-8')
     differences = compare(FORMATS[to].write(source, fresh), source, tolerance)
+    if source.window:
+      if 'maps' not in differences or 'grades' in differences:
+        raise Refused(f'the bundle says windows (preprocessing.window={source.window}), and its network has '
+                      f'{", ".join(differences)}: windows are for a network with maps and without grades')
+      shutil.copyfile(windows.__file__, fresh / WINDOWS)
     (fresh / README).write_text(readme.render(source, FORMATS[to].USAGE, differences), 'utf-8')
     fresh.rename(path)
   finally:

@@ -16,6 +16,18 @@ OUTPUTS = {
     'grades': 'float32 [B, 5], the probability of each grade',
     'attention': 'float32 [B, h, w], how much the network looked at each cell of a grid over the image, in [0, 1]',
 }
+WINDOWS = '''\
+The network works on squares of {size} pixels and is asked about them by overlapping windows of {window}, as it learned
+from crops of that size. Their maps are blended with weights that fall to the borders of the windows: `windows.py` does
+that and needs NumPy alone.
+
+```python
+import windows
+found = windows.stitch(run, squares, {window})  # squares: uint8 [B, {size}, {size}, 3]
+```
+
+`run` takes uint8 [B, {window}, {window}, 3] and returns the outputs below by name as NumPy arrays. `found` has `maps`
+of the whole squares, and `lesions`, their maxima (those of a single window say nothing of the photograph).'''
 
 
 def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
@@ -23,7 +35,7 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
 
   Args:
     source: what was exported.
-    usage: how to load the format; '{size}' in it is the side of the images.
+    usage: how to load the format; '{size}' in it is the side of the images that it takes.
     differences: of `compare`, by head.
   """
   config, size = source.config, str(source.size)
@@ -35,7 +47,9 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
       f'Written by lesion_jax {lesion_jax.__version__} from the bundle whose weights have the SHA-256 '
       f'`{source.digest}`. For research only: not a medical device.', '',
       usage.strip().replace('{size}', size), '',
-      f'Input: RGB photographs, uint8 [B, {size}, {size}, 3], any B: {square}, resized antialiased and bilinear.', '',
+      f'Input: RGB photographs, uint8 [B, {size}, {size}, 3], any B: {_windows_of(source)}{square}, resized '
+      'antialiased and bilinear.', '',
+      *([_windows(source), ''] if source.window else []),
       'Outputs:', '',
       *(f'- `{head}`: {OUTPUTS[head].replace("{size}", size)}' for head in differences), '',
       f'Lesions, in this order: {", ".join(f"{key} {name}" for key, name in LESIONS)}.']
@@ -48,3 +62,13 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
             f'Largest difference in probability from Flax on randomly drawn photographs, in batches of '
             f'{" and ".join(map(str, BATCHES))}: {figures}.']
   return '\n'.join(lines) + '\n'
+
+
+def _windows_of(source: Source) -> str:
+  return f'windows of squares of {source.config["preprocessing"]["size"]} pixels, which are ' if source.window else ''
+
+
+def _windows(source: Source) -> str:
+  """How the windows of a square are stitched."""
+  size = source.config['preprocessing']['size']
+  return WINDOWS.replace('{window}', str(source.window)).replace('{size}', str(size))

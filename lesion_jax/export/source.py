@@ -14,7 +14,7 @@ from flax import traverse_util
 from lesion_jax.core import Array
 from lesion_jax.models import get_model
 from lesion_jax.weights import tensors
-from lesion_jax.weights.bundle import Bundle
+from lesion_jax.weights.bundle import Bundle, taken_size
 
 HEADS = ('maps', 'lesions', 'grades', 'attention')  # outputs of every format, in this order
 
@@ -45,8 +45,13 @@ class Source:
 
   @property
   def size(self) -> int:
-    """Side S of the images, in pixels."""
-    return self.config['preprocessing']['size']
+    """Side S of the images that the export takes, in pixels: where the bundle says windows, of those."""
+    return taken_size(self.config)
+
+  @property
+  def window(self) -> int:
+    """Side of the windows by which the network is to be asked; 0: none, it takes whole squares."""
+    return self.config['preprocessing'].get('window', 0)
 
   @functools.cached_property
   def file(self) -> bytes:

@@ -23,7 +23,7 @@ from lesion_jax.metrics.curves import (
 )
 from lesion_jax.metrics.histogram import SCORE_BINS, score_histogram
 from lesion_jax.metrics.kappa import Referable, Score, accuracy, quadratic_weighted_kappa, referable
-from lesion_jax.metrics.summary import f1, f1_in_truth, mean_defined, summarize
+from lesion_jax.metrics.summary import f1, in_truth, iou, mean_defined, summarize
 
 __all__ = [
     'SCORE_BINS',
@@ -39,8 +39,9 @@ __all__ = [
     'binary_calibration',
     'confusion',
     'f1',
-    'f1_in_truth',
     'histogram_calibration',
+    'in_truth',
+    'iou',
     'lesion_probabilities',
     'mean_defined',
     'precision_recall_curve',

@@ -1,8 +1,8 @@
-"""F1 of lesions from summed counts, on the host, ready for JSON."""
+"""F1 and IoU of lesions from summed counts, on the host, ready for JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,25 @@ def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
   return np.divide(2.0 * tp, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
-def f1_in_truth(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-  """`f1` where the truth has a positive, NaN where it has none: whether it is defined depends on the truth alone."""
-  return np.where(np.asarray(tp) + np.asarray(fn) > 0, f1(tp, fp, fn), np.nan)
+def iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+  """TP / (TP + FP + FN), the intersection over the union; F1 / (2 - F1), so it orders networks as F1 does.
+
+  Args:
+    tp, fp, fn: int [...], counts over a whole set.
+
+  Returns:
+    float64 [...], NaN where there is no positive in the truth and none predicted.
+  """
+  tp, fp, fn = (np.asarray(count, np.int64) for count in (tp, fp, fn))
+  union = tp + fp + fn
+  return np.divide(tp, union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
+def in_truth(
+    score: Callable[..., np.ndarray], tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+  """`score`, which is `f1` or `iou`, where the truth has a positive, NaN where it has none: whether it is defined depends
+  on the truth alone."""
+  return np.where(np.asarray(tp) + np.asarray(fn) > 0, score(tp, fp, fn), np.nan)
 
 
 def mean_defined(values: np.ndarray) -> float | None:
@@ -42,7 +58,7 @@ def mean_defined(values: np.ndarray) -> float | None:
 
 
 def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, dict[str, Any]]:
-  """Pixel and image F1 per lesion, and the mean over the annotated lesions that occur in the truth.
+  """Pixel F1 and IoU and image F1 per lesion, and the means over the annotated lesions that occur in the truth.
 
   Which lesions those are depends on the set alone, so the means of two networks are of the same lesions. (Were a lesion
   that nobody has in the mean as soon as one pixel is called positive, with an F1 of 0, a single false alarm could take
@@ -53,18 +69,18 @@ def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dic
     annotated: keys of the lesions that the set annotates.
 
   Returns:
-    {'pixel_f1': {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key: reason}}, 'image_f1': ...};
-    'undefined' names exactly the lesions that are None, with NOT_ANNOTATED, NO_POSITIVE or FALSE_ALARMS.
+    {'pixel_f1': {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key: reason}}, 'pixel_iou': ...,
+    'image_f1': ...}; 'undefined' names exactly the lesions that are None, with NOT_ANNOTATED, NO_POSITIVE or FALSE_ALARMS.
 
   Raises:
     ValueError: for a key that is no lesion.
   """
   indices = {lesion_index(key) for key in annotated}
   report = {}
-  for level in ('pixel', 'image'):
+  for level, name, score in (('pixel', 'f1', f1), ('pixel', 'iou', iou), ('image', 'f1', f1)):
     if f'{level}_tp' not in counts:
       continue
-    scores = f1_in_truth(*(counts[f'{level}_{kind}'] for kind in ('tp', 'fp', 'fn')))
+    scores = in_truth(score, *(counts[f'{level}_{kind}'] for kind in ('tp', 'fp', 'fn')))
     scores = np.where([i in indices for i in range(len(LESION_KEYS))], scores, np.nan)
     lesions = {key: None if np.isnan(score) else float(score) for key, score in zip(LESION_KEYS, scores, strict=True)}
     undefined = {
@@ -72,5 +88,5 @@ def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dic
         for i, key in enumerate(LESION_KEYS)
         if lesions[key] is None
     }
-    report[f'{level}_f1'] = {'mean': mean_defined(scores), 'lesions': lesions, 'undefined': undefined}
+    report[f'{level}_{name}'] = {'mean': mean_defined(scores), 'lesions': lesions, 'undefined': undefined}
   return report

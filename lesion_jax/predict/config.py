@@ -7,6 +7,7 @@ from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
+from lesion_jax.data.windows import GRID, MIN_WINDOW, check_window
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
 TOLD = ('data', 'provenance', 'metrics')  # what a bundle may say of itself, for people to read
@@ -37,6 +38,9 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   _require(isinstance(size, int) and 0 < size <= MAX_SIZE, source, 'preprocessing.size', size,
            f'a number of pixels from 1 to {MAX_SIZE}')
   _require(crop in CROPS, source, 'preprocessing.crop', crop, ' or '.join(map(repr, CROPS)))
+  window = preprocessing.get('window', 0)
+  _require(_is_window(window, size), source, 'preprocessing.window', window,
+           f'0, left out, or a multiple of {GRID} from {MIN_WINDOW} to preprocessing.size, which is {size}')
   _require(isinstance(thresholds, Mapping) and set(thresholds) == set(LESION_KEYS), source, 'thresholds', thresholds,
            f'one number for each of {", ".join(LESION_KEYS)}')
   _require(all(isinstance(value, int | float) and 0 < value < 1 for value in thresholds.values()), source,
@@ -48,6 +52,14 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
     _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
   name = config.get('data', {}).get('name')
   _require(name is None or isinstance(name, str), source, 'data.name', name, 'a text')
+
+
+def _is_window(window: Any, size: int) -> bool:
+  try:
+    check_window(window, size)
+  except ValueError:
+    return False
+  return True
 
 
 def _require(holds: bool, source: str, key: str, found: Any, needed: str) -> None:

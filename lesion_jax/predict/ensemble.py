@@ -91,12 +91,14 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
     `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice).
 
   Raises:
-    ValueError: the members take photographs that are prepared differently.
+    ValueError: the members take photographs that are prepared differently. Windows are each member's own matter.
   """
-  for name, config in zip(names, configs, strict=True):
-    if config['preprocessing'] != configs[0]['preprocessing']:
-      raise ValueError(f'{names[0]} takes photographs prepared as {configs[0]["preprocessing"]}, {name} as '
-                       f'{config["preprocessing"]}; the members of an ensemble must take the same')
+  taken = [{key: value for key, value in config['preprocessing'].items() if key != 'window'} for config in configs]
+  for name, preprocessing in zip(names, taken, strict=True):
+    if preprocessing != taken[0]:
+      raise ValueError(f'{names[0]} takes photographs prepared as {taken[0]}, {name} as {preprocessing}; the members '
+                       'of an ensemble must take the same')
+  windows = [config['preprocessing'].get('window', 0) for config in configs]
   annotated = [key for key in LESION_KEYS if any(key in config['annotated'] for config in configs)]
   thresholds = {}
   for key in LESION_KEYS:
@@ -108,10 +110,11 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
       'lesions': list(LESION_KEYS),
       'grades': list(GRADE_KEYS),
       'annotated': annotated,
-      'preprocessing': configs[0]['preprocessing'],
+      'preprocessing': taken[0] | ({'window': windows[0]} if windows[0] and len(set(windows)) == 1 else {}),
       'thresholds': thresholds,
       'provenance': {'members': [
           {'bundle': name, 'model': config['model']['name'], 'annotated': config['annotated'],
-           'data': config.get('data', {}).get('name'), **config.get('provenance', {})}
-          for name, config in zip(names, configs, strict=True)]},
+           'data': config.get('data', {}).get('name'), **({'window': window} if window else {}),
+           **config.get('provenance', {})}
+          for name, config, window in zip(names, configs, windows, strict=True)]},
   }

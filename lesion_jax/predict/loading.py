@@ -15,7 +15,8 @@ import jax
 import numpy as np
 
 from lesion_jax import runtime
-from lesion_jax.core import LESION_KEYS
+from lesion_jax.core import LESION_KEYS, Prediction
+from lesion_jax.data.windows import check_window
 from lesion_jax.models import DTYPES, get_model
 from lesion_jax.predict import onnx_graph, programs
 from lesion_jax.predict.config import check_config
@@ -23,7 +24,8 @@ from lesion_jax.predict.ensemble import average, check_heads, join_configs
 from lesion_jax.predict.predictor import Predictor
 from lesion_jax.predict.step import PredictFn, arranged, compiled, forward
 from lesion_jax.predict.tta import augmented
-from lesion_jax.weights.bundle import load_bundle
+from lesion_jax.predict.windows import choose_window, fits_windows, require_windows, windowed
+from lesion_jax.weights.bundle import Bundle, load_bundle
 
 Path = str | os.PathLike
 BACKENDS = ('jax', 'onnxruntime')
@@ -31,13 +33,25 @@ BACKENDS = ('jax', 'onnxruntime')
 MISFITS = (flax.errors.FlaxError, TypeError, ValueError, AttributeError, RecursionError)
 
 
-class _Member(NamedTuple):
-  """One bundle on the device."""
+class Member(NamedTuple):
+  """One network that answers, alone or with others.
+
+  Attributes:
+    path: of its bundle.
+    config: of the bundle, with the `dtype` and the `window` that were chosen.
+    variables: on the device, or on the host.
+    digest: of the bundle's weights.
+    model: the network.
+    network_fn: its forward pass.
+    predict_fn: the same by windows, where it is asked by them.
+  """
 
   path: pathlib.Path
   config: dict[str, Any]
   variables: Any
+  digest: str
   model: nn.Module
+  network_fn: PredictFn
   predict_fn: PredictFn
 
   @property
@@ -46,10 +60,31 @@ class _Member(NamedTuple):
     lies on this machine concerns no reader of the results."""
     return '/'.join(self.path.parts[-2:])
 
+  @property
+  def window(self) -> int:
+    """Side of the windows, in pixels; 0: it is asked about the whole square at once."""
+    return self.config['preprocessing'].get('window', 0)
+
+  def look(self) -> Prediction:
+    """The heads that the network has, as shapes; it is traced, and nothing is computed.
+
+    Raises:
+      ValueError: configuration and weights are not of one network, or it cannot be asked by windows and is to be.
+    """
+    side = self.window or self.config['preprocessing']['size']
+    with _misfits(self.path):
+      # The first prediction takes this trace.
+      found = jax.eval_shape(jax.jit(self.network_fn), self.variables,
+                             jax.ShapeDtypeStruct((1, side, side, 3), np.uint8))
+    if self.window:
+      require_windows(self.name, self.window, found)
+    return found
+
 
 def load(
     path: Path | Sequence[Path], *, dtype: str | None = None, device: str | jax.Device | None = None,
     thresholds: float | Mapping[str, float] | None = None, tta: str | None = None, backend: str = 'jax',
+    window: int | None = None,
 ) -> Predictor:
   """Loads a network, or several that answer as one.
 
@@ -68,12 +103,18 @@ def load(
     backend: 'jax', or 'onnxruntime': faster on a CPU, for one network in float32 without `tta`. Its graph is made the
       first time, see `onnx_graph.make_predict_fn`; `predict_fn` is then no JAX function, and `variables` are empty.
 
+    window: side of the overlapping windows by which a network with lesion maps, and without grades, is asked about the
+      square, see `windows.windowed`: a multiple of 32 from 96 to the bundle's size, right where the network learned
+      from crops of that size or where memory is short. 0: the whole square at once. None: as the bundle says
+      (preprocessing.window), and where it says nothing whole if memory allows, else by windows of 960, see
+      `windows.choose_window`. What was chosen is in the predictor's `config`.
+
   Raises:
     FileNotFoundError: `path` is not a bundle.
     ImportError: a package of the backend is missing; the message has the command that installs it.
     ValueError: a bundle is damaged, or made for something that this version does not do; the members of an ensemble do
-      not fit together; there is no such dtype, device, lesion, augmentation or backend, or the backend does
-      not have it.
+      not fit together; there is no such dtype, device, lesion, augmentation, window or backend, or the backend or
+      the network does not have it.
   """
   paths = [path] if isinstance(path, str | os.PathLike) else list(path)
   if not paths:
@@ -83,12 +124,15 @@ def load(
   if backend not in BACKENDS:
     raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
   if backend == 'onnxruntime':
-    return _load_graph(paths, dtype, device, _thresholds(thresholds), tta)
+    return _load_graph(paths, dtype, device, _thresholds(thresholds), tta, window)
   place, changes = find_device(device), _thresholds(thresholds)
   platform = place.platform if place else jax.default_backend()
   runtime.use_cache()
-  members = [_load_member(pathlib.Path(one), dtype, place, platform) for one in paths]
-  config, variables, predict_fn = _join(members)
+  members = []
+  for one in paths:
+    member = read_member(one, dtype=dtype, window=window, platform=platform, device=place)
+    members.append(member._replace(variables=jax.device_put(member.variables, place)))  # goes on while others are read
+  config, variables, predict_fn = join(members)
   config = config | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
   predict_fn = augmented(predict_fn, tta)
   program = _first_program(members, predict_fn, variables, config, platform)
@@ -97,6 +141,7 @@ def load(
 
 def _load_graph(
     paths: Sequence[Path], dtype: str | None, device: Any, changes: Mapping[str, float], tta: str | None,
+    window: int | None,
 ) -> Predictor:
   """The predictor of the onnxruntime backend."""
   refused = {'an ensemble': len(paths) > 1, 'test-time augmentation': tta,
@@ -105,13 +150,11 @@ def _load_graph(
   if wanted := [name for name, given in refused.items() if given]:
     raise ValueError(f'the onnxruntime backend does not do {", ".join(wanted)}: it runs one network on the CPU in '
                      "float32, photographs as they are; backend='jax' does")
-  path = pathlib.Path(paths[0])
-  bundle = load_bundle(path)
-  check_config(bundle.config, str(path / 'config.json'))
-  config = bundle.config | {'thresholds': bundle.config['thresholds'] | changes, 'backend': 'onnxruntime'}
-  with _misfits(path):
-    get_model(**bundle.config['model'])
-  return Predictor(config, {}, onnx_graph.make_predict_fn(bundle))
+  member = read_member(paths[0], window=window, device='cpu')
+  if member.window:
+    member.look()
+  config = member.config | {'thresholds': member.config['thresholds'] | changes, 'backend': 'onnxruntime'}
+  return Predictor(config, {}, onnx_graph.make_predict_fn(Bundle(member.config, member.variables, member.digest)))
 
 
 def find_device(device: str | jax.Device | None) -> jax.Device | None:
@@ -138,16 +181,41 @@ def _devices(platform: str | None) -> list[jax.Device]:
     return []
 
 
-def _load_member(path: pathlib.Path, dtype: str | None, place: jax.Device | None, platform: str) -> _Member:
+def read_member(
+    path: Path, *, dtype: str | None = None, window: int | None = None, platform: str | None = None,
+    device: jax.Device | str | None = None,
+) -> Member:
+  """Reads a bundle; its variables stay on the host, and nothing is traced unless `choose_window` takes windows.
+
+  Args:
+    path: of the bundle.
+    dtype: of `load`.
+    window: likewise.
+    platform: for which the forward pass is arranged, see `step.arranged`; None: it stays as the network has it.
+    device: whose memory `choose_window` looks at.
+
+  Raises:
+    FileNotFoundError, ValueError: of `load`.
+  """
+  path = pathlib.Path(path)
   bundle = load_bundle(path)
   check_config(bundle.config, str(path / 'config.json'))
-  fields = bundle.config['model']
+  fields, preprocessing = bundle.config['model'], bundle.config['preprocessing']
   if dtype:
     fields = _with_dtype(fields, dtype)
-  variables = jax.device_put(bundle.variables, place)  # goes on while the network is traced
   with _misfits(path):
     model = get_model(**fields)
-  return _Member(path, bundle.config | {'model': fields}, variables, model, arranged(forward(model), platform))
+  network_fn = forward(model) if platform is None else arranged(forward(model), platform)
+  config = bundle.config | {'model': fields}
+  member = Member(path, config, bundle.variables, bundle.digest, model, network_fn, network_fn)
+  if window is None:
+    window = preprocessing.get('window') or choose_window(preprocessing['size'], device)
+    if window and not preprocessing.get('window') and not fits_windows(member.look()):
+      window = 0
+  check_window(window, preprocessing['size'])
+  chosen = {key: value for key, value in preprocessing.items() if key != 'window'} | (
+      {'window': int(window)} if window else {})
+  return member._replace(config=config | {'preprocessing': chosen}, predict_fn=windowed(network_fn, window))
 
 
 @contextlib.contextmanager
@@ -160,8 +228,12 @@ def _misfits(path: pathlib.Path) -> Iterator[None]:
                      f'{next(iter(str(error).splitlines()), type(error).__name__)}') from error
 
 
-def _join(members: Sequence[_Member]) -> tuple[dict[str, Any], Any, PredictFn]:
-  """Configuration, variables and function of one member, or of several as one."""
+def join(members: Sequence[Member]) -> tuple[dict[str, Any], Any, PredictFn]:
+  """Configuration, variables and pure function of one member, or of several as one, see `ensemble`.
+
+  Raises:
+    ValueError: they take photographs that are prepared differently.
+  """
   if len(members) == 1:
     return members[0].config, members[0].variables, members[0].predict_fn
   configs = [member.config for member in members]
@@ -172,21 +244,17 @@ def _join(members: Sequence[_Member]) -> tuple[dict[str, Any], Any, PredictFn]:
 
 
 def _first_program(
-    members: Sequence[_Member], predict_fn: PredictFn, variables: Any, config: Mapping[str, Any], platform: str,
+    members: Sequence[Member], predict_fn: PredictFn, variables: Any, config: Mapping[str, Any], platform: str,
 ) -> PredictFn | None:
   """The program for one photograph as an earlier process kept it; else the networks are traced, which shows whether
   bundles make networks and these an ensemble, and it is kept. None where that is not done."""
   images = jax.ShapeDtypeStruct((1, *2 * [config['preprocessing']['size']], 3), np.uint8)
-  about = [images.shape, config.get('tta'), [member.config['annotated'] for member in members]]
+  about = [images.shape, config.get('tta'), [member.config['annotated'] for member in members],
+           [member.window for member in members]]
   place = programs.find_place([member.model for member in members], variables, about) if platform == 'cpu' else None
   if program := programs.read(place):
     return program
-  shapes = []
-  for member in members:
-    with _misfits(member.path):
-      # The prediction of one photograph takes this trace; of more at once, another.
-      shapes.append(jax.eval_shape(jax.jit(member.predict_fn), member.variables, images))
-  check_heads([member.name for member in members], shapes)
+  check_heads([member.name for member in members], [member.look() for member in members])
   return programs.keep(place, predict_fn, variables, images)
 
 

@@ -22,7 +22,8 @@ import numpy as np
 import lesion_jax
 from lesion_jax import runtime
 from lesion_jax.core import Prediction
-from lesion_jax.weights.bundle import Bundle
+from lesion_jax.data.windows import stitch
+from lesion_jax.weights.bundle import Bundle, taken_size
 
 FOLDER = 'onnx'  # in the cache
 CHECKSUM = 32  # bytes of SHA-256 before each graph, as a damaged one may still run
@@ -35,6 +36,9 @@ def make_predict_fn(bundle: Bundle) -> Callable[[Any, Any], Prediction]:
 
   The first time, the graph is made, which takes the packages of the extra `onnx` and about a minute; then onnxruntime
   alone.
+
+  A graph takes images of one size: where the bundle says `preprocessing.window` that of its windows, which are then
+  stitched on the host (`data.windows.stitch`).
 
   Args:
     bundle: of `load_bundle`, its configuration checked.
@@ -52,22 +56,25 @@ def make_predict_fn(bundle: Bundle) -> Callable[[Any, Any], Prediction]:
   graph = read(place) or keep(place, make_graph(bundle))
   session = onnxruntime.InferenceSession(graph, providers=['CPUExecutionProvider'])
   heads = [output.name for output in session.get_outputs()]
+  window = bundle.config['preprocessing'].get('window', 0)
+
+  def run(images: Any) -> dict[str, Any]:
+    return dict(zip(heads, session.run(heads, {'images': np.asarray(images)}), strict=True))
 
   def predict_fn(variables: Any, images: Any) -> Prediction:
-    found = session.run(heads, {'images': np.asarray(images)})
-    return Prediction(**dict(zip(heads, found, strict=True)))
+    return Prediction(**(stitch(run, images, window) if window else run(images)))
 
   return predict_fn
 
 
 def find_place(bundle: Bundle) -> pathlib.Path:
   """Where the graph of a bundle is kept, by all that it depends on: the weights, the network, the size of the
-  photographs, and the code that makes it."""
+  images that it takes, and the code that makes it."""
   code = hashlib.sha256()
   for path in sorted(EXPORT.rglob('*.py')):
     code.update(path.read_bytes())
   key = [lesion_jax.__version__, code.hexdigest(), bundle.digest, bundle.config['model'],
-         bundle.config['preprocessing']['size']]
+         taken_size(bundle.config)]
   name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
   return runtime.cache_dir() / FOLDER / name
 

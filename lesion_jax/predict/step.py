@@ -10,6 +10,7 @@ import jax
 
 from lesion_jax import runtime
 from lesion_jax.core import Prediction
+from lesion_jax.models.forward import forward
 from lesion_jax.predict import pools, winograd
 from lesion_jax.predict.rewriting import rewritten
 
@@ -19,7 +20,7 @@ PredictFn = Callable[[Any, Any], Prediction]
 def make_predict_fn(model: nn.Module) -> PredictFn:
   """Builds `predict_fn(variables, images) -> Prediction`, pure and jitted; it compiles once for each shape of `images`.
 
-  `load` builds it of the same parts, with `tta.augmented` and `ensemble.average` in between.
+  `load` builds it of the same parts, with `windows.windowed`, `ensemble.average` and `tta.augmented` in between.
 
   Args:
     model: a network of `lesion_jax.models`.
@@ -37,15 +38,6 @@ def arranged(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:
   wide 3x3 convolutions by Winograd's algorithm."""
   on_cpu = (platform or jax.default_backend()) == 'cpu'
   return rewritten(predict_fn, pools.RULES | winograd.RULES) if on_cpu else predict_fn
-
-
-def forward(model: nn.Module) -> PredictFn:
-  """The forward pass of one network, pure. JAX traces it once for the same shapes, wherever this function is jitted."""
-
-  def predict_fn(variables: Any, images: Any) -> Prediction:
-    return model.apply(variables, images, train=False).probabilities()
-
-  return predict_fn
 
 
 def compiled(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:

@@ -60,6 +60,9 @@ def _introduction(config: Mapping[str, Any]) -> str:
   if preprocessing.get('crop') == SQUARE:
     lines += ['It learned from photographs that are squares around the field already: a square one is only resized, '
               'any other is cropped to its field of view.']
+  if window := preprocessing.get('window'):
+    lines += [f'It learned from crops of {window}x{window} pixels, and is asked about the field by overlapping windows '
+              'of that size.']
   if found:
     lines += ['', f'Lesions in its training data: {", ".join(found)}.']
   absent = [lesion.key for lesion in LESIONS if lesion.key not in config['annotated']]

@@ -40,6 +40,13 @@ class Bundle:
   digest: str = ''
 
 
+def taken_size(config: Mapping[str, Any]) -> int:
+  """Side of the images that the network of a bundle is asked about, in pixels: of its windows (preprocessing.window)
+  where it has them, else of the whole square."""
+  preprocessing = config['preprocessing']
+  return preprocessing.get('window') or preprocessing['size']
+
+
 def save_bundle(
     path: str | pathlib.Path, *, config: Mapping[str, Any], variables: Mapping[str, Any], card: str,
 ) -> None:

@@ -11,14 +11,16 @@ import numpy as np
 import oracle
 import pytest
 import tiny_config
-from drawing import draw_idrid
+from drawing import IDRID_FOLDERS, IDRID_SHAPE, draw_idrid, fundus
 from PIL import Image
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 from tiny import SIZE, TINY_MODELS
 
 import lesion_jax
 from lesion_jax import build, cli, models
-from lesion_jax.core import LESION_KEYS
+from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.data.fundus import SQUARE
+from lesion_jax.data.source import load
 from lesion_jax.evaluate import bootstrap, intervals
 from lesion_jax.report.terminal import format_report
 from lesion_jax.train.parallel import Devices
@@ -330,7 +332,8 @@ MISTAKES = {
 def test_usage_errors_end_with_2_and_leave_nothing(
     options, message, save_oracle, tmp_path, monkeypatch, prepared, capsys):
   monkeypatch.chdir(tmp_path)
-  given = ['--model', str(save_oracle()), '--data', 'idrid', '--prepared', str(prepared), '--out', 'out']
+  model = [] if '--model' in options else ['--model', str(save_oracle())]  # two of them would be an ensemble
+  given = [*model, '--data', 'idrid', '--prepared', str(prepared), '--out', 'out']
   save_bundle(tmp_path / 'grader', config=oracle.oracle_config(model={'name': 'grader'}, annotated=[]), card='',
               variables={'params': {'gain': np.float32(1)}})
   save_bundle(tmp_path / 'misfit', config=oracle.oracle_config(), card='', variables={'params': {}})
@@ -344,3 +347,147 @@ def test_usage_errors_end_with_2_and_leave_nothing(
   assert stop.value.code == 2
   assert message in capsys.readouterr().err
   assert names(tmp_path) - {'inside'} == before
+
+
+def counts_of(predictor, release, thresholds=0.5):
+  """What a predictor gets right in the test photographs of a drawn IDRiD release: {kind: int [2, 8]}."""
+  photographs = sorted((release / 'A. Segmentation' / '1. Original Images' / 'b. Testing Set').iterdir())
+  dataset = load('idrid', data_dir=release.parent / 'again', size=predictor.size, source_dir=release)
+  truth = unpack_bits(np.stack([example['lesions'] for example in dataset.source('test')]))
+  called = predictor(photographs).maps >= thresholds
+  return {'tp': (called & truth).sum((1, 2)), 'fp': (called & ~truth).sum((1, 2)), 'fn': (~called & truth).sum((1, 2))}
+
+
+@pytest.fixture
+def save_segmenter(tmp_path):
+  """`save_segmenter(name, seed, **changes) -> bundle` of a network whose answers depend on how a photograph lies."""
+
+  def save(name, seed, **changes):
+    config = oracle.oracle_config(model={'name': 'lesion_net_8s'}, **changes)
+    shape = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
+    variables = initialize(models.get_model('lesion_net_8s'), shape, seed)
+    save_bundle(tmp_path / name, config=config, card='', variables=variables)
+    return tmp_path / name
+
+  return save
+
+
+@pytest.mark.parametrize('members, options', [
+    (1, {'tta': 'flips'}), (1, {'tta': 'dihedral'}), (2, {}), (2, {'tta': 'flips'}), (1, {'window': 96}),
+    (2, {'window': 96, 'tta': 'flips'})], ids=str)
+def test_copies_ensembles_and_windows_are_judged_by_what_load_makes_of_them(
+    save_segmenter, idrid, evaluate, members, options):
+  size = 128 if 'window' in options else 64
+  paths = [save_segmenter(f'net{seed}', seed, preprocessing={'size': size, 'crop': 'field of view'})
+           for seed in range(members)]
+  flags = [word for key, value in options.items() for word in (f'--{key}', value)]
+  flags += [word for path in paths[1:] for word in ('--model', path)]
+  status, out = evaluate(paths[0], 'idrid', '--data-dir', idrid, *flags)
+  assert status == 0
+  predictor = lesion_jax.load(paths, **options)
+  with np.load(out / 'counts.npz') as counts:
+    for kind, expected in counts_of(predictor, idrid).items():
+      np.testing.assert_allclose(counts[f'pixel_{kind}'][:, [0, 2, 3]], expected[:, [0, 2, 3]], atol=2, err_msg=kind)
+  evaluated = read(out)['evaluated']
+  assert (evaluated['tta'], evaluated['at']) == (options.get('tta'), 'network')
+  window = options.get('window', 0)
+  assert evaluated['window'] == (window if members == 1 else [window] * members)
+  for flag in flags:
+    assert str(flag) in evaluated['command'].split()
+  if members > 1:
+    digests = [load_bundle(path).digest for path in paths]
+    assert [member['weights_sha256'] for member in evaluated['model']['members']] == digests
+    assert evaluated['model']['name'] == 'ensemble of lesion_net_8s, lesion_net_8s'
+
+
+def test_copies_and_ensembles_change_the_figures(save_segmenter, idrid, evaluate):
+  first, second = (save_segmenter(f'net{seed}', seed) for seed in range(2))
+  digests = set()
+  for flags in ([], ['--tta', 'flips'], ['--model', second]):
+    status, out = evaluate(first, 'idrid', '--data-dir', idrid, *flags)
+    with np.load(out / 'counts.npz') as counts:
+      digests.add(counts['lesion_probabilities'].tobytes())
+  assert status == 0 and len(digests) == 3
+
+
+class TestInTheirOwnPixels:
+
+  @pytest.fixture
+  def lesions(self, idrid):
+    """The oracle's colours where the masks of the test photographs are, and some where none is."""
+    folder = idrid / 'A. Segmentation' / '1. Original Images' / 'b. Testing Set'
+    for path in folder.iterdir():
+      image = fundus(*IDRID_SHAPE, radius=56, seed=7)
+      image[41:45, 60:64], image[20:24, 50:60] = oracle.GREEN, oracle.GREEN
+      image[60:68, 80:88] = oracle.BLUE
+      Image.fromarray(image).save(path, quality=100, subsampling=0)
+    return idrid
+
+  def test_the_figures_are_those_of_maps_brought_back_to_the_photographs(self, save_oracle, lesions, evaluate, capsys):
+    bundle = save_oracle(gain=0.02)
+    status, out = evaluate(bundle, 'idrid', '--data-dir', lesions, '--at', 'native', '--threshold', 'MA=0.4')
+    assert status == 0
+    report, predictor = read(out), lesion_jax.load(bundle)
+    root = lesions / 'A. Segmentation'
+    photographs = sorted((root / '1. Original Images' / 'b. Testing Set').iterdir())
+    found = predictor(photographs)
+    for key, code, threshold in (('MA', 'MA', 0.4), ('HaEx', 'EX', 0.5)):
+      masks = sorted((root / '2. All Segmentation Groundtruths' / 'b. Testing Set' / IDRID_FOLDERS[code]).iterdir())
+      levels = [np.asarray(Image.open(mask)) for mask in masks]
+      truth = np.concatenate([(mask[..., 0] if mask.ndim == 3 else mask).ravel() > 0 for mask in levels])
+      scores = np.concatenate([found.on_photograph(key, number).ravel() for number in range(2)])
+      assert truth.size == scores.size == 2 * 96 * 144
+      assert report['pixel_f1']['lesions'][key] == pytest.approx(f1_score(truth, scores >= threshold), abs=1e-3)
+      assert report['pixel_iou']['lesions'][key] == pytest.approx(jaccard_score(truth, scores >= threshold), abs=1e-3)
+      low, high = report['aupr']['bounds'][key]
+      assert low - 1e-3 <= average_precision_score(truth, scores) <= high + 1e-3
+      assert 0.2 < report['pixel_f1']['lesions'][key] < 1 and report['aupr_11']['lesions'][key] is not None
+      assert report['positive_pixels'][key] == truth.sum()
+    assert report['intervals']['aupr']['lesions']['MA'] and report['intervals']['pixel_iou']['lesions']['HaEx']
+    assert report['aupr']['undefined']['iHE'] == 'not learned'
+    evaluated = report['evaluated']
+    assert (evaluated['at'], evaluated['batch_size'], evaluated['data']['size']) == ('native', 1, oracle.SIZE)
+    assert "grades are not judged: idrid has none" in evaluated['notes']
+    assert capsys.readouterr().out.startswith('oracle on idrid, split test: 2 photographs in their own pixels\n')
+    with np.load(out / 'counts.npz') as counts:
+      assert counts['pixel_tp'].shape == (2, 8)
+
+  def test_copies_and_ensembles_are_judged_there_too(self, save_segmenter, idrid, evaluate):
+    first, second = (save_segmenter(f'net{seed}', seed) for seed in range(2))
+    status, out = evaluate(first, 'idrid', '--data-dir', idrid, '--model', second, '--tta', 'flips', '--at', 'native')
+    assert status == 0
+    predictor = lesion_jax.load([first, second], tta='flips')
+    found = predictor(sorted((idrid / 'A. Segmentation' / '1. Original Images' / 'b. Testing Set').iterdir()))
+    expected = [[found.on_photograph(key, number).max() for key in ('MA', 'HaEx', 'CWS')] for number in range(2)]
+    with np.load(out / 'counts.npz') as counts:
+      np.testing.assert_allclose(counts['lesion_probabilities'][:, [0, 2, 3]], expected, atol=1e-5)
+
+  def test_the_pictures_and_the_place_of_their_own(self, save_oracle, lesions, prepared, tmp_path):
+    assert cli.main(['evaluate', '--model', str(save_oracle()), '--data', 'idrid', '--source', str(lesions),
+                     '--prepared', str(prepared), '--at', 'native', '--resamples', '20']) == 0
+    assert names(tmp_path / 'oracle-idrid-test-native') == FILES | {'precision_recall.png', 'examples.png'}
+
+  def test_a_network_without_numbers_ends_with_1(self, save_oracle, lesions, evaluate, capsys):
+    status, out = evaluate(save_oracle(gain=np.nan), 'idrid', '--data-dir', lesions, '--at', 'native')
+    assert status == 1 and not names(out)
+    assert 'something that is no number on IDRiD_55; its weights are not fit for use' in capsys.readouterr().err
+
+  @pytest.mark.parametrize('options, message', [
+      (['--data', 'synthetic', '--other-crop', '--option', 'count=20'],
+       "synthetic has nothing to compare in the photographs' own pixels: its photographs are drawn at the size of the"),
+      (['--data', 'idrid', '--batch-size', '2'], '--batch-size: in their own pixels photographs go one by one'),
+  ])
+  def test_what_cannot_be_is_said(self, save_oracle, evaluate, capsys, options, message):
+    data, *others = options[1:]
+    with pytest.raises(SystemExit) as stop:
+      evaluate(save_oracle(), data, '--at', 'native', *others)
+    assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_windows_for_a_network_that_grades_are_refused(save_oracle, idrid, evaluate, capsys):
+  bundle = save_oracle(preprocessing={'size': 128, 'crop': 'field of view'})
+  for window, message in (('96', 'grades, and a grade is of a whole photograph'), ('100', 'window=100 pixels cannot'),
+                          ('-1', 'is not a whole number of pixels')):
+    with pytest.raises(SystemExit) as stop:
+      evaluate(bundle, 'idrid', '--data-dir', idrid, f'--window={window}')
+    assert stop.value.code == 2 and message in capsys.readouterr().err

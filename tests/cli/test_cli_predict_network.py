@@ -99,3 +99,18 @@ def test_another_backend_finds_the_same_and_is_on_record(predict, tmp_path):
   assert found['run']['options']['backend'] == 'onnxruntime' and 'backend' not in plain['run']['options']
   for key, lesion in plain['lesions'].items():
     assert found['lesions'][key]['probability'] == pytest.approx(lesion['probability'], abs=1e-4)
+
+
+def test_windows_are_asked_for_and_recorded(tmp_path, monkeypatch, predict):
+  monkeypatch.setitem(models.MODELS, 'oracle', oracle.Oracle)
+  config = oracle.oracle_config(model={'name': 'oracle', 'heads': ['maps']},
+                                preprocessing={'size': 160, 'crop': 'field of view'})
+  save_bundle(tmp_path / 'maps', config=config, card='', variables={'params': {'gain': np.float32(1)}})
+  model = '--model', str(tmp_path / 'maps')
+  whole, windows = predict(*model), predict(*model, '--window', '96')
+  assert windows['run']['options'] == whole['run']['options'] | {'window': 96} != whole['run']['options']
+  assert windows['lesions']['MA'] == whole['lesions']['MA']  # a network that looks at single pixels
+  with pytest.raises(SystemExit) as stop:
+    cli.main(['predict', str(tmp_path / 'eye.png'), '--out', str(tmp_path / 'new'), '--model', str(tmp_path / 'maps'),
+              '--window', '100'])
+  assert stop.value.code == 2

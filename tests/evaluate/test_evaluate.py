@@ -29,6 +29,10 @@ def apply(variables, images, *, train):
   return Outputs(maps=maps, lesions=maps.max(axis=(1, 2)), grades=grades.astype(jnp.float32))
 
 
+def predict(variables, images):
+  return apply(variables, images, train=False).probabilities()
+
+
 def split(length=LENGTH, annotated=0b11111111):
   rows = random_batch(5, length)
   rows['weight'][:] = 1
@@ -41,7 +45,7 @@ VARIABLES = {'bias': np.float32(0.25)}
 
 
 def count_images(source, devices, *, batch_size=8, **options):
-  mapped = devices.evaluate(make_count_step(apply, histograms=True, axis_name=AXIS, **options))
+  mapped = devices.evaluate(make_count_step(predict, histograms=True, axis_name=AXIS, **options))
   batches = eval_batches(source, batch_size=batch_size, threads=0)
   return image_counts(lambda variables, batch: mapped(variables, devices.shard(batch)),
                       devices.replicate(VARIABLES), batches)
@@ -151,7 +155,7 @@ def test_the_probabilities_of_images_are_those_of_their_scored_pixels(per_image,
 
 def test_the_histograms_of_images_are_kept_where_they_are_asked_for(source, per_image, truth):
   devices = Devices(jax.devices()[:2])
-  mapped = devices.evaluate(make_count_step(apply, histograms=True, axis_name=AXIS))
+  mapped = devices.evaluate(make_count_step(predict, histograms=True, axis_name=AXIS))
   kept = image_counts(lambda variables, batch: mapped(variables, devices.shard(batch)), devices.replicate(VARIABLES),
                       eval_batches(source, batch_size=8, threads=0), keep_histograms=True)
   histograms = kept.pop('histograms')
@@ -169,7 +173,7 @@ def test_the_histograms_of_images_are_kept_where_they_are_asked_for(source, per_
 
 def test_the_rows_that_several_processes_share_out_come_back_in_order(source, per_image):
   """Two processes hold the even and the odd rows of a batch, one after the other."""
-  step, batches = jax.jit(make_count_step(apply)), eval_batches(source, batch_size=12, threads=0)
+  step, batches = jax.jit(make_count_step(predict)), eval_batches(source, batch_size=12, threads=0)
   shared_out = np.r_[0:12:2, 1:12:2]
 
   def shuffled(variables, batch):
@@ -241,7 +245,7 @@ def test_a_report_has_what_the_network_computes_and_no_more(counts):
   assert report(grading, ()).keys() == {'kappa', 'accuracy', 'referable', 'confusion'}
   lesions = {name: value for name, value in counts.items() if name not in ('confusion', 'histogram')}
   assert report(lesions, LESION_KEYS).keys() == {
-      'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels', 'undecided_images'}
+      'pixel_f1', 'pixel_iou', 'image_f1', 'positive_images', 'positive_pixels', 'undecided_images'}
   classifier = {name: value for name, value in lesions.items() if name.startswith('image')}
   assert report(classifier, LESION_KEYS).keys() == {'image_f1', 'positive_images', 'undecided_images'}
 
@@ -270,14 +274,8 @@ def test_nothing_to_evaluate_is_an_error():
     image_counts(lambda *unused: {}, None, [])
 
 
-class Model:
-  """`apply` as the method of a module."""
-
-  apply = staticmethod(apply)
-
-
 def test_examples_are_a_few_of_each_grade_with_what_the_network_says(source):
-  shown = examples(Model(), VARIABLES, source, per_grade=1)
+  shown = examples(predict, VARIABLES, source, per_grade=1)
   grades = [int(example['grade']) for example in shown]
   assert grades == sorted(grades, reverse=True)
   assert {grade for grade in grades if grade >= 0} == {int(example['grade']) for example in source} - {-1}
@@ -301,6 +299,6 @@ class Counted(list):
 @pytest.mark.parametrize('grades, read', [(range(5), 10), ([-1], 10), (range(4), 50)])
 def test_no_example_is_read_once_there_are_enough(source, grades, read):
   rows = Counted(source[0] | {'grade': np.int32(grades[i % len(grades)])} for i in range(50))
-  shown = examples(Model(), VARIABLES, rows, per_grade=2)
+  shown = examples(predict, VARIABLES, rows, per_grade=2)
   assert rows.read == read
   assert len(shown) == (8 if len(grades) == 4 else 10)

@@ -9,6 +9,7 @@ from lesion_jax.core import LESION_KEYS, pack_bits
 from lesion_jax.evaluate import make_count_step, report
 from lesion_jax.losses import get_loss
 from lesion_jax.models import LESION_BRANCH
+from lesion_jax.models.forward import forward
 from lesion_jax.train.state import adamw, create_state, join_frozen, split_frozen
 from lesion_jax.train.step import Knobs, make_train_step
 from lesion_jax.weights.initialize import initialize
@@ -47,7 +48,7 @@ def learn(network, loss, steps=STEPS):
     rate = 1e-2 if number < 0.7 * steps else 1e-3
     state, _ = step(state, batch, frozen, Knobs(np.float32(rate), np.float32(0.8)))
   learned = join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
-  counts = jax.jit(make_count_step(network.apply))(learned, batch)
+  counts = jax.jit(make_count_step(forward(network)))(learned, batch)
   return report({name: np.asarray(value).sum(0) for name, value in counts.items()}, LESION_KEYS)
 
 

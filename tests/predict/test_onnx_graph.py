@@ -53,6 +53,22 @@ def test_it_says_what_jax_says_and_makes_its_graph_once(bundle, cache, monkeypat
   np.testing.assert_array_equal(again.maps, answer.maps)
 
 
+@pytest.mark.slow
+def test_by_windows_too(tmp_path):
+  for package in ('torch', 'onnx', 'onnxscript', 'onnxruntime'):
+    pytest.importorskip(package)
+  from lesion_jax.models import get_model
+
+  preprocessing = {'size': 160, 'crop': 'square', 'window': 96}
+  variables = initialize(get_model(**LESION), jax.ShapeDtypeStruct((1, 160, 160, 3), np.uint8), 0)
+  save_bundle(tmp_path / 'crops', config=oracle.oracle_config(model=LESION, preprocessing=preprocessing), card='',
+              variables=variables)
+  images = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8)
+  expected, found = load(tmp_path / 'crops')(images), load(tmp_path / 'crops', backend='onnxruntime')(images)
+  np.testing.assert_allclose(found.maps, expected.maps, atol=1e-5)
+  np.testing.assert_allclose(found.lesions, expected.lesions, atol=1e-5)
+
+
 @pytest.mark.parametrize('damage', [
     lambda data: b'', lambda data: data[:-3], lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:]])
 def test_a_damaged_graph_is_made_again(bundle, damage):
@@ -76,8 +92,9 @@ def test_other_weights_networks_and_sizes_have_a_graph_of_their_own(bundle):
   places = {onnx_graph.find_place(one) for one in (
       found, type(found)(found.config, {}, 'another digest'),
       type(found)(found.config | {'model': LESION}, {}, found.digest),
-      type(found)(found.config | {'preprocessing': {'size': 64, 'crop': 'square'}}, {}, found.digest))}
-  assert len(places) == 4
+      type(found)(found.config | {'preprocessing': {'size': 64, 'crop': 'square'}}, {}, found.digest),
+      type(found)(found.config | {'preprocessing': {'size': 640, 'crop': 'square', 'window': 96}}, {}, found.digest))}
+  assert len(places) == 5
 
 
 def test_where_it_cannot_be_kept_it_is_used_all_the_same(cache):

@@ -18,6 +18,12 @@ def test_both_kinds_of_photograph_are_known(crop):
   check_config(oracle.oracle_config(preprocessing={'size': 64, 'crop': crop}), 'config.json')
 
 
+@pytest.mark.parametrize('window', [0, 96, 640])
+def test_windows_are_known(window):
+  preprocessing = {'size': 640, 'crop': 'square', 'window': window}
+  check_config(oracle.oracle_config(preprocessing=preprocessing), 'config.json')
+
+
 @pytest.mark.parametrize('key', ['model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated'])
 def test_a_missing_key_is_named(key):
   config = oracle.oracle_config()
@@ -36,6 +42,10 @@ def test_a_missing_key_is_named(key):
     ({'annotated': [['MA']]}, 'it must be a list of keys'),
     ({'preprocessing': {'size': 64, 'crop': 'center'}},
      "preprocessing.crop is 'center'; it must be 'field of view' or 'square'"),
+    ({'preprocessing': {'size': 640, 'crop': 'square', 'window': 100}},
+     'preprocessing.window is 100; it must be 0, left out, or a multiple of 32 from 96 to .*, which is 640'),
+    ({'preprocessing': {'size': 64, 'crop': 'square', 'window': 96}}, 'preprocessing.window is 96'),
+    ({'preprocessing': {'size': 640, 'crop': 'square', 'window': '96'}}, "preprocessing.window is '96'"),
     ({'thresholds': {'MA': 0.5}}, 'thresholds is .*one number for each'),
     ({'thresholds': dict.fromkeys(oracle.LESION_KEYS, 50)}, 'thresholds is .*between 0 and 1'),
     ({'annotated': ['drusen']}, r"annotated is \['drusen'\]; it must be a list of keys"),

@@ -48,6 +48,12 @@ def test_a_network_trained_on_squares_says_what_it_does_with_photographs(config)
   assert text in model_card(config | {'preprocessing': {'size': 448, 'crop': 'square'}})
 
 
+def test_a_network_that_is_asked_by_windows_says_so(config):
+  assert 'windows' not in model_card(config)
+  preprocessing = {'size': 1440, 'crop': 'field of view', 'window': 448}
+  assert 'crops of 448x448 pixels' in model_card(config | {'preprocessing': preprocessing})
+
+
 def test_synthetic_weights_say_nothing_about_patients(config):
   assert 'synthetic' not in model_card(config)
   card = model_card(config | {'data': {'name': 'synthetic'}})

@@ -22,6 +22,7 @@ from lesion_jax.data import index
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.builders.resume import Partial
 from lesion_jax.data.fingerprint import SIDE, fingerprint
+from lesion_jax.data.native import Native
 from lesion_jax.data.png import decode_picture, encode_png
 from lesion_jax.data.splits import SPLITS, Dealing
 from lesion_jax.data.threads import ordered_map
@@ -135,6 +136,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   # Whether its grades say of lesions that they are absent (`source.Dataset.with_negatives`) unless a configuration says
   # otherwise.
   GRADES_AS_LESIONS: ClassVar[bool] = False
+  NATIVE: ClassVar[bool] = False  # whether `read_native` reads photographs with masks of their own size
   CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the release is square already
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
   DEALT: ClassVar[tuple[str, ...]] = SPLITS  # the splits that are ours; the others, or all, are the release's
@@ -159,6 +161,15 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       ValueError: naming the file, where this item cannot be an example. Anything else that is raised, such as
         FileNotFoundError, ends the preparation.
     """
+
+  def read_native(self, item: Any) -> Native:
+    """Reads one item of the release with its masks, in the photograph's own pixels; what `read` crops.
+
+    Raises:
+      ValueError: as `read` does, and where this data set has no masks of the photographs' own size.
+    """
+    del item
+    raise ValueError(f'{self.name} has no masks of the photographs\' own size')
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
     """Keys of the lesions that a release annotates at all, and whether it grades any photograph."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import abc
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lesion_jax.data.builders.base import Record
+from lesion_jax.data.builders.base import LesionBuilder, Record
 from lesion_jax.data.fundus import Crop, whole
+from lesion_jax.data.native import Native
 from lesion_jax.data.packing import pack_masks
 from lesion_jax.data.photograph import read_photograph
 
@@ -57,3 +59,28 @@ def make_record(
   lesions = crop.apply_mask(pack_masks(present, shape), size)
   ignore = crop.apply_mask(pack_masks(unscored or {}, shape), size)
   return Record(crop.apply(image, size), lesions, ignore & ~lesions, side=crop.side, **labels)
+
+
+def make_native(
+    image: np.ndarray, crop: Crop, *, present: Mapping[str, np.ndarray],
+    unscored: Mapping[str, np.ndarray] | None = None, **labels: Any,
+) -> Native:
+  """A photograph with its masks at its own size, from what `make_record` takes but for the size."""
+  return Native(image, crop, dict(present), dict(unscored or {}), labels)
+
+
+class MaskBuilder(LesionBuilder, skip_registration=True):
+  """A data set with masks of the photographs' own size. A subclass says in `read_native` what a photograph shows; its
+  record is that, cropped."""
+
+  NATIVE = True
+
+  @abc.abstractmethod
+  def read_native(self, item: Any) -> Native:
+    """See `LesionBuilder.read_native`."""
+
+  def read(self, item: Any) -> Record:
+    """Crops photograph and masks alike."""
+    found = self.read_native(item)
+    return make_record(found.image, found.crop, self.builder_config.size, present=found.present,
+                       unscored=found.unscored, **found.labels)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.ddr.facts import CITATION, FOLDERS, HOMEPAGE, LICENCE
 from lesion_jax.data.builders.layout import list_photographs, require_folder, require_masks
-from lesion_jax.data.builders.records import MaskedPhotograph, make_record
+from lesion_jax.data.builders.records import MaskBuilder, MaskedPhotograph, make_native
 from lesion_jax.data.fundus import read_field
+from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 
 ROOT = 'lesion_segmentation'
@@ -17,7 +18,7 @@ MASK_NAMES = {'MA': 'MA', 'iHE': 'HE', 'HaEx': 'EX', 'CWS': 'SE'}
 ABSENT, PRESENT = 0, 255
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is the folder that holds 'lesion_segmentation'. All three splits are the official ones."""
 
   VERSION = tfds.core.Version('1.1.0')
@@ -42,16 +43,15 @@ class Builder(LesionBuilder):
     splits = {split: self._list(folder) for split, folder in FOLDERS.items()}
     return Release(splits, {f'{split} photographs': len(photographs) for split, photographs in splits.items()})
 
-  def read(self, item: MaskedPhotograph) -> Record:
-    """Crops photograph and masks alike."""
+  def read_native(self, item: MaskedPhotograph) -> Native:
+    """Photograph and masks."""
     image, crop = read_field(item.path)
     masks = {
         key: read_mask(path, shape=image.shape[:2], levels=(ABSENT, PRESENT)) == PRESENT
         for key, path in item.masks.items()
     }
     # No patient is named, so every photograph counts as its own.
-    return make_record(
-        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem)
+    return make_native(image, crop, present=masks, id=item.path.stem, patient=item.path.stem)
 
   def _list(self, folder: str) -> list[MaskedPhotograph]:
     root = self.builder_config.source_dir / ROOT / folder

@@ -12,9 +12,10 @@ import tensorflow_datasets as tfds
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.annotations.diaretdb1 import LESION_OF, Marking, read_markings
 from lesion_jax.data.annotations.raster import stamp
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
-from lesion_jax.data.builders.records import make_record
+from lesion_jax.data.builders.base import Release
+from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.fundus import read_field
+from lesion_jax.data.native import Native
 
 LISTS = {'train': 'ddb1_v02_01_train_plain.txt', 'test': 'ddb1_v02_01_test_plain.txt'}
 EXPERTS = 4
@@ -28,7 +29,7 @@ class Photograph(NamedTuple):
   markings: tuple[pathlib.Path, ...]
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is the folder ddb1_v02_01. Validation is carved from the official training set."""
 
   VERSION = tfds.core.Version('1.1.0')
@@ -66,15 +67,14 @@ class Builder(LesionBuilder):
     validation = self.builder_config.dealing.carve(training, patients)
     return Release({**validation, 'test': test}, counts)
 
-  def read(self, item: Photograph) -> Record:
-    """Lets the experts agree in the photograph's own pixels, then crops."""
+  def read_native(self, item: Photograph) -> Native:
+    """Lets the experts agree in the photograph's own pixels."""
     image, crop = read_field(item.path)
     shape = image.shape[:2]
     experts = [read_markings(path) for path in item.markings]
     masks = {key: consensus(experts, key, shape) for key in self.ANNOTATED}
     # No patient is named, so every photograph counts as its own.
-    return make_record(
-        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem)
+    return make_native(image, crop, present=masks, id=item.path.stem, patient=item.path.stem)
 
 
 def consensus(experts: Sequence[Sequence[Marking]], lesion: str, size: tuple[int, int]) -> np.ndarray:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.layout import require_folder
-from lesion_jax.data.builders.records import make_record
+from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.fundus import read_field
+from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 
 
@@ -41,7 +42,7 @@ class Photograph(NamedTuple):
     return self.path.parent.name
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is the folder that holds 'e_optha_EX' and 'e_optha_MA'. Split with our seed, as there is no official split.
 
   The photographs lie in folders E...; each is taken for a patient (our choice: the release does not say more). The same
@@ -92,13 +93,13 @@ class Builder(LesionBuilder):
               for photograph in photographs]
     return Release(self.builder_config.dealing.deal(photographs, patients, labels), counts)
 
-  def read(self, item: Photograph) -> Record:
-    """Crops photograph and mask alike."""
+  def read_native(self, item: Photograph) -> Native:
+    """Photograph and mask."""
     image, crop = read_field(item.path)
     lesion = PARTS[item.part].lesion
     masks = {lesion: read_mask(item.mask, shape=image.shape[:2], levels=LEVELS) > 0} if item.mask else {}
-    return make_record(
-        image, crop, self.builder_config.size, present=masks, id=f'{item.part}_{item.patient}_{item.path.stem}',
+    return make_native(
+        image, crop, present=masks, id=f'{item.part}_{item.patient}_{item.path.stem}',
         patient=item.patient, annotated=(lesion,))
 
 

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 
 from lesion_jax.core import GRADE_KEYS
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.layout import (
     collect_grades, list_photographs, require_folder, require_grades, require_masks)
-from lesion_jax.data.builders.records import make_record, read_square
+from lesion_jax.data.builders.records import MaskBuilder, make_native, read_square
+from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_soft_mask
 from lesion_jax.data.splits import labels_of
 
@@ -38,7 +39,7 @@ class Photograph(NamedTuple):
   grade: int
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is the folder that holds 'Seg-set'. Split 70/10/20 with our seed, as there is no official split.
 
   The release names no patients, so the split is by photograph. The published counts are those of a public loader of the
@@ -88,12 +89,12 @@ class Builder(LesionBuilder):
     labels = [labels_of(photograph.masks.keys() & SOME.keys(), photograph.grade) for photograph in photographs]
     return Release(self.builder_config.dealing.deal(photographs, patients, labels), dict(counts))
 
-  def read(self, item: Photograph) -> Record:
-    """Resizes photograph and masks alike; annotates the lesions that have a mask."""
+  def read_native(self, item: Photograph) -> Native:
+    """Photograph and masks; annotated are the lesions that have a mask."""
     image, crop = read_square(item.path)
     masks = {key: read_soft_mask(path, shape=image.shape[:2]) >= POSITIVE for key, path in item.masks.items()}
-    return make_record(
-        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem,
+    return make_native(
+        image, crop, present=masks, id=item.path.stem, patient=item.path.stem,
         grade=item.grade, annotated=tuple(item.masks))
 
 

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.folder.files import (
     IMAGES, MASKS, PHOTOGRAPHS, TABLE, Entry, list_files, list_masks, read_entries)
-from lesion_jax.data.builders.records import make_record
+from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.fundus import read_field
+from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 from lesion_jax.data.splits import SPLITS, labels_of
 
@@ -30,7 +31,7 @@ class Photograph(NamedTuple):
   annotated: tuple[str, ...]
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is a folder of this layout, of which masks/ or grades.csv may be missing:
 
     images/<id>.jpg              photographs: every format that `data.photograph` reads; the name is the id
@@ -95,12 +96,12 @@ class Builder(LesionBuilder):
     photographs = [photograph for split in release.splits.values() for photograph in split]
     return photographs[0].annotated, any(photograph.grade != UNKNOWN_GRADE for photograph in photographs)
 
-  def read(self, item: Photograph) -> Record:
-    """Crops photograph and masks alike."""
+  def read_native(self, item: Photograph) -> Native:
+    """Photograph and masks."""
     image, crop = read_field(item.path)
     levels = {key: read_mask(path, shape=image.shape[:2], levels=LEVELS) for key, path in item.masks.items()}
-    return make_record(
-        image, crop, self.builder_config.size,
+    return make_native(
+        image, crop,
         present={key: (mask > 0) & (mask != UNSCORED) for key, mask in levels.items()},
         unscored={key: mask == UNSCORED for key, mask in levels.items()},
         id=item.path.stem, patient=item.patient, grade=item.grade, annotated=item.annotated)

@@ -7,11 +7,12 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING
 from lesion_jax.data.builders.layout import list_photographs, require_folder
-from lesion_jax.data.builders.records import MaskedPhotograph, make_record
+from lesion_jax.data.builders.records import MaskBuilder, MaskedPhotograph, make_native
 from lesion_jax.data.fundus import read_field
+from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 from lesion_jax.data.splits import labels_of
 
@@ -28,7 +29,7 @@ MASK_NAMES = {
 LEVELS = (0, 1, 255)
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is the folder that holds 'A. Segmentation'. Validation is carved from the official training set."""
 
   VERSION = tfds.core.Version('1.1.0')
@@ -61,14 +62,13 @@ class Builder(LesionBuilder):
     validation = self.builder_config.dealing.carve(training, patients, [labels_of(photograph.masks) for photograph in training])
     return Release({**validation, 'test': test}, dict(counts))
 
-  def read(self, item: MaskedPhotograph) -> Record:
-    """Crops photograph and masks alike."""
+  def read_native(self, item: MaskedPhotograph) -> Native:
+    """Photograph and masks."""
     image, crop = read_field(item.path)
     shape = image.shape[:2]
     masks = {key: read_mask(path, shape=shape, levels=LEVELS) > 0 for key, path in item.masks.items()}
     # No patient is named, so every photograph counts as its own.
-    return make_record(
-        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.path.stem)
+    return make_native(image, crop, present=masks, id=item.path.stem, patient=item.path.stem)
 
   def _list(self, official_set: str) -> list[MaskedPhotograph]:
     root = self.builder_config.source_dir

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from lesion_jax.data.builders.base import LesionBuilder, LesionConfig, Record, Release, digest_of
+from lesion_jax.data.builders.base import LesionConfig, Release, digest_of
 from lesion_jax.data.builders.layout import list_photographs, require_masks
-from lesion_jax.data.builders.records import make_record
+from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.fundus import read_field
+from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 
 MASK_NAMES = {'MA': 'Microaneurysms', 'iHE': 'Hemorrhages', 'HaEx': 'Exudates', 'CWS': 'CottonWoolSpots'}
@@ -56,7 +57,7 @@ class Photograph(NamedTuple):
   uncertain: dict[str, pathlib.Path]
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is the folder that holds 'train' and 'test' (MAPLES-DR.zip), `images_dir` that of the photographs.
 
   Validation is carved from the official training set; no patients are named, so that is by photograph.
@@ -108,15 +109,15 @@ class Builder(LesionBuilder):
     validation = self.builder_config.dealing.carve(training, patients)
     return Release({**validation, 'test': test}, counts)
 
-  def read(self, item: Photograph) -> Record:
-    """Crops photograph and masks alike."""
+  def read_native(self, item: Photograph) -> Native:
+    """Photograph and masks."""
     image, crop = read_field(item.path)
     present, uncertain = (
         {name: read_mask(path, shape=image.shape[:2], levels=LEVELS) > 0 for name, path in masks.items()}
         for masks in (item.masks, item.uncertain))
     unscored = {key: uncertain[name] for name, keys in UNCERTAIN.items() for key in keys}
-    return make_record(
-        image, crop, self.builder_config.size, present=present, unscored=unscored, id=item.path.stem,
+    return make_native(
+        image, crop, present=present, unscored=unscored, id=item.path.stem,
         patient=item.path.stem)
 
   def _list(self, official_set: str, photographs: dict[str, pathlib.Path]) -> list[Photograph]:

@@ -10,10 +10,12 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.base import Record, Release
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_folder, require_grades
+from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.fundus import whole
-from lesion_jax.data.packing import pack_masks, read_mask
+from lesion_jax.data.native import Native
+from lesion_jax.data.packing import read_mask
 from lesion_jax.data.photograph import read_photograph
 from lesion_jax.data.splits import labels_of
 
@@ -41,7 +43,7 @@ class Photograph(NamedTuple):
   grade: int
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is the folder retinal-lesions-v20191227. Split by patient, 70/10/20, as there is no official split."""
 
   VERSION = tfds.core.Version('1.1.0')
@@ -86,26 +88,28 @@ class Builder(LesionBuilder):
     splits = self.builder_config.dealing.deal(photographs, patients, labels)
     return Release(splits, dict(_count(photographs)))
 
-  def read(self, item: Photograph) -> Record:
-    """Keeps the JPEG's own bytes where the photograph has the size that is asked for."""
-    size = self.builder_config.size
+  def read_native(self, item: Photograph) -> Native:
+    """Photograph and masks."""
     image = read_photograph(item.path)
     shape = image.shape[:2]
     levels = {
         key: read_mask(path, shape=shape, levels=(ABSENT, UNSCORED, PRESENT)) for key, path in item.masks.items()
     }
-    lesions, ignore = (
-        pack_masks({key: mask == level for key, mask in levels.items()}, shape) for level in (PRESENT, UNSCORED))
-    if shape == (size, size):
-      kept = item.path.read_bytes() if _is_plain(item.path) else image
-    else:
-      try:
-        crop = whole(*shape)
-      except ValueError as error:
-        raise ValueError(f'{item.path}: {error}') from error
-      kept, lesions, ignore = crop.apply(image, size), crop.apply_mask(lesions, size), crop.apply_mask(ignore, size)
-    # A reduced pixel can hold enough of both kinds: then the lesion counts.
-    return Record(kept, lesions, ignore & ~lesions, item.path.stem, item.patient, item.grade, side=shape[0])
+    try:
+      crop = whole(*shape)
+    except ValueError as error:
+      raise ValueError(f'{item.path}: {error}') from error
+    present, unscored = (
+        {key: mask == level for key, mask in levels.items()} for level in (PRESENT, UNSCORED))
+    return make_native(image, crop, present=present, unscored=unscored, id=item.path.stem, patient=item.patient,
+                       grade=item.grade)
+
+  def read(self, item: Photograph) -> Record:
+    """Keeps the JPEG's own bytes where the photograph has the size that is asked for."""
+    found, size = super().read(item), self.builder_config.size
+    with Image.open(item.path) as image:
+      kept = image.size == (size, size) and _is_plain(item.path)
+    return found._replace(image=item.path.read_bytes()) if kept else found
 
 
 def _patient(path: pathlib.Path) -> str:

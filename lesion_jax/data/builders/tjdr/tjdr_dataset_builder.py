@@ -8,10 +8,11 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lesion_jax.data.builders.base import LesionBuilder, Record, Release
+from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.duplicates import find_copies
 from lesion_jax.data.builders.layout import list_photographs, require_folder, require_masks
-from lesion_jax.data.builders.records import make_record, read_square
+from lesion_jax.data.builders.records import MaskBuilder, make_native, read_square
+from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 
 # Lesion key -> its value in the map; 0 is the background. Not the order of other releases.
@@ -26,7 +27,7 @@ class Photograph(NamedTuple):
   annotation: pathlib.Path
 
 
-class Builder(LesionBuilder):
+class Builder(MaskBuilder):
   """`source_dir` is the folder that holds 'train' and 'test'. Validation is carved from the official training set.
 
   The release names no patients, so that is by photograph. By a public audit, six photographs occur twice, byte for
@@ -73,13 +74,13 @@ class Builder(LesionBuilder):
     validation = self.builder_config.dealing.carve(kept, [photograph.original.stem for photograph in kept])
     return Release({**validation, 'test': test}, counts)
 
-  def read(self, item: Photograph) -> Record:
-    """Resizes the photograph, and the masks into which the map is taken apart."""
+  def read_native(self, item: Photograph) -> Native:
+    """The photograph, and the masks into which the map is taken apart."""
     image, crop = read_square(item.path)
     labels = read_mask(item.annotation, shape=image.shape[:2], levels=(0, *VALUES.values()))
     masks = {key: labels == value for key, value in VALUES.items()}
-    return make_record(
-        image, crop, self.builder_config.size, present=masks, id=item.path.stem, patient=item.original.stem)
+    return make_native(
+        image, crop, present=masks, id=item.path.stem, patient=item.original.stem)
 
 
 def _photograph(path: pathlib.Path, originals: dict[pathlib.Path, pathlib.Path]) -> Photograph:
