@@ -51,9 +51,10 @@ def bootstrap(
     seed: of the draws, 0 or above.
 
   Returns:
-    float64 by name, those that the network computes: pixel_f1, image_f1 and aupr [R, 8], their means over the annotated
-    lesions for which they are defined in that resample (as `metrics.summarize`; a lesion of few images is missing in
-    some) mean_pixel_f1, mean_image_f1 and mean_aupr [R], kappa [R] and accuracy [R]. NaN where a figure is undefined.
+    float64 by name, those that the network computes: pixel_f1, pixel_iou, image_f1 and aupr [R, 8], their means over the
+    annotated lesions for which they are defined in that resample (as `metrics.summarize`; a lesion of few images is
+    missing in some) mean_pixel_f1, mean_pixel_iou, mean_image_f1 and mean_aupr [R], kappa [R] and accuracy [R]. NaN where
+    a figure is undefined.
     Computed from exact integer sums, so equal on every machine.
 
   Raises:
@@ -63,11 +64,11 @@ def bootstrap(
   known = [lesion_index(key) for key in annotated]
   sums = _resampled(counts, resamples, seed)
   result: Replicates = {}
-  for level in _LEVELS:
+  for level, name, score in (('pixel', 'f1', metrics.f1), ('pixel', 'iou', metrics.iou), ('image', 'f1', metrics.f1)):
     if f'{level}_tp' in sums:
       scores = np.full((resamples, NUM_LESIONS), np.nan)
-      scores[:, known] = metrics.f1(*(sums[f'{level}_{kind}'] for kind in _KINDS))[:, known]
-      result |= {f'{level}_f1': scores, f'mean_{level}_f1': _mean_defined(scores)}
+      scores[:, known] = score(*(sums[f'{level}_{kind}'] for kind in _KINDS))[:, known]
+      result |= {f'{level}_{name}': scores, f'mean_{level}_{name}': _mean_defined(scores)}
   if HISTOGRAMS in counts:
     scores = _average_precisions(counts[HISTOGRAMS], known, resamples, seed)
     result |= {'aupr': scores, 'mean_aupr': _mean_defined(scores)}
@@ -88,9 +89,9 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
     level: in (0, 1).
 
   Returns:
-    {'level', 'resamples', 'pixel_f1': {'mean': [low, high] | None, 'lesions': {key: [low, high] | None}}, 'image_f1'
-    and 'aupr' in the same form, 'kappa': [low, high] | None, 'accuracy': the same}, with those figures that
-    `replicates` has.
+    {'level', 'resamples', 'pixel_f1': {'mean': [low, high] | None, 'lesions': {key: [low, high] | None}},
+    'pixel_iou', 'image_f1' and 'aupr' in the same form, 'kappa': [low, high] | None, 'accuracy': the same}, with those
+    figures that `replicates` has.
 
   Raises:
     ValueError: for a level outside (0, 1).
@@ -98,7 +99,7 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
   if not 0 < level < 1:
     raise ValueError(f'level={level}: give the share of resamples inside the interval, above 0 and below 1')
   result: dict[str, Any] = {'level': level, 'resamples': len(next(iter(replicates.values())))}
-  for name in (*(f'{each}_f1' for each in _LEVELS), 'aupr'):
+  for name in ('pixel_f1', 'pixel_iou', 'image_f1', 'aupr'):
     if name in replicates:
       lesions = {key: _interval(replicates[name][:, j], level) for j, key in enumerate(LESION_KEYS)}
       result[name] = {'mean': _interval(replicates[f'mean_{name}'], level), 'lesions': lesions}

@@ -10,8 +10,10 @@ import numpy as np
 
 # By name: [N, ...] for the N images of a split, 'histogram' for all of them together.
 Counts = dict[str, np.ndarray]
-PROBABILITIES = ('lesion_probabilities', 'grade_probabilities')
+PROBABILITIES = ('lesion_probabilities', 'grade_probabilities', 'presence_scores', 'maximum_scores')
 HISTOGRAMS = 'histograms'  # of the single images
+NAMES = ('id', 'patient')  # of an image, arrays of str
+NOT_SUMMED = (*PROBABILITIES, HISTOGRAMS, *NAMES, 'grade', 'called_pixels', 'known_pixels')
 
 
 def image_counts(
@@ -26,17 +28,21 @@ def image_counts(
     keep_histograms: keep the histogram of each image too, 189 kB each, without which the AUPR has no interval.
 
   Returns:
-    What the step counts, as int64: [N, 8] or [N, 5, 5] in the order of the images, and the summed 'histogram' [2, 8,
-    bins] where there is one (int64: a batch's counts fit int32, a data set's sums may not). Probabilities stay float32,
-    and what was kept is int32 [N, 2, 8, bins] under 'histograms'.
+    What the step counts, as int64: [N, 8], [N, 5, 5] or [N] in the order of the images, and the summed 'histogram' [2,
+    8, bins] where there is one (int64: a batch's counts fit int32, a data set's sums may not). Probabilities and scores
+    stay float32, and what was kept is int32 [N, 2, 8, bins] under 'histograms'. 'id' and 'patient' str [N] come from the
+    batches, where they have them; of several processes, each has the names of all images.
 
   Raises:
     ValueError: there was no batch.
   """
   images: list[Counts] = []
   sums: Counts = {}
-  for counts in _one_behind(step, variables, batches):
+  names: list[Counts] = []
+  reals: list[np.ndarray] = []
+  for counts in _one_behind(step, variables, _noting(batches, names)):
     real = counts.pop('real')
+    reals.append(real)
     images.append({name: value[real] for name, value in counts.items() if name != 'histogram'})
     if 'histogram' in counts:
       histograms = counts['histogram'][real]
@@ -47,19 +53,42 @@ def image_counts(
     raise ValueError('there is nothing to evaluate: no batch came')
   whole = {name: np.concatenate([part[name] for part in images]) for name in images[0]}
   return {name: value if name in (*PROBABILITIES, HISTOGRAMS) else value.astype(np.int64)
-          for name, value in whole.items()} | sums
+          for name, value in whole.items()} | sums | {
+              name: _on_all_processes(np.concatenate([part[name] for part in names]))[np.concatenate(reals)]
+              for name in NAMES if all(name in part for part in names)}
 
 
 def totals(counts: Mapping[str, np.ndarray]) -> Counts:
   """The counts of `image_counts` summed over the images, int64, as `report` takes them."""
   return {name: value if name == 'histogram' else np.sum(value, axis=0, dtype=np.int64)
-          for name, value in counts.items() if name not in (*PROBABILITIES, HISTOGRAMS)}
+          for name, value in counts.items() if name not in NOT_SUMMED}
 
 
 def part_of(counts: Mapping[str, np.ndarray], rows: slice) -> Counts:
   """The counts of some of the images; without 'histogram' where the histograms of the single images were not kept."""
   found = {name: value[rows] for name, value in counts.items() if name != 'histogram'}
   return found | ({'histogram': found[HISTOGRAMS].sum(axis=0, dtype=np.int64)} if HISTOGRAMS in found else {})
+
+
+def _noting(batches: Iterable[Any], names: list[Counts]) -> Iterator[Any]:
+  """The batches, whose names are kept in passing: they stay on the host, and the step does not see them."""
+  for batch in batches:
+    names.append({name: np.asarray(batch[name], np.str_) for name in NAMES
+                  if isinstance(batch, Mapping) and name in batch})
+    yield batch
+
+
+def _on_all_processes(text: np.ndarray) -> np.ndarray:
+  """Str [n] of every process, each of which has every P-th row of all batches, as [n * P] in the order of the rows."""
+  if jax.process_count() == 1:
+    return text
+  from jax.experimental import multihost_utils  # imported here: only runs of several processes need it
+
+  longest = max(1, int(np.max(multihost_utils.process_allgather(np.array(text.dtype.itemsize // 4)))))
+  letters = np.ascontiguousarray(text.astype(f'<U{longest}')).view(np.uint32).reshape(len(text), longest)
+  gathered = np.asarray(multihost_utils.process_allgather(letters))  # [P, n, longest]
+  rows = np.ascontiguousarray(np.swapaxes(gathered, 0, 1)).reshape(-1, longest)
+  return rows.view(f'<U{longest}')[:, 0]
 
 
 def _one_behind(step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]) -> Iterator[Counts]:

@@ -1,4 +1,4 @@
-"""F1 of lesions from summed counts, on the host, ready for JSON."""
+"""F1 and IoU of lesions from summed counts, on the host, ready for JSON."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
   return np.divide(2.0 * tp, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
+def iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+  """TP / (TP + FP + FN), the intersection over the union; F1 / (2 - F1), so it orders networks as F1 does.
+
+  Args:
+    tp, fp, fn: int [...], counts over a whole set.
+
+  Returns:
+    float64 [...], NaN where there is no positive in the truth and none predicted.
+  """
+  tp, fp, fn = (np.asarray(count, np.int64) for count in (tp, fp, fn))
+  union = tp + fp + fn
+  return np.divide(tp, union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
 def mean_defined(values: np.ndarray) -> float | None:
   """Mean of what is not NaN, or None where everything is."""
   values = np.asarray(values, np.float64)
@@ -36,25 +50,25 @@ def mean_defined(values: np.ndarray) -> float | None:
 
 
 def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, dict[str, Any]]:
-  """Pixel and image F1 per lesion, and the mean over the annotated lesions whose F1 is defined.
+  """Pixel F1 and IoU and image F1 per lesion, and the mean over the annotated lesions for which they are defined.
 
   Args:
     counts: the counts of `segmentation_counts`, int [8] each, summed over the set. Pixel counts may be absent.
     annotated: keys of the lesions that the set annotates.
 
   Returns:
-    {'pixel_f1': {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key: reason}}, 'image_f1': ...};
-    'undefined' names exactly the lesions that are None, with NOT_ANNOTATED or NO_POSITIVE.
+    {'pixel_f1': {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key: reason}}, 'pixel_iou': ...,
+    'image_f1': ...}; 'undefined' names exactly the lesions that are None, with NOT_ANNOTATED or NO_POSITIVE.
 
   Raises:
     ValueError: for a key that is no lesion.
   """
   indices = {lesion_index(key) for key in annotated}
   report = {}
-  for level in ('pixel', 'image'):
+  for level, name, score in (('pixel', 'f1', f1), ('pixel', 'iou', iou), ('image', 'f1', f1)):
     if f'{level}_tp' not in counts:
       continue
-    scores = f1(*(counts[f'{level}_{kind}'] for kind in ('tp', 'fp', 'fn')))
+    scores = score(*(counts[f'{level}_{kind}'] for kind in ('tp', 'fp', 'fn')))
     scores = np.where([i in indices for i in range(len(LESION_KEYS))], scores, np.nan)
     lesions = {key: None if np.isnan(score) else float(score) for key, score in zip(LESION_KEYS, scores, strict=True)}
     undefined = {
@@ -62,5 +76,5 @@ def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dic
         for i, key in enumerate(LESION_KEYS)
         if lesions[key] is None
     }
-    report[f'{level}_f1'] = {'mean': mean_defined(scores), 'lesions': lesions, 'undefined': undefined}
+    report[f'{level}_{name}'] = {'mean': mean_defined(scores), 'lesions': lesions, 'undefined': undefined}
   return report

@@ -88,7 +88,9 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
     configs: of their bundles, checked by `check_config`.
 
   Returns:
-    `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice).
+    `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice), and so is
+    that of its presence where all members judge presence by one rule; else it is judged by Eq. 1. Temperatures are of
+    single networks, an average has none.
 
   Raises:
     ValueError: the members take photographs that are prepared differently.
@@ -98,10 +100,10 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
       raise ValueError(f'{names[0]} takes photographs prepared as {configs[0]["preprocessing"]}, {name} as '
                        f'{config["preprocessing"]}; the members of an ensemble must take the same')
   annotated = [key for key in LESION_KEYS if any(key in config['annotated'] for config in configs)]
-  thresholds = {}
-  for key in LESION_KEYS:
-    judges = [config for config in configs if key in config['annotated']] or configs
-    thresholds[key] = float(np.mean([config['thresholds'][key] for config in judges]))
+  thresholds = _mean_thresholds(configs, [config['thresholds'] for config in configs])
+  own = [config.get('presence') or {} for config in configs]
+  rule = own[0].get('rule')
+  one_rule = rule is not None and all(presence.get('rule') == rule for presence in own)
   return {
       'model': {'name': f'ensemble of {", ".join(config["model"]["name"] for config in configs)}',
                 'members': [config['model'] for config in configs]},
@@ -110,8 +112,19 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
       'annotated': annotated,
       'preprocessing': configs[0]['preprocessing'],
       'thresholds': thresholds,
+      **({'presence': {'rule': rule, 'thresholds': _mean_thresholds(configs, [each['thresholds'] for each in own])}}
+         if one_rule else {}),
       'provenance': {'members': [
           {'bundle': name, 'model': config['model']['name'], 'annotated': config['annotated'],
            'data': config.get('data', {}).get('name'), **config.get('provenance', {})}
           for name, config in zip(names, configs, strict=True)]},
   }
+
+
+def _mean_thresholds(configs: Sequence[Mapping[str, Any]], thresholds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+  """By lesion, the mean over the members that learned it, or over all where none did."""
+  means = {}
+  for key in LESION_KEYS:
+    judges = [each[key] for config, each in zip(configs, thresholds, strict=True) if key in config['annotated']]
+    means[key] = float(np.mean(judges or [each[key] for each in thresholds]))
+  return means
