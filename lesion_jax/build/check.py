@@ -67,6 +67,6 @@ def _check_training(stage: ConfigDict, model: Any) -> None:
                                       jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
   masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
   jax.eval_shape(get_loss(stage.loss).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
-  for part in (parts.control, parts.plan, parts.augmentation, parts.optimizer):
+  for part in (parts.control, parts.plan, parts.augmentation, parts.optimizer, parts.chooses):
     part(stage)
   parts.with_pretrained(variables, stage)

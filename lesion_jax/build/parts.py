@@ -30,6 +30,7 @@ ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed
 LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out
 LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may contain
 STAGES = (*LESION_STAGES, 'grade')
+THRESHOLDS = ('half', 'validation')  # where those of a bundle come from
 
 
 def stages(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -117,6 +118,20 @@ def control(stage: ConfigDict) -> Control:
 def plan(stage: ConfigDict) -> Plan:
   """How long to train, and how often to look."""
   return Plan(stage.max_steps or None, stage.validate_every, stage.log_every)
+
+
+def chooses(stage: ConfigDict) -> bool:
+  """Whether thresholds, the rule for presence and temperatures are chosen on validation; else the paper's stand.
+
+  Raises:
+    ValueError: for an unknown source of thresholds, or a specificity that is none.
+  """
+  if stage.thresholds not in THRESHOLDS:
+    raise ValueError(f'config.thresholds={stage.thresholds!r}: choose one of {", ".join(THRESHOLDS)}')
+  if not 0 < stage.specificity < 1:
+    raise ValueError(f'config.specificity={stage.specificity}: give the share of photographs without a lesion that are to '
+                     'be called clean, above 0 and below 1')
+  return stage.thresholds == 'validation'
 
 
 def augmentation(stage: ConfigDict) -> Augmentation:

@@ -17,8 +17,9 @@ from lesion_jax.build import make_counter
 from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.source import DATASETS, Dataset, load
-from lesion_jax.evaluate import Evaluation, examples, full_report, scored_lesions
+from lesion_jax.evaluate import Evaluation, examples, full_report, present_in, scored_lesions
 from lesion_jax.evaluate.totals import PROBABILITIES
+from lesion_jax.metrics.presence import MAXIMUM, Rule
 from lesion_jax.models import get_model
 from lesion_jax.predict.config import check_config
 from lesion_jax.predict.loading import MISFITS
@@ -37,7 +38,8 @@ class Job:
     model: the network.
     devices: that share the batches.
     batch_size: over all of them.
-    thresholds: by lesion.
+    thresholds: of the pixels, by lesion.
+    rule: by which lesions are called present in a photograph.
     dataset: the data set.
     split: of it, with photographs.
     scored: keys of the lesions that are judged.
@@ -50,6 +52,7 @@ class Job:
   devices: Devices
   batch_size: int
   thresholds: dict[str, float]
+  rule: Rule
   dataset: Dataset
   split: str
   scored: tuple[str, ...]
@@ -83,13 +86,15 @@ class Job:
     if wrong.any():
       raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of '
                                f'{self.length} photographs; its weights are not fit for use')
-    return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], **options), counts)
+    return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], rule=self.rule,
+                                  temperatures=self.bundle.config.get('temperatures'), **options), counts)
 
   def examples(self) -> list[dict[str, Any]]:
     """A few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
     found = examples(self.model, self.bundle.variables, self.dataset.source(self.split))
-    return [example | {'annotated': example['annotated'] & shown} for example in found]
+    return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule)}
+            for example in found]
 
 
 def check(arguments: argparse.Namespace) -> Job:
@@ -110,6 +115,7 @@ def check(arguments: argparse.Namespace) -> Job:
   batch_size = arguments.batch_size or -(-BATCH_SIZE // devices.count) * devices.count
   devices.check_batch(batch_size)
   thresholds = {key: float((config['thresholds'] | arguments.threshold)[key]) for key in LESION_KEYS}
+  rule = Rule.of(config if arguments.rule != MAXIMUM else {}, np.array(list(thresholds.values())))
   size = config['preprocessing']['size']
   model, lesions, grades = _network(bundle, arguments.model, size)
   learned, notes = tuple(config['annotated']) if lesions else (), []
@@ -127,7 +133,7 @@ def check(arguments: argparse.Namespace) -> Job:
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += _lesion_notes(left_out) + _data_notes(config, dataset, arguments.split, grades)
-  return Job(bundle, model, devices, batch_size, thresholds, dataset, arguments.split, scored, left_out, notes)
+  return Job(bundle, model, devices, batch_size, thresholds, rule, dataset, arguments.split, scored, left_out, notes)
 
 
 def _network(bundle: Bundle, path: pathlib.Path, size: int) -> tuple[Any, bool, bool]:

@@ -2,7 +2,7 @@
 
 from lesion_jax.evaluate.bootstrap import bootstrap, intervals
 from lesion_jax.evaluate.calibration import calibration
-from lesion_jax.evaluate.examples import examples
+from lesion_jax.evaluate.examples import examples, present_in
 from lesion_jax.evaluate.healthy import clean_images, healthy_eyes, judge_healthy, judge_images
 from lesion_jax.evaluate.report import Evaluation, criterion, full_report, headline, report, scored_lesions
 from lesion_jax.evaluate.step import make_count_step
@@ -11,4 +11,4 @@ from lesion_jax.evaluate.totals import Counts, image_counts, part_of, totals
 
 __all__ = ['Counts', 'Evaluation', 'bootstrap', 'calibration', 'choose', 'clean_images', 'criterion', 'examples',
            'full_report', 'headline', 'healthy_eyes', 'image_counts', 'intervals', 'judge_healthy', 'judge_images',
-           'make_count_step', 'part_of', 'report', 'scored_lesions', 'tempered', 'totals']
+           'make_count_step', 'part_of', 'present_in', 'report', 'scored_lesions', 'tempered', 'totals']

@@ -54,7 +54,7 @@ def choose(
   """
   scored = tuple(LESION_KEYS[index] for index in sorted({lesion_index(key) for key in scored}))
   found: dict[str, Any] = {}
-  if 'histogram' in counts:
+  if scored and 'histogram' in counts:
     found['thresholds'] = dict.fromkeys(LESION_KEYS, HALF) | {
         key: best for key in scored
         if (best := metrics.best_f1_threshold(counts['histogram'][:, LESION_KEYS.index(key)])) is not None}

@@ -22,8 +22,8 @@ def export(
 ) -> dict[str, float]:
   """Writes a bundle for another framework, and holds what was written to the Flax network on randomly drawn photographs.
 
-  Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, preprocessing)
-  and a README.md that says how to load it.
+  Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, the rule for
+  presence, preprocessing) and a README.md that says how to load it.
 
   Args:
     bundle: of `load_bundle`; `predict.config.check_config` has passed its configuration.

@@ -32,7 +32,7 @@ STATES = (PRESENT, ABSENT, NOT_EVALUATED, UNGRADABLE)
 def presence_scores(prediction: Prediction, known: Array | None = None, *, count: int = TOP_PIXELS) -> Array:
   """The mean of the `count` most probable pixels of each lesion's map; of a network without maps, its probability.
 
-  Exact, and ties do not matter. On the device one pass over the maps finds the largest pixel of every tile; the most
+  Exact, the same bits in JAX and NumPy, and ties do not matter. On the device one pass over the maps finds the largest pixel of every tile; the most
   probable pixels all lie in as many tiles as there are pixels to find, those with the largest maxima.
 
   Args:
@@ -59,8 +59,18 @@ def presence_scores(prediction: Prediction, known: Array | None = None, *, count
   if isinstance(maps, np.ndarray):
     return _scores_on_host(maps, known, count)
   top = _top(maps if known is None else jnp.where(known, maps, -1), count)
-  found = top >= 0
-  return jnp.sum(jnp.where(found, top, 0), axis=-1) / jnp.maximum(jnp.sum(found, axis=-1), 1)
+  return _mean(top)
+
+
+def _mean(top: Array) -> Array:
+  """The mean along the last axis of what is not negative, added up in one order: the same bits on every device."""
+  xp = np if isinstance(top, np.ndarray) else jnp
+  found = xp.sum(top >= 0, axis=-1)
+  width = 1 << (top.shape[-1] - 1).bit_length()
+  total = xp.pad(xp.maximum(top, 0), [(0, 0)] * (top.ndim - 1) + [(0, width - top.shape[-1])])
+  while (width := total.shape[-1]) > 1:
+    total = total[..., :width // 2] + total[..., width // 2:]
+  return total[..., 0] / xp.maximum(found, 1).astype(xp.float32)
 
 
 def _top(maps: jax.Array, count: int) -> jax.Array:
@@ -84,7 +94,9 @@ def _scores_on_host(maps: np.ndarray, known: np.ndarray | None, count: int) -> n
     values = values.ravel() if known is None else values[known[image, ..., lesion]]
     if values.size > count:
       values = np.partition(values, -count)[-count:]
-    scores[image, lesion] = np.mean(values, dtype=np.float32) if values.size else 0
+    top = np.full(min(count, maps[image, ..., lesion].size), -1, np.float32)
+    top[:values.size] = np.sort(values)[::-1]
+    scores[image, lesion] = _mean(top)
   return scores
 
 

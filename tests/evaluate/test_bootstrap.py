@@ -47,10 +47,11 @@ def drawn(length=N, resamples=R, seed=SEED):
 
 def test_it_is_what_a_loop_over_resampled_sets_reports(counts):
   found = bootstrap(counts, ANNOTATED, resamples=R)
-  assert set(found) == {'pixel_f1', 'mean_pixel_f1', 'image_f1', 'mean_image_f1', 'kappa', 'accuracy'}
+  assert set(found) == {'pixel_f1', 'mean_pixel_f1', 'pixel_iou', 'mean_pixel_iou', 'image_f1', 'mean_image_f1', 'kappa',
+                        'accuracy'}
   for r, images in enumerate(drawn()):
     figures = report(totals({name: value[images] for name, value in counts.items()}), ANNOTATED)
-    for name in ('pixel_f1', 'image_f1'):
+    for name in ('pixel_f1', 'pixel_iou', 'image_f1'):
       np.testing.assert_array_equal(found[name][r], np.array(list(figures[name]['lesions'].values()), float))
       assert found[f'mean_{name}'][r] == pytest.approx(figures[name]['mean'], rel=1e-14)
     for name in ('kappa', 'accuracy'):

@@ -1,6 +1,7 @@
 """Counts over images, batches and devices equal scikit-learn's evaluation of the same predictions."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from tiny import random_batch
 from lesion_jax.core import LESION_KEYS, Outputs, unpack_bits
 from lesion_jax.data.pipeline import eval_batches
 from lesion_jax.evaluate import criterion, examples, headline, image_counts, make_count_step, part_of, report, totals
-from lesion_jax.evaluate.totals import PROBABILITIES
+from lesion_jax.evaluate.totals import NAMES, PROBABILITIES
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 from lesion_jax.train.parallel import AXIS, Devices
 
@@ -117,7 +118,8 @@ def test_neither_devices_nor_batches_nor_padding_change_a_count_of_an_image(sour
   other = count_images(source, Devices(jax.devices()[:devices]), batch_size=batch_size)
   assert per_image.keys() == other.keys()
   for name, value in per_image.items():
-    assert value.dtype == (np.float32 if name in PROBABILITIES else np.int64)
+    assert value.dtype == np.float32 if name in PROBABILITIES else value.dtype.kind == 'U' if name in NAMES else \
+        value.dtype == np.int64
     np.testing.assert_array_equal(other[name], value, err_msg=name)
 
 
@@ -125,13 +127,52 @@ def test_images_are_counted_one_by_one_in_the_order_of_the_split(per_image, trut
   scores, lesions, scored, predicted, grade = truth
   positive, present = (scores >= 0.5) & scored, lesions & scored
   assert {value.shape for name, value in per_image.items() if name not in ('histogram', *PROBABILITIES)} == {
-      (LENGTH, 8), (LENGTH, 5, 5)}
+      (LENGTH,), (LENGTH, 8), (LENGTH, 5, 5)}
   np.testing.assert_array_equal(per_image['pixel_tp'], (positive & present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['pixel_fp'], (positive & ~present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['pixel_fn'], (~positive & present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['image_tp'], (positive.any((1, 2)) & present.any((1, 2))))
   for matrix, p, g in zip(per_image['confusion'], predicted, grade, strict=True):
     np.testing.assert_array_equal(matrix, np.zeros((5, 5)) if g < 0 else np.outer(np.arange(5) == g, np.arange(5) == p))
+
+
+def test_images_keep_their_names_and_their_true_grades(per_image, truth):
+  assert per_image['id'].tolist() == [f'image-{i}' for i in range(LENGTH)]
+  assert per_image['patient'].tolist() == [f'{i}' for i in range(LENGTH)]
+  np.testing.assert_array_equal(per_image['grade'], truth[4])
+
+
+def test_presence_is_judged_by_all_pixels_that_are_not_to_be_ignored_annotated_or_not(truth):
+  scores, _, known, _, _ = truth
+  found = count_images(split(annotated=0b1), Devices(jax.devices()[:2]), thresholds=np.linspace(0.2, 0.9, 8, dtype='f4'))
+  for i, j in np.ndindex(LENGTH, 8):
+    values = scores[i, ..., j][known[i, ..., j]]
+    assert found['presence_scores'][i, j] == pytest.approx(np.sort(values.astype(float))[-100:].mean(), abs=1e-6)
+    assert found['maximum_scores'][i, j] == values.max()
+    assert found['called_pixels'][i, j] == (values >= np.linspace(0.2, 0.9, 8, dtype='f4')[j]).sum()
+    assert found['known_pixels'][i, j] == len(values)
+  assert not found['lesion_probabilities'][:, 1:].any(), 'the figures of lesions are of what is annotated'
+
+
+def test_names_of_several_processes_come_together_in_the_order_of_the_rows(monkeypatch):
+  """Process p of P has rows p, p + P, ... of every batch; names are of different lengths."""
+  from jax.experimental import multihost_utils
+
+  gathered = sys.modules[image_counts.__module__]._on_all_processes
+  names = np.array(['a', 'bb', 'ccc', 'd', 'é\u4e2d', ''])
+  parts = [names[0::2], names[1::2].astype('<U9')]
+  calls = []
+
+  def gather(mine):  # what each process would give in the same call
+    calls.append(mine)
+    longest = 9
+    letters = [np.ascontiguousarray(part.astype(f'<U{longest}')).view(np.uint32).reshape(3, longest) for part in parts]
+    return np.array([3, 9]) if mine.ndim == 0 else np.stack(letters)
+
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(multihost_utils, 'process_allgather', gather)
+  assert gathered(parts[0]).tolist() == names.tolist()
+  assert calls[1].shape == (3, 9)
 
 
 def test_the_probabilities_of_images_are_those_of_their_scored_pixels(per_image, truth):
@@ -234,7 +275,7 @@ def test_a_report_has_what_the_network_computes_and_no_more(counts):
   grading = {'confusion': counts['confusion']}
   assert report(grading, ()).keys() == {'kappa', 'accuracy', 'referable', 'confusion'}
   lesions = {name: value for name, value in counts.items() if name not in ('confusion', 'histogram')}
-  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'image_f1', 'positive_images', 'positive_pixels'}
+  assert report(lesions, LESION_KEYS).keys() == {'pixel_f1', 'pixel_iou', 'image_f1', 'positive_images', 'positive_pixels'}
   classifier = {name: value for name, value in lesions.items() if name.startswith('image')}
   assert report(classifier, LESION_KEYS).keys() == {'image_f1', 'positive_images'}
 

@@ -1,19 +1,27 @@
-"""F1 against scikit-learn, and the report of a set that annotates half of the lesions."""
+"""F1 and IoU against scikit-learn, and the report of a set that annotates half of the lesions."""
 
 import json
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, jaccard_score
 
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.metrics.summary import NO_POSITIVE, NOT_ANNOTATED, f1, mean_defined, summarize
+from lesion_jax.metrics.summary import NO_POSITIVE, NOT_ANNOTATED, f1, iou, mean_defined, summarize
 
 
 def test_f1_equals_scikit_learn(rng):
   truth, predicted = rng.random((500, 8)) < 0.3, rng.random((500, 8)) < 0.4
   scores = f1((truth & predicted).sum(0), (~truth & predicted).sum(0), (truth & ~predicted).sum(0))
   np.testing.assert_allclose(scores, f1_score(truth, predicted, average=None))
+
+
+def test_iou_equals_scikit_learn_and_is_f1_told_otherwise(rng):
+  truth, predicted = rng.random((500, 8)) < 0.3, rng.random((500, 8)) < 0.4
+  counts = (truth & predicted).sum(0), (~truth & predicted).sum(0), (truth & ~predicted).sum(0)
+  np.testing.assert_allclose(iou(*counts), jaccard_score(truth, predicted, average=None))
+  np.testing.assert_allclose(iou(*counts), f1(*counts) / (2 - f1(*counts)))
+  np.testing.assert_array_equal(iou([0, 0, 0], [0, 3, 0], [0, 0, 3]), [np.nan, 0, 0])
 
 
 def test_f1_is_undefined_without_any_positive_and_zero_when_all_are_wrong():

@@ -15,9 +15,10 @@ def test_every_figure_is_there(result):
   text = format_report(result, 'grade: synthetic')
   assert text.startswith('grade: synthetic\n================\n')
   line = next(line for line in text.splitlines() if line.startswith('iHE'))
-  assert line.split()[-3:] == [f'{result[key]["lesions"]["iHE"]:.3f}' for key in ('pixel_f1', 'image_f1', 'aupr')]
+  assert line.split()[-4:] == [
+      f'{result[key]["lesions"]["iHE"]:.3f}' for key in ('pixel_f1', 'pixel_iou', 'image_f1', 'aupr')]
   mean = next(line for line in text.splitlines() if line.startswith('mean'))
-  assert mean.split()[-3:] == [f'{result[key]["mean"]:.3f}' for key in ('pixel_f1', 'image_f1', 'aupr')]
+  assert mean.split()[-4:] == [f'{result[key]["mean"]:.3f}' for key in ('pixel_f1', 'pixel_iou', 'image_f1', 'aupr')]
   assert f'quadratic weighted kappa   {result["kappa"]["value"]:.3f}' in text
   assert f'sensitivity, referable DR  {result["referable"]["sensitivity"]["value"]:.3f}' in text
   assert [line.split()[2:] for line in text.splitlines() if line.startswith('annotated DR2')] == [
@@ -32,9 +33,9 @@ def test_the_data_sets_of_a_mixture_follow_each_by_itself(result):
 
 def test_missing_values_are_said(result):
   text = format_report(result, 'x')
-  assert next(line for line in text.splitlines() if line.startswith('NV')).count('not annotated') == 3
+  assert next(line for line in text.splitlines() if line.startswith('NV')).count('not annotated') == 4
   assert next(line for line in text.splitlines() if line.startswith('pHE')).split()[-3:] == ['undefined'] * 3
-  assert 'undefined: pixel F1 of pHE, image F1 of pHE (no positive in the truth and none predicted)' in text
+  assert 'undefined: pixel F1 of pHE, IoU of pHE, image F1 of pHE (no positive in the truth and none predicted)' in text
   assert 'undefined: AUPR of pHE (no positive in the truth)' in text
 
 
@@ -51,7 +52,7 @@ def test_tables_are_aligned(result, with_intervals):
 def test_means_and_grading_have_their_intervals(with_intervals):
   text, found = format_report(with_intervals, 'x'), with_intervals['intervals']
   means = [f'{with_intervals[key]["mean"]:.3f} [{found[key]["mean"][0]:.3f}, {found[key]["mean"][1]:.3f}]'
-           for key in ('pixel_f1', 'image_f1')]
+           for key in ('pixel_f1', 'pixel_iou', 'image_f1')]
   aupr = f'{with_intervals["aupr"]["mean"]:.3f}'
   assert next(line for line in text.splitlines() if line.startswith('mean')).split('defined')[1].split() == [
       *' '.join(means).split(), aupr]
@@ -64,7 +65,7 @@ def test_the_figure_before_an_interval_stays_below_those_of_the_lesions(with_int
   table = lesion_table(with_intervals)
   means = re.sub(r'\[.*?\]', lambda found: ' ' * len(found[0]), next(line for line in table if line.startswith('mean')))
   points = [i for i, letter in enumerate(means) if letter == '.']
-  assert len(points) == 3  # pixel F1, image F1, AUPR
+  assert len(points) == 4  # pixel F1, IoU, image F1, AUPR
   for lesion in ('MA ', 'iHE', 'HaEx', 'CWS'):
     line = next(line for line in table if line.startswith(lesion))
     assert [i for i, letter in enumerate(line) if letter == '.'] == points
