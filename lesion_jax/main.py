@@ -67,7 +67,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
       shown = [example | {'present': present_in(example, rule)}
                for example in examples(stage.model, variables, dataset.source('test'))]
       write_run(stage.directory, evaluation, stage.scored, shown,
-                thresholds=[bundle.config['thresholds'][key] for key in LESION_KEYS])
+                [bundle.config['thresholds'][key] for key in LESION_KEYS])
       (workdir / 'metrics.json').write_text(json.dumps(results, indent=2))
     say(format_report(results[name], f'{name}: {dataset.name}, {dataset.lengths["test"]} test images'))
     say(f'{name} took {time.perf_counter() - start:.0f} s; bundle: {stage.directory / "bundle"}\n', flush=True)

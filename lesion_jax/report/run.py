@@ -23,7 +23,7 @@ NOT_KEPT = ('histogram', 'histograms')  # of the counts: of all images, or large
 
 def write_run(
     directory: str | pathlib.Path, evaluation: Evaluation, annotated: Sequence[str],
-    examples: Sequence[Mapping[str, Any]], *, thresholds: float | Sequence[float] = 0.5,
+    examples: Sequence[Mapping[str, Any]], thresholds: float | Sequence[float] = 0.5,
 ) -> list[pathlib.Path]:
   """Writes report.json, test_counts.npz, and the pictures for which there is material: curves.png of the training, and
   those of `write_pictures`.
