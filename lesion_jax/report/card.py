@@ -24,8 +24,8 @@ a clinical study, and nothing it says may decide about a patient.
 - It was measured on the data above. Other cameras, populations and habits of annotation change the figures.'''
 NOT_CALIBRATED = '- Its probabilities are not calibrated.'
 CALIBRATED = '''\
-- The probabilities that it shows are calibrated by one temperature a head, on the validation photographs alone.
-  Thresholds and maps are in the network's own probabilities.'''
+- The probabilities that `lesion-jax predict` writes are calibrated by one temperature a head, on the validation
+  photographs alone. Thresholds, maps, and what `predictor` returns are the network's own, before it.'''
 PARTLY_SYNTHETIC = '''\
 - **A part of its training data is synthetic**: drawn by a program, without any patient. The figures on that part, and
   on all parts as one, say nothing about photographs of patients.'''
