@@ -25,7 +25,7 @@ def get_config(name: str = 'cpu') -> ConfigDict:
                       centred=0.7, keep=2.5)
   segment.model.update(name='lesion_net_4s', decoder_channels=(128, 96, 64), encoder_norm='running')
   segment.update(
-      loss='dice_cross_entropy', criterion='aupr', prior=0.02, batch_size=4, eval_batch_size=1, optimizer='adamw',
+      loss='dice_cross_entropy', criterion='aupr', thresholds='validation', specificity=0.95, prior=0.02, batch_size=4, eval_batch_size=1, optimizer='adamw',
       momentum=0.9, weight_decay=1e-2, rate=1e-3, encoder_rate=0.1, freeze=('encoder/Conv2d_*',), schedule='cosine',
       warm_up=100, final_rate=0.01, clip=1.0, ema=0.998, max_steps=800, validate_every=400, save_every=100, log_every=25)
   segment.augmentation.update(

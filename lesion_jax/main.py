@@ -12,7 +12,9 @@ from ml_collections import ConfigDict, config_flags
 
 from lesion_jax import build, runtime
 from lesion_jax.command import one_line_errors, parse_flags
-from lesion_jax.evaluate import examples
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.evaluate import examples, present_in
+from lesion_jax.metrics.presence import Rule
 from lesion_jax.models.forward import forward
 from lesion_jax.report.card import model_card
 from lesion_jax.report.run import write_run
@@ -59,18 +61,22 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
         say(f'stopped at step {fitted.step} of {name} and saved; the same command goes on')
         return STOPPED
     variables = bundle.variables if bundle else stage.variables(fitted.state)
-    evaluation = stage.evaluate(variables, 'test')
+    chosen = stage.choose(variables)
+    evaluation = stage.evaluate(variables, 'test', chosen)
     selection = bundle.config.get('metrics', {}).get('selection') if bundle else stage.selection(fitted)
     if selection:
       evaluation = evaluation._replace(report={**evaluation.report, 'selection': selection})
     if name in notes:
       evaluation = evaluation._replace(report=evaluation.report | {'notes': [notes[name]]})
     results[name] = evaluation.report
-    bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step)
+    bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step, chosen=chosen)
     if first:
       save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables, card=model_card(bundle.config))
-      write_run(stage.directory, evaluation, stage.scored,
-                examples(forward(stage.model), variables, dataset.source('test')))
+      rule = Rule.of(bundle.config)
+      shown = [example | {'present': present_in(example, rule)}
+               for example in examples(forward(stage.model), variables, dataset.source('test'))]
+      write_run(stage.directory, evaluation, stage.scored, shown,
+                [bundle.config['thresholds'][key] for key in LESION_KEYS])
       (workdir / 'metrics.json').write_text(json.dumps(results, indent=2))
     say(format_report(results[name], f'{name}: {dataset.name}, {dataset.lengths["test"]} test images'))
     say(f'{name} took {time.perf_counter() - start:.0f} s; bundle: {stage.directory / "bundle"}\n', flush=True)

@@ -76,6 +76,8 @@ MISTAKES = {
     'freeze': ({'segment__freeze': ('encoder/Conv_*',)}, r"fits the pattern 'encoder/Conv_\*'; .* encoder, "),
     'dual weight': ({'segment__dual_weight': 2.0}, 'dual_weight is lambda of Eq. 2'),
     'validation': ({'grade__validate_every': 0}, 'counted from 1'),
+    'thresholds': ({'segment__thresholds': 'best'}, "thresholds='best': choose one of half, validation"),
+    'specificity': ({'grade__specificity': 1.0}, 'specificity=1.0: give the share of photographs without a lesion'),
     'augmentation': ({'segment__augmentation__vertical_flip': 2.0}, 'vertical_flip is a probability'),
     'no lesion network': ({'stages': ('grade',)}, "needs a lesion network.*--config.segment.bundle=DIR"),
     'bundle': ({'segment__bundle': 'no/such/bundle'}, 'no/such/bundle is not a bundle: it does not exist'),

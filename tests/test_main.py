@@ -18,6 +18,10 @@ from tiny import TINY_MODELS
 
 from lesion_jax import build, main, models
 from lesion_jax.evaluate import bootstrap, calibration, intervals, report, totals
+from lesion_jax import main, models
+from lesion_jax.evaluate import bootstrap, calibration, intervals, judge_healthy, judge_images, report, totals
+from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
+from lesion_jax.predict.config import check_config
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.weights.bundle import load_bundle
 from lesion_jax.weights.initialize import initialize
@@ -147,6 +151,42 @@ def test_random_initial_weights_are_said_first_and_in_report_and_card(run, tmp_p
   assert capsys.readouterr().out.splitlines()[0].startswith("NOTE: the encoder of the stage 'segment' " + said)
   assert said in metrics_of(tmp_path / 'run')['segment']['notes'][0]
   assert said in (tmp_path / 'run' / 'segment' / 'bundle' / 'README.md').read_text()
+
+
+def test_the_judgement_of_photographs_can_be_computed_again_from_the_counts(finished):
+  figures = metrics_of(finished)['segment']
+  with np.load(finished / 'segment' / 'test_counts.npz', allow_pickle=False) as file:
+    counts, scored = dict(file), file['annotated'].tolist()
+  assert counts['patient'].dtype.kind == counts['id'].dtype.kind == 'U' and len(set(counts['id'])) == len(counts['id'])
+  again = judge_healthy(counts, scored, resamples=RESAMPLES, seed=SEED)
+  assert again == figures['healthy'] and again['graded']['images'] == (counts['grade'] == 0).sum()
+  assert judge_images(counts, scored, resamples=RESAMPLES, seed=SEED) == figures['presence']
+
+
+def test_by_default_a_bundle_has_the_papers_thresholds_and_no_rule_of_its_own(finished):
+  config = load_bundle(finished / 'segment' / 'bundle').config
+  assert set(config['thresholds'].values()) == {0.5} and not {'presence', 'temperatures'} & set(config)
+
+
+def test_thresholds_from_validation_ship_with_the_weights_and_are_those_of_the_figures(run, finished, tmp_path):
+  assert run(tmp_path, segment__thresholds='validation', grade__thresholds='validation', segment__specificity=0.8) == 0
+  weights = [(workdir / 'segment' / 'bundle' / 'model.safetensors').read_bytes() for workdir in (finished, tmp_path)]
+  assert weights[0] == weights[1], 'they are chosen when all is trained'
+  config = load_bundle(tmp_path / 'segment' / 'bundle').config
+  check_config(config, 'bundle')
+  assert config['presence']['specificity'] == 0.8 and len(set(config['thresholds'].values())) > 1
+  found = metrics_of(tmp_path)['segment']
+  assert (found['presence']['rule'], found['presence']['thresholds']) == (
+      config['presence']['rule'], config['presence']['thresholds'])
+  assert found['aupr'] == metrics_of(finished)['segment']['aupr'] and found['pixel_f1'] != metrics_of(finished)['segment'][
+      'pixel_f1']
+  assert '## Thresholds' in (tmp_path / 'segment' / 'bundle' / 'README.md').read_text()
+  grade = load_bundle(tmp_path / 'grade' / 'bundle').config
+  assert grade['temperatures']['grades'] > 0 and 'tempered' in metrics_of(tmp_path)['grade']
+  # A finished bundle is evaluated as it says itself.
+  again = tmp_path / 'again'
+  assert run(again, stages=('segment',), segment__bundle=str(tmp_path / 'segment' / 'bundle')) == 0
+  assert metrics_of(again)['segment'] == found
 
 
 def test_every_step_is_in_the_log(finished):

@@ -90,8 +90,11 @@ def test_loss_gradient_and_figures_are_those_of_one_device(place):
     np.testing.assert_allclose(second[series], first[series], rtol=1e-5, err_msg=series)
   # The images are drawn by their position: other intervals would mean another order.
   theirs = json.loads((place / 'two' / 'metrics.json').read_text())['segment']['intervals']['pixel_f1']
-  mine = stage.evaluate(stage.variables(two.state), 'test').report['intervals']['pixel_f1']
-  assert theirs['mean'] == pytest.approx(mine['mean'], rel=1e-5)
+  evaluation = stage.evaluate(stage.variables(two.state), 'test')
+  assert theirs['mean'] == pytest.approx(evaluation.report['intervals']['pixel_f1']['mean'], rel=1e-5)
+  with np.load(place / 'two' / 'segment' / 'test_counts.npz', allow_pickle=False) as counts:
+    for name in ('id', 'patient'):  # text is on the hosts, each of which has half of it
+      assert counts[name].tolist() == evaluation.counts[name].tolist()
 
 
 def test_all_images_have_their_names_on_every_process(place):

@@ -11,6 +11,7 @@ from tiny import TINY_MODELS
 
 from lesion_jax import main, models
 from lesion_jax.command import parse_flags
+from lesion_jax.report.run import TEST_COUNTS, write_figures
 
 _DIE = flags.DEFINE_enum('die', None, ['SIGKILL', 'SIGTERM'], 'Signal that the process sends to itself.')
 _DIE_AFTER = flags.DEFINE_integer('die_after', 1, 'After so many steps, those of both stages counted.')
@@ -31,5 +32,7 @@ class Doomed(main.Interrupt):
 if __name__ == '__main__':
   models.MODELS = TINY_MODELS
   main.Interrupt = Doomed
-  main.write_run = lambda *unused: []  # pictures take longer than the training
+  # Pictures take longer than the training.
+  main.write_run = lambda directory, evaluation, annotated, *unused: write_figures(
+      directory, evaluation, annotated, counts_name=TEST_COUNTS)
   app.run(main.main, flags_parser=parse_flags)

@@ -39,6 +39,8 @@ _OF_A_STAGE: dict[str, Any] = {
     'power': 0.9,
     'prior': 0.5,
     'save_every': 0,
+    'specificity': 0.95,
+    'thresholds': 'half',
     'schedule': 'plateau',
     'warm_up': 0,
 }

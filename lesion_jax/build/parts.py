@@ -45,6 +45,7 @@ ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed
 LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out
 LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may contain
 STAGES = (*LESION_STAGES, 'grade')
+THRESHOLDS = ('half', 'validation')  # where those of a bundle come from
 
 
 def stages(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -223,6 +224,20 @@ def schedule(stage: ConfigDict) -> np.ndarray:
   """The share of the control's rate at each step."""
   return shares(stage.schedule, max_steps=stage.max_steps or None, warm_up=stage.warm_up, final_rate=stage.final_rate,
                 power=stage.power)
+
+
+def chooses(stage: ConfigDict) -> bool:
+  """Whether thresholds, the rule for presence and temperatures are chosen on validation; else the paper's stand.
+
+  Raises:
+    ValueError: for an unknown source of thresholds, or a specificity that is none.
+  """
+  if stage.thresholds not in THRESHOLDS:
+    raise ValueError(f'config.thresholds={stage.thresholds!r}: choose one of {", ".join(THRESHOLDS)}')
+  if not 0 < stage.specificity < 1:
+    raise ValueError(f'config.specificity={stage.specificity}: give the share of photographs without a lesion that are to '
+                     'be called clean, above 0 and below 1')
+  return stage.thresholds == 'validation'
 
 
 def augmentation(stage: ConfigDict) -> Augmentation:

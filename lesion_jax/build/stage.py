@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
@@ -22,7 +23,9 @@ from lesion_jax.data.mixture import Mixture, shares
 from lesion_jax.data.order import keep_decoded
 from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.source import Dataset
-from lesion_jax.evaluate import Evaluation, criterion, full_report, headline, part_of, report, scored_lesions, totals
+from lesion_jax.evaluate import (
+    Evaluation, choose, criterion, full_report, headline, part_of, report, scored_lesions, totals)
+from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import LESION_BRANCH, get_model
 from lesion_jax.models.forward import forward
 from lesion_jax.train.checkpoint import Checkpoints
@@ -34,7 +37,10 @@ from lesion_jax.train.step import make_train_step
 from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.initialize import initialize
 
-Evaluate = Callable[[Any, str], Evaluation]
+Evaluate = Callable[..., Evaluation]
+# Of a bundle's configuration, what the stage chooses on validation. Where one is missing, the paper's stands.
+CHOSEN = ('thresholds', 'presence', 'temperatures')
+HALVES = dict.fromkeys(LESION_KEYS, 0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +56,11 @@ class Stage:
     model_config: arguments of `get_model` that build it, ready for JSON.
     train: `should_stop -> Fitted`.
     variables: `state -> {'params': ..., 'batch_stats': ...}`, the whole network's.
-    evaluate: `(variables, split) -> Evaluation`, with intervals and calibration where the split is 'test', and of a
-      mixture with the report of each data set by itself, by its name under 'data_sets'.
+    evaluate: `(variables, split, chosen={}) -> Evaluation`, with intervals, calibration and the judgement of whole
+      photographs where the split is 'test', and of a mixture with the report of each data set by itself, by its name under
+      'data_sets'; `chosen` is of `choose`.
+    choose: `variables -> {}`, or those of CHOSEN that `evaluate.choose` finds on the validation split, where the
+      configuration asks for it; of a finished bundle, its own.
     provenance: where the weights come from, ready for JSON.
     criterion: the figure of the validation split by which the best network is chosen, see `evaluate.criterion`.
   """
@@ -65,6 +74,7 @@ class Stage:
   train: Callable[[Callable[[], bool]], Fitted]
   variables: Callable[[TrainState], dict[str, Any]]
   evaluate: Evaluate
+  choose: Callable[[dict[str, Any]], dict[str, Any]]
   provenance: dict[str, Any]
   criterion: str
 
@@ -82,16 +92,20 @@ class Stage:
     return {'criterion': self.criterion, 'value': fitted.control.best if fitted.selected else None,
             'step': fitted.best_step, **phase}
 
-  def bundle(self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int) -> Bundle:
+  def bundle(
+      self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int,
+      chosen: Mapping[str, Any] | None = None,
+  ) -> Bundle:
     """The weights, and in the configuration all that prediction needs to know (DESIGN 8).
 
     Args:
       variables: of the whole network.
       result: the test report; `criterion` and `phase` of its 'selection' go to the provenance too.
       best_step: the step of the weights.
+      chosen: of `choose`.
     """
     data = self.dataset
-    chosen = {key: value for key, value in result.get('selection', {}).items() if key in ('criterion', 'phase')}
+    selected = {key: value for key, value in result.get('selection', {}).items() if key in ('criterion', 'phase')}
     parameters = parameter_overview.count_parameters(variables['params'])
     return Bundle({
         'model': self.model_config,
@@ -99,8 +113,9 @@ class Stage:
         'grades': list(GRADE_KEYS),
         'annotated': list(self.annotated),
         'preprocessing': {'size': self.provenance['size'], 'crop': data.crop},
-        'thresholds': dict.fromkeys(LESION_KEYS, 0.5),
-        'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **chosen},
+        'thresholds': dict(HALVES),
+        **(chosen or {}),
+        'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **selected},
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
                  'description': data.description, **_dealing_of(data), **_parts_of(data)},
         'metrics': result,
@@ -149,7 +164,8 @@ def build_stage(
       'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
       'init': '/'.join(pathlib.Path(stage.init).parts[-2:]), 'crop': stage.data.crop,
   }
-  return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, provenance,
+  chosen = _make_choose(stage, dataset, annotated, evaluate, finished, lesion if frozen_name else None)
+  return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, chosen, provenance,
                parts.criterion(stage))
 
 
@@ -183,17 +199,24 @@ def _initial(model: Any, stage: ConfigDict, seed: int, lesion: Bundle | None) ->
 def _make_evaluate(
     model: Any, stage: ConfigDict, dataset: Dataset | Mixture, devices: Devices, learned: tuple[str, ...],
 ) -> Evaluate:
-  """`evaluate(variables, split) -> Evaluation`, one program for validation and test."""
-  count = make_counter(forward(model), devices, batch_size=stage.eval_batch_size)
+  """`evaluate(variables, split, chosen) -> Evaluation`, one program for validation and test, and another where the
+  thresholds of the pixels are not 0.5."""
 
-  def evaluate(variables: Any, split: str) -> Evaluation:
+  @functools.cache
+  def counter(thresholds: tuple[float, ...]) -> Callable[..., Any]:
+    return make_counter(forward(model), devices, batch_size=stage.eval_batch_size,
+                        thresholds=np.array(thresholds, np.float32))
+
+  def evaluate(variables: Any, split: str, chosen: Mapping[str, Any] | None = None) -> Evaluation:
+    settings = {'thresholds': HALVES} | dict(chosen or {})
+    count, rule = counter(tuple(settings['thresholds'][key] for key in LESION_KEYS)), Rule.of(settings)
+    full = functools.partial(full_report, learned=learned, rule=rule, temperatures=settings.get('temperatures'))
     if split != 'test':  # a validation only chooses, by the figure itself
       counts = count(variables, dataset.source(split))
       return Evaluation(report(totals(counts), dataset.annotated, learned), counts)
     counts = count(variables, dataset.source(split), keep_histograms=bool(scored_lesions(dataset.annotated, learned)))
-    alone = {part.name: full_report(part_of(counts, rows), part.annotated, learned)
-             for part, rows in shares(dataset, split)}
-    found = full_report(counts, dataset.annotated, learned)
+    alone = {part.name: full(part_of(counts, rows), part.annotated) for part, rows in shares(dataset, split)}
+    found = full(counts, dataset.annotated)
     return Evaluation(found | ({'data_sets': alone} if alone else {}), counts)
 
   return evaluate
@@ -202,6 +225,27 @@ def _make_evaluate(
 def _dealing_of(data: Dataset | Mixture) -> dict[str, Any]:
   """How photographs came to their splits, for a data set; a mixture says it of each part."""
   return {} if isinstance(data, Mixture) else {'dealing': data.dealing}
+
+
+def _make_choose(
+    stage: ConfigDict, dataset: Dataset | Mixture, learned: tuple[str, ...], evaluate: Evaluate, finished: Bundle | None,
+    frozen: Bundle | None,
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+  """`Stage.choose`. Where the data annotate no lesion, those of a frozen lesion network stay what its bundle says."""
+
+  def chosen(variables: dict[str, Any]) -> dict[str, Any]:
+    if finished:
+      return {key: finished.config[key] for key in CHOSEN if key in finished.config}
+    if not parts.chooses(stage):
+      return {}
+    scored = scored_lesions(dataset.annotated, learned)
+    found = choose(evaluate(variables, 'validation').counts, scored, specificity=stage.specificity)
+    if scored or not frozen:
+      return found
+    kept = {key: frozen.config[key] for key in CHOSEN if key in frozen.config}
+    return kept | ({'temperatures': kept.get('temperatures', {}) | found['temperatures']} if 'temperatures' in found else {})
+
+  return chosen
 
 
 def _parts_of(data: Dataset | Mixture) -> dict[str, Any]:

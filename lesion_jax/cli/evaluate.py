@@ -14,9 +14,10 @@ from lesion_jax.data.splits import SPLITS
 ALL = 'all'  # as `data.source` has it, which is slow to import
 
 EVALUATE = '''\
-Measures a network on a data set. Prints pixel F1, image F1 and AUPR of each lesion, quadratic weighted kappa, accuracy,
-and sensitivity and specificity of referable DR, with 95 % intervals over the patients, and how far the probabilities
-can be taken at their word. Writes into the folder of --out:
+Measures a network on a data set. Prints pixel F1, IoU, image F1 and AUPR of each lesion, which lesions are called present
+in photographs and above all in healthy eyes, quadratic weighted kappa, accuracy, and sensitivity and specificity of
+referable DR, with 95 % intervals over the patients, and how far the probabilities can be taken at their word. Writes
+into the folder of --out:
 
   report.json             all of it, and what was evaluated how
   counts.npz              true and false positives and probabilities of each photograph, for paired comparisons
@@ -77,8 +78,11 @@ def add(commands: Any) -> None:
   evaluate.add_argument('--batch-size', type=options.positive, metavar='N',
                         help='photographs in one pass, over all devices (default 8, as in training)')
   evaluate.add_argument('--threshold', type=options.thresholds, default={}, metavar='T',
-                        help='probability from which a lesion is present: a number for all, or by lesion as in '
-                        "MA=0.3,iHE=0.5 (default: the model's own)")
+                        help='probability from which a pixel counts as a lesion, and by Eq. 1 a lesion as present: a '
+                        "number for all, or by lesion as in MA=0.3,iHE=0.5 (default: the model's own)")
+  evaluate.add_argument('--rule', choices=['bundle', 'maximum'], default='bundle',
+                        help="by which lesions are called present in a photograph: the model's own rule (default bundle), "
+                        'or its most probable pixel, Eq. 1 of the paper; figures by Eq. 1 at 0.5 stand beside it')
   evaluate.add_argument('--resamples', default=argparse.SUPPRESS, type=options.positive, metavar='N',
                         help='of the bootstrap, for the intervals (default 1000)')
   evaluate.add_argument('--seed', default=argparse.SUPPRESS, type=_natural, metavar='N',
@@ -179,6 +183,7 @@ def _describe(job: Any, arguments: argparse.Namespace) -> dict[str, Any]:
                'size': config['preprocessing']['size'], 'crop': dataset.crop, 'dealing': dataset.dealing} | job.chosen,
       'lesions': {'scored': list(job.scored), 'left_out': job.left_out},
       'thresholds': job.thresholds,
+      'presence': job.rule.to_json(),
       'notes': job.notes,
       'batch_size': job.batch_size,
       'devices': {'kind': job.devices.local[0].device_kind, 'count': job.devices.count},

@@ -21,8 +21,9 @@ from lesion_jax.data.source import ALL, DATASETS, Dataset, load
 from lesion_jax.data.splits import Dealing
 from lesion_jax.data.threads import ordered_map
 from lesion_jax.evaluate import (
-    Evaluation, examples, full_report, native_counts, native_report, scored_lesions)
+    Evaluation, examples, full_report, native_counts, native_report, present_in, scored_lesions)
 from lesion_jax.evaluate.totals import PROBABILITIES
+from lesion_jax.metrics.presence import MAXIMUM, Rule
 from lesion_jax.predict.ensemble import check_heads
 from lesion_jax.predict.loading import Member, join, read_member
 from lesion_jax.predict.step import compiled
@@ -44,7 +45,8 @@ class Job:
     predict_fn: what they say, `(bundle.variables, images) -> Prediction`.
     devices: that share the batches.
     batch_size: over all of them.
-    thresholds: by lesion.
+    thresholds: of the pixels, by lesion.
+    rule: by which lesions are called present in a photograph.
     dataset: the data set.
     split: of it, with photographs, or 'all'.
     source: the photographs that are judged, of that split.
@@ -61,6 +63,7 @@ class Job:
   devices: Devices
   batch_size: int
   thresholds: dict[str, float]
+  rule: Rule
   dataset: Dataset
   split: str
   source: Any
@@ -103,7 +106,8 @@ class Job:
     if wrong.any():
       raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of '
                                f'{self.length} photographs; its weights are not fit for use')
-    return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], **options), counts)
+    return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], rule=self.rule,
+                                  temperatures=self.bundle.config.get('temperatures'), **options), counts)
 
   def _evaluate_native(self, **options: Any) -> Evaluation:
     device, source = self.devices.local[0], self.photographs
@@ -119,7 +123,8 @@ class Job:
     """A few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
     found = examples(self.predict_fn, self.bundle.variables, self.source)
-    return [example | {'annotated': example['annotated'] & shown} for example in found]
+    return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule)}
+            for example in found]
 
 
 def check(arguments: argparse.Namespace) -> Job:
@@ -140,6 +145,7 @@ def check(arguments: argparse.Namespace) -> Job:
   config, variables, predict_fn = join(members)
   bundle = Bundle(config, variables, _digest(members))
   thresholds = {key: float((config['thresholds'] | arguments.threshold)[key]) for key in LESION_KEYS}
+  rule = Rule.of(config if arguments.rule != MAXIMUM else {}, np.array(list(thresholds.values())))
   size = config['preprocessing']['size']
   lesions, grades = (any(getattr(one, name) is not None for one in heads) for name in ('lesions', 'grades'))
   learned, notes = tuple(config['annotated']) if lesions else (), []
@@ -161,7 +167,7 @@ def check(arguments: argparse.Namespace) -> Job:
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += _lesion_notes(left_out) + _data_notes(members, dataset, arguments.split, grades, native)
   photographs = NativeSource(dataset, arguments.split, set(source.index.id.tolist())) if native else None
-  return Job(bundle, members, augmented(predict_fn, arguments.tta), devices, batch_size, thresholds, dataset,
+  return Job(bundle, members, augmented(predict_fn, arguments.tta), devices, batch_size, thresholds, rule, dataset,
              arguments.split, source, chosen, photographs, scored, left_out, notes)
 
 

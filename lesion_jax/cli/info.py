@@ -62,7 +62,7 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
   """What `info BUNDLE --json` prints: schema_version, bundle, parameters, lesions, digest, files, and of the bundle's
-  config.json model, grades, preprocessing, data, provenance and metrics as they are.
+  config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as they are.
 
   Raises:
     FileNotFoundError, ValueError: there is no bundle at `path`, it is damaged, or made for another version.
@@ -96,7 +96,8 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
       },
       'lesions': {lesion.key: {'name': lesion.name, 'learned': lesion.key in config['annotated'],
                                'threshold': config['thresholds'][lesion.key]} for lesion in LESIONS},
-      **{key: config.get(key, {}) for key in ('grades', 'preprocessing', 'data', 'provenance', 'metrics')},
+      **{key: config.get(key, {})
+         for key in ('grades', 'preprocessing', 'presence', 'temperatures', 'data', 'provenance', 'metrics')},
       'digest': bundle.digest,
       'files': files,
   }
@@ -176,7 +177,8 @@ def _bundle_text(found: Mapping[str, Any]) -> str:
           ('in all', f'{parameters["total"]:>12,}'),
           ('running statistics', f'{parameters["running_statistics"]:>12,}'),
           ('types', ', '.join(parameters['types']))]),
-      _section('lesions', _lesions(found['lesions'])),
+      _section('lesions', _lesions(found['lesions'], found['presence'])),
+      _section('temperatures', _flat(found['temperatures'])),
       _section('photographs', _flat(found['preprocessing'])),
       _section('data', _flat({key: data[key] for key in data if key != 'citation'})),
       _section('provenance', _flat(found['provenance'])),
@@ -196,11 +198,16 @@ def _metrics_text(metrics: Mapping[str, Any]) -> str:
     return 'test split\n  its figures are not those of a report of lesion_jax; --json shows them'
 
 
-def _lesions(lesions: Mapping[str, Any]) -> list[tuple[str, str]]:
-  learned = [(f'{key} {lesion["name"]}', f'present from {lesion["threshold"]:g}')
+def _lesions(lesions: Mapping[str, Any], presence: Mapping[str, Any]) -> list[tuple[str, str]]:
+  learned = [(f'{key} {lesion["name"]}', _from(lesion['threshold'], presence.get('thresholds', {}).get(key)))
              for key, lesion in lesions.items() if lesion['learned']]
+  learned += [('present by', presence['rule'])] if presence else []
   others = ', '.join(key for key, lesion in lesions.items() if not lesion['learned'])
   return learned + ([('never learned', others)] if others else [])
+
+
+def _from(pixel: float, presence: float | None) -> str:
+  return f'present from {pixel:g}' if presence is None else f'present from {presence:g}, pixels from {pixel:g}'
 
 
 def _installation_text(found: Mapping[str, Any]) -> str:

@@ -59,8 +59,11 @@ def add(commands: Any) -> None:
   predict.add_argument('--batch-size', type=options.positive, default=1, metavar='N',
                        help='photographs in one pass (default 1, right on a CPU; try 8 on a GPU)')
   predict.add_argument('--threshold', type=options.thresholds, default={}, metavar='T',
-                       help='probability from which a lesion is present: a number for all, or by lesion as in '
-                            "MA=0.3,iHE=0.5 (default: the model's own, by lesion)")
+                       help='probability from which a pixel is in the mask of a lesion, and by Eq. 1 a lesion present: a '
+                            "number for all, or by lesion as in MA=0.3,iHE=0.5 (default: the model's own, by lesion)")
+  predict.add_argument('--rule', choices=['bundle', 'maximum'], default='bundle',
+                       help="by which lesions are called present: the model's own rule, chosen on healthy eyes where it "
+                            'says so (default bundle), or its most probable pixel, Eq. 1 of the paper')
   predict.add_argument('--crop', action=argparse.BooleanOptionalAction,
                        help='look for the field of view in every photograph; or in none, as they are squares around it '
                             'already (default: as the network was trained; if that was on squares, square photographs '
@@ -109,7 +112,7 @@ def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentPars
   models = arguments.model if len(arguments.model) > 1 else arguments.model[0]
   try:
     predictor = load(models, dtype=arguments.dtype, device=arguments.device, tta=arguments.tta,
-                     backend=arguments.backend, window=arguments.window)
+                     backend=arguments.backend, window=arguments.window, rule=arguments.rule)
   except (FileNotFoundError, ImportError, ValueError) as error:
     parser.error(f'the network cannot be used: {error}')
   judged = predictor.config['annotated']
@@ -123,7 +126,7 @@ def result_options(arguments: argparse.Namespace) -> dict[str, Any]:
   """The options that change results, for their records: a run with others predicts again."""
   chosen = {'crop': arguments.crop, 'threshold': arguments.threshold, 'tta': arguments.tta, 'dtype': arguments.dtype}
   # Left out where they are not used: results from before there were such options stay valid.
-  later = {'backend': (arguments.backend, 'jax'), 'window': (arguments.window, None)}
+  later = {'backend': (arguments.backend, 'jax'), 'window': (arguments.window, None), 'rule': (arguments.rule, 'bundle')}
   return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 

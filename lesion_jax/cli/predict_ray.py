@@ -26,7 +26,7 @@ from lesion_jax.report.record import Run
 from lesion_jax.report.table import Entry
 
 CHUNK = 16  # photographs that a worker is given at once, and that are done again where it is lost
-NEEDED = ('model', 'threshold', 'crop', 'tta', 'dtype', 'device', 'backend')  # options of which `build_predictor` makes one
+NEEDED = ('model', 'threshold', 'crop', 'tta', 'dtype', 'device', 'backend', 'rule')  # options of which `build_predictor` makes one
 
 
 def run(batch: Batch, tasks: Iterator[Task], arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -2,12 +2,15 @@
 
 from lesion_jax.evaluate.bootstrap import bootstrap, compare, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
-from lesion_jax.evaluate.examples import examples
+from lesion_jax.evaluate.examples import examples, present_in
+from lesion_jax.evaluate.healthy import clean_images, healthy_eyes, judge_healthy, judge_images
 from lesion_jax.evaluate.native import native_counts, native_report
 from lesion_jax.evaluate.report import Evaluation, criterion, full_report, headline, report, scored_lesions
 from lesion_jax.evaluate.step import make_count_step
+from lesion_jax.evaluate.thresholds import choose, tempered
 from lesion_jax.evaluate.totals import Counts, image_counts, part_of, totals
 
-__all__ = ['Counts', 'Evaluation', 'bootstrap', 'calibration', 'compare', 'criterion', 'examples', 'full_report',
-           'headline', 'image_counts', 'intervals', 'make_count_step', 'native_counts', 'native_report', 'part_of',
-           'patients', 'report', 'scored_lesions', 'totals']
+__all__ = ['Counts', 'Evaluation', 'bootstrap', 'calibration', 'choose', 'clean_images', 'compare', 'criterion', 'examples',
+           'full_report', 'headline', 'healthy_eyes', 'image_counts', 'intervals', 'judge_healthy', 'judge_images',
+           'make_count_step', 'native_counts', 'native_report', 'part_of', 'patients', 'present_in', 'report',
+           'scored_lesions', 'tempered', 'totals']

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from lesion_jax.core import NUM_GRADES, UNKNOWN_GRADE, Prediction
+from lesion_jax.metrics.presence import Rule
 
 SEARCHED = 200  # photographs among which those of each grade are looked for
 
@@ -45,6 +46,14 @@ def examples(
   chosen.sort(key=lambda example: -int(example['grade']))
   predict = jax.jit(predict_fn)
   return [example | _first(predict(variables, example['image'][None])) for example in chosen]
+
+
+def present_in(example: dict[str, Any], rule: Rule) -> np.ndarray | None:
+  """Which lesions a rule calls present in an example of `examples`, bool [8]; None where the network finds none."""
+  maps, lesions = example['maps'], example['lesion_probabilities']
+  if lesions is None:
+    return None
+  return rule.decide(rule.score(None if maps is None else maps[None], lesions[None]))[0]
 
 
 def _first(prediction: Any) -> dict[str, np.ndarray | None]:

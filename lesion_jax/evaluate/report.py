@@ -11,7 +11,10 @@ from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, lesion_index
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
+from lesion_jax.evaluate.healthy import judge_healthy, judge_images
+from lesion_jax.evaluate.thresholds import tempered
 from lesion_jax.evaluate.totals import Counts, totals
+from lesion_jax.metrics.presence import PAPER_RULE, Rule
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
 
@@ -29,9 +32,11 @@ class Evaluation(NamedTuple):
 
 def full_report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
-    resamples: int = RESAMPLES, seed: int = SEED,
+    resamples: int = RESAMPLES, seed: int = SEED, rule: Rule = PAPER_RULE,
+    temperatures: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-  """What is said of a held-out split: `report`, with 'intervals' and 'calibration'.
+  """What is said of a held-out split: `report`, with 'intervals', 'calibration' and, where lesions are found, 'presence'
+  and 'healthy'.
 
   Args:
     counts: of `image_counts`; with the histograms of the single images the AUPR has an interval too.
@@ -39,17 +44,30 @@ def full_report(
     learned: likewise.
     resamples: of `bootstrap`.
     seed: likewise.
+    rule: by which lesions are called present, see `judge_images`.
+    temperatures: of the bundle; the calibration is then told once more of tempered probabilities, as 'tempered'.
 
   Returns:
-    The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were.
+    The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were. 'presence' is of `judge_images`, 'healthy' of `judge_healthy`: of all lesions that the
+    network learned where the data annotate none, as a grade says too that an eye is healthy.
   """
   annotated, learned = tuple(annotated), tuple(learned)
   scored = scored_lesions(annotated, learned)
-  found = calibration(counts, scored)
-  _mark_unlearned(found.values(), annotated, learned)
+  told = {'calibration': calibration(counts, scored)}
+  if temperatures:
+    told['tempered'] = calibration(tempered(counts, temperatures), scored)
+  for found in told.values():
+    _mark_unlearned(found.values(), annotated, learned)
+  if 'presence_scores' in counts:
+    if scored:
+      told['presence'] = judge_images(counts, scored, rule, resamples=resamples, seed=seed)
+      _mark_unlearned(told['presence']['figures'].values(), annotated, learned)
+      _mark_unlearned(told['presence']['maximum'].values(), annotated, learned)
+    if looked_at := scored or scored_lesions(LESION_KEYS, learned):
+      told['healthy'] = judge_healthy(counts, looked_at, rule, resamples=resamples, seed=seed)
   return report(totals(counts), annotated, learned) | {
       'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)) | {'patients': patients(counts)},
-      'calibration': found}
+  } | told
 
 
 def report(
@@ -63,7 +81,8 @@ def report(
     learned: keys of the lesions that the network learned; others that are annotated are reported as NOT_LEARNED.
 
   Returns:
-    A JSON object with those of the keys that the network computes: pixel_f1, image_f1 (see `metrics.summarize`),
+    A JSON object with those of the keys that the network computes: pixel_f1, pixel_iou, image_f1 (see
+    `metrics.summarize`),
     positive_images (how many images have each lesion that is scored), positive_pixels (how many scored pixels of all
     images have it; over the positive images, the average size of the lesion), undecided_images (how many images are left
     out of a lesion's image figures because all that may show it is ignored, see `core.Targets.judged`), aupr and aupr_11 (in the form of the F1),

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lesion_jax import metrics
-from lesion_jax.core import Example, Prediction, unpack_targets
+from lesion_jax.core import Example, Prediction, unpack_bits, unpack_targets
 
 
 def make_count_step(
@@ -31,14 +31,20 @@ def make_count_step(
     however the batch was shared out (B is the global batch): the pixels and images of `metrics.segmentation_counts`,
     [B, 8] each, for a network that finds lesions, and `confusion` [B, 5, 5] for one that grades; with them, as float32,
     `lesion_probabilities` [B, 8] and `grade_probabilities` [B, 5]. `real` bool [B] is False for rows that only pad the
-    batch.
+    batch, and `grade` int32 [B] is the true one, whether the network grades or not.
+
+    An eye without lesions is one by its grade too, where nobody annotated lesions. So for a network that finds lesions
+    there are, of all pixels that are not to be ignored, annotated or not: `presence_scores` and `maximum_scores` float32
+    [B, 8], see `metrics.presence`, and with maps `called_pixels` and `known_pixels` int32 [B, 8], how many reach the
+    threshold, and of how many.
   """
 
   def count_step(variables: Any, batch: Example) -> dict[str, jax.Array]:
     prediction = predict_fn(variables, batch['image'])
     targets = unpack_targets(batch)
-    images, row = {'real': batch['weight'] > 0}, batch['row']
+    images, row = {'real': batch['weight'] > 0, 'grade': targets.grade}, batch['row']
     if prediction.lesions is not None:
+      images |= _presence(prediction, ~unpack_bits(batch['ignore']), thresholds)
       images |= metrics.segmentation_counts(prediction, targets, thresholds, per_image=True)
       images['lesion_probabilities'] = metrics.lesion_probabilities(prediction, targets)
     if prediction.grades is not None:
@@ -52,3 +58,17 @@ def make_count_step(
     return {name: value[order] for name, value in images.items()}
 
   return count_step
+
+
+def _presence(prediction: Prediction, known: jax.Array, thresholds: Any) -> dict[str, jax.Array]:
+  """What tells whether lesions are there, of the pixels `known`, bool [B, S, S, 8]."""
+  maps = prediction.maps
+  found = {'presence_scores': metrics.presence_scores(prediction, known)}
+  if maps is None:
+    return found | {'maximum_scores': prediction.lesions}
+  pixels = lambda mask: jnp.sum(mask, axis=(1, 2), dtype=jnp.int32)
+  return found | {
+      'maximum_scores': jnp.max(jnp.where(known, maps, 0), axis=(1, 2)),
+      'called_pixels': pixels((maps >= jnp.asarray(thresholds)) & known),
+      'known_pixels': pixels(known),
+  }

@@ -10,11 +10,11 @@ import numpy as np
 
 # By name: [N, ...] for the N images of a split, 'histogram' for all of them together.
 Counts = dict[str, np.ndarray]
-PROBABILITIES = ('lesion_probabilities', 'grade_probabilities')
+PROBABILITIES = ('lesion_probabilities', 'grade_probabilities', 'presence_scores', 'maximum_scores')
 HISTOGRAMS = 'histograms'  # of the single images
 PATIENT, ID = 'patient', 'id'  # whose each image is, and which
 NAMES = (PATIENT, ID)
-NOT_SUMMED = (*PROBABILITIES, HISTOGRAMS, *NAMES)
+NOT_SUMMED = (*PROBABILITIES, HISTOGRAMS, *NAMES, 'grade', 'called_pixels', 'known_pixels')
 
 
 def image_counts(
@@ -29,10 +29,10 @@ def image_counts(
     keep_histograms: keep the histogram of each image too, 189 kB each, without which the AUPR has no interval.
 
   Returns:
-    What the step counts, as int64: [N, 8] or [N, 5, 5] in the order of the images, and the summed 'histogram' [2, 8,
-    bins] where there is one (int64: a batch's counts fit int32, a data set's sums may not). Probabilities stay float32,
-    and what was kept is int32 [N, 2, 8, bins] under 'histograms'. With them 'patient' and 'id', str [N], where the
-    batches have them. On several processes all get the same, those of all images.
+    What the step counts, as int64: [N, 8], [N, 5, 5] or [N] in the order of the images, and the summed 'histogram' [2,
+    8, bins] where there is one (int64: a batch's counts fit int32, a data set's sums may not). Probabilities and scores
+    stay float32, and what was kept is int32 [N, 2, 8, bins] under 'histograms'. 'id' and 'patient' str [N] come from the
+    batches, where they have them; of several processes, each has the names of all images.
 
   Raises:
     ValueError: there was no batch.
@@ -54,7 +54,7 @@ def image_counts(
     raise ValueError('there is nothing to evaluate: no batch came')
   whole = {name: np.concatenate([part[name] for part in images]) for name in images[0]}
   kept = np.concatenate(reals)
-  return {name: value if name in NOT_SUMMED else value.astype(np.int64) for name, value in whole.items()} | sums | {
+  return {name: value if name in (*PROBABILITIES, HISTOGRAMS) else value.astype(np.int64) for name, value in whole.items()} | sums | {
       name: _of_all_processes(np.concatenate(parts))[kept] for name, parts in seen.items()}
 
 

@@ -23,8 +23,8 @@ def export(
 ) -> dict[str, float]:
   """Writes a bundle for another framework, and holds what was written to the Flax network on randomly drawn photographs.
 
-  Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, preprocessing)
-  and a README.md that says how to load it. Of a bundle that is asked by windows (preprocessing.window) the export takes
+  Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, the rule
+  for presence, preprocessing) and a README.md that says how to load it. Of a bundle that is asked by windows (preprocessing.window) the export takes
   images of that size, and windows.py, which needs NumPy alone, stitches them: it is `data.windows` as it stands.
 
   Args:

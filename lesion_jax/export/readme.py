@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import lesion_jax
 from lesion_jax.core import GRADES, LESIONS
 from lesion_jax.data.fundus import SQUARE
 from lesion_jax.export.check import BATCHES
 from lesion_jax.export.source import Source
+from lesion_jax.metrics.presence import Rule
 
 OUTPUTS = {
     'maps': 'float32 [B, {size}, {size}, 8], the probability of each lesion at each pixel',
@@ -58,7 +60,7 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
   if 'grades' in differences:
     lines.append(f'Grades, in this order: {", ".join(f"{key} {name}" for key, name in GRADES)}.')
   figures = ', '.join(f'{head} {value:.1e}' for head, value in differences.items())
-  lines += ['The probability from which a lesion counts as present is in `config.json` under `thresholds`.', '',
+  lines += [*_thresholds(config), '',
             f'Largest difference in probability from Flax on randomly drawn photographs, in batches of '
             f'{" and ".join(map(str, BATCHES))}: {figures}.']
   return '\n'.join(lines) + '\n'
@@ -72,3 +74,16 @@ def _windows(source: Source) -> str:
   """How the windows of a square are stitched."""
   size = source.config['preprocessing']['size']
   return WINDOWS.replace('{window}', str(source.window)).replace('{size}', str(size))
+
+
+def _thresholds(config: Mapping[str, Any]) -> list[str]:
+  """Where the thresholds are, and what they are of."""
+  if not config.get('presence'):
+    lines = ['The probability from which a lesion counts as present is in `config.json` under `thresholds`.']
+  else:
+    lines = [f'{Rule.of(config).describe()} The thresholds on that score are in `config.json` under `presence`, those of '
+             'the pixels in its mask under `thresholds`.']
+  if config.get('temperatures'):
+    lines.append('All outputs are before any temperature, and so are the thresholds; to show calibrated probabilities, '
+                 'divide the logits by those in `config.json` under `temperatures`.')
+  return lines

@@ -17,7 +17,7 @@ FILE = 'model.onnx'
 OPSET = 20
 USAGE = f'''\
 `{FILE}` is one graph (opset {OPSET}) from uint8 images to all outputs, for any batch. Its metadata holds what
-`config.json` says of lesions, grades, thresholds and preprocessing.
+`config.json` says of lesions, grades, thresholds, presence, temperatures and preprocessing.
 
 ```python
 import onnxruntime
@@ -65,6 +65,7 @@ def write(source: Source, folder: pathlib.Path) -> Run:
 def metadata(source: Source) -> dict[str, str]:
   """What the graph says of itself: strings, JSON but for the network's name, the version and the digest."""
   described = {key: json.dumps(source.config[key])
-               for key in ('lesions', 'grades', 'thresholds', 'annotated', 'preprocessing')}
+               for key in ('lesions', 'grades', 'thresholds', 'presence', 'temperatures', 'annotated', 'preprocessing')
+               if key in source.config}
   return described | {'model': source.config['model']['name'], 'weights_sha256': source.digest,
                       'lesion_jax': lesion_jax.__version__}

@@ -1,7 +1,8 @@
 """Metrics in two halves: integer counts of a batch on the device, and values from summed counts on the host.
 
 On the device (JAX, jittable): `segmentation_counts`, `confusion`, `score_histogram`. They add up over batches; sum them
-as int64. Beside them `lesion_probabilities`, which do not. On the host (NumPy): everything else.
+as int64. Beside them `lesion_probabilities` and `presence_scores` (of NumPy arrays too), which do not. On the host
+(NumPy): everything else.
 """
 
 from __future__ import annotations
@@ -23,32 +24,55 @@ from lesion_jax.metrics.curves import (
 )
 from lesion_jax.metrics.histogram import SCORE_BINS, score_histogram
 from lesion_jax.metrics.kappa import Referable, Score, accuracy, quadratic_weighted_kappa, referable
+from lesion_jax.metrics.presence import PAPER_RULE, Rule, presence_scores
 from lesion_jax.metrics.summary import f1, in_truth, iou, mean_defined, summarize
+from lesion_jax.metrics.temperature import (
+    binary_temperature,
+    class_temperature,
+    histogram_temperature,
+    temper,
+    temper_classes,
+    temper_histogram,
+)
+from lesion_jax.metrics.thresholds import Quantile, best_f1_threshold, clean_threshold, joint_ranks
 
 __all__ = [
+    'PAPER_RULE',
     'SCORE_BINS',
     'AveragePrecision',
     'Calibration',
     'PrecisionRecall',
+    'Quantile',
     'Referable',
+    'Rule',
     'Score',
     'accuracy',
     'average_precision',
     'average_precision_11',
     'average_precisions',
+    'best_f1_threshold',
     'binary_calibration',
+    'binary_temperature',
+    'class_temperature',
+    'clean_threshold',
     'confusion',
     'f1',
     'histogram_calibration',
+    'histogram_temperature',
     'in_truth',
     'iou',
+    'joint_ranks',
     'lesion_probabilities',
     'mean_defined',
     'precision_recall_curve',
+    'presence_scores',
     'quadratic_weighted_kappa',
     'referable',
     'score_histogram',
     'segmentation_counts',
     'summarize',
+    'temper',
+    'temper_classes',
+    'temper_histogram',
     'top_label_calibration',
 ]

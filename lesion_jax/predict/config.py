@@ -8,6 +8,7 @@ from typing import Any
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.windows import GRID, MIN_WINDOW, check_window
+from lesion_jax.metrics.presence import RULES
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
 TOLD = ('data', 'provenance', 'metrics')  # what a bundle may say of itself, for people to read
@@ -48,6 +49,8 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   annotated = config['annotated']
   _require(isinstance(annotated, list) and all(key in LESION_KEYS for key in annotated), source, 'annotated', annotated,
            f'a list of keys out of {", ".join(LESION_KEYS)}')
+  _check_presence(config, source)
+  _check_temperatures(config, source)
   for key in TOLD:
     _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
   name = config.get('data', {}).get('name')
@@ -60,6 +63,34 @@ def _is_window(window: Any, size: int) -> bool:
   except ValueError:
     return False
   return True
+
+
+def _check_presence(config: Mapping[str, Any], source: str) -> None:
+  """Of the rule by which lesions are called present; a bundle without one has Eq. 1 at its thresholds."""
+  presence = config.get('presence')
+  if presence is None:
+    return
+  _require(isinstance(presence, Mapping) and presence.get('rule') in RULES, source, 'presence', presence,
+           f'an object whose rule is {" or ".join(map(repr, RULES))}, or left out')
+  thresholds, specificity = presence.get('thresholds'), presence.get('specificity')
+  _require(isinstance(thresholds, Mapping) and set(thresholds) == set(LESION_KEYS), source, 'presence.thresholds',
+           thresholds, f'one number for each of {", ".join(LESION_KEYS)}')
+  _require(all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds.values()), source,
+           'presence.thresholds', thresholds, 'numbers from 0 to 1')
+  _require(specificity is None or (isinstance(specificity, int | float) and 0 < specificity < 1), source,
+           'presence.specificity', specificity, 'between 0 and 1, or left out')
+
+
+def _check_temperatures(config: Mapping[str, Any], source: str) -> None:
+  """Of what is shown to people; a bundle without temperatures shows what the network says."""
+  temperatures = config.get('temperatures', {})
+  _require(isinstance(temperatures, Mapping), source, 'temperatures', temperatures, 'an object, or left out')
+  lesions = temperatures.get('lesions', {})
+  _require(isinstance(lesions, Mapping) and set(lesions) <= set(LESION_KEYS), source, 'temperatures.lesions', lesions,
+           f'numbers by lesion, out of {", ".join(LESION_KEYS)}')
+  for value in (*lesions.values(), temperatures.get('grades', 1)):
+    _require(isinstance(value, int | float) and 0 < value < float('inf'), source, 'temperatures', temperatures,
+             'made of numbers above 0')
 
 
 def _require(holds: bool, source: str, key: str, found: Any, needed: str) -> None:

@@ -88,7 +88,9 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
     configs: of their bundles, checked by `check_config`.
 
   Returns:
-    `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice).
+    `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice), and so is
+    that of its presence where all members judge presence by one rule; else it is judged by Eq. 1. Temperatures are of
+    single networks, an average has none.
 
   Raises:
     ValueError: the members take photographs that are prepared differently. Windows are each member's own matter.
@@ -100,10 +102,10 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
                        'of an ensemble must take the same')
   windows = [config['preprocessing'].get('window', 0) for config in configs]
   annotated = [key for key in LESION_KEYS if any(key in config['annotated'] for config in configs)]
-  thresholds = {}
-  for key in LESION_KEYS:
-    judges = [config for config in configs if key in config['annotated']] or configs
-    thresholds[key] = float(np.mean([config['thresholds'][key] for config in judges]))
+  thresholds = _mean_thresholds(configs, [config['thresholds'] for config in configs])
+  own = [config.get('presence') or {} for config in configs]
+  rule = own[0].get('rule')
+  one_rule = rule is not None and all(presence.get('rule') == rule for presence in own)
   return {
       'model': {'name': f'ensemble of {", ".join(config["model"]["name"] for config in configs)}',
                 'members': [config['model'] for config in configs]},
@@ -112,9 +114,20 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
       'annotated': annotated,
       'preprocessing': taken[0] | ({'window': windows[0]} if windows[0] and len(set(windows)) == 1 else {}),
       'thresholds': thresholds,
+      **({'presence': {'rule': rule, 'thresholds': _mean_thresholds(configs, [each['thresholds'] for each in own])}}
+         if one_rule else {}),
       'provenance': {'members': [
           {'bundle': name, 'model': config['model']['name'], 'annotated': config['annotated'],
            'data': config.get('data', {}).get('name'), **({'window': window} if window else {}),
            **config.get('provenance', {})}
           for name, config, window in zip(names, configs, windows, strict=True)]},
   }
+
+
+def _mean_thresholds(configs: Sequence[Mapping[str, Any]], thresholds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+  """By lesion, the mean over the members that learned it, or over all where none did."""
+  means = {}
+  for key in LESION_KEYS:
+    judges = [each[key] for config, each in zip(configs, thresholds, strict=True) if key in config['annotated']]
+    means[key] = float(np.mean(judges or [each[key] for each in thresholds]))
+  return means

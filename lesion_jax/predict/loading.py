@@ -17,6 +17,7 @@ import numpy as np
 from lesion_jax import runtime
 from lesion_jax.core import LESION_KEYS, Prediction
 from lesion_jax.data.windows import check_window
+from lesion_jax.metrics.presence import MAXIMUM
 from lesion_jax.models import DTYPES, get_model
 from lesion_jax.predict import onnx_graph, programs
 from lesion_jax.predict.config import check_config
@@ -29,6 +30,7 @@ from lesion_jax.weights.bundle import Bundle, load_bundle
 
 Path = str | os.PathLike
 BACKENDS = ('jax', 'onnxruntime')
+OWN_RULE = 'bundle'  # the one that came with the weights
 # What networks raise when they are traced with fields or arrays that are not theirs.
 MISFITS = (flax.errors.FlaxError, TypeError, ValueError, AttributeError, RecursionError)
 
@@ -84,7 +86,7 @@ class Member(NamedTuple):
 def load(
     path: Path | Sequence[Path], *, dtype: str | None = None, device: str | jax.Device | None = None,
     thresholds: float | Mapping[str, float] | None = None, tta: str | None = None, backend: str = 'jax',
-    window: int | None = None,
+    window: int | None = None, rule: str = OWN_RULE,
 ) -> Predictor:
   """Loads a network, or several that answer as one.
 
@@ -96,13 +98,14 @@ def load(
     dtype: 'float32' or 'bfloat16', in which the network computes; None: as the bundle says. Parameters and results are
       float32 always. bfloat16 pays on accelerators alone.
     device: 'cpu', 'gpu', 'cuda:1' (the second of its kind) or a JAX device; None: JAX's default.
-    thresholds: from which probability lesions count as present, above 0 and below 1: one for all, or by key, the others
-      as the bundle says.
+    thresholds: from which probability a pixel counts as a lesion, above 0 and below 1: one for all, or by key, the others
+      as the bundle says. Under Eq. 1, a photograph has the lesion from there on too.
     tta: test-time augmentation: 'flips' averages over 4 mirrored copies of each photograph, 'dihedral' over 8 mirrored
       and turned ones, at 4 and 8 times the price. It is chosen here because `predict_fn` then is all that is computed.
     backend: 'jax', or 'onnxruntime': faster on a CPU, for one network in float32 without `tta`. Its graph is made the
       first time, see `onnx_graph.make_predict_fn`; `predict_fn` is then no JAX function, and `variables` are empty.
-
+    rule: by which lesions are called present: 'bundle', the bundle's own (Eq. 1 where it has none), or 'maximum', Eq. 1 at
+      the thresholds of the pixels, as the paper has it.
     window: side of the overlapping windows by which a network with lesion maps, and without grades, is asked about the
       square, see `windows.windowed`: a multiple of 32 from 96 to the bundle's size, right where the network learned
       from crops of that size or where memory is short. 0: the whole square at once. None: as the bundle says
@@ -123,8 +126,10 @@ def load(
     raise ValueError(f'unknown dtype {dtype!r}; choose one of {", ".join(DTYPES)}, or None')
   if backend not in BACKENDS:
     raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
+  if rule not in (OWN_RULE, MAXIMUM):
+    raise ValueError(f'unknown rule {rule!r}; choose {OWN_RULE} or {MAXIMUM}')
   if backend == 'onnxruntime':
-    return _load_graph(paths, dtype, device, _thresholds(thresholds), tta, window)
+    return _load_graph(paths, dtype, device, _thresholds(thresholds), tta, window, rule)
   place, changes = find_device(device), _thresholds(thresholds)
   platform = place.platform if place else jax.default_backend()
   runtime.use_cache()
@@ -133,7 +138,7 @@ def load(
     member = read_member(one, dtype=dtype, window=window, platform=platform, device=place)
     members.append(member._replace(variables=jax.device_put(member.variables, place)))  # goes on while others are read
   config, variables, predict_fn = join(members)
-  config = config | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
+  config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
   predict_fn = augmented(predict_fn, tta)
   program = _first_program(members, predict_fn, variables, config, platform)
   return Predictor(config, variables, compiled(predict_fn, platform), program and compiled(program, platform))
@@ -141,7 +146,7 @@ def load(
 
 def _load_graph(
     paths: Sequence[Path], dtype: str | None, device: Any, changes: Mapping[str, float], tta: str | None,
-    window: int | None,
+    window: int | None, rule: str,
 ) -> Predictor:
   """The predictor of the onnxruntime backend."""
   refused = {'an ensemble': len(paths) > 1, 'test-time augmentation': tta,
@@ -153,7 +158,8 @@ def _load_graph(
   member = read_member(paths[0], window=window, device='cpu')
   if member.window:
     member.look()
-  config = member.config | {'thresholds': member.config['thresholds'] | changes, 'backend': 'onnxruntime'}
+  config = _ruled(member.config, rule) | {
+      'thresholds': member.config['thresholds'] | changes, 'backend': 'onnxruntime'}
   return Predictor(config, {}, onnx_graph.make_predict_fn(Bundle(member.config, member.variables, member.digest)))
 
 
@@ -262,6 +268,11 @@ def _with_dtype(fields: Mapping[str, Any], dtype: str) -> dict[str, Any]:
   """The fields of a network that computes in another type, the network in it too."""
   inside = {key: _with_dtype(value, dtype) if isinstance(value, Mapping) else value for key, value in fields.items()}
   return inside | {'dtype': dtype}
+
+
+def _ruled(config: Mapping[str, Any], rule: str) -> dict[str, Any]:
+  """A configuration with the bundle's own rule, or without one, which is Eq. 1."""
+  return {key: value for key, value in config.items() if rule == OWN_RULE or key != 'presence'}
 
 
 def _thresholds(thresholds: float | Mapping[str, float] | None) -> dict[str, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
 from lesion_jax.data.fundus import FIELD_OF_VIEW, Crop
 from lesion_jax.data.threads import ordered_map
+from lesion_jax.metrics.presence import Rule
 from lesion_jax.predict.photographs import Photograph, Square, prepare
 
 Input = Photograph | Square
@@ -30,6 +31,7 @@ class PhotographPrediction:
     grades: [B, 5], probabilities.
     attention: [B, h, w], see `core.Prediction`, over the same square as the maps.
     crops: B squares, where the maps lie in the photographs.
+    rule: by which a lesion is called present; None where nobody said.
   """
 
   maps: np.ndarray | None
@@ -37,6 +39,19 @@ class PhotographPrediction:
   grades: np.ndarray | None
   attention: np.ndarray | None
   crops: tuple[Crop, ...]
+  rule: Rule | None = None
+
+  @functools.cached_property
+  def presence(self) -> np.ndarray | None:
+    """float32 [B, 8], the scores by which the rule judges: its most probable pixels, or `lesions`; computed when asked
+    for. None where the network finds no lesions, or there is no rule."""
+    return None if self.lesions is None or self.rule is None else self.rule.score(self.maps, self.lesions)
+
+  @property
+  def present(self) -> np.ndarray | None:
+    """bool [B, 8], which lesions are called present; None as `presence`. For a lesion that the network did not learn,
+    see `annotated` in the bundle's configuration, it means nothing."""
+    return None if self.presence is None else self.rule.decide(self.presence)
 
   def __len__(self) -> int:
     return len(self.crops)
@@ -46,7 +61,8 @@ class PhotographPrediction:
     row = range(len(self))[index]  # raises IndexError, counts from the end
     rows = slice(row, row + 1)
     heads = (getattr(self, head) for head in HEADS)
-    return PhotographPrediction(*(None if x is None else x[rows] for x in heads), crops=self.crops[rows])
+    return PhotographPrediction(*(None if x is None else x[rows] for x in heads), crops=self.crops[rows],
+                                rule=self.rule)
 
   def on_photograph(self, lesion: str, index: int = 0) -> np.ndarray:
     """One lesion's map in the photograph's own pixels: float32 [H, W], 0 outside the square that the network saw.
@@ -94,8 +110,14 @@ class Predictor:
 
   @property
   def thresholds(self) -> np.ndarray:
-    """float64 [8]: from this probability on a lesion counts as present."""
+    """float64 [8]: from this probability on a pixel counts as the lesion. Without a rule of the bundle's own, a lesion is
+    present in a photograph where any pixel does (Eq. 1)."""
     return np.array([self.config['thresholds'][key] for key in LESION_KEYS])
+
+  @property
+  def rule(self) -> Rule:
+    """By which a lesion is called present in a photograph."""
+    return Rule.of(self.config)
 
   def __call__(
       self, photographs: Input | Iterable[Input], *, batch_size: int = 1, crop: bool | None = None,
@@ -123,7 +145,8 @@ class Predictor:
     join = lambda name: None if getattr(batches[0], name) is None else np.concatenate(
         [getattr(batch, name) for batch in batches])
     return PhotographPrediction(*map(join, HEADS),
-                                crops=tuple(itertools.chain.from_iterable(batch.crops for batch in batches)))
+                                crops=tuple(itertools.chain.from_iterable(batch.crops for batch in batches)),
+                                rule=self.rule)
 
   def stream(
       self, photographs: Input | Iterable[Input], *, batch_size: int = 1, crop: bool | None = None,
@@ -148,10 +171,10 @@ class Predictor:
       images[:len(chunk)] = [square.pixels for square in chunk]
       found = predict_fn(self.variables, images)
       if late:
-        yield _collect(*late)
+        yield _collect(*late, self.rule)
       late = found, chunk
     if late:
-      yield _collect(*late)
+      yield _collect(*late, self.rule)
 
 
 def _as_iterable(photographs: Any) -> Iterable[Any]:
@@ -169,8 +192,8 @@ def _prepare_named(item: tuple[Any, str], *, size: int, crop: bool | None) -> Sq
   return prepare(photograph, size, crop=crop, name=None if isinstance(photograph, str | os.PathLike) else name)
 
 
-def _collect(found: Prediction, chunk: list[Square]) -> PhotographPrediction:
+def _collect(found: Prediction, chunk: list[Square], rule: Rule) -> PhotographPrediction:
   """To the host, without the rows that only filled the batch."""
   rows = lambda x: None if x is None else np.asarray(x)[:len(chunk)]
   return PhotographPrediction(*(rows(getattr(found, head)) for head in HEADS),
-                              crops=tuple(square.crop for square in chunk))
+                              crops=tuple(square.crop for square in chunk), rule=rule)

@@ -7,8 +7,10 @@ from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.fundus import SQUARE
+from lesion_jax.metrics.presence import Rule
 from lesion_jax.report.terminal import (
-    COLUMNS, data_sets, grading_rows, interval_notes, lesion_rows, selection_notes, undefined_notes)
+    COLUMNS, data_sets, grading_rows, healthy_notes, interval_notes, lesion_rows, presence_notes, presence_rows,
+    selection_notes, undefined_notes)
 
 PAPER = (
     'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
@@ -19,8 +21,11 @@ a clinical study, and nothing it says may decide about a patient.
 
 - It expects colour fundus photographs of one eye, centred near macula or disc. On other pictures it answers as well,
   and means nothing.
-- It was measured on the data above. Other cameras, populations and habits of annotation change the figures.
-- Its probabilities are not calibrated.'''
+- It was measured on the data above. Other cameras, populations and habits of annotation change the figures.'''
+NOT_CALIBRATED = '- Its probabilities are not calibrated.'
+CALIBRATED = '''\
+- The probabilities that `lesion-jax predict` writes are calibrated by one temperature a head, on the validation
+  photographs alone. Thresholds, maps, and what `predictor` returns are the network's own, before it.'''
 PARTLY_SYNTHETIC = '''\
 - **A part of its training data is synthetic**: drawn by a program, without any patient. The figures on that part, and
   on all parts as one, say nothing about photographs of patients.'''
@@ -34,11 +39,11 @@ def model_card(config: Mapping[str, Any]) -> str:
 
   Args:
     config: the bundle's config.json. `model`, `preprocessing` and `annotated` must be there; `data`, `metrics`,
-      `thresholds` and `provenance` are described as far as they are.
+      `thresholds`, `presence`, `temperatures` and `provenance` are described as far as they are.
   """
   sections = [
-      _introduction(config), _data(config), _figures(config.get('metrics', {})), _usage(config), _intended_use(config),
-      _provenance(config),
+      _introduction(config), _data(config), _figures(config.get('metrics', {})), _thresholds(config), _usage(config),
+      _intended_use(config), _provenance(config),
   ]
   return '\n\n'.join(section for section in sections if section) + '\n'
 
@@ -117,6 +122,10 @@ def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
   if columns:
     lines += ['', table(['lesion', *(COLUMNS[key] for key in columns)], lesion_rows(metrics, columns))]
     lines += ['', *undefined_notes(metrics, columns)]
+  if presence := presence_rows(metrics):
+    lines += ['', table(presence[0], presence[1:]), '', *presence_notes(metrics)]
+  if healthy := healthy_notes(metrics):
+    lines += ['', *(f'- {note.strip()}' for note in healthy)]
   if 'confusion' in metrics:
     counts = [[key, *map(str, row)] for key, row in zip(GRADE_KEYS, metrics['confusion'], strict=True)]
     lines += ['', table(['grading', 'value'], grading_rows(metrics))]
@@ -126,10 +135,50 @@ def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
   return lines
 
 
+def _thresholds(config: Mapping[str, Any]) -> str:
+  """How lesions are called present, where the bundle says so itself; its plain thresholds stand in the provenance."""
+  presence, temperatures = config.get('presence'), config.get('temperatures', {})
+  if not presence and not temperatures:
+    return ''
+  lines = ['## Thresholds', '']
+  lesions = temperatures.get('lesions', {})
+  shown = [lesion for lesion in LESIONS if lesion.key in config['annotated']]
+  if presence:
+    lines += [_chosen(presence), '']
+  rows = [[f'{lesion.key} {lesion.name}', f'{config["thresholds"][lesion.key]:.4g}',
+           *([f'{presence["thresholds"][lesion.key]:.4g}', *_validated(presence, lesion.key)] if presence else []),
+           f'{lesions.get(lesion.key, 1):.3g}'] for lesion in shown]
+  more = ['presence above', 'photographs without it', 'specificity', 'sensitivity'] if presence else []
+  lines += [table(['lesion', 'pixel from', *more, 'temperature'], rows)] if rows else []
+  if 'grades' in temperatures:
+    lines += ['', f'Temperature of the grades: {temperatures["grades"]:.3g}.']
+  return '\n'.join(lines)
+
+
+def _chosen(presence: Mapping[str, Any]) -> str:
+  """The rule, and what it was chosen on."""
+  rule = Rule.of({'presence': presence}).describe()
+  if not any(presence.get('negatives', {}).values()):
+    return f'{rule} Not chosen from data: no validation photograph is without a lesion, and 0.5 stands.'
+  healthy = presence.get('validation', {}).get('healthy_clean')
+  clean = '' if healthy is None else (f' Of {presence["healthy"]:,} healthy eyes of the validation split, '
+                                      f'{100 * healthy:.1f} % are called free of all lesions.')
+  return (f'{rule} Pixels count from the threshold of the best F1 on the validation split; the presence of a lesion was held '
+          f'to a specificity of {presence["specificity"]:g} on its photographs without it, and that of any lesion to the '
+          f'same in healthy eyes.{clean}')
+
+
+def _validated(presence: Mapping[str, Any], key: str) -> list[str]:
+  """How many photographs a threshold was chosen on, and what it reaches on the validation split."""
+  figures = [presence.get('validation', {}).get(name, {}).get(key) for name in ('specificity', 'sensitivity')]
+  return [str(presence.get('negatives', {}).get(key, '')), *('' if value is None else f'{value:.3f}' for value in figures)]
+
+
 def _usage(config: Mapping[str, Any]) -> str:
   metrics, lesion = config.get('metrics', {}), next(iter(config['annotated']), LESIONS[0].key)
   outputs = [
       ('image_f1', 'found.lesions', '[1, 8], probabilities'),
+      ('image_f1', 'found.present', '[1, 8], which are called present'),
       ('pixel_f1', f'found.on_photograph({lesion!r})', "[H, W], in the photograph's own pixels"),
       ('kappa', 'found.grades', '[1, 5], probabilities'),
   ]
@@ -144,7 +193,8 @@ def _intended_use(config: Mapping[str, Any]) -> str:
   data = config.get('data', {})
   synthetic = 'synthetic' in str(data.get('name', ''))
   note = f'\n{PARTLY_SYNTHETIC if "parts" in data else SYNTHETIC}' if synthetic else ''
-  return '## Intended use and limits\n\n' + LIMITS + note
+  return '\n'.join(['## Intended use and limits', '', LIMITS,
+                    CALIBRATED if config.get('temperatures') else NOT_CALIBRATED]) + note
 
 
 def _provenance(config: Mapping[str, Any]) -> str:

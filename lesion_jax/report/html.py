@@ -143,7 +143,7 @@ def _findings(record: Mapping[str, Any]) -> tuple[str, str]:
 def _about(record: Mapping[str, Any] | None) -> str:
   lesions = [(f'{swatch(lesion.key)}{lesion.key}', lesion.name, *_threshold(record, lesion.key)) for lesion in LESIONS]
   parts = ['<h2 id="about-title">About this page</h2>', '<div class="columns">', '<div><h3>Lesions</h3>',
-           table(('Key', 'Lesion', 'Present from'), lesions), '</div>']
+           table(('Key', 'Lesion', 'Present from', 'Pixels from'), lesions), '</div>']
   if record:
     model = record['model']
     rows = [('network', escape(model['name'])), ('size', f'{model["size"]} pixels'),
@@ -160,6 +160,9 @@ def _about(record: Mapping[str, Any] | None) -> str:
                     'beading and IrMA are not among the eight lesions.</li>', '</ul>'])
 
 
-def _threshold(record: Mapping[str, Any] | None, key: str) -> tuple[str]:
+def _threshold(record: Mapping[str, Any] | None, key: str) -> tuple[str, str]:
+  """From which score a lesion is called present, and from which probability a pixel is in its mask."""
   lesion = ((record and record['lesions']) or {}).get(key)
-  return (f'{lesion["threshold"]:g}' if lesion else '<span class="soft">not judged</span>',)
+  if not lesion:
+    return '<span class="soft">not evaluated</span>', ''
+  return f'{lesion["presence"]["threshold"]:.6g}', f'{lesion["threshold"]:.6g}'

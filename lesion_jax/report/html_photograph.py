@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesion_jax.core import GRADES
+from lesion_jax.metrics.presence import MAXIMUM
 from lesion_jax.report.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED
 from lesion_jax.report.findings import QUADRANTS
 from lesion_jax.report.html_picture import picture
@@ -89,25 +90,27 @@ def _lesions(record: Mapping[str, Any]) -> str:
   if lesions is None:
     return '<p class="note">This network does not look for lesions.</p>'
   outlined = [key for key in present_lesions(record) if lesions[key]['found']]
-  rows = [_lesion(key, lesion, key in outlined) for key, lesion in lesions.items()]
+  rows = [_lesion(key, lesion, record['states'][key], key in outlined) for key, lesion in lesions.items()]
+  scored = 'Probability' if record['model']['rule'] == MAXIMUM else 'Score'
   switches = ('<p class="switches"><button type="button" data-all="1">Show all</button>'
               '<button type="button" data-all="0">Hide all</button></p>') if outlined else ''
   notes = ''.join(f'<p class="soft small">{escape(text)}</p>' for text in record['evidence']['not_judged'])
   return ('<section class="lesions"><h3>Lesions</h3>'
-          + table(('Lesion', 'Probability', VALUE, 'Found', 'Area'), rows, kind='bars')
+          + table(('Lesion', scored, VALUE, 'Found', 'Area'), rows, kind='bars')
           + switches + notes + '</section>')
 
 
-def _lesion(key: str, lesion: Mapping[str, Any], outlined: bool) -> tuple[str, ...]:
-  """The cells of one lesion; its name switches its outlines, where it has some."""
+def _lesion(key: str, lesion: Mapping[str, Any], state: str, outlined: bool) -> tuple[str, ...]:
+  """The cells of one lesion, with the score that decides; its name switches its outlines, where it has some."""
   name = f'{swatch(key)}{key} <span class="soft">{escape(lesion["name"])}</span>'
-  state, area = ('present', '') if lesion['present'] else ('<span class="soft">not found</span>', '')
+  score, threshold = lesion['presence']['score'], lesion['presence']['threshold']
+  state, area = state if lesion['present'] else f'<span class="soft">{state}</span>', ''
   if outlined:
     found = lesion['found']
     name = f'<label><input type="checkbox" checked data-lesion="{key}">{name}</label>'
     state = f'{count(found["regions"])} region{"" if found["regions"] == 1 else "s"}'
     area = share(found['share'])
-  return name, bar(lesion['probability'], lesion['threshold']), f'{lesion["probability"]:.2f}', state, area
+  return name, bar(score, threshold), f'{score:.2f}', state, area
 
 
 def _evidence(record: Mapping[str, Any]) -> str:

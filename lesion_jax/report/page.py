@@ -44,7 +44,8 @@ def overlay_page(
   Args:
     examples: each with image uint8 [S, S, 3], lesions and ignore uint8 [S, S] packed, annotated uint8, grade int
       (UNKNOWN_GRADE where unknown), id str, and of the network `maps` float [S, S, 8], `lesion_probabilities` [8] and
-      `grade_probabilities` [5], each of them None where it has no such head.
+      `grade_probabilities` [5], each of them None where it has no such head; and, where a rule of its own says which
+      lesions are present, `present` bool [8]: the others are not drawn.
     path: of the PNG.
     thresholds: from which probability a lesion is present, a number or [8].
     title: of the page.
@@ -119,10 +120,14 @@ def _predicted(
   found = None if lesions is None else np.asarray(lesions) >= np.asarray(thresholds)
   if found is None and maps is not None:
     found = lesion_masks(maps, thresholds).any(axis=(0, 1))
+  drawn_keys = keys
+  if example.get('present') is not None:
+    found = np.asarray(example['present'], bool)
+    drawn_keys = [key for key, there in zip(LESION_KEYS, found, strict=True) if there and key in keys]
   words = [] if found is None else _words(keys, found, truth, scored)
   if maps is not None:
     wrong = [key for key, false in zip(LESION_KEYS, scored & ~truth, strict=True) if false and red_lines]
-    drawn = draw_overlay(example['image'], maps, thresholds=thresholds, keys=keys, width=_width(example['image']),
+    drawn = draw_overlay(example['image'], maps, thresholds=thresholds, keys=drawn_keys, width=_width(example['image']),
                          colors=COLORS | dict.fromkeys(wrong, FALSE_ALARM_LINE), legend=False)
     return Panel(headline, words, image=drawn)
   names, values = (GRADE_KEYS, grades) if grades is not None else (LESION_KEYS, lesions)

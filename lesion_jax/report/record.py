@@ -14,15 +14,20 @@ import lesion_jax
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
 from lesion_jax.data.fundus import Crop
 from lesion_jax.data.quality import assess
+from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
+from lesion_jax.metrics.temperature import temper, temper_classes
 from lesion_jax.report.evidence import weigh
 from lesion_jax.report.findings import QUADRANTS, Field, find_field_of_view, measure
 
 SCHEMA = pathlib.Path(__file__).with_name('result.schema.json')
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 RECORD = 'result.json'
+NOT_CALIBRATED = 'The probabilities are not calibrated.'
+CALIBRATED = ('Probabilities are calibrated by one temperature a head, on the validation photographs of the network. '
+              'Thresholds and presence scores are in the network\'s own probabilities, before it.')
 NOTES = (
     'For research only. This is no medical device, and nothing here may decide about a patient.',
-    'The probabilities are not calibrated.',
+    NOT_CALIBRATED,
     'A region is a connected part (8 neighbours) of a lesion\'s mask at the size of the network; lesions that touch '
     'count once.',
     'Quadrants are those of the picture about the centre of the field of view: optic disc and fovea are not known. A '
@@ -79,12 +84,14 @@ def describe(
 ) -> dict[str, Any]:
   """The record of one photograph but for its list of files, ready for JSON.
 
-  Lesions that the training data do not annotate are left out: that part of the network was never trained.
+  Lesions that the training data do not annotate are left out: that part of the network was never trained. What is said
+  to be there, and so every mask, count and outline, goes by the bundle's rule for presence; without one, by Eq. 1.
 
   Args:
     found: the prediction.
     config: the bundle's config.json.
-    thresholds: [8], from which probability a lesion is present.
+    thresholds: [8], from which probability a pixel is taken for the lesion; without a rule of the bundle's own also that
+      from which a lesion is present.
     file: the photograph, as the reader of the record will look for it.
     run: where it comes from.
 
@@ -98,24 +105,29 @@ def describe(
                        'damaged, or its dtype is too small for them')
   size = config['preprocessing']['size']
   field = find_field_of_view(found.square, size)
-  lesions = None if found.lesions is None else _lesions(found, config['annotated'], thresholds, field)
-  grade = None if found.grades is None else _grade(found.grades)
+  rule, temperatures = Rule.of(config, thresholds), config.get('temperatures', {})
+  lesions = None if found.lesions is None else _lesions(
+      found, config['annotated'], thresholds, field, rule, temperatures.get('lesions', {}))
+  grade = None if found.grades is None else _grade(found.grades, temperatures.get('grades', 1.0))
+  quality = assess(found.square)
   return {
       'schema_version': SCHEMA_VERSION,
       'file': file,
       'photograph': {'height': found.crop.height, 'width': found.crop.width},
       'crop': {'top': found.crop.top, 'left': found.crop.left, 'side': found.crop.side},
       'field': _field(field, found.crop),
-      'quality': assess(found.square).to_json(),
+      'quality': quality.to_json(),
       'grade': grade,
       'lesions': lesions,
+      'states': {key: _state((lesions or {}).get(key), gradable=quality.gradable) for key in LESION_KEYS},
       'evidence': None if lesions is None else _evidence(lesions, grade),
       'attention': None if found.attention is None else {
           'minimum': round(float(found.attention.min()), 6), 'maximum': round(float(found.attention.max()), 6),
           'height': found.attention.shape[0], 'width': found.attention.shape[1]},
       'model': {'name': config['model']['name'], 'size': size, 'annotated': list(config['annotated']),
-                'data': config.get('data', {}).get('name'), 'provenance': config.get('provenance', {})},
-      'notes': list(NOTES),
+                'data': config.get('data', {}).get('name'), 'provenance': config.get('provenance', {}),
+                'rule': rule.name, 'temperatures': temperatures},
+      'notes': _notes(rule, calibrated=bool(temperatures)),
       'run': run.to_json(),
   }
 
@@ -140,22 +152,37 @@ def is_done(record: Mapping[str, Any] | None, folder: pathlib.Path, run: Run) ->
 
 
 def _lesions(
-    found: Found, annotated: Sequence[str], thresholds: Sequence[float], field: Field,
+    found: Found, annotated: Sequence[str], thresholds: Sequence[float], field: Field, rule: Rule,
+    temperatures: Mapping[str, float],
 ) -> dict[str, dict[str, Any]]:
-  lesions = {}
-  for j, (lesion, probability, threshold) in enumerate(zip(LESIONS, found.lesions, thresholds, strict=True)):
+  scores = rule.score(None if found.maps is None else found.maps[None], found.lesions[None])[0]
+  called, lesions = rule.decide(scores), {}
+  for j, (lesion, threshold) in enumerate(zip(LESIONS, thresholds, strict=True)):
     if lesion.key not in annotated:
       continue
-    present = bool(probability >= threshold)
+    present, probability = bool(called[j]), temper(found.lesions[j], temperatures.get(lesion.key, 1.0))
     mask = None if found.maps is None else (found.maps[..., j] >= threshold) & present
     lesions[lesion.key] = {
         'name': lesion.name,
         'probability': round(float(probability), 6),
         'threshold': float(threshold),
+        'presence': {'score': round(float(scores[j]), 6), 'threshold': float(rule.thresholds[j])},
         'present': present,
         'found': None if mask is None else measure(mask, field, found.crop.side),
     }
   return lesions
+
+
+def _state(lesion: Mapping[str, Any] | None, *, gradable: bool) -> str:
+  """One of STATES. What is found is found whatever the photograph; that nothing is there takes one that can be graded."""
+  if lesion is None:
+    return NOT_EVALUATED
+  return PRESENT if lesion['present'] else ABSENT if gradable else UNGRADABLE
+
+
+def _notes(rule: Rule, *, calibrated: bool) -> list[str]:
+  notes = [CALIBRATED if calibrated and note == NOT_CALIBRATED else note for note in NOTES]
+  return [*notes, rule.describe()] if rule.name == TOP else notes
 
 
 def _evidence(lesions: Mapping[str, Any], grade: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -174,8 +201,9 @@ def _field(field: Field, crop: Crop) -> dict[str, Any]:
   }
 
 
-def _grade(probabilities: np.ndarray) -> dict[str, Any]:
+def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:
   value = int(np.argmax(probabilities))
+  probabilities = temper_classes(probabilities, temperature)
   return {
       'value': value,
       'key': GRADES[value].key,

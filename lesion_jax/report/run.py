@@ -23,7 +23,7 @@ NOT_KEPT = ('histogram', 'histograms')  # of the counts: of all images, or large
 
 def write_run(
     directory: str | pathlib.Path, evaluation: Evaluation, annotated: Sequence[str],
-    examples: Sequence[Mapping[str, Any]],
+    examples: Sequence[Mapping[str, Any]], thresholds: float | Sequence[float] = 0.5,
 ) -> list[pathlib.Path]:
   """Writes report.json, test_counts.npz, and the pictures for which there is material: curves.png of the training, and
   those of `write_pictures`.
@@ -33,6 +33,7 @@ def write_run(
     evaluation: on the test split.
     annotated: as of `write_figures`.
     examples: as `overlay_page` takes them.
+    thresholds: likewise.
 
   Returns:
     The files written.
@@ -43,7 +44,7 @@ def write_run(
     written.append(directory / 'curves.png')
     training_curves(directory / 'metrics.csv', written[-1])
   return written + write_pictures(directory, evaluation, examples,
-                                  title=f'{directory.name}: {len(examples)} held-out examples')
+                                  title=f'{directory.name}: {len(examples)} held-out examples', thresholds=thresholds)
 
 
 def write_figures(

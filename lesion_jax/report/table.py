@@ -15,7 +15,8 @@ from lesion_jax.report.files import write_whole
 FORMULA = ('=', '+', '-', '@', '\t', '\r')  # how what a spreadsheet runs begins
 PREDICTED, SKIPPED, FAILED = 'predicted', 'skipped', 'failed'
 COLUMNS = ('file', 'folder', 'status', 'error', 'quality', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
-           *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')))
+           *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')),
+           *(f'{key} state' for key in LESION_KEYS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Entry:
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   """Writes rows of COLUMNS as CSV: what speaks against the quality of the photograph, the predicted grade and what its
   evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
-  What a photograph does not have stays empty.
+  What a photograph does not have stays empty. Last, each lesion is present, absent, not evaluated or ungradable.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
   """
@@ -65,7 +66,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     row[key] = lesion['probability']
     if lesion['found']:
       row |= {f'{key} regions': lesion['found']['regions'], f'{key} share': lesion['found']['share']}
-  return row
+  return row | {f'{key} state': state for key, state in entry.record['states'].items()}
 
 
 def _inert(text: str) -> str:

@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, LESIONS
+from lesion_jax.metrics.presence import MAXIMUM
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
-COLUMNS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'aupr': 'AUPR'}
+COLUMNS = {'pixel_f1': 'pixel F1', 'pixel_iou': 'IoU', 'image_f1': 'image F1', 'aupr': 'AUPR'}
+PRESENCE = {'f1': 'F1', 'sensitivity': 'sensitivity', 'specificity': 'specificity'}
+LEVELS = {'pixel': 'pixels', 'image': 'lesions in images', 'grade': 'grades'}
+GROUPS = {'graded': 'graded DR0', 'annotated': 'annotated with no lesion', 'referable': 'graded DR2 to DR4'}
 FIGURES = {'ece': 'ECE', 'brier': 'Brier'}
 CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR',
             'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa'}
@@ -18,7 +22,8 @@ LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the
 
 
 def format_report(report: Mapping[str, Any], title: str) -> str:
-  """Aligned text: F1 and AUPR of each lesion and their means, then calibration, then the figures of grading.
+  """Aligned text: F1, IoU and AUPR of each lesion and their means, then presence in photographs, healthy eyes,
+  calibration, and the figures of grading.
 
   Args:
     report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is left out; where a score has no
@@ -32,8 +37,12 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   if columns:
     table = _table(lesion_rows(report, columns), ['lesion', *(COLUMNS[key] for key in columns)])
     parts.append('\n'.join([table, *undefined_notes(report, columns)]))
+  if rows := presence_rows(report):
+    parts.append('\n'.join([_table(rows[1:], rows[0]), *presence_notes(report)]))
+  if notes := healthy_notes(report):
+    parts.append('\n'.join(notes))
   if rows := calibration_rows(report):
-    parts.append('\n'.join([_table(rows[1:], rows[0], last=2), CALIBRATION_NOTE]))
+    parts.append('\n'.join([_table(rows[1:], rows[0], last=2), CALIBRATION_NOTE, *tempered_notes(report)]))
   if 'confusion' in report:
     parts.append(_grading(report))
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
@@ -59,6 +68,66 @@ def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[
   found = report.get('intervals', {})
   means = [_number(report[key]['mean'], found.get(key, {}).get('mean')) for key in columns]
   return [*rows, ['mean of those defined', *means]]
+
+
+def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
+  """Presence of lesions in photographs as a table of text, its header first, at the rule of the bundle and, where that is
+  another, by Eq. 1 at 0.5; [] where the report has none."""
+  found = report.get('presence')
+  if not found:
+    return []
+  own = 'Eq. 1' if found['rule'] == MAXIMUM else found['rule']
+  parts = {own: found['figures']}
+  if found['rule'] != MAXIMUM or any(value != 0.5 for value in found['thresholds'].values()):
+    parts['Eq. 1 at 0.5'] = found['maximum']
+  columns = [(name, figures[key], f'{name}: {word}') for name, figures in parts.items() for key, word in PRESENCE.items()]
+  rows = [['presence', *(title for *_, title in columns)]]
+  for lesion in LESIONS:
+    rows.append([f'{lesion.key} {lesion.name}', *(_cell(part, lesion.key) for _, part, _ in columns)])
+  return [*rows, ['mean of those defined', *(_number(part['mean']) for _, part, _ in columns)]]
+
+
+def presence_notes(report: Mapping[str, Any]) -> list[str]:
+  """Why figures in `presence_rows` are 'undefined': one line for each reason."""
+  reasons: dict[str, list[str]] = {}
+  for key, word in PRESENCE.items():
+    for lesion, reason in report['presence']['figures'][key]['undefined'].items():
+      if reason not in LEFT_OUT:
+        reasons.setdefault(reason, []).append(f'{word} of {lesion}')
+  return [f'undefined: {", ".join(scores)} ({reason})' for reason, scores in reasons.items()]
+
+
+def tempered_notes(report: Mapping[str, Any]) -> list[str]:
+  """What the temperatures of the bundle make of the calibration: one line, or none."""
+  found = report.get('tempered', {})
+  wholes = [(words, part.get('pooled', part)) for name, words in LEVELS.items() if (part := found.get(name))]
+  figures = [f'{words} {whole["ece"]:.3f}' for words, whole in wholes if whole['ece'] is not None]
+  return [f'with the temperatures of the bundle: ECE of {", ".join(figures)}'] if figures else []
+
+
+def healthy_notes(report: Mapping[str, Any]) -> list[str]:
+  """What is called present in healthy eyes and in those to be referred: a line for each group; [] where there is none."""
+  found = report.get('healthy')
+  if not found:
+    return []
+  lines = []
+  for name, words in GROUPS.items():
+    group = found[name]
+    if not group['images']:
+      continue
+    lesions = ', '.join(f'{key} {_percent(share)}' for key, share in group['lesions'].items())
+    lines.append(f'{group["images"]:,} photographs of {group["patients"]:,} patients {words}: any lesion called present in '
+                 f'{_percent(group["any"])} ({lesions}); by Eq. 1 at 0.5 in {100 * group["maximum"]["any"]:.1f} %')
+    if 'area' in group:
+      area = group['area']['any']
+      lines.append(f'  area shown per photograph: mean {area["pixels"]["mean"]:.1f} pixels ({100 * area["share"]["mean"]:.2g} '
+                   f'%), median {area["pixels"]["median"]:.1f}, 95 % below {area["pixels"]["p95"]:.1f}')
+  return lines
+
+
+def _percent(share: Mapping[str, Any]) -> str:
+  ends = share['interval']
+  return f'{100 * share["value"]:.1f} %' + (f' [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]' if ends else '')
 
 
 def calibration_rows(report: Mapping[str, Any]) -> list[list[str]]:

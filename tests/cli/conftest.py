@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from lesion_jax import cli, models
+from lesion_jax.core import LESION_KEYS
 from lesion_jax.weights.bundle import save_bundle
 
 
@@ -20,6 +21,18 @@ def bundle(tmp_path, monkeypatch):
   config = oracle.oracle_config(annotated=['MA', 'CWS'])
   save_bundle(tmp_path / 'bundle', config=config, card='', variables={'params': {'gain': np.float32(1)}})
   return tmp_path / 'bundle'
+
+
+@pytest.fixture
+def give_rule(bundle):
+  """`give_rule(**changes of config.json)`: the bundle again, with a rule for presence of its own."""
+
+  def give(**changes):
+    thresholds = dict.fromkeys(LESION_KEYS, 0.5)
+    config = oracle.oracle_config(annotated=['MA', 'CWS'], presence={'rule': 'top100', 'thresholds': thresholds}, **changes)
+    save_bundle(bundle, config=config, card='', variables={'params': {'gain': np.float32(1)}})
+
+  return give
 
 
 @pytest.fixture

@@ -139,6 +139,20 @@ def test_the_counts_of_each_photograph_are_kept_and_can_be_resampled(trained, ev
   assert again == {name: found[name] for name in again} and found.keys() - again.keys() == {'aupr', 'patients'}
 
 
+def test_the_rule_of_the_bundle_is_judged_beside_eq_1(save_oracle, idrid, evaluate):
+  presence = {'rule': 'top100', 'thresholds': dict.fromkeys(LESION_KEYS, 0.5)}
+  report = read(evaluate(save_oracle(presence=presence), 'idrid', '--data-dir', idrid, '--threshold', '0.3')[1])
+  assert report['evaluated']['presence'] == presence == {name: report['presence'][name] for name in presence}
+  assert report['evaluated']['thresholds']['MA'] == 0.3 and report['healthy']['rule'] == 'top100'
+  paper = {'rule': 'maximum', 'thresholds': dict.fromkeys(LESION_KEYS, 0.3)}
+  report = read(evaluate(save_oracle(presence=presence), 'idrid', '--data-dir', idrid, '--threshold', '0.3', '--rule',
+                         'maximum')[1])
+  assert report['evaluated']['presence'] == paper and "--rule maximum" in report['evaluated']['command']
+  # By Eq. 1 the figures are those of the image F1.
+  figures = report['presence']['figures']['f1']['lesions']
+  assert figures['MA'] == report['image_f1']['lesions']['MA'] is not None
+
+
 def test_only_lesions_that_were_learned_and_are_annotated_are_judged(save_oracle, idrid, evaluate, capsys):
   status, out = evaluate(save_oracle(), 'idrid', '--data-dir', idrid)
   assert status == 0

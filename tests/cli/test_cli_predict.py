@@ -39,7 +39,7 @@ def test_each_photograph_gets_overlay_masks_and_record(predict, save):
   assert read_image(out / 'eye' / 'overlay.png').shape[1:] == (1024, 3)
 
   record = json.loads((out / 'eye' / 'result.json').read_text())
-  assert (record['schema_version'], record['file']) == (3, str(path))
+  assert (record['schema_version'], record['file']) == (4, str(path))
   assert record['photograph'] == {'height': 200, 'width': 300}
   assert abs(record['crop']['side'] - 161) <= 2
   assert record['quality']['coverage'] == pytest.approx(1, abs=0.03)

@@ -1,6 +1,7 @@
 """Counts over images, batches and devices equal scikit-learn's evaluation of the same predictions."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -121,15 +122,16 @@ def test_neither_devices_nor_batches_nor_padding_change_a_count_of_an_image(sour
   other = count_images(source, Devices(jax.devices()[:devices]), batch_size=batch_size)
   assert per_image.keys() == other.keys()
   for name, value in per_image.items():
-    assert value.dtype == (np.float32 if name in PROBABILITIES else np.int64) or name in NAMES
+    assert value.dtype == np.float32 if name in PROBABILITIES else value.dtype.kind == 'U' if name in NAMES else \
+        value.dtype == np.int64
     np.testing.assert_array_equal(other[name], value, err_msg=name)
 
 
 def test_images_are_counted_one_by_one_in_the_order_of_the_split(per_image, truth):
   scores, lesions, scored, predicted, grade = truth
   positive, present = (scores >= 0.5) & scored, lesions & scored
-  assert {value.shape for name, value in per_image.items() if name not in ('histogram', *PROBABILITIES, *NAMES)} == {
-      (LENGTH, 8), (LENGTH, 5, 5)}
+  assert {value.shape for name, value in per_image.items() if name not in ('histogram', *PROBABILITIES)} == {
+      (LENGTH,), (LENGTH, 8), (LENGTH, 5, 5)}
   np.testing.assert_array_equal(per_image['pixel_tp'], (positive & present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['pixel_fp'], (positive & ~present).sum((1, 2)))
   np.testing.assert_array_equal(per_image['pixel_fn'], (~positive & present).sum((1, 2)))
@@ -138,9 +140,43 @@ def test_images_are_counted_one_by_one_in_the_order_of_the_split(per_image, trut
     np.testing.assert_array_equal(matrix, np.zeros((5, 5)) if g < 0 else np.outer(np.arange(5) == g, np.arange(5) == p))
 
 
-def test_each_image_has_its_name_and_patient(per_image):
+def test_images_keep_their_names_and_their_true_grades(per_image, truth):
   assert per_image['id'].tolist() == [f'image-{i}' for i in range(LENGTH)]
-  assert per_image['patient'].tolist() == [str(i) for i in range(LENGTH)]
+  assert per_image['patient'].tolist() == [f'{i}' for i in range(LENGTH)]
+  np.testing.assert_array_equal(per_image['grade'], truth[4])
+
+
+def test_presence_is_judged_by_all_pixels_that_are_not_to_be_ignored_annotated_or_not(truth):
+  scores, _, known, _, _ = truth
+  found = count_images(split(annotated=0b1), Devices(jax.devices()[:2]), thresholds=np.linspace(0.2, 0.9, 8, dtype='f4'))
+  for i, j in np.ndindex(LENGTH, 8):
+    values = scores[i, ..., j][known[i, ..., j]]
+    assert found['presence_scores'][i, j] == pytest.approx(np.sort(values.astype(float))[-100:].mean(), abs=1e-6)
+    assert found['maximum_scores'][i, j] == values.max()
+    assert found['called_pixels'][i, j] == (values >= np.linspace(0.2, 0.9, 8, dtype='f4')[j]).sum()
+    assert found['known_pixels'][i, j] == len(values)
+  assert not found['lesion_probabilities'][:, 1:].any(), 'the figures of lesions are of what is annotated'
+
+
+def test_names_of_several_processes_come_together_in_the_order_of_the_rows(monkeypatch):
+  """Process p of P has rows p, p + P, ... of every batch; names are of different lengths."""
+  from jax.experimental import multihost_utils
+
+  gathered = sys.modules[image_counts.__module__]._on_all_processes
+  names = np.array(['a', 'bb', 'ccc', 'd', 'é\u4e2d', ''])
+  parts = [names[0::2], names[1::2].astype('<U9')]
+  calls = []
+
+  def gather(mine):  # what each process would give in the same call
+    calls.append(mine)
+    longest = 9
+    letters = [np.ascontiguousarray(part.astype(f'<U{longest}')).view(np.uint32).reshape(3, longest) for part in parts]
+    return np.array([3, 9]) if mine.ndim == 0 else np.stack(letters)
+
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(multihost_utils, 'process_allgather', gather)
+  assert gathered(parts[0]).tolist() == names.tolist()
+  assert calls[1].shape == (3, 9)
 
 
 def test_the_probabilities_of_images_are_those_of_their_scored_pixels(per_image, truth):

@@ -25,7 +25,7 @@ def tiny(config):
 def options(tmp_path, monkeypatch):
   monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
   monkeypatch.setitem(presets.PRESETS, 'smoke', tiny)
-  without_pictures = lambda *given: report_run.write_run(*given[:-1], [])
+  without_pictures = lambda *given: report_run.write_run(*given[:3], [], *given[4:])
   monkeypatch.setattr(main, 'write_run', without_pictures)
   return argparse.Namespace(preset='smoke', workdir=tmp_path / 'runs', data_dir=tmp_path / 'data',
                             results=tmp_path / 'results', source_dir='', pretrained='', remat=False, accumulate=1,

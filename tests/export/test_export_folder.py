@@ -46,6 +46,16 @@ def test_what_is_right_is_left_with_its_configuration_and_how_to_load_it(bundle,
     assert text in readme
 
 
+def test_thresholds_rule_and_temperatures_go_with_it(bundle, as_format, tmp_path):
+  bundle.config.update(presence={'rule': 'top100', 'thresholds': dict.fromkeys(bundle.config['lesions'], 0.2)},
+                       temperatures={'grades': 2.0})
+  export(bundle, as_format(lambda found: found), tmp_path / 'net')
+  assert json.loads((tmp_path / 'net' / 'config.json').read_text()) == bundle.config
+  readme = (tmp_path / 'net' / 'README.md').read_text()
+  for text in ('the mean of the 100 most probable pixels', 'under `presence`', 'under `temperatures`'):
+    assert text in readme
+
+
 def beside(found):
   found['maps'][-1, 3, 3, 2] += 2e-4
   return found

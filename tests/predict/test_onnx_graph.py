@@ -9,6 +9,7 @@ import numpy as np
 import oracle
 import pytest
 
+from lesion_jax.core import LESION_KEYS
 from lesion_jax.predict import load, onnx_graph
 from lesion_jax.weights.bundle import load_bundle, save_bundle
 from lesion_jax.weights.initialize import initialize
@@ -39,12 +40,16 @@ def test_it_says_what_jax_says_and_makes_its_graph_once(bundle, cache, monkeypat
   for package in ('torch', 'onnx', 'onnxscript', 'onnxruntime'):
     pytest.importorskip(package)
   images = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+  config = load_bundle(bundle).config | {'presence': {'rule': 'top100', 'thresholds': dict.fromkeys(LESION_KEYS, 0.49)}}
+  save_bundle(bundle, config=config, card='', variables=load_bundle(bundle).variables)
   expected, found = load(bundle)(images), load(bundle, backend='onnxruntime', thresholds=0.3)
+  assert found.rule.name == 'top100' and load(bundle, backend='onnxruntime', rule='maximum').rule.name == 'maximum'
   assert found.config['backend'] == 'onnxruntime' and found.thresholds.tolist() == [0.3] * 8
   for batch_size in (1, 2):
     answer = found(images, batch_size=batch_size)
     for head in ('maps', 'lesions', 'grades', 'attention'):
       np.testing.assert_allclose(getattr(answer, head), getattr(expected, head), atol=1e-5, err_msg=head)
+    np.testing.assert_allclose(answer.presence, expected.presence, atol=1e-5)
   assert len(list(cache.iterdir())) == 1
 
   monkeypatch.setattr(onnx_graph, 'make_graph', lambda bundle: pytest.fail('made again'))

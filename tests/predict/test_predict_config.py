@@ -32,7 +32,29 @@ def test_a_missing_key_is_named(key):
     check_config(config, 'config.json')
 
 
+PRESENCE = {'rule': 'top100', 'thresholds': dict.fromkeys(oracle.LESION_KEYS, 0.3), 'specificity': 0.95, 'healthy': 9}
+
+
+@pytest.mark.parametrize('changes', [
+    {'presence': PRESENCE}, {'presence': PRESENCE | {'rule': 'maximum', 'specificity': None}},
+    {'presence': PRESENCE | {'thresholds': dict.fromkeys(oracle.LESION_KEYS, 1)}},
+    {'temperatures': {}}, {'temperatures': {'lesions': {'MA': 2}, 'grades': 0.5}}])
+def test_rules_and_temperatures_are_known(changes):
+  check_config(oracle.oracle_config(**changes), 'config.json')
+
+
 @pytest.mark.parametrize('changes, message', [
+    ({'presence': 'top100'}, "presence is 'top100'; it must be an object whose rule is 'top100' or 'maximum'"),
+    ({'presence': PRESENCE | {'rule': 'median'}}, "must be an object whose rule is 'top100' or 'maximum', or left out"),
+    ({'presence': PRESENCE | {'thresholds': {'MA': 0.1}}}, 'presence.thresholds is .*one number for each'),
+    ({'presence': {'rule': 'top100'}}, 'presence.thresholds is None'),
+    ({'presence': PRESENCE | {'thresholds': dict.fromkeys(oracle.LESION_KEYS, 1.5)}}, 'numbers from 0 to 1'),
+    ({'presence': PRESENCE | {'specificity': 95}}, 'presence.specificity is 95; it must be between 0 and 1'),
+    ({'temperatures': 2}, 'temperatures is 2; it must be an object'),
+    ({'temperatures': {'lesions': {'drusen': 1}}}, 'temperatures.lesions is .*out of MA'),
+    ({'temperatures': {'lesions': {'MA': 0}}}, 'made of numbers above 0'),
+    ({'temperatures': {'grades': float('nan')}}, 'made of numbers above 0'),
+    ({'temperatures': {'grades': 'warm'}}, 'made of numbers above 0'),
     ({'model': 'oracle'}, "model is 'oracle'; it must be an object with the name"),
     ({'lesions': ['iHE', 'MA']}, r"lesions is \['iHE', 'MA'\]; .*in this order"),
     ({'grades': ['0', '1']}, 'grades is .*DR0'),

@@ -12,6 +12,7 @@ from oracle import BLUE, GREEN, SIZE, iou, photograph
 from PIL import Image
 
 import lesion_jax
+from lesion_jax.core import LESION_KEYS
 from lesion_jax.predict import load, prepare
 
 GRADES = [3, 0, 4, 1, 2]
@@ -161,3 +162,41 @@ def test_load_is_exported_and_importing_the_package_stays_light(make_bundle):
     lesion_jax.lode  # noqa: B018
   code = 'import sys, lesion_jax, lesion_jax.cli; print({"jax", "numpy"} & set(sys.modules))'
   assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == 'set()\n'
+
+
+def top100(threshold):
+  return {'rule': 'top100', 'thresholds': dict.fromkeys(LESION_KEYS, threshold)}
+
+
+def test_a_bundle_without_a_rule_calls_present_what_reaches_its_threshold_as_before(predictor):
+  found = predictor(photograph(lesions=[(GREEN, (120, 100, 124, 104))]))
+  np.testing.assert_array_equal(found.present, found.lesions >= 0.5)
+  np.testing.assert_array_equal(found.presence, found.lesions)
+  assert found.present[0, 0] and predictor.rule.name == 'maximum'
+
+
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_its_own_rule_looks_at_more_than_one_pixel(make_bundle, batch_size):
+  predictor = load(make_bundle(presence=top100(0.5)))
+  speck, spot = (photograph(lesions=[(GREEN, box)]) for box in ((120, 100, 124, 104), (100, 80, 139, 119)))
+  found = predictor([speck, spot], batch_size=batch_size)
+  assert found.present[:, 0].tolist() == [False, True] and found.presence.dtype == np.float32
+  assert (found.lesions[:, 0] > 0.99).all()
+  expected = np.sort(found.maps[..., 0].reshape(2, -1).astype(float))[:, -100:].mean(axis=1)
+  np.testing.assert_allclose(found.presence[:, 0], expected, atol=1e-6)
+  np.testing.assert_array_equal(found[1].present, found.present[1:])
+  assert [one.present[0, 0] for one in predictor.stream([speck, spot])] == [False, True]
+
+
+def test_eq_1_stays_available(make_bundle):
+  path = make_bundle(presence=top100(0.5))
+  predictor = load(path, rule='maximum', thresholds=0.25)
+  assert predictor.rule.name == 'maximum' and predictor.rule.thresholds.tolist() == [0.25] * 8
+  assert load(path, thresholds=0.25).rule.thresholds.tolist() == [0.5] * 8
+  with pytest.raises(ValueError, match="unknown rule 'median'; choose bundle or maximum"):
+    load(path, rule='median')
+
+
+def test_a_grading_network_calls_nothing_present(make_bundle):
+  found = load(make_bundle(model={'name': 'oracle', 'heads': ['grades']}, presence=top100(0.5)))(photograph())
+  assert found.presence is None and found.present is None

@@ -48,8 +48,8 @@ def with_intervals(result):
             'lesions': {key: None if value is None else sorted(rng.random(2))
                         for key, value in result['pixel_f1']['lesions'].items()}}
 
-  return result | {'intervals': {'level': 0.95, 'resamples': 1000, 'pixel_f1': lesions(), 'image_f1': lesions(),
-                                 'kappa': [-0.05, 0.25], 'accuracy': [0.5, 0.75]}}
+  return result | {'intervals': {'level': 0.95, 'resamples': 1000, 'pixel_f1': lesions(), 'pixel_iou': lesions(),
+                                 'image_f1': lesions(), 'kappa': [-0.05, 0.25], 'accuracy': [0.5, 0.75]}}
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_intervals_are_shown_and_explained(config, with_intervals):
 def test_what_was_not_trained_or_has_no_value_is_said(config):
   card = model_card(config)
   assert 'Its outputs for vHE, NV, FiP were never trained' in card
-  assert '| NV neovascularization | not annotated | not annotated | not annotated |' in card
+  assert '| NV neovascularization | not annotated | not annotated | not annotated | not annotated |' in card
   assert 'undefined: AUPR of pHE (no positive in the truth)' in card
 
 
@@ -77,3 +77,25 @@ def test_a_bundle_without_data_and_figures_has_a_card():
 def test_thresholds_are_in_the_order_of_the_paper(config):
   config['thresholds'] = dict.fromkeys(sorted(LESION_KEYS), 0.5)
   assert f'thresholds | {", ".join(f"{key} 0.5" for key in LESION_KEYS)}' in model_card(config)
+
+
+PRESENCE = {
+    'rule': 'top100', 'thresholds': dict.fromkeys(LESION_KEYS, 0.25), 'specificity': 0.95, 'healthy': 34,
+    'negatives': {'MA': 34, 'iHE': 40}, 'validation': {'specificity': {'MA': 0.9706}, 'sensitivity': {'MA': 0.96},
+                                                       'healthy_clean': 0.9412}}
+
+
+def test_thresholds_and_the_rule_are_on_it_with_what_they_were_chosen_on(config):
+  assert '## Thresholds' not in model_card(config) and 'not calibrated' in model_card(config)
+  card = model_card(config | {'presence': PRESENCE, 'temperatures': {'lesions': {'MA': 2.5}, 'grades': 1.25}})
+  assert 'the mean of the 100 most probable pixels' in card
+  assert 'Of 34 healthy eyes of the validation split, 94.1 % are called free of all lesions.' in card
+  assert '| MA microaneurysm | 0.5 | 0.25 | 34 | 0.971 | 0.960 | 2.5 |' in card
+  assert '| iHE intraretinal hemorrhage | 0.5 | 0.25 | 40 |  |  | 1 |' in card
+  assert 'Temperature of the grades: 1.25.' in card
+  assert 'not calibrated' not in card and 'one temperature a head' in card
+
+
+def test_a_rule_without_negatives_says_that_nothing_was_chosen(config):
+  card = model_card(config | {'presence': PRESENCE | {'rule': 'maximum', 'negatives': {'MA': 0}, 'validation': {}}})
+  assert 'Not chosen from data: no validation photograph is without a lesion, and 0.5 stands.' in card

@@ -51,6 +51,15 @@ def test_lesions_that_are_not_annotated_are_not_shown(example, make_truth):
   assert (everything.image[40:50, 30:60] != example['image'][40:50, 30:60]).any()
 
 
+def test_what_a_rule_does_not_call_present_is_not_drawn_and_counts_as_missed(example, make_truth):
+  example |= {'lesions': make_truth({'MA': (5, 9, 5, 9)})}
+  found = predict(example, {'MA': (5, 9, 5, 9), 'NV': (40, 50, 40, 50)})
+  _, _, predicted = describe(found | {'present': np.isin(LESION_KEYS, ['NV'])})
+  assert predicted.words == [('\N{MINUS SIGN}MA', MISSED), ('+NV', FALSE_ALARM)]
+  assert (predicted.image[:20, :20] == example['image'][:20, :20]).all()
+  assert (predicted.image[40:50, 30:60] != example['image'][40:50, 30:60]).any()
+
+
 def test_without_annotation_there_is_no_verdict(example, make_truth):
   found = predict(example | {'lesions': make_truth({}), 'grade': -1}, {'NV': (40, 50, 40, 50)}, annotated=[])
   _, truth, predicted = describe(found)

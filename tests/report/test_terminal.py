@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import full_report, report
+from lesion_jax.metrics import Rule
 from lesion_jax.report.terminal import format_report
 
 
@@ -15,9 +17,10 @@ def test_every_figure_is_there(result):
   text = format_report(result, 'grade: synthetic')
   assert text.startswith('grade: synthetic\n================\n')
   line = next(line for line in text.splitlines() if line.startswith('iHE'))
-  assert line.split()[-3:] == [f'{result[key]["lesions"]["iHE"]:.3f}' for key in ('pixel_f1', 'image_f1', 'aupr')]
+  assert line.split()[-4:] == [
+      f'{result[key]["lesions"]["iHE"]:.3f}' for key in ('pixel_f1', 'pixel_iou', 'image_f1', 'aupr')]
   mean = next(line for line in text.splitlines() if line.startswith('mean'))
-  assert mean.split()[-3:] == [f'{result[key]["mean"]:.3f}' for key in ('pixel_f1', 'image_f1', 'aupr')]
+  assert mean.split()[-4:] == [f'{result[key]["mean"]:.3f}' for key in ('pixel_f1', 'pixel_iou', 'image_f1', 'aupr')]
   assert f'quadratic weighted kappa   {result["kappa"]["value"]:.3f}' in text
   assert f'sensitivity, referable DR  {result["referable"]["sensitivity"]["value"]:.3f}' in text
   assert [line.split()[2:] for line in text.splitlines() if line.startswith('annotated DR2')] == [
@@ -42,9 +45,9 @@ def test_how_the_network_was_chosen_is_said(result):
 
 def test_missing_values_are_said(result):
   text = format_report(result, 'x')
-  assert next(line for line in text.splitlines() if line.startswith('NV')).count('not annotated') == 3
+  assert next(line for line in text.splitlines() if line.startswith('NV')).count('not annotated') == 4
   assert next(line for line in text.splitlines() if line.startswith('pHE')).split()[-3:] == ['undefined'] * 3
-  assert 'undefined: pixel F1 of pHE, image F1 of pHE (no positive in the truth and none predicted)' in text
+  assert 'undefined: pixel F1 of pHE, IoU of pHE, image F1 of pHE (no positive in the truth and none predicted)' in text
   assert 'undefined: AUPR of pHE (no positive in the truth)' in text
 
 
@@ -61,7 +64,7 @@ def test_tables_are_aligned(result, with_intervals):
 def test_means_and_grading_have_their_intervals(with_intervals):
   text, found = format_report(with_intervals, 'x'), with_intervals['intervals']
   means = [f'{with_intervals[key]["mean"]:.3f} [{found[key]["mean"][0]:.3f}, {found[key]["mean"][1]:.3f}]'
-           for key in ('pixel_f1', 'image_f1')]
+           for key in ('pixel_f1', 'pixel_iou', 'image_f1')]
   aupr = f'{with_intervals["aupr"]["mean"]:.3f}'
   assert next(line for line in text.splitlines() if line.startswith('mean')).split('defined')[1].split() == [
       *' '.join(means).split(), aupr]
@@ -74,7 +77,7 @@ def test_the_figure_before_an_interval_stays_below_those_of_the_lesions(with_int
   table = lesion_table(with_intervals)
   means = re.sub(r'\[.*?\]', lambda found: ' ' * len(found[0]), next(line for line in table if line.startswith('mean')))
   points = [i for i, letter in enumerate(means) if letter == '.']
-  assert len(points) == 3  # pixel F1, image F1, AUPR
+  assert len(points) == 4  # pixel F1, IoU, image F1, AUPR
   for lesion in ('MA ', 'iHE', 'HaEx', 'CWS'):
     line = next(line for line in table if line.startswith(lesion))
     assert [i for i, letter in enumerate(line) if letter == '.'] == points
@@ -120,3 +123,44 @@ def test_a_grader_has_no_table_of_lesions_calibrated_and_unknown_grades_have_a_r
   text = format_report(full_report(counts, (), resamples=5), 'x')
   assert 'pixel ECE' not in text
   assert 'ECE of the likeliest grade  undefined: no image has a known grade' in text
+
+
+@pytest.fixture
+def judged(evaluation):
+  """A report of photographs with a rule of the bundle's own."""
+  rng, n = np.random.default_rng(2), 60
+  counts = evaluation.counts | {
+      'presence_scores': rng.random((n, 8)).astype(np.float32), 'grade': np.arange(n) % 5,
+      'maximum_scores': evaluation.counts['lesion_probabilities'], 'patient': np.array([str(i // 2) for i in range(n)]),
+      'called_pixels': np.full((n, 8), 12), 'known_pixels': np.full((n, 8), 1000)}
+  return full_report(counts, LESION_KEYS[:4], LESION_KEYS[1:], resamples=20, rule=Rule('top100', np.full(8, 0.9)),
+                     temperatures={'grades': 2.0})
+
+
+def test_healthy_eyes_are_said_first_of_all_by_any_lesion(judged):
+  lines, group = format_report(judged, 'x').splitlines(), judged['healthy']['graded']
+  line = next(line for line in lines if 'graded DR0' in line)
+  share, ends = group['any']['value'], group['any']['interval']
+  assert line.startswith('12 photographs of 12 patients graded DR0: any lesion called present in '
+                         f'{100 * share:.1f} % [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}] (iHE ')
+  assert line.endswith(f'by Eq. 1 at 0.5 in {100 * group["maximum"]["any"]:.1f} %')
+  assert lines[lines.index(line) + 1].startswith('  area shown per photograph: mean ')
+  assert any('graded DR2 to DR4' in line for line in lines)
+
+
+def test_presence_stands_beside_eq_1(judged):
+  lines = format_report(judged, 'x').splitlines()
+  header = next(line for line in lines if line.startswith('presence'))
+  assert header.count('top100: ') == 3 == header.count('Eq. 1 at 0.5: ')
+  row = next(line for line in lines[lines.index(header):] if line.startswith('iHE'))
+  figures = [judged['presence'][part][name]['lesions']['iHE'] for part in ('figures', 'maximum')
+             for name in ('f1', 'sensitivity', 'specificity')]
+  assert row.split()[-6:] == [f'{value:.3f}' for value in figures]
+  assert any(line.startswith('with the temperatures of the bundle: ECE of pixels') for line in lines)
+
+
+def test_eq_1_at_a_half_stands_there_once(judged):
+  same = {'rule': 'maximum', 'thresholds': dict.fromkeys(LESION_KEYS, 0.5)}
+  header = next(line for line in format_report(judged | {'presence': judged['presence'] | same}, 'x').splitlines()
+                if line.startswith('presence'))
+  assert header.split()[1:] == ['Eq.', '1:', 'F1', 'Eq.', '1:', 'sensitivity', 'Eq.', '1:', 'specificity']

@@ -1,0 +1,200 @@
+"""How a network judges whole photographs: which lesions it calls present, and above all, in healthy eyes.
+
+A healthy eye in which something is marked costs a visit, and no pixel figure shows it: of photographs that all have
+lesions, none can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lesion_jax import metrics
+from lesion_jax.core import LESION_KEYS, REFERABLE_GRADE
+from lesion_jax.metrics.presence import MAXIMUM, PAPER_RULE, Rule
+from lesion_jax.metrics.summary import NO_POSITIVE, NOT_ANNOTATED
+
+LEVEL = 0.95
+NO_GRADE = 'no photograph is graded'
+NO_HEALTHY = 'no photograph is graded DR0'
+NO_CLEAN = 'no photograph is annotated with none of the lesions'
+NO_REFERABLE = 'no photograph is graded DR2 or above'
+NO_NEGATIVE = 'every photograph has it'
+NO_IMAGE = 'no photograph has it'
+
+
+def healthy_eyes(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> np.ndarray:
+  """Which images are healthy eyes, bool [N]: graded DR0 with none of the scored lesions annotated as present; where no
+  image is graded DR0, `clean_images`."""
+  columns = [LESION_KEYS.index(key) for key in scored]
+  present = (counts['image_tp'] + counts['image_fn'])[:, columns].any(axis=1)
+  graded = counts['grade'] == 0 if 'grade' in counts else np.zeros(len(present), bool)
+  return graded & ~present if graded.any() else clean_images(counts, scored)
+
+
+def clean_images(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> np.ndarray:
+  """Which images are annotated for all scored lesions and have none of them, bool [N]."""
+  columns = [LESION_KEYS.index(key) for key in scored]
+  absent = (counts['image_fp'] + counts['image_tn'])[:, columns] > 0
+  return absent.all(axis=1) if columns else np.zeros(len(absent), bool)
+
+
+def judge_images(
+    counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule = PAPER_RULE, *, resamples: int, seed: int,
+) -> dict[str, Any]:
+  """Image-level figures at a rule for presence, beside those at Eq. 1 and 0.5.
+
+  Args:
+    counts: of `image_counts`, of a network that finds lesions.
+    scored: keys of the lesions that are judged; the others are NOT_ANNOTATED.
+    rule: of the bundle.
+    resamples: of the bootstrap over patients.
+    seed: likewise.
+
+  Returns:
+    {'rule', 'thresholds', 'figures': figures, 'maximum': figures at PAPER_RULE}, ready for JSON. Figures are by name,
+    'f1', 'sensitivity' and 'specificity', each {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key:
+    reason}, 'intervals': {key: [low, high] | None}}; the mean is over the lesions for which the figure is defined.
+  """
+  scored = tuple(scored)
+  return rule.to_json() | {
+      'figures': _figures(counts, scored, rule, resamples, seed),
+      'maximum': _figures(counts, scored, PAPER_RULE, resamples, seed)}
+
+
+def judge_healthy(
+    counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule = PAPER_RULE, *, resamples: int, seed: int,
+) -> dict[str, Any]:
+  """What is called present in eyes without lesions, and in those to be referred.
+
+  Every lesion counts that the network learned and that is judged; whether the data set draws it in these very
+  photographs does not matter where the grade says that it is not there. Intervals are percentiles of a bootstrap over
+  patients: N of the N patients of the group are drawn, each with all its photographs.
+
+  Args:
+    counts: of `image_counts`, of a network that finds lesions. Where they have no 'patient', every image is one.
+    scored: keys of the lesions that are looked at.
+    rule: of the bundle.
+    resamples: of the bootstrap.
+    seed: likewise.
+
+  Returns:
+    {'rule', 'level', 'resamples', 'lesions': [key], 'graded': group, 'annotated': group, 'referable': group}, ready for
+    JSON: photographs graded DR0; those annotated for all lesions and having none; those graded DR2 to DR4, of which the
+    share with any lesion is the sensitivity. A group is {'images', 'patients', 'any': share, 'lesions': {key: share},
+    'maximum': {'any': float, 'lesions': {key: float}}}, maximum being the same at Eq. 1 and 0.5; {'images': 0, 'reason'}
+    where it is empty. A share is {'value', 'interval'}. Of a network with maps the two healthy groups have 'area' as well,
+    {'any': area, 'lesions': {key: area}}: {'pixels': {'mean', 'median', 'p95'}, 'share': the same of the pixels that are
+    not ignored}, of what is shown, so 0 where the lesion is not called present; 'any' adds the lesions up.
+  """
+  scored = tuple(scored)
+  grade = counts.get('grade', np.full(len(counts['presence_scores']), -1))
+  no_grade = None if (grade >= 0).any() else NO_GRADE
+  groups = {
+      'graded': (grade == 0, no_grade or NO_HEALTHY, True),
+      'annotated': (clean_images(counts, scored), NO_CLEAN, True),
+      'referable': (grade >= REFERABLE_GRADE, no_grade or NO_REFERABLE, False),
+  }
+  return {'rule': rule.name, 'level': LEVEL, 'resamples': resamples, 'lesions': list(scored)} | {
+      name: _group(counts, scored, rule, rows, area, resamples, seed) if rows.any() else {'images': 0, 'reason': reason}
+      for name, (rows, reason, area) in groups.items()}
+
+
+def called_present(counts: Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
+  """Which lesions the rule calls present in each image, bool [N, 8], by all pixels that are not to be ignored."""
+  return rule.decide(counts['maximum_scores' if rule.name == MAXIMUM else 'presence_scores'])
+
+
+def _group(
+    counts: Mapping[str, np.ndarray], scored: tuple[str, ...], rule: Rule, rows: np.ndarray, area: bool, resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+  columns = [LESION_KEYS.index(key) for key in scored]
+  called = called_present(counts, rule)[rows][:, columns]
+  paper = called_present(counts, PAPER_RULE)[rows][:, columns]
+  patients = np.unique(_patients(counts)[rows], return_inverse=True)[1]
+  calls = np.column_stack([called.any(axis=1), called]).astype(float)
+  drawn = _drawn(patients, calls, np.ones_like(calls), resamples, seed)
+  shares = [{'value': float(value), 'interval': _interval(column)}
+            for value, column in zip(calls.mean(axis=0), drawn.T, strict=True)]
+  found = {
+      'images': int(rows.sum()), 'patients': int(patients.max()) + 1,
+      'any': shares[0], 'lesions': dict(zip(scored, shares[1:], strict=True)),
+      'maximum': {'any': float(paper.any(axis=1).mean()),
+                  'lesions': dict(zip(scored, map(float, paper.mean(axis=0)), strict=True))}}
+  if area and 'called_pixels' in counts:
+    pixels = np.where(called, counts['called_pixels'][rows][:, columns], 0)
+    known = np.maximum(counts['known_pixels'][rows][:, columns], 1)
+    found['area'] = {'any': _area(pixels.sum(axis=1), (pixels / known).sum(axis=1)),
+                     'lesions': {key: _area(pixels[:, j], pixels[:, j] / known[:, j]) for j, key in enumerate(scored)}}
+  return found
+
+
+def _area(pixels: np.ndarray, shares: np.ndarray) -> dict[str, Any]:
+  describe = lambda values: {'mean': float(np.mean(values)), 'median': float(np.median(values)),
+                             'p95': float(np.quantile(values, 0.95))}
+  return {'pixels': describe(pixels), 'share': describe(shares)}
+
+
+def _figures(
+    counts: Mapping[str, np.ndarray], scored: tuple[str, ...], rule: Rule, resamples: int, seed: int,
+) -> dict[str, Any]:
+  columns = [LESION_KEYS.index(key) for key in scored]
+  tp, fp, fn, tn = (counts[f'image_{kind}'][:, columns] > 0 for kind in ('tp', 'fp', 'fn', 'tn'))
+  present, absent, called = tp | fn, fp | tn, _called_where_scored(counts, rule)[:, columns]
+  cells = {'tp': present & called, 'fn': present & ~called, 'fp': absent & called, 'tn': absent & ~called}
+  cells = {name: each.astype(np.int64) for name, each in cells.items()}
+  patients = np.unique(_patients(counts), return_inverse=True)[1]
+  result = {}
+  for name, (above, below, reason) in {
+      'f1': (2 * cells['tp'], 2 * cells['tp'] + cells['fp'] + cells['fn'], NO_POSITIVE),
+      'sensitivity': (cells['tp'], cells['tp'] + cells['fn'], NO_IMAGE),
+      'specificity': (cells['tn'], cells['tn'] + cells['fp'], NO_NEGATIVE)}.items():
+    drawn = _drawn(patients, above, below, resamples, seed)
+    whole = dict(zip(scored, zip(above.sum(axis=0), below.sum(axis=0), drawn.T, strict=True), strict=True))
+    values = {key: float(whole[key][0] / whole[key][1]) if key in whole and whole[key][1] else None
+              for key in LESION_KEYS}
+    result[name] = {
+        'mean': metrics.mean_defined(np.array([np.nan if value is None else value for value in values.values()])),
+        'lesions': values,
+        'undefined': {key: reason if key in whole else NOT_ANNOTATED for key, value in values.items() if value is None},
+        'intervals': {key: _interval(whole[key][2]) if key in whole else None for key in LESION_KEYS}}
+  return result
+
+
+def _called_where_scored(counts: Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
+  """`called_present`, of Eq. 1 by the very probabilities by which the paper's image F1 is counted."""
+  return rule.decide(counts['lesion_probabilities']) if rule.name == MAXIMUM else called_present(counts, rule)
+
+
+def _patients(counts: Mapping[str, np.ndarray]) -> np.ndarray:
+  """The patient of each image; where nobody says, every image is one."""
+  return counts['patient'] if 'patient' in counts else np.arange(len(counts['presence_scores']))
+
+
+def _drawn(patients: np.ndarray, above: np.ndarray, below: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+  """sum(above) / sum(below) over patients drawn with replacement, float64 [R, K]; NaN where nothing is below.
+
+  Args:
+    patients: int [n], of 0..P-1.
+    above: [n, K], numbers of each image.
+    below: likewise.
+    resamples: R.
+    seed: of the draws, which are equal for equal P, R and seed.
+  """
+  number = int(patients.max()) + 1 if len(patients) else 0
+  sums = np.zeros((number, 2 * above.shape[1]))
+  np.add.at(sums, patients, np.column_stack([above, below]))
+  generator = np.random.Generator(np.random.Philox([seed, number]))
+  whole = np.stack([np.bincount(generator.integers(number, size=number), minlength=number) @ sums
+                    for _ in range(resamples)])
+  upper, lower = np.split(whole, 2, axis=1)
+  return np.divide(upper, lower, out=np.full(upper.shape, np.nan), where=lower > 0)
+
+
+def _interval(values: np.ndarray) -> list[float] | None:
+  """The percentile interval at LEVEL of what is defined."""
+  defined = values[~np.isnan(values)]
+  return [float(end) for end in np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])] if defined.size else None

@@ -1,0 +1,151 @@
+"""Whether a photograph shows a lesion, judged by its map: a score on the device or in NumPy, and the rule that decides.
+
+Eq. 1 takes the most probable pixel. It serves the paper's losses and figures, and it fails as a rule for people: a single
+pixel of a healthy eye is enough. So a second score is offered, the mean of the TOP_PIXELS most probable pixels (our
+choice), and the threshold on it is chosen on photographs without the lesion (`evaluate.thresholds`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lesion_jax.core import LESION_KEYS, NUM_LESIONS, Array, Prediction
+
+# Pixels of the network's own map, at whatever size it works: a threshold holds at the size at which it was chosen, and a
+# bundle has one size. At a field of 1440 pixels, 100 are the area of about two median microaneurysms of IDRiD (8 pixels
+# across), at 896 of about five; larger lesions pass 100 pixels with a single region.
+TOP_PIXELS = 100
+TILE = 128  # pixels, see `_top`
+
+TOP, MAXIMUM = f'top{TOP_PIXELS}', 'maximum'
+RULES = (TOP, MAXIMUM)
+# What a person is told of a lesion in a photograph.
+PRESENT, ABSENT, NOT_EVALUATED, UNGRADABLE = 'present', 'absent', 'not evaluated', 'ungradable'
+STATES = (PRESENT, ABSENT, NOT_EVALUATED, UNGRADABLE)
+
+
+def presence_scores(prediction: Prediction, known: Array | None = None, *, count: int = TOP_PIXELS) -> Array:
+  """The mean of the `count` most probable pixels of each lesion's map; of a network without maps, its probability.
+
+  Exact, the same bits in JAX and NumPy, and ties do not matter. On the device one pass over the maps finds the largest pixel of every tile; the most
+  probable pixels all lie in as many tiles as there are pixels to find, those with the largest maxima.
+
+  Args:
+    prediction: probabilities, `maps` [B, S, S, 8] or else `lesions` [B, 8]. NumPy in, NumPy out; JAX in, JAX out.
+    known: bool [B, S, S, 8], the pixels that are looked at; None: all.
+    count: at least 1. Where fewer pixels are known, the mean is of all of those; where none is, the score is 0.
+
+  Returns:
+    float32 [B, 8], in [0, 1].
+
+  Raises:
+    ValueError: the prediction has neither maps nor lesions, shapes do not fit, or `count` is below 1.
+  """
+  if count < 1:
+    raise ValueError(f'count={count}: the mean is of at least one pixel')
+  maps = prediction.maps
+  if maps is None:
+    if prediction.lesions is None:
+      raise ValueError('presence needs prediction.maps or prediction.lesions, and both are None: this network grades')
+    return prediction.lesions
+  if maps.ndim != 4 or maps.shape[-1] != NUM_LESIONS or (known is not None and known.shape != maps.shape):
+    raise ValueError(f'expected maps [B, S, S, {NUM_LESIONS}] and the known pixels in the same shape; got {maps.shape} '
+                     f'and {None if known is None else known.shape}')
+  if isinstance(maps, np.ndarray):
+    return _scores_on_host(maps, known, count)
+  top = _top(maps if known is None else jnp.where(known, maps, -1), count)
+  return _mean(top)
+
+
+def _mean(top: Array) -> Array:
+  """The mean along the last axis of what is not negative, added up in one order: the same bits on every device."""
+  xp = np if isinstance(top, np.ndarray) else jnp
+  found = xp.sum(top >= 0, axis=-1)
+  width = 1 << (top.shape[-1] - 1).bit_length()
+  total = xp.pad(xp.maximum(top, 0), [(0, 0)] * (top.ndim - 1) + [(0, width - top.shape[-1])])
+  while (width := total.shape[-1]) > 1:
+    total = total[..., :width // 2] + total[..., width // 2:]
+  return total[..., 0] / xp.maximum(found, 1).astype(xp.float32)
+
+
+def _top(maps: jax.Array, count: int) -> jax.Array:
+  """The `count` largest of each lesion, float32 [B, 8, count], -1 where there are not so many."""
+  images, pixels = maps.shape[0], maps.shape[1] * maps.shape[2]
+  tiles = -(-pixels // TILE)
+  flat = jnp.pad(maps.reshape(images, pixels, NUM_LESIONS), ((0, 0), (0, tiles * TILE - pixels), (0, 0)),
+                 constant_values=-1).reshape(images, tiles, TILE, NUM_LESIONS)
+  if tiles > count:
+    _, best = jax.lax.top_k(jnp.moveaxis(flat.max(axis=2), -1, 1), count)
+    flat = jnp.take_along_axis(flat, jnp.moveaxis(best, 1, -1)[:, :, None], axis=1)
+  values = jnp.moveaxis(flat, -1, 1).reshape(images, NUM_LESIONS, -1)
+  return jax.lax.top_k(values, min(count, values.shape[-1]))[0]
+
+
+def _scores_on_host(maps: np.ndarray, known: np.ndarray | None, count: int) -> np.ndarray:
+  """`presence_scores` of maps in NumPy, a lesion after the other."""
+  scores = np.zeros((len(maps), NUM_LESIONS), np.float32)
+  for image, lesion in np.ndindex(*scores.shape):
+    values = maps[image, ..., lesion]
+    values = values.ravel() if known is None else values[known[image, ..., lesion]]
+    if values.size > count:
+      values = np.partition(values, -count)[-count:]
+    top = np.full(min(count, maps[image, ..., lesion].size), -1, np.float32)
+    top[:values.size] = np.sort(values)[::-1]
+    scores[image, lesion] = _mean(top)
+  return scores
+
+
+class Rule(NamedTuple):
+  """When a lesion is called present.
+
+  Attributes:
+    name: TOP, by `presence_scores`, present above the threshold; or MAXIMUM, by the most probable pixel (Eq. 1) or what
+      a classifier says, present from the threshold on, as the paper has it.
+    thresholds: float64 [8].
+  """
+
+  name: str
+  thresholds: np.ndarray
+
+  @classmethod
+  def of(cls, config: Mapping[str, Any], thresholds: np.ndarray | None = None) -> Rule:
+    """The rule of a bundle.
+
+    Args:
+      config: its configuration, checked. Without 'presence' the rule is MAXIMUM at the thresholds of the pixels.
+      thresholds: [8], of the pixels, in the place of the bundle's.
+    """
+    presence = config.get('presence')
+    if presence is None and thresholds is not None:
+      return cls(MAXIMUM, np.asarray(thresholds, np.float64))
+    chosen = config['thresholds'] if presence is None else presence['thresholds']
+    return cls(MAXIMUM if presence is None else presence['rule'], np.array([chosen[key] for key in LESION_KEYS], float))
+
+  def score(self, maps: np.ndarray | None, lesions: np.ndarray) -> np.ndarray:
+    """The scores that `decide` takes, float32 [B, 8], of maps [B, S, S, 8] or None and probabilities [B, 8]."""
+    return np.asarray(lesions) if self.name == MAXIMUM else presence_scores(Prediction(maps=maps, lesions=lesions))
+
+  def decide(self, scores: np.ndarray) -> np.ndarray:
+    """Which lesions are present, bool of the same shape: scores [..., 8] of `score`."""
+    scores = np.asarray(scores)
+    return scores >= self.thresholds if self.name == MAXIMUM else scores > self.thresholds
+
+  def describe(self) -> str:
+    """One sentence for people."""
+    if self.name == MAXIMUM:
+      return 'A lesion is called present where its most probable pixel reaches its threshold (Eq. 1 of the paper).'
+    return (f'A lesion is called present where the mean of the {TOP_PIXELS} most probable pixels of its map, or what a '
+            'classifier says, is above its threshold.')
+
+  def to_json(self) -> dict[str, Any]:
+    """{'rule', 'thresholds': {key: float}}."""
+    return {'rule': self.name, 'thresholds': {key: float(t) for key, t in zip(LESION_KEYS, self.thresholds, strict=True)}}
+
+
+# The paper's way: Eq. 1, and 0.5.
+PAPER_RULE = Rule(MAXIMUM, np.full(NUM_LESIONS, 0.5))
