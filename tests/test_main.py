@@ -94,7 +94,7 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {
       'pixel_f1', 'pixel_iou', 'image_f1', 'positive_images', 'positive_pixels', 'undecided_images', 'aupr', 'aupr_11',
-      'intervals', 'calibration', 'selection'}
+      'intervals', 'calibration', 'selection', 'presence', 'healthy'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
 
 

@@ -9,9 +9,8 @@ import sys
 from typing import Any
 
 from lesion_jax.cli import options
-from lesion_jax.data.splits import SPLITS
 
-ALL = 'all'  # as `data.source` has it, which is slow to import
+SPLITS, ALL = ('train', 'validation', 'test'), 'all'  # as `data` has them, which is slow to import
 
 EVALUATE = '''\
 Measures a network on a data set. Prints pixel F1, IoU, image F1 and AUPR of each lesion, which lesions are called present

@@ -158,27 +158,6 @@ def test_presence_is_judged_by_all_pixels_that_are_not_to_be_ignored_annotated_o
   assert not found['lesion_probabilities'][:, 1:].any(), 'the figures of lesions are of what is annotated'
 
 
-def test_names_of_several_processes_come_together_in_the_order_of_the_rows(monkeypatch):
-  """Process p of P has rows p, p + P, ... of every batch; names are of different lengths."""
-  from jax.experimental import multihost_utils
-
-  gathered = sys.modules[image_counts.__module__]._on_all_processes
-  names = np.array(['a', 'bb', 'ccc', 'd', 'é\u4e2d', ''])
-  parts = [names[0::2], names[1::2].astype('<U9')]
-  calls = []
-
-  def gather(mine):  # what each process would give in the same call
-    calls.append(mine)
-    longest = 9
-    letters = [np.ascontiguousarray(part.astype(f'<U{longest}')).view(np.uint32).reshape(3, longest) for part in parts]
-    return np.array([3, 9]) if mine.ndim == 0 else np.stack(letters)
-
-  monkeypatch.setattr(jax, 'process_count', lambda: 2)
-  monkeypatch.setattr(multihost_utils, 'process_allgather', gather)
-  assert gathered(parts[0]).tolist() == names.tolist()
-  assert calls[1].shape == (3, 9)
-
-
 def test_the_probabilities_of_images_are_those_of_their_scored_pixels(per_image, truth):
   scores, _, scored, predicted, _ = truth
   np.testing.assert_array_equal(per_image['lesion_probabilities'], np.where(scored, scores, 0).max((1, 2)))
