@@ -1,7 +1,6 @@
 """Counts over images, batches and devices equal scikit-learn's evaluation of the same predictions."""
 
 import json
-import sys
 
 import jax
 import jax.numpy as jnp
