@@ -110,3 +110,67 @@ def test_a_start_from_random_weights_on_photographs_of_patients_is_said(name, ch
   note = parts.start_note('segment', stage)
   assert (note is not None) == said
   assert not said or '--config.segment.pretrained=FILE' in note
+
+
+class TestStartingFromABundle:
+
+  def _bundle(self, tmp_path, monkeypatch, **fields):
+    from lesion_jax.weights.bundle import save_bundle
+    monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+    config = changed(stages=('segment',), **fields)
+    variables = _fresh(config)
+    variables['params']['head']['score']['bias'] = np.arange(8, dtype=np.float32)
+    path = tmp_path / 'bundle'
+    save_bundle(path, config={'model': parts.model_config(config.segment.model, None)}, variables=variables, card='')
+    return path, variables
+
+  def test_all_weights_are_taken(self, tmp_path, monkeypatch):
+    path, saved = self._bundle(tmp_path, monkeypatch)
+    found = parts.with_initial(_fresh(changed(), seed=1), changed(segment__init=str(path)).segment)
+    for name, value in traverse_util.flatten_dict(saved, sep='/').items():
+      np.testing.assert_array_equal(traverse_util.flatten_dict(found, sep='/')[name], value, err_msg=name)
+
+  def test_what_is_dropped_starts_afresh(self, tmp_path, monkeypatch):
+    path, saved = self._bundle(tmp_path, monkeypatch)
+    fresh = _fresh(changed(), seed=1)
+    found = parts.with_initial(fresh, changed(segment__init=str(path), segment__init_drop=('head/*',)).segment)
+    np.testing.assert_array_equal(found['params']['head']['score']['bias'], fresh['params']['head']['score']['bias'])
+    block = found['params']['encoder']['block_2']['conv']['kernel']
+    np.testing.assert_array_equal(block, saved['params']['encoder']['block_2']['conv']['kernel'])
+
+  def test_another_network_is_refused_with_what_to_do(self, tmp_path, monkeypatch):
+    path, _ = self._bundle(tmp_path, monkeypatch, segment__model__name='lesion_net_8s')
+    stage = changed(segment__init=str(path), segment__model__name='lesion_net_32s').segment
+    with pytest.raises(ValueError, match='init_drop'):
+      parts.with_initial(_fresh(changed(segment__model__name='lesion_net_32s')), stage)
+
+  def test_two_sources_of_weights_are_refused(self, tmp_path, monkeypatch):
+    path, _ = self._bundle(tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match='leave one'):
+      parts.with_initial(_fresh(changed()), changed(segment__init=str(path), segment__pretrained='x.safetensors').segment)
+
+
+def _fresh(config, seed=0):
+  stage = config.segment
+  model = models.get_model(**parts.model_config(stage.model, None))
+  return initialize(model, jax.ShapeDtypeStruct((1, 64, 64, 3), np.uint8), seed)
+
+
+def test_a_prior_is_the_probability_at_the_start(monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+  found = parts.with_prior(_fresh(changed()), changed(segment__prior=0.02).segment)
+  np.testing.assert_allclose(1 / (1 + np.exp(-found['params']['head']['score']['bias'])), 0.02, rtol=1e-5)
+  with pytest.raises(ValueError, match='prior=1'):
+    parts.with_prior({}, changed(segment__prior=1.0).segment)
+
+
+@pytest.mark.parametrize('fields, named', [
+    ({'segment__data__crop': 4096}, 'larger than the prepared photograph'), ({'segment__data__centred': 2.0}, 'centred')])
+def test_a_draw_that_cannot_be_is_refused_before_training(fields, named):
+  with pytest.raises(ValueError, match=named):
+    parts.draw(changed(**fields).segment)
+
+
+def test_grades_are_not_learned_from_crops():
+  with pytest.raises(ValueError, match='whole photograph'):
+    parts.draw(changed(grade__data__crop=32).grade)

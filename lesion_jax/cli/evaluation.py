@@ -150,7 +150,8 @@ def check(arguments: argparse.Namespace) -> Job:
   lesions, grades = (any(getattr(one, name) is not None for one in heads) for name in ('lesions', 'grades'))
   learned, notes = tuple(config['annotated']) if lesions else (), []
   if builder := DATASETS.get(arguments.data):  # `load` refuses another, and names those that there are
-    _require_common(arguments.data, builder.ANNOTATED, builder.GRADED, learned, grades)
+    annotated = {*builder.ANNOTATED, *(learned if builder.GRADES_AS_LESIONS else ())}
+    _require_common(arguments.data, tuple(annotated), builder.GRADED, learned, grades)
     if arguments.data not in [part for member in members for part in _parts(member.config)]:
       # Else it learned from squares and from fields of view.
       notes += _crop_notes(config['preprocessing']['crop'], arguments.data, builder.CROPPED, arguments.other_crop)
@@ -158,6 +159,10 @@ def check(arguments: argparse.Namespace) -> Job:
       _require_pixels(arguments.data, builder, config['model']['name'], heads)
   dataset = load(arguments.data, data_dir=arguments.prepared, size=size, source_dir=arguments.data_dir,
                  **dict(arguments.option))
+  if dataset.grades_as_lesions and learned:
+    dataset = dataset.with_negatives(learned, whole=True)
+    notes.append(f'{dataset.name} has no masks: its grades say that lesions are absent from photographs graded DR0, and all '
+                 'but microaneurysms from those graded DR1')
   source, chosen = _choose(dataset, arguments)  # raises where it is empty
   _require_common(arguments.data, dataset.annotated, dataset.graded, learned, grades)  # of some, releases differ
   scored = scored_lesions(dataset.annotated, learned)

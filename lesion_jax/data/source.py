@@ -76,14 +76,15 @@ class ExampleSource(Sequence):
   Args:
     builder: of a prepared data set.
     split: one of its splits.
-    negatives: keys of the lesions of which a grade says that they are absent, see `Dataset.with_negatives`; with them,
-      photographs that then say nothing of any lesion are left out.
+    negatives: keys of the lesions of which a grade says that they are absent, see `Dataset.with_negatives`.
+    whole: keep photographs that then say nothing of any lesion.
 
   Attributes:
     index: what is known of the photographs without decoding any.
   """
 
-  def __init__(self, builder: tfds.core.DatasetBuilder, split: str, negatives: Sequence[str] = ()):
+  def __init__(
+      self, builder: tfds.core.DatasetBuilder, split: str, negatives: Sequence[str] = (), *, whole: bool = False):
     # TFDS decodes masks with three channels, of which it drops two.
     encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
     self._records = builder.as_data_source(split, decoders=encoded)
@@ -91,7 +92,7 @@ class ExampleSource(Sequence):
     self._rows = np.arange(len(found))
     if negatives:
       found = dataclasses.replace(found, annotated=found.annotated | absent_by_grade(found.grade, negatives))
-      self._rows = np.flatnonzero(found.annotated)
+      self._rows = self._rows if whole else np.flatnonzero(found.annotated)
     self.index = found.take(self._rows)
 
   def __len__(self) -> int:
@@ -173,6 +174,7 @@ class Dataset:
     builder: the TFDS builder behind it.
     grades_as_lesions: whether its grades say of lesions that they are absent unless a configuration says otherwise.
     negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
+    whole: photographs that then say nothing of any lesion are kept.
   """
 
   name: str
@@ -186,14 +188,17 @@ class Dataset:
   builder: tfds.core.DatasetBuilder = dataclasses.field(repr=False)
   grades_as_lesions: bool = False
   negatives: tuple[str, ...] = ()
+  whole: bool = False
 
-  def with_negatives(self, keys: Sequence[str]) -> Dataset:
+  def with_negatives(self, keys: Sequence[str], *, whole: bool = False) -> Dataset:
     """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
-    mask is needed for that. Photographs that then say nothing of any lesion are left out; lengths are counted anew.
+    mask is needed for that. Photographs that then say nothing of any lesion are left out, unless `whole`, as there is
+    nothing to learn from them; lengths are counted anew.
 
     Args:
       keys: of the lesions that are claimed absent: those that something is learned of elsewhere, for a network that
         never saw a lesion can claim nothing of it.
+      whole: keep the other photographs too, in which a network may be asked what it calls present.
 
     Raises:
       ValueError: there are no grades.
@@ -204,10 +209,10 @@ class Dataset:
     keys = tuple(key for key in LESION_KEYS if key in keys)
     if not keys:
       return self
-    lengths = {split: len(ExampleSource(self.builder, split, keys)) if length else 0
+    lengths = {split: len(ExampleSource(self.builder, split, keys, whole=whole)) if length else 0
                for split, length in self.lengths.items()}
     annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
-    return dataclasses.replace(self, annotated=annotated, negatives=keys, lengths=lengths)
+    return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, lengths=lengths)
   dealing: dict[str, Any] | None = None
 
   @property
@@ -236,7 +241,7 @@ class Dataset:
     if split not in self.splits:
       sizes = ', '.join(f'{name} {length}' for name, length in self.lengths.items())
       raise ValueError(f'{self.name} has no examples in the split {split!r}; its splits are: {sizes}')
-    return ExampleSource(self.builder, split, self.negatives)
+    return ExampleSource(self.builder, split, self.negatives, whole=self.whole)
 
   def choose(self, split: str, *, only: Collection[str] | None = None, without: Collection[str] = ()) -> Sequence[Example]:
     """Random access to some photographs of one split, or with ALL of all of them.

@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 from every_model import WIDTH, forward, pictures, variables_of
 from scipy.special import expit
-from tiny import CHANNELS, TinyEncoder
+from tiny import CHANNELS, TINY_MODELS, TinyEncoder
 
 from lesion_jax.models import MODELS, InceptionGrader, InceptionV3, LesionNet, MultiTask, get_model
 from lesion_jax.models.lesion_net import STRIDES
@@ -140,3 +140,46 @@ def test_the_papers_network_at_the_papers_size():
   shapes = {name: value.shape for name, value in found.items()}
   assert shapes == {'maps': (1, 896, 896, 8), 'lesions': (1, 8), 'grades': (1, 5), 'attention': (1, 28, 28, 2048)}
   assert all(np.isfinite(value).all() for value in found.values())
+
+
+class TestASlimDecoder:
+
+  def test_has_the_channels_that_are_asked_for_whatever_the_width(self):
+    model = get_model('lesion_net_4s', width=0.5, decoder_channels=[24, 16, 8])  # a list, as JSON has it
+    shapes = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, 64, 64, 3)), train=False), jax.random.key(0))
+    for stride, channels in ((16, 24), (8, 16), (4, 8)):
+      assert shapes['params'][f'decoder_{stride}s']['merge_2']['conv']['kernel'].shape[-1] == channels
+
+  @pytest.mark.parametrize('name, channels', [('lesion_net_4s', (8, 8)), ('lesion_net_32s', (8,)),
+                                              ('lesion_net_16s', (0,))])
+  def test_needs_one_number_for_each_stage(self, name, channels):
+    model = get_model(name, width=0.25, decoder_channels=channels)
+    with pytest.raises(ValueError, match='decoder_channels'):
+      jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, 64, 64, 3)), train=False), jax.random.key(0))
+
+
+class TestRunningStatistics:
+  """`encoder_norm='running'`: the encoder's BatchNorm neither looks at the batch nor moves while it is trained."""
+
+  def _run(self, norm):
+    model = TINY_MODELS['lesion_net_16s'](encoder_norm=norm)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    variables = initialize(model, jax.ShapeDtypeStruct(images.shape, images.dtype), 0)
+    outputs, updates = model.apply(variables, images, train=True, mutable=['batch_stats'])
+    taps = model.apply(variables, images, train=False)
+    return variables, updates['batch_stats'], outputs, taps
+
+  def test_they_stay_as_they_are_and_those_of_the_decoder_move(self):
+    variables, moved, _, _ = self._run('running')
+    same = jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), variables['batch_stats'], moved)
+    assert all(jax.tree.leaves(same['encoder'])) and not any(jax.tree.leaves(same['decoder_16s']))
+
+  def test_otherwise_they_follow_the_batch(self):
+    variables, moved, _, _ = self._run('batch')
+    before, after = (tree['encoder']['block_2']['bn']['mean'] for tree in (variables['batch_stats'], moved))
+    assert (np.asarray(after) != before).any()
+
+  def test_another_word_is_refused(self):
+    with pytest.raises(ValueError, match="unknown norm 'layer'; allowed: batch, running"):
+      jax.eval_shape(lambda key: get_model('lesion_net_32s', width=0.25, encoder_norm='layer').init(
+          key, jnp.zeros((1, 64, 64, 3)), train=False), jax.random.key(0))

@@ -1,0 +1,258 @@
+"""Lesions of real photographs: trains on IDRiD, chooses on validation, judges the official test set once, writes a page.
+
+  python -m experiments.idrid --source_dir=DIR --pretrained=inception_v3.safetensors
+  python -m experiments.idrid --source_dir=DIR --pretrained=FILE --preset=gpu --seed=1
+  python -m experiments.idrid --render
+
+DIR holds IDRiD's 'A. Segmentation' and 'B. Disease Grading'. The run is `configs/idrid.py` of the preset. Stopped at any point
+(SIGTERM, Ctrl-C, kill), the same command goes on: training from its last checkpoint, and of the figures that are
+counted afterwards those that are there already stay. Each evaluation of the test set is written down with its date and
+its reason, and a second one of the same network needs `--reason`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from configs import idrid as preset_of
+from experiments import idrid_page, record
+from lesion_jax import main as program
+from lesion_jax import runtime
+from lesion_jax.build import make_counter
+from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE
+from lesion_jax.data.fingerprint import twins
+from lesion_jax.data.native import NativeSource
+from lesion_jax.data.source import Dataset, Subset, load
+from lesion_jax.evaluate import (
+    full_report, judge_healthy, native_counts, native_report, scored_lesions)
+from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
+from lesion_jax.metrics.presence import Rule
+from lesion_jax.models import get_model
+from lesion_jax.models.forward import forward
+from lesion_jax.predict.tta import augmented
+from lesion_jax.train.interrupt import Interrupt
+from lesion_jax.train.logs import read_scalars
+from lesion_jax.train.parallel import Devices
+from lesion_jax.weights.bundle import Bundle, load_bundle
+
+RESULTS = pathlib.Path(__file__).parent / 'results' / 'idrid'
+STAGE = 'segment'
+BLUR = 1140 / 1440  # of part B's photographs, whose fields are of 1,140 pixels, to those of part A as prepared
+TILE, TILES = 448, 60  # of the control of sharpness, and how many
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs what is missing and writes the page; returns the exit status."""
+  options = parse(argv)
+  if not options.render:
+    runtime.use_cache()
+    if status := train(options):
+      return status
+    judge(options)
+  for path in idrid_page.write(options.results):
+    print(path)
+  return 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+  """The flags."""
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--source_dir', type=pathlib.Path, help='IDRiD, both parts')
+  parser.add_argument('--pretrained', default='', help='Inception-v3 weights of ImageNet to start from')
+  parser.add_argument('--preset', default='cpu', choices=preset_of.PRESETS)
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/idrid'), help='of the runs')
+  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
+  parser.add_argument('--results', type=pathlib.Path, default=RESULTS, help='of the JSON and the page')
+  parser.add_argument('--reason', default='', help='why the test set is judged once more')
+  parser.add_argument('--render', action='store_true', help='run nothing: write the page of the results that are there')
+  options = parser.parse_args(argv)
+  if not options.render and not options.source_dir:
+    parser.error('--source_dir=DIR is missing: the folder with "A. Segmentation" and "B. Disease Grading"')
+  return options
+
+
+def place(options: argparse.Namespace) -> pathlib.Path:
+  """The run's folder."""
+  return options.workdir / f'{options.preset}-{options.seed}'
+
+
+def train(options: argparse.Namespace) -> int:
+  """Trains, chooses thresholds on validation, judges the test set at the network's size, and leaves a bundle; does
+  nothing where there is one. Returns the exit status of `lesion_jax.main`."""
+  if (place(options) / STAGE / 'bundle' / 'config.json').exists():
+    return 0
+  config = preset_of.get_config(options.preset)
+  config.seed = options.seed
+  config.segment.data.source_dir = f'{options.source_dir}:{options.source_dir}'
+  config.segment.pretrained = options.pretrained
+  with Interrupt() as should_stop:
+    return program.run(config, place(options), str(options.data_dir), should_stop)
+
+
+def judge(options: argparse.Namespace) -> None:
+  """Counts what the run itself did not, part by part, and writes the result."""
+  directory = place(options) / STAGE
+  bundle = load_bundle(directory / 'bundle')
+  path = options.results / f'{options.preset}-{options.seed}.json'
+  result = json.loads(path.read_text('utf-8')) if path.exists() else {}
+  if result.get('weights') not in (None, bundle.digest):
+    raise SystemExit(f'{path} is of another network ({result["weights"][:8]}, here {bundle.digest[:8]}); remove it to judge '
+                     'this one, or give another --results')
+  size = bundle.config['preprocessing']['size']
+  part_a, part_b = (load(name, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
+                    for name in ('idrid', 'idrid_grading'))
+  report = json.loads((directory / 'report.json').read_text('utf-8'))
+  result |= describe(options, bundle, directory, report)
+  steps: dict[str, Callable[[], dict[str, Any]]] = {
+      'network': lambda: report['data_sets']['idrid'],
+      'tta': lambda: with_tta(bundle, part_a),
+      'grades': lambda: by_grade(bundle, part_a, part_b),
+      'native': lambda: at_native(bundle, part_a),
+      'sharpness': lambda: sharpness(bundle, part_a, part_b),
+  }
+  judged = result.setdefault('test_evaluations', [])
+  for name, count in steps.items():
+    if name in result and not options.reason:
+      continue
+    start = time.perf_counter()
+    result[name] = count()
+    judged.append({'what': name, 'date': datetime.date.today().isoformat(),
+                   'reason': options.reason or 'first evaluation of this network',
+                   'seconds': round(time.perf_counter() - start, 1)})
+    record.save(path, result)
+    print(f'{name}: {judged[-1]["seconds"]} s', flush=True)
+  idrid_page.draw(options.results, f'{options.preset}-{options.seed}', bundle, part_a, part_b, directory)
+
+
+def describe(
+    options: argparse.Namespace, bundle: Bundle, directory: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
+  """What the run was, ready for JSON."""
+  series = read_scalars(directory / 'metrics.csv')
+  steps, rates = series['train', 'images_per_second']
+  validation = {name: dict(zip(map(str, at), values, strict=True)) for (split, name), (at, values) in series.items()
+                if split == 'validation'}
+  config = json.loads((place(options) / 'config.json').read_text('utf-8'))
+  stage = config[STAGE]
+  stage['data'] |= {'source_dir': ''}
+  stage['pretrained'] = pathlib.Path(stage['pretrained']).name
+  return {
+      'command': ' '.join(['python -m experiments.idrid --source_dir=DIR',
+                           f'--pretrained={stage["pretrained"]} --preset={options.preset} --seed={options.seed}']),
+      'weights': bundle.digest, 'config': {'seed': config['seed'], STAGE: stage}, 'steps': max(steps),
+      'images_per_second': float(np.median(rates)), 'validation': validation, 'selection': report.get('selection'),
+      'thresholds': bundle.config['thresholds'], 'presence': bundle.config.get('presence'),
+      'lengths': {part['name']: part['lengths'] for part in bundle.config['data']['parts']},
+      'healthy': report['data_sets']['idrid_grading'].get('healthy'),
+      'parameters': bundle.config['provenance']['parameters'],
+      'versions': record.versions(), 'hardware': record.hardware()}
+
+
+def _thresholds(bundle: Bundle) -> np.ndarray:
+  return np.array([bundle.config['thresholds'][key] for key in LESION_KEYS], np.float32)
+
+
+def _predict(bundle: Bundle) -> Callable[[Any, Any], Any]:
+  return forward(get_model(**bundle.config['model']))
+
+
+def _count(bundle: Bundle, source: Any, *, tta: str | None = None) -> dict[str, np.ndarray]:
+  count = make_counter(augmented(_predict(bundle), tta), Devices(), batch_size=len(jax.local_devices()),
+                       thresholds=_thresholds(bundle))
+  return count(bundle.variables, source, keep_histograms=True)
+
+
+def with_tta(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
+  """The official test set, probabilities averaged over four mirrored copies of each photograph."""
+  counts = _count(bundle, part_a.source('test'), tta='flips')
+  return full_report(counts, part_a.annotated, bundle.config['annotated'], rule=Rule.of(bundle.config))
+
+
+def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any]:
+  """Which of part B's test photographs, graded DR0 to DR4, are called diseased. Those that are among part A's training
+  and validation photographs as well are left out."""
+  learned = np.concatenate([part_a.source(split).index.fingerprint for split in ('train', 'validation')])
+  source = part_b.source('test')
+  known = twins(source.index.fingerprint, learned)
+  counts = _count(bundle, Subset(source, np.flatnonzero(~known).tolist()))
+  rule, scored = Rule.of(bundle.config), scored_lesions(LESION_KEYS, bundle.config['annotated'])
+  found = judge_healthy(counts, scored, rule, resamples=RESAMPLES, seed=SEED)
+  called = rule.decide(counts['presence_scores'])[:, [LESION_KEYS.index(key) for key in scored]].any(axis=1)
+  grades = {str(grade): {'images': int((counts['grade'] == grade).sum()),
+                         'called': int(called[counts['grade'] == grade].sum())}
+            for grade in np.unique(counts['grade']) if grade != UNKNOWN_GRADE}
+  return found | {'left_out': source.index.id[known].tolist(), 'by_grade': grades,
+                  'scores': {str(name): [round(float(x), 4) for x in row] for name, row in
+                             zip(counts['id'], counts['presence_scores'], strict=True)}}
+
+
+def at_native(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
+  """The official test set in the photographs' own pixels."""
+  predict, variables = jax.jit(_predict(bundle)), jax.device_put(bundle.variables)
+  source, learned = NativeSource(part_a, 'test'), bundle.config['annotated']
+  counts = native_counts(lambda square: predict(variables, square[None]).maps[0],
+                         (source[index] for index in range(len(source))),
+                         size=bundle.config['preprocessing']['size'], lesions=scored_lesions(part_a.annotated, learned),
+                         thresholds=_thresholds(bundle))
+  return native_report(counts, part_a.annotated, learned)
+
+
+def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any]:
+  """A control: does the network read the blur of part B's smaller photographs as 'nothing there'?
+
+  Tiles of part A's validation photographs in which no lesion is annotated, as they are and as soft as part B's are, and
+  tiles of healthy eyes of part B's validation photographs. Of each the mean of its 100 most probable pixels, as the rule
+  for presence has it.
+  """
+  from PIL import Image  # needed here alone
+
+  rng = np.random.default_rng(0)
+  soft = round(TILE * BLUR)
+
+  def tiles(source: Any, count: int) -> list[np.ndarray]:
+    found: list[np.ndarray] = []
+    for _ in range(50 * count):
+      example = source[int(rng.integers(len(source)))]
+      size = example['image'].shape[0]
+      top, left = rng.integers(size // 8, size - size // 8 - TILE, 2)
+      window = slice(top, top + TILE), slice(left, left + TILE)
+      if not example['lesions'][window].any() and (example['image'][window].max(-1) > 12).mean() > 0.95:
+        found.append(example['image'][window])
+      if len(found) == count:
+        break
+    return found
+
+  def blurred(tile: np.ndarray) -> np.ndarray:
+    small = Image.fromarray(tile).resize((soft, soft), Image.Resampling.LANCZOS)
+    return np.asarray(small.resize((TILE, TILE), Image.Resampling.BILINEAR))
+
+  predict, variables = jax.jit(_predict(bundle)), jax.device_put(bundle.variables)
+  columns = [LESION_KEYS.index(key) for key in bundle.config['annotated']]
+
+  def scores(images: list[np.ndarray]) -> dict[str, list[float]]:
+    rows = []
+    for image in images:
+      maps = np.asarray(predict(variables, image[None]).maps[0])[..., columns].reshape(-1, len(columns))
+      rows.append(np.sort(maps, axis=0)[-100:].mean(axis=0))
+    quartiles = np.quantile(rows, (0.25, 0.5, 0.75), axis=0)
+    return {key: [round(float(x), 4) for x in quartiles[:, j]] for j, key in enumerate(bundle.config['annotated'])}
+
+  healthy = part_b.with_negatives(tuple(bundle.config['annotated']))
+  clear = tiles(part_a.source('validation'), TILES)
+  return {'tiles': len(clear), 'side': TILE, 'quartiles': {
+      'part A, without lesions': scores(clear), 'the same, as soft as part B': scores([blurred(tile) for tile in clear]),
+      'part B, healthy eyes': scores(tiles(healthy.source('validation'), TILES))}}
+
+
+if __name__ == '__main__':
+  sys.exit(main())

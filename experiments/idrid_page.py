@@ -1,0 +1,205 @@
+"""The page and the pictures of `experiments.idrid`."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data.source import Dataset
+from lesion_jax.evaluate import present_in
+from lesion_jax.metrics.presence import Rule
+from lesion_jax.models import get_model
+from lesion_jax.models.forward import forward
+from lesion_jax.report.curves import training_curves
+from lesion_jax.report.page import overlay_page
+from lesion_jax.weights.bundle import Bundle
+
+KEYS = ('MA', 'iHE', 'HaEx', 'CWS')
+SHOWN, HEALTHY = 8, 8  # photographs in the two pictures
+# Published figures on the official split 54/27, percent, each with its own protocol: AUPR of MA, iHE, HaEx, CWS and their
+# mean, mean Dice. '11' is AUPR by 11 thresholds, which comes out 3 to 4 points above the exact one.
+PUBLISHED = (
+    ('WFDENet 2026 (EfficientNet-B1, wavelet head)', (49.9, 69.1, 86.6, 81.3), 71.7, '11', 68.1, '960x1440, no validation set'),
+    ('the same, reproduced by others', (42.8, 70.6, 86.7, 74.2), 68.6, '11', 65.3, 'one seed'),
+    ("M2MRF-C, authors' weights", (49.1, 68.3, 82.0, 70.8), 67.6, '11', 65.9, '1440x960'),
+    ('the same', (40.8, 65.3, 83.2, 66.4), 63.9, 'exact', 66.1, 'field of view, native pixels'),
+    ('M2MRF-C, trained again by others', (28.2, 44.9, 74.6, 49.5), 49.3, 'exact', 47.8, 'one seed, batch 1'),
+    ('U-Net se-resnext50, trained on five data sets', (39.8, 67.4, 78.6, 67.0), 63.2, 'exact', None, '1024'),
+    ('best of the 2018 challenge, each lesion', (50.2, 68.0, 88.5, 70.0), None, '11', None, 'ensembles'),
+)
+# Pixel F1 of L-Seg's published output, scored at 1440x960.
+L_SEG = (0.398, 0.572, 0.745, 0.516)
+
+
+def draw(
+    results: pathlib.Path, name: str, bundle: Bundle, part_a: Dataset, part_b: Dataset, directory: pathlib.Path,
+) -> None:
+  """Draws the training curves, test photographs with truth and prediction, and healthy eyes with what was marked."""
+  predict, variables = jax.jit(forward(get_model(**bundle.config['model']))), jax.device_put(bundle.variables)
+  thresholds = [bundle.config['thresholds'][key] for key in LESION_KEYS]
+  rule = Rule.of(bundle.config)
+
+  def look(source: Any, rows: Iterable[int]) -> list[dict[str, Any]]:
+    found = []
+    for row in rows:
+      example = source[int(row)]
+      prediction = predict(variables, example['image'][None])
+      example = {**example, 'maps': np.asarray(prediction.maps[0]), 'grade_probabilities': None,
+                 'lesion_probabilities': np.asarray(prediction.lesions[0])}
+      found.append(example | {'present': present_in(example, rule)})
+    return found
+
+  training_curves(directory / 'metrics.csv', results / f'{name}-curves.png')
+  test = part_a.source('test')
+  overlay_page(look(test, np.linspace(0, len(test) - 1, SHOWN)), results / f'{name}-test.jpg', thresholds=thresholds,
+               title='IDRiD (CC BY 4.0), official test set')
+  eyes = part_b.with_negatives(tuple(bundle.config['annotated'])).source('test')
+  healthy = np.flatnonzero(eyes.index.grade == 0)
+  overlay_page(look(eyes, healthy[np.linspace(0, len(healthy) - 1, HEALTHY).astype(int)]), results / f'{name}-healthy.jpg',
+               thresholds=thresholds, title='IDRiD (CC BY 4.0), photographs graded DR0 of the test set')
+
+
+def write(results: pathlib.Path) -> list[pathlib.Path]:
+  """Writes idrid.md from the JSON files of a folder. Raises FileNotFoundError where there is none."""
+  paths = sorted(results.glob('*-*.json'))
+  if not paths:
+    raise FileNotFoundError(f'no result in {results}; run python -m experiments.idrid --source_dir=DIR first')
+  found = {path.stem: json.loads(path.read_text('utf-8')) for path in paths}
+  page = results / 'idrid.md'
+  page.write_text('\n\n'.join(['# Lesions of real photographs: IDRiD', INTRODUCTION,
+                               *(_run(name, result, results) for name, result in found.items()), _published(found)]) + '\n',
+                  encoding='utf-8')
+  return [page]
+
+
+INTRODUCTION = (
+    'Photographs: the Indian Diabetic Retinopathy Image Dataset (Porwal et al., Data 2018, 3(3):25; CC BY 4.0), part A with '
+    "masks of four lesions in the official split (54/27; 7 of the 54 are this project's validation split), part B with "
+    'grades, whose healthy eyes are negatives: a photograph graded DR0 has none of the lesions. Networks and thresholds are chosen on '
+    'validation alone. AUPR is the exact one unless 11 thresholds are named. Brackets: 95 % intervals over '
+    'patients. Part B is here at 1440 pixels a photograph, not at full resolution.')
+
+
+def _run(name: str, result: Mapping[str, Any], results: pathlib.Path) -> str:
+  parts = [f'## {name}', f'`{result["command"]}`', _about(result)]
+  columns = [(title, result[key]) for key, title in (
+      ('network', 'field of 1440 px'), ('tta', 'the same, 4 mirrored copies'), ('native', "photograph's own pixels"))
+      if key in result]
+  if columns:
+    rows = []
+    for title, report in columns:
+      for figure, label in (('aupr', 'AUPR'), ('aupr_11', 'AUPR by 11 thresholds'), ('pixel_f1', 'F1'), ('pixel_iou', 'IoU')):
+        rows.append([title, label, *(_value(report, figure, key) for key in KEYS), _mean(report, figure)])
+    rows.append(['1440x960', "F1 of L-Seg's published output", *(f'{value:.3f}' for value in L_SEG),
+                 f'{np.mean(L_SEG):.3f}'])
+    parts.append(_table(['at', '', *KEYS, 'mean'], rows))
+    parts.append('Pixels are called a lesion at the thresholds of best F1 on validation: ' + ', '.join(
+        f'{key} {result["thresholds"][key]:.3f}' for key in KEYS) + '.')
+  parts += [text for text in (_presence(result), _healthy(result), _sharpness(result), _evaluations(result)) if text]
+  for picture, caption in (('curves.png', 'Training and validation'),
+                           ('test.jpg', 'Test photographs: photograph, annotation, what the network finds'),
+                           ('healthy.jpg', 'Healthy eyes of the test set, with what was marked')):
+    if (results / f'{name}-{picture}').exists():
+      parts.append(f'![{caption}]({name}-{picture})\n\n{caption}.')
+  return '\n\n'.join(parts)
+
+
+def _about(result: Mapping[str, Any]) -> str:
+  data = result['config']['segment']['data']
+  selection = result.get('selection') or {}
+  curve = result['validation'].get('mean_aupr', {})
+  reached = ', '.join(f'{value:.3f} after {step} steps' for step, value in curve.items())
+  return (f'{result["config"]["segment"]["model"]["name"]}, {result["parameters"]:,} parameters, {result["steps"]} steps of '
+          f'{result["config"]["segment"]["batch_size"]} crops of {data["crop"]} px from a field of {data["size"]}, '
+          f'{result["images_per_second"]:.2f} crops a second on {result["hardware"]["cpus"]} CPU cores '
+          f'({result["hardware"]["device"]}). Mean AUPR on validation: {reached}; the network of step '
+          f'{selection.get("step")} was taken.')
+
+
+def _presence(result: Mapping[str, Any]) -> str:
+  found, rule = result.get('network', {}).get('presence'), result.get('presence')
+  if not found or not rule:
+    return ''
+  rows = [[name, *('-' if found['figures'][name]['lesions'][key] is None else f'{found["figures"][name]["lesions"][key]:.3f}'
+                   for key in KEYS)] for name in ('f1', 'sensitivity')]
+  return ('A lesion is called present where the mean of its 100 most probable pixels is above '
+          + ', '.join(f'{key} {rule["thresholds"][key]:.3f}' for key in KEYS)
+          + f', chosen so that at most {1 - rule["specificity"]:.0%} of the {rule["healthy"]} healthy eyes of validation have '
+          'any. Of the test photographs of part A, which all are diseased:\n\n' + _table(['of photographs', *KEYS], rows))
+
+
+def _healthy(result: Mapping[str, Any]) -> str:
+  found = result.get('grades')
+  if not found:
+    return ''
+  healthy, sick = found['graded'], found['referable']
+  rows = [[title, _share(group['any']), *(_share(group['lesions'][key]) for key in KEYS)]
+          for title, group in ((f'{healthy["images"]} graded DR0', healthy), (f'{sick["images"]} graded DR2 to DR4', sick))]
+  rows += [[f'the same at Eq. 1 and 0.5: {title}', f'{100 * group["maximum"]["any"]:.0f} %',
+            *(f'{100 * group["maximum"]["lesions"][key]:.0f} %' for key in KEYS)]
+           for title, group in (('DR0', healthy), ('DR2 to DR4', sick))]
+  area = healthy.get('area', {}).get('any', {}).get('pixels', {})
+  grades = ', '.join(f'{GRADE_KEYS[int(grade)]} {each["called"]} of {each["images"]}' for grade, each in found['by_grade'].items())
+  left_out = found.get('left_out', [])
+  return ("Photographs of part B's test set called to have a lesion:\n\n" + _table(['', 'any', *KEYS], rows)
+          + f'\n\nBy grade: {grades}. Area shown in a healthy eye: mean {area.get("mean", 0):.0f} pixels of 1440 x 1440, '
+          f'95th percentile {area.get("p95", 0):.0f}. '
+          + (f'{len(left_out)} photographs are left out, which are among those of part A that the network learned from: '
+             f'{", ".join(left_out)}.' if left_out else ''))
+
+
+def _sharpness(result: Mapping[str, Any]) -> str:
+  found = result.get('sharpness')
+  if not found:
+    return ''
+  rows = [[title, *('{:.3f} ({:.3f} to {:.3f})'.format(scores[key][1], scores[key][0], scores[key][2]) for key in KEYS)]
+          for title, scores in found['quartiles'].items()]
+  return (f'Does it read the blur of part B as "nothing there"? Mean of the 100 most probable pixels in tiles of {found["side"]} px '
+          'of validation photographs, median and quartiles:\n\n' + _table(['tiles', *KEYS], rows))
+
+
+def _evaluations(result: Mapping[str, Any]) -> str:
+  rows = [[each['what'], each['date'], each['reason']] for each in result.get('test_evaluations', [])]
+  return 'Evaluations of the test set:\n\n' + _table(['what', 'date', 'reason'], rows) if rows else ''
+
+
+def _published(found: Mapping[str, Mapping[str, Any]]) -> str:
+  rows = [[title, *(f'{value:.1f}' for value in values), '-' if mean is None else f'{mean:.1f}', kind,
+           '-' if dice is None else f'{dice:.1f}', protocol] for title, values, mean, kind, dice, protocol in PUBLISHED]
+  for name, result in found.items():
+    for key, title in (('network', ''), ('tta', ', 4 mirrored copies'), ('native', ', native pixels')):
+      if key in result:
+        report = result[key]
+        rows.append([f'**this project, {name}{title}**', *(f'{100 * report["aupr"]["lesions"][lesion]:.1f}' for lesion in KEYS),
+                     f'{100 * report["aupr"]["mean"]:.1f}', 'exact', f'{100 * report["pixel_f1"]["mean"]:.1f}',
+                     f'{result["lengths"]["idrid"]["train"]} photographs to learn from, one seed'])
+  return ('## Beside published figures\n\nOn the same test set, percent, each with its own protocol.\n\n'
+          + _table(['system', *KEYS, 'mean', 'AUPR', 'mean F1', 'protocol'], rows))
+
+
+def _value(report: Mapping[str, Any], figure: str, key: str) -> str:
+  value = report[figure]['lesions'][key]
+  interval = report.get('intervals', {}).get(figure, {}).get('lesions', {}).get(key)
+  shown = '-' if value is None else f'{value:.3f}'
+  return shown + (f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval and value is not None else '')
+
+
+def _mean(report: Mapping[str, Any], figure: str) -> str:
+  interval = report.get('intervals', {}).get(figure, {}).get('mean')
+  return f'{report[figure]["mean"]:.3f}' + (f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else '')
+
+
+def _share(share: Mapping[str, Any]) -> str:
+  interval = share['interval']
+  return f'{100 * share["value"]:.0f} %' + (f' [{100 * interval[0]:.0f}, {100 * interval[1]:.0f}]' if interval else '')
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  line = lambda cells: '| ' + ' | '.join(cells) + ' |'
+  return '\n'.join([line(header), line(['---', *['---:'] * (len(header) - 1)]), *map(line, rows)])
