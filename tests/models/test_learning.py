@@ -55,7 +55,8 @@ def learn(network, loss, steps=STEPS):
 @pytest.mark.parametrize('name', SEGMENTERS)
 def test_a_segmentation_network_learns_where_lesions_are(name):
   loss = 'dual_dice' if name.startswith('lesion_net') else 'dice'
-  assert learn(SEGMENTERS[name], loss)['pixel_f1']['mean'] > 0.9
+  steps = 2 * STEPS if name == 'lesion_net_2s' else STEPS  # the longest decoder is on the edge after STEPS on some machines
+  assert learn(SEGMENTERS[name], loss, steps)['pixel_f1']['mean'] > 0.9
 
 
 @pytest.mark.parametrize('loss', PIXEL_LOSSES)

@@ -108,6 +108,7 @@ class Unnormalised(nn.Module):
   dtype: jnp.dtype
   bn_axis: str | None
   remat: bool
+  norm: str
 
   @nn.compact
   def __call__(self, images, *, train):
