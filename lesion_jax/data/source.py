@@ -6,7 +6,7 @@ import dataclasses
 import logging as std_logging
 import os
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,12 +78,14 @@ class ExampleSource(Sequence):
     split: one of its splits.
     negatives: keys of the lesions of which a grade says that they are absent, see `Dataset.with_negatives`; with them,
       photographs that then say nothing of any lesion are left out.
+    dropped: ids of photographs that are left out as well.
 
   Attributes:
     index: what is known of the photographs without decoding any.
   """
 
-  def __init__(self, builder: tfds.core.DatasetBuilder, split: str, negatives: Sequence[str] = ()):
+  def __init__(self, builder: tfds.core.DatasetBuilder, split: str, negatives: Sequence[str] = (),
+               dropped: Collection[str] = ()):
     # TFDS decodes masks with three channels, of which it drops two.
     encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
     self._records = builder.as_data_source(split, decoders=encoded)
@@ -92,6 +94,8 @@ class ExampleSource(Sequence):
     if negatives:
       found = dataclasses.replace(found, annotated=found.annotated | absent_by_grade(found.grade, negatives))
       self._rows = np.flatnonzero(found.annotated)
+    if dropped:
+      self._rows = self._rows[~np.isin(found.id[self._rows], list(dropped))]
     self.index = found.take(self._rows)
 
   def __len__(self) -> int:
@@ -173,6 +177,7 @@ class Dataset:
     builder: the TFDS builder behind it.
     grades_as_lesions: whether its grades say of lesions that they are absent unless a configuration says otherwise.
     negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
+    dropped: split -> ids of the photographs that `without` left out of it.
   """
 
   name: str
@@ -186,6 +191,7 @@ class Dataset:
   builder: tfds.core.DatasetBuilder = dataclasses.field(repr=False)
   grades_as_lesions: bool = False
   negatives: tuple[str, ...] = ()
+  dropped: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
 
   def with_negatives(self, keys: Sequence[str]) -> Dataset:
     """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
@@ -204,10 +210,21 @@ class Dataset:
     keys = tuple(key for key in LESION_KEYS if key in keys)
     if not keys:
       return self
-    lengths = {split: len(ExampleSource(self.builder, split, keys)) if length else 0
+    lengths = {split: len(ExampleSource(self.builder, split, keys, self.dropped.get(split, ()))) if length else 0
                for split, length in self.lengths.items()}
     annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
     return dataclasses.replace(self, annotated=annotated, negatives=keys, lengths=lengths)
+
+  def without(self, ids: Mapping[str, Collection[str]]) -> Dataset:
+    """The same data set without some photographs, by split; lengths are counted anew. Splits that are not named, and
+    those without such ids, stay as they are."""
+    more = {split: frozenset(some) for split, some in ids.items() if some}
+    if not more:
+      return self
+    dropped = dict(self.dropped) | {split: self.dropped.get(split, frozenset()) | some for split, some in more.items()}
+    lengths = {split: len(ExampleSource(self.builder, split, self.negatives, dropped.get(split, ()))) if length else 0
+               for split, length in self.lengths.items()}
+    return dataclasses.replace(self, dropped=dropped, lengths=lengths)
   dealing: dict[str, Any] | None = None
 
   @property
@@ -236,7 +253,7 @@ class Dataset:
     if split not in self.splits:
       sizes = ', '.join(f'{name} {length}' for name, length in self.lengths.items())
       raise ValueError(f'{self.name} has no examples in the split {split!r}; its splits are: {sizes}')
-    return ExampleSource(self.builder, split, self.negatives)
+    return ExampleSource(self.builder, split, self.negatives, self.dropped.get(split, ()))
 
   def choose(self, split: str, *, only: Collection[str] | None = None, without: Collection[str] = ()) -> Sequence[Example]:
     """Random access to some photographs of one split, or with ALL of all of them.
