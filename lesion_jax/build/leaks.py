@@ -35,14 +35,16 @@ class Before:
 
 
 def guard(
-    config: ConfigDict, name: str, datasets: Mapping[str, Dataset | Mixture], bundles: Mapping[str, Bundle] | None = None,
+    config: ConfigDict, name: str, datasets: Mapping[str, Dataset | Mixture],
+    bundles: Mapping[str, Bundle] | None = None,
 ) -> Dataset | Mixture:
   """The data of a stage without the photographs that leak.
 
-  Of its test and validation splits, those that a network before it learned from are left out: the lesion network that it
-  contains, the bundle from which it starts, or itself where it is finished. Then a validation photograph that is in test
-  too, of whichever part, is left out of validation, and a training photograph that is in test or validation out of
-  training. Photographs that are twice in one split stay.
+  A network before it is the lesion network that it contains, the bundle from which it starts, or itself where it is
+  finished. What one was trained on is left out of its test and validation splits, and by what one was chosen of the test
+  split; stages may share a validation split. Then a validation photograph that is in test too, of whichever part, is left
+  out of validation, and a training photograph that is in test or validation out of training. Photographs that are twice
+  in one split stay.
 
   Args:
     config: of the run.
@@ -60,11 +62,11 @@ def guard(
     return data
   all_parts = data.parts if isinstance(data, Mixture) else (data,)
   before = learned_before(config, name, datasets, bundles).photographs
-  known = np.concatenate([before[split] for split in LEARNED])
+  known = {'test': np.concatenate([before[split] for split in LEARNED]), 'validation': before['train'], 'train': NOTHING}
   leaking: list[dict[str, set[str]]] = [{} for _ in all_parts]
   held = NOTHING  # what is judged, and so must not be learned
   for split in ('test',) if stage.bundle else ('test', 'validation', 'train'):
-    against, kept = held if split == 'train' else np.concatenate([known, held]), []
+    against, kept = np.concatenate([known[split], held]), []
     for part, found in zip(all_parts, leaking, strict=True):
       if part.lengths[split]:
         index = part.source(split).index
@@ -83,7 +85,8 @@ def guard(
 
 
 def learned_before(
-    config: ConfigDict, name: str, datasets: Mapping[str, Dataset | Mixture], bundles: Mapping[str, Bundle] | None = None,
+    config: ConfigDict, name: str, datasets: Mapping[str, Dataset | Mixture],
+    bundles: Mapping[str, Bundle] | None = None,
 ) -> Before:
   """What the networks inside that of a stage, or at its start, learned from; of a finished one, itself.
 
@@ -103,14 +106,18 @@ def learned_before(
   if stage.init and not stage.bundle and name not in bundles:
     sources.append((f'the network from which the stage {name!r} starts', load_bundle(stage.init)))
   for title, bundle in sources:
-    unknown += [title] if bundle.photographs is None else bundle.config.get('data', {}).get('leaks', {}).get('unknown', [])
-    found += [] if bundle.photographs is None else [bundle.photographs]
+    if bundle.photographs is None:
+      unknown.append(title)
+    else:
+      unknown += bundle.config.get('data', {}).get('leaks', {}).get('unknown', [])
+      found.append(bundle.photographs)
   return Before(union(found), tuple(dict.fromkeys(unknown)))
 
 
 def photographs(data: Dataset | Mixture) -> Prints:
   """Fingerprints of the photographs from which a network learns that is trained on a data set."""
-  return {split: reduced(data.source(split).index.fingerprint) if split in data.splits else NOTHING for split in LEARNED}
+  return {split: reduced(data.source(split).index.fingerprint) if split in data.splits else NOTHING
+          for split in LEARNED}
 
 
 def union(several: Iterable[Mapping[str, np.ndarray]]) -> Prints:

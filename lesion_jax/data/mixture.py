@@ -20,7 +20,7 @@ SEPARATOR = '+'  # between the names of data sets
 class Mixture:
   """Data sets as one, in place of a `Dataset`.
 
-  Data sets may hold the same photographs in splits that do not know of one another; `build.open_datasets` looks for those.
+  Data sets may hold the same photographs, in splits that do not know of one another: `build.leaks` looks for those.
 
   Each photograph keeps what its own data set annotates: a lesion that is unknown there, or a grade, reaches neither the
   loss nor a figure.

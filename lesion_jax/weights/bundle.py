@@ -81,7 +81,8 @@ def save_bundle(
   flat = traverse_util.flatten_dict(variables, sep='/')
   weights = tensors.encode({name: np.asarray(array) for name, array in flat.items()})
   kept = {} if photographs is None else {PHOTOGRAPHS: tensors.encode(photographs)}
-  files = {CONFIG: _config_text(config, weights, kept.get(PHOTOGRAPHS)).encode(), WEIGHTS: weights, CARD: card.encode(), **kept}
+  text = _config_text(config, weights, kept.get(PHOTOGRAPHS))
+  files = {CONFIG: text.encode(), WEIGHTS: weights, CARD: card.encode(), **kept}
 
   path.parent.mkdir(parents=True, exist_ok=True)
   unique = uuid.uuid4().hex[:8]
