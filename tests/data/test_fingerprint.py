@@ -1,25 +1,15 @@
 """A photograph is known again when it was resized, compressed or brightened, and is not taken for another."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
+from drawing import copy_of
 from real import IDRID
 
 from lesion_jax.data import fingerprint as module
 from lesion_jax.data import synthetic
-from lesion_jax.data.field import square_field
 from lesion_jax.data.fingerprint import distances, fingerprint, reduced, twins
-
-
-def copy(square):
-  """The photograph at 70 % of its size, as JPEG of quality 60, 3 % brighter."""
-  side = round(0.7 * len(square))
-  small = Image.fromarray(square).resize((side, side), Image.Resampling.BICUBIC)
-  buffer = io.BytesIO()
-  small.point(lambda level: min(255, round(1.03 * level))).save(buffer, 'JPEG', quality=60)
-  return np.asarray(Image.open(buffer).convert('RGB'))
+from lesion_jax.data.fundus import read_field
+from lesion_jax.data.photograph import read_photograph
 
 
 @pytest.fixture(scope='module')
@@ -31,9 +21,10 @@ def prints_of(squares):
   return reduced(np.stack([fingerprint(square) for square in squares]))
 
 
-def test_copies_are_found_and_nothing_else(drawn):
+def test_copies_are_found_and_nothing_else(drawn, tmp_path):
   known = prints_of(drawn[:12])
-  asked = prints_of([copy(drawn[3]), *drawn[12:], copy(drawn[11])])
+  copies = [read_photograph(copy_of(drawn[number], tmp_path / f'{number}.jpg')) for number in (3, 11)]
+  asked = prints_of([copies[0], *drawn[12:], copies[1]])
   np.testing.assert_array_equal(twins(asked, known), [True, *12 * [False], True])
   apart = distances(prints_of(drawn), prints_of(drawn))
   np.testing.assert_array_equal(apart <= module.SAME, np.eye(len(drawn), dtype=bool))
@@ -51,3 +42,23 @@ def test_the_reduced_print_is_the_rounded_mean_of_four_pixels():
   means = prints.astype(np.float64).reshape(3, 16, 2, 16, 2, 3).mean(axis=(2, 4))
   np.testing.assert_array_equal(reduced(prints), np.floor(means + 0.5))
   assert reduced(prints[:0]).shape == (0, 16, 16, 3)
+
+
+@pytest.mark.skipif(not IDRID.is_dir(), reason='IDRiD is not at hand')
+def test_real_photographs_and_their_copies(tmp_path):
+  """Two photographs that are in both parts of IDRiD, two others, and a copy of one of those."""
+
+  def print_of(path):
+    image, field = read_field(path)
+    return reduced(fingerprint(field.apply(image, 256))[None])[0]
+
+  folder, training = '1. Original Images', 'a. Training Set'
+  one = [IDRID / 'A. Segmentation' / folder / training / f'IDRiD_{number}.jpg' for number in ('01', '02')]
+  other = [IDRID / 'B. Disease Grading' / folder / training / f'IDRiD_{number}.jpg'
+           for number in ('366', '102', '001', '003')]
+  other.append(copy_of(read_photograph(other[2]), tmp_path / 'copy.jpg'))
+  known, asked = (np.stack([print_of(path) for path in paths]) for paths in (one, other))
+  same = distances(known, asked) <= module.SAME
+  np.testing.assert_array_equal(same, [[False, True, False, False, False], [True, False, False, False, False]])
+  np.testing.assert_array_equal(twins(asked[4:], asked[:3]), [True])
+  assert not twins(asked[3:4], asked[[0, 1, 2, 4]]).any()
