@@ -22,11 +22,11 @@ def fundus(height: int, width: int, *, centre: tuple[float, float] | None = None
   return (disc[..., None] * (np.array([170, 80, 40]) + texture)).astype(np.uint8)
 
 
-def copy_of(image: np.ndarray, path: pathlib.Path) -> pathlib.Path:
-  """Writes a copy of a photograph such as another release might hold: 70 % of the size, 3 % brighter, JPEG of quality 60."""
+def copy_of(image: np.ndarray, path: pathlib.Path, *, scale: float = 0.7, quality: int = 60) -> pathlib.Path:
+  """Writes a copy of a photograph such as another release might hold: smaller, 3 % brighter, compressed anew."""
   height, width = image.shape[:2]
-  small = Image.fromarray(image).resize((round(0.7 * width), round(0.7 * height)), Image.Resampling.BICUBIC)
-  return save(path, small.point(lambda level: min(255, round(1.03 * level))), quality=60)
+  small = Image.fromarray(image).resize((round(scale * width), round(scale * height)), Image.Resampling.BICUBIC)
+  return save(path, small.point(lambda level: min(255, round(1.03 * level))), quality=quality)
 
 
 def patchwork(image: np.ndarray, seed: int) -> np.ndarray:

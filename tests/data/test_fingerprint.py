@@ -14,7 +14,7 @@ from lesion_jax.data.photograph import read_photograph
 
 @pytest.fixture(scope='module')
 def drawn():
-  return [synthetic.generate(seed=0, index=number, size=128).image for number in range(24)]
+  return [synthetic.generate(seed=0, index=number, size=384).image for number in range(16)]
 
 
 def prints_of(squares):
@@ -25,7 +25,7 @@ def test_copies_are_found_and_nothing_else(drawn, tmp_path):
   known = prints_of(drawn[:12])
   copies = [read_photograph(copy_of(drawn[number], tmp_path / f'{number}.jpg')) for number in (3, 11)]
   asked = prints_of([copies[0], *drawn[12:], copies[1]])
-  np.testing.assert_array_equal(twins(asked, known), [True, *12 * [False], True])
+  np.testing.assert_array_equal(twins(asked, known), [True, *4 * [False], True])
   apart = distances(prints_of(drawn), prints_of(drawn))
   np.testing.assert_array_equal(apart <= module.SAME, np.eye(len(drawn), dtype=bool))
 
@@ -33,7 +33,7 @@ def test_copies_are_found_and_nothing_else(drawn, tmp_path):
 def test_blocks_change_nothing(drawn, monkeypatch):
   known, asked = prints_of(drawn[:10]), prints_of(drawn[5:])
   monkeypatch.setattr(module, 'BLOCK', 4)
-  np.testing.assert_array_equal(twins(asked, known), np.arange(5, 24) < 10)
+  np.testing.assert_array_equal(twins(asked, known), np.arange(5, 16) < 10)
   assert not twins(asked, known[:0]).any() and twins(asked[:0], known).shape == (0,)
 
 
