@@ -70,6 +70,10 @@ def _stage() -> ConfigDict:
           # graded data set among those to learn lesions from say so, 'off' none, 'default' those that docs/datasets.md
           # names. Claimed are the lesions that another of the data sets has masks of.
           'grades_as_lesions': 'default',
+          # Photographs that are in two splits, resized or compressed anew too: 'drop' leaves them out of training where they
+          # are in validation or test, and out of what is judged where a network inside or before this one learned from
+          # them; 'keep' does not look. The report says which. See docs/comparisons.md, Leakage.
+          'leaks': 'drop',
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
           # Where a release does not say which photographs are for training, validation and test: 'hash' deals patients by
           # chance alone, 'stratified' spreads grades and lesions as well, the rarest first; '' is the data set's own way

@@ -50,10 +50,13 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
     devices, results = Devices(), {}
     bundles = build.check(config, devices)
     claim_workdir(workdir, config.to_dict(), build.ADDED_KEYS)
-    datasets = build.open_datasets(config, data_dir, devices)
+    datasets = build.open_datasets(config, data_dir, devices, bundles)
   for name, dataset in datasets.items():
     start = time.perf_counter()
     stage = build.build_stage(config, name, dataset, workdir=workdir, devices=devices, bundles=bundles)
+    leaks = build.leak_notes(stage.leaks)
+    for note in leaks:
+      say(f'NOTE: {name}: {note}', flush=True)
     if not (bundle := bundles.get(name)):
       with one_line_errors(NonFiniteLoss, OtherRun, status=1):
         fitted = stage.train(should_stop)
@@ -66,12 +69,13 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
     selection = bundle.config.get('metrics', {}).get('selection') if bundle else stage.selection(fitted)
     if selection:
       evaluation = evaluation._replace(report={**evaluation.report, 'selection': selection})
-    if name in notes:
-      evaluation = evaluation._replace(report=evaluation.report | {'notes': [notes[name]]})
+    if said := [*([notes[name]] if name in notes else []), *leaks]:
+      evaluation = evaluation._replace(report=evaluation.report | {'notes': said})
     results[name] = evaluation.report
     bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step, chosen=chosen)
     if first:
-      save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables, card=model_card(bundle.config))
+      save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables, card=model_card(bundle.config),
+                  photographs=bundle.photographs)
       rule = Rule.of(bundle.config)
       shown = [example | {'present': present_in(example, rule)}
                for example in examples(forward(stage.model), variables, dataset.source('test'))]

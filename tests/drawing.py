@@ -22,6 +22,21 @@ def fundus(height: int, width: int, *, centre: tuple[float, float] | None = None
   return (disc[..., None] * (np.array([170, 80, 40]) + texture)).astype(np.uint8)
 
 
+def copy_of(image: np.ndarray, path: pathlib.Path, *, scale: float = 0.7, quality: int = 60) -> pathlib.Path:
+  """Writes a copy of a photograph such as another release might hold: smaller, 3 % brighter, compressed anew."""
+  height, width = image.shape[:2]
+  small = Image.fromarray(image).resize((round(scale * width), round(scale * height)), Image.Resampling.BICUBIC)
+  return save(path, small.point(lambda level: min(255, round(1.03 * level))), quality=quality)
+
+
+def patchwork(image: np.ndarray, seed: int) -> np.ndarray:
+  """The photograph with a coarse pattern of its own, by which its fingerprint is told from that of others."""
+  cells = np.random.default_rng(seed).uniform(0.6, 1, (8, 8))
+  height, width = image.shape[:2]
+  pattern = cells[np.arange(height) * 8 // height][:, np.arange(width) * 8 // width]
+  return (image * pattern[..., None]).astype(np.uint8)
+
+
 def save(path: pathlib.Path, image: np.ndarray | Image.Image, **options) -> pathlib.Path:
   """Writes an image, and its folder where that is missing."""
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +67,8 @@ def draw_idrid(root: pathlib.Path) -> pathlib.Path:
       (masks / folder / code).mkdir(parents=True)
     for number in numbers:
       name = f'IDRiD_{number:02d}'
-      save(photographs / folder / f'{name}.jpg', fundus(*IDRID_SHAPE, radius=56, seed=number), quality=95)
+      save(photographs / folder / f'{name}.jpg', patchwork(fundus(*IDRID_SHAPE, radius=56, seed=number), number),
+           quality=95)
       for code, mask in (('MA', block(40, 60, 4, 4, IDRID_SHAPE)), ('EX', block(60, 80, 8, 8, IDRID_SHAPE))):
         image = palette(mask) if number % 2 else Image.fromarray(mask)
         save(masks / folder / IDRID_FOLDERS[code] / f'{name}_{code}.tif', image)

@@ -89,7 +89,8 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     folder = finished / stage
     assert {'bundle', 'checkpoints', 'metrics.csv', 'tensorboard', 'curves.png', 'examples.png', 'precision_recall.png',
             'calibration.png', 'report.json', 'test_counts.npz'} <= {path.name for path in folder.iterdir()}
-    assert {path.name for path in (folder / 'bundle').iterdir()} == {'config.json', 'model.safetensors', 'README.md'}
+    assert {path.name for path in (folder / 'bundle').iterdir()} == {
+        'config.json', 'model.safetensors', 'photographs.safetensors', 'README.md'}
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {

@@ -9,8 +9,9 @@ from lesion_jax.build.added import ADDED_KEYS
 from lesion_jax.build.check import check
 from lesion_jax.build.counting import make_counter
 from lesion_jax.build.datasets import open_datasets
+from lesion_jax.build.leaks import notes as leak_notes
 from lesion_jax.build.parts import CRITERIA, STAGES, stages, start_note
 from lesion_jax.build.stage import Stage, build_stage
 
-__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'make_counter', 'open_datasets',
-           'stages', 'start_note']
+__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'leak_notes', 'make_counter',
+           'open_datasets', 'stages', 'start_note']

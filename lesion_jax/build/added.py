@@ -27,6 +27,7 @@ _OF_A_STAGE: dict[str, Any] = {
     'data.draw_lesions': (),
     'data.grades_as_lesions': 'default',
     'data.keep': 0.0,
+    'data.leaks': 'drop',
     'data.weights': (),
     'ema': 0.0,
     'encoder_rate': 1.0,

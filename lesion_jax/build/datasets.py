@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from lesion_jax.build.leaks import guard
 from lesion_jax.build.parts import grades, stages, taught
 from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
 from lesion_jax.data.source import Dataset, load, require_known
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.train.parallel import Devices
+from lesion_jax.weights.bundle import Bundle
 
 
 GRADES_AS_LESIONS = ('default', 'on', 'off')
@@ -25,8 +28,17 @@ class Chosen(NamedTuple):
   source_dir: str | None
 
 
-def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[str, Dataset | Mixture]:
-  """Opens the data set or the mixture of each stage, after preparing what was not prepared yet.
+def open_datasets(
+    config: ConfigDict, data_dir: str, devices: Devices, bundles: Mapping[str, Bundle] | None = None,
+) -> dict[str, Dataset | Mixture]:
+  """Opens the data set or the mixture of each stage, after preparing what was not prepared yet, without the photographs
+  that leak from one split into another (`leaks.guard`).
+
+  Args:
+    config: of `configs/`, checked by `check`.
+    data_dir: where prepared data sets are kept.
+    devices: of the run.
+    bundles: of `check`; None: they are read again.
 
   Raises:
     ValueError, FileNotFoundError: of `load` and `Mixture`; where the configuration names data sets, weights and folders
@@ -37,6 +49,7 @@ def open_datasets(config: ConfigDict, data_dir: str, devices: Devices) -> dict[s
   for name, stage in stages(config).items():
     data = datasets[name] = devices.first_alone(functools.partial(_open, stage, chosen[name], data_dir))
     _require_what_is_learned(name, stage, data)
+    data = datasets[name] = guard(config, name, datasets, bundles)
     for split in ('test',) if stage.bundle else SPLITS:
       data.source(split)  # raises where it is empty
   return datasets

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 import lesion_jax
 from lesion_jax.augment import augment
-from lesion_jax.build import parts
+from lesion_jax.build import leaks, parts
 from lesion_jax.build.counting import make_counter
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.mixture import Mixture, shares
@@ -63,6 +63,8 @@ class Stage:
       configuration asks for it; of a finished bundle, its own.
     provenance: where the weights come from, ready for JSON.
     criterion: the figure of the validation split by which the best network is chosen, see `evaluate.criterion`.
+    before: what the networks inside this one, or at its start, learned from.
+    leaks: which photographs were left out, of `leaks.describe`.
   """
 
   name: str
@@ -77,6 +79,8 @@ class Stage:
   choose: Callable[[dict[str, Any]], dict[str, Any]]
   provenance: dict[str, Any]
   criterion: str
+  before: leaks.Before
+  leaks: dict[str, Any]
 
   @property
   def scored(self) -> tuple[str, ...]:
@@ -117,9 +121,9 @@ class Stage:
         **(chosen or {}),
         'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **selected},
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
-                 'description': data.description, **_dealing_of(data), **_parts_of(data)},
+                 'description': data.description, **_dealing_of(data), **_parts_of(data), 'leaks': self.leaks},
         'metrics': result,
-    }, variables)
+    }, variables, photographs=leaks.union([leaks.photographs(data), self.before.photographs]))
 
 
 def build_stage(
@@ -164,9 +168,10 @@ def build_stage(
       'size': stage.data.size, 'pretrained': pathlib.Path(stage.pretrained).name,
       'init': '/'.join(pathlib.Path(stage.init).parts[-2:]), 'crop': stage.data.crop,
   }
+  before = leaks.learned_before(config, name, {}, bundles)
   chosen = _make_choose(stage, dataset, annotated, evaluate, finished, lesion if frozen_name else None)
   return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, chosen, provenance,
-               parts.criterion(stage))
+               parts.criterion(stage), before, leaks.describe(stage, dataset, before.unknown))
 
 
 def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:

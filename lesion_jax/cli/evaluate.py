@@ -59,6 +59,10 @@ def add(commands: Any) -> None:
                         help='judge only these photographs of the split: a file of ids, one a line')
   evaluate.add_argument('--without', type=pathlib.Path, metavar='FILE',
                         help='leave these photographs out: a file of ids, one a line')
+  evaluate.add_argument('--leaks', choices=['refuse', 'leave-out', 'keep'], default='refuse',
+                        help='where photographs are among those from which the network learned, known by a fingerprint '
+                        'whatever their names, sizes and compression: refuse (default; only a note for the splits train, '
+                        'validation and all of a data set from which it did learn), leave them out, or keep them')
   evaluate.add_argument('--at', default='network', choices=['network', 'native'],
                         help="where maps and masks are compared: at the network's size (default), or in the "
                         "photographs' own pixels, which takes the release again and some seconds a photograph")
@@ -184,6 +188,7 @@ def _describe(job: Any, arguments: argparse.Namespace) -> dict[str, Any]:
       'thresholds': job.thresholds,
       'presence': job.rule.to_json(),
       'notes': job.notes,
+      'leaks': job.leaks,
       'batch_size': job.batch_size,
       'devices': {'kind': job.devices.local[0].device_kind, 'count': job.devices.count},
       'versions': {'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'numpy': numpy.__version__,

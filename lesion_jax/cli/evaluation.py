@@ -15,9 +15,10 @@ import tqdm
 
 from lesion_jax.build import make_counter
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
+from lesion_jax.data.fingerprint import reduced, twins
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.native import NativeSource, require_native
-from lesion_jax.data.source import ALL, DATASETS, Dataset, load
+from lesion_jax.data.source import ALL, DATASETS, Dataset, Subset, load
 from lesion_jax.data.splits import Dealing
 from lesion_jax.data.threads import ordered_map
 from lesion_jax.evaluate import (
@@ -33,6 +34,8 @@ from lesion_jax.weights.bundle import Bundle
 
 BATCH_SIZE = 8  # as training evaluates
 NETWORK, NATIVE = 'network', 'native'  # where maps and masks are compared
+REFUSE, LEAVE_OUT, KEEP = 'refuse', 'leave-out', 'keep'  # what is done with photographs that the network learned from
+SHOWN = 5  # examples of them in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,9 @@ class Job:
     scored: keys of the lesions that are judged.
     left_out: the other lesions, with the reason; empty where the network finds none at all.
     notes: what a reader of the figures should know, a sentence each.
+    leaks: photographs that the network learned from: `asked`, of --leaks, `known`, whether it is known what all networks
+      learned from, and how many of the split are among their 'train' and 'validation' photographs, which were
+      `left_out` or not; ready for JSON.
   """
 
   bundle: Bundle
@@ -72,6 +78,7 @@ class Job:
   scored: tuple[str, ...]
   left_out: dict[str, str]
   notes: list[str]
+  leaks: dict[str, Any]
 
   @property
   def length(self) -> int:
@@ -171,9 +178,11 @@ def check(arguments: argparse.Namespace) -> Job:
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += _lesion_notes(left_out) + _data_notes(members, dataset, arguments.split, grades, native)
+  source, leaks, said = _guard(members, dataset, source, arguments)
+  notes += said
   photographs = NativeSource(dataset, arguments.split, set(source.index.id.tolist())) if native else None
   return Job(bundle, members, augmented(predict_fn, arguments.tta), devices, batch_size, thresholds, rule, dataset,
-             arguments.split, source, chosen, photographs, scored, left_out, notes)
+             arguments.split, source, chosen, photographs, scored, left_out, notes, leaks)
 
 
 def _choose(dataset: Dataset, arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
@@ -182,6 +191,55 @@ def _choose(dataset: Dataset, arguments: argparse.Namespace) -> tuple[Any, dict[
   ids = {name: _read_ids(path) for name, path in files.items()}
   source = dataset.choose(arguments.split, only=ids.get('only'), without=ids.get('without', ()))
   return source, {name: {'file': path.name, 'ids': len(ids[name])} for name, path in files.items()}
+
+
+def _guard(
+    members: Sequence[Member], dataset: Dataset, source: Any, arguments: argparse.Namespace,
+) -> tuple[Any, dict[str, Any], list[str]]:
+  """The photographs that are judged, what is said of those from which a network learned, as JSON and as notes.
+
+  Raises:
+    ValueError: there are such photographs, or nothing else is left, and nobody asked for them: neither by --leaks nor by
+      a split from which, as its name says, the network learned.
+  """
+  asked, notes = arguments.leaks, []
+  silent = [member.name for member in members if member.photographs is None or _unknown(member)]
+  if silent:
+    notes.append(f'what {", ".join(silent)} learned from is not known, at least in part: photographs of this split may be '
+                 'among it')
+  prints, known = reduced(source.index.fingerprint), [member.photographs for member in members if member.photographs]
+  learned, choosing = (
+      np.any([np.zeros(len(prints), bool), *(twins(prints, each[split]) for each in known)], axis=0)
+      for split in ('train', 'validation'))
+  choosing &= ~learned
+  leaking = learned | choosing
+  leaks = {'asked': asked, 'known': not silent, 'train': int(learned.sum()), 'validation': int(choosing.sum()),
+           'left_out': asked == LEAVE_OUT and bool(leaking.any())}
+  if not leaking.any():
+    return source, leaks, notes
+  some = ', '.join(source.index.id[leaking][:SHOWN].tolist()) + (', ...' if leaking.sum() > SHOWN else '')
+  split = 'in all splits' if arguments.split == ALL else f'in the split {arguments.split}'
+  found = (f'{leaking.sum()} of {len(prints)} photographs of {dataset.name} {split} are among those from which the network '
+           f'learned ({learned.sum()}) or by which it was chosen ({choosing.sum()})')
+  if asked == LEAVE_OUT:
+    if leaking.all():
+      raise ValueError(f'{found}: nothing is left to judge; name another split or other data, or --leaks keep')
+    return Subset(source, np.flatnonzero(~leaking).tolist()), leaks, [*notes, f'left out: {found}']
+  if asked == KEEP or arguments.split != 'test' and _of_name(members, dataset.name):
+    return source, leaks, [*notes, f'{found}, and are judged all the same: the figures may be flattered']
+  raise ValueError(f'{found}: {some}. Figures on them say little of other eyes. Judge the others with --leaks leave-out, '
+                   'or all of them with --leaks keep, which the report then says')
+
+
+def _unknown(member: Member) -> list[str]:
+  """Networks inside another, or at its start, of which its bundle does not know what they learned from."""
+  return member.config.get('data', {}).get('leaks', {}).get('unknown', [])
+
+
+def _of_name(members: Sequence[Member], name: str) -> list[dict[str, Any]]:
+  """The configurations of those networks that learned from a data set of that name."""
+  return [member.config for member in members
+          if name in (member.config.get('data', {}).get('name'), *_parts(member.config))]
 
 
 def _read_ids(path: pathlib.Path) -> set[str]:
@@ -283,8 +341,7 @@ def _data_notes(
     notes.append(f'grades are not judged: {dataset.name} has none')
   elif grades and native:
     notes.append("grades are not judged in the photographs' own pixels: they are of whole photographs")
-  configs = [member.config for member in members
-             if dataset.name in (member.config.get('data', {}).get('name'), *_parts(member.config))]
+  configs = _of_name(members, dataset.name)
   if not configs:
     return notes
   others = [learned for config in configs if (learned := _dealing(config, dataset.name)) != dataset.dealing]

@@ -61,7 +61,8 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 
 def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
-  """What `info BUNDLE --json` prints: schema_version, bundle, parameters, lesions, digest, files, and of the bundle's
+  """What `info BUNDLE --json` prints: schema_version, bundle, parameters, lesions, photographs (how many
+  it learned from and was chosen by, at all stages; None where that is not known), digest, files, and of the bundle's
   config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as they are.
 
   Raises:
@@ -82,6 +83,8 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
   except (TypeError, ValueError) as error:
     raise ValueError(f'{path}: config.json names no network of this version: {error}') from error
   files = _list_files(path)
+  photographs = bundle.photographs
+  learned = None if photographs is None else {split: len(photographs[split]) for split in ('train', 'validation')}
   parameters = traverse_util.flatten_dict(bundle.variables['params'], sep='/')
   statistics = traverse_util.flatten_dict(bundle.variables['batch_stats'], sep='/')
   return {
@@ -98,6 +101,7 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
                                'threshold': config['thresholds'][lesion.key]} for lesion in LESIONS},
       **{key: config.get(key, {})
          for key in ('grades', 'preprocessing', 'presence', 'temperatures', 'data', 'provenance', 'metrics')},
+      'photographs': learned,
       'digest': bundle.digest,
       'files': files,
   }
@@ -181,6 +185,7 @@ def _bundle_text(found: Mapping[str, Any]) -> str:
       _section('temperatures', _flat(found['temperatures'])),
       _section('photographs', _flat(found['preprocessing'])),
       _section('data', _flat({key: data[key] for key in data if key != 'citation'})),
+      _section('learned from, at all stages', _learned(found['photographs'])),
       _section('provenance', _flat(found['provenance'])),
   ]
   parts.append(_metrics_text(found['metrics']))
@@ -196,6 +201,12 @@ def _metrics_text(metrics: Mapping[str, Any]) -> str:
     return format_report(metrics, 'test split') if metrics else ''
   except (AttributeError, LookupError, TypeError, ValueError):  # what a stranger wrote there
     return 'test split\n  its figures are not those of a report of lesion_jax; --json shows them'
+
+
+def _learned(counts: Mapping[str, int] | None) -> list[tuple[str, str]]:
+  if counts is None:
+    return [('photographs', 'not known')]
+  return [(f'{split} photographs', f'{count:,}') for split, count in counts.items()]
 
 
 def _lesions(lesions: Mapping[str, Any], presence: Mapping[str, Any]) -> list[tuple[str, str]]:

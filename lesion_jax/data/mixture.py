@@ -7,8 +7,6 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from absl import logging
-
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.order import Joined
@@ -16,15 +14,13 @@ from lesion_jax.data.source import Dataset
 from lesion_jax.data.splits import SPLITS
 
 SEPARATOR = '+'  # between the names of data sets
-# Data sets that hold the same photographs, in splits that do not know of one another.
-SAME_PHOTOGRAPHS = (
-    {'eyepacs', 'retinal_lesions'}, {'idrid', 'idrid_grading'}, {'ddr', 'ddr_grading'}, {'messidor2', 'maples_dr'},
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
   """Data sets as one, in place of a `Dataset`.
+
+  Data sets may hold the same photographs, in splits that do not know of one another: `build.leaks` looks for those.
 
   Each photograph keeps what its own data set annotates: a lesion that is unknown there, or a grade, reaches neither the
   loss nor a figure.
@@ -46,10 +42,6 @@ class Mixture:
     check_weights(self.weights, names)
     if empty := [part.name for part in self.parts if not part.lengths['train']]:
       raise ValueError(f'{", ".join(empty)} has no examples in the split \'train\', so there is nothing to mix')
-    for same in SAME_PHOTOGRAPHS:
-      if same <= set(names):
-        logging.warning('%s hold photographs in common, and each has its own split: held-out photographs of the one '
-                        'may be among those that the other learns from', ' and '.join(sorted(same)))
 
   @property
   def name(self) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import logging as std_logging
 import os
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,13 +78,14 @@ class ExampleSource(Sequence):
     split: one of its splits.
     negatives: keys of the lesions of which a grade says that they are absent, see `Dataset.with_negatives`.
     whole: keep photographs that then say nothing of any lesion.
+    dropped: ids of photographs that are left out as well.
 
   Attributes:
     index: what is known of the photographs without decoding any.
   """
 
-  def __init__(
-      self, builder: tfds.core.DatasetBuilder, split: str, negatives: Sequence[str] = (), *, whole: bool = False):
+  def __init__(self, builder: tfds.core.DatasetBuilder, split: str, negatives: Sequence[str] = (),
+               dropped: Collection[str] = (), *, whole: bool = False):
     # TFDS decodes masks with three channels, of which it drops two.
     encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
     self._records = builder.as_data_source(split, decoders=encoded)
@@ -93,6 +94,8 @@ class ExampleSource(Sequence):
     if negatives:
       found = dataclasses.replace(found, annotated=found.annotated | absent_by_grade(found.grade, negatives))
       self._rows = self._rows if whole else np.flatnonzero(found.annotated)
+    if dropped:
+      self._rows = self._rows[~np.isin(found.id[self._rows], list(dropped))]
     self.index = found.take(self._rows)
 
   def __len__(self) -> int:
@@ -175,6 +178,7 @@ class Dataset:
     grades_as_lesions: whether its grades say of lesions that they are absent unless a configuration says otherwise.
     negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
     whole: photographs that then say nothing of any lesion are kept.
+    dropped: split -> ids of the photographs that `without` left out of it.
   """
 
   name: str
@@ -189,6 +193,8 @@ class Dataset:
   grades_as_lesions: bool = False
   negatives: tuple[str, ...] = ()
   whole: bool = False
+  dealing: dict[str, Any] | None = None
+  dropped: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
 
   def with_negatives(self, keys: Sequence[str], *, whole: bool = False) -> Dataset:
     """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
@@ -209,11 +215,25 @@ class Dataset:
     keys = tuple(key for key in LESION_KEYS if key in keys)
     if not keys:
       return self
-    lengths = {split: len(ExampleSource(self.builder, split, keys, whole=whole)) if length else 0
-               for split, length in self.lengths.items()}
     annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
-    return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, lengths=lengths)
-  dealing: dict[str, Any] | None = None
+    return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole)._counted()
+
+  def without(self, ids: Mapping[str, Collection[str]]) -> Dataset:
+    """The same data set without some photographs, by split; lengths are counted anew. Splits that are not named, and
+    those without such ids, stay as they are."""
+    more = {split: frozenset(some) for split, some in ids.items() if some}
+    if not more:
+      return self
+    dropped = dict(self.dropped) | {split: self.dropped.get(split, frozenset()) | some for split, some in more.items()}
+    return dataclasses.replace(self, dropped=dropped)._counted()
+
+  def _counted(self) -> Dataset:
+    """The same with its lengths as they are now."""
+    return dataclasses.replace(self, lengths={
+        split: len(self._source(split)) if length else 0 for split, length in self.lengths.items()})
+
+  def _source(self, split: str) -> ExampleSource:
+    return ExampleSource(self.builder, split, self.negatives, self.dropped.get(split, ()), whole=self.whole)
 
   @property
   def size(self) -> int:
@@ -241,7 +261,7 @@ class Dataset:
     if split not in self.splits:
       sizes = ', '.join(f'{name} {length}' for name, length in self.lengths.items())
       raise ValueError(f'{self.name} has no examples in the split {split!r}; its splits are: {sizes}')
-    return ExampleSource(self.builder, split, self.negatives, whole=self.whole)
+    return self._source(split)
 
   def choose(self, split: str, *, only: Collection[str] | None = None, without: Collection[str] = ()) -> Sequence[Example]:
     """Random access to some photographs of one split, or with ALL of all of them.

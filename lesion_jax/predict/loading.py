@@ -46,6 +46,7 @@ class Member(NamedTuple):
     model: the network.
     network_fn: its forward pass.
     predict_fn: the same by windows, where it is asked by them.
+    photographs: of the bundle, what it learned from.
   """
 
   path: pathlib.Path
@@ -55,6 +56,7 @@ class Member(NamedTuple):
   model: nn.Module
   network_fn: PredictFn
   predict_fn: PredictFn
+  photographs: dict[str, np.ndarray] | None = None
 
   @property
   def name(self) -> str:
@@ -213,7 +215,8 @@ def read_member(
     model = get_model(**fields)
   network_fn = forward(model) if platform is None else arranged(forward(model), platform)
   config = bundle.config | {'model': fields}
-  member = Member(path, config, bundle.variables, bundle.digest, model, network_fn, network_fn)
+  member = Member(path, config, bundle.variables, bundle.digest, model, network_fn, network_fn,
+                  bundle.photographs)
   if window is None:
     window = preprocessing.get('window') or choose_window(preprocessing['size'], device)
     if window and not preprocessing.get('window') and not fits_windows(member.look()):

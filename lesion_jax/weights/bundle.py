@@ -4,6 +4,8 @@ pickle.
     config.json         the configuration, the format's version and the digest of the weights; sorted, readable
     model.safetensors   every variable under its flat name, 'params/...' and 'batch_stats/...'
     README.md           the model card
+    photographs.safetensors   what the network learned from: fingerprints of the photographs (`data.fingerprint`), uint8
+                              [N, 16, 16, 3] each, under 'train' and 'validation'; bundles of before have none
 """
 
 from __future__ import annotations
@@ -25,19 +27,26 @@ from lesion_jax.weights import archive, tensors
 
 VERSION = 1
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
-# Bytes that each file of an archive may have; the largest network here has 0.2 GB of weights.
-LIMITS = {CONFIG: 16 << 20, WEIGHTS: 2 << 30, CARD: 16 << 20}
-RESERVED = ('format_version', 'weights_sha256')  # keys of config.json that are the format's own
+PHOTOGRAPHS = 'photographs.safetensors'
+# Bytes that each file of an archive may have; the largest network here has 0.2 GB of weights, and 100,000 photographs are
+# 0.08 GB.
+LIMITS = {CONFIG: 16 << 20, WEIGHTS: 2 << 30, CARD: 16 << 20, PHOTOGRAPHS: 1 << 30}
+REQUIRED = ('format_version', 'weights_sha256')
+RESERVED = (*REQUIRED, 'photographs_sha256')  # keys of config.json that are the format's own
+PRINT = (16, 16, 3)  # shape of a fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
   """What a bundle holds: `config` as it was saved (tuples have become lists), `variables` as a tree of NumPy arrays,
-  and `digest`, the SHA-256 of the weights' file, '' of a bundle that was not read from one."""
+  `digest`, the SHA-256 of the weights' file, '' of a bundle that was not read from one, and `photographs`, fingerprints of
+  what the network and those inside it learned from, uint8 [N, 16, 16, 3] under 'train' and 'validation'; None where that
+  is not known."""
 
   config: dict[str, Any]
   variables: dict[str, Any]
   digest: str = ''
+  photographs: dict[str, np.ndarray] | None = None
 
 
 def taken_size(config: Mapping[str, Any]) -> int:
@@ -49,6 +58,7 @@ def taken_size(config: Mapping[str, Any]) -> int:
 
 def save_bundle(
     path: str | pathlib.Path, *, config: Mapping[str, Any], variables: Mapping[str, Any], card: str,
+    photographs: Mapping[str, np.ndarray] | None = None,
 ) -> None:
   """Writes a bundle. What stands at `path` is either the old state or the whole new bundle, whenever the writer dies.
 
@@ -60,6 +70,7 @@ def save_bundle(
     config: plain JSON values under string keys.
     variables: tree {'params': ..., 'batch_stats': ...} of arrays; types, bfloat16 included, are kept.
     card: the model card in Markdown.
+    photographs: of `Bundle`.
 
   Raises:
     FileExistsError: at `path` is a file, or a directory that holds something else than a bundle.
@@ -69,7 +80,9 @@ def save_bundle(
   _check_replaceable(path)
   flat = traverse_util.flatten_dict(variables, sep='/')
   weights = tensors.encode({name: np.asarray(array) for name, array in flat.items()})
-  files = {CONFIG: _config_text(config, weights).encode(), WEIGHTS: weights, CARD: card.encode()}
+  kept = {} if photographs is None else {PHOTOGRAPHS: tensors.encode(photographs)}
+  text = _config_text(config, weights, kept.get(PHOTOGRAPHS))
+  files = {CONFIG: text.encode(), WEIGHTS: weights, CARD: card.encode(), **kept}
 
   path.parent.mkdir(parents=True, exist_ok=True)
   unique = uuid.uuid4().hex[:8]
@@ -106,7 +119,7 @@ def load_bundle(path: str | os.PathLike) -> Bundle:
   if path.is_file():
     files = archive.read_archive(path, LIMITS)
   else:
-    files = {name: (path / name).read_bytes() for name in (CONFIG, WEIGHTS) if (path / name).is_file()}
+    files = {name: (path / name).read_bytes() for name in (CONFIG, WEIGHTS, PHOTOGRAPHS) if (path / name).is_file()}
   if missing := [name for name in (CONFIG, WEIGHTS) if name not in files]:
     state = f'lacks {" and ".join(missing)}' if path.exists() else 'does not exist'
     raise FileNotFoundError(f'{path} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
@@ -121,7 +134,25 @@ def load_bundle(path: str | os.PathLike) -> Bundle:
   if clash := sorted(folders & set(flat)):
     raise ValueError(f'{path / WEIGHTS}: {", ".join(clash)} is the name of an array and of a group of arrays')
   variables = {'params': {}, 'batch_stats': {}} | traverse_util.unflatten_dict(flat, sep='/')
-  return Bundle({key: value for key, value in config.items() if key not in RESERVED}, variables, digest)
+  photographs = _photographs(files.get(PHOTOGRAPHS), config.get('photographs_sha256'), path / PHOTOGRAPHS)
+  return Bundle({key: value for key, value in config.items() if key not in RESERVED}, variables, digest, photographs)
+
+
+def _photographs(data: bytes | None, expected: str | None, path: pathlib.Path) -> dict[str, np.ndarray] | None:
+  """What a network learned from; None of a bundle that does not say it."""
+  digest = None if data is None else hashlib.sha256(data).hexdigest()
+  if digest != expected:
+    raise ValueError(f'{path} is damaged, missing or from another bundle: its SHA-256 is {digest}, {CONFIG} says '
+                     f'{expected}; copy the bundle again')
+  if data is None:
+    return None
+  found = tensors.decode(data, source=str(path))
+  if set(found) != {'train', 'validation'} or any(
+      each.dtype != np.uint8 or each.shape[1:] != PRINT for each in found.values()):
+    shapes = {name: f'{each.dtype} {list(each.shape)}' for name, each in found.items()}
+    raise ValueError(f'{path} holds {shapes}, not the fingerprints of a bundle, uint8 [N, 16, 16, 3] under train and '
+                     'validation; save the bundle again')
+  return found
 
 
 def _check_replaceable(path: pathlib.Path) -> None:
@@ -130,16 +161,18 @@ def _check_replaceable(path: pathlib.Path) -> None:
   if not path.is_dir():
     raise FileExistsError(f'{path} is a file; a bundle is a directory, give another name')
   names = {item.name for item in path.iterdir()}
-  if names and not {CONFIG, WEIGHTS} <= names <= {CONFIG, WEIGHTS, CARD}:
+  if names and not {CONFIG, WEIGHTS} <= names <= {CONFIG, WEIGHTS, CARD, PHOTOGRAPHS}:
     raise FileExistsError(f'{path} is neither empty nor a bundle and nothing else; it is left alone, as replacing it '
                           f'would remove {sorted(names)}; give another name')
 
 
-def _config_text(config: Mapping[str, Any], weights: bytes) -> str:
+def _config_text(config: Mapping[str, Any], weights: bytes, photographs: bytes | None) -> str:
   clash = sorted(set(RESERVED) & set(config))
   if clash:
     raise ValueError(f'config must not have the keys {clash}: they are the format\'s own')
   document = {**config, 'format_version': VERSION, 'weights_sha256': hashlib.sha256(weights).hexdigest()}
+  if photographs is not None:
+    document['photographs_sha256'] = hashlib.sha256(photographs).hexdigest()
   try:
     return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + '\n'
   except (TypeError, ValueError) as error:
@@ -151,8 +184,8 @@ def _parse_config(data: bytes, path: pathlib.Path) -> dict[str, Any]:
     config = json.loads(data.decode('utf-8'))
   except (ValueError, RecursionError) as error:
     raise ValueError(f'{path} is not JSON ({error}); copy the bundle again') from error
-  if not isinstance(config, dict) or not set(RESERVED) <= set(config):
-    raise ValueError(f'{path} is not the configuration of a bundle: it lacks {" or ".join(RESERVED)}')
+  if not isinstance(config, dict) or not set(REQUIRED) <= set(config):
+    raise ValueError(f'{path} is not the configuration of a bundle: it lacks {" or ".join(REQUIRED)}')
   if config['format_version'] != VERSION:
     raise ValueError(f'{path} has format version {config["format_version"]!r}, this lesion_jax reads {VERSION}; '
                      'save the bundle again, or install the lesion_jax that wrote it')

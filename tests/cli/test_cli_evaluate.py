@@ -19,6 +19,7 @@ from tiny import SIZE, TINY_MODELS
 import lesion_jax
 from lesion_jax import build, cli, models
 from lesion_jax.core import LESION_KEYS, unpack_bits
+from lesion_jax.data.fingerprint import reduced
 from lesion_jax.data.fundus import SQUARE
 from lesion_jax.data.source import load
 from lesion_jax.evaluate import bootstrap, intervals
@@ -55,7 +56,8 @@ def trained(tmp_path_factory, prepared):
     stage = build.build_stage(config, name, dataset, workdir=place, devices=devices, bundles=bundles)
     variables = initialize(stage.model, shape, 0)
     bundles[name] = stage.bundle(variables, {}, best_step=0)
-  save_bundle(place / 'bundle', config=bundles['grade'].config, variables=variables, card='')
+  save_bundle(place / 'bundle', config=bundles['grade'].config, variables=variables, card='',
+              photographs=bundles['grade'].photographs)
   return place / 'bundle', stage.evaluate(variables, 'test')
 
 
@@ -189,7 +191,7 @@ def test_other_splits_come_with_a_warning(trained, evaluate, capsys):
   for split, warning in (('train', 'the network learned from the photographs of this split'),
                          ('validation', 'the weights were chosen by the photographs of this split')):
     status, out = evaluate(trained[0], *synthetic(), '--split', split)
-    assert status == 0 and read(out)['evaluated']['notes'] == [warning]
+    assert status == 0 and read(out)['evaluated']['notes'][0] == warning
     assert f'\n- {warning}\n' in capsys.readouterr().out
 
 
@@ -203,8 +205,7 @@ def test_all_splits_are_one_test_set_and_some_photographs_can_be_taken_or_left(t
   everything, report = ids_of(out), read(out)
   assert status == 0 and len(set(everything)) == COUNT == report['evaluated']['data']['images']
   assert f'multitask on synthetic, all splits: {COUNT} photographs' in capsys.readouterr().out
-  assert report['evaluated']['notes'] == [
-      'the network learned from some of these photographs, and was chosen by others']
+  assert report['evaluated']['notes'][0] == 'the network learned from some of these photographs, and was chosen by others'
   chosen, left = tmp_path / 'chosen.txt', tmp_path / 'left.txt'
   chosen.write_text('\n'.join([*everything[10:30], '', '']))
   left.write_text('\n'.join(everything[20:60]))
@@ -236,9 +237,76 @@ def test_another_split_of_the_data_from_which_it_learned_is_said(trained, evalua
   for options, here in ((['split=stratified'], 'stratified, seed 2020'), (['folds=3', 'fold=1'],
                                                                         'hash, seed 2020, fold 1 of 3')):
     flags = [word for option in options for word in ('--option', option)]
-    status, out = evaluate(trained[0], *synthetic(), *flags)
+    status, out = evaluate(trained[0], *synthetic(), *flags, '--leaks', 'keep')
     assert status == 0
     assert f'another split of synthetic (hash, seed 2020; here {here})' in read(out)['evaluated']['notes'][0]
+
+
+@pytest.fixture
+def taught(tmp_path, idrid):
+  """`taught(train, validation, **changes) -> bundle` of an oracle that learned from test photographs of IDRiD, by id."""
+
+  def save(train=(), validation=(), **changes):
+    prepared = load('idrid', data_dir=tmp_path / 'prepared', size=oracle.SIZE, source_dir=idrid)
+    index = prepared.source('test').index
+    photographs = {split: reduced(index.take(np.isin(index.id, list(ids))).fingerprint)
+                   for split, ids in (('train', train), ('validation', validation))}
+    save_bundle(tmp_path / 'taught', config=oracle.oracle_config(**changes), card='', photographs=photographs,
+                variables={'params': {'gain': np.float32(1)}})
+    return tmp_path / 'taught'
+
+  return save
+
+
+def test_photographs_that_it_learned_from_are_refused_left_out_or_kept(taught, idrid, evaluate, capsys):
+  bundle, data = taught(train=['IDRiD_81']), ('idrid', '--data-dir', idrid)
+  with pytest.raises(SystemExit) as stop:
+    evaluate(bundle, *data)
+  said = capsys.readouterr().err
+  assert stop.value.code == 2 and '1 of 2 photographs of idrid in the split test are among those from which' in said
+  assert 'learned (1) or by which it was chosen (0): IDRiD_81.' in said and '--leaks leave-out' in said
+  found = {'known': True, 'train': 1, 'validation': 0}
+
+  status, out = evaluate(bundle, *data, '--leaks', 'leave-out')
+  evaluated = read(out)['evaluated']
+  assert status == 0 and ids_of(out) == ['IDRiD_55']
+  assert evaluated['leaks'] == found | {'asked': 'leave-out', 'left_out': True} and evaluated['data']['images'] == 1
+  assert any(note.startswith('left out: 1 of 2') for note in evaluated['notes'])
+  assert '--leaks leave-out' in evaluated['command']
+
+  status, out = evaluate(bundle, *data, '--leaks', 'keep')
+  evaluated = read(out)['evaluated']
+  assert status == 0 and ids_of(out) == ['IDRiD_55', 'IDRiD_81']
+  assert evaluated['leaks'] == found | {'asked': 'keep', 'left_out': False}
+  assert any('judged all the same: the figures may be flattered' in note for note in evaluated['notes'])
+
+
+def test_photographs_by_which_it_was_chosen_count_too_and_something_must_be_left(taught, idrid, evaluate, capsys):
+  bundle = taught(train=['IDRiD_55'], validation=['IDRiD_55', 'IDRiD_81'])
+  with pytest.raises(SystemExit):
+    evaluate(bundle, 'idrid', '--data-dir', idrid, '--leaks', 'leave-out')
+  assert 'learned (1) or by which it was chosen (1): nothing is left to judge' in capsys.readouterr().err
+
+
+def test_all_splits_of_other_data_are_an_external_test(taught, idrid, evaluate):
+  with pytest.raises(SystemExit):
+    evaluate(taught(train=['IDRiD_55']), 'idrid', '--data-dir', idrid, '--split', 'all')
+  bundle = taught(train=['IDRiD_55'], data={'name': 'idrid'})  # its own data: asked for on purpose
+  status, out = evaluate(bundle, 'idrid', '--data-dir', idrid, '--split', 'all')
+  assert status == 0 and any('1 of 10 photographs' in note for note in read(out)['evaluated']['notes'])
+
+
+def test_any_network_of_several_may_have_learned_from_a_photograph(taught, save_oracle, idrid, evaluate, capsys):
+  with pytest.raises(SystemExit):
+    evaluate(save_oracle(), 'idrid', '--data-dir', idrid, '--model', taught(train=['IDRiD_81']))
+  assert '1 of 2 photographs' in capsys.readouterr().err
+
+
+def test_a_bundle_of_before_does_not_say_what_it_learned_from(save_oracle, idrid, evaluate):
+  status, out = evaluate(save_oracle(), 'idrid', '--data-dir', idrid)
+  evaluated = read(out)['evaluated']
+  assert status == 0 and any('oracle learned from is not known' in note for note in evaluated['notes'])
+  assert evaluated['leaks'] == {'asked': 'refuse', 'known': False, 'train': 0, 'validation': 0, 'left_out': False}
 
 
 def test_a_network_of_squares_is_judged_on_fields_of_view_as_predict_makes_them(save_oracle, idrid, evaluate):

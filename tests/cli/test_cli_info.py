@@ -54,17 +54,27 @@ def test_a_bundle_as_json(bundle, capsys):
   assert not found['lesions']['NV']['learned']
   assert found['provenance']['seed'] == 7 and found['preprocessing']['size'] == oracle.SIZE
   assert found['digest'] == hashlib.sha256((bundle / 'model.safetensors').read_bytes()).hexdigest()
+  assert found['photographs'] is None  # a bundle of before
   assert found['files'] == {file.name: file.stat().st_size for file in bundle.iterdir()}
 
 
 def test_a_bundle_as_text(bundle, capsys):
   said = ' '.join(run(capsys, bundle).split())
+  assert 'learned from, at all stages photographs not known' in said
   for text in ('name multitask attention conv lesion.name lesion_net_16s lesion.width 0.5', 'lesion/encoder 120',
                'in all 1,128', 'CWS cotton-wool spot present from 0.25', 'never learned iHE, vHE, pHE, NV, FiP',
                'size 64', 'name drawn', 'lengths.train 7', 'seed 7 stage grade',
                'quadratic weighted kappa 0.719 [0.650, 0.780]', 'model.safetensors', 'SHA-256 of the weights'):
     assert text in said, text
   assert 'long' not in said and 'pretrained' not in said  # the citation, and what is empty
+
+
+def test_how_many_photographs_it_learned_from_is_said(tmp_path, capsys):
+  prints = {split: np.zeros((count, 16, 16, 3), np.uint8) for split, count in (('train', 1200), ('validation', 0))}
+  save_bundle(tmp_path / 'bundle', config=oracle.oracle_config(model=MODEL), variables={'params': {}}, card='',
+              photographs=prints)
+  assert json.loads(run(capsys, tmp_path / 'bundle', '--json'))['photographs'] == {'train': 1200, 'validation': 0}
+  assert 'train photographs 1,200 validation photographs 0' in ' '.join(run(capsys, tmp_path / 'bundle').split())
 
 
 def test_a_zipped_bundle_has_the_same_files_and_digest(bundle, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 
 import numpy as np
 import pytest
@@ -77,15 +76,6 @@ def test_a_part_may_lack_a_held_out_split(parts):
   mixture = Mixture((without, synthetic))
   assert [part.name for part, _ in shares(mixture, 'validation')] == ['synthetic']
   assert len(mixture.source('validation')) == synthetic.lengths['validation']
-
-
-def test_data_sets_of_the_same_photographs_are_reported(parts, caplog, monkeypatch):
-  monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
-  idrid, synthetic = parts
-  Mixture((idrid, synthetic))
-  assert not caplog.text
-  Mixture((idrid, dataclasses.replace(synthetic, name='idrid_grading')))
-  assert 'idrid and idrid_grading hold photographs in common' in caplog.text
 
 
 @pytest.mark.parametrize('weights, message', [

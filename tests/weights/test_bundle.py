@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -169,6 +170,49 @@ def test_arrays_whose_names_contradict_each_other_are_said(path):
   edit_config(path, weights_sha256=hashlib.sha256(weights).hexdigest())
   with pytest.raises(ValueError, match='params/a is the name of an array and of a group'):
     load_bundle(path)
+
+
+PRINTS = {'train': np.arange(3 * 768, dtype=np.uint32).astype(np.uint8).reshape(3, 16, 16, 3),
+          'validation': np.zeros((0, 16, 16, 3), np.uint8)}
+
+
+def save_learned(tmp_path, photographs=PRINTS):
+  save_bundle(tmp_path / 'net', config={}, variables={'params': {'a': np.ones(1)}}, card='', photographs=photographs)
+  return tmp_path / 'net'
+
+
+def test_what_it_learned_from_comes_back_and_a_bundle_of_before_has_nothing(path, tmp_path):
+  assert load_bundle(path).photographs is None
+  found = load_bundle(save_learned(tmp_path / 'learned'))
+  assert found.config == {} and set(found.photographs) == set(PRINTS)
+  for split, prints in PRINTS.items():
+    np.testing.assert_array_equal(found.photographs[split], prints)
+  save_learned(tmp_path / 'learned')  # and such a bundle is replaced
+  with zipfile.ZipFile(tmp_path / 'net.zip', 'w') as archive:
+    for file in (tmp_path / 'learned' / 'net').iterdir():
+      archive.write(file, file.name)
+  np.testing.assert_array_equal(load_bundle(tmp_path / 'net.zip').photographs['train'], PRINTS['train'])
+
+
+def test_what_it_learned_from_cannot_be_taken_away_exchanged_or_put_in(path, tmp_path):
+  learned = save_learned(tmp_path / 'learned')
+  data = (learned / 'photographs.safetensors').read_bytes()
+  (path / 'photographs.safetensors').write_bytes(data)
+  (learned / 'photographs.safetensors').write_bytes(data[:-1] + b'x')
+  for one in (path, learned):
+    with pytest.raises(ValueError, match=r'photographs\.safetensors is damaged, missing or from another bundle'):
+      load_bundle(one)
+  (learned / 'photographs.safetensors').unlink()
+  with pytest.raises(ValueError, match=r'photographs\.safetensors is damaged, missing'):
+    load_bundle(learned)
+
+
+@pytest.mark.parametrize('photographs', [
+    {'train': PRINTS['train']}, PRINTS | {'train': PRINTS['train'].astype(np.float32)},
+    PRINTS | {'validation': np.zeros((2, 32, 32, 3), np.uint8)}, PRINTS | {'validation': np.zeros(2, np.uint8)}])
+def test_what_is_no_fingerprint_is_refused(tmp_path, photographs):
+  with pytest.raises(ValueError, match='not the fingerprints of a bundle'):
+    load_bundle(save_learned(tmp_path, photographs))
 
 
 def test_a_broken_or_foreign_or_newer_config_is_said(path):
