@@ -13,6 +13,7 @@ import tiny_config
 from absl import flags
 from drawing import draw_idrid
 from ml_collections import config_flags
+from real import IDRID, link_idrid
 from tiny import TINY_MODELS, random_batch
 
 from lesion_jax import build, cli, main, models
@@ -24,7 +25,6 @@ from lesion_jax.losses import get_loss
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import load_bundle
 
-SUBSET = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'idrid'
 SIZE = 32
 FOUR = ('MA', 'iHE', 'HaEx', 'CWS')
 KNOWN = np.array([key in FOUR for key in LESION_KEYS])
@@ -47,12 +47,12 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope='module', params=['drawn', 'real'])
 def release(request, place):
-  """IDRiD in its own layout: drawn here, and the real subset where that is at hand."""
+  """IDRiD in its own layout: drawn here, and a few real photographs where they are at hand."""
   if request.param == 'drawn':
     return draw_idrid(place / 'idrid')
-  if not SUBSET.is_dir():
-    pytest.skip('the IDRiD subset is not at hand')
-  return SUBSET
+  if not IDRID.is_dir():
+    pytest.skip('IDRiD is not at hand')
+  return link_idrid(place / 'real', segmentation=(*range(1, 12), 55, 56))
 
 
 @pytest.fixture(scope='module')
