@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import pathlib
 
 import jax
 import jax.numpy as jnp
