@@ -157,8 +157,9 @@ def check(arguments: argparse.Namespace) -> Job:
   lesions, grades = (any(getattr(one, name) is not None for one in heads) for name in ('lesions', 'grades'))
   learned, notes = tuple(config['annotated']) if lesions else (), []
   if builder := DATASETS.get(arguments.data):  # `load` refuses another, and names those that there are
-    annotated = {*builder.ANNOTATED, *(learned if builder.GRADES_AS_LESIONS else ())}
-    _require_common(arguments.data, tuple(annotated), builder.GRADED, learned, grades)
+    known = {*builder.ANNOTATED, *(learned if builder.GRADES_AS_LESIONS else ())}
+    annotated = tuple(key for key in LESION_KEYS if key in known)
+    _require_common(arguments.data, annotated, builder.GRADED, learned, grades)
     if arguments.data not in [part for member in members for part in _parts(member.config)]:
       # Else it learned from squares and from fields of view.
       notes += _crop_notes(config['preprocessing']['crop'], arguments.data, builder.CROPPED, arguments.other_crop)
