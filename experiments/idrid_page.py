@@ -135,20 +135,23 @@ def _presence(result: Mapping[str, Any]) -> str:
 
 
 def _healthy(result: Mapping[str, Any]) -> str:
-  found = result.get('grades')
+  found = result.get('grades') or result.get('healthy')
   if not found:
     return ''
   healthy, sick = found['graded'], found['referable']
+  groups = [(f'{healthy["images"]} graded DR0', healthy)]
+  groups += [(f'{sick["images"]} graded DR2 to DR4', sick)] if sick['images'] else []
   rows = [[title, _share(group['any']), *(_share(group['lesions'][key]) for key in KEYS)]
-          for title, group in ((f'{healthy["images"]} graded DR0', healthy), (f'{sick["images"]} graded DR2 to DR4', sick))]
+          for title, group in groups]
   rows += [[f'the same at Eq. 1 and 0.5: {title}', f'{100 * group["maximum"]["any"]:.0f} %',
             *(f'{100 * group["maximum"]["lesions"][key]:.0f} %' for key in KEYS)]
-           for title, group in (('DR0', healthy), ('DR2 to DR4', sick))]
+           for title, group in groups]
   area = healthy.get('area', {}).get('any', {}).get('pixels', {})
-  grades = ', '.join(f'{GRADE_KEYS[int(grade)]} {each["called"]} of {each["images"]}' for grade, each in found['by_grade'].items())
+  grades = ', '.join(f'{GRADE_KEYS[int(grade)]} {each["called"]} of {each["images"]}'
+                     for grade, each in found.get('by_grade', {}).items())
   left_out = found.get('left_out', [])
   return ("Photographs of part B's test set called to have a lesion:\n\n" + _table(['', 'any', *KEYS], rows)
-          + f'\n\nBy grade: {grades}. Area shown in a healthy eye: mean {area.get("mean", 0):.0f} pixels of 1440 x 1440, '
+          + (f'\n\nBy grade: {grades}.' if grades else '') + f'\n\nArea shown in a healthy eye: mean {area.get("mean", 0):.0f} pixels of 1440 x 1440, '
           f'95th percentile {area.get("p95", 0):.0f}. '
           + (f'{len(left_out)} photographs are left out, which are among those of part A that the network learned from: '
              f'{", ".join(left_out)}.' if left_out else ''))
