@@ -4,10 +4,11 @@ import pathlib
 
 import pytest
 
-from experiments import collect, render
+from experiments import collect, idrid_page, presets, render
 
 ROOT = pathlib.Path(__file__).parents[2]
-PRESETS = sorted(path for path in (ROOT / 'experiments' / 'results').glob('*') if any(path.glob('*-0.json')))
+RESULTS = ROOT / 'experiments' / 'results'
+PRESETS = sorted(RESULTS / name for name in presets.PRESETS if (RESULTS / name).exists())
 
 
 @pytest.mark.parametrize('folder', PRESETS, ids=lambda path: path.name)
@@ -26,3 +27,10 @@ def test_the_readme_has_the_summary_as_it_is():
   readme = (ROOT / 'README.md').read_text('utf-8')
   assert table in readme
   assert conditions in ' '.join(readme.split())
+
+
+def test_the_page_of_idrid_is_of_its_results(tmp_path):
+  for path in (RESULTS / 'idrid').iterdir():
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+  idrid_page.write(tmp_path)
+  assert (tmp_path / 'idrid.md').read_text('utf-8') == (RESULTS / 'idrid' / 'idrid.md').read_text('utf-8')
