@@ -195,7 +195,8 @@ def _reduced(
     return twice
   of = {name: jnp.uint32(8 * names.index(name)) for name in names}
   lesions, fringe = (twice >> of['lesions']) & 0xFF, ((once & ~twice) >> of['lesions']) & 0xFF
-  ignore = ((once >> of['ignore']) & 0xFF | fringe) & ~lesions
+  seldom, mostly = (each >> of['ignore'] & 0xFF for each in (once, twice))
+  ignore = mostly | (seldom & ~lesions) | fringe  # a lesion that is mostly not ignored stays scored
   return (lesions << of['lesions']) | (ignore << of['ignore'])
 
 
@@ -235,13 +236,13 @@ def _colour(image: jax.Array, draw: dict[str, jax.Array], spec: Augmentation) ->
   if spec.tint != neutral:
     image = image * draw['tint']
   if spec.brightness != neutral:
-    image = image * draw['brightness']  # dm_pix adds a constant, which would lift the black surround
+    image = image * draw['brightness']  # adding a constant would lift the black surround
   if spec.saturation != neutral:
-    # Not dm_pix's: it finds the hue by `value == red`, which fails when XLA computes the two in different fusions.
+    # Not by way of the hue: finding it by `value == red` fails where XLA computes the two in different fusions.
     grey = sum(weight * image[..., i, None] for i, weight in enumerate(_LUMINANCE))
     image = grey + draw['saturation'] * (image - grey)
   if spec.contrast != neutral:
-    # Not dm_pix's: its mean is of the whole image, and it would lift the black surround.
+    # About the mean of the field: about that of the whole image it would lift the black surround.
     mean = jnp.sum(jnp.where(field, image, 0), axis=(0, 1)) / jnp.maximum(jnp.sum(field), 1)
     image = jnp.where(field, mean + draw['contrast'] * (image - mean), image)
   return jnp.clip(image, 0, 255)

@@ -20,7 +20,7 @@ LONGER_FUNCTIONS = {'fit': 120, '_stage': 140}  # the second is a table of keys
 # A flax module's `setup` is described by its class, a program's `main` by its module.
 DESCRIBED_ABOVE = {'setup', 'main'}
 # What models, losses, metrics, augment and the training step may import, by pip's names.
-PURE = {'jax', 'flax', 'optax', 'dm-pix', 'numpy'}
+PURE = {'jax', 'flax', 'optax', 'numpy'}
 # pip's name -> the module, where they differ.
 MODULES = {'absl-py': 'absl', 'array-record': 'array_record', 'orbax-checkpoint': 'orbax', 'pillow': 'PIL',
            'tensorflow-cpu': 'tensorflow', 'tensorflow-datasets': 'tensorflow_datasets'}

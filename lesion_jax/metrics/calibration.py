@@ -20,7 +20,7 @@ import numpy as np
 
 from lesion_jax.core import UNKNOWN_GRADE
 from lesion_jax.metrics.curves import bin_thresholds
-from lesion_jax.metrics.histogram import SCORE_BINS, TENTHS
+from lesion_jax.metrics.histogram import TENTHS, of_one_lesion
 
 BINS = len(TENTHS) - 1
 
@@ -112,10 +112,7 @@ def histogram_calibration(histogram: np.ndarray) -> Calibration | None:
   Raises:
     ValueError: for another shape.
   """
-  counts = np.asarray(histogram)
-  if counts.shape != (2, SCORE_BINS):
-    raise ValueError(f'expected a histogram [2, {SCORE_BINS}] of one lesion (negatives, positives), got '
-                     f'{list(counts.shape)}; of a histogram [2, 8, bins] take [:, lesion]')
+  counts = of_one_lesion(histogram)
   cells = counts.sum(axis=0) > 0
   counts = counts[:, cells].astype(np.float64)  # exact below 2^53
   if not counts.size:

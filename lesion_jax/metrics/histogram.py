@@ -74,3 +74,12 @@ def score_histogram(prediction: Prediction, targets: Targets, *, per_image: bool
   # One cell behind the last takes what is not scored.
   counts = jnp.zeros(cells + 1, jnp.int32).at[jnp.where(targets.scored, cell, cells)].add(1)[:-1].reshape(shape)
   return counts if per_image else counts[0]
+
+
+def of_one_lesion(histogram: np.ndarray) -> np.ndarray:
+  """The histogram of one lesion, int [2, SCORE_BINS]: negatives, then positives. Raises ValueError for another shape."""
+  counts = np.asarray(histogram)
+  if counts.shape != (2, SCORE_BINS):
+    raise ValueError(f'expected a histogram [2, {SCORE_BINS}] of one lesion (negatives, positives), got '
+                     f'{list(counts.shape)}; of a histogram [2, 8, bins] take [:, lesion]')
+  return counts

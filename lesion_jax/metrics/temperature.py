@@ -13,7 +13,7 @@ import numpy as np
 
 from lesion_jax.core import UNKNOWN_GRADE
 from lesion_jax.metrics.curves import bin_thresholds
-from lesion_jax.metrics.histogram import SCORE_BINS, score_bin
+from lesion_jax.metrics.histogram import of_one_lesion, score_bin
 
 # Our choice. Where a head is never wrong, the most probable T would be 0; where it knows nothing, infinite.
 LIMITS = (0.1, 10.0)
@@ -86,10 +86,7 @@ def histogram_temperature(histogram: np.ndarray) -> float | None:
   Raises:
     ValueError: for another shape.
   """
-  counts = np.asarray(histogram)
-  if counts.shape != (2, SCORE_BINS):
-    raise ValueError(f'expected a histogram [2, {SCORE_BINS}] of one lesion (negatives, positives), got '
-                     f'{list(counts.shape)}; of a histogram [2, 8, bins] take [:, lesion]')
+  counts = of_one_lesion(histogram)
   filled = counts.any(axis=0)
   return binary_temperature(_middles()[filled], *counts[:, filled])
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lesion_jax.metrics.curves import bin_thresholds
-from lesion_jax.metrics.histogram import SCORE_BINS
+from lesion_jax.metrics.histogram import of_one_lesion
 
 # Added to a score that is a threshold: what another program computes of the same photograph differs by less.
 MARGIN = 1e-6
@@ -51,10 +51,7 @@ def best_f1_threshold(histogram: np.ndarray) -> float | None:
   Raises:
     ValueError: for another shape.
   """
-  counts = np.asarray(histogram)
-  if counts.shape != (2, SCORE_BINS):
-    raise ValueError(f'expected a histogram [2, {SCORE_BINS}] of one lesion (negatives, positives), got '
-                     f'{list(counts.shape)}; of a histogram [2, 8, bins] take [:, lesion]')
+  counts = of_one_lesion(histogram)
   negatives, positives = counts.astype(np.int64)
   if not positives.any():
     return None
