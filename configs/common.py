@@ -70,6 +70,9 @@ def _stage() -> ConfigDict:
           # graded data set among those to learn lesions from say so, 'off' none, 'default' those that docs/datasets.md
           # names. Claimed are the lesions that another of the data sets has masks of.
           'grades_as_lesions': 'default',
+          # Share of the training patients of such data sets whose photographs validate instead: thresholds that keep healthy
+          # eyes clean are chosen on healthy eyes that the network has not learned from, and it takes dozens.
+          'aside': 0.0,
           # Photographs that are in two splits, resized or compressed anew too: 'drop' leaves them out of training where they
           # are in validation or test, and out of what is judged where a network inside or before this one learned from
           # them; 'keep' does not look. The report says which. See docs/comparisons.md, Leakage.
@@ -109,6 +112,9 @@ def _stage() -> ConfigDict:
       # that have a term of each lesion: dice_cross_entropy, focal_tversky and the cross entropies of maps. A lesion of
       # weight 0 is not learned.
       'lesion_weights': (),
+      # Factor of one more part of the loss: the cross entropy of the 100 most probable pixels of every photograph or crop,
+      # for the lesions that it has not. For losses of lesion maps; 0 adds nothing. Our choice.
+      'hard_negatives': 0.0,
       # The figure of the validation split by which the best network is chosen: pixel_f1, image_f1, pixel_image_f1 (the
       # mean of the two), aupr (means over the lesions that occur in the split) or kappa; '': that of the loss,
       # pixel_image_f1 for dual_dice.

@@ -90,11 +90,13 @@ def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
   wanted = stage.data.grades_as_lesions
   if wanted not in GRADES_AS_LESIONS:
     raise ValueError(f'grades_as_lesions={wanted!r}; choose one of {", ".join(GRADES_AS_LESIONS)}')
+  if not 0 <= stage.data.aside < 1:
+    raise ValueError(f'data.aside={stage.data.aside}: give a share of 0 or more and below 1')
   if wanted == 'off' or grades(stage):
     return parts
   claimed = {key for part in parts for key in part.annotated}
   says = lambda part: part.graded and (wanted == 'on' or part.grades_as_lesions)
-  return [part.with_negatives(tuple(claimed)) if says(part) else part for part in parts]
+  return [part.with_negatives(tuple(claimed), aside=stage.data.aside) if says(part) else part for part in parts]
 
 
 def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:

@@ -61,8 +61,8 @@ def grades(stage: ConfigDict) -> bool:
 
 
 def loss(stage: ConfigDict) -> Loss:
-  """The loss, with the stage's weights of the lesions. Raises ValueError for a name or weights that cannot be."""
-  return get_loss(stage.loss, tuple(stage.lesion_weights))
+  """The loss, with the stage's weights of the lesions and hard negatives. Raises ValueError for what cannot be."""
+  return get_loss(stage.loss, tuple(stage.lesion_weights), stage.hard_negatives)
 
 
 def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:

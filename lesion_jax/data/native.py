@@ -58,7 +58,7 @@ class NativeSource(Sequence):
     for each in (split,) if split in dataset.splits else dataset.splits:
       left_out = {entry['photograph'] for entry in _left_out(builder) if entry['split'] == each}
       items = [item for item in release[each] if os.fspath(item.path) not in left_out]
-      prepared = dataset.source(each).ids()
+      prepared = dataset.source(each).index.id.tolist()
       if len(items) != len(prepared):
         raise ValueError(f'{builder.name}, split {each}: the release has {len(items)} photographs and its prepared copy '
                          f'{len(prepared)}; it was changed since, so delete {builder.data_path}')

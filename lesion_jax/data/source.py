@@ -34,9 +34,9 @@ from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.index import Index
 from lesion_jax.data.index import read as read_index
-from lesion_jax.data.order import Joined
+from lesion_jax.data.order import Joined, Source
 from lesion_jax.data.png import decode_mask, decode_picture
-from lesion_jax.data.splits import SPLIT_SEED, SPLITS, Dealing
+from lesion_jax.data.splits import SPLIT_SEED, SPLITS, Dealing, shuffled
 
 ALL = 'all'  # the splits of a data set as one
 DATASETS: dict[str, type[LesionBuilder]] = {
@@ -178,6 +178,7 @@ class Dataset:
     grades_as_lesions: whether its grades say of lesions that they are absent unless a configuration says otherwise.
     negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
     whole: photographs that then say nothing of any lesion are kept.
+    aside: share of the training patients whose photographs are in validation, see `with_negatives`.
     dropped: split -> ids of the photographs that `without` left out of it.
   """
 
@@ -193,10 +194,11 @@ class Dataset:
   grades_as_lesions: bool = False
   negatives: tuple[str, ...] = ()
   whole: bool = False
+  aside: float = 0.0
   dealing: dict[str, Any] | None = None
   dropped: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
 
-  def with_negatives(self, keys: Sequence[str], *, whole: bool = False) -> Dataset:
+  def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0) -> Dataset:
     """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
     mask is needed for that. Photographs that then say nothing of any lesion are left out, unless `whole`, as there is
     nothing to learn from them; lengths are counted anew.
@@ -205,6 +207,8 @@ class Dataset:
       keys: of the lesions that are claimed absent: those that something is learned of elsewhere, for a network that
         never saw a lesion can claim nothing of it.
       whole: keep the other photographs too, in which a network may be asked what it calls present.
+      aside: share of the training patients, in [0, 1), whose photographs are moved to validation, in the order of
+        `splits.shuffled`.
 
     Raises:
       ValueError: there are no grades.
@@ -216,7 +220,7 @@ class Dataset:
     if not keys:
       return self
     annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
-    return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole)._counted()
+    return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, aside=aside)._counted()
 
   def without(self, ids: Mapping[str, Collection[str]]) -> Dataset:
     """The same data set without some photographs, by split; lengths are counted anew. Splits that are not named, and
@@ -230,10 +234,23 @@ class Dataset:
   def _counted(self) -> Dataset:
     """The same with its lengths as they are now."""
     return dataclasses.replace(self, lengths={
-        split: len(self._source(split)) if length else 0 for split, length in self.lengths.items()})
+        split: len(self._source(split)) if length or self._gains(split) else 0 for split, length in self.lengths.items()})
 
-  def _source(self, split: str) -> ExampleSource:
-    return ExampleSource(self.builder, split, self.negatives, self.dropped.get(split, ()), whole=self.whole)
+  def _gains(self, split: str) -> bool:
+    return bool(self.aside and split == 'validation' and self.lengths['train'])
+
+  def _source(self, split: str) -> Source:
+    """One split of the builder; with `aside` training gives some of its photographs to validation."""
+    read = lambda of: ExampleSource(self.builder, of, self.negatives, self.dropped.get(split, ()), whole=self.whole)
+    if not self.aside or split not in SPLITS[:2]:
+      return read(split)
+    training = read('train')
+    patients = shuffled(read_index(self.builder.data_path, 'train').patient.tolist())
+    moved = np.isin(training.index.patient, patients[:round(self.aside * len(patients))])
+    if split == 'train':
+      return Subset(training, np.flatnonzero(~moved).tolist())
+    own = [read(split)] if split in self.builder.info.splits else []
+    return Joined([*own, Subset(training, np.flatnonzero(moved).tolist())])
 
   @property
   def size(self) -> int:
@@ -243,14 +260,14 @@ class Dataset:
   @property
   def ids(self) -> dict[str, list[str]]:
     """Split -> its photographs, in their order."""
-    return {split: self.source(split).ids() for split in self.splits}
+    return {split: self.source(split).index.id.tolist() for split in self.splits}
 
   @property
   def splits(self) -> tuple[str, ...]:
     """The splits that have examples."""
     return tuple(split for split, length in self.lengths.items() if length)
 
-  def source(self, split: str) -> ExampleSource | Joined:
+  def source(self, split: str) -> Source:
     """Random access to one split, or with ALL to all of them behind one another.
 
     Raises:
@@ -277,7 +294,7 @@ class Dataset:
     source = self.source(split)
     if only is None and not without:
       return source
-    ids = [name for each in (self.splits if split == ALL else (split,)) for name in self.source(each).ids()]
+    ids = [name for each in (self.splits if split == ALL else (split,)) for name in self.source(each).index.id.tolist()]
     if unknown := sorted({*(only or ()), *without} - set(ids)):
       raise ValueError(f'{self.name}, split {split}, has no photograph {", ".join(unknown[:5])}'
                        f'{f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""}; an id is as `lesion-jax data '

@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from lesion_jax.core import GRADE_KEYS, UNKNOWN_GRADE
@@ -48,13 +48,18 @@ def split_by_patient(
   """
   if len(fractions) != len(SPLITS) or min(fractions) < 0 or not math.isclose(sum(fractions), 1):
     raise ValueError(f'fractions={fractions}: give one share for each of {SPLITS}, none negative, that sum to 1')
-  order = sorted(set(patients), key=lambda patient: hashlib.sha256(f'{seed}:{patient}'.encode()).digest())
+  order = shuffled(patients, seed)
   train_end = round(fractions[0] * len(order))
   validation_end = round((fractions[0] + fractions[1]) * len(order))
   side = {
       patient: SPLITS[(rank >= train_end) + (rank >= validation_end)] for rank, patient in enumerate(order)
   }
   return {split: [i for i, patient in enumerate(patients) if side[patient] == split] for split in SPLITS}
+
+
+def shuffled(patients: Iterable[str], seed: int | str = SPLIT_SEED) -> list[str]:
+  """Each patient once, in the order of the SHA-256 of 'seed:patient'."""
+  return sorted(set(patients), key=lambda patient: hashlib.sha256(f'{seed}:{patient}'.encode()).digest())
 
 
 def stratify(

@@ -23,7 +23,7 @@ branch). The paper tried `joint` (IV-A) and gives no weights; 1 for each is our 
 the dual loss, for its lesion branch has been trained. The two losses for small lesions are not the paper's.
 
 Losses that take a lesion at a time (WITH_LESION_WEIGHTS) take weights of the lesions, `get_loss(name, weights)`; in
-the others all lesions share one ratio of sums.
+the others all lesions share one ratio of sums. `hard_negatives` can be added to every loss of lesion maps.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from lesion_jax.losses.cross_entropy import (
 from lesion_jax.losses.dice import dice_loss, dice_value
 from lesion_jax.losses.dual import classification_sums, dual_dice_loss, dual_sums, dual_value, segmentation_sums
 from lesion_jax.losses.grading import grade_cross_entropy_loss, grade_sums
+from lesion_jax.losses.hardest import hard_negatives
 from lesion_jax.losses.loss import Loss, of_maps, on_maps, one_part, sum_of, with_auxiliary
 from lesion_jax.losses.per_lesion import (
     LossesOfLesions, OverlapSums, dice_cross_entropy_loss, dice_losses, focal_tversky_loss, focal_tversky_losses,
@@ -98,8 +99,10 @@ LOSSES: dict[str, Loss] = {
     'joint': sum_of(_DUAL, _GRADES),
 }
 
+WITHOUT_MAPS = ('presence_dice', 'grade_cross_entropy')
 
-def get_loss(name: str, lesion_weights: Sequence[float] = ()) -> Loss:
+
+def get_loss(name: str, lesion_weights: Sequence[float] = (), hard: float = 0.0) -> Loss:
   """The loss of that name.
 
   Args:
@@ -108,14 +111,26 @@ def get_loss(name: str, lesion_weights: Sequence[float] = ()) -> Loss:
       all 0, for a loss of WITH_LESION_WEIGHTS. A mean over lesions is then weighted by them (among the lesions that
       take part in it), and a mean over scored elements by the weight of each element's lesion. Only their ratios
       count; a lesion of weight 0 is not learned. Whether and how to weigh is our choice.
+    hard: factor of `hard_negatives`, which is added to a loss of lesion maps; 0 adds nothing.
 
   Raises:
-    ValueError: there is no such loss, it takes no weights, or they are not such numbers.
+    ValueError: there is no such loss, it takes no weights or hard negatives, or they are not such numbers.
   """
+  weights = _checked_weights(name, lesion_weights)
+  loss = LOSSES[name] if weights is None else WITH_LESION_WEIGHTS[name](weights)
+  if not isinstance(hard, numbers.Real) or not 0 <= hard < math.inf:
+    raise ValueError(f'hard_negatives={hard!r}: give a factor of 0 or more; 0 adds nothing')
+  if hard and name in WITHOUT_MAPS:
+    raise ValueError(f'the loss {name!r} takes no hard_negatives={hard}, for they are pixels of lesion maps; leave it at 0')
+  return sum_of(loss, hard_negatives(float(hard), weights)) if hard else loss
+
+
+def _checked_weights(name: str, lesion_weights: Sequence[float]) -> np.ndarray | None:
+  """The weights over the largest of them, float32 [8]; None for lesions that weigh alike. Errors as of `get_loss`."""
   if name not in LOSSES:
     raise ValueError(f'unknown loss {name!r}; the losses are {", ".join(LOSSES)}')
   if not len(lesion_weights):
-    return LOSSES[name]
+    return None
   if name not in WITH_LESION_WEIGHTS:
     raise ValueError(f'the loss {name!r} takes no lesion_weights, for it has no term of each lesion (they are '
                      f'{tuple(lesion_weights)}); leave them empty, or choose one of {", ".join(WITH_LESION_WEIGHTS)}')
@@ -123,4 +138,4 @@ def get_loss(name: str, lesion_weights: Sequence[float] = ()) -> Loss:
   if not len(usable) == len(lesion_weights) == len(LESION_KEYS) or not any(usable):
     raise ValueError(f'lesion_weights={tuple(lesion_weights)}: give {len(LESION_KEYS)} numbers of 0 or more, not all '
                      f'0, in the order {", ".join(LESION_KEYS)}; or () for lesions that weigh alike')
-  return WITH_LESION_WEIGHTS[name](np.asarray(np.divide(usable, max(usable)), np.float32))
+  return np.asarray(np.divide(usable, max(usable)), np.float32)

@@ -113,3 +113,19 @@ def test_distances_do_not_depend_on_exposure():
   assert np.diag(found).max() < 1 < 30 < found[~np.eye(5, dtype=bool)].min()
   plain = np.sqrt(((prints[0].astype(float) - prints[1]) ** 2).mean())
   assert found[0, 1] <= plain
+
+
+def test_some_training_patients_validate_instead(graded):
+  """All photographs of a patient, and each photograph once; test is left alone."""
+  whole, found = graded.with_negatives(FOUR), graded.with_negatives(FOUR, aside=0.5)
+  ids = lambda data: {split: set(data.ids.get(split, ())) for split in ('train', 'validation', 'test')}
+  before, after = ids(whole), ids(found)
+  assert after['test'] == before['test'] and before['validation'] < after['validation']
+  assert after['train'] < before['train'] and not after['train'] & after['validation']
+  assert after['train'] | after['validation'] == before['train'] | before['validation']
+  patients = {split: set(found.source(split).index.patient) for split in ('train', 'validation')}
+  assert not patients['train'] & patients['validation']
+  assert found.lengths == {split: len(names) for split, names in after.items()}
+  moved = sorted(after['validation'] - before['validation'])
+  assert {example['id'] for example in found.source('validation')} == after['validation']
+  assert ids(found.without({'validation': moved[:1]}))['validation'] == after['validation'] - {moved[0]}
