@@ -6,16 +6,13 @@ jax and the library are imported when a command runs, so that help, version and 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import lesion_jax
 from lesion_jax.cli import (
-    consensus, data, evaluate, export, import_weights, info, label_studio, predict, prepare)
+    consensus, data, evaluate, export, import_weights, info, interruption, label_studio, predict, prepare)
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
@@ -32,24 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   # What is too large `data.photograph` refuses in words; Pillow would warn of it besides, with a limit of its own.
   warnings.filterwarnings('ignore', 'Image size .* decompression bomb')
   try:
-    with _terminating_as_interrupting():
+    with interruption.listening():
       return arguments.run(arguments, arguments.parser)
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     return INTERRUPTED
-
-
-@contextlib.contextmanager
-def _terminating_as_interrupting() -> Iterator[None]:
-  """SIGTERM, with which a scheduler ends a program, is a Ctrl-C inside."""
-  if threading.current_thread() is not threading.main_thread():  # Signals are the main thread's.
-    yield
-    return
-  before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-  try:
-    yield
-  finally:
-    signal.signal(signal.SIGTERM, before)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import tqdm
 
+from lesion_jax.cli import interruption
 from lesion_jax.cli.predict_files import REPORT, TABLE, Task
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.photograph import read_photograph
@@ -143,6 +144,7 @@ class Batch:
     with tqdm.tqdm(total=self.total, unit='photo', dynamic_ncols=True, disable=True if self.quiet else None) as bar:
       for _ in ordered_map(finish, results(), ahead=os.cpu_count() or 1):
         bar.update(len(self.entries) - bar.n)
+        interruption.check()
       bar.update(len(self.entries) - bar.n)
 
   def _finish(self, task: Task, found: Found, config: dict[str, Any], thresholds: np.ndarray) -> None:

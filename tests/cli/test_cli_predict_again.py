@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -180,6 +181,23 @@ def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
   assert predict(*paths)[0] == 0
   assert statuses(read_table(out))[:len(done)] == [(folder, 'skipped') for folder, _ in done]
   assert statuses(read_table(out))[-1] == ('d', 'predicted')
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_where_its_exception_is_lost(predict, save, read_table, monkeypatch, number):
+  """As in a finaliser or another callback of C code."""
+  paths = [save(f'{name}.png', grade=1) for name in 'abcdefgh']
+  describe = predict_run.describe
+
+  def interrupt(*args, **kwargs):
+    if kwargs['file'].endswith('a.png'):
+      with contextlib.suppress(KeyboardInterrupt):
+        signal.getsignal(number)(number, None)
+    return describe(*args, **kwargs)
+
+  monkeypatch.setattr(predict_run, 'describe', interrupt)
+  status, out = predict(*paths)
+  assert status == 130 and 0 < len(read_table(out)) < 8
 
 
 def test_too_little_memory_stops_the_run_and_is_said_with_what_to_do(predict, save, monkeypatch, capsys):
