@@ -82,7 +82,7 @@ def is_finished(config: ConfigDict, folder: pathlib.Path) -> bool:
   results, kept = folder / 'metrics.json', folder / 'config.json'
   if not results.exists() or not kept.exists():
     return False
-  same = json.loads(kept.read_text('utf-8')) == json.loads(json.dumps(config.to_dict()))
+  same = not build.differing(json.loads(kept.read_text('utf-8')), config.to_dict())
   return same and set(config.stages) <= json.loads(results.read_text('utf-8')).keys()
 
 

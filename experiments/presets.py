@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +10,7 @@ from ml_collections import ConfigDict
 
 from configs import data
 from experiments.rows import Row
-from lesion_jax.build import ADDED_KEYS
-from lesion_jax.data.mixture import SEPARATOR
-from lesion_jax.data.source import DATASETS
-from lesion_jax.train import workdir
+from lesion_jax import build
 
 STAGES = ('segment', 'classify', 'grade')
 
@@ -44,8 +40,6 @@ PRESETS = {'smoke': smoke, 'small': small, 'paper': paper}
 DATA = {'smoke': 'synthetic', 'small': 'synthetic', 'paper': 'retinal_lesions'}
 NOTES = {'smoke': 'This is a check of the programs: the networks are narrow, the photographs small and the training so '
                   'short that small and rare lesions are not learned yet. The figures rank nothing.'}
-# What a key of the configuration meant before it existed, where that is not its default now.
-BEFORE = {'data.split': 'hash'}
 SAME_NUMBERS = ('model.remat',)  # keys that change time and memory, and no figure
 SEEDS = {'smoke': (0,), 'small': (0, 1, 2), 'paper': (0,)}  # by default
 
@@ -92,7 +86,7 @@ def _apply(config: ConfigDict, row: Row) -> None:
 def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
   """A configuration as a result keeps it, without the places of one machine: bundles relative to the runs' folder, and
   the mere names of the release and of the pretrained weights. The split is named also where it is the data set's own."""
-  found = resolved(config.to_dict())
+  found = build.resolved(config.to_dict())
   for name in STAGES:
     stage = found[name]
     stage['data']['source_dir'] = pathlib.Path(stage['data']['source_dir']).name
@@ -102,25 +96,10 @@ def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
-  """A copy in which each stage names its split also where that is the data set's own way."""
-  found = copy.deepcopy(dict(config))
-  for data in (found[name]['data'] for name in STAGES if name in found):
-    if 'split' in data and not data['split']:
-      kinds = [DATASETS[each] for each in data['name'].split(SEPARATOR)]
-      data['split'] = SEPARATOR.join(each.SPLIT if each.DEALT else 'hash' for each in kinds)
-  return found
-
-
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-  """The keys with dots by which two configurations are of different measurements, with both values.
-
-  A key that came later is not there `then`: it had the value of BEFORE, or else that of ADDED_KEYS. What is
-  in SAME_NUMBERS does not count.
-  """
-  before = ADDED_KEYS | {f'{stage}.{key}': value for stage in STAGES for key, value in BEFORE.items()}
-  found = workdir.differing(then, now, before)
-  return {key: both for key, both in found.items() if not key.endswith(SAME_NUMBERS)}
+  """The keys with dots by which two configurations are of different measurements, with both values: `build.differing`, of
+  which what is in SAME_NUMBERS does not count."""
+  return {key: both for key, both in build.differing(then, now).items() if not key.endswith(SAME_NUMBERS)}
 
 
 def _embedded(config: ConfigDict, *, size: int, count: int, width: float, batch: int) -> None:

@@ -120,8 +120,7 @@ def is_trained(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bo
   if not (place.bundle(row, seed) / 'config.json').exists():
     return False
   path = place.workdir(row, seed) / 'config.json'
-  _same(path, presets.resolved(json.loads(path.read_text('utf-8'))),
-        presets.resolved(configure(place, row, seed, rows).to_dict()),
+  _same(path, json.loads(path.read_text('utf-8')), configure(place, row, seed, rows).to_dict(),
         f'remove the folder {path.parent} to train it again, or give another --workdir')
   return True
 

@@ -49,7 +49,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
       say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
     bundles = build.check(config, devices)
-    claim_workdir(workdir, config.to_dict(), build.ADDED_KEYS)
+    claim_workdir(workdir, config.to_dict(), build.differing)
     datasets = build.open_datasets(config, data_dir, devices, bundles)
   for name, dataset in datasets.items():
     start = time.perf_counter()

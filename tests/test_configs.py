@@ -16,7 +16,6 @@ from lesion_jax.augment import Augmentation
 from lesion_jax.data.source import DATASETS
 from lesion_jax.losses import LOSSES
 from lesion_jax.models import MODELS
-from lesion_jax.train.workdir import differing
 
 FIRST = """
 accumulate augmentation.brightness augmentation.contrast augmentation.horizontal_flip augmentation.rotation
@@ -75,13 +74,30 @@ def test_a_key_that_came_later_has_a_meaning_for_the_runs_before_it():
   added = {key for key in every if not any(other.startswith(f'{key}.') for other in every)} - there
   assert added <= build.ADDED_KEYS.keys() <= every
   flat = {key: functools.reduce(lambda level, name: level[name], key.split('.'), config) for key in build.ADDED_KEYS}
-  assert flat == dict(build.ADDED_KEYS)
+  other = {f'{stage}.data.split': 'hash' for stage in build.STAGES}  # what was done before is not the default now
+  assert flat | other == dict(build.ADDED_KEYS)
+
+
+@pytest.mark.parametrize(('name', 'split', 'same'), [
+    ('synthetic', '', True), ('synthetic', 'stratified', False), ('idrid', '', True), ('idrid+synthetic', '', True),
+    ('idrid+synthetic', 'hash', True), ('eyepacs', 'stratified', True),  # all splits are the release's
+    ('retinal_lesions', '', False), ('retinal_lesions', 'hash', True), ('idrid+retinal_lesions', '', False),
+    ('imagenet', '', True)])  # refused later, by name
+def test_before_there_were_two_ways_to_deal_photographs_it_was_by_hash(name, split, same):
+  config = common.get_config()
+  config.segment.data.update(name=name, split=split)
+  now = config.to_dict()
+  then = json.loads(json.dumps(now))
+  del then['segment']['data']['split']
+  assert (build.differing(then, now) == {}) is same
+  assert build.differing(json.loads(json.dumps(now)), now) == {}
+  assert build.differing(build.resolved(now), now) == build.differing(now, build.resolved(now)) == {}
 
 
 def test_a_result_from_before_is_one_of_today_s_configuration():
   path = pathlib.Path(presets.__file__).parent / 'results' / 'smoke' / 'unet-0.json'
   now = presets.configure('smoke', next(row for row in TABLE2 if row.key == 'unet'), 0)
-  assert differing(json.loads(path.read_text())['config'], now.to_dict(), build.ADDED_KEYS) == {}
+  assert build.differing(json.loads(path.read_text())['config'], now.to_dict()) == {}
 
 
 @pytest.mark.parametrize('program', PROGRAMS)

@@ -283,6 +283,17 @@ def test_a_directory_of_another_configuration_is_refused(run, finished, capsys):
   assert 'seed: 0 there, 3 now' in said and 'segment.rate: 0.05 there, 0.5 now' in said and 'momentum' not in said
 
 
+def test_a_run_from_before_photographs_were_dealt_in_two_ways_goes_on_by_hash_alone(run, tmp_path, capsys):
+  """Retinal-Lesions is now dealt by 'stratified': its test photographs may be among those from which the run learned."""
+  config = tiny_config.changed(segment__data__name='retinal_lesions').to_dict()
+  del config['segment']['data']['split']
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  (tmp_path / 'segment').mkdir()
+  with pytest.raises(SystemExit):
+    run(tmp_path, segment__data__name='retinal_lesions')
+  assert "segment.data.split: 'hash' there, 'stratified' now" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('changes', [
     {'stages': ('paint',)}, {'segment__model__name': 'resnet'}, {'grade__data__name': 'imagenet'},
     {'grade__batch_size': 3}, {'segment__bundle': 'no/such/bundle'}, {'grade__data__source_dir': 'no/such/folder'},

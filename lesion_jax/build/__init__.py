@@ -5,7 +5,7 @@
       stage = build_stage(config, name, dataset, workdir=workdir, devices=devices, bundles=bundles)
 """
 
-from lesion_jax.build.added import ADDED_KEYS
+from lesion_jax.build.added import ADDED_KEYS, differing, resolved
 from lesion_jax.build.check import check
 from lesion_jax.build.counting import make_counter
 from lesion_jax.build.datasets import open_datasets
@@ -13,5 +13,5 @@ from lesion_jax.build.leaks import notes as leak_notes
 from lesion_jax.build.parts import CRITERIA, STAGES, stages, start_note
 from lesion_jax.build.stage import Stage, build_stage
 
-__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'leak_notes', 'make_counter',
-           'open_datasets', 'stages', 'start_note']
+__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'differing', 'leak_notes',
+           'make_counter', 'open_datasets', 'resolved', 'stages', 'start_note']

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from flax import traverse_util
 
 NAME = 'config.json'
 ABSENT = '(absent)'
+Compare = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, tuple[Any, Any]]]
 
 
 def differing(
@@ -34,7 +35,7 @@ def differing(
 
 
 def claim_workdir(
-    workdir: str | pathlib.Path, config: Mapping[str, Any], added: Mapping[str, Any] | None = None,
+    workdir: str | pathlib.Path, config: Mapping[str, Any], compare: Compare = differing,
 ) -> None:
   """Writes the configuration into the directory, or checks that it is the one already there.
 
@@ -43,7 +44,7 @@ def claim_workdir(
   Args:
     workdir: created when missing.
     config: nested, of JSON values.
-    added: of `differing`.
+    compare: `(stored configuration, config) -> what differs`, as `differing` returns it.
 
   Raises:
     ValueError: the directory holds a run of another configuration; the message names the keys that differ.
@@ -55,7 +56,7 @@ def claim_workdir(
       theirs = json.loads(path.read_text())
     except ValueError as error:
       raise ValueError(f'{path} is not readable JSON ({error}); remove it, or choose another --workdir') from error
-    if found := differing(theirs, config, added):
+    if found := compare(theirs, config):
       shown = '\n'.join(f'  {key}: {there!r} there, {ours!r} now' for key, (there, ours) in found.items())
       raise ValueError(f'{workdir} holds a run of another configuration:\n{shown}\n'
                        'Use the same configuration to go on with it, or another --workdir.')

@@ -71,6 +71,21 @@ def test_what_is_finished_is_not_run_again(finished, monkeypatch):
   assert (workdir / folds.JSON).read_text() == before
 
 
+def test_a_fold_from_before_a_key_was_added_is_finished(finished):
+  workdir, _ = finished
+  path, chosen = workdir / 'fold-0' / 'config.json', folds.fold_of(configuration(), FOLDS, 0)
+  before = path.read_text()
+  config = json.loads(before)
+  del config['segment']['hard_negatives'], config['grade']['data']['split']
+  try:
+    path.write_text(json.dumps(config))
+    assert folds.is_finished(chosen, path.parent)
+    path.write_text(json.dumps(config | {'seed': 7}))
+    assert not folds.is_finished(chosen, path.parent)
+  finally:
+    path.write_text(before)
+
+
 def test_a_stop_is_passed_on_and_the_first_unfinished_fold_goes_on(finished, monkeypatch):
   workdir, data_dir = finished
   asked = []

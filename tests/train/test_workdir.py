@@ -1,5 +1,6 @@
 """A working directory belongs to one configuration."""
 
+import functools
 import json
 
 import pytest
@@ -54,11 +55,11 @@ def test_a_configuration_that_cannot_be_read_is_named(run):
 
 
 def test_a_key_that_came_later_is_no_difference_where_it_says_what_was_done_before(run):
-  added = {'segment.weights': (), 'segment.ema': 0.0}
+  compare = functools.partial(differing, added={'segment.weights': (), 'segment.ema': 0.0})
   later = CONFIG | {'segment': CONFIG['segment'] | {'weights': (), 'ema': 0.0}}
-  claim_workdir(run, later, added)
+  claim_workdir(run, later, compare)
   with pytest.raises(ValueError) as error:
-    claim_workdir(run, later | {'segment': later['segment'] | {'ema': 0.5}}, added)
+    claim_workdir(run, later | {'segment': later['segment'] | {'ema': 0.5}}, compare)
   assert 'segment.ema: 0.0 there, 0.5 now' in str(error.value) and 'weights' not in str(error.value)
   with pytest.raises(ValueError, match=r"segment\.ema: '\(absent\)' there, 0\.0 now"):
     claim_workdir(run, later)
