@@ -32,7 +32,7 @@ def split_by_patient(
   """Deals photographs to 'train', 'validation' and 'test', all those of one patient to one split.
 
   Patients are ordered by the SHA-256 of 'seed:patient' and the order is cut at the fractions of the number of patients
-  (rounded down at half). So the split depends on the set of patients and the seed alone: not on the order of the
+  (rounded, to the even number at half). So the split depends on the set of patients and the seed alone: not on the order of the
   input, nor on a library's random generator. The paper splits 'at random' 70/10/20; unit and seed are our choice.
 
   Args:
@@ -176,7 +176,12 @@ class Dealing:
       items: of any kind.
       patients: the patient of each item; the photograph's name where the release names no patients.
       labels: of each item, for 'stratified'; None: nothing is known of them.
+
+    Raises:
+      ValueError: there are more folds than patients.
     """
+    if self.folds > len(set(patients)):
+      raise ValueError(f'folds={self.folds} of {len(set(patients))} patients: give at most one fold a patient')
     if not self.folds:
       return self._sides(items, patients, labels, dict(zip(SPLITS, (7, 1, 2), strict=True)))
     parts = self._sides(range(len(items)), patients, labels, dict.fromkeys(range(self.folds), 1))
@@ -207,7 +212,7 @@ DEALINGS = ('hash', 'stratified')
 
 
 def _by_chance(patients: Sequence[str], shares: Sequence[int], seed: int) -> list[int]:
-  """The side of each photograph: patients in the order of their hash, cut at the shares (rounded down at half)."""
+  """The side of each photograph: patients in the order of their hash, cut at the shares as `_sizes` does."""
   order = sorted(set(patients), key=lambda patient: hashlib.sha256(f'{seed}:{patient}'.encode()).digest())
   of_rank = (side for side, size in enumerate(_sizes(shares, len(order))) for _ in range(size))
   sides = dict(zip(order, of_rank, strict=True))
@@ -215,7 +220,8 @@ def _by_chance(patients: Sequence[str], shares: Sequence[int], seed: int) -> lis
 
 
 def _sizes(shares: Sequence[int], count: int) -> list[int]:
-  """How many of `count` patients each side gets: the order of patients is cut at the shares, rounded down at half."""
+  """How many of `count` patients each side gets: the order of patients is cut at the shares, rounded, to
+  the even number at half."""
   ends = [0, *(round(sum(shares[:side + 1]) / sum(shares) * count) for side in range(len(shares)))]
   return [end - start for start, end in itertools.pairwise(ends)]
 

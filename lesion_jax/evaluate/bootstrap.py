@@ -125,7 +125,8 @@ def compare(
 
   Args:
     one, other: counts of the two, as of `bootstrap`, of the same images in the same order.
-    annotated: keys of the lesions on which both are judged.
+    annotated: keys of the lesions on which both are judged. Where counts say under 'annotated' on which they were (as
+      `counts.npz` does), these must be among them.
     resamples: of the bootstrap, and the number of swaps.
     seed: of the draws.
     level: of the interval; a difference has p below 1 - level.
@@ -135,13 +136,19 @@ def compare(
     high], 'p', 'different': bool}}, those that both have; None where a figure is undefined.
 
   Raises:
-    ValueError: of `bootstrap`, or where the images or patients of the two are not the same.
+    ValueError: of `bootstrap`, or where the images or patients of the two are not the same, or one of them was not judged on a
+      lesion.
   """
   for name in NAMES:
     if name in one and name in other and not np.array_equal(one[name], other[name]):
       raise ValueError(f'the two systems were not judged on the same images in the same order: {name!r} differs; judge both on '
                        'one split')
-  annotated, names = tuple(annotated), [name for name in _COUNTED if name in one and name in other]
+  annotated = tuple(annotated)
+  for title, counts in (('first', one), ('second', other)):
+    if missing := [key for key in annotated if key not in counts.get('annotated', annotated)]:
+      raise ValueError(f'the {title} of the two systems was not judged on {", ".join(missing)}: it did not learn it, or its data do '
+                       'not annotate it; compare the lesions of both')
+  names = [name for name in _COUNTED if name in one and name in other]
   pair = [{name: counts[name] for name in (*names, PATIENT) if name in counts} for counts in (one, other)]
   replicates = [bootstrap(counts, annotated, resamples=resamples, seed=seed) for counts in pair]
   observed, swapped = _swapped(*pair, [lesion_index(key) for key in annotated], resamples, seed)

@@ -14,7 +14,7 @@ import numpy as np
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, REFERABLE_GRADE
 from lesion_jax.metrics.presence import MAXIMUM, PAPER_RULE, Rule
-from lesion_jax.metrics.summary import NO_POSITIVE, NOT_ANNOTATED
+from lesion_jax.metrics.summary import FALSE_ALARMS, NO_POSITIVE, NOT_ANNOTATED
 
 LEVEL = 0.95
 NO_GRADE = 'no photograph is graded'
@@ -56,7 +56,8 @@ def judge_images(
   Returns:
     {'rule', 'thresholds', 'figures': figures, 'maximum': figures at PAPER_RULE}, ready for JSON. Figures are by name,
     'f1', 'sensitivity' and 'specificity', each {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key:
-    reason}, 'intervals': {key: [low, high] | None}}; the mean is over the lesions for which the figure is defined.
+    reason}, 'intervals': {key: [low, high] | None}}; the mean is over the lesions for which the figure is defined, which the
+    truth alone decides, in each resample too: F1 and sensitivity want a photograph with the lesion, specificity one without.
   """
   scored = tuple(scored)
   return rule.to_json() | {
@@ -116,7 +117,7 @@ def _group(
   paper = called_present(counts, PAPER_RULE)[rows][:, columns]
   patients = np.unique(_patients(counts)[rows], return_inverse=True)[1]
   calls = np.column_stack([called.any(axis=1), called]).astype(float)
-  drawn = _drawn(patients, calls, np.ones_like(calls), resamples, seed)
+  drawn = _drawn(patients, calls, ones := np.ones_like(calls), ones, resamples, seed)
   shares = [{'value': float(value), 'interval': _interval(column)}
             for value, column in zip(calls.mean(axis=0), drawn.T, strict=True)]
   found = {
@@ -148,19 +149,21 @@ def _figures(
   cells = {name: each.astype(np.int64) for name, each in cells.items()}
   patients = np.unique(_patients(counts), return_inverse=True)[1]
   result = {}
-  for name, (above, below, reason) in {
-      'f1': (2 * cells['tp'], 2 * cells['tp'] + cells['fp'] + cells['fn'], NO_POSITIVE),
-      'sensitivity': (cells['tp'], cells['tp'] + cells['fn'], NO_IMAGE),
-      'specificity': (cells['tn'], cells['tn'] + cells['fp'], NO_NEGATIVE)}.items():
-    drawn = _drawn(patients, above, below, resamples, seed)
-    whole = dict(zip(scored, zip(above.sum(axis=0), below.sum(axis=0), drawn.T, strict=True), strict=True))
-    values = {key: float(whole[key][0] / whole[key][1]) if key in whole and whole[key][1] else None
+  for name, (above, below, needed, reason) in {
+      'f1': (2 * cells['tp'], 2 * cells['tp'] + cells['fp'] + cells['fn'], present, None),
+      'sensitivity': (cells['tp'], cells['tp'] + cells['fn'], present, NO_IMAGE),
+      'specificity': (cells['tn'], cells['tn'] + cells['fp'], absent, NO_NEGATIVE)}.items():
+    drawn = _drawn(patients, above, below, needed, resamples, seed)
+    whole = dict(zip(scored, zip(above.sum(axis=0), below.sum(axis=0), needed.any(axis=0), drawn.T, strict=True),
+                     strict=True))
+    values = {key: float(whole[key][0] / whole[key][1]) if key in whole and whole[key][2] else None
               for key in LESION_KEYS}
+    reasons = {key: reason or (FALSE_ALARMS if each[1] else NO_POSITIVE) for key, each in whole.items()}
     result[name] = {
         'mean': metrics.mean_defined(np.array([np.nan if value is None else value for value in values.values()])),
         'lesions': values,
-        'undefined': {key: reason if key in whole else NOT_ANNOTATED for key, value in values.items() if value is None},
-        'intervals': {key: _interval(whole[key][2]) if key in whole else None for key in LESION_KEYS}}
+        'undefined': {key: reasons.get(key, NOT_ANNOTATED) for key, value in values.items() if value is None},
+        'intervals': {key: _interval(whole[key][3]) if key in whole else None for key in LESION_KEYS}}
   return result
 
 
@@ -174,24 +177,27 @@ def _patients(counts: Mapping[str, np.ndarray]) -> np.ndarray:
   return counts['patient'] if 'patient' in counts else np.arange(len(counts['presence_scores']))
 
 
-def _drawn(patients: np.ndarray, above: np.ndarray, below: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-  """sum(above) / sum(below) over patients drawn with replacement, float64 [R, K]; NaN where nothing is below.
+def _drawn(
+    patients: np.ndarray, above: np.ndarray, below: np.ndarray, needed: np.ndarray, resamples: int, seed: int,
+) -> np.ndarray:
+  """sum(above) / sum(below) over patients drawn with replacement, float64 [R, K]; NaN where nothing is `needed`.
 
   Args:
     patients: int [n], of 0..P-1.
     above: [n, K], numbers of each image.
     below: likewise.
+    needed: likewise, or bool; where there is some, there is something below.
     resamples: R.
     seed: of the draws, which are equal for equal P, R and seed.
   """
   number = int(patients.max()) + 1 if len(patients) else 0
-  sums = np.zeros((number, 2 * above.shape[1]))
-  np.add.at(sums, patients, np.column_stack([above, below]))
+  sums = np.zeros((number, 3 * above.shape[1]))
+  np.add.at(sums, patients, np.column_stack([above, below, needed]))
   generator = np.random.Generator(np.random.Philox([seed, number]))
   whole = np.stack([np.bincount(generator.integers(number, size=number), minlength=number) @ sums
                     for _ in range(resamples)])
-  upper, lower = np.split(whole, 2, axis=1)
-  return np.divide(upper, lower, out=np.full(upper.shape, np.nan), where=lower > 0)
+  upper, lower, some = np.split(whole, 3, axis=1)
+  return np.divide(upper, lower, out=np.full(upper.shape, np.nan), where=some > 0)
 
 
 def _interval(values: np.ndarray) -> list[float] | None:

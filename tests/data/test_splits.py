@@ -204,6 +204,13 @@ class TestFolds:
     assert len({dealing.suffix for dealing in dealings}) == len(dealings)
     assert Dealing().suffix == '', 'what was prepared before is found where it lies'
 
+  @pytest.mark.parametrize('name', ['hash', 'stratified'])
+  def test_more_folds_than_patients_are_refused_before_the_first_is_trained(self, name):
+    """One of them would have nothing to test on."""
+    with pytest.raises(ValueError, match='folds=4 of 3 patients'):
+      Dealing(name, folds=4).deal(range(6), list('abcabc'))
+    assert Dealing(name, folds=3, fold=2).deal(range(6), list('abcabc'))['test']
+
   @pytest.mark.parametrize('options', [{'name': 'random'}, {'folds': 1}, {'folds': -2}, {'folds': 3, 'fold': 3},
                                        {'fold': 1}, {'folds': 3, 'fold': -1}])
   def test_mistakes_are_named(self, options):

@@ -194,6 +194,14 @@ class TestCompare:
     assert compare(one, other, ())['mean_image_f1'] == {
         'difference': None, 'interval': None, 'p': None, 'different': False}
 
+  def test_a_lesion_on_which_one_was_not_judged_is_refused(self):
+    """Else what a network never learned would count against it."""
+    one, other = self.pair()
+    named = [one | {'annotated': np.array(['MA', 'iHE', 'CWS'])}, other | {'annotated': np.array(['MA', 'iHE'])}]
+    with pytest.raises(ValueError, match='the second of the two systems was not judged on CWS'):
+      compare(*named, named[0]['annotated'].tolist())
+    assert compare(*named, ('MA', 'iHE'), resamples=5) == compare(one, other, ('MA', 'iHE'), resamples=5)
+
   def test_other_photographs_are_refused(self):
     one, other = self.pair()
     with pytest.raises(ValueError, match="'id' differs"):

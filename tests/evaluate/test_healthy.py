@@ -72,6 +72,28 @@ def test_intervals_draw_patients_with_all_their_photographs(counts):
   assert found['figures']['sensitivity']['intervals']['MA'] == pytest.approx(np.quantile(values, [0.025, 0.975]))
 
 
+def test_a_false_alarm_for_a_lesion_that_nobody_has_moves_no_mean(counts):
+  """In no resample either: F1 needs a photograph with the lesion, whatever the network says."""
+  cell = lambda kind: counts[f'image_{kind}'].copy()
+  changed = counts | {f'image_{kind}': cell(kind) for kind in ('tp', 'fp', 'fn', 'tn')}
+  nobody, rare = COLUMNS[:2]
+  for kind in ('tp', 'fp', 'fn', 'tn'):
+    changed[f'image_{kind}'][:, [nobody, rare]] = kind == 'tn'
+  changed['image_tn'][0, rare], changed['image_tp'][0, rare] = 0, 1
+  loud, silent = (changed | {'presence_scores': np.where(np.arange(8) == nobody, score, counts['presence_scores']).astype(np.float32)}
+                  for score in (1, 0))
+  found, quiet = (judge_images(each, SCORED, RULE, resamples=R, seed=SEED)['figures']['f1'] for each in (loud, silent))
+  assert found['mean'] == quiet['mean'] == np.mean([found['lesions'][key] for key in SCORED[1:]])
+  assert found['undefined'][SCORED[0]] == 'no positive in the truth, yet some predicted'
+  assert quiet['undefined'][SCORED[0]] == 'no positive in the truth and none predicted'
+  assert found['intervals'][SCORED[0]] is quiet['intervals'][SCORED[0]] is None
+  sure = changed | {'presence_scores': np.where(np.arange(8) == rare, 1, counts['presence_scores']).astype(np.float32)}
+  low, _ = judge_images(sure, SCORED, RULE, resamples=R, seed=SEED)['figures']['f1']['intervals'][SCORED[1]]
+  drawn = [(rows == 0).sum() for rows in draws(counts['patient'])]
+  assert 0 in drawn and low == pytest.approx(np.quantile(
+      [2 * tp / (tp + len(rows)) for tp, rows in zip(drawn, draws(counts['patient']), strict=True) if tp], 0.025))
+
+
 def test_healthy_eyes_are_counted_by_grade_whether_lesions_are_annotated_there_or_not(counts):
   found = judge_healthy(counts, SCORED, RULE, resamples=R, seed=SEED)
   rows = counts['grade'] == 0
