@@ -14,8 +14,10 @@ from experiments import table2, table3
 from experiments.record import SCHEMA
 from experiments.rows import Row
 from experiments.table4 import SYSTEMS
+from lesion_jax.build.parts import TWO_PHASES
 from lesion_jax.evaluate import bootstrap, intervals, patients, report, totals
 from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, mean_defined
+from lesion_jax.train.control import SEGMENTATION
 
 Result = Mapping[str, Any]
 
@@ -169,8 +171,29 @@ def figure(results: Sequence[Result], name: str, part: str = 'mean') -> Figure |
       reason=_join(reasons, len(found)))
 
 
+def without_dual(result: Result) -> bool:
+  """Whether a result of a row of the dual loss is of a network that never saw it: the run did not come to that phase, or, of
+  results of before, a network of the phase before it was returned. (Those say no phase. Their loss changed at the first
+  milestone or plateau; what was best by then is of the first phase.)"""
+  if ROWS[result['row']].loss not in TWO_PHASES:
+    return False
+  if selection := result['report'].get('selection'):
+    return selection.get('phase') == SEGMENTATION
+  stage = result['config'][result['stage']]
+  if 'validate_every' not in stage:
+    return False
+  return result['best_step'] <= stage['validate_every'] * min(stage['patience'], *stage['milestones'])
+
+
 def title(row: str, results: Sequence[Result]) -> str:
-  """A row's title; where that names a resolution, with the one that its results have instead."""
+  """A row's title; where that names a resolution, with the one that its results have instead, and where networks of the
+  dual loss never saw it, with that."""
+  seeds = [result['seed'] for result in results if without_dual(result)]
+  which = '' if len(seeds) == len(results) else f' with seed {", ".join(map(str, seeds))}'
+  return _sized(row, results) + (f', Dice alone{which}' if seeds else '')
+
+
+def _sized(row: str, results: Sequence[Result]) -> str:
   sizes = sorted({result['size'] for result in results})
   other = [f'{size} x {size}' for size in sizes if f'{size} x {size}' not in ROWS[row].title]
   return ROWS[row].title + (f', here {" and ".join(other)}' if ROWS[row].shrink > 1 and other else '')

@@ -28,14 +28,14 @@ from scipy import stats
 
 from experiments import captions
 from experiments.claims import CLAIMS, Claim
-from experiments.collect import Result, by_row, figure, paper_figure, title
+from experiments.collect import Result, by_row, figure, paper_figure, title, without_dual
 from lesion_jax.evaluate import compare
 from lesion_jax.report.card import table
 
 FIGURES = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
 REPLICATES = {'pixel_f1': 'mean_pixel_f1', 'image_f1': 'mean_image_f1', 'kappa': 'kappa'}
-HOLDS, REVERSED, UNDECIDED, NOT_REFUTED, NOT_PAIRED, NOT_RUN = VERDICTS = (
-    'holds', 'reversed', 'undecided', 'not refuted', 'not paired', 'not run')
+HOLDS, REVERSED, UNDECIDED, NOT_REFUTED, NOT_PAIRED, NOT_DUAL, NOT_RUN = VERDICTS = (
+    'holds', 'reversed', 'undecided', 'not refuted', 'not paired', 'not dual', 'not run')
 FEWEST = 0.5  # share of the resamples in which a difference must be defined to have an interval (our choice)
 
 
@@ -47,7 +47,7 @@ class Verdict:
     claim: the claim.
     verdict: HOLDS where the interval lies above 0, REVERSED where it lies below, UNDECIDED where it contains 0 or there
       is none, NOT_RUN where a row has no result, or the rows have no seed in common, NOT_PAIRED where one was measured
-      over resampled photographs and one over resampled patients, so that one has to be measured again. For a claim of no gain (`denied`)
+      over resampled photographs and one over resampled patients, so that one has to be measured again, NOT_DUAL where a network of the dual loss never saw it. For a claim of no gain (`denied`)
       REVERSED where it lies above 0, HOLDS where below, and else NOT_REFUTED.
     difference: between the figures, the mean over `seeds`; None where one is undefined or not run.
     interval: of the difference, or None.
@@ -85,6 +85,8 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   difference = None if np.isnan(differences).any() else float(differences.mean())
   if len({result['report']['intervals'].get('patients') for row in rows for result in row}) > 1:
     return Verdict(claim, NOT_PAIRED, difference, None, paper, tuple(seeds))
+  if any(without_dual(result) for row in rows for result in row):
+    return Verdict(claim, NOT_DUAL, difference, None, paper, tuple(seeds))
   found = interval(differences, _replicates(claim, rows), rows[0][0]['report']['intervals']['level'])
   chance = _chance(claim, rows)
   by_chance = chance is not None and chance >= 1 - rows[0][0]['report']['intervals']['level']
@@ -196,4 +198,4 @@ def _caption(results: Sequence[Result]) -> str:
   return ' '.join([
       f'Differences between the figures of two systems, paired over test {captions.drawn(results)}. Holds: the interval lies above 0; '
       'reversed: below; undecided: it contains 0. A claim of no gain (not >) is reversed by an interval above 0 and '
-      'not refuted by one that contains 0.', chance, captions.conditions(results)])
+      'not refuted by one that contains 0. Not dual: a network of the dual loss never saw it, so that nothing follows.', chance, captions.conditions(results)])

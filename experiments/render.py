@@ -144,7 +144,7 @@ def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) 
     mean = _full(figure(found, name), notes, bold=key == best['mean'])
     lesions = [_beside(_short(figure(found, name, part), notes, bold=key == best[part]), paper_figure(key, name, part))
                for part in LESION_KEYS]
-    lines.append([ROWS[key].title, mean, _number(paper_figure(key, name)), *lesions])
+    lines.append([title(key, rows.get(key, ())), mean, _number(paper_figure(key, name)), *lesions])
   header = ['system', 'mean', 'paper', *LESION_KEYS]
   return _join(f'### {HALVES[name][0].upper()}{HALVES[name][1:]}', table(header, lines), *notes.lines())
 

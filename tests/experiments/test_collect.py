@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from invented import make_memory, make_result
 
-from experiments.collect import NO_INTERVAL, NOT_COMPUTED, ROWS, Figure, figure, load, load_memories, title
+from experiments.collect import (
+    NO_INTERVAL, NOT_COMPUTED, ROWS, Figure, figure, load, load_memories, title, without_dual)
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import bootstrap, intervals, report, totals
 
@@ -140,3 +141,21 @@ def test_a_row_named_after_a_resolution_tells_the_one_that_it_had():
   assert title('inception_v3_224', [make_result('inception_v3_224', size=224)]) == 'Inception-v3 (224 x 224)'
   assert title('inception_v3_224', []) == 'Inception-v3 (224 x 224)'
   assert title('fcn_8s', [make_result('fcn_8s')]) == ROWS['fcn_8s'].title
+
+
+def test_a_row_of_the_dual_loss_says_where_its_network_never_saw_it():
+  of = lambda seed, phase: make_result('lesion_net_32s', seed) | {'report': {'selection': {'phase': phase}}}
+  assert title('lesion_net_32s', [of(0, 'dual'), of(1, 'dual')]) == 'Lesion-Net-32s'
+  assert title('lesion_net_32s', [of(0, 'segmentation')]) == 'Lesion-Net-32s, Dice alone'
+  assert title('lesion_net_32s', [of(0, 'dual'), of(1, 'segmentation')]) == 'Lesion-Net-32s, Dice alone with seed 1'
+  dice = make_result('lesion_net_16s_dice')
+  assert title('lesion_net_16s_dice', [dice]) == ROWS['lesion_net_16s_dice'].title
+
+
+@pytest.mark.parametrize(('best', 'alone'), [(75, True), (150, False)])
+def test_of_a_result_of_before_the_step_says_it(best, alone):
+  """At smoke the loss changes after step 75; what was best by then was returned all the same."""
+  stage = {'validate_every': 75, 'milestones': [1], 'patience': 4, 'pretrained': ''}
+  result = make_result('lesion_net_32s', best_step=best, config={'segment': stage})
+  assert without_dual(result) is alone
+  assert not without_dual(make_result('unet', best_step=best, config={'segment': stage}))

@@ -10,7 +10,7 @@ from scipy import stats
 from experiments.claims import CLAIMS, Claim
 from experiments.collect import ROWS, paper_figure
 from experiments.orderings import (
-    HOLDS, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, interval, markdown, verdict, verdicts)
+    HOLDS, NOT_DUAL, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, interval, markdown, verdict, verdicts)
 
 ALL = [claim for claims in CLAIMS.values() for claim in claims]
 GRADING = Claim('multitask', 'abn_grader', 'kappa', '')
@@ -46,6 +46,16 @@ class TestClaims:
 
 
 class TestVerdict:
+
+  @pytest.mark.parametrize('phase', ['segmentation', 'dual'])
+  def test_nothing_follows_of_the_dual_loss_from_a_network_that_never_saw_it(self, phase):
+    claim = Claim('lesion_net_16s', 'lesion_net_16s_dice', 'image_f1', '')
+    results = [make_result(key) for key in claim.rows]
+    results[0]['report']['selection'] = {'criterion': 'pixel_image_f1', 'value': 0.5, 'step': 75, 'phase': phase}
+    results[1]['report']['selection'] = {'criterion': 'pixel_f1', 'value': 0.5, 'step': 75}  # Dice is all it has
+    found = verdict(claim, results)
+    assert (found.verdict == NOT_DUAL) == (phase == 'segmentation') == (found.interval is None)
+    assert found.difference is not None
 
   def test_pairing_finds_what_two_intervals_would_not(self):
     rng = np.random.default_rng(0)
@@ -163,7 +173,8 @@ class TestMarkdown:
   def test_it_counts_the_verdicts(self, results):
     found = [each.verdict for group in verdicts(results).values() for each in group]
     assert (f'Of {len(ALL)} claims: holds {found.count(HOLDS)}, reversed {found.count(REVERSED)}, undecided '
-            f'{found.count(UNDECIDED)}, not refuted {found.count(NOT_REFUTED)}, not paired {found.count(NOT_PAIRED)}, not run '
+            f'{found.count(UNDECIDED)}, not refuted {found.count(NOT_REFUTED)}, not paired {found.count(NOT_PAIRED)}, not dual '
+            f'{found.count(NOT_DUAL)}, not run '
             f'{found.count(NOT_RUN)}.'
             ) in markdown(results)
 

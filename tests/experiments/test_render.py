@@ -32,6 +32,14 @@ def test_table_two_has_every_system_with_ours_and_the_papers(results):
   assert pixel['system'][2:] == ['MA', 'iHE', 'HaEx', 'CWS', 'vHE', 'pHE', 'NV', 'FiP']
 
 
+def test_a_network_of_the_dual_loss_that_never_saw_it_is_said_in_every_table(results):
+  never = {'criterion': 'pixel_image_f1', 'value': 0.5, 'step': 75, 'phase': 'segmentation'}
+  changed = [result | ({'report': result['report'] | {'selection': never}} if result['row'] == 'lesion_net_32s' else {})
+             for result in results]
+  for text, times in ((table2(changed), 3), (summary(changed), 1), (cost(changed), 1)):
+    assert text.count('| Lesion-Net-32s, Dice alone |') == times and '| Lesion-Net-32s |' not in text
+
+
 def test_only_the_largest_of_a_column_is_bold(results):
   pixel = cells(table2(results), '### Lesion segmentation')
   assert [name for name, row in pixel.items() if row[0].startswith('**')] == ['Lesion-Net-8s']
