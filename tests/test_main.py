@@ -226,9 +226,10 @@ def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_d
   assert result_of(tmp_path) == result_of(finished)
 
 
-def test_with_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_bit_identical(run, data_dir, tmp_path):
+def test_with_crops_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_bit_identical(run, data_dir, tmp_path):
   fields = {'schedule': 'cosine', 'warm_up': 2, 'ema': 0.9, 'clip': 0.5, 'encoder_rate': 0.5, 'freeze':
-            ('encoder/block_2', '*/block_4/conv')}
+            ('encoder/block_2', '*/block_4/conv'), 'loss': 'dice_cross_entropy', 'hard_negatives': 0.2,
+            'data__crop': 16, 'data__centred': 0.5, 'data__crop_scale': (0.8, 1.2), 'data__keep': 0.1}
   changes = {'stages': ('segment',)} | {f'segment__{key}': value for key, value in fields.items()}
   assert run(tmp_path / 'whole', **changes) == 0
   flags = [f'--config.{key.replace("__", ".")}={value}' for key, value in changes.items()]
