@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from experiments import presets
-from experiments.collect import ROWS, Result
+from experiments.collect import Result
+from experiments.rows import ROWS
 
 PAPERS_DATA = 'retinal_lesions'
 OTHER_DATA = "The data are not the paper's, so nothing here is comparable with the paper's figures."

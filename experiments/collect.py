@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import table2, table3
 from experiments.record import SCHEMA
-from experiments.rows import Row
-from experiments.table4 import SYSTEMS
+from experiments.rows import ROWS, SYSTEMS, Row
 from lesion_jax.build.parts import TWO_PHASES
 from lesion_jax.evaluate import bootstrap, intervals, patients, report, totals
 from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, mean_defined
@@ -21,7 +19,6 @@ from lesion_jax.train.control import SEGMENTATION
 
 Result = Mapping[str, Any]
 
-ROWS: dict[str, Row] = {row.key: row for row in table2.ROWS + table3.ROWS}
 MEMORY = 'memory-'  # how the names of memory measurements begin
 RESULT_KEYS = ('row', 'title', 'table', 'stage', 'preset', 'seed', 'paper', 'command', 'report', 'replicates',
                'test_images', 'size', 'data', 'parameters', 'steps', 'best_step', 'seconds', 'resumed', 'peak_memory',
@@ -126,7 +123,7 @@ def _over_the_truth(report: dict[str, Any]) -> None:
 
 
 def load_memories(folder: str | pathlib.Path) -> list[Result]:
-  """The memory measurements of a preset, in the order of `table4.SYSTEMS`. Raises as `load` does."""
+  """The memory measurements of a preset, in the order of `rows.SYSTEMS`. Raises as `load` does."""
   found = [_read(path, MEMORY_KEYS) for path in _files(folder) if path.name.startswith(MEMORY)]
   for path, result in found:
     _expect(path, 'system', result['system'], path.stem.removeprefix(MEMORY))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments import captions, table2
+from experiments import captions
 from experiments.collect import Result, by_row, figure, title
+from experiments.rows import TABLE2
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.predict import load
 from lesion_jax.report.page import Panel, describe, draw_legend, draw_panel
@@ -46,7 +47,7 @@ def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
     ValueError: no result has a pixel F1, or no test photograph a lesion.
   """
   found = by_row(results)
-  keys = [row.key for row in table2.ROWS if row.key in COLORS and row.key in found]
+  keys = [row.key for row in TABLE2 if row.key in COLORS and row.key in found]
   used = [result for key in keys for result in found[key]]
   sizes = average_sizes(used[0]['report']) if used else {}
   if not sizes:

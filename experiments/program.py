@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import json
 import pathlib
+import subprocess
 import sys
 from collections.abc import Sequence
 
-from experiments import collect, figures, orderings, presets, render, runner, table2, table3, table4
-from experiments.collect import ROWS
+from experiments import collect, figures, memory, orderings, presets, render, runner
+from experiments.rows import ROWS, TABLES
 from experiments.runner import Place
 from lesion_jax.data.source import load
 
-TABLES = {2: table2, 3: table3, 4: table4}
 SHOWN = ('fcn_8s', 'deeplab_v3_plus', 'danet', 'lesion_net_16s_dice', 'lesion_net_16s')  # columns of Fig. 4
 
 
-def main(table: int, argv: Sequence[str] | None = None) -> int:
+def main(table: int, description: str, argv: Sequence[str] | None = None) -> int:
   """Runs the rows of a table, measures memory for Table IV, renders; returns the exit status."""
-  module = TABLES[table]
-  keys = [row.key for row in module.ROWS]
-  options = runner.parse(module.__doc__, keys, argv)
+  options = runner.parse(description, [row.key for row in TABLES[table]], argv)
   place, status = Place.of(options), 0
   try:
     if not options.render:
       status = runner.run_all(place, [ROWS[key] for key in options.rows], options.seeds, ROWS)
       if table == 4 and not status:
-        status = table4.measure(place)
+        status = measure(place)
     if status != runner.STOPPED:
       write(table, place)
   except (ValueError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
   return status
+
+
+def measure(place: Place) -> int:
+  """Measures the memory of every system that has no result yet; returns the exit status."""
+  for system in memory.SYSTEMS:
+    path = place.folder / f'memory-{system}.json'
+    if path.exists():
+      continue
+    print(f'memory of {system} ...', flush=True)
+    if status := subprocess.call([sys.executable, '-m', 'experiments.memory', 'predict', f'--model={system}',
+                                  f'--json={path}']):
+      return status
+  return 0
 
 
 def write(table: int, place: Place) -> None:

@@ -6,11 +6,10 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments import captions, presets, table2 as rows2, table3 as rows3
+from experiments import captions, presets
 from experiments.captions import GB
-from experiments.collect import ROWS, Figure, Result, by_row, figure, load, load_memories, paper_figure, title
-from experiments.rows import COLUMNS
-from experiments.table4 import SYSTEMS
+from experiments.collect import Figure, Result, by_row, figure, load, load_memories, paper_figure, title
+from experiments.rows import COLUMNS, ROWS, SYSTEMS, TABLE2, TABLE3
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.report.card import table
 
@@ -55,7 +54,7 @@ def summary(results: Sequence[Result]) -> str:
 def table2(results: Sequence[Result]) -> str:
   """Table II as two tables, segmentation and classification, of every row, with what they cost below."""
   rows = by_row(results)
-  keys = [row.key for row in rows2.ROWS]
+  keys = [row.key for row in TABLE2]
   own = [result for key in keys for result in rows.get(key, ())]
   halves = [_half(rows, [key for key in keys if paper_figure(key, name) is not None], name) for name in HALVES]
   return _join('## Table II', *halves, _caption(own, "per lesion our figure, the paper's in brackets", bold=True),
@@ -65,7 +64,7 @@ def table2(results: Sequence[Result]) -> str:
 def table3(results: Sequence[Result]) -> str:
   """Table III: the quadratic weighted kappa of every row, with what they cost below."""
   rows, notes = by_row(results), Notes()
-  keys = [row.key for row in rows3.ROWS]
+  keys = [row.key for row in TABLE3]
   own = [result for key in keys for result in rows.get(key, ())]
   best = _best(rows, keys, 'kappa')
   lines = [[title(key, rows.get(key, ())), _full(figure(rows.get(key, ()), 'kappa'), notes, bold=key == best),

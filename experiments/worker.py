@@ -18,8 +18,8 @@ from typing import Any
 
 from absl import logging
 
-from experiments import collect, presets, record, runner, table2, table3
-from experiments.rows import Row
+from experiments import collect, presets, record, runner
+from experiments.rows import ROWS, Row
 from lesion_jax import build, main, runtime
 from lesion_jax.evaluate import bootstrap
 from lesion_jax.report import run as report_run
@@ -27,7 +27,6 @@ from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
 
-ROWS = {row.key: row for row in table2.ROWS + table3.ROWS}
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from configs import common, data
 from experiments import presets
-from experiments.table2 import ROWS as TABLE2
+from experiments.rows import TABLE2
 from lesion_jax import build
 from lesion_jax.augment import Augmentation
 from lesion_jax.data.source import DATASETS

@@ -11,13 +11,14 @@ import pytest
 from invented import make_result
 from PIL import Image
 
-from experiments import figures, table2
+from experiments import figures
+from experiments.rows import TABLE2
 from lesion_jax import models
 from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.report.page import FALSE_ALARM, FALSE_ALARM_LINE, MISSED, PLAIN
 from lesion_jax.weights.bundle import save_bundle
 
-SEGMENTERS = [row.key for row in table2.ROWS if 'pixel_f1' in row.paper]
+SEGMENTERS = [row.key for row in TABLE2 if 'pixel_f1' in row.paper]
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ class TestFig5:
     report = next(result for result in results if result['row'] == 'danet')['report']
     assert bars['DANet'] == [report['pixel_f1']['lesions'][key] for key in ('NV', 'FiP', 'pHE', 'vHE')]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == [
-        row.title for row in table2.ROWS if row.key in SEGMENTERS]
+        row.title for row in TABLE2 if row.key in SEGMENTERS]
     with Image.open(tmp_path / 'fig5.png') as picture:
       assert picture.width > 2000 and picture.format == 'PNG'
 

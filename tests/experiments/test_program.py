@@ -78,14 +78,14 @@ def test_render_runs_nothing(place, pictures, monkeypatch):
     record.save(place.folder / f'{result["row"]}-0.json', result)
   monkeypatch.setattr(program.runner, 'run_all', None)
   flags = ['--preset=smoke', '--render', f'--results={place.results}', f'--workdir={place.runs}']
-  assert program.main(2, flags) == 0
+  assert program.main(2, 'Table II.', flags) == 0
   assert {path.name for path in place.folder.iterdir()} >= {'table2.md', 'orderings.md', 'fig5.png'}
 
 
 def test_memory_is_measured_in_a_process_for_each_system_that_has_none(place, monkeypatch):
   called = []
-  monkeypatch.setattr(program.table4.subprocess, 'call', lambda command: called.append(command) or 0)
+  monkeypatch.setattr(program.subprocess, 'call', lambda command: called.append(command) or 0)
   place.folder.mkdir(parents=True)
   (place.folder / 'memory-fcn_8s.json').touch()
-  assert program.table4.measure(place) == 0
+  assert program.measure(place) == 0
   assert [command[4] for command in called] == ['--model=deeplab_v3_plus', '--model=abn_grader', '--model=multitask']

@@ -12,7 +12,8 @@ import threading
 import pytest
 from invented import make_result
 
-from experiments import presets, program, record, runner, table2, table3, table4
+from experiments import presets, program, record, runner
+from experiments.rows import TABLE2, TABLE3, TABLES
 
 ROWS = program.ROWS
 
@@ -50,15 +51,15 @@ def run(place, *keys, seeds=(0,)):
 
 
 def test_the_tables_have_the_papers_rows():
-  assert [len(table.ROWS) for table in (table2, table3, table4)] == [17, 12, 4]
+  assert [len(rows) for rows in TABLES.values()] == [17, 12, 4]
   assert len(ROWS) == 29
   for row in ROWS.values():
     assert row.lesion is None or ROWS[row.lesion].table == 2
-  kappas = [row.paper['kappa'] for row in table3.ROWS if row.paper]
+  kappas = [row.paper['kappa'] for row in TABLE3 if row.paper]
   assert kappas == sorted(kappas)  # as the paper sorts them; another order would be a slip of the pen
 
 
-@pytest.mark.parametrize(('row', 'figure'), [(row, figure) for row in table2.ROWS for figure in row.paper],
+@pytest.mark.parametrize(('row', 'figure'), [(row, figure) for row in TABLE2 for figure in row.paper],
                          ids=lambda value: getattr(value, 'key', value))
 def test_the_papers_means_are_those_of_its_lesions(row, figure):
   """Guards the transcription: a figure that is off by 0.01 would show."""
@@ -201,7 +202,7 @@ def test_unknown_rows_and_a_missing_release_are_named(capsys):
                              (['--preset=smoke', '--seeds=a'], "'a' is no list of seeds"),
                              (['--preset=paper'], 'needs --source_dir=DIR')):
     with pytest.raises(SystemExit):
-      runner.parse('', [row.key for row in table2.ROWS], arguments)
+      runner.parse('', [row.key for row in TABLE2], arguments)
     assert message in capsys.readouterr().err
 
 
