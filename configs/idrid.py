@@ -26,13 +26,13 @@ def get_config(name: str = 'cpu') -> ConfigDict:
   config.stages = ('segment',)
   segment = config.segment
   segment.data.update(name='idrid+idrid_grading', weights=(3.0, 1.0), size=1440, crop=448, crop_scale=(0.6, 1.2),
-                      centred=0.7, aside=0.3, keep=2.5)
+                      centred=0.7, keep=2.5)
   segment.model.update(name='lesion_net_4s', decoder_channels=(128, 96, 64), encoder_norm='running')
   segment.update(
-      loss='dice_cross_entropy', hard_negatives=0.2, criterion='aupr', thresholds='validation', specificity=0.95,
+      loss='dice_cross_entropy', criterion='aupr', thresholds='validation', specificity=0.95,
       prior=0.02, batch_size=4, eval_batch_size=1, optimizer='adamw',
       momentum=0.9, weight_decay=1e-2, rate=1e-3, encoder_rate=0.1, freeze=('encoder/Conv2d_*',), schedule='cosine',
-      warm_up=100, final_rate=0.01, clip=1.0, ema=0.998, max_steps=1100, validate_every=550, save_every=100, log_every=25)
+      warm_up=100, final_rate=0.01, clip=1.0, ema=0.998, max_steps=800, validate_every=400, save_every=100, log_every=25)
   segment.augmentation.update(
       rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), quarter_turns=True, horizontal_flip=0.5,
       vertical_flip=0.0, brightness=(0.8, 1.25), saturation=(0.8, 1.2), contrast=(0.8, 1.25), tint=(0.92, 1.08))
