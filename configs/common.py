@@ -32,6 +32,7 @@ def get_config() -> ConfigDict:
       'name': 'multitask',
       'attention': 'conv',  # of multitask: Eq. 7; 'cw_maxpool': Eq. 6
       'joint': False,  # train the lesion network too; then with the loss 'joint'
+      'grading_size': 0,  # side of the square that the grading branch sees, averaged down from `data.size`; 0: all of it
       **_network(),
   })
   return config.lock()
@@ -77,6 +78,9 @@ def _stage() -> ConfigDict:
           # are in validation or test, and out of what is judged where a network inside or before this one learned from
           # them; 'keep' does not look. The report says which. See docs/comparisons.md, Leakage.
           'leaks': 'drop',
+          # Of a grading network around a frozen lesion network: ask that about each training photograph once, before the first
+          # step, instead of at every step. Pays on CPUs; augmentation then moves pixels by flips and quarter turns alone.
+          'ask_once': False,
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
           # Where a release does not say which photographs are for training, validation and test: 'hash' deals patients by
           # chance alone, 'stratified' spreads grades and lesions as well, the rarest first; '' is the data set's own way

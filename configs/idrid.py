@@ -1,7 +1,11 @@
-"""Real photographs: the four lesions of IDRiD, learned from crops, with its healthy eyes as negatives.
+"""Real photographs: the four lesions of IDRiD, learned from crops, with its healthy eyes as negatives; then its grades.
 
   python -m lesion_jax.main --config=configs/idrid.py:cpu --workdir=runs/idrid \\
       --config.segment.data.source_dir=DIR:DIR --config.segment.pretrained=inception_v3.safetensors
+
+  python -m lesion_jax.main --config=configs/idrid.py:cpu --config.stages="('grade',)" --workdir=runs/idrid_grades \\
+      --config.segment.bundle=runs/idrid/segment/bundle --config.grade.data.source_dir=DIR \\
+      --config.grade.pretrained=inception_v3.safetensors
 
 DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and judges it. The argument
 behind the colon is `cpu` (two cores, one to two hours) or `gpu` (one large card). Every number is our choice: crops of a
@@ -22,29 +26,47 @@ def get_config(name: str = 'cpu') -> ConfigDict:
   config.stages = ('segment',)
   segment = config.segment
   segment.data.update(name='idrid+idrid_grading', weights=(3.0, 1.0), size=1440, crop=448, crop_scale=(0.6, 1.2),
-                      centred=0.7, aside=0.3, keep=2.5)
+                      centred=0.7, keep=2.5)
   segment.model.update(name='lesion_net_4s', decoder_channels=(128, 96, 64), encoder_norm='running')
   segment.update(
-      loss='dice_cross_entropy', hard_negatives=0.2, criterion='aupr', thresholds='validation', specificity=0.95,
+      loss='dice_cross_entropy', criterion='aupr', thresholds='validation', specificity=0.95,
       prior=0.02, batch_size=4, eval_batch_size=1, optimizer='adamw',
       momentum=0.9, weight_decay=1e-2, rate=1e-3, encoder_rate=0.1, freeze=('encoder/Conv2d_*',), schedule='cosine',
-      warm_up=100, final_rate=0.01, clip=1.0, ema=0.998, max_steps=1100, validate_every=550, save_every=100, log_every=25)
+      warm_up=100, final_rate=0.01, clip=1.0, ema=0.998, max_steps=800, validate_every=400, save_every=100, log_every=25)
   segment.augmentation.update(
       rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), quarter_turns=True, horizontal_flip=0.5,
       vertical_flip=0.0, brightness=(0.8, 1.25), saturation=(0.8, 1.2), contrast=(0.8, 1.25), tint=(0.92, 1.08))
-  PRESETS[name](segment)
+  _grades(config.grade)
+  PRESETS[name](config)
   return config
 
 
-def _cpu(segment: ConfigDict) -> None:
+def _grades(grade: ConfigDict) -> None:
+  """The multi-task network: the frozen lesion network looks at the whole field, the grading branch at a third of its side."""
+  grade.data.update(name='idrid_grading', size=1440, ask_once=True, keep=0.8)
+  grade.model.update(name='multitask', attention='conv', grading_size=480, encoder_norm='running')
+  grade.update(
+      thresholds='validation', batch_size=8, eval_batch_size=1, optimizer='adamw', momentum=0.9, weight_decay=1e-2, rate=1e-3,
+      encoder_rate=0.1, freeze=('grading/encoder/Conv2d_*', 'grading/encoder/Mixed_5*'), schedule='cosine', warm_up=50,
+      final_rate=0.01, clip=1.0, ema=0.99, max_steps=500, validate_every=250, save_every=100, log_every=25)
+  grade.augmentation.update(
+      rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), quarter_turns=True, horizontal_flip=0.5,
+      vertical_flip=0.0, brightness=(0.8, 1.25), saturation=(0.8, 1.2), contrast=(0.8, 1.25), tint=(0.92, 1.08))
+
+
+def _cpu(config: ConfigDict) -> None:
   """Nothing else."""
 
 
-def _gpu(segment: ConfigDict) -> None:
+def _gpu(config: ConfigDict) -> None:
   """Wider, longer, larger crops and a batch of 12."""
+  segment = config.segment
   segment.data.update(crop=768, crop_scale=(0.5, 1.6), keep=8.0)
   segment.model.update(decoder_channels=(), dtype='bfloat16')
   segment.update(batch_size=12, eval_batch_size=2, max_steps=12000, warm_up=500, validate_every=1000, save_every=500)
+  config.grade.data.ask_once = False
+  config.grade.model.update(grading_size=720, dtype='bfloat16')
+  config.grade.update(max_steps=3000, validate_every=300)
 
 
 PRESETS = {'cpu': _cpu, 'gpu': _gpu}

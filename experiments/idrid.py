@@ -2,12 +2,15 @@
 
   python -m experiments.idrid --source_dir=DIR --pretrained=inception_v3.safetensors
   python -m experiments.idrid --source_dir=DIR --pretrained=FILE --preset=gpu --seed=1
+  python -m experiments.idrid --source_dir=DIR --pretrained=FILE --without_negatives
   python -m experiments.idrid --render
 
 DIR holds IDRiD's 'A. Segmentation' and 'B. Disease Grading'. The run is `configs/idrid.py` of the preset. Stopped at any point
 (SIGTERM, Ctrl-C, kill), the same command goes on: training from its last checkpoint, and of the figures that are
 counted afterwards those that are there already stay. Each evaluation of the test set is written down with its date and
-its reason, and a second one of the same network needs `--reason`.
+its reason, and a second one of the same network needs `--reason`. `--without_negatives` is the control: the same network
+and schedule without part B's healthy eyes, and judged by a rule for presence that is chosen on the same validation
+photographs.
 """
 
 from __future__ import annotations
@@ -31,10 +34,11 @@ from lesion_jax import runtime
 from lesion_jax.build import make_counter
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE
 from lesion_jax.data.fingerprint import twins
+from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.native import NativeSource
 from lesion_jax.data.source import Dataset, Subset, load
 from lesion_jax.evaluate import (
-    full_report, judge_healthy, native_counts, native_report, scored_lesions)
+    choose, full_report, judge_healthy, native_counts, native_report, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model
@@ -71,6 +75,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights of ImageNet to start from')
   parser.add_argument('--preset', default='cpu', choices=preset_of.PRESETS)
   parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--without_negatives', action='store_true', help='the control that learns from part A alone')
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/idrid'), help='of the runs')
   parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
   parser.add_argument('--results', type=pathlib.Path, default=RESULTS, help='of the JSON and the page')
@@ -84,7 +89,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def place(options: argparse.Namespace) -> pathlib.Path:
   """The run's folder."""
-  return options.workdir / f'{options.preset}-{options.seed}'
+  return options.workdir / title(options)
+
+
+def title(options: argparse.Namespace) -> str:
+  """What the run is called in the names of its files."""
+  return f'{options.preset}-{options.seed}' + ('-without' if options.without_negatives else '')
 
 
 def train(options: argparse.Namespace) -> int:
@@ -96,6 +106,8 @@ def train(options: argparse.Namespace) -> int:
   config.seed = options.seed
   config.segment.data.source_dir = f'{options.source_dir}:{options.source_dir}'
   config.segment.pretrained = options.pretrained
+  if options.without_negatives:
+    config.segment.data.update(name='idrid', source_dir=str(options.source_dir), weights=(), aside=0.0)
   with Interrupt() as should_stop:
     return program.run(config, place(options), str(options.data_dir), should_stop)
 
@@ -104,7 +116,7 @@ def judge(options: argparse.Namespace) -> None:
   """Counts what the run itself did not, part by part, and writes the result."""
   directory = place(options) / STAGE
   bundle = load_bundle(directory / 'bundle')
-  path = options.results / f'{options.preset}-{options.seed}.json'
+  path = options.results / f'{title(options)}.json'
   result = json.loads(path.read_text('utf-8')) if path.exists() else {}
   if result.get('weights') not in (None, bundle.digest):
     raise SystemExit(f'{path} is of another network ({result["weights"][:8]}, here {bundle.digest[:8]}); remove it to judge '
@@ -114,10 +126,12 @@ def judge(options: argparse.Namespace) -> None:
                     for name in ('idrid', 'idrid_grading'))
   report = json.loads((directory / 'report.json').read_text('utf-8'))
   result |= describe(options, bundle, directory, report)
+  rule, about = presence_rule(options, bundle, part_a, part_b)
+  result['presence'] = about
   steps: dict[str, Callable[[], dict[str, Any]]] = {
-      'network': lambda: report['data_sets']['idrid'],
+      'network': lambda: report.get('data_sets', {}).get('idrid', report),
       'tta': lambda: with_tta(bundle, part_a),
-      'grades': lambda: by_grade(bundle, part_a, part_b),
+      'grades': lambda: by_grade(bundle, part_a, part_b, rule),
       'native': lambda: at_native(bundle, part_a),
       'sharpness': lambda: sharpness(bundle, part_a, part_b),
   }
@@ -132,7 +146,7 @@ def judge(options: argparse.Namespace) -> None:
                    'seconds': round(time.perf_counter() - start, 1)})
     record.save(path, result)
     print(f'{name}: {judged[-1]["seconds"]} s', flush=True)
-  idrid_page.draw(options.results, f'{options.preset}-{options.seed}', bundle, part_a, part_b, directory)
+  idrid_page.draw(options.results, title(options), bundle, part_a, part_b, directory, rule)
 
 
 def describe(
@@ -148,12 +162,13 @@ def describe(
   stage['pretrained'] = pathlib.Path(stage['pretrained']).name
   return {
       'command': ' '.join(['python -m experiments.idrid --source_dir=DIR',
-                           f'--pretrained={stage["pretrained"]} --preset={options.preset} --seed={options.seed}']),
+                           f'--pretrained={stage["pretrained"]} --preset={options.preset} --seed={options.seed}',
+                           *(['--without_negatives'] if options.without_negatives else [])]),
       'weights': bundle.digest, 'config': {'seed': config['seed'], STAGE: stage}, 'steps': max(steps),
       'images_per_second': float(np.median(rates)), 'validation': validation, 'selection': report.get('selection'),
-      'thresholds': bundle.config['thresholds'], 'presence': bundle.config.get('presence'),
-      'lengths': {part['name']: part['lengths'] for part in bundle.config['data']['parts']},
-      'healthy': report['data_sets']['idrid_grading'].get('healthy'),
+      'thresholds': bundle.config['thresholds'],
+      'lengths': {part['name']: part['lengths'] for part in bundle.config['data'].get('parts', [bundle.config['data']])},
+      'healthy': report.get('data_sets', {}).get('idrid_grading', {}).get('healthy'),
       'parameters': bundle.config['provenance']['parameters'],
       'versions': record.versions(), 'hardware': record.hardware()}
 
@@ -178,14 +193,27 @@ def with_tta(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
   return full_report(counts, part_a.annotated, bundle.config['annotated'], rule=Rule.of(bundle.config))
 
 
-def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any]:
+def presence_rule(
+    options: argparse.Namespace, bundle: Bundle, part_a: Dataset, part_b: Dataset) -> tuple[Rule, dict[str, Any]]:
+  """The bundle's rule for presence, and what it says of it; of a network that saw no healthy eye, the rule that is chosen
+  on those validation photographs on which that of the others is."""
+  if not options.without_negatives:
+    return Rule.of(bundle.config), bundle.config['presence']
+  data = preset_of.get_config(options.preset).segment.data
+  negatives = part_b.with_negatives(tuple(bundle.config['annotated']), aside=data.aside)
+  counts = _count(bundle, Mixture((part_a, negatives), ()).source('validation'))
+  found = choose(counts, scored_lesions(LESION_KEYS, bundle.config['annotated']))
+  return Rule.of(bundle.config | found), found['presence']
+
+
+def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule) -> dict[str, Any]:
   """Which of part B's test photographs, graded DR0 to DR4, are called diseased. Those that are among part A's training
   and validation photographs as well are left out."""
   learned = np.concatenate([part_a.source(split).index.fingerprint for split in ('train', 'validation')])
   source = part_b.source('test')
   known = twins(source.index.fingerprint, learned)
   counts = _count(bundle, Subset(source, np.flatnonzero(~known).tolist()))
-  rule, scored = Rule.of(bundle.config), scored_lesions(LESION_KEYS, bundle.config['annotated'])
+  scored = scored_lesions(LESION_KEYS, bundle.config['annotated'])
   found = judge_healthy(counts, scored, rule, resamples=RESAMPLES, seed=SEED)
   called = rule.decide(counts['presence_scores'])[:, [LESION_KEYS.index(key) for key in scored]].any(axis=1)
   grades = {str(grade): {'images': int((counts['grade'] == grade).sum()),

@@ -70,10 +70,14 @@ class Augmentation:
         raise ValueError(f'{name} is a probability in [0, 1], got {getattr(self, name)}')
 
   @property
+  def exact(self) -> bool:
+    """Whether pixels only change places, by flips and quarter turns."""
+    return (self.rotation, self.scale, self.shift) == ((0, 0), (1, 1), (0, 0))
+
+  @property
   def moves(self) -> bool:
     """Whether any pixel may change its place."""
-    neutral = (self.rotation, self.scale, self.shift) == ((0, 0), (1, 1), (0, 0))
-    return not neutral or self.horizontal_flip > 0 or self.vertical_flip > 0 or self.quarter_turns
+    return not self.exact or self.horizontal_flip > 0 or self.vertical_flip > 0 or self.quarter_turns
 
 
 IDENTITY = Augmentation((0.0, 0.0), (1.0, 1.0), (0.0, 0.0), 0.0, 0.0, (1.0, 1.0), (1.0, 1.0), (1.0, 1.0))
@@ -87,7 +91,8 @@ def augment(batch: Example, *, seed: Array | int, step: Array | int, spec: Augme
 
   Args:
     batch: uint8 `image` [B, S, S, 3], int32 `row` [B], and, where present, packed uint8 `lesions` and `ignore`
-      [B, S, S]; other keys pass through.
+      [B, S, S], and `found` [B, h, h, 8], which moves as the image does, so by flips and quarter turns alone; other keys
+      pass through.
     seed: int, may be traced.
     step: int, may be traced.
     spec: the ranges; static.
@@ -98,12 +103,16 @@ def augment(batch: Example, *, seed: Array | int, step: Array | int, spec: Augme
     less has). With IDENTITY the values are exactly those that came.
 
   Raises:
-    ValueError: when the images are not square RGB.
+    ValueError: when the images are not square RGB, or `found` would have to be turned or magnified.
   """
   if batch['image'].ndim != 4 or batch['image'].shape[1] != batch['image'].shape[2] or batch['image'].shape[3] != 3:
     raise ValueError(f"image must be square RGB [B, S, S, 3], got {list(batch['image'].shape)}; crop to the field of "
                      'view first')
   masks = {name: batch[name] for name in ('lesions', 'ignore') if name in batch}
+  grid = batch['found'] if 'found' in batch and batch['found'].ndim == 4 else None
+  if grid is not None and not spec.exact:
+    raise ValueError('what the lesion network found moves by flips and quarter turns alone; leave rotation, scale and shift '
+                     f'neutral, got {spec}')
   base = jax.random.fold_in(jax.random.key(seed), step)
 
   def one(image: jax.Array, masks: dict[str, jax.Array], row: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -113,7 +122,17 @@ def augment(batch: Example, *, seed: Array | int, step: Array | int, spec: Augme
     return _colour(image.astype(jnp.float32), draw, spec), masks
 
   image, masks = jax.vmap(one)(batch['image'], masks, batch['row'])
-  return {**batch, 'image': image, **masks}
+  moved = {**batch, 'image': image, **masks}
+  if grid is None or not spec.moves:
+    return moved
+  return {**moved, 'found': jax.vmap(lambda found, row: _move_grid(found, _draw(jax.random.fold_in(base, row), spec)))(
+      grid, batch['row'])}
+
+
+def _move_grid(grid: jax.Array, draw: dict[str, jax.Array]) -> jax.Array:
+  """[h, h, 8], flipped and turned by quarters as `_warp` does it with the image."""
+  y, x = _source(grid.shape[0], draw)
+  return grid[jnp.round(y).astype(jnp.int32), jnp.round(x).astype(jnp.int32)]
 
 
 def _draw(key: jax.Array, spec: Augmentation) -> dict[str, jax.Array]:

@@ -114,6 +114,7 @@ class Example(TypedDict, total=False):
   ignore: Array  # uint8 [S, S], bit j set where LESIONS[j] must not be scored
   annotated: Array  # uint8 [], bit j set where this dataset annotates LESIONS[j] at all
   grade: Array  # int32 [], 0..4, or UNKNOWN_GRADE
+  found: Array  # float32 [h, w, 8] or [8], what a frozen lesion network said, where it was asked before training
   weight: Array  # float32 [], 1, or 0 for a row that only pads the last batch
   row: Array  # int32 [], position in the global batch; keys the augmentation
   id: str  # stays on the host

@@ -17,8 +17,6 @@ import tiny_config
 from tiny import TINY_MODELS
 
 from lesion_jax import build, main, models
-from lesion_jax.evaluate import bootstrap, calibration, intervals, report, totals
-from lesion_jax import main, models
 from lesion_jax.evaluate import bootstrap, calibration, intervals, judge_healthy, judge_images, report, totals
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.predict.config import check_config

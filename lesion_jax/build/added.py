@@ -37,6 +37,7 @@ _OF_A_STAGE: dict[str, Any] = {
     'data.keep': 0.0,
     'data.leaks': 'drop',
     'data.aside': 0.0,
+    'data.ask_once': False,
     'data.weights': (),
     'ema': 0.0,
     'encoder_rate': 1.0,
@@ -56,7 +57,7 @@ _OF_A_STAGE: dict[str, Any] = {
     'warm_up': 0,
 }
 ADDED_KEYS: dict[str, Any] = {f'{stage}.{key}': value for stage in STAGES for key, value in _OF_A_STAGE.items()} | {
-    'segment.model.decoder_channels': ()}
+    'segment.model.decoder_channels': (), 'grade.model.grading_size': 0}
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

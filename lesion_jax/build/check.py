@@ -73,6 +73,7 @@ def _check_training(stage: ConfigDict, model: Any, frozen_name: str | None) -> N
   jax.eval_shape(parts.loss(stage).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
   for part in (parts.control, parts.plan, parts.schedule, parts.augmentation, parts.optimizer, parts.chooses):
     part(stage)
+  parts.check_asked(stage, model)
   _check_criterion(stage, outputs)
   make_train_step(model.apply, parts.loss(stage), optax.identity(), ema=stage.ema)
   trainable, _ = split_frozen(variables, frozen_name, stage.freeze)

@@ -240,6 +240,19 @@ def chooses(stage: ConfigDict) -> bool:
   return stage.thresholds == 'validation'
 
 
+def check_asked(stage: ConfigDict, model: Any) -> None:
+  """Raises ValueError where a lesion network cannot be asked once for all (`data.ask_once`) and is to be."""
+  if not stage.data.ask_once:
+    return
+  if not hasattr(model, 'look') or model.joint:
+    raise ValueError('data.ask_once is of a grading network around a frozen lesion network, and '
+                     f'{stage.model.name}{" with joint=True" if hasattr(model, "look") else ""} is none; set it to False')
+  if not augmentation(stage).exact:
+    raise ValueError('data.ask_once: what the lesion network found moves with a photograph by flips and quarter turns alone; '
+                     'set augmentation.rotation=(0, 0), scale=(1, 1) and shift=(0, 0)')
+  model.grid(model.grading_size or stage.data.size)
+
+
 def augmentation(stage: ConfigDict) -> Augmentation:
   """The ranges of the augmentation."""
   return Augmentation(**{key: tuple(value) if isinstance(value, tuple | list) else value

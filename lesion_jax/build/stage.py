@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tqdm
 from clu import parameter_overview
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 import lesion_jax
@@ -19,8 +22,9 @@ from lesion_jax.augment import augment
 from lesion_jax.build import leaks, parts
 from lesion_jax.build.counting import make_counter
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data.asked import KEPT, Asked, ask
 from lesion_jax.data.mixture import Mixture, shares
-from lesion_jax.data.order import keep_decoded
+from lesion_jax.data.order import Source, keep_decoded
 from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.source import Dataset
 from lesion_jax.evaluate import (
@@ -270,8 +274,12 @@ def _train(
   """Trains one stage, or goes on with it."""
   trainable, frozen = split_frozen(initial(), frozen_name, stage.freeze)
   optimizer, spec = parts.optimizer(stage), parts.augmentation(stage)
+  source, apply, inputs = dataset.source('train'), model.apply, ('image',)
+  if stage.data.ask_once:
+    source, apply, inputs = _asked(model, source, initial(), directory), functools.partial(apply, method='grade'), (
+        'image', 'found')
   step = make_train_step(
-      model.apply, parts.loss(stage), optimizer, accumulate=stage.accumulate, axis_name=AXIS, ema=stage.ema,
+      apply, parts.loss(stage), optimizer, accumulate=stage.accumulate, axis_name=AXIS, ema=stage.ema, inputs=inputs,
       augment=lambda batch, number: augment(batch, seed=seed, step=number, spec=spec))
 
   def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
@@ -283,7 +291,7 @@ def _train(
   try:
     return fit(
         step_fn=devices.train(step), state=create_state(trainable, optimizer, ema=stage.ema > 0), frozen=frozen,
-        batches=train_batches(keep_decoded(dataset.source('train'), int(stage.data.keep * 1e9)),
+        batches=train_batches(keep_decoded(source, int(stage.data.keep * 1e9)),
                               batch_size=stage.batch_size, seed=seed, draw=parts.draw(stage),
                               shard_index=jax.process_index(), shard_count=jax.process_count()),
         validate=validate, control=parts.control(stage), plan=parts.plan(stage), checkpoints=checkpoints,
@@ -292,3 +300,17 @@ def _train(
                                      active=jax.process_index() == 0))
   finally:
     checkpoints.close()
+
+
+def _asked(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path) -> Asked:
+  """The training photographs with what the frozen lesion network says of them; see `parts.check_asked`."""
+  look = jax.jit(lambda variables, image: model.apply(variables, image[None], method='look')[0])
+  there = jax.device_put(variables)
+  weights = traverse_util.flatten_dict({name: tree[LESION_BRANCH] for name, tree in variables.items() if LESION_BRANCH in tree},
+                                       sep='/')
+  digest = hashlib.sha256(repr(model).encode())
+  for name in sorted(weights):
+    digest.update(np.ascontiguousarray(weights[name]).tobytes())
+  found = ask(lambda image: look(there, image), source, directory / KEPT, key=digest.hexdigest(),
+              watch=lambda each: tqdm.tqdm(each, unit='photo', desc=f'{directory.name}: lesions', dynamic_ncols=True))
+  return Asked(source, found, model.grading_size or source[0]['image'].shape[0])

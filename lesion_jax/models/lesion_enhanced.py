@@ -6,10 +6,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from lesion_jax.core import Array, Outputs
 from lesion_jax.models.lesion_net import LesionNet
 from lesion_jax.models.network import Network
+from lesion_jax.models.side_attention import average_to_grid
 
 LESION_BRANCH = 'lesion'  # the top-level name of the lesion branch in params and batch_stats
 
@@ -27,14 +29,41 @@ class LesionEnhanced(Network):
     joint: train the lesion branch too: it normalises by the batch and moves its statistics where `train` is given, and
       gradients flow into it, those of the grade included. The paper tried it (section IV-A) and saw no better grades
       and 0.01 less in segmentation, so False is the default.
+    grading_size: side of the square that the grading branch sees, in pixels: the image averaged down. 0: as large as that
+      of the lesion branch, as in the paper. Small lesions take a large photograph, a grade does not.
   """
 
   lesion: nn.Module = LesionNet()
   joint: bool = False
+  grading_size: int = 0
 
   def network_fields(self) -> dict[str, Any]:
     """The fields of `Network`, for the grading branch."""
     return {name: getattr(self, name) for name in Network.__dataclass_fields__ if name not in ('parent', 'name')}
+
+  def reduce(self, images: Array) -> Array:
+    """Images [B, S, S, 3] as the grading branch sees them: as they are, or float32 [B, grading_size, grading_size, 3].
+
+    Raises:
+      ValueError: they are smaller than that.
+    """
+    side = self.grading_size
+    if side in (0, images.shape[1]):
+      return images
+    if side > images.shape[1]:
+      raise ValueError(f'grading_size={side} is larger than the images, {images.shape[1]} pixels; give 0 or less than that')
+    return average_to_grid(images.astype(jnp.float32), (side, side))
+
+  def grid(self, side: int) -> tuple[int, int]:
+    """The grid of the grading encoder's last features, of images of `side` pixels.
+
+    Raises:
+      ValueError: that grid is not known without running the encoder.
+    """
+    if self.padding != 'SAME' or side % 32:
+      raise ValueError(f'padding={self.padding!r} and images of {side} pixels: that the lesion network is asked once takes '
+                       "padding 'SAME' and a multiple of 32")
+    return side // 32, side // 32
 
   def find(self, images: Array, head: str, *, train: bool) -> Outputs:
     """What the lesion branch says of images [B, H, W, 3].

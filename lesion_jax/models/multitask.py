@@ -56,5 +56,22 @@ class MultiTask(LesionEnhanced):
       ValueError: the lesion network makes no maps, or `attention` is neither of the two.
     """
     found = self.find(images, 'maps', train=train)
-    grades, weights = self.grading(images, jax.nn.sigmoid(found.maps), train=train)
-    return found.replace(grades=grades, attention=weights.astype(jnp.float32))
+    graded = self.grade(images, jax.nn.sigmoid(found.maps), train=train)
+    return found.replace(grades=graded.grades, attention=graded.attention)
+
+  def look(self, images: Array) -> Array:
+    """What the grading branch makes of the lesion maps of images [B, S, S, 3]: their means over the cells of its last
+    features, float32 [B, h, w, 8]. `grade` takes them in the place of the maps, with the same result."""
+    maps = jax.nn.sigmoid(self.find(images, 'maps', train=False).maps)
+    return average_to_grid(maps, self.grid(self.grading_size or images.shape[1]))
+
+  def grade(self, images: Array, maps: Array, *, train: bool) -> Outputs:
+    """The grading branch alone.
+
+    Args:
+      images: [B, S, S, 3], as of `__call__` or already of `grading_size`.
+      maps: float32 [B, H, W, 8], lesion probabilities, or what `look` makes of them.
+      train: of the grading branch.
+    """
+    grades, weights = self.grading(self.reduce(images), maps, train=train)
+    return Outputs(grades=grades, attention=weights.astype(jnp.float32))

@@ -6,7 +6,7 @@ over devices and over micro-batches, and the gradient is the global batch's what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +38,7 @@ def make_train_step(
     accumulate: int = 1,
     axis_name: str | None = None,
     ema: float = 0.0,
+    inputs: Sequence[str] = ('image',),
 ) -> TrainStep:
   """Builds `train_step(state, batch, frozen, knobs) -> (state, metrics)`.
 
@@ -53,6 +54,7 @@ def make_train_step(
     ema: decay d of the exponential moving averages of parameters and running statistics, in 0..1: after step n (from 0)
       the average is d_n * before + (1 - d_n) * now with d_n = min(d, (1 + n) / (10 + n)), the usual warm-up (that of
       tf.train.ExponentialMovingAverage). 0: none is kept; else the state has to hold some, see `create_state`.
+    inputs: keys of the batch that `apply` takes after the variables.
 
   Returns:
     The step. `metrics` holds scalars equal on all devices: `loss`, its parts, and `gradient_norm`, of the gradient
@@ -63,7 +65,7 @@ def make_train_step(
   """
   if not 0 <= ema < 1:
     raise ValueError(f'ema is the decay of an average, in 0..1 and below 1, 0 for none; got {ema}')
-  gradient_of = _make_gradient(apply, loss, accumulate, axis_name)
+  gradient_of = _make_gradient(apply, loss, accumulate, axis_name, tuple(inputs))
 
   def train_step(state: TrainState, batch: Example, frozen: Tree, knobs: Knobs) -> tuple[TrainState, dict[str, Any]]:
     if augment is not None:
@@ -85,13 +87,15 @@ def make_train_step(
   return train_step
 
 
-def _make_gradient(apply: Callable[..., Any], loss: Loss, accumulate: int, axis_name: str | None) -> Callable[..., Any]:
+def _make_gradient(
+    apply: Callable[..., Any], loss: Loss, accumulate: int, axis_name: str | None, inputs: tuple[str, ...],
+) -> Callable[..., Any]:
   """`(state, batch, frozen, weight) -> (gradient, batch_stats, parts of the loss)`; the gradient is this device's share,
   to be summed over devices."""
 
   def local_sums(params: Tree, batch_stats: Tree, frozen: Tree, part: Example) -> tuple[Tree, Tree]:
     variables = join_frozen({'params': params, 'batch_stats': batch_stats}, frozen)
-    outputs, updates = apply(variables, part['image'], train=True, mutable=['batch_stats'])
+    outputs, updates = apply(variables, *(part[name] for name in inputs), train=True, mutable=['batch_stats'])
     return loss.sums(outputs, unpack_targets(part)), _like(batch_stats, updates.get('batch_stats', {}))
 
   def gradient_of(state: TrainState, batch: Example, frozen: Tree, weight: Any) -> tuple[Tree, Tree, Any]:

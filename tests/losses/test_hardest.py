@@ -91,3 +91,11 @@ def test_a_loss_without_maps_has_none(name):
 def test_the_factor_is_a_number_of_0_or_more(factor):
   with pytest.raises(ValueError, match='give a factor of 0 or more'):
     get_loss('dice', (), factor)
+
+
+def test_sums_of_parts_of_a_batch_add_up(large):
+  """Which is what makes a loss the same on any split over devices and micro-batches (`losses.reduce`)."""
+  loss, halves = hard_negatives(1.0), [jax.tree.map(lambda x: None if x is None else x[part], large)
+                                       for part in (slice(0, 1), slice(1, 2))]
+  parts = [loss.sums(*half) for half in halves]
+  np.testing.assert_allclose(jax.tree.map(lambda *x: sum(x), *parts), loss.sums(*large), rtol=1e-6)

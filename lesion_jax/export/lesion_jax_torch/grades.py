@@ -62,9 +62,10 @@ class ABN(Network):
 class LesionEnhanced(Network):
   """Base of the graders that look at what `lesion`, a network, found; it is frozen unless `joint`."""
 
-  def __init__(self, lesion=None, joint=False):
+  def __init__(self, lesion=None, joint=False, grading_size=0):
     super().__init__()
     self.joint, self.lesion = joint, LesionNet() if lesion is None else lesion
+    self.grading_size = grading_size  # of the square that the grading branch sees; 0: the lesion network's
     self.lesion.requires_grad_(joint)
 
   def train(self, mode=True):
@@ -76,7 +77,14 @@ class LesionEnhanced(Network):
   def find(self, images):
     """[B, H, W, 3] -> the lesion network's logits, and what the grading branch makes of its probabilities."""
     found = {head: x for head, x in self.lesion.find(images).items() if head in ('maps', 'lesions')}
-    return found | self.grading(images, found[self.grading.looks_at].sigmoid())
+    return found | self.grading(self.reduce(images), found[self.grading.looks_at].sigmoid())
+
+  def reduce(self, images):
+    """[B, H, W, 3] averaged down to `grading_size`."""
+    if self.grading_size in (0, images.shape[1]):
+      return images
+    small = F.adaptive_avg_pool2d(images.permute(0, 3, 1, 2).float(), self.grading_size)
+    return small.permute(0, 2, 3, 1)
 
 
 class ConcatBranch(nn.Module):
@@ -122,14 +130,14 @@ class AttentionBranch(nn.Module):
 class LesionConcat(LesionEnhanced):
   """Lesion-Concat."""
 
-  def __init__(self, lesion=None, joint=False, **fields):
-    super().__init__(lesion, joint)
+  def __init__(self, lesion=None, joint=False, grading_size=0, **fields):
+    super().__init__(lesion, joint, grading_size)
     self.grading = ConcatBranch(**fields)
 
 
 class MultiTask(LesionEnhanced):
   """The multi-task network: maps, lesions and grades in one pass. `attention` is 'conv' or 'cw_maxpool'."""
 
-  def __init__(self, lesion=None, joint=False, attention='conv', **fields):
-    super().__init__(lesion, joint)
+  def __init__(self, lesion=None, joint=False, attention='conv', grading_size=0, **fields):
+    super().__init__(lesion, joint, grading_size)
     self.grading = AttentionBranch(attention, **fields)
