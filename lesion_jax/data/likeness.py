@@ -59,6 +59,8 @@ CORNER = 1.15
 FINE, COARSE = 0.7, 2.0  # pixels
 DIGITS = 6  # that are kept of a number
 
+NONE = np.zeros((0, SIDE, SIDE, 3), np.uint8)
+
 _ROW, _COLUMN = (np.mgrid[:SIDE, :SIDE] + 0.5) / (SIDE / 2) - 1
 _RADIUS = np.hypot(_ROW, _COLUMN)
 
