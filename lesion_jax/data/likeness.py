@@ -1,8 +1,8 @@
 """Whether a photograph is like those from which a network learned, by simple statistics of its fingerprint.
 
-All of it is our choice, held to IDRiD's photographs. Of the square around the field of view at 32 x 32 (`fingerprint`), F
-are the pixels brighter than the camera's border without their outermost, L is luminance, r = (R + 8) / (R + G + B + 24)
-and b likewise. Eighteen numbers, named by NUMBERS:
+All of it is our choice, held to IDRiD's photographs. Of the square around the field of view at 32 x 32 (`fingerprint`),
+the pixels brighter than the camera's border are looked at, without their outermost; L is luminance, r = (R + 8) / (R + G +
+B + 24) and b likewise. Eighteen numbers, named by NUMBERS:
 
   colours     median of r and of b, the logarithm of how far their 5 and 95 % quantiles are apart, the correlations of R
               with G and of G with B (Fisher's transform), median of L
@@ -13,16 +13,17 @@ and b likewise. Eighteen numbers, named by NUMBERS:
 
 A group of photographs is described by the median of each number, its spread (1.4826 times the median of the absolute
 deviations) and, of z = deviation / spread, the mean and the covariance, shrunk as by O. Ledoit and M. Wolf ("A
-well-conditioned estimator for large-dimensional covariance matrices", J. Multivariate Analysis 88, 2004). Beyond KNEE, z
-grows as its logarithm only: one odd number is no other camera. A photograph has two Mahalanobis distances from the group,
-one of its colours and one of all eighteen numbers, its appearance; it is unlike the group where one is above its threshold.
+well-conditioned estimator for large-dimensional covariance matrices", J. Multivariate Analysis 88, 2004). Beyond KNEE,
+z grows as its logarithm only: one odd number is no other camera. A photograph has two Mahalanobis distances from the
+group, one of its colours and one of all eighteen numbers, its appearance; it is unlike the group where one is above its
+threshold.
 
-**Thresholds** are quantiles of split conformal prediction (see `metrics.thresholds`) of photographs that the description
-does not know, RATE / 2 for each distance: those of the validation split; where they are too few for that, beside them
-those of training, each by the description of the others (in up to FOLDS parts).
+**Thresholds** are quantiles of split conformal prediction (see `metrics.thresholds`) of photographs that are not in the
+description, RATE / 2 for each distance: those of the validation split; where they are too few for that, beside them
+those of training, each by the description of the others (in up to FOLDS parts), with which the promise is approximate.
 
-Measured at RATE, how many are called unlike, in per cent. Learned from: 341 photographs of IDRiD's part B (thresholds by
-389), 47 of its part A (by 54, too few: 3.6 % promised), 350 drawn by `data.synthetic` (by 400).
+Measured at RATE, how many are called unlike, in per cent. Learned from: 341 photographs of IDRiD's part B (thresholds
+by 389), 47 of its part A (by 54, too few: 3.6 % promised), 350 drawn by `data.synthetic` (by 400).
 
                                                                             IDRiD B   IDRiD A     drawn
   103 test photographs of IDRiD's part B                                        1.0       1.0      85.4
@@ -42,7 +43,8 @@ Measured at RATE, how many are called unlike, in per cent. Learned from: 341 pho
 
 So what is no colour photograph of a retina is found, and a network of drawn photographs calls most real ones strange; a
 moderate change of white balance or exposure is within what one camera does, and half of the drawn photographs pass for
-IDRiD's. A few dozen photographs describe a camera badly. Both of the 27 have a rim of glare that the crop took for field.
+IDRiD's. A few dozen photographs describe a camera badly. Both of the 27 have a rim of glare that the crop took for the
+field.
 """
 
 from __future__ import annotations
@@ -57,8 +59,8 @@ from scipy import ndimage
 from lesion_jax.data.field import BORDER_LUMINANCE
 from lesion_jax.data.fingerprint import SIDE
 
-NUMBERS = ('r', 'r spread', 'b', 'b spread', 'R with G', 'G with B', 'light', 'dark end', 'bright end', 'middle', 'ring',
-           'edge', 'brightest', 'darkest', 'fine texture', 'fine over coarse', 'field', 'corners')
+NUMBERS = ('r', 'r spread', 'b', 'b spread', 'R with G', 'G with B', 'light', 'dark end', 'bright end', 'middle',
+           'ring', 'edge', 'brightest', 'darkest', 'fine texture', 'fine over coarse', 'field', 'corners')
 COLOURS, APPEARANCE = 'colours', 'appearance'
 VIEWS = {COLOURS: 7, APPEARANCE: len(NUMBERS)}  # how many of NUMBERS, from the first on
 RATE = 0.02  # of photographs like those learned from that are called unlike
@@ -141,7 +143,8 @@ def fit(
     ValueError: for another rate or shape.
   """
   if not 0 < rate < 1:
-    raise ValueError(f'rate={rate}: give the share of photographs that may be called unlike by mistake, above 0 and below 1')
+    raise ValueError(f'rate={rate}: give the share of photographs that may be called unlike by mistake, above 0 and '
+                     'below 1')
   own, others = describe(_some(train)), describe(_some(validation))
   if len(own) < LEAST:
     return None
@@ -154,7 +157,8 @@ def fit(
   rank = min(_rank(count, each), count)
   thresholds = {view: _round(np.sort(found)[rank - 1]) for view, found in held.items()}
   return {'name': name, 'photographs': len(own), 'held_out': count,
-          'false_alarms': _round(len(VIEWS) * (1 - rank / (count + 1))), **_describe_group(own), 'thresholds': thresholds}
+          'false_alarms': _round(len(VIEWS) * (1 - rank / (count + 1))), **_describe_group(own),
+          'thresholds': thresholds}
 
 
 def entry(name: str, parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any] | None:
@@ -176,8 +180,8 @@ def judge(entries: Sequence[Mapping[str, Any]] | None, print_: np.ndarray) -> Ve
   """Holds a photograph against what a network learned from.
 
   Args:
-    entries: of `entry`, as a bundle's configuration has them: one for each network inside; the photograph has to be like
-      some group of every one of them.
+    entries: of `entry`, as a bundle's configuration has them: one for each network inside; the photograph has to be
+      like some group of every one of them.
     print_: uint8 [32, 32, 3], of `fingerprint`.
 
   Returns:
@@ -216,7 +220,8 @@ def check(entries: Any) -> None:
 
 
 def _check_group(group: Any) -> None:
-  count, whole = len(NUMBERS), f'made of groups with centre, scale, mean, covariance and thresholds of {len(NUMBERS)} numbers'
+  count = len(NUMBERS)
+  whole = f'made of groups with centre, scale, mean, covariance and thresholds of {count} numbers'
   try:
     vectors = np.array([group[key] for key in ('centre', 'scale', 'mean')], np.float64)
     rows, thresholds = group['covariance'], np.array([group['thresholds'][view] for view in VIEWS], np.float64)
@@ -258,9 +263,9 @@ def _describe(print_: np.ndarray) -> list[float]:
   rings = [luminance[inside & (_RADIUS >= low) & (_RADIUS < high)] for low, high in RINGS]
   smooth = ndimage.uniform_filter(luminance, 3)[inside]
   fine, coarse = (1 + scale**2 * ndimage.gaussian_laplace(luminance, scale)[inside].std() for scale in (FINE, COARSE))
-  return [*colours, middle / 255, dark / mean, bright / mean, *(ring.mean() / mean if ring.size else 0.0 for ring in rings),
-          np.log((smooth.max() + 1) / mean), smooth.min() / mean, np.log(fine / mean), np.log(fine / coarse), field.mean(),
-          luminance[_RADIUS > CORNER].mean() / 255]
+  return [*colours, middle / 255, dark / mean, bright / mean,
+          *(ring.mean() / mean if ring.size else 0.0 for ring in rings), np.log((smooth.max() + 1) / mean),
+          smooth.min() / mean, np.log(fine / mean), np.log(fine / coarse), field.mean(), luminance[_RADIUS > CORNER].mean() / 255]
 
 
 def _some(prints: np.ndarray) -> np.ndarray:
@@ -275,7 +280,8 @@ def _describe_group(numbers: np.ndarray) -> dict[str, Any]:
   deviations = _deviations(group, numbers)
   mean = deviations.mean(axis=0)
   covariance = _shrunk(deviations - mean)
-  return group | {'mean': _round(mean), 'covariance': [_round(row[:number]) for number, row in enumerate(covariance, 1)]}
+  lower = [_round(row[:number]) for number, row in enumerate(covariance, 1)]
+  return group | {'mean': _round(mean), 'covariance': lower}
 
 
 def _deviations(group: Mapping[str, Any], numbers: np.ndarray) -> np.ndarray:

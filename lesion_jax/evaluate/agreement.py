@@ -49,7 +49,8 @@ def agreement(truth: np.ndarray, rule: np.ndarray, network: np.ndarray | None = 
 def _checked(name: str, values: np.ndarray) -> np.ndarray:
   grades = np.asarray(values)
   allowed = np.arange(UNKNOWN_GRADE, NUM_GRADES)
-  if grades.ndim != 1 or (grades.size and not (np.issubdtype(grades.dtype, np.integer) and np.isin(grades, allowed).all())):
+  known = not grades.size or (np.issubdtype(grades.dtype, np.integer) and np.isin(grades, allowed).all())
+  if grades.ndim != 1 or not known:
     raise ValueError(f'{name}: expected grades, int [N] of 0..{NUM_GRADES - 1} or {UNKNOWN_GRADE} where there is none; '
                      f'got {grades.dtype} {list(grades.shape)}')
   return grades.astype(np.int64)
@@ -57,7 +58,8 @@ def _checked(name: str, values: np.ndarray) -> np.ndarray:
 
 def _compare(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
   known = (one != UNKNOWN_GRADE) & (other != UNKNOWN_GRADE)
-  confusion = np.bincount(one[known] * NUM_GRADES + other[known], minlength=NUM_GRADES**2).reshape(NUM_GRADES, NUM_GRADES)
+  cells = np.bincount(one[known] * NUM_GRADES + other[known], minlength=NUM_GRADES**2)
+  confusion = cells.reshape(NUM_GRADES, NUM_GRADES)
   return {
       'photographs': int(known.sum()),
       'kappa': metrics.quadratic_weighted_kappa(confusion)._asdict(),

@@ -102,7 +102,8 @@ def _check_likeness(config: Mapping[str, Any], source: str) -> None:
   try:
     check_likeness(config['likeness'])
   except ValueError as error:
-    raise ValueError(f'{source}: likeness must be {error}, or left out. Save the bundle again with this lesion_jax') from None
+    raise ValueError(f'{source}: likeness must be {error}, or left out. Save the bundle again with this '
+                     'lesion_jax') from None
 
 
 def _require(holds: bool, source: str, key: str, found: Any, needed: str) -> None:

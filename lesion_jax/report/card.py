@@ -181,8 +181,8 @@ def _likeness(config: Mapping[str, Any]) -> str:
     return ''
   lines = ['## Photographs unlike those it learned from', '',
            'Prediction flags them by simple statistics of their colours, light, texture and outline.', '']
-  lines += [f'- `{group["name"]}`: described by {group["photographs"]:,} photographs; of further ones of the same kind at most '
-            f'{100 * group["false_alarms"]:.1f} % are to be flagged, by {group["held_out"]:,} held out'
+  lines += [f'- `{group["name"]}`: described by {group["photographs"]:,} photographs; of further ones of the same kind '
+            f'at most {100 * group["false_alarms"]:.1f} % are to be flagged, by {group["held_out"]:,} held out'
             for entry in known for group in entry['groups']]
   return '\n'.join(lines)
 

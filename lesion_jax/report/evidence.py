@@ -84,22 +84,23 @@ class Ruled(NamedTuple):
 def grade_by_rule(states: Mapping[str, str], hemorrhages: Sequence[int] | None = None) -> Ruled:
   """The grade by rule from the lesions found: Table I of the paper as code.
 
-  It is the highest grade for which something sufficient was found: neovascularization, vitreous or preretinal hemorrhage
-  mean DR4, more than SEVERE_HEMORRHAGES intraretinal hemorrhages in each quadrant DR3, any of them DR2, microaneurysms
-  alone DR1, and no lesion DR0. Table I does not say what indirect evidence means for a grade. Our choice: it decides where
-  nothing sufficient for DR2 or above was found, by the highest grade that it speaks for (hard exudates DR2, cotton-wool
-  spots DR3, fibrous proliferation DR4), and else raises nothing. Of the 57 photographs of IDRiD that have masks and, under
-  another name, a grade (37, 13 and 7 of DR2 to DR4), the true masks of its four lesions give the grade exactly in 37;
-  were cotton-wool spots always DR3, in 31 (hemorrhages not counted). Referral is the same by either.
+  It is the highest grade for which something sufficient was found: neovascularization, vitreous or preretinal
+  hemorrhage mean DR4, more than SEVERE_HEMORRHAGES intraretinal hemorrhages in each quadrant DR3, any of them DR2,
+  microaneurysms alone DR1, and no lesion DR0. Table I does not say what indirect evidence means for a grade. Our choice:
+  it decides where nothing sufficient for DR2 or above was found, by the highest grade that it speaks for (hard exudates
+  DR2, cotton-wool spots DR3, fibrous proliferation DR4), and else raises nothing. Of the 57 photographs of IDRiD that
+  have masks and, under another name, a grade (37, 13 and 7 of DR2 to DR4), the true masks of its four lesions give the
+  grade exactly in 37, all of DR2; were cotton-wool spots always DR3, in 31 (hemorrhages not counted), and a
+  quadratic weighted kappa of 0.18 instead of 0.
 
-  What is not evaluated, or not found in a photograph that cannot be graded, is never taken for absent: 'exclusively' then
-  means that no other lesion was found, and `Ruled.not_judged` names what could change the grade. Venous beading and IrMA
-  are not among the eight lesions, so DR3 is by hemorrhages and cotton-wool spots alone.
+  What is not evaluated, or not found in a photograph that cannot be graded, is never taken for absent: 'exclusively'
+  then means that no other lesion was found, and `Ruled.not_judged` names what could change the grade. Venous beading and
+  IrMA are not among the eight lesions, so DR3 is by hemorrhages and cotton-wool spots alone.
 
   Args:
     states: of STATES in `metrics.presence`, by key of the lesion; one that is left out is not evaluated.
-    hemorrhages: intraretinal hemorrhages in each of the four quadrants; None where they are not counted: then DR3 is never
-      by them.
+    hemorrhages: intraretinal hemorrhages in each of the four quadrants; None where they are not counted: then DR3 is
+      never by them.
 
   Raises:
     ValueError: `states` has a key that is no lesion.

@@ -41,8 +41,8 @@ class Entry:
 
 
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
-  """Writes rows of COLUMNS as CSV: why a person should look, what speaks against the quality of the photograph, the predicted grade and what its
-  evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
+  """Writes rows of COLUMNS as CSV: why a person should look, what speaks against the quality of the photograph, the
+  predicted grade and what its evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
   What a photograph does not have stays empty. Last, each lesion is present, absent, not evaluated or ungradable.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.

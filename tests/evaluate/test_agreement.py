@@ -44,7 +44,8 @@ def test_what_either_misses_is_counted():
       'photographs': 7, 'second_look': 3,
       'found': {'both': 1, 'network alone': 1, 'rule alone': 1, 'neither': 1},
       'false_alarms': {'both': 1, 'network alone': 0, 'rule alone': 1, 'neither': 1},
-      'either': {'sensitivity': {'value': 0.75, 'reason': None}, 'specificity': {'value': pytest.approx(1 / 3), 'reason': None}},
+      'either': {'sensitivity': {'value': 0.75, 'reason': None},
+                 'specificity': {'value': pytest.approx(1 / 3), 'reason': None}},
   }
   assert found['truth and rule']['photographs'] == 7
   assert found['truth and network']['photographs'] == 8

@@ -96,7 +96,8 @@ def test_presence_is_judged_by_a_rule_that_all_members_have(make_members):
 
 def test_a_photograph_has_to_be_like_what_every_member_learned_from(make_members):
   prints = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
-  bright, dark = ([likeness.entry(name, {name: (prints // by, likeness.NONE)})] for name, by in (('bright', 1), ('dark', 2)))
+  bright, dark = ([likeness.entry(name, {name: (prints // by, likeness.NONE)})]
+                  for name, by in (('bright', 1), ('dark', 2)))
   config = load(make_members({'likeness': bright}, {'likeness': dark, 'gain': 0.5}, {'gain': 0.25})).config
   assert [entry['data'] for entry in config['likeness']] == ['bright', 'dark']
   assert 'likeness' not in load(make_members({}, {'gain': 0.5})).config
