@@ -14,6 +14,7 @@ from tiny_config import changed
 
 from configs import common
 from lesion_jax import build, models
+from lesion_jax.data import likeness
 from lesion_jax.evaluate import criterion
 from lesion_jax.losses import LOSSES
 from lesion_jax.train.loop import Fitted
@@ -255,6 +256,28 @@ def test_a_bundle_knows_what_made_it(fits, tmp_path, data_dir):
   assert models.get_model(**config['model']) == stages['grade'].model
   assert config['provenance']['stage'] == 'grade' and config['preprocessing']['size'] == 32
   assert sum(config['data']['lengths'].values()) == 60
+
+
+def test_a_bundle_knows_what_its_photographs_looked_like(fits, tmp_path, data_dir):
+  _, bundles = build_all(tiny_config.get_config(), tmp_path, data_dir)
+  known = bundles['segment'].config['likeness']
+  assert [(entry['data'], len(entry['groups'])) for entry in known] == [('synthetic', 1)]
+  assert known[0]['groups'][0]['photographs'] == bundles['segment'].config['data']['lengths']['train']
+  assert bundles['grade'].config['likeness'] == known  # the lesion network inside learned from the same
+  likeness.check(known)
+
+
+def test_what_a_frozen_lesion_network_learned_from_is_known_beside_its_own(fits, tmp_path, data_dir):
+  stages, _ = build_all(changed(grade__data__seed=5), tmp_path, data_dir)
+  bundle = stages['grade'].bundle(stages['grade'].variables(fits[1].state), {}, best_step=0)
+  assert len(bundle.config['likeness']) == 2
+  assert bundle.config['likeness'][1:] == stages['grade'].inside != []
+
+
+def test_of_too_few_photographs_a_bundle_says_nothing(fits, tmp_path, data_dir, monkeypatch):
+  monkeypatch.setattr(likeness, 'LEAST', 1000)
+  _, bundles = build_all(tiny_config.get_config(), tmp_path, data_dir)
+  assert all('likeness' not in bundle.config for bundle in bundles.values())
 
 
 def test_a_bundle_of_the_other_stage_is_refused(fits, tmp_path, data_dir):

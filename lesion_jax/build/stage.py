@@ -22,6 +22,7 @@ from lesion_jax.augment import augment
 from lesion_jax.build import leaks, parts
 from lesion_jax.build.counting import make_counter
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data import likeness
 from lesion_jax.data.asked import KEPT, Asked, ask
 from lesion_jax.data.mixture import Mixture, shares
 from lesion_jax.data.order import Source, keep_decoded
@@ -69,6 +70,8 @@ class Stage:
     criterion: the figure of the validation split by which the best network is chosen, see `evaluate.criterion`.
     before: what the networks inside this one, or at its start, learned from.
     leaks: which photographs were left out, of `leaks.describe`.
+    inside: what the lesion network inside, whose weights stay, learned from, of `likeness.entry`; [] without one, or
+      where that is not known.
   """
 
   name: str
@@ -85,6 +88,7 @@ class Stage:
   criterion: str
   before: leaks.Before
   leaks: dict[str, Any]
+  inside: list[dict[str, Any]]
 
   @property
   def scored(self) -> tuple[str, ...]:
@@ -127,6 +131,7 @@ class Stage:
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
                  'description': data.description, **_dealing_of(data), **_parts_of(data), 'leaks': self.leaks},
         'metrics': result,
+        **_likeness_of(data, self.inside),
     }, variables, photographs=leaks.union([leaks.photographs(data), self.before.photographs]))
 
 
@@ -175,7 +180,8 @@ def build_stage(
   before = leaks.learned_before(config, name, {}, bundles)
   chosen = _make_choose(stage, dataset, annotated, evaluate, finished, lesion if frozen_name else None)
   return Stage(name, directory, dataset, annotated, model, fields, train, whole, evaluate, chosen, provenance,
-               parts.criterion(stage), before, leaks.describe(stage, dataset, before.unknown))
+               parts.criterion(stage), before, leaks.describe(stage, dataset, before.unknown),
+               (lesion.config.get('likeness') or []) if lesion and frozen_name else [])
 
 
 def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:
@@ -255,6 +261,17 @@ def _make_choose(
     return kept | ({'temperatures': kept.get('temperatures', {}) | found['temperatures']} if 'temperatures' in found else {})
 
   return chosen
+
+
+def _likeness_of(data: Dataset | Mixture, inside: list[dict[str, Any]]) -> dict[str, Any]:
+  """By what prediction tells a photograph that is unlike those learned from; nothing where these are too few. Their
+  fingerprints are enough: nothing is decoded."""
+  all_parts = data.parts if isinstance(data, Mixture) else (data,)
+  prints = {part.name: tuple(part.source(split).index.fingerprint if part.lengths[split] else likeness.NONE
+                             for split in leaks.LEARNED) for part in all_parts}
+  own = likeness.entry(data.name, prints)
+  found = likeness.union([[own] if own else [], inside])
+  return {'likeness': found} if found else {}
 
 
 def _parts_of(data: Dataset | Mixture) -> dict[str, Any]:

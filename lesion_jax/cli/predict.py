@@ -16,7 +16,7 @@ PREDICT = f'''\
 Reads photographs, finds the field of view in each, and writes for each into DIR:
 
   <name>/result.json    grade, probabilities, counts and areas by lesion and quadrant, what Table I of the paper says to
-                        them; described by lesion_jax/report/result.schema.json
+                        them, and whether a person should look; described by lesion_jax/report/result.schema.json
   <name>/field.jpg      the square that the network looked at, at most 2048 pixels
   <name>/attention.png  where a network with attention looked: its map over that square, black least, white most
 and of networks with lesion maps
@@ -187,6 +187,7 @@ def _check_out(out: pathlib.Path, parser: argparse.ArgumentParser) -> None:
 def _conclude(batch: Any, arguments: argparse.Namespace) -> int:
   """Says how it went; returns 1 where a photograph failed."""
   entries = batch.entries.values()
+  records = [entry.record for entry in entries if entry.record]
   failed = [entry.error for _, entry in sorted(batch.entries.items()) if entry.error]
   skipped = sum(entry.status == 'skipped' for entry in entries)
   if failed:
@@ -195,4 +196,9 @@ def _conclude(batch: Any, arguments: argparse.Namespace) -> int:
     before = f', {skipped} were done before' if skipped else ''
     print(f'{len(entries) - len(failed) - skipped} of {batch.total} photographs predicted{before}; '
           f'see {arguments.out / REPORT}')
+    if records:
+      from lesion_jax.report.look import summary
+
+      said = summary(records)
+      print(said[0].upper() + said[1:])
   return 1 if failed else 0

@@ -1,5 +1,6 @@
 """From a network and a held-out split to the paper's figures."""
 
+from lesion_jax.evaluate.agreement import agreement
 from lesion_jax.evaluate.bootstrap import bootstrap, compare, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
 from lesion_jax.evaluate.examples import examples, present_in
@@ -10,7 +11,7 @@ from lesion_jax.evaluate.step import make_count_step
 from lesion_jax.evaluate.thresholds import choose, tempered
 from lesion_jax.evaluate.totals import Counts, image_counts, part_of, totals
 
-__all__ = ['Counts', 'Evaluation', 'bootstrap', 'calibration', 'choose', 'clean_images', 'compare', 'criterion', 'examples',
-           'full_report', 'headline', 'healthy_eyes', 'image_counts', 'intervals', 'judge_healthy', 'judge_images',
-           'make_count_step', 'native_counts', 'native_report', 'part_of', 'patients', 'present_in', 'report',
-           'scored_lesions', 'tempered', 'totals']
+__all__ = ['Counts', 'Evaluation', 'agreement', 'bootstrap', 'calibration', 'choose', 'clean_images', 'compare',
+           'criterion', 'examples', 'full_report', 'headline', 'healthy_eyes', 'image_counts', 'intervals', 'judge_healthy',
+           'judge_images', 'make_count_step', 'native_counts', 'native_report', 'part_of', 'patients', 'present_in',
+           'report', 'scored_lesions', 'tempered', 'totals']

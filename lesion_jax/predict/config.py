@@ -7,6 +7,7 @@ from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
+from lesion_jax.data.likeness import check as check_likeness
 from lesion_jax.data.windows import GRID, MIN_WINDOW, check_window
 from lesion_jax.metrics.presence import RULES
 
@@ -51,6 +52,7 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
            f'a list of keys out of {", ".join(LESION_KEYS)}')
   _check_presence(config, source)
   _check_temperatures(config, source)
+  _check_likeness(config, source)
   for key in TOLD:
     _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
   name = config.get('data', {}).get('name')
@@ -91,6 +93,17 @@ def _check_temperatures(config: Mapping[str, Any], source: str) -> None:
   for value in (*lesions.values(), temperatures.get('grades', 1)):
     _require(isinstance(value, int | float) and 0 < value < float('inf'), source, 'temperatures', temperatures,
              'made of numbers above 0')
+
+
+def _check_likeness(config: Mapping[str, Any], source: str) -> None:
+  """Of what the network learned from; of a bundle without it that is not known."""
+  if config.get('likeness') is None:
+    return
+  try:
+    check_likeness(config['likeness'])
+  except ValueError as error:
+    raise ValueError(f'{source}: likeness must be {error}, or left out. Save the bundle again with this '
+                     'lesion_jax') from None
 
 
 def _require(holds: bool, source: str, key: str, found: Any, needed: str) -> None:

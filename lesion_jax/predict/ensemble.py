@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, Array, Prediction
+from lesion_jax.data.likeness import union
 
 
 def average(
@@ -90,7 +91,8 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
   Returns:
     `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice), and so is
     that of its presence where all members judge presence by one rule; else it is judged by Eq. 1. Temperatures are of
-    single networks, an average has none.
+    single networks, an average has none. A photograph has to be like what each member learned from, where that is
+    known.
 
   Raises:
     ValueError: the members take photographs that are prepared differently. Windows are each member's own matter.
@@ -105,6 +107,7 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
   thresholds = _mean_thresholds(configs, [config['thresholds'] for config in configs])
   own = [config.get('presence') or {} for config in configs]
   rule = own[0].get('rule')
+  likeness = union([config.get('likeness') or [] for config in configs])
   one_rule = rule is not None and all(presence.get('rule') == rule for presence in own)
   return {
       'model': {'name': f'ensemble of {", ".join(config["model"]["name"] for config in configs)}',
@@ -116,6 +119,7 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
       'thresholds': thresholds,
       **({'presence': {'rule': rule, 'thresholds': _mean_thresholds(configs, [each['thresholds'] for each in own])}}
          if one_rule else {}),
+      **({'likeness': likeness} if likeness else {}),
       'provenance': {'members': [
           {'bundle': name, 'model': config['model']['name'], 'annotated': config['annotated'],
            'data': config.get('data', {}).get('name'), **({'window': window} if window else {}),

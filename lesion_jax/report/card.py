@@ -39,10 +39,11 @@ def model_card(config: Mapping[str, Any]) -> str:
 
   Args:
     config: the bundle's config.json. `model`, `preprocessing` and `annotated` must be there; `data`, `metrics`,
-      `thresholds`, `presence`, `temperatures` and `provenance` are described as far as they are.
+      `thresholds`, `presence`, `temperatures`, `likeness` and `provenance` are described as far as they are.
   """
   sections = [
-      _introduction(config), _data(config), _figures(config.get('metrics', {})), _thresholds(config), _usage(config),
+      _introduction(config), _data(config), _figures(config.get('metrics', {})), _thresholds(config), _likeness(config),
+      _usage(config),
       _intended_use(config), _provenance(config),
   ]
   return '\n\n'.join(section for section in sections if section) + '\n'
@@ -172,6 +173,18 @@ def _validated(presence: Mapping[str, Any], key: str) -> list[str]:
   """How many photographs a threshold was chosen on, and what it reaches on the validation split."""
   figures = [presence.get('validation', {}).get(name, {}).get(key) for name in ('specificity', 'sensitivity')]
   return [str(presence.get('negatives', {}).get(key, '')), *('' if value is None else f'{value:.3f}' for value in figures)]
+
+
+def _likeness(config: Mapping[str, Any]) -> str:
+  known = config.get('likeness')
+  if not known:
+    return ''
+  lines = ['## Photographs unlike those it learned from', '',
+           'Prediction flags them by simple statistics of their colours, light, texture and outline.', '']
+  lines += [f'- `{group["name"]}`: described by {group["photographs"]:,} photographs; of further ones of the same kind '
+            f'at most {100 * group["false_alarms"]:.1f} % are to be flagged, by {group["held_out"]:,} held out'
+            for entry in known for group in entry['groups']]
+  return '\n'.join(lines)
 
 
 def _usage(config: Mapping[str, Any]) -> str:

@@ -7,9 +7,11 @@ which Table I names as well, are not among the eight lesions and never judged ei
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from lesion_jax.core import EVIDENCE, GRADE_KEYS, LESIONS, SEVERE_HEMORRHAGES, Evidence, lesion_index
+from lesion_jax.core import (
+    EVIDENCE, GRADE_KEYS, LESION_KEYS, LESIONS, REFERABLE_GRADE, SEVERE_HEMORRHAGES, Evidence, lesion_index)
+from lesion_jax.metrics import presence
 
 FOUND, ABSENT, NOT_JUDGED = 'found', 'absent', 'not judged'
 SOURCE = 'Table I of Wei et al., "Learn to Segment Retinal Lesions and Beyond", ICPR 2020'
@@ -17,6 +19,7 @@ SOURCE = 'Table I of Wei et al., "Learn to Segment Retinal Lesions and Beyond", 
 # neither; something that excludes it; nothing that Table I names for it is judged.
 SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED = 'supported', 'indirect', 'unsupported', 'contradicted'
 VERDICTS = (SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED, NOT_JUDGED)
+_KNOWN = (presence.PRESENT, presence.ABSENT)  # states of a lesion of which it is known whether it is there
 
 
 def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade: int | None) -> dict[str, Any]:
@@ -52,6 +55,68 @@ def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade:
       'contradicts': [] if grade is None else _contradicts(grade, found, states, present, hemorrhages),
       'not_judged': _not_judged(present),
   }
+
+
+class Ruled(NamedTuple):
+  """The grade that the lesions found mean by Table I.
+
+  Attributes:
+    grade: 0..4, or None where nothing is found and nothing is known to be absent.
+    sufficient: whether something sufficient for it was found (for DR0: nothing at all), not indirect evidence alone.
+    not_judged: keys of the lesions of which it is not known whether they are there, in the order of LESIONS.
+  """
+
+  grade: int | None
+  sufficient: bool
+  not_judged: tuple[str, ...]
+
+  @property
+  def referable(self) -> bool:
+    """DR2 or above. False means that nothing found is, not that nothing is there, see `could_be_referable`."""
+    return self.grade is not None and self.grade >= REFERABLE_GRADE
+
+  @property
+  def could_be_referable(self) -> bool:
+    """Whether a lesion that is not judged would make it referable: each of them does but microaneurysms."""
+    return not self.referable and any(key != 'MA' for key in self.not_judged)
+
+
+def grade_by_rule(states: Mapping[str, str], hemorrhages: Sequence[int] | None = None) -> Ruled:
+  """The grade by rule from the lesions found: Table I of the paper as code.
+
+  It is the highest grade for which something sufficient was found: neovascularization, vitreous or preretinal
+  hemorrhage mean DR4, more than SEVERE_HEMORRHAGES intraretinal hemorrhages in each quadrant DR3, any of them DR2,
+  microaneurysms alone DR1, and no lesion DR0. Table I does not say what indirect evidence means for a grade. Our choice:
+  it decides where nothing sufficient for DR2 or above was found, by the highest grade that it speaks for (hard exudates
+  DR2, cotton-wool spots DR3, fibrous proliferation DR4), and else raises nothing. Of the 57 photographs of IDRiD that
+  have masks and, under another name, a grade (37, 13 and 7 of DR2 to DR4), the true masks of its four lesions give the
+  grade exactly in 37, all of DR2; were cotton-wool spots always DR3, in 31 (hemorrhages not counted), and a
+  quadratic weighted kappa of 0.18 instead of 0.
+
+  What is not evaluated, or not found in a photograph that cannot be graded, is never taken for absent: 'exclusively'
+  then means that no other lesion was found, and `Ruled.not_judged` names what could change the grade. Venous beading and
+  IrMA are not among the eight lesions, so DR3 is by hemorrhages and cotton-wool spots alone.
+
+  Args:
+    states: of STATES in `metrics.presence`, by key of the lesion; one that is left out is not evaluated.
+    hemorrhages: intraretinal hemorrhages in each of the four quadrants; None where they are not counted: then DR3 is
+      never by them.
+
+  Raises:
+    ValueError: `states` has a key that is no lesion.
+  """
+  for key in states:
+    lesion_index(key)
+  there = {key: states[key] == presence.PRESENT for key in LESION_KEYS if states.get(key) in _KNOWN}
+  not_judged = tuple(key for key in LESION_KEYS if key not in there)
+  if not any(there.values()):
+    return Ruled(0 if there else None, bool(there), not_judged)
+  found = [entry for entry in EVIDENCE if _state(entry, there, hemorrhages) == FOUND]
+  sufficient = max((entry.grade for entry in found if entry.sufficient), default=0)
+  indirect = max((entry.grade for entry in found if not entry.sufficient), default=0)
+  if sufficient < REFERABLE_GRADE and indirect > sufficient:
+    return Ruled(indirect, False, not_judged)
+  return Ruled(sufficient, True, not_judged)
 
 
 def _severe(entry: Evidence) -> bool:
@@ -105,9 +170,9 @@ def _contradicts(
   others = [lesion for lesion, is_there in present.items() if is_there and (grade == 0 or lesion != 'MA')]
   sentences = []
   if grade == 0 and others:
-    sentences.append(f'DR0 means no lesion, but {_listed(others)} {_was(others)} found.')
+    sentences.append(f'DR0 means no lesion, but {listed(others)} {_was(others)} found.')
   if grade == 1 and others:
-    sentences.append(f'DR1 means microaneurysms exclusively, but {_listed(others)} {_was(others)} found.')
+    sentences.append(f'DR1 means microaneurysms exclusively, but {listed(others)} {_was(others)} found.')
   sentences += [f'{_said(entry, hemorrhages)}: {_strength(entry)}, above the predicted {key}.'
                 for entry in found if entry.grade > grade]
   own = [(entry, state) for entry, state in zip(EVIDENCE, states, strict=True) if entry.grade == grade]
@@ -128,7 +193,7 @@ def _not_judged(present: Mapping[str, bool]) -> list[str]:
   absent = [lesion.key for lesion in LESIONS if lesion.key not in present]
   if not absent:
     return []
-  return [f'Not judged: {_listed(absent)}, which the data that the network learned from do not annotate.']
+  return [f'Not judged: {listed(absent)}, which the data that the network learned from do not annotate.']
 
 
 def _said(entry: Evidence, hemorrhages: Sequence[int] | None) -> str:
@@ -143,7 +208,8 @@ def _strength(entry: Evidence) -> str:
   return f'{"sufficient" if entry.sufficient else "indirect evidence"} for {GRADE_KEYS[entry.grade]}'
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+  """'MA', 'MA and iHE', 'MA, iHE and NV'."""
   return words[0] if len(words) == 1 else f'{", ".join(words[:-1])} and {words[-1]}'
 
 

@@ -24,6 +24,7 @@ from lesion_jax.report.files import write_whole
 from lesion_jax.report.html_photograph import photograph_html, verdict_badge
 from lesion_jax.report.html_picture import thumbnail
 from lesion_jax.report.html_text import badge, chip, escape, read, swatch, table, template
+from lesion_jax.report.look import look, summary
 from lesion_jax.report.overlay import COLORS
 from lesion_jax.report.record import present_lesions
 from lesion_jax.report.table import SKIPPED, Entry
@@ -93,8 +94,10 @@ def _facts(model: Mapping[str, Any] | None, now: datetime.datetime) -> str:
 
 
 def _counts(entries: Sequence[Entry]) -> str:
-  failed = sum(entry.record is None for entry in entries)
-  return _photographs(len(entries)) + (f', {failed} of them could not be done' if failed else '')
+  records = [entry.record for entry in entries if entry.record]
+  failed = len(entries) - len(records)
+  return (_photographs(len(entries)) + (f', {failed} of them could not be done' if failed else '')
+          + (f'; {escape(summary(records))}' if records else ''))
 
 
 def _left_out(number: int) -> str:
@@ -121,7 +124,8 @@ def _overview(entries: Sequence[Entry], out: pathlib.Path, pictures: int) -> str
       name = f'<a data-number="{number}" href="#photo={number}">{thumbnail(out / entry.folder)}{name}</a>'
     pictures -= 1
     kept = ' <span class="soft small">of an earlier run</span>' if entry.status == SKIPPED else ''
-    rows.append((str(number), name + kept, *([_grade(entry.record)] if graded else []),
+    looks = f' {badge("a person looks", "plain")}' if look(entry.record)['needed'] else ''
+    rows.append((str(number), name + kept + looks, *([_grade(entry.record)] if graded else []),
                  *(_findings(entry.record) if judged else []), f'<span class="small">{escape(entry.folder)}</span>'))
   return table(header, rows, kind='overview')
 

@@ -12,6 +12,7 @@ from lesion_jax.report.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NO
 from lesion_jax.report.findings import QUADRANTS
 from lesion_jax.report.html_picture import picture
 from lesion_jax.report.html_text import badge, bar, count, escape, grade_key, items, share, swatch, table, template
+from lesion_jax.report.look import look
 from lesion_jax.report.record import present_lesions
 
 VERDICT_WORDS = {
@@ -44,8 +45,8 @@ def photograph_html(
   steps = ''.join(f'<a class="step" data-number="{other}" href="#photo={other}">'
                   f'{"&larr; Previous" if other < number else "Next &rarr;"}</a>' for other in neighbours)
   return template('photograph.html').substitute(
-      number=number, file=escape(file), picture=shown, caption=caption, steps=steps, grade=_grade(record),
-      lesions=_lesions(record), evidence=_evidence(record), quadrants=_quadrants(record))
+      number=number, file=escape(file), picture=shown, caption=caption, steps=steps, look=_look(record),
+      grade=_grade(record), lesions=_lesions(record), evidence=_evidence(record), quadrants=_quadrants(record))
 
 
 def verdict_badge(record: Mapping[str, Any]) -> str:
@@ -55,6 +56,15 @@ def verdict_badge(record: Mapping[str, Any]) -> str:
     return ''
   nothing = verdict == SUPPORTED and not present_lesions(record)
   return badge('no lesion found, as in DR0' if nothing else VERDICT_WORDS[verdict], verdict.replace(' ', '-'))
+
+
+def _look(record: Mapping[str, Any]) -> str:
+  """Whether a person should look, and why: one line at the head."""
+  found = look(record)
+  words = escape(' '.join(found['sentences']))
+  if not found['needed']:
+    return f'<p class="look soft">{words}</p>'
+  return f'<p class="look"><strong>A person should look:</strong> {words}</p>'
 
 
 def _caption(record: Mapping[str, Any]) -> str:

@@ -12,12 +12,15 @@ import numpy as np
 
 import lesion_jax
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
+from lesion_jax.data.fingerprint import fingerprint
 from lesion_jax.data.fundus import Crop
+from lesion_jax.data.likeness import judge
 from lesion_jax.data.quality import assess
 from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
 from lesion_jax.metrics.temperature import temper, temper_classes
 from lesion_jax.report.evidence import weigh
 from lesion_jax.report.findings import QUADRANTS, Field, find_field_of_view, measure
+from lesion_jax.report.look import look
 
 SCHEMA = pathlib.Path(__file__).with_name('result.schema.json')
 SCHEMA_VERSION = 4
@@ -109,14 +112,15 @@ def describe(
   lesions = None if found.lesions is None else _lesions(
       found, config['annotated'], thresholds, field, rule, temperatures.get('lesions', {}))
   grade = None if found.grades is None else _grade(found.grades, temperatures.get('grades', 1.0))
-  quality = assess(found.square)
-  return {
+  quality, likeness = assess(found.square), judge(config.get('likeness'), fingerprint(found.square))
+  record = {
       'schema_version': SCHEMA_VERSION,
       'file': file,
       'photograph': {'height': found.crop.height, 'width': found.crop.width},
       'crop': {'top': found.crop.top, 'left': found.crop.left, 'side': found.crop.side},
       'field': _field(field, found.crop),
       'quality': quality.to_json(),
+      'likeness': None if likeness is None else likeness.to_json(),
       'grade': grade,
       'lesions': lesions,
       'states': {key: _state((lesions or {}).get(key), gradable=quality.gradable) for key in LESION_KEYS},
@@ -130,6 +134,7 @@ def describe(
       'notes': _notes(rule, calibrated=bool(temperatures)),
       'run': run.to_json(),
   }
+  return record | {'look': look(record)}
 
 
 def read_record(folder: pathlib.Path) -> dict[str, Any] | None:

@@ -11,10 +11,12 @@ from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.report.files import write_whole
+from lesion_jax.report.look import look
 
 FORMULA = ('=', '+', '-', '@', '\t', '\r')  # how what a spreadsheet runs begins
 PREDICTED, SKIPPED, FAILED = 'predicted', 'skipped', 'failed'
-COLUMNS = ('file', 'folder', 'status', 'error', 'quality', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
+NOT_NEEDED = 'not needed'
+COLUMNS = ('file', 'folder', 'status', 'error', 'look', 'quality', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
            *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')),
            *(f'{key} state' for key in LESION_KEYS))
 
@@ -39,8 +41,8 @@ class Entry:
 
 
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
-  """Writes rows of COLUMNS as CSV: what speaks against the quality of the photograph, the predicted grade and what its
-  evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
+  """Writes rows of COLUMNS as CSV: why a person should look, what speaks against the quality of the photograph, the
+  predicted grade and what its evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
   What a photograph does not have stays empty. Last, each lesion is present, absent, not evaluated or ungradable.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
@@ -57,6 +59,7 @@ def _row(entry: Entry) -> dict[str, Any]:
          'error': _inert(entry.error)}
   if entry.record is None:
     return row
+  row['look'] = ', '.join(look(entry.record)['reasons']) or NOT_NEEDED
   row['quality'] = ', '.join(entry.record['quality']['reasons']) or 'gradable'
   if entry.record['grade']:
     row |= {'grade': entry.record['grade']['value'], **entry.record['grade']['probabilities']}

@@ -83,7 +83,9 @@ def test_what_is_done_is_not_done_again_and_needs_no_network(predict, save, read
   assert predict(*paths)[0] == 0
   monkeypatch.setattr(predict_package, 'load', None)
   status, out = predict(*paths)
-  assert status == 0 and '0 of 2 photographs predicted, 2 were done before' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert status == 0 and '0 of 2 photographs predicted, 2 were done before' in said
+  assert 'A person should look at 2 of 2 photographs (1 referable, 1 ungradable, 1 second look)' in said
   rows = read_table(out)
   assert statuses(rows) == [('b', 'skipped'), ('a', 'skipped')] and [row['grade'] for row in rows] == ['1', '2']
   page = (out / 'report.html').read_text()

@@ -11,6 +11,7 @@ import pytest
 from oracle import BLUE, GREEN, photograph
 
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
+from lesion_jax.data import likeness
 from lesion_jax.predict import load
 from lesion_jax.predict.ensemble import average, check_heads
 from lesion_jax.report.record import Found, Run, describe
@@ -91,6 +92,15 @@ def test_presence_is_judged_by_a_rule_that_all_members_have(make_members):
                              {'annotated': ['MA', 'CWS'], 'presence': other, 'gain': 0.5})).config
   assert config['presence']['rule'] == 'top100' and 'temperatures' not in config
   assert [round(config['presence']['thresholds'][key], 6) for key in ('MA', 'iHE', 'CWS')] == [0.4, 0.2, 0.6]
+
+
+def test_a_photograph_has_to_be_like_what_every_member_learned_from(make_members):
+  prints = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+  bright, dark = ([likeness.entry(name, {name: (prints // by, likeness.NONE)})]
+                  for name, by in (('bright', 1), ('dark', 2)))
+  config = load(make_members({'likeness': bright}, {'likeness': dark, 'gain': 0.5}, {'gain': 0.25})).config
+  assert [entry['data'] for entry in config['likeness']] == ['bright', 'dark']
+  assert 'likeness' not in load(make_members({}, {'gain': 0.5})).config
 
 
 def test_members_of_different_rules_are_judged_by_eq_1(make_members):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import oracle
 import pytest
 
+from lesion_jax.data import likeness
 from lesion_jax.predict import load
 from lesion_jax.predict.config import check_config
 
@@ -55,6 +57,8 @@ def test_rules_and_temperatures_are_known(changes):
     ({'temperatures': {'lesions': {'MA': 0}}}, 'made of numbers above 0'),
     ({'temperatures': {'grades': float('nan')}}, 'made of numbers above 0'),
     ({'temperatures': {'grades': 'warm'}}, 'made of numbers above 0'),
+    ({'likeness': 'drawn'}, r'likeness must be a list of \{data, groups\}, or left out'),
+    ({'likeness': [{'data': 'drawn', 'groups': [{}]}]}, 'likeness must be made of groups with centre'),
     ({'model': 'oracle'}, "model is 'oracle'; it must be an object with the name"),
     ({'lesions': ['iHE', 'MA']}, r"lesions is \['iHE', 'MA'\]; .*in this order"),
     ({'grades': ['0', '1']}, 'grades is .*DR0'),
@@ -79,6 +83,12 @@ def test_rules_and_temperatures_are_known(changes):
 def test_another_value_is_refused(changes, message):
   with pytest.raises(ValueError, match=message):
     check_config(oracle.oracle_config(**changes), 'config.json')
+
+
+def test_a_bundle_may_say_what_it_learned_from_or_nothing():
+  group = likeness.fit(np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8), likeness.NONE)
+  for known in (None, [], [{'data': 'noise', 'groups': [group]}]):
+    check_config(oracle.oracle_config(likeness=known), 'config.json')
 
 
 def test_loading_checks_and_names_the_file(make_bundle):

@@ -35,6 +35,14 @@ def test_intervals_are_shown_and_explained(config, with_intervals):
   assert 'in brackets' not in model_card(config)
 
 
+def test_it_says_how_often_a_photograph_is_flagged_as_unlike_by_mistake(config):
+  assert 'unlike' not in model_card(config)
+  group = {'name': 'idrid', 'photographs': 1341, 'held_out': 389, 'false_alarms': 0.0153846}
+  card = model_card(config | {'likeness': [{'data': 'idrid', 'groups': [group]}]})
+  assert '- `idrid`: described by 1,341 photographs; of further ones' in card
+  assert 'at most 1.5 % are to be flagged, by 389 held out' in card
+
+
 def test_what_was_not_trained_or_has_no_value_is_said(config):
   card = model_card(config)
   assert 'Its outputs for vHE, NV, FiP were never trained' in card

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lesion_jax.core import EVIDENCE, LESION_KEYS
-from lesion_jax.report.evidence import weigh
+from lesion_jax.report.evidence import grade_by_rule, weigh
 
 MANY = (21, 25, 30, 22)
 
@@ -101,3 +101,45 @@ def test_lesions_that_are_not_annotated_are_never_judged():
 def test_a_lesion_that_does_not_exist_is_refused():
   with pytest.raises(ValueError, match='unknown lesion'):
     weigh({'XX': True}, None, 0)
+
+
+def states_of(*keys, unknown=(), state='not evaluated'):
+  return {key: 'present' if key in keys else state if key in unknown else 'absent' for key in LESION_KEYS}
+
+
+@pytest.mark.parametrize('lesions, hemorrhages, grade, sufficient', [
+    ((), None, 0, True),
+    (('MA',), None, 1, True),
+    (('iHE',), None, 2, True),
+    (('MA', 'iHE'), MANY, 3, True),
+    (('iHE',), (21, 21, 21, 20), 2, True),
+    (('HaEx',), None, 2, False),
+    (('MA', 'HaEx'), None, 2, False),  # not exclusively
+    (('MA', 'CWS'), None, 3, False),
+    (('HaEx', 'CWS'), None, 3, False),
+    (('iHE', 'CWS', 'HaEx'), (1, 0, 0, 0), 2, True),  # our choice: what is sufficient decides
+    (('FiP',), None, 4, False),
+    (('NV', 'iHE'), None, 4, True),
+    (('vHE',), None, 4, True),
+    (('pHE', 'MA'), None, 4, True),
+])
+def test_the_grade_by_rule_is_the_highest_for_which_something_was_found(lesions, hemorrhages, grade, sufficient):
+  ruled = grade_by_rule(states_of(*lesions), hemorrhages)
+  assert (ruled.grade, ruled.sufficient, ruled.not_judged) == (grade, sufficient, ())
+  assert ruled.referable == (grade >= 2) and not ruled.could_be_referable
+
+
+@pytest.mark.parametrize('state', ['not evaluated', 'ungradable'])
+def test_what_is_not_judged_is_never_absent_by_rule(state):
+  ruled = grade_by_rule(states_of('MA', unknown=('vHE', 'NV'), state=state))
+  assert (ruled.grade, ruled.not_judged) == (1, ('vHE', 'NV'))
+  assert not ruled.referable and ruled.could_be_referable
+  assert grade_by_rule(states_of(unknown=LESION_KEYS, state=state)).grade is None
+  assert grade_by_rule({}) == grade_by_rule(states_of(unknown=LESION_KEYS))
+  assert not grade_by_rule(states_of(unknown=('MA',), state=state)).could_be_referable  # DR1 at most
+  assert not grade_by_rule(states_of('iHE', unknown=('NV',), state=state)).could_be_referable  # it is already
+
+
+def test_the_rule_refuses_a_lesion_that_does_not_exist():
+  with pytest.raises(ValueError, match='unknown lesion'):
+    grade_by_rule({'XX': 'present'})

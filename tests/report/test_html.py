@@ -116,7 +116,7 @@ def test_outlines_lie_over_the_photograph_in_its_own_pixels(make_page, tmp_path)
 
 @pytest.mark.parametrize('heads, there, missing', [
     (('grades',), 'This network does not look for lesions', 'Regions and area by quadrant'),
-    (('maps', 'lesions'), 'This network does not grade', 'referable'),
+    (('maps', 'lesions'), 'This network does not grade', 'no diabetic retinopathy'),
     (('lesions',), 'microaneurysm', 'Regions and area by quadrant'),
 ])
 def test_networks_with_fewer_heads_have_their_page(make_page, tmp_path, heads, there, missing):
