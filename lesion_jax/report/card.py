@@ -11,6 +11,8 @@ from lesion_jax.metrics.presence import Rule
 from lesion_jax.report.terminal import (
     COLUMNS, data_sets, grading_rows, healthy_notes, interval_notes, lesion_rows, presence_notes, presence_rows,
     selection_notes, undefined_notes)
+from lesion_jax.weights.origin import SYNTHETIC as SYNTHETIC_DATA
+from lesion_jax.weights.origin import data_sets, is_synthetic
 
 PAPER = (
     'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
@@ -72,7 +74,7 @@ def _introduction(config: Mapping[str, Any]) -> str:
     lines += ['', f'Lesions in its training data: {", ".join(found)}.']
   absent = [lesion.key for lesion in LESIONS if lesion.key not in config['annotated']]
   if found and absent:
-    lines += [f'Its outputs for {", ".join(absent)} were never trained: ignore them.']
+    lines += [f'Not evaluated, which is not absent: {", ".join(absent)}. Its outputs for these were never trained: ignore them.']
   if 'kappa' in config.get('metrics', {}):
     lines += ['', f'Grades: {grades}.']
   return '\n'.join(lines)
@@ -190,9 +192,8 @@ def _usage(config: Mapping[str, Any]) -> str:
 
 
 def _intended_use(config: Mapping[str, Any]) -> str:
-  data = config.get('data', {})
-  synthetic = 'synthetic' in str(data.get('name', ''))
-  note = f'\n{PARTLY_SYNTHETIC if "parts" in data else SYNTHETIC}' if synthetic else ''
+  synthetic = SYNTHETIC_DATA in data_sets(config)
+  note = f'\n{SYNTHETIC if is_synthetic(config) else PARTLY_SYNTHETIC}' if synthetic else ''
   return '\n'.join(['## Intended use and limits', '', LIMITS,
                     CALIBRATED if config.get('temperatures') else NOT_CALIBRATED]) + note
 

@@ -135,7 +135,7 @@ class TestWhatIsRefused:
   def test_a_file_whose_scales_do_not_fit(self, change, message):
     stored = pack({'params/k': np.ones((64, 32), np.float32)}, INT8)
     change(stored)
-    with pytest.raises(ValueError, match=f'FILE: {message}'):
+    with pytest.raises(ValueError, match=f'FILE: .*{message}'):
       unpack(stored, INT8, source='FILE')
 
   def test_8_bits_in_a_file_that_says_half_precision(self):
