@@ -74,7 +74,8 @@ def _introduction(config: Mapping[str, Any]) -> str:
     lines += ['', f'Lesions in its training data: {", ".join(found)}.']
   absent = [lesion.key for lesion in LESIONS if lesion.key not in config['annotated']]
   if found and absent:
-    lines += [f'Not evaluated, which is not absent: {", ".join(absent)}. Its outputs for these were never trained: ignore them.']
+    lines += [f'Its outputs for {", ".join(absent)} were never trained: ignore them. These lesions are not evaluated, and may '
+              'be there.']
   if 'kappa' in config.get('metrics', {}):
     lines += ['', f'Grades: {grades}.']
   return '\n'.join(lines)
