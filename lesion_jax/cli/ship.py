@@ -10,6 +10,10 @@ from lesion_jax import pretrained
 from lesion_jax.cli import options
 
 STORAGES = ('float16', 'int8', 'float32')  # of lesion_jax.weights.storage, spelt here so that help stays light
+# What the card of a bundle says further.
+ROUNDED = {'float16': 'Its weights are stored in half precision, rounded from the float32 of the training.',
+           'int8': 'Its weights are stored in 8 bits, rounded from the float32 of the training, with one scale for each output '
+                   'channel.'}
 SHIP = '''\
 Writes a bundle again with its weights in fewer bytes, to be sent, or packaged:
 
@@ -76,8 +80,8 @@ def ship(source: pathlib.Path, out: pathlib.Path, storage: str, *, photographs: 
     raise ValueError(f'{path} is stored as {bundle.storage} already, and rounding twice adds up; ship the bundle that training '
                      'left')
   kept = bundle.photographs if photographs else None
-  save_bundle(out, config=bundle.config, variables=bundle.variables, card=model_card(bundle.config), photographs=kept,
-              storage=storage)
+  card = model_card(bundle.config) + (f'\n{ROUNDED[storage]}\n' if storage in ROUNDED else '')
+  save_bundle(out, config=bundle.config, variables=bundle.variables, card=card, photographs=kept, storage=storage)
   written = load_bundle(out)
   loss = largest_loss(*(traverse_util.flatten_dict(each.variables, sep='/') for each in (bundle, written)))
   before, after = _size(path), _size(out.expanduser())
