@@ -189,7 +189,7 @@ class TestWhatIsSaidOfThem:
     assert found['digest'] == networks.NETWORKS['large']['weights_sha256']
     assert cli.main(['info', 'large']) == 0
     said = ' '.join(capsys.readouterr().out.split())
-    assert 'stored as float16' in said and 'never learned, not evaluated iHE, HaEx, vHE, pHE, NV, FiP' in said
+    assert 'stored as float16' in said and 'never learned iHE, HaEx, vHE, pHE, NV, FiP: not evaluated' in said
 
   def test_a_damaged_one_is_listed_as_that(self, root, capsys):
     (root / 'large' / 'config.json').write_text('{}')

@@ -225,7 +225,7 @@ def _lesions(lesions: Mapping[str, Any], presence: Mapping[str, Any]) -> list[tu
              for key, lesion in lesions.items() if lesion['learned']]
   learned += [('present by', presence['rule'])] if presence else []
   others = ', '.join(key for key, lesion in lesions.items() if not lesion['learned'])
-  return learned + ([('never learned, not evaluated', others)] if others else [])
+  return learned + ([('never learned', f'{others}: not evaluated')] if others else [])
 
 
 def _from(pixel: float, presence: float | None) -> str:

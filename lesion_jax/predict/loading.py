@@ -95,10 +95,9 @@ def load(
   Compiled programs are kept for the next process, see `runtime.use_cache`.
 
   Args:
-    path: a bundle, a directory or a zip archive of one, see `weights.bundle`; or, where no such path exists, the name of a
-      network in this package, see `lesion_jax.available`; None: its default one. Those are held to the digests that are
-      pinned in `lesion_jax.pretrained` before they are read. Of a list of several, the probabilities are averaged, see
-      `ensemble.average`; `variables` and the first argument of `predict_fn` are a tuple then.
+    path: a bundle, a directory or a zip archive of one, see `weights.bundle`; or where no such path exists a network of
+      this package by name, held to its pinned digests, see `pretrained`; None: its default one. Of a list of several, the
+      probabilities are averaged, see `ensemble.average`; `variables` and the first argument of `predict_fn` are a tuple then.
     dtype: 'float32' or 'bfloat16', in which the network computes; None: as the bundle says. Parameters and results are
       float32 always. bfloat16 pays on accelerators alone.
     device: 'cpu', 'gpu', 'cuda:1' (the second of its kind) or a JAX device; None: JAX's default.
@@ -117,7 +116,7 @@ def load(
       `windows.choose_window`. What was chosen is in the predictor's `config`.
 
   Raises:
-    FileNotFoundError: `path` is not a bundle; or it is None, and no network is in this package.
+    FileNotFoundError: `path` is not a bundle, or None where this package has no network.
     ImportError: a package of the backend is missing; the message has the command that installs it.
     ValueError: a bundle is damaged, or made for something that this version does not do; the members of an ensemble do
       not fit together; there is no such dtype, device, lesion, augmentation, window or backend, or the backend or
