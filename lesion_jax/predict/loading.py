@@ -95,9 +95,9 @@ def load(
   Compiled programs are kept for the next process, see `runtime.use_cache`.
 
   Args:
-    path: a bundle, a directory or a zip archive of one, see `weights.bundle`; or where no such path exists a network of
-      this package by name, held to its pinned digests, see `pretrained`; None: its default one. Of a list of several, the
-      probabilities are averaged, see `ensemble.average`; `variables` and the first argument of `predict_fn` are a tuple then.
+    path: a bundle, a directory or a zip archive, see `weights.bundle`, or a network of this package by name, see
+      `pretrained`; None: its default one. Of a list of several, the probabilities are averaged, see `ensemble.average`;
+      `variables` and the first argument of `predict_fn` are a tuple then.
     dtype: 'float32' or 'bfloat16', in which the network computes; None: as the bundle says. Parameters and results are
       float32 always. bfloat16 pays on accelerators alone.
     device: 'cpu', 'gpu', 'cuda:1' (the second of its kind) or a JAX device; None: JAX's default.

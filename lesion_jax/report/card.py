@@ -7,12 +7,12 @@ from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.fundus import SQUARE
+from lesion_jax.data.splits import SPLITS
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.report.terminal import (
     COLUMNS, data_sets, grading_rows, healthy_notes, interval_notes, lesion_rows, presence_notes, presence_rows,
     selection_notes, undefined_notes)
-from lesion_jax.weights.origin import SYNTHETIC as SYNTHETIC_DATA
-from lesion_jax.weights.origin import data_sets, is_synthetic
+from lesion_jax.weights import origin
 
 PAPER = (
     'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
@@ -90,13 +90,19 @@ def _data(config: Mapping[str, Any]) -> str:
     parts = data.get('parts', ())  # of a mixture
     columns = [data['lengths'], *(part['lengths'] for part in parts)]
     lines += ['', table(['split', 'photographs', *(f'`{part["name"]}`' for part in parts)],
-                        [[split, *(f'{column[split]:,}' for column in columns)] for split in data['lengths']])]
+                        [[split, *(f'{column[split]:,}' for column in columns)]
+                         for split in sorted(data['lengths'], key=_place)])]
     lines += _mixing(data) if parts else []
   if data.get('licence'):
     lines += ['', f'Licence of the data: {data["licence"]}.']
   if data.get('citation', '').strip():
     lines += ['', 'Please cite:', '', '```bibtex', data['citation'].strip(), '```']
   return '\n'.join(lines)
+
+
+def _place(split: str) -> int:
+  """Splits in their usual order, which config.json does not keep; others behind them."""
+  return SPLITS.index(split) if split in SPLITS else len(SPLITS)
 
 
 def _mixing(data: Mapping[str, Any]) -> list[str]:
@@ -193,8 +199,8 @@ def _usage(config: Mapping[str, Any]) -> str:
 
 
 def _intended_use(config: Mapping[str, Any]) -> str:
-  synthetic = SYNTHETIC_DATA in data_sets(config)
-  note = f'\n{SYNTHETIC if is_synthetic(config) else PARTLY_SYNTHETIC}' if synthetic else ''
+  synthetic = origin.SYNTHETIC in origin.data_sets(config)
+  note = f'\n{SYNTHETIC if origin.is_synthetic(config) else PARTLY_SYNTHETIC}' if synthetic else ''
   return '\n'.join(['## Intended use and limits', '', LIMITS,
                     CALIBRATED if config.get('temperatures') else NOT_CALIBRATED]) + note
 
