@@ -95,9 +95,8 @@ def load(
   Compiled programs are kept for the next process, see `runtime.use_cache`.
 
   Args:
-    path: a bundle, a directory or a zip archive, see `weights.bundle`, or a network of this package by name, see
-      `pretrained`; None: its default one. Of a list of several, the probabilities are averaged, see `ensemble.average`;
-      `variables` and the first argument of `predict_fn` are a tuple then.
+    path: a bundle, a directory or a zip archive; or a network of this package by name, None: its default, see `pretrained`.
+      Of a list, probabilities are averaged, see `ensemble.average`; `variables` and `predict_fn`'s first argument are tuples.
     dtype: 'float32' or 'bfloat16', in which the network computes; None: as the bundle says. Parameters and results are
       float32 always. bfloat16 pays on accelerators alone.
     device: 'cpu', 'gpu', 'cuda:1' (the second of its kind) or a JAX device; None: JAX's default.
