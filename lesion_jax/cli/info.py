@@ -68,8 +68,8 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 
 def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
-  """What `info BUNDLE --json` prints: schema_version, bundle, storage of its weights, parameters, lesions, photographs (how many
-  it learned from and was chosen by, at all stages; None where that is not known), digest, files, and of the bundle's
+  """What `info BUNDLE --json` prints: schema_version, bundle, storage of its weights, parameters, lesions, photographs
+  (how many it learned from and was chosen by, at all stages; None where that is not known), digest, files, and of the bundle's
   config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as they are.
 
   Raises:

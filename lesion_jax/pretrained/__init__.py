@@ -15,6 +15,7 @@ from lesion_jax.pretrained import networks
 ROOT = pathlib.Path(__file__).parent
 CONFIG, WEIGHTS = 'config.json', 'model.safetensors'  # of a bundle
 PINNED = {CONFIG: 'config_sha256', WEIGHTS: 'weights_sha256'}
+REMEDY = 'install lesion_jax again (pip install --force-reinstall), or name another network with --model'
 NONE = 'no network is packaged with this version ({}) of lesion_jax: name the bundle of one, with --model BUNDLE or as ' \
        "lesion_jax.load('path/to/bundle')"
 
@@ -70,12 +71,11 @@ def check(name: str) -> pathlib.Path:
       with (folder / file).open('rb') as stream:
         digest = hashlib.file_digest(stream, 'sha256').hexdigest()
     except OSError as error:
-      raise FileNotFoundError(f'{folder / file} of the packaged network {name!r} cannot be read ({error.strerror}); install '
-                              'lesion_jax again (pip install --force-reinstall), or name another network with --model') from error
+      raise FileNotFoundError(f'{folder / file} of the packaged network {name!r} cannot be read ({error.strerror}); '
+                              f'{REMEDY}') from error
     if digest != entry[key]:
-      raise ValueError(f'{folder / file} is not the file with which the network {name!r} was released: its SHA-256 is {digest}, '
-                       f'pinned is {entry[key]}. It is not used; install lesion_jax again (pip install --force-reinstall), or '
-                       'name another network with --model')
+      raise ValueError(f'{folder / file} is not the file with which the network {name!r} was released: its SHA-256 is '
+                       f'{digest}, pinned is {entry[key]}. It is not used; {REMEDY}')
   return folder
 
 

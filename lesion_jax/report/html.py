@@ -66,7 +66,8 @@ def write_report(path: pathlib.Path, entries: Sequence[Entry], *, now: datetime.
       policy=f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
              "base-uri 'none'; form-action 'none'",
       title=f'Retinal lesions: {_photographs(len(entries))}', style=style, script=script,
-      facts=_facts(model, now), banner=_banner(entries), count=_counts(entries), overview=_overview(entries, path.parent, len(shown)),
+      facts=_facts(model, now), banner=_banner(entries), count=_counts(entries),
+      overview=_overview(entries, path.parent, len(shown)),
       left_out=_left_out(len(numbered) - len(shown)), photographs='\n'.join(articles), about=_about(model)))
 
 

@@ -68,7 +68,8 @@ def make_task(record: Mapping[str, Any], outlines: Mapping[str, str], address: s
 
   Returns:
     {'data': ..., 'predictions': [one]}; where the network never learned some lesions, `not_evaluated` in the data names them,
-    for a column of Label Studio's table: that they have no outline does not say that they are not there. Its score is the probability of the grade, or without a grade that of the
+    for a column of Label Studio's table: that they have no outline does not say that they are not there. The
+    prediction's score is the probability of the grade, or without a grade that of the
     surest lesion that is present.
   """
   height, width = record['photograph']['height'], record['photograph']['width']

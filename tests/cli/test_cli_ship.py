@@ -24,8 +24,9 @@ def bundle(tmp_path, monkeypatch):
     monkeypatch.setitem(models.MODELS, key, model)
   example = jax.ShapeDtypeStruct((1, tiny.SIZE, tiny.SIZE, 3), np.uint8)
   prints = {split: np.zeros((count, 16, 16, 3), np.uint8) for split, count in (('train', 3), ('validation', 1))}
-  save_bundle(tmp_path / 'bundle', config=oracle.oracle_config(model=MODEL, preprocessing={'size': tiny.SIZE, 'crop': 'square'}),
-              variables=initialize(models.get_model(**MODEL), example, seed=0), card='', photographs=prints)
+  config = oracle.oracle_config(model=MODEL, preprocessing={'size': tiny.SIZE, 'crop': 'square'})
+  save_bundle(tmp_path / 'bundle', config=config, variables=initialize(models.get_model(**MODEL), example, seed=0), card='',
+              photographs=prints)
   return tmp_path / 'bundle'
 
 
