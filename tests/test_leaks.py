@@ -223,6 +223,22 @@ def test_a_bundle_keeps_what_all_its_stages_learned_from(configure, data_dir, tm
     assert {row.tobytes() for row in found} == {row.tobytes() for row in wanted} and found.dtype == np.uint8
     assert len(found) == len({row.tobytes() for row in wanted})
   assert bundles['grade'].config['data']['leaks']['dropped']['idrid_grading']['test'] == 1
+  # And the names of what the networks before it learned from, which the prints do not say.
+  assert bundles['grade'].config['data']['before'] == {'lesion': ['idrid']}
+  assert 'before' not in bundles['segment'].config['data']
+
+
+def test_names_of_data_sets_go_along_through_all_stages(configure, tmp_path):
+  prints = {split: leaks.NOTHING for split in leaks.LEARNED}
+  save = lambda place, **data: save_bundle(tmp_path / place, config={'data': data}, variables={'params': {}}, card='',
+                                           photographs=prints)
+  save('lesions', name='idrid+synthetic', before={'init': ['ddr']})
+  save('start', name='eyepacs', before={'lesion': ['tjdr'], 'init': ['aptos2019']})
+  config = configure(stages=('grade',), segment__bundle=str(tmp_path / 'lesions'), grade__init=str(tmp_path / 'start'))
+  assert leaks.learned_before(config, 'grade', {}).data == {
+      'lesion': ['ddr', 'idrid', 'synthetic'], 'init': ['aptos2019', 'eyepacs', 'tjdr']}
+  save('lesions')  # one that does not say it
+  assert leaks.learned_before(config, 'grade', {}).data == {'init': ['aptos2019', 'eyepacs', 'tjdr']}
 
 
 def test_a_data_set_without_some_photographs(release, data_dir):

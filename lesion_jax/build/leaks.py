@@ -11,9 +11,10 @@ from ml_collections import ConfigDict
 
 from lesion_jax.build import parts
 from lesion_jax.data.fingerprint import SMALL, reduced, twins
-from lesion_jax.data.mixture import Mixture
+from lesion_jax.data.mixture import SEPARATOR, Mixture
 from lesion_jax.data.source import Dataset
 from lesion_jax.weights.bundle import Bundle, load_bundle
+from lesion_jax.weights.origin import LESION, START, data_sets
 
 LEAKS = ('drop', 'keep')
 LEARNED = ('train', 'validation')  # splits of which a network learned something, be it when to stop
@@ -28,10 +29,13 @@ class Before:
   Attributes:
     photographs: fingerprints, by split.
     unknown: of which of them that is not known.
+    data: names of the data sets, by 'lesion', the lesion network inside, and 'init', the bundle at its start; what is before
+      those is counted with them. One of which it is not known is not there.
   """
 
   photographs: Prints
   unknown: tuple[str, ...] = ()
+  data: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 def guard(
@@ -94,24 +98,28 @@ def learned_before(
     config, name, datasets, bundles: of `guard`.
   """
   stage, bundles = config[name], bundles or {}
-  found, unknown, sources = [], [], []
+  found, unknown, sources, names = [], [], [], {}
   inside = None if stage.bundle or name in bundles else parts.lesion_stage(config, name)
   for each in (inside, name):
     if each in bundles or each and config[each].bundle:
-      sources.append((f'the network of the stage {each!r}', bundles.get(each) or load_bundle(config[each].bundle)))
+      bundle = bundles.get(each) or load_bundle(config[each].bundle)
+      sources.append((f'the network of the stage {each!r}', bundle))
+      names |= {LESION: data_sets(bundle.config)} if each == inside else bundle.config.get('data', {}).get('before', {})
     elif each and each != name and each in datasets:
       own = learned_before(config, each, datasets, bundles)
       found += [photographs(datasets[each]), own.photographs]
       unknown += own.unknown
+      names[LESION] = sorted({*datasets[each].name.split(SEPARATOR), *(name for part in own.data.values() for name in part)})
   if stage.init and not stage.bundle and name not in bundles:
-    sources.append((f'the network from which the stage {name!r} starts', load_bundle(stage.init)))
+    sources.append((f'the network from which the stage {name!r} starts', bundle := load_bundle(stage.init)))
+    names[START] = data_sets(bundle.config)
   for title, bundle in sources:
     if bundle.photographs is None:
       unknown.append(title)
     else:
       unknown += bundle.config.get('data', {}).get('leaks', {}).get('unknown', [])
       found.append(bundle.photographs)
-  return Before(union(found), tuple(dict.fromkeys(unknown)))
+  return Before(union(found), tuple(dict.fromkeys(unknown)), {role: known for role, known in names.items() if known})
 
 
 def photographs(data: Dataset | Mixture) -> Prints:

@@ -129,7 +129,8 @@ class Stage:
         **(chosen or {}),
         'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **selected},
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
-                 'description': data.description, **_dealing_of(data), **_parts_of(data), 'leaks': self.leaks},
+                 'description': data.description, **_dealing_of(data), **_parts_of(data), 'leaks': self.leaks,
+                 **({'before': dict(self.before.data)} if self.before.data else {})},
         'metrics': result,
         **_likeness_of(data, self.inside),
     }, variables, photographs=leaks.union([leaks.photographs(data), self.before.photographs]))

@@ -47,8 +47,7 @@ def add(commands: Any) -> None:
       'evaluate', help='figures of a network on a data set', description=EVALUATE, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   evaluate.add_argument('--model', required=True, type=pathlib.Path, action='append', metavar='BUNDLE',
-                        help='the network: a directory with config.json and model.safetensors, or a zip archive of '
-                        'one; given several times, the probabilities of all are averaged')
+                        help=f'{options.NETWORK}; given several times, the probabilities of all are averaged')
   evaluate.add_argument('--data', required=True, metavar='NAME',
                         help='data set; docs/datasets.md lists them, and so does a name that there is not')
   evaluate.add_argument('--source', '--data-dir', dest='data_dir', type=pathlib.Path, metavar='DIR',
@@ -76,8 +75,8 @@ def add(commands: Any) -> None:
   evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
                         help='where prepared data sets are kept (default runs/data, as in training)')
   evaluate.add_argument('--out', type=pathlib.Path, metavar='DIR',
-                        help='where the results go (default: beside the first bundle, BUNDLE-NAME-SPLIT, with -native '
-                        'behind it where that is asked for)')
+                        help='where the results go (default: beside the first bundle, or here for a network of this '
+                        'package, BUNDLE-NAME-SPLIT, with -native behind it where that is asked for)')
   evaluate.add_argument('--batch-size', type=options.positive, metavar='N',
                         help='photographs in one pass, over all devices (default 8, as in training)')
   evaluate.add_argument('--threshold', type=options.thresholds, default={}, metavar='T',
@@ -130,6 +129,7 @@ def _evaluate(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
 def _beside(arguments: argparse.Namespace) -> pathlib.Path:
   """Where the results go by default."""
+  # The name of a packaged network stays one, and results go to the current folder, not among the files of the package.
   bundles = [model.expanduser().resolve() for model in arguments.model]
   name = '+'.join(bundle.stem if bundle.suffix == '.zip' else bundle.name for bundle in bundles)
   chosen = [f'{word}-{path.stem}' for word in ('only', 'without') if (path := getattr(arguments, word))]

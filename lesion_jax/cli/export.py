@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
       'export', help='a bundle for PyTorch, ONNX, TensorFlow or StableHLO', description=EXPORT, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   export.add_argument('--model', required=True, type=pathlib.Path, metavar='BUNDLE',
-                      help='the network: a directory with config.json and model.safetensors, or a zip archive of one')
+                      help=options.NETWORK)
   export.add_argument('--to', required=True, choices=FORMATS, help='the format')
   export.add_argument('--out', required=True, type=pathlib.Path, metavar='PATH',
                       help='the folder to make; it must not exist, or be empty')
@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
 
 
 def _export(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-  from lesion_jax import runtime
+  from lesion_jax import pretrained, runtime
   from lesion_jax.export import ExportError, Refused, export
   from lesion_jax.models import get_model
   from lesion_jax.predict.config import check_config
@@ -57,8 +57,9 @@ def _export(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
 
   runtime.set_up()
   try:
-    bundle = load_bundle(arguments.model)
-    check_config(bundle.config, str(arguments.model / 'config.json'))
+    path = pretrained.find(arguments.model)
+    bundle = load_bundle(path)
+    check_config(bundle.config, str(path / 'config.json'))
     get_model(**bundle.config['model'])
   except (FileNotFoundError, ValueError) as error:
     parser.error(f'--model {arguments.model}: {error}')

@@ -12,19 +12,26 @@ import platform
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lesion_jax import pretrained
+
 DESCRIPTION = '''\
 Of a BUNDLE: the network and its fields, its parameters by part, the lesions that it learned and from which probability
 they count as present, how photographs are prepared, the data, the figures on its test split with their intervals, where
 it comes from, and the digest of its weights. The weights are checked against the digest.
 
-Without one: versions, devices, where compiled programs are kept, and the networks that there are.'''
+Without one: versions, devices, where compiled programs are kept, the trained networks in this package, and the
+architectures that there are.'''
 EPILOG = '''\
 examples:
   lesion-jax info runs/demo/grade/bundle
+  lesion-jax info                    (which networks are in this package, by name)
   lesion-jax info runs/demo/grade/bundle --json | jq .metrics.kappa.value
   lesion-jax info --models
 
 exit status: 0, or 2 where there is no sound bundle.'''
+FIGURES = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR', 'kappa': 'kappa',
+           'accuracy': 'accuracy', 'referable_sensitivity': 'sensitivity of referable DR',
+           'referable_specificity': 'specificity of referable DR'}  # of `pretrained.figures`
 SCHEMA_VERSION = 1  # of --json; a change that breaks readers counts it up
 REQUIRED = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy', 'pillow',
             'safetensors')
@@ -37,7 +44,7 @@ def add(commands: Any) -> None:
       'info', help='what is in a bundle, or what this installation has', description=DESCRIPTION, epilog=EPILOG,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('bundle', nargs='?', type=pathlib.Path, metavar='BUNDLE',
-                      help='a bundle; left out: the installation')
+                      help='a bundle, or the name of a network in this package; left out: the installation')
   parser.add_argument('--models', action='store_true',
                       help='without a bundle: count the parameters of every network, which takes about half a minute')
   parser.add_argument('--json', action='store_true', help='one JSON object instead of text')
@@ -52,7 +59,7 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
     if arguments.models:
       parser.error('--models is about the installation; leave it or the bundle out')
     try:
-      found = describe_bundle(arguments.bundle)
+      found = describe_bundle(pretrained.find(arguments.bundle))
     except (OSError, ValueError) as error:
       parser.error(str(error))
     text = _bundle_text
@@ -61,8 +68,8 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 
 def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
-  """What `info BUNDLE --json` prints: schema_version, bundle, parameters, lesions, photographs (how many
-  it learned from and was chosen by, at all stages; None where that is not known), digest, files, and of the bundle's
+  """What `info BUNDLE --json` prints: schema_version, bundle, storage of its weights, parameters, lesions, photographs
+  (how many it learned from and was chosen by, at all stages; None where that is not known), digest, files, and of the bundle's
   config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as they are.
 
   Raises:
@@ -91,6 +98,7 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
       'schema_version': SCHEMA_VERSION,
       'bundle': str(path),
       'model': config['model'],
+      'storage': bundle.storage,
       'parameters': {
           'parts': _by_part(parameters),
           'total': sum(array.size for array in parameters.values()),
@@ -108,8 +116,9 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
 
 
 def describe_installation(*, count: bool) -> dict[str, Any]:
-  """What `info --json` prints: schema_version, versions (None: not installed), devices, cache and models, each with its
-  number of parameters where `count` asks for it, else None."""
+  """What `info --json` prints: schema_version, versions (None: not installed), devices, cache, `pretrained`, the networks in
+  this package as `pretrained.available` has them, and models, each with its number of parameters where `count` asks for it,
+  else None."""
   import jax
 
   import lesion_jax
@@ -124,6 +133,7 @@ def describe_installation(*, count: bool) -> dict[str, Any]:
       'devices': [{'platform': device.platform, 'kind': device.device_kind} for device in jax.devices()],
       'processors': os.cpu_count(),
       'cache': {'folder': str(cache), 'bytes': sum(file.stat().st_size for file in cache.rglob('*') if file.is_file())},
+      'pretrained': pretrained.available(),
       'models': {name: _count(name) if count else None for name in MODELS},
   }
 
@@ -180,7 +190,8 @@ def _bundle_text(found: Mapping[str, Any]) -> str:
           *((part, f'{count:>12,}') for part, count in parameters['parts'].items()),
           ('in all', f'{parameters["total"]:>12,}'),
           ('running statistics', f'{parameters["running_statistics"]:>12,}'),
-          ('types', ', '.join(parameters['types']))]),
+          ('types', ', '.join(parameters['types'])),
+          ('stored as', found['storage'])]),
       _section('lesions', _lesions(found['lesions'], found['presence'])),
       _section('temperatures', _flat(found['temperatures'])),
       _section('photographs', _flat(found['preprocessing'])),
@@ -214,7 +225,7 @@ def _lesions(lesions: Mapping[str, Any], presence: Mapping[str, Any]) -> list[tu
              for key, lesion in lesions.items() if lesion['learned']]
   learned += [('present by', presence['rule'])] if presence else []
   others = ', '.join(key for key, lesion in lesions.items() if not lesion['learned'])
-  return learned + ([('never learned', others)] if others else [])
+  return learned + ([('never learned', f'{others}: not evaluated')] if others else [])
 
 
 def _from(pixel: float, presence: float | None) -> str:
@@ -229,8 +240,28 @@ def _installation_text(found: Mapping[str, Any]) -> str:
       _section('versions', ((name, version or 'not installed') for name, version in found['versions'].items())),
       _section('devices', [*devices, ('processors', str(found['processors']))]),
       _section('compiled programs, safe to delete', [('folder', cache), ('size', size)]),
+      _section('trained networks in this package', _packaged(found['pretrained'])),
       _section('networks', networks),
   ])
+
+
+def _packaged(networks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+  """A few lines for each network; one where there is none."""
+  if not networks:
+    return [('none', 'name the bundle of one: --model BUNDLE')]
+  pairs = []
+  for name, network in networks.items():
+    pairs.append((name, network['about'] + ('; the default' if network['default'] else '')))
+    if network['problem']:
+      pairs.append(('', f'NOT USABLE: {network["problem"]}'))
+      continue
+    figures = ', '.join(f'{FIGURES[key]} {value:.3f}' for key, value in network['figures'].items())
+    pairs += [('', f'{network["size"]} pixels, {network["bytes"] / 1e6:.1f} MB as {network["storage"]}'),
+              ('', f'evaluates {", ".join(network["lesions"]) or "no lesion"}'
+                   + (f'; not evaluated: {", ".join(network["not_evaluated"])}' if network['not_evaluated'] else '')),
+              ('', f'learned from {network["data"] or "what it does not say"}; licence: {network["licence"]}'),
+              *([('', f'on its test split: {figures}')] if figures else [])]
+  return pairs
 
 
 def _section(title: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -17,6 +17,9 @@ def positive(text: str) -> int:
   return value
 
 
+NETWORK = ('the network: a directory with config.json and model.safetensors, a zip archive of one, or the name of a network '
+           'in this package (`lesion-jax info` lists them)')
+
 WINDOW = (
     'side in pixels of the overlapping windows by which a network with lesion maps, and without grades, is asked about a '
     'photograph: a multiple of 32 from 96 on; 0 for all of it at once (default: as the model says, else all at once '

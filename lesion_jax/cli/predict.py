@@ -6,9 +6,10 @@ import argparse
 import hashlib
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lesion_jax import pretrained
 from lesion_jax.cli import options
 from lesion_jax.cli.predict_files import REPORT, SUFFIXES, TABLE, find_photographs, make_tasks
 
@@ -35,6 +36,7 @@ Of folders, every file is taken whose name ends in {' '.join(SUFFIXES)},
 and DICOM files whose name has no ending.'''
 EXAMPLES = '''\
 examples:
+  lesion-jax predict photograph.jpg --out results    (with the network of this package, where it has one)
   lesion-jax predict left.jpg right.jpg --model runs/demo/grade/bundle --out results
   lesion-jax predict photographs/ --model bundle --out results --batch-size 8    (on a GPU)
   lesion-jax predict 'clinic/**/*_OD.dcm' --model bundle --out results --threshold MA=0.3,iHE=0.6
@@ -51,9 +53,9 @@ def add(commands: Any) -> None:
   predict.add_argument('files', nargs='+', type=pathlib.Path, metavar='FILE',
                        help='a photograph, a folder that is searched with all folders in it, or a pattern in quotes; '
                             '** in a pattern is any number of folders')
-  predict.add_argument('--model', required=True, type=pathlib.Path, action='append', metavar='BUNDLE',
-                       help='the network: a directory with config.json and model.safetensors, or a zip archive of one; '
-                            'given several times, the probabilities of all are averaged')
+  predict.add_argument('--model', type=pathlib.Path, action='append', metavar='BUNDLE',
+                       help=f'{options.NETWORK}; given several times, the probabilities of all are averaged (default: the '
+                            'default network of this package, where it has one)')
   predict.add_argument('--out', required=True, type=pathlib.Path, metavar='DIR',
                        help='where the results go; made where it does not exist')
   predict.add_argument('--batch-size', type=options.positive, default=1, metavar='N',
@@ -109,7 +111,7 @@ def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentPars
   from lesion_jax.predict import load
 
   runtime.set_up()
-  models = arguments.model if len(arguments.model) > 1 else arguments.model[0]
+  models = arguments.model if arguments.model is None or len(arguments.model) > 1 else arguments.model[0]
   try:
     predictor = load(models, dtype=arguments.dtype, device=arguments.device, tta=arguments.tta,
                      backend=arguments.backend, window=arguments.window, rule=arguments.rule)
@@ -138,7 +140,11 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     parser.error(f'no photograph found in {", ".join(map(str, arguments.files))}; '
                  f'of folders, files ending in {" ".join(SUFFIXES)} are taken')
   try:
-    model = identify(arguments.model)
+    models = [pretrained.find(model) for model in arguments.model or [pretrained.default_name()]]
+  except (FileNotFoundError, ValueError) as error:
+    parser.error(f'--model: {error}' if arguments.model else str(error))
+  try:
+    model = identify(models)
   except OSError as error:
     model = pathlib.Path(error.filename)
     name, state = (model.parent, 'lacks config.json') if model.name == 'config.json' else (
@@ -190,6 +196,8 @@ def _conclude(batch: Any, arguments: argparse.Namespace) -> int:
   records = [entry.record for entry in entries if entry.record]
   failed = [entry.error for _, entry in sorted(batch.entries.items()) if entry.error]
   skipped = sum(entry.status == 'skipped' for entry in entries)
+  for warning in _warnings(entries):
+    print(f'WARNING: {warning}', file=sys.stderr)
   if failed:
     print(f'{len(failed)} of {batch.total} photographs failed:', *failed, sep='\n  ', file=sys.stderr)
   if not arguments.quiet:
@@ -202,3 +210,10 @@ def _conclude(batch: Any, arguments: argparse.Namespace) -> int:
       said = summary(records)
       print(said[0].upper() + said[1:])
   return 1 if failed else 0
+
+
+def _warnings(entries: Iterable[Any]) -> list[str]:
+  """What is said of the networks loudly, each sentence once, in whatever run the results were made."""
+  from lesion_jax.report.record import warnings_of
+
+  return list(dict.fromkeys(warning for entry in entries if entry.record for warning in warnings_of(entry.record)))

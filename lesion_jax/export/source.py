@@ -31,17 +31,19 @@ class Source:
     config: the bundle's configuration, `predict.config.check_config` has passed it.
     weights: arrays by flat name, 'params/...' and 'batch_stats/...'.
     function: see `make_function`.
+    stored: SHA-256 of the bundle's file of weights, in whatever storage; '' where it was not read from one.
   """
 
   config: dict[str, Any]
   weights: dict[str, np.ndarray]
   function: Callable[[Mapping[str, Array], Array], dict[str, Array]]
+  stored: str = ''
 
   @classmethod
   def of(cls, bundle: Bundle) -> Source:
     """Raises ValueError for a configuration that describes no network."""
     weights = traverse_util.flatten_dict(bundle.variables, sep='/')
-    return cls(bundle.config, weights, make_function(bundle.config['model']))
+    return cls(bundle.config, weights, make_function(bundle.config['model']), bundle.digest)
 
   @property
   def size(self) -> int:
@@ -55,13 +57,14 @@ class Source:
 
   @functools.cached_property
   def file(self) -> bytes:
-    """The weights as a safetensors file: byte by byte that of the bundle."""
+    """The weights as a safetensors file: byte by byte that of a bundle stored as float32, and so what another becomes
+    when it is loaded."""
     return tensors.encode(self.weights)
 
   @property
   def digest(self) -> str:
-    """The SHA-256 of `file`, which the bundle's config.json states as well."""
-    return hashlib.sha256(self.file).hexdigest()
+    """The SHA-256 of the bundle's weights, which its config.json states as well."""
+    return self.stored or hashlib.sha256(self.file).hexdigest()
 
 
 def make_function(model: Mapping[str, Any]) -> Callable[[Mapping[str, Array], Array], dict[str, Array]]:

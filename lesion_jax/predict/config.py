@@ -55,8 +55,18 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   _check_likeness(config, source)
   for key in TOLD:
     _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
-  name = config.get('data', {}).get('name')
+  _check_data(config.get('data', {}), source)
+
+
+def _check_data(data: Mapping[str, Any], source: str) -> None:
+  """Of what is said with every result: the names of the data sets that the network, and those before it, learned from."""
+  name, parts, before = data.get('name'), data.get('parts', []), data.get('before', {})
   _require(name is None or isinstance(name, str), source, 'data.name', name, 'a text')
+  _require(isinstance(parts, list) and all(isinstance(part, Mapping) and isinstance(part.get('name'), str) for part in parts),
+           source, 'data.parts', parts, 'a list of objects with a name, or left out')
+  _require(isinstance(before, Mapping) and all(isinstance(names, list) and all(isinstance(each, str) for each in names)
+                                               for names in before.values()),
+           source, 'data.before', before, 'an object of lists of names, or left out')
 
 
 def _is_window(window: Any, size: int) -> bool:

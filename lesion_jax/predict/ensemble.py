@@ -10,6 +10,7 @@ import numpy as np
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, Array, Prediction
 from lesion_jax.data.likeness import union
+from lesion_jax.weights.origin import is_synthetic
 
 
 def average(
@@ -123,7 +124,7 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
       'provenance': {'members': [
           {'bundle': name, 'model': config['model']['name'], 'annotated': config['annotated'],
            'data': config.get('data', {}).get('name'), **({'window': window} if window else {}),
-           **config.get('provenance', {})}
+           **config.get('provenance', {}), **({'synthetic': True} if is_synthetic(config) else {})}
           for name, config, window in zip(names, configs, windows, strict=True)]},
   }
 

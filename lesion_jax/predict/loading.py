@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from lesion_jax import runtime
+from lesion_jax import pretrained, runtime
 from lesion_jax.core import LESION_KEYS, Prediction
 from lesion_jax.data.windows import check_window
 from lesion_jax.metrics.presence import MAXIMUM
@@ -86,7 +86,7 @@ class Member(NamedTuple):
 
 
 def load(
-    path: Path | Sequence[Path], *, dtype: str | None = None, device: str | jax.Device | None = None,
+    path: Path | Sequence[Path] | None = None, *, dtype: str | None = None, device: str | jax.Device | None = None,
     thresholds: float | Mapping[str, float] | None = None, tta: str | None = None, backend: str = 'jax',
     window: int | None = None, rule: str = OWN_RULE,
 ) -> Predictor:
@@ -95,8 +95,8 @@ def load(
   Compiled programs are kept for the next process, see `runtime.use_cache`.
 
   Args:
-    path: a bundle, a directory or a zip archive of one, see `weights.bundle`. Of a list of several, the probabilities
-      are averaged, see `ensemble.average`; `variables` and the first argument of `predict_fn` are a tuple then.
+    path: a bundle, a directory or a zip archive; or a network of this package by name, None: its default, see `pretrained`.
+      Of a list, probabilities are averaged, see `ensemble.average`; `variables` and `predict_fn`'s first argument are tuples.
     dtype: 'float32' or 'bfloat16', in which the network computes; None: as the bundle says. Parameters and results are
       float32 always. bfloat16 pays on accelerators alone.
     device: 'cpu', 'gpu', 'cuda:1' (the second of its kind) or a JAX device; None: JAX's default.
@@ -115,12 +115,13 @@ def load(
       `windows.choose_window`. What was chosen is in the predictor's `config`.
 
   Raises:
-    FileNotFoundError: `path` is not a bundle.
+    FileNotFoundError: `path` is not a bundle, or None where this package has no network.
     ImportError: a package of the backend is missing; the message has the command that installs it.
     ValueError: a bundle is damaged, or made for something that this version does not do; the members of an ensemble do
       not fit together; there is no such dtype, device, lesion, augmentation, window or backend, or the backend or
       the network does not have it.
   """
+  path = pretrained.default_name() if path is None else path
   paths = [path] if isinstance(path, str | os.PathLike) else list(path)
   if not paths:
     raise ValueError('no bundle came; give the path of one, or a list of them')
@@ -196,7 +197,7 @@ def read_member(
   """Reads a bundle; its variables stay on the host, and nothing is traced unless `choose_window` takes windows.
 
   Args:
-    path: of the bundle.
+    path: of the bundle, or the name of a packaged network.
     dtype: of `load`.
     window: likewise.
     platform: for which the forward pass is arranged, see `step.arranged`; None: it stays as the network has it.
@@ -205,7 +206,7 @@ def read_member(
   Raises:
     FileNotFoundError, ValueError: of `load`.
   """
-  path = pathlib.Path(path)
+  path = pretrained.find(path)
   bundle = load_bundle(path)
   check_config(bundle.config, str(path / 'config.json'))
   fields, preprocessing = bundle.config['model'], bundle.config['preprocessing']

@@ -7,10 +7,12 @@ from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.fundus import SQUARE
+from lesion_jax.data.splits import SPLITS
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.report.terminal import (
     COLUMNS, data_sets, grading_rows, healthy_notes, interval_notes, lesion_rows, presence_notes, presence_rows,
     selection_notes, undefined_notes)
+from lesion_jax.weights import origin
 
 PAPER = (
     'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
@@ -73,7 +75,8 @@ def _introduction(config: Mapping[str, Any]) -> str:
     lines += ['', f'Lesions in its training data: {", ".join(found)}.']
   absent = [lesion.key for lesion in LESIONS if lesion.key not in config['annotated']]
   if found and absent:
-    lines += [f'Its outputs for {", ".join(absent)} were never trained: ignore them.']
+    lines += [f'Its outputs for {", ".join(absent)} were never trained: ignore them. These lesions are not evaluated, and may '
+              'be there.']
   if 'kappa' in config.get('metrics', {}):
     lines += ['', f'Grades: {grades}.']
   return '\n'.join(lines)
@@ -88,13 +91,19 @@ def _data(config: Mapping[str, Any]) -> str:
     parts = data.get('parts', ())  # of a mixture
     columns = [data['lengths'], *(part['lengths'] for part in parts)]
     lines += ['', table(['split', 'photographs', *(f'`{part["name"]}`' for part in parts)],
-                        [[split, *(f'{column[split]:,}' for column in columns)] for split in data['lengths']])]
+                        [[split, *(f'{column[split]:,}' for column in columns)]
+                         for split in sorted(data['lengths'], key=_place)])]
     lines += _mixing(data) if parts else []
   if data.get('licence'):
     lines += ['', f'Licence of the data: {data["licence"]}.']
   if data.get('citation', '').strip():
     lines += ['', 'Please cite:', '', '```bibtex', data['citation'].strip(), '```']
   return '\n'.join(lines)
+
+
+def _place(split: str) -> int:
+  """Splits in their usual order, which config.json does not keep; others behind them."""
+  return SPLITS.index(split) if split in SPLITS else len(SPLITS)
 
 
 def _mixing(data: Mapping[str, Any]) -> list[str]:
@@ -203,9 +212,8 @@ def _usage(config: Mapping[str, Any]) -> str:
 
 
 def _intended_use(config: Mapping[str, Any]) -> str:
-  data = config.get('data', {})
-  synthetic = 'synthetic' in str(data.get('name', ''))
-  note = f'\n{PARTLY_SYNTHETIC if "parts" in data else SYNTHETIC}' if synthetic else ''
+  synthetic = origin.SYNTHETIC in origin.data_sets(config)
+  note = f'\n{SYNTHETIC if origin.is_synthetic(config) else PARTLY_SYNTHETIC}' if synthetic else ''
   return '\n'.join(['## Intended use and limits', '', LIMITS,
                     CALIBRATED if config.get('temperatures') else NOT_CALIBRATED]) + note
 

@@ -2,6 +2,9 @@
 
 A lesion that the network's data do not annotate is never judged: neither found nor absent. Venous beading and IrMA,
 which Table I names as well, are not among the eight lesions and never judged either.
+
+DR0 (no lesion) and DR1 (microaneurysms exclusively) speak of all lesions. Where some are not judged, what is said for these
+grades holds among the others, and every sentence that says it names those that are not evaluated: they may be there.
 """
 
 from __future__ import annotations
@@ -158,8 +161,10 @@ def _supports(
 ) -> list[str]:
   """Of a predicted grade, what was found for it; without one, all that was found."""
   if present and not any(present.values()) and grade in (0, None):
-    return ['None of the lesions that are judged was found' + (', as in DR0.' if grade == 0 else '.')]
-  return [f'{_said(entry, hemorrhages)}: {_strength(entry)}.' for entry in found if grade in (entry.grade, None)]
+    said = 'None of the lesions that are judged' + (f' ({_listed(list(present))})' if _unjudged(present) else '') + ' was found'
+    return [said + (', as in DR0' if grade == 0 else '') + _unless(present) + '.']
+  return [f'{_said(entry, hemorrhages)}: {_strength(entry)}{_unless(present) if entry.grade == 1 else ""}.'
+          for entry in found if grade in (entry.grade, None)]
 
 
 def _contradicts(
@@ -190,10 +195,20 @@ def _contradicts(
 
 
 def _not_judged(present: Mapping[str, bool]) -> list[str]:
-  absent = [lesion.key for lesion in LESIONS if lesion.key not in present]
+  absent = _unjudged(present)
   if not absent:
     return []
   return [f'Not judged: {listed(absent)}, which the data that the network learned from do not annotate.']
+
+
+def _unjudged(present: Mapping[str, bool]) -> list[str]:
+  return [lesion.key for lesion in LESIONS if lesion.key not in present]
+
+
+def _unless(present: Mapping[str, bool]) -> str:
+  """What limits a statement about all lesions: '; NV and FiP are not evaluated', or nothing."""
+  left = _unjudged(present)
+  return f'; {_listed(left)} {"is" if len(left) == 1 else "are"} not evaluated' if left else ''
 
 
 def _said(entry: Evidence, hemorrhages: Sequence[int] | None) -> str:

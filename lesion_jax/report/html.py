@@ -20,13 +20,14 @@ from typing import Any
 import lesion_jax
 from lesion_jax.core import LESIONS
 from lesion_jax.data.threads import ordered_map
+from lesion_jax.metrics.presence import NOT_EVALUATED
 from lesion_jax.report.files import write_whole
 from lesion_jax.report.html_photograph import photograph_html, verdict_badge
 from lesion_jax.report.html_picture import thumbnail
 from lesion_jax.report.html_text import badge, chip, escape, read, swatch, table, template
 from lesion_jax.report.look import look, summary
 from lesion_jax.report.overlay import COLORS
-from lesion_jax.report.record import present_lesions
+from lesion_jax.report.record import not_evaluated, present_lesions, warnings_of
 from lesion_jax.report.table import SKIPPED, Entry
 
 MAX_PICTURES = 200  # A page of more is too large to open in comfort; further photographs are listed without a picture.
@@ -66,7 +67,8 @@ def write_report(path: pathlib.Path, entries: Sequence[Entry], *, now: datetime.
       policy=f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
              "base-uri 'none'; form-action 'none'",
       title=f'Retinal lesions: {_photographs(len(entries))}', style=style, script=script,
-      facts=_facts(model, now), count=_counts(entries), overview=_overview(entries, path.parent, len(shown)),
+      facts=_facts(model, now), banner=_banner(entries), count=_counts(entries),
+      overview=_overview(entries, path.parent, len(shown)),
       left_out=_left_out(len(numbered) - len(shown)), photographs='\n'.join(articles), about=_about(model)))
 
 
@@ -91,6 +93,12 @@ def _facts(model: Mapping[str, Any] | None, now: datetime.datetime) -> str:
     if model['model']['data']:
       facts.insert(1, f'trained on {escape(model["model"]["data"])}')
   return ' &middot; '.join(facts)
+
+
+def _banner(entries: Sequence[Entry]) -> str:
+  """What is to be read before anything else: that a network of the page learned from synthetic data alone."""
+  said = dict.fromkeys(warning for entry in entries if entry.record for warning in warnings_of(entry.record))
+  return ''.join(f'<p class="banner" role="alert"><strong>Synthetic.</strong> {escape(warning)}</p>' for warning in said)
 
 
 def _counts(entries: Sequence[Entry]) -> str:
@@ -140,8 +148,11 @@ def _grade(record: Mapping[str, Any]) -> str:
 
 def _findings(record: Mapping[str, Any]) -> tuple[str, str]:
   if record['lesions'] is None:
-    return '', ''
-  return ' '.join(map(chip, present_lesions(record))) or '<span class="soft">none</span>', verdict_badge(record)
+    return f'<span class="soft">{NOT_EVALUATED}</span>', ''
+  found, left = ' '.join(map(chip, present_lesions(record))), not_evaluated(record)
+  others = f'<br><span class="soft small">{NOT_EVALUATED}: {", ".join(left)}</span>' if left else ''
+  none = 'none' + (f' of {", ".join(record["lesions"])}' if left else '')
+  return (found or f'<span class="soft">{none}</span>') + others, verdict_badge(record)
 
 
 def _about(record: Mapping[str, Any] | None) -> str:
@@ -168,5 +179,5 @@ def _threshold(record: Mapping[str, Any] | None, key: str) -> tuple[str, str]:
   """From which score a lesion is called present, and from which probability a pixel is in its mask."""
   lesion = ((record and record['lesions']) or {}).get(key)
   if not lesion:
-    return '<span class="soft">not evaluated</span>', ''
+    return f'<span class="soft">{NOT_EVALUATED}</span>', ''
   return f'{lesion["presence"]["threshold"]:.6g}', f'{lesion["threshold"]:.6g}'

@@ -6,14 +6,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lesion_jax.core import GRADES
-from lesion_jax.metrics.presence import MAXIMUM
+from lesion_jax.core import GRADES, LESIONS, lesion_index
+from lesion_jax.metrics.presence import MAXIMUM, NOT_EVALUATED
 from lesion_jax.report.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED
 from lesion_jax.report.findings import QUADRANTS
 from lesion_jax.report.html_picture import picture
 from lesion_jax.report.html_text import badge, bar, count, escape, grade_key, items, share, swatch, table, template
 from lesion_jax.report.look import look
-from lesion_jax.report.record import present_lesions
+from lesion_jax.report.record import not_evaluated, present_lesions
 
 VERDICT_WORDS = {
     SUPPORTED: 'lesions support the grade',
@@ -55,7 +55,8 @@ def verdict_badge(record: Mapping[str, Any]) -> str:
   if not verdict:
     return ''
   nothing = verdict == SUPPORTED and not present_lesions(record)
-  return badge('no lesion found, as in DR0' if nothing else VERDICT_WORDS[verdict], verdict.replace(' ', '-'))
+  none = 'no lesion found, as in DR0' if not not_evaluated(record) else 'none of the evaluated lesions found, as in DR0'
+  return badge(none if nothing else VERDICT_WORDS[verdict], verdict.replace(' ', '-'))
 
 
 def _look(record: Mapping[str, Any]) -> str:
@@ -98,9 +99,11 @@ def _grade(record: Mapping[str, Any]) -> str:
 def _lesions(record: Mapping[str, Any]) -> str:
   lesions = record['lesions']
   if lesions is None:
-    return '<p class="note">This network does not look for lesions.</p>'
+    return '<p class="note">This network does not look for lesions: none of them is evaluated.</p>'
   outlined = [key for key in present_lesions(record) if lesions[key]['found']]
   rows = [_lesion(key, lesion, record['states'][key], key in outlined) for key, lesion in lesions.items()]
+  rows += [(f'{swatch(key)}{key} <span class="soft">{escape(LESIONS[lesion_index(key)].name)}</span>', '', '',
+            f'<span class="soft">{NOT_EVALUATED}</span>', '') for key in not_evaluated(record)]
   scored = 'Probability' if record['model']['rule'] == MAXIMUM else 'Score'
   switches = ('<p class="switches"><button type="button" data-all="1">Show all</button>'
               '<button type="button" data-all="0">Hide all</button></p>') if outlined else ''
@@ -128,8 +131,11 @@ def _evidence(record: Mapping[str, Any]) -> str:
   if evidence is None:
     return ''
   states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not judged</span>'}
+  # Exclusively among those that are evaluated: of the others nobody knows.
+  among = ' <span class="soft">among the lesions evaluated</span>' if not_evaluated(record) else ''
   rows = [(grade_key(entry['grade']), escape(entry['finding']) + (f' ({entry["lesion"]})' if entry['lesion'] else ''),
-           'sufficient' if entry['sufficient'] else 'indirect', states[entry['state']])
+           'sufficient' if entry['sufficient'] else 'indirect',
+           states[entry['state']] + (among if entry['grade'] == 1 and entry['state'] == FOUND else ''))
           for entry in evidence['findings']]
   return ('<section class="evidence"><h3>Do the lesions support the grade?</h3>'
           f'<p>{verdict_badge(record)}</p>' + items(evidence['supports'], 'supports')

@@ -15,12 +15,15 @@ from urllib.parse import quote
 
 import numpy as np
 
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.metrics.presence import NOT_EVALUATED
 from lesion_jax.report.files import write_whole
 from lesion_jax.report.outlines import read_outlines
 from lesion_jax.report.record import RECORD, read_record
 from lesion_jax.report.result import OUTLINES
 
 PHOTOGRAPH, POLYGON, GRADE, IMAGE = 'photograph', 'polygon', 'grade', 'image'  # tags, and the key of a task's data
+UNSEEN = 'not_evaluated'  # likewise, where there are lesions that the network never learned
 LOCAL_FILES = '/data/local-files/?d='  # how Label Studio names a file below its document root
 SLACK = 0.25  # of a pixel of the network's map: how far a simplified outline may lie from the traced one (our choice)
 
@@ -64,7 +67,9 @@ def make_task(record: Mapping[str, Any], outlines: Mapping[str, str], address: s
     address: under which Label Studio finds the photograph.
 
   Returns:
-    {'data': ..., 'predictions': [one]}; its score is the probability of the grade, or without a grade that of the
+    {'data': ..., 'predictions': [one]}; where the network never learned some lesions, `not_evaluated` in the data names them,
+    for a column of Label Studio's table: that they have no outline does not say that they are not there. The
+    prediction's score is the probability of the grade, or without a grade that of the
     surest lesion that is present.
   """
   height, width = record['photograph']['height'], record['photograph']['width']
@@ -85,7 +90,10 @@ def make_task(record: Mapping[str, Any], outlines: Mapping[str, str], address: s
   found = [lesion['probability'] for lesion in (record['lesions'] or {}).values() if lesion['present']]
   score = grade['probabilities'][grade['key']] if grade else max(found, default=0.0)
   version = f'lesion_jax {record["model"]["name"]} {record["run"]["model"][:8]}'
-  return {'data': {IMAGE: address}, 'predictions': [{'model_version': version, 'score': score, 'result': results}]}
+  states = record.get('states', {})
+  left = [key for key in LESION_KEYS if states.get(key) == NOT_EVALUATED]
+  data = {IMAGE: address} | ({UNSEEN: ', '.join(left)} if left else {})
+  return {'data': data, 'predictions': [{'model_version': version, 'score': score, 'result': results}]}
 
 
 def write_tasks(path: pathlib.Path, tasks: list[dict[str, Any]]) -> None:

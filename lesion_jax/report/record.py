@@ -21,6 +21,7 @@ from lesion_jax.metrics.temperature import temper, temper_classes
 from lesion_jax.report.evidence import weigh
 from lesion_jax.report.findings import QUADRANTS, Field, find_field_of_view, measure
 from lesion_jax.report.look import look
+from lesion_jax.weights.origin import SENTENCES, is_synthetic, synthetic_note
 
 SCHEMA = pathlib.Path(__file__).with_name('result.schema.json')
 SCHEMA_VERSION = 4
@@ -130,8 +131,8 @@ def describe(
           'height': found.attention.shape[0], 'width': found.attention.shape[1]},
       'model': {'name': config['model']['name'], 'size': size, 'annotated': list(config['annotated']),
                 'data': config.get('data', {}).get('name'), 'provenance': config.get('provenance', {}),
-                'rule': rule.name, 'temperatures': temperatures},
-      'notes': _notes(rule, calibrated=bool(temperatures)),
+                'rule': rule.name, 'temperatures': temperatures, 'synthetic': is_synthetic(config)},
+      'notes': _notes(rule, synthetic_note(config), calibrated=bool(temperatures)),
       'run': run.to_json(),
   }
   return record | {'look': look(record)}
@@ -185,8 +186,9 @@ def _state(lesion: Mapping[str, Any] | None, *, gradable: bool) -> str:
   return PRESENT if lesion['present'] else ABSENT if gradable else UNGRADABLE
 
 
-def _notes(rule: Rule, *, calibrated: bool) -> list[str]:
+def _notes(rule: Rule, warning: str, *, calibrated: bool) -> list[str]:
   notes = [CALIBRATED if calibrated and note == NOT_CALIBRATED else note for note in NOTES]
+  notes += [warning] if warning else []
   return [*notes, rule.describe()] if rule.name == TOP else notes
 
 
@@ -216,6 +218,17 @@ def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:
       'referable': value >= REFERABLE_GRADE,
       'probabilities': {key: round(float(p), 6) for key, p in zip(GRADE_KEYS, probabilities, strict=True)},
   }
+
+
+def warnings_of(record: Mapping[str, Any]) -> list[str]:
+  """The notes of a record that are to be said loudly: that its network learned from synthetic data alone, wholly or in a
+  part."""
+  return [note for note in record['notes'] if note in SENTENCES]
+
+
+def not_evaluated(record: Mapping[str, Any]) -> list[str]:
+  """Keys of the lesions of which a record says nothing, as its network never learned them, in the order of LESIONS."""
+  return [key for key in LESION_KEYS if record['states'][key] == NOT_EVALUATED]
 
 
 def present_lesions(record: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lesion_jax.core import GRADE_KEYS, LESIONS
+from lesion_jax.core import GRADE_KEYS, LESIONS, lesion_index
 from lesion_jax.metrics.presence import MAXIMUM
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
@@ -115,7 +115,8 @@ def healthy_notes(report: Mapping[str, Any]) -> list[str]:
     group = found[name]
     if not group['images']:
       continue
-    lesions = ', '.join(f'{key} {_percent(share)}' for key, share in group['lesions'].items())
+    lesions = ', '.join(f'{key} {_percent(share)}' for key, share in sorted(
+        group['lesions'].items(), key=lambda item: lesion_index(item[0])))
     lines.append(f'{group["images"]:,} photographs of {group["patients"]:,} patients {words}: any lesion called present in '
                  f'{_percent(group["any"])} ({lesions}); by Eq. 1 at 0.5 in {100 * group["maximum"]["any"]:.1f} %')
     if 'area' in group:

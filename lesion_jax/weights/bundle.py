@@ -1,11 +1,21 @@
 """The prediction bundle: one directory with a network's configuration, weights and card, or a zip archive of one. No
 pickle.
 
-    config.json         the configuration, the format's version and the digest of the weights; sorted, readable
+    config.json         the configuration, the format's version, the storage and the digest of the weights; sorted, readable
     model.safetensors   every variable under its flat name, 'params/...' and 'batch_stats/...'
     README.md           the model card
     photographs.safetensors   what the network learned from: fingerprints of the photographs (`data.fingerprint`), uint8
                               [N, 16, 16, 3] each, under 'train' and 'validation'; bundles of before have none
+
+`storage` in config.json says how the weights lie in the file; without it, as 'float32':
+
+    float32   every array as it was given, whatever its type; format_version 1
+    float16   float16; float32 remain 'batch_stats/...' and arrays with a value above 65,504; format_version 2
+    int8      as float16, but kernels of two and more dimensions and at least 1024 elements are int8, and
+              'scales/params/...' holds float32 [C] for each: weight = int8 * scale along the last axis; format_version 2
+
+A bundle is loaded as float32 from either of the last two, see `weights.storage`. The digest is of the file as it is stored.
+Versions of this library that do not know a storage refuse the bundle by its format_version.
 """
 
 from __future__ import annotations
@@ -24,15 +34,18 @@ import numpy as np
 from flax import traverse_util
 
 from lesion_jax.weights import archive, tensors
+from lesion_jax.weights.storage import FLOAT32, STORAGES, pack, unpack
 
-VERSION = 1
+VERSION = 1  # of bundles in float32, which every lesion_jax reads
+STORED_VERSION = 2  # of those in another storage
+VERSIONS = {VERSION: (FLOAT32,), STORED_VERSION: STORAGES[1:]}  # which storages go with which
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 PHOTOGRAPHS = 'photographs.safetensors'
 # Bytes that each file of an archive may have; the largest network here has 0.2 GB of weights, and 100,000 photographs are
 # 0.08 GB.
 LIMITS = {CONFIG: 16 << 20, WEIGHTS: 2 << 30, CARD: 16 << 20, PHOTOGRAPHS: 1 << 30}
 REQUIRED = ('format_version', 'weights_sha256')
-RESERVED = (*REQUIRED, 'photographs_sha256')  # keys of config.json that are the format's own
+RESERVED = (*REQUIRED, 'photographs_sha256', 'storage')  # keys of config.json that are the format's own
 PRINT = (16, 16, 3)  # shape of a fingerprint
 
 
@@ -41,12 +54,14 @@ class Bundle:
   """What a bundle holds: `config` as it was saved (tuples have become lists), `variables` as a tree of NumPy arrays,
   `digest`, the SHA-256 of the weights' file, '' of a bundle that was not read from one, and `photographs`, fingerprints of
   what the network and those inside it learned from, uint8 [N, 16, 16, 3] under 'train' and 'validation'; None where that
-  is not known."""
+  is not known. `storage` says how the weights lay in the file, one of `weights.storage.STORAGES`; the variables are float32
+  from any but 'float32', which keeps types as they were."""
 
   config: dict[str, Any]
   variables: dict[str, Any]
   digest: str = ''
   photographs: dict[str, np.ndarray] | None = None
+  storage: str = FLOAT32
 
 
 def taken_size(config: Mapping[str, Any]) -> int:
@@ -58,7 +73,7 @@ def taken_size(config: Mapping[str, Any]) -> int:
 
 def save_bundle(
     path: str | pathlib.Path, *, config: Mapping[str, Any], variables: Mapping[str, Any], card: str,
-    photographs: Mapping[str, np.ndarray] | None = None,
+    photographs: Mapping[str, np.ndarray] | None = None, storage: str = FLOAT32,
 ) -> None:
   """Writes a bundle. What stands at `path` is either the old state or the whole new bundle, whenever the writer dies.
 
@@ -71,17 +86,19 @@ def save_bundle(
     variables: tree {'params': ..., 'batch_stats': ...} of arrays; types, bfloat16 included, are kept.
     card: the model card in Markdown.
     photographs: of `Bundle`.
+    storage: 'float32' (arrays as they are), 'float16' or 'int8', see `weights.storage.pack`.
 
   Raises:
     FileExistsError: at `path` is a file, or a directory that holds something else than a bundle.
-    TypeError, ValueError: `config` is not JSON, uses a reserved key or holds NaN; a variable has a type not stored.
+    TypeError, ValueError: `config` is not JSON, uses a reserved key or holds NaN; a variable has a type not stored, or, of
+      'float16' and 'int8', a value that is not finite.
   """
   path = pathlib.Path(path).expanduser().resolve()
   _check_replaceable(path)
   flat = traverse_util.flatten_dict(variables, sep='/')
-  weights = tensors.encode({name: np.asarray(array) for name, array in flat.items()})
+  weights = tensors.encode(pack({name: np.asarray(array) for name, array in flat.items()}, storage))
   kept = {} if photographs is None else {PHOTOGRAPHS: tensors.encode(photographs)}
-  text = _config_text(config, weights, kept.get(PHOTOGRAPHS))
+  text = _config_text(config, weights, kept.get(PHOTOGRAPHS), storage)
   files = {CONFIG: text.encode(), WEIGHTS: weights, CARD: card.encode(), **kept}
 
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,13 +146,15 @@ def load_bundle(path: str | os.PathLike) -> Bundle:
   if digest != config['weights_sha256']:
     raise ValueError(f'{path / WEIGHTS} is damaged or from another bundle: its SHA-256 is {digest}, '
                      f'{CONFIG} says {config["weights_sha256"]}; copy the bundle again')
-  flat = tensors.decode(weights, source=str(path / WEIGHTS))
+  storage = config.get('storage', FLOAT32)
+  flat = unpack(tensors.decode(weights, source=str(path / WEIGHTS)), storage, source=str(path / WEIGHTS))
   folders = {name[:place] for name in flat for place, letter in enumerate(name) if letter == '/'}
   if clash := sorted(folders & set(flat)):
     raise ValueError(f'{path / WEIGHTS}: {", ".join(clash)} is the name of an array and of a group of arrays')
   variables = {'params': {}, 'batch_stats': {}} | traverse_util.unflatten_dict(flat, sep='/')
   photographs = _photographs(files.get(PHOTOGRAPHS), config.get('photographs_sha256'), path / PHOTOGRAPHS)
-  return Bundle({key: value for key, value in config.items() if key not in RESERVED}, variables, digest, photographs)
+  return Bundle({key: value for key, value in config.items() if key not in RESERVED}, variables, digest, photographs,
+                storage)
 
 
 def _photographs(data: bytes | None, expected: str | None, path: pathlib.Path) -> dict[str, np.ndarray] | None:
@@ -166,11 +185,12 @@ def _check_replaceable(path: pathlib.Path) -> None:
                           f'would remove {sorted(names)}; give another name')
 
 
-def _config_text(config: Mapping[str, Any], weights: bytes, photographs: bytes | None) -> str:
+def _config_text(config: Mapping[str, Any], weights: bytes, photographs: bytes | None, storage: str) -> str:
   clash = sorted(set(RESERVED) & set(config))
   if clash:
     raise ValueError(f'config must not have the keys {clash}: they are the format\'s own')
-  document = {**config, 'format_version': VERSION, 'weights_sha256': hashlib.sha256(weights).hexdigest()}
+  document = {**config, 'format_version': VERSION if storage == FLOAT32 else STORED_VERSION, 'storage': storage,
+              'weights_sha256': hashlib.sha256(weights).hexdigest()}
   if photographs is not None:
     document['photographs_sha256'] = hashlib.sha256(photographs).hexdigest()
   try:
@@ -186,9 +206,13 @@ def _parse_config(data: bytes, path: pathlib.Path) -> dict[str, Any]:
     raise ValueError(f'{path} is not JSON ({error}); copy the bundle again') from error
   if not isinstance(config, dict) or not set(REQUIRED) <= set(config):
     raise ValueError(f'{path} is not the configuration of a bundle: it lacks {" or ".join(REQUIRED)}')
-  if config['format_version'] != VERSION:
-    raise ValueError(f'{path} has format version {config["format_version"]!r}, this lesion_jax reads {VERSION}; '
+  version, storage = config['format_version'], config.get('storage', FLOAT32)
+  if not isinstance(version, int) or version not in VERSIONS:
+    raise ValueError(f'{path} has format version {version!r}, this lesion_jax reads {" and ".join(map(str, VERSIONS))}; '
                      'save the bundle again, or install the lesion_jax that wrote it')
+  if storage not in VERSIONS[version]:
+    raise ValueError(f'{path} has format version {version} and the storage {storage!r}; with that version go '
+                     f'{" and ".join(VERSIONS[version])}. Save the bundle again, or install the lesion_jax that wrote it')
   return config
 
 

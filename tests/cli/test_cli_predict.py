@@ -233,3 +233,23 @@ def test_a_folder_without_photographs_is_a_usage_error(predict, tmp_path, capsys
     predict(tmp_path / 'empty')
   assert stop.value.code == 2
   assert 'no photograph found' in capsys.readouterr().err
+
+
+def test_a_network_of_synthetic_data_alone_says_so_once_each_time(predict, save, bundle, capsys):
+  save_bundle(bundle, config=oracle.oracle_config(annotated=['MA', 'CWS'], data={'name': 'synthetic'}), card='',
+              variables={'params': {'gain': np.float32(1)}})
+  photographs = save('a.png', grade=1), save('b.png', grade=2)
+  for again in range(2):  # and where nothing is predicted again
+    status, out = predict(*photographs, '--quiet')
+    said = capsys.readouterr()
+    assert status == 0 and said.out == ''
+    assert said.err.count('WARNING: This network learned from synthetic data alone') == 1, again
+  record = json.loads((out / 'a' / 'result.json').read_text())
+  assert record['model']['synthetic'] is True
+  assert 'synthetic data alone' in ' '.join(record['notes']) and 'class="banner"' in (out / 'report.html').read_text()
+
+
+def test_a_network_of_photographs_does_not(predict, save, capsys):
+  _, out = predict(save('a.png', grade=1))
+  assert 'synthetic' not in capsys.readouterr().err
+  assert json.loads((out / 'a' / 'result.json').read_text())['model']['synthetic'] is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lesion_jax.core import LESION_KEYS
@@ -107,3 +109,15 @@ def test_thresholds_and_the_rule_are_on_it_with_what_they_were_chosen_on(config)
 def test_a_rule_without_negatives_says_that_nothing_was_chosen(config):
   card = model_card(config | {'presence': PRESENCE | {'rule': 'maximum', 'negatives': {'MA': 0}, 'validation': {}}})
   assert 'Not chosen from data: no validation photograph is without a lesion, and 0.5 stands.' in card
+
+
+def test_a_card_made_of_a_saved_configuration_is_the_same(config, result):
+  metrics = result | {'data_sets': {'idrid': result, 'ddr': result}}
+  data = config['data'] | {'lengths': {'train': 7, 'validation': 2, 'test': 3}}
+  made = config | {'metrics': metrics, 'data': data}
+  card = model_card(made)
+  again = model_card(json.loads(json.dumps(made, sort_keys=True)))
+  assert '### On `idrid` alone' in card and '### On `ddr` alone' in card
+  assert sorted(card.splitlines()) == sorted(again.splitlines())  # but for the order of the parts and of provenance
+  rows = [line.split()[1] for line in again.splitlines() if line.startswith(('| train', '| validation', '| test'))]
+  assert rows == ['train', 'validation', 'test']

@@ -1,0 +1,59 @@
+"""What a network learned from, as its bundle says it, and whether that is nothing but synthetic data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SYNTHETIC = 'synthetic'  # the data set that a program draws
+SEPARATOR = '+'  # between the names of the data sets of a mixture
+LESION, START = 'lesion', 'init'  # of `data.before`: the lesion network inside the network; the bundle from which it started
+ALONE = ('This network learned from synthetic data alone: photographs that a program drew. On a photograph of a patient its '
+         'answers mean nothing.')
+LESIONS_ALONE = ('The lesion network inside this network learned from synthetic data alone: photographs that a program drew. '
+                 'On a photograph of a patient the lesions that it finds mean nothing.')
+GRADES_ALONE = ('This network learned to grade from synthetic data alone: photographs that a program drew. The grade of a '
+                'photograph of a patient means nothing.')
+SENTENCES = (ALONE, LESIONS_ALONE, GRADES_ALONE)
+
+
+def data_sets(config: Mapping[str, Any]) -> list[str]:
+  """Names of the data sets from which a network learned, those of the networks inside it or at its start included as far as
+  its bundle says; [] where it says nothing. A pretrained encoder (provenance.pretrained) saw no retina and is none of them.
+
+  Args:
+    config: of a bundle. `data` has the name of a data set, or of several with SEPARATOR between, the same as `parts`, and
+      `before`: {'lesion' or 'init': names}, which bundles of before do not have.
+  """
+  return sorted({*_own(config), *(name for names in _before(config).values() for name in names)})
+
+
+def is_synthetic(config: Mapping[str, Any]) -> bool:
+  """Whether a network learned from synthetic data alone, see `data_sets`; of several that answer as one, all of them."""
+  members = config.get('provenance', {}).get('members')
+  if members:
+    return all(member.get('synthetic', False) for member in members)
+  return set(data_sets(config)) == {SYNTHETIC}
+
+
+def synthetic_note(config: Mapping[str, Any]) -> str:
+  """The sentence to be said loudly with every result: ALONE, or LESIONS_ALONE or GRADES_ALONE of a network that contains,
+  frozen, a lesion network, where that holds for the lesions or for the grades alone; else ''."""
+  if is_synthetic(config):
+    return ALONE
+  before = _before(config)
+  if not before.get(LESION) or config['model'].get('joint'):
+    return ''
+  if set(before[LESION]) == {SYNTHETIC}:
+    return LESIONS_ALONE
+  return GRADES_ALONE if {*_own(config), *before.get(START, ())} == {SYNTHETIC} else ''
+
+
+def _own(config: Mapping[str, Any]) -> list[str]:
+  data = config.get('data', {})
+  parts = [part.get('name') for part in data.get('parts', ())] or str(data.get('name') or '').split(SEPARATOR)
+  return [name for name in parts if name]
+
+
+def _before(config: Mapping[str, Any]) -> Mapping[str, list[str]]:
+  return config.get('data', {}).get('before', {})
