@@ -161,7 +161,7 @@ def _supports(
 ) -> list[str]:
   """Of a predicted grade, what was found for it; without one, all that was found."""
   if present and not any(present.values()) and grade in (0, None):
-    said = 'None of the lesions that are judged' + (f' ({_listed(list(present))})' if _unjudged(present) else '') + ' was found'
+    said = 'None of the lesions that are judged' + (f' ({listed(list(present))})' if _unjudged(present) else '') + ' was found'
     return [said + (', as in DR0' if grade == 0 else '') + _unless(present) + '.']
   return [f'{_said(entry, hemorrhages)}: {_strength(entry)}{_unless(present) if entry.grade == 1 else ""}.'
           for entry in found if grade in (entry.grade, None)]
@@ -208,7 +208,7 @@ def _unjudged(present: Mapping[str, bool]) -> list[str]:
 def _unless(present: Mapping[str, bool]) -> str:
   """What limits a statement about all lesions: '; NV and FiP are not evaluated', or nothing."""
   left = _unjudged(present)
-  return f'; {_listed(left)} {"is" if len(left) == 1 else "are"} not evaluated' if left else ''
+  return f'; {listed(left)} {"is" if len(left) == 1 else "are"} not evaluated' if left else ''
 
 
 def _said(entry: Evidence, hemorrhages: Sequence[int] | None) -> str:
