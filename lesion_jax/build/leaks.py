@@ -48,7 +48,8 @@ def guard(
   finished. What one was trained on is left out of its test and validation splits, and by what one was chosen of the test
   split; stages may share a validation split. Then a validation photograph that is in test too, of whichever part, is left
   out of validation, and a training photograph that is in test or validation out of training. Photographs that are twice
-  in one split stay.
+  in one split stay. Where lesions are learned, a photograph of which nothing is known of any lesion gives way instead: it
+  only tells how many of the sick are called so, and masks are dear.
 
   Args:
     config: of the run.
@@ -69,6 +70,8 @@ def guard(
   known = {'test': np.concatenate([before[split] for split in LEARNED]), 'validation': before['train'], 'train': NOTHING}
   leaking: list[dict[str, set[str]]] = [{} for _ in all_parts]
   held = NOTHING  # what is judged, and so must not be learned
+  masks = [] if parts.grades(stage) or stage.bundle else [part.source('train').index for part in all_parts if part.lengths['train']]
+  taught = np.concatenate([NOTHING, *(reduced(index.fingerprint[index.annotated > 0]) for index in masks)])
   for split in ('test',) if stage.bundle else ('test', 'validation', 'train'):
     against, kept = np.concatenate([known[split], held]), []
     for part, found in zip(all_parts, leaking, strict=True):
@@ -76,6 +79,7 @@ def guard(
         index = part.source(split).index
         prints = reduced(index.fingerprint)
         twin = twins(prints, against)
+        twin |= (split != 'train') & (index.annotated == 0) & twins(prints, taught)
         found[split] = set(index.id[twin].tolist())
         kept.append(prints[~twin])
     held = np.concatenate([held, *kept])

@@ -177,7 +177,7 @@ class Dataset:
     builder: the TFDS builder behind it.
     grades_as_lesions: whether its grades say of lesions that they are absent unless a configuration says otherwise.
     negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
-    whole: photographs that then say nothing of any lesion are kept.
+    whole: training photographs that then say nothing of any lesion are kept.
     aside: share of the training patients whose photographs are in validation, see `with_negatives`.
     dropped: split -> ids of the photographs that `without` left out of it.
   """
@@ -200,13 +200,14 @@ class Dataset:
 
   def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0) -> Dataset:
     """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
-    mask is needed for that. Photographs that then say nothing of any lesion are left out, unless `whole`, as there is
-    nothing to learn from them; lengths are counted anew.
+    mask is needed for that. Photographs that then say nothing of any lesion are left out of training, unless `whole`, as
+    there is nothing to learn from them; in the other splits they tell how many of the sick are called so. Lengths are
+    counted anew.
 
     Args:
       keys: of the lesions that are claimed absent: those that something is learned of elsewhere, for a network that
         never saw a lesion can claim nothing of it.
-      whole: keep the other photographs too, in which a network may be asked what it calls present.
+      whole: keep them in training too, for a network that is asked what it calls present there.
       aside: share of the training patients, in [0, 1), whose photographs are moved to validation, in the order of
         `splits.shuffled`.
 
@@ -241,7 +242,7 @@ class Dataset:
 
   def _source(self, split: str) -> Source:
     """One split of the builder; with `aside` training gives some of its photographs to validation."""
-    read = lambda of: ExampleSource(self.builder, of, self.negatives, self.dropped.get(split, ()), whole=self.whole)
+    read = lambda of: ExampleSource(self.builder, of, self.negatives, self.dropped.get(split, ()), whole=self.whole or of != 'train')
     if not self.aside or split not in SPLITS[:2]:
       return read(split)
     training = read('train')

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from lesion_jax import metrics
-from lesion_jax.core import LESION_KEYS, NUM_LESIONS, UNKNOWN_GRADE, lesion_index
+from lesion_jax.core import LESION_KEYS, NUM_LESIONS, REFERABLE_GRADE, UNKNOWN_GRADE, lesion_index
 from lesion_jax.evaluate.healthy import healthy_eyes
 from lesion_jax.evaluate.totals import HISTOGRAMS
 from lesion_jax.metrics.presence import MAXIMUM, TOP
 
 SPECIFICITY = 0.95
+SENSITIVITY = 0.95  # for photographs graded DR2 and above, of any lesion
 HALF = 0.5  # the paper's threshold, where nothing was to choose from
 
 
@@ -30,7 +31,9 @@ def choose(
     none of it, and healthy eyes: those graded DR0, none of whose annotated lesions is there; where no photograph is graded
     DR0, those annotated with none of the scored lesions. Each threshold leaves 1 - specificity of its negatives above it,
     and all are raised together until no more than 1 - specificity of the healthy eyes have any lesion
-    (`metrics.joint_ranks`).
+    (`metrics.joint_ranks`). Where photographs are graded DR2 and above, all are then raised by half of what would leave
+    SENSITIVITY of these with any lesion (`metrics.widest_margin`): into the middle between the healthy and the sick, for
+    a dozen healthy eyes say little of the next (our choice).
   - `temperatures`: one a lesion, of its pixels (of a classifier, of its probabilities), and one for the grades.
 
   Where there is no negative of any lesion, nothing says how much a healthy eye scores: the rule stays Eq. 1, the most
@@ -45,7 +48,8 @@ def choose(
   Returns:
     For config.json, with those of the keys for which there is something: 'thresholds' {key: float}; 'presence' {'rule',
     'thresholds' {key: float}, 'specificity', 'negatives' {key: int}, 'healthy': int, 'promised' {key: float}, 'validation':
-    {'specificity' {key: float}, 'sensitivity' {key: float | None}, 'healthy_clean': float | None}}, where promised is the
+    {'specificity' {key: float}, 'sensitivity' {key: float | None}, 'healthy_clean', 'referable_called': float | None},
+    'referable': int, 'margin': float, in log odds}, where promised is the
     specificity that so few negatives can promise on a further photograph; 'temperatures' {'lesions': {key: float},
     'grades': float}.
 
@@ -102,14 +106,21 @@ def _presence(counts: Mapping[str, np.ndarray], scored: tuple[str, ...], specifi
     return {'rule': MAXIMUM, 'thresholds': dict.fromkeys(LESION_KEYS, HALF)} | about
   thresholds = dict.fromkeys(LESION_KEYS, HALF) | {
       key: found.threshold for key, found in zip(scored, quantiles, strict=True) if found}
+  grade = counts.get('grade', np.full(len(scores), UNKNOWN_GRADE))
+  sick = grade >= REFERABLE_GRADE
+  judged = [j for j, found in enumerate(quantiles) if found]
+  margin = metrics.widest_margin(scores[sick][:, judged], [thresholds[scored[j]] for j in judged], SENSITIVITY) / 2
+  thresholds |= {scored[j]: metrics.raised(thresholds[scored[j]], margin) for j in judged}
   called = scores > np.array([thresholds[key] for key in scored])
   share = lambda calls: float(np.mean(calls)) if len(calls) else None
   return {'rule': TOP, 'thresholds': thresholds} | about | {
+      'referable': int(sick.sum()), 'margin': margin,
       'promised': {key: found.promised for key, found in zip(scored, quantiles, strict=True) if found},
       'validation': {
           'specificity': {key: share(~called[negative[:, j], j]) for j, key in enumerate(scored)},
           'sensitivity': {key: share(called[positive[:, j], j]) for j, key in enumerate(scored)},
           'healthy_clean': share(~called[healthy].any(axis=1)),
+          'referable_called': share(called[sick].any(axis=1)),
       }}
 
 

@@ -34,7 +34,8 @@ from lesion_jax.metrics.temperature import (
     temper_classes,
     temper_histogram,
 )
-from lesion_jax.metrics.thresholds import Quantile, best_f1_threshold, clean_threshold, joint_ranks
+from lesion_jax.metrics.thresholds import (
+    Quantile, best_f1_threshold, clean_threshold, joint_ranks, log_odds, raised, widest_margin)
 
 __all__ = [
     'PAPER_RULE',
@@ -62,6 +63,9 @@ __all__ = [
     'in_truth',
     'iou',
     'joint_ranks',
+    'log_odds',
+    'raised',
+    'widest_margin',
     'lesion_probabilities',
     'mean_defined',
     'precision_recall_curve',

@@ -18,8 +18,9 @@ import numpy as np
 from lesion_jax.metrics.curves import bin_thresholds
 from lesion_jax.metrics.histogram import of_one_lesion
 
-# Added to a score that is a threshold: what another program computes of the same photograph differs by less.
-MARGIN = 1e-6
+# By which a score that is a threshold is raised, in log odds: what another program computes of the same photograph differs
+# by less.
+MARGIN = 1e-3
 
 
 class Quantile(NamedTuple):
@@ -73,7 +74,7 @@ def clean_threshold(scores: np.ndarray, specificity: float, *, least_rank: int =
     least_rank: take none of the scores below this rank.
 
   Returns:
-    The quantile of the module's docstring, MARGIN above the score and at most 1; None where n is 0.
+    The quantile of the module's docstring, MARGIN above the score; None where n is 0.
 
   Raises:
     ValueError: for another specificity.
@@ -85,7 +86,37 @@ def clean_threshold(scores: np.ndarray, specificity: float, *, least_rank: int =
   if not len(ordered):
     return None
   rank = max(min(_rank(len(ordered), specificity), len(ordered)), min(least_rank, len(ordered)))
-  return Quantile(min(float(ordered[rank - 1]) + MARGIN, 1.0), rank, rank / (len(ordered) + 1))
+  return Quantile(raised(float(ordered[rank - 1]), MARGIN), rank, rank / (len(ordered) + 1))
+
+
+def log_odds(scores: np.ndarray) -> np.ndarray:
+  """Of probabilities, float64; those nearer to 0 or 1 than a double can tell are brought so far."""
+  scores = np.clip(np.asarray(scores, np.float64), 1e-12, 1 - 1e-12)
+  return np.log(scores) - np.log1p(-scores)
+
+
+def raised(threshold: float, by: float) -> float:
+  """A threshold in [0, 1] moved by so much in log odds; 1 stays 1, above which there is nothing."""
+  return 1.0 if threshold >= 1 else float(1 / (1 + np.exp(-(log_odds(threshold) + by))))
+
+
+def widest_margin(scores: np.ndarray, thresholds: Sequence[float], sensitivity: float) -> float:
+  """How far thresholds may rise together before too few of the sick are called: half of that is the middle of the gap
+  between the healthy below and the sick above.
+
+  Args:
+    scores: float [n, L], of photographs that should be called for one lesion or another.
+    thresholds: L numbers.
+    sensitivity: the share of them that stays called, in (0, 1].
+
+  Returns:
+    In log odds, 0 or more; 0 where n is 0.
+  """
+  if not len(scores):
+    return 0.0
+  above = np.sort(np.max(log_odds(scores) - log_odds(np.asarray(thresholds)), axis=1))
+  missed = len(above) - math.ceil(round(sensitivity * len(above), 9))
+  return max(float(above[missed]), 0.0)
 
 
 def joint_ranks(clean: Sequence[np.ndarray], healthy: np.ndarray, specificity: float) -> list[int]:

@@ -173,6 +173,10 @@ def _chosen(presence: Mapping[str, Any]) -> str:
   healthy = presence.get('validation', {}).get('healthy_clean')
   clean = '' if healthy is None else (f' Of {presence["healthy"]:,} healthy eyes of the validation split, '
                                       f'{100 * healthy:.1f} % are called free of all lesions.')
+  sick = presence.get('validation', {}).get('referable_called')
+  if sick is not None:
+    clean += (f' All thresholds stand {presence["margin"]:.2g} higher in log odds, in the middle between healthy eyes and those '
+              f'graded DR2 to DR4, of which {100 * sick:.1f} % of {presence["referable"]:,} are called to have a lesion.')
   return (f'{rule} Pixels count from the threshold of the best F1 on the validation split; the presence of a lesion was held '
           f'to a specificity of {presence["specificity"]:g} on its photographs without it, and that of any lesion to the '
           f'same in healthy eyes.{clean}')

@@ -29,7 +29,7 @@ def give_rule(bundle):
 
   def give(**changes):
     thresholds = dict.fromkeys(LESION_KEYS, 0.5)
-    config = oracle.oracle_config(annotated=['MA', 'CWS'], presence={'rule': 'top100', 'thresholds': thresholds}, **changes)
+    config = oracle.oracle_config(annotated=['MA', 'CWS'], presence={'rule': 'top500', 'thresholds': thresholds}, **changes)
     save_bundle(bundle, config=config, card='', variables={'params': {'gain': np.float32(1)}})
 
   return give

@@ -27,7 +27,7 @@ def test_a_speck_is_a_lesion_to_eq_1_and_none_to_the_rule(predict, save, give_ru
   give_rule()
   status, out = predict(path)
   record, files = read(out)
-  assert status == 0 and record['model']['rule'] == 'top100'
+  assert status == 0 and record['model']['rule'] == 'top500'
   lesion = record['lesions']['MA']
   assert not lesion['present'] and lesion['presence']['score'] < 0.1 and lesion['probability'] > 0.9
   assert lesion['found']['regions'] == lesion['found']['pixels'] == 0

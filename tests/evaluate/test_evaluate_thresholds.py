@@ -54,7 +54,7 @@ def test_the_rule_holds_its_specificity_on_the_split_it_was_chosen_on(seed, spec
     assert found['presence']['validation']['specificity'][key] == pytest.approx(1 - called[clean, j].mean())
     sick = (counts['image_tp'] + counts['image_fn'])[:, j].astype(bool)
     assert found['presence']['validation']['sensitivity'][key] == pytest.approx(called[sick, j].mean())
-  assert (found['presence']['rule'], found['presence']['healthy']) == ('top100', 60)
+  assert (found['presence']['rule'], found['presence']['healthy']) == ('top500', 60)
   assert found['presence']['validation']['healthy_clean'] >= specificity
 
 
@@ -82,7 +82,7 @@ def test_a_single_lesion_without_a_negative_keeps_a_half():
   counts['image_tp'][missing[:, 0], 0] = 1
   counts['image_fp'][:, 0] = counts['image_tn'][:, 0] = 0
   presence = choose(counts, SCORED)['presence']
-  assert presence['rule'] == 'top100' and presence['negatives']['MA'] == 0 and presence['thresholds']['MA'] == 0.5
+  assert presence['rule'] == 'top500' and presence['negatives']['MA'] == 0 and presence['thresholds']['MA'] == 0.5
   assert presence['negatives']['iHE'] > 0 and presence['promised'].keys() == {'iHE', 'HaEx'}
 
 

@@ -14,7 +14,7 @@ from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 SCORED = ('MA', 'iHE', 'CWS')
 COLUMNS = [LESION_KEYS.index(key) for key in SCORED]
 N, R, SEED = 50, 60, 3
-RULE = Rule('top100', np.linspace(0.3, 0.6, 8))
+RULE = Rule('top500', np.linspace(0.3, 0.6, 8))
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +58,7 @@ def test_figures_of_images_are_scikit_learns_at_the_rule_and_at_eq_1(counts):
       (key for key in LESION_KEYS if key not in SCORED), NOT_ANNOTATED)
   means = [value for value in found['figures']['f1']['lesions'].values() if value is not None]
   assert found['figures']['f1']['mean'] == pytest.approx(np.mean(means))
-  assert (found['rule'], found['thresholds']['MA']) == ('top100', pytest.approx(0.3))
+  assert (found['rule'], found['thresholds']['MA']) == ('top500', pytest.approx(0.3))
 
 
 def test_intervals_draw_patients_with_all_their_photographs(counts):
@@ -153,7 +153,7 @@ def test_a_report_has_both_and_says_what_was_not_learned(counts):
   assert json.loads(json.dumps(found, allow_nan=False)) == found
   assert found['healthy']['lesions'] == ['MA', 'CWS']
   assert found['presence']['figures']['f1']['undefined']['iHE'] == NOT_LEARNED
-  assert found['presence']['rule'] == 'top100'
+  assert found['presence']['rule'] == 'top500'
   assert full_report(counts, SCORED, resamples=R)['presence']['rule'] == PAPER_RULE.name
 
 

@@ -47,7 +47,7 @@ def test_what_is_right_is_left_with_its_configuration_and_how_to_load_it(bundle,
 
 
 def test_thresholds_rule_and_temperatures_go_with_it(bundle, as_format, tmp_path):
-  bundle.config.update(presence={'rule': 'top100', 'thresholds': dict.fromkeys(bundle.config['lesions'], 0.2)},
+  bundle.config.update(presence={'rule': 'top500', 'thresholds': dict.fromkeys(bundle.config['lesions'], 0.2)},
                        temperatures={'grades': 2.0})
   export(bundle, as_format(lambda found: found), tmp_path / 'net')
   assert json.loads((tmp_path / 'net' / 'config.json').read_text()) == bundle.config

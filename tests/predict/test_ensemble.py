@@ -86,11 +86,11 @@ def test_its_configuration_says_what_it_is(make_members):
 
 
 def test_presence_is_judged_by_a_rule_that_all_members_have(make_members):
-  presence = {'rule': 'top100', 'thresholds': dict.fromkeys(LESION_KEYS, 0.2)}
+  presence = {'rule': 'top500', 'thresholds': dict.fromkeys(LESION_KEYS, 0.2)}
   other = presence | {'thresholds': dict.fromkeys(LESION_KEYS, 0.6)}
   config = load(make_members({'annotated': ['MA', 'iHE'], 'presence': presence, 'temperatures': {'grades': 2.0}},
                              {'annotated': ['MA', 'CWS'], 'presence': other, 'gain': 0.5})).config
-  assert config['presence']['rule'] == 'top100' and 'temperatures' not in config
+  assert config['presence']['rule'] == 'top500' and 'temperatures' not in config
   assert [round(config['presence']['thresholds'][key], 6) for key in ('MA', 'iHE', 'CWS')] == [0.4, 0.2, 0.6]
 
 
@@ -104,7 +104,7 @@ def test_a_photograph_has_to_be_like_what_every_member_learned_from(make_members
 
 
 def test_members_of_different_rules_are_judged_by_eq_1(make_members):
-  presence = {'rule': 'top100', 'thresholds': dict.fromkeys(LESION_KEYS, 0.2)}
+  presence = {'rule': 'top500', 'thresholds': dict.fromkeys(LESION_KEYS, 0.2)}
   assert load(make_members({'presence': presence}, {'gain': 0.5})).rule.name == 'maximum'
 
 

@@ -34,7 +34,7 @@ def test_a_missing_key_is_named(key):
     check_config(config, 'config.json')
 
 
-PRESENCE = {'rule': 'top100', 'thresholds': dict.fromkeys(oracle.LESION_KEYS, 0.3), 'specificity': 0.95, 'healthy': 9}
+PRESENCE = {'rule': 'top500', 'thresholds': dict.fromkeys(oracle.LESION_KEYS, 0.3), 'specificity': 0.95, 'healthy': 9}
 
 
 @pytest.mark.parametrize('changes', [
@@ -46,10 +46,10 @@ def test_rules_and_temperatures_are_known(changes):
 
 
 @pytest.mark.parametrize('changes, message', [
-    ({'presence': 'top100'}, "presence is 'top100'; it must be an object whose rule is 'top100' or 'maximum'"),
-    ({'presence': PRESENCE | {'rule': 'median'}}, "must be an object whose rule is 'top100' or 'maximum', or left out"),
+    ({'presence': 'top500'}, "presence is 'top500'; it must be an object whose rule is 'top500' or 'maximum'"),
+    ({'presence': PRESENCE | {'rule': 'median'}}, "must be an object whose rule is 'top500' or 'maximum', or left out"),
     ({'presence': PRESENCE | {'thresholds': {'MA': 0.1}}}, 'presence.thresholds is .*one number for each'),
-    ({'presence': {'rule': 'top100'}}, 'presence.thresholds is None'),
+    ({'presence': {'rule': 'top500'}}, 'presence.thresholds is None'),
     ({'presence': PRESENCE | {'thresholds': dict.fromkeys(oracle.LESION_KEYS, 1.5)}}, 'numbers from 0 to 1'),
     ({'presence': PRESENCE | {'specificity': 95}}, 'presence.specificity is 95; it must be between 0 and 1'),
     ({'temperatures': 2}, 'temperatures is 2; it must be an object'),

@@ -164,8 +164,8 @@ def test_load_is_exported_and_importing_the_package_stays_light(make_bundle):
   assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == 'set()\n'
 
 
-def top100(threshold):
-  return {'rule': 'top100', 'thresholds': dict.fromkeys(LESION_KEYS, threshold)}
+def top500(threshold):
+  return {'rule': 'top500', 'thresholds': dict.fromkeys(LESION_KEYS, threshold)}
 
 
 def test_a_bundle_without_a_rule_calls_present_what_reaches_its_threshold_as_before(predictor):
@@ -177,7 +177,7 @@ def test_a_bundle_without_a_rule_calls_present_what_reaches_its_threshold_as_bef
 
 @pytest.mark.parametrize('batch_size', [1, 2])
 def test_its_own_rule_looks_at_more_than_one_pixel(make_bundle, batch_size):
-  predictor = load(make_bundle(presence=top100(0.5)))
+  predictor = load(make_bundle(presence=top500(0.5)))
   speck, spot = (photograph(lesions=[(GREEN, box)]) for box in ((120, 100, 124, 104), (100, 80, 139, 119)))
   found = predictor([speck, spot], batch_size=batch_size)
   assert found.present[:, 0].tolist() == [False, True] and found.presence.dtype == np.float32
@@ -189,7 +189,7 @@ def test_its_own_rule_looks_at_more_than_one_pixel(make_bundle, batch_size):
 
 
 def test_eq_1_stays_available(make_bundle):
-  path = make_bundle(presence=top100(0.5))
+  path = make_bundle(presence=top500(0.5))
   predictor = load(path, rule='maximum', thresholds=0.25)
   assert predictor.rule.name == 'maximum' and predictor.rule.thresholds.tolist() == [0.25] * 8
   assert load(path, thresholds=0.25).rule.thresholds.tolist() == [0.5] * 8
@@ -198,5 +198,5 @@ def test_eq_1_stays_available(make_bundle):
 
 
 def test_a_grading_network_calls_nothing_present(make_bundle):
-  found = load(make_bundle(model={'name': 'oracle', 'heads': ['grades']}, presence=top100(0.5)))(photograph())
+  found = load(make_bundle(model={'name': 'oracle', 'heads': ['grades']}, presence=top500(0.5)))(photograph())
   assert found.presence is None and found.present is None

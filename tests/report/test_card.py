@@ -90,7 +90,7 @@ def test_thresholds_are_in_the_order_of_the_paper(config):
 
 
 PRESENCE = {
-    'rule': 'top100', 'thresholds': dict.fromkeys(LESION_KEYS, 0.25), 'specificity': 0.95, 'healthy': 34,
+    'rule': 'top500', 'thresholds': dict.fromkeys(LESION_KEYS, 0.25), 'specificity': 0.95, 'healthy': 34,
     'negatives': {'MA': 34, 'iHE': 40}, 'validation': {'specificity': {'MA': 0.9706}, 'sensitivity': {'MA': 0.96},
                                                        'healthy_clean': 0.9412}}
 

@@ -133,7 +133,7 @@ def judged(evaluation):
       'presence_scores': rng.random((n, 8)).astype(np.float32), 'grade': np.arange(n) % 5,
       'maximum_scores': evaluation.counts['lesion_probabilities'], 'patient': np.array([str(i // 2) for i in range(n)]),
       'called_pixels': np.full((n, 8), 12), 'known_pixels': np.full((n, 8), 1000)}
-  return full_report(counts, LESION_KEYS[:4], LESION_KEYS[1:], resamples=20, rule=Rule('top100', np.full(8, 0.9)),
+  return full_report(counts, LESION_KEYS[:4], LESION_KEYS[1:], resamples=20, rule=Rule('top500', np.full(8, 0.9)),
                      temperatures={'grades': 2.0})
 
 
@@ -151,7 +151,7 @@ def test_healthy_eyes_are_said_first_of_all_by_any_lesion(judged):
 def test_presence_stands_beside_eq_1(judged):
   lines = format_report(judged, 'x').splitlines()
   header = next(line for line in lines if line.startswith('presence'))
-  assert header.count('top100: ') == 3 == header.count('Eq. 1 at 0.5: ')
+  assert header.count('top500: ') == 3 == header.count('Eq. 1 at 0.5: ')
   row = next(line for line in lines[lines.index(header):] if line.startswith('iHE'))
   figures = [judged['presence'][part][name]['lesions']['iHE'] for part in ('figures', 'maximum')
              for name in ('f1', 'sensitivity', 'specificity')]
