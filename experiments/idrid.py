@@ -29,10 +29,11 @@ import numpy as np
 
 from configs import idrid as preset_of
 from experiments import idrid_page, record
+from experiments.collect import read_counts
 from lesion_jax import main as program
 from lesion_jax import runtime
 from lesion_jax.build import make_counter
-from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE
+from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, Prediction
 from lesion_jax.data.fingerprint import twins
 from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.native import NativeSource
@@ -40,10 +41,11 @@ from lesion_jax.data.source import Dataset, Subset, load
 from lesion_jax.evaluate import (
     choose, full_report, judge_healthy, native_counts, native_report, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
-from lesion_jax.metrics.presence import Rule
+from lesion_jax.metrics.presence import Rule, presence_scores
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
 from lesion_jax.predict.tta import augmented
+from lesion_jax.report.run import TEST_COUNTS
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
@@ -131,7 +133,8 @@ def judge(options: argparse.Namespace) -> None:
   steps: dict[str, Callable[[], dict[str, Any]]] = {
       'network': lambda: report.get('data_sets', {}).get('idrid', report),
       'tta': lambda: with_tta(bundle, part_a),
-      'grades': lambda: by_grade(bundle, part_a, part_b, rule),
+      'grades': lambda: by_grade(
+          bundle, part_a, part_b, rule, None if options.without_negatives else directory / TEST_COUNTS),
       'native': lambda: at_native(bundle, part_a),
       'sharpness': lambda: sharpness(bundle, part_a, part_b),
   }
@@ -206,13 +209,24 @@ def presence_rule(
   return Rule.of(bundle.config | found), found['presence']
 
 
-def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule) -> dict[str, Any]:
+def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept: pathlib.Path | None) -> dict[str, Any]:
   """Which of part B's test photographs, graded DR0 to DR4, are called diseased. Those that are among part A's training
-  and validation photographs as well are left out."""
+  and validation photographs as well are left out.
+
+  Args:
+    kept: the run's own counts of these photographs, where it has judged them.
+  """
   learned = np.concatenate([part_a.source(split).index.fingerprint for split in ('train', 'validation')])
   source = part_b.source('test')
   known = twins(source.index.fingerprint, learned)
-  counts = _count(bundle, Subset(source, np.flatnonzero(~known).tolist()))
+  wanted = source.index.id[~known].tolist()
+  if kept is None:
+    counts = _count(bundle, Subset(source, np.flatnonzero(~known).tolist()))
+  else:
+    counts, _ = read_counts(kept)
+    place = {str(name): row for row, name in enumerate(counts['id'])}
+    rows = [place[name] for name in wanted]
+    counts = {name: value[rows] for name, value in counts.items()}
   scored = scored_lesions(LESION_KEYS, bundle.config['annotated'])
   found = judge_healthy(counts, scored, rule, resamples=RESAMPLES, seed=SEED)
   called = rule.decide(counts['presence_scores'])[:, [LESION_KEYS.index(key) for key in scored]].any(axis=1)
@@ -220,7 +234,7 @@ def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule) -> di
                          'called': int(called[counts['grade'] == grade].sum())}
             for grade in np.unique(counts['grade']) if grade != UNKNOWN_GRADE}
   return found | {'left_out': source.index.id[known].tolist(), 'by_grade': grades,
-                  'scores': {str(name): [round(float(x), 4) for x in row] for name, row in
+                  'scores': {str(name): [round(float(x), 7) for x in row] for name, row in
                              zip(counts['id'], counts['presence_scores'], strict=True)}}
 
 
@@ -239,8 +253,7 @@ def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any
   """A control: does the network read the blur of part B's smaller photographs as 'nothing there'?
 
   Tiles of part A's validation photographs in which no lesion is annotated, as they are and as soft as part B's are, and
-  tiles of healthy eyes of part B's validation photographs. Of each the mean of its 100 most probable pixels, as the rule
-  for presence has it.
+  tiles of healthy eyes of part B's validation photographs. Of each the score of the rule for presence.
   """
   from PIL import Image  # needed here alone
 
@@ -270,16 +283,16 @@ def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any
   def scores(images: list[np.ndarray]) -> dict[str, list[float]]:
     rows = []
     for image in images:
-      maps = np.asarray(predict(variables, image[None]).maps[0])[..., columns].reshape(-1, len(columns))
-      rows.append(np.sort(maps, axis=0)[-100:].mean(axis=0))
+      rows.append(presence_scores(Prediction(maps=np.asarray(predict(variables, image[None]).maps)))[0, columns])
     quartiles = np.quantile(rows, (0.25, 0.5, 0.75), axis=0)
     return {key: [round(float(x), 4) for x in quartiles[:, j]] for j, key in enumerate(bundle.config['annotated'])}
 
-  healthy = part_b.with_negatives(tuple(bundle.config['annotated']))
+  healthy = part_b.with_negatives(tuple(bundle.config['annotated'])).source('validation')
+  healthy = Subset(healthy, np.flatnonzero(healthy.index.grade == 0).tolist())
   clear = tiles(part_a.source('validation'), TILES)
   return {'tiles': len(clear), 'side': TILE, 'quartiles': {
       'part A, without lesions': scores(clear), 'the same, as soft as part B': scores([blurred(tile) for tile in clear]),
-      'part B, healthy eyes': scores(tiles(healthy.source('validation'), TILES))}}
+      'part B, healthy eyes': scores(tiles(healthy, TILES))}}
 
 
 if __name__ == '__main__':

@@ -129,10 +129,11 @@ def _presence(result: Mapping[str, Any]) -> str:
     return ''
   rows = [[name, *('-' if found['figures'][name]['lesions'][key] is None else f'{found["figures"][name]["lesions"][key]:.3f}'
                    for key in KEYS)] for name in ('f1', 'sensitivity')]
-  return ('A lesion is called present where the mean of its 100 most probable pixels is above '
+  return ('A lesion is called present where its 500 most probable pixels, by the mean of their log odds as a probability, are above '
           + ', '.join(f'{key} {rule["thresholds"][key]:.3f}' for key in KEYS)
           + f', chosen so that at most {1 - rule["specificity"]:.0%} of the {rule["healthy"]} healthy eyes of validation have '
-          'any. Of the test photographs of part A, which all are diseased:\n\n' + _table(['of photographs', *KEYS], rows))
+          f'any, and raised by {rule["margin"]:.2f} in log odds into the middle between these and the {rule["referable"]} that are '
+          'graded DR2 to DR4. Of the test photographs of part A, which all are diseased:\n\n' + _table(['of photographs', *KEYS], rows))
 
 
 def _healthy(result: Mapping[str, Any]) -> str:
@@ -183,8 +184,8 @@ def _sharpness(result: Mapping[str, Any]) -> str:
     return ''
   rows = [[title, *('{:.3f} ({:.3f} to {:.3f})'.format(scores[key][1], scores[key][0], scores[key][2]) for key in KEYS)]
           for title, scores in found['quartiles'].items()]
-  return (f'Does it read the blur of part B as "nothing there"? Mean of the 100 most probable pixels in tiles of {found["side"]} px '
-          'of validation photographs, median and quartiles:\n\n' + _table(['tiles', *KEYS], rows))
+  return (f'Does it read the blur of part B as "nothing there"? Presence score of tiles of {found["side"]} px '
+          'of validation photographs (mean log odds of the 48 most probable pixels, as a probability), median and quartiles:\n\n' + _table(['tiles', *KEYS], rows))
 
 
 def _evaluations(result: Mapping[str, Any]) -> str:

@@ -106,7 +106,8 @@ def test_what_is_held_out_by_one_part_is_not_learned_from_another(mixed, release
 
 
 class Letters:
-  """In place of a data set: photographs by letter, the same letter the same photograph."""
+  """In place of a data set: photographs by letter, the same letter the same photograph; of a capital one nothing is known of
+  any lesion."""
 
   name = 'letters'
 
@@ -117,7 +118,8 @@ class Letters:
 
   def source(self, split):
     return types.SimpleNamespace(index=types.SimpleNamespace(
-        id=np.array(list(self._splits[split])), fingerprint=prints_of(self._splits[split])))
+        id=np.array(list(self._splits[split])), fingerprint=prints_of(self._splits[split]),
+        annotated=np.array([letter.islower() for letter in self._splits[split]], np.uint8)))
 
   def without(self, ids):
     left = {split: ''.join(letter for letter in letters if letter not in ids.get(split, ()))
@@ -126,7 +128,7 @@ class Letters:
 
 
 def prints_of(letters):
-  draw = lambda letter: np.random.default_rng(ord(letter)).integers(0, 256, (16, 16, 3), np.uint8)
+  draw = lambda letter: np.random.default_rng(ord(letter.lower())).integers(0, 256, (16, 16, 3), np.uint8)
   return np.stack([draw(letter) for letter in letters]).repeat(2, axis=1).repeat(2, axis=2)
 
 
@@ -143,6 +145,12 @@ def test_the_test_split_comes_first_then_validation(tmp_path, before, dropped):
   config = changed(stages=('segment',), segment__init=str(tmp_path / 'net') if before else '')
   data = Letters({'train': 'accbx', 'validation': 'bxw', 'test': 'xyz'})
   assert leaks.guard(config, 'segment', {'segment': data}).dropped == dropped
+
+
+def test_a_photograph_of_which_no_lesion_is_known_gives_way_to_one_to_learn_from():
+  data = Letters({'train': 'abc', 'validation': 'Avb', 'test': 'Czw'})
+  dropped = leaks.guard(changed(stages=('segment',)), 'segment', {'segment': data}).dropped
+  assert dropped == {'validation': {'A'}, 'test': {'C'}, 'train': {'b'}}
 
 
 def test_it_is_off_only_where_that_is_said(mixed, release, data_dir):

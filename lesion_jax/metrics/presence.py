@@ -1,7 +1,7 @@
 """Whether a photograph shows a lesion, judged by its map: a score on the device or in NumPy, and the rule that decides.
 
 Eq. 1 takes the most probable pixel. It serves the paper's losses and figures, and it fails as a rule for people: a single
-pixel of a healthy eye is enough. So a second score is offered (our choice), the mean of the TOP_PIXELS most probable
+pixel of a healthy eye is enough. So a second score is offered (our choice), the mean of some hundred most probable
 pixels, and the threshold on it is chosen on photographs without the lesion (`evaluate.thresholds`). The mean is of log
 odds: of probabilities it is 1 to six digits in healthy and sick eyes alike once a hundred pixels are sure of themselves.
 """
@@ -17,11 +17,11 @@ import numpy as np
 
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS, Array, Prediction
 
-# Pixels of the network's own map, at whatever size it works: a threshold holds at the size at which it was chosen, and a
-# bundle has one size. At a field of 1440 pixels, 500 are the area of ten median microaneurysms of IDRiD (8 pixels across), and
-# a hemorrhage or an exudate has as many alone. Of 20, 100, 500 and 2,000 (measured on the validation photographs of IDRiD), all
-# from 100 on part healthy from sick eyes; fewer are too near to certainty to leave room for a margin.
-TOP_PIXELS = 500
+# Of a field of 1440 pixels, and as large a share of others. There, 500 are the area of ten median microaneurysms of IDRiD (8
+# pixels across), and a hemorrhage or an exudate has as many alone. Of 20, 100, 500 and 2,000 (measured on the validation
+# photographs of IDRiD), all from 100 on part healthy from sick eyes; fewer are too near to certainty to leave room for a margin.
+TOP_PIXELS, SIDE = 500, 1440
+LEAST = 10  # pixels, of small maps
 SURE = 2.0**-24  # probabilities are at least so far from 0 and 1: what is between 1 and the float32 before it
 TILE = 128  # pixels, see `_top`
 
@@ -32,7 +32,12 @@ PRESENT, ABSENT, NOT_EVALUATED, UNGRADABLE = 'present', 'absent', 'not evaluated
 STATES = (PRESENT, ABSENT, NOT_EVALUATED, UNGRADABLE)
 
 
-def presence_scores(prediction: Prediction, known: Array | None = None, *, count: int = TOP_PIXELS) -> Array:
+def top_pixels(height: int, width: int) -> int:
+  """How many pixels of a map the rule looks at: TOP_PIXELS of a square of SIDE, in proportion of others, at least LEAST."""
+  return max(LEAST, round(TOP_PIXELS * height * width / SIDE**2))
+
+
+def presence_scores(prediction: Prediction, known: Array | None = None, *, count: int | None = None) -> Array:
   """The mean log odds of the `count` most probable pixels of each lesion's map, as a probability; of a network without
   maps, its probability.
 
@@ -42,7 +47,7 @@ def presence_scores(prediction: Prediction, known: Array | None = None, *, count
   Args:
     prediction: probabilities, `maps` [B, S, S, 8] or else `lesions` [B, 8]. NumPy in, NumPy out; JAX in, JAX out.
     known: bool [B, S, S, 8], the pixels that are looked at; None: all.
-    count: at least 1. Where fewer pixels are known, the mean is of all of those; where none is, the score is 0.
+    count: at least 1; None: `top_pixels`. Where fewer pixels are known, the mean is of all of those; where none is, the score is 0.
 
   Returns:
     float32 [B, 8], in [0, 1]: the sigmoid of the mean.
@@ -50,7 +55,7 @@ def presence_scores(prediction: Prediction, known: Array | None = None, *, count
   Raises:
     ValueError: the prediction has neither maps nor lesions, shapes do not fit, or `count` is below 1.
   """
-  if count < 1:
+  if count is not None and count < 1:
     raise ValueError(f'count={count}: the mean is of at least one pixel')
   maps = prediction.maps
   if maps is None:
@@ -60,6 +65,7 @@ def presence_scores(prediction: Prediction, known: Array | None = None, *, count
   if maps.ndim != 4 or maps.shape[-1] != NUM_LESIONS or (known is not None and known.shape != maps.shape):
     raise ValueError(f'expected maps [B, S, S, {NUM_LESIONS}] and the known pixels in the same shape; got {maps.shape} '
                      f'and {None if known is None else known.shape}')
+  count = top_pixels(*maps.shape[1:3]) if count is None else count
   if isinstance(maps, np.ndarray):
     return _scores_on_host(maps, known, count)
   top = _top(maps if known is None else jnp.where(known, maps, -1), count)
@@ -146,8 +152,8 @@ class Rule(NamedTuple):
     """One sentence for people."""
     if self.name == MAXIMUM:
       return 'A lesion is called present where its most probable pixel reaches its threshold (Eq. 1 of the paper).'
-    return (f'A lesion is called present where the {TOP_PIXELS} most probable pixels of its map, by the mean of their log '
-            'odds, or what a classifier says, are above its threshold.')
+    return (f'A lesion is called present where the most probable pixels of its map ({TOP_PIXELS} of a field of {SIDE} x {SIDE}, '
+            'by the mean of their log odds), or what a classifier says, are above its threshold.')
 
   def to_json(self) -> dict[str, Any]:
     """{'rule', 'thresholds': {key: float}}."""

@@ -41,7 +41,7 @@ def test_a_speck_is_a_lesion_to_eq_1_and_none_to_the_rule(predict, save, give_ru
   row, = read_table(out)
   assert (row['MA state'], row['MA regions'], row['NV state']) == ('absent', '0', 'not evaluated')
   page = (out / 'report.html').read_text()
-  assert 'the mean of the 100 most probable pixels' in page and 'not evaluated' in page
+  assert 'by the mean of their log odds' in page and 'not evaluated' in page
   assert polygons(out) == []
 
 

@@ -52,7 +52,7 @@ def test_thresholds_rule_and_temperatures_go_with_it(bundle, as_format, tmp_path
   export(bundle, as_format(lambda found: found), tmp_path / 'net')
   assert json.loads((tmp_path / 'net' / 'config.json').read_text()) == bundle.config
   readme = (tmp_path / 'net' / 'README.md').read_text()
-  for text in ('the mean of the 100 most probable pixels', 'under `presence`', 'under `temperatures`'):
+  for text in ('by the mean of their log odds', 'under `presence`', 'under `temperatures`'):
     assert text in readme
 
 

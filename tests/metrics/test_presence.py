@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from lesion_jax.core import LESION_KEYS, Prediction
 from lesion_jax.metrics import PAPER_RULE, Rule, presence_scores
-from lesion_jax.metrics.presence import MAXIMUM, TILE, TOP, TOP_PIXELS
+from lesion_jax.metrics.presence import MAXIMUM, TILE, TOP, top_pixels
 
 KINDS = ['uniform', 'steep', 'ties', 'constant', 'sure']
 
@@ -28,27 +28,27 @@ def by_sorting(maps, known, count):
   return scores
 
 
-@pytest.mark.parametrize('size', [3, 20, 37, 280])  # fewer pixels than 500, tiles that do not fit, many tiles
+@pytest.mark.parametrize('size', [3, 4, 37, 280])  # fewer pixels than 10, tiles that do not fit, many tiles
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_score_is_the_mean_log_odds_of_the_most_probable_pixels(rng, size, kind):
   maps = draw(rng, kind, (2, size, size, 8))
   known = rng.random(maps.shape) < 0.8
   known[0, ..., 3] = False  # nothing known
-  known[1, ..., 5] = np.arange(size * size).reshape(size, size) < 7  # less than 500
+  known[1, ..., 5] = np.arange(size * size).reshape(size, size) < 7  # less than 10
   device = jax.jit(lambda maps, known: presence_scores(Prediction(maps=maps), known))(maps, known)
   host = presence_scores(Prediction(maps=maps), known)
   assert device.dtype == host.dtype == np.float32
-  np.testing.assert_allclose(host, by_sorting(maps, known, TOP_PIXELS), atol=1e-6)
+  np.testing.assert_allclose(host, by_sorting(maps, known, top_pixels(size, size)), atol=1e-6)
   np.testing.assert_allclose(device, host, atol=1e-6)
   everything = np.ones_like(known)
   for found in (presence_scores(Prediction(maps=jnp.asarray(maps))), presence_scores(Prediction(maps=maps))):
-    np.testing.assert_allclose(found, by_sorting(maps, everything, TOP_PIXELS), atol=1e-6)
+    np.testing.assert_allclose(found, by_sorting(maps, everything, top_pixels(size, size)), atol=1e-6)
 
 
 def test_the_most_probable_pixels_may_lie_in_one_tile_or_each_in_its_own():
-  maps = np.full((2, 300, 300, 8), 0.1, np.float32)
-  maps[0].reshape(-1, 8)[:TOP_PIXELS] = 0.9
-  maps[1].reshape(-1, 8)[::TILE][:TOP_PIXELS] = 0.9
+  maps, count = np.full((2, 300, 300, 8), 0.1, np.float32), top_pixels(300, 300)
+  maps[0].reshape(-1, 8)[:count] = 0.9
+  maps[1].reshape(-1, 8)[::TILE][:count] = 0.9
   np.testing.assert_allclose(presence_scores(Prediction(maps=jnp.asarray(maps))), 0.9, atol=1e-6)
 
 
@@ -58,6 +58,10 @@ def test_another_number_of_pixels(rng, count):
   expected = by_sorting(maps, np.ones_like(maps, bool), count)
   np.testing.assert_allclose(presence_scores(Prediction(maps=jnp.asarray(maps)), count=count), expected, atol=1e-6)
   np.testing.assert_allclose(presence_scores(Prediction(maps=maps), count=count), expected, atol=1e-6)
+
+
+def test_the_number_of_pixels_goes_with_the_area():
+  assert [top_pixels(side, side) for side in (1440, 720, 896, 192, 32)] == [500, 125, 194, 10, 10]
 
 
 def test_of_a_classifier_the_score_is_its_probability(rng):
@@ -84,7 +88,7 @@ def config(rule=TOP, presence=0.5, pixel=0.5):
 def test_one_hot_pixel_makes_a_lesion_present_by_eq_1_alone():
   maps = np.full((1, 32, 32, 8), 0.05, np.float32)
   maps[0, 4, 4, 0] = 1
-  maps[0, :24, :24, 1] = 0.9  # 576 pixels
+  maps[0, :4, :4, 1] = 0.9
   lesions = maps.max((1, 2))
   paper, own = PAPER_RULE, Rule.of(config())
   np.testing.assert_array_equal(paper.decide(paper.score(maps, lesions))[0], np.arange(8) < 2)

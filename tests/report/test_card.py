@@ -98,7 +98,7 @@ PRESENCE = {
 def test_thresholds_and_the_rule_are_on_it_with_what_they_were_chosen_on(config):
   assert '## Thresholds' not in model_card(config) and 'not calibrated' in model_card(config)
   card = model_card(config | {'presence': PRESENCE, 'temperatures': {'lesions': {'MA': 2.5}, 'grades': 1.25}})
-  assert 'the mean of the 100 most probable pixels' in card
+  assert 'by the mean of their log odds' in card
   assert 'Of 34 healthy eyes of the validation split, 94.1 % are called free of all lesions.' in card
   assert '| MA microaneurysm | 0.5 | 0.25 | 34 | 0.971 | 0.960 | 2.5 |' in card
   assert '| iHE intraretinal hemorrhage | 0.5 | 0.25 | 40 |  |  | 1 |' in card
