@@ -100,6 +100,19 @@ def test_a_result_from_before_is_one_of_today_s_configuration():
   assert build.differing(json.loads(path.read_text())['config'], now.to_dict()) == {}
 
 
+def test_a_stage_that_does_not_run_makes_no_difference():
+  then, now = (config_of('multitask', 'synthetic').to_dict() for _ in range(2))
+  then['classify']['rate'] = 7.0
+  assert build.differing(then, now) == {}
+  then['grade']['rate'] = 7.0
+  assert build.differing(then, now) == {'grade.rate': (7.0, now['grade']['rate'])}
+  for config in (then, now):
+    config.update(stages=('segment',))
+  assert build.differing(then, now) == {}
+  now['grade']['bundle'] = 'net'
+  assert set(build.differing(then, now)) == {'grade.bundle', 'grade.rate'}
+
+
 @pytest.mark.parametrize('program', PROGRAMS)
 def test_an_unknown_argument_lists_the_choices(program):
   with pytest.raises(ValueError, match=r"unknown data 'imagenet'; choose one of synthetic, retinal_lesions, idrid"):

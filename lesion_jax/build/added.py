@@ -61,13 +61,21 @@ ADDED_KEYS: dict[str, Any] = {f'{stage}.{key}': value for stage in STAGES for ke
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-  """The keys with dots by which a stored configuration is another one than that of now, with both values.
+  """The keys with dots by which a stored configuration is another one than that of now, with both values. A stage that
+  neither runs nor gives a bundle is none of the run.
 
   Args:
     then: nested, as read from JSON; what it lacks counts as ADDED_KEYS says.
     now: nested, of JSON values.
   """
-  return workdir.differing(resolved(then), resolved(now), ADDED_KEYS)
+  idle = [name for name in STAGES if not any(_runs(config, name) for config in (then, now))]
+  of_the_run = lambda config: {key: value for key, value in resolved(config).items() if key not in idle}
+  return workdir.differing(of_the_run(then), of_the_run(now),
+                           {key: value for key, value in ADDED_KEYS.items() if key.partition('.')[0] not in idle})
+
+
+def _runs(config: Mapping[str, Any], name: str) -> bool:
+  return name in config and ('stages' not in config or name in config['stages'] or bool(config[name].get('bundle')))
 
 
 def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
