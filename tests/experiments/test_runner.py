@@ -137,9 +137,9 @@ def test_a_key_that_came_later_is_not_taken_for_what_it_was_not():
   then = json.loads(json.dumps(now))
   del then['segment']['data']['split']
   assert presets.differing(then, now) == {'segment.data.split': ('hash', 'stratified')}
-  del then['grade']['data']['folds']
-  now['grade']['data']['folds'] = 5
-  assert presets.differing(then, now)['grade.data.folds'] == (0, 5)
+  del then['segment']['data']['folds']
+  now['segment']['data']['folds'] = 5
+  assert presets.differing(then, now)['segment.data.folds'] == (0, 5)
 
 
 def test_networks_are_made_to_fit_a_card(place, ran):
@@ -152,7 +152,7 @@ def test_networks_are_made_to_fit_a_card(place, ran):
   run(place, 'unet')
   run(dataclasses.replace(place, remat=True), 'unet')  # the same numbers with less memory
   assert ran.rows == ['unet-0']
-  with pytest.raises(ValueError, match=r"grade.model.dtype 'float32' -> 'bfloat16'"):
+  with pytest.raises(ValueError, match=r"segment.model.dtype 'float32' -> 'bfloat16'"):
     run(fitted, 'unet')
 
 
