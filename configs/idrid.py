@@ -8,7 +8,7 @@
       --config.grade.pretrained=inception_v3.safetensors
 
 DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and judges it. The argument
-behind the colon is `cpu` (two cores, one to two hours) or `gpu` (one large card). Every number is our choice: crops of a
+behind the colon is `cpu` (two cores, an hour), `cpu_long` (two to three) or `gpu` (one large card). Every number is our choice: crops of a
 large field as published systems take them, the field's Dice with cross entropy, a pretrained encoder whose BatchNorm
 keeps its running statistics, and a decoder slim enough for a CPU.
 """
@@ -58,6 +58,12 @@ def _cpu(config: ConfigDict) -> None:
   """Nothing else."""
 
 
+def _cpu_long(config: ConfigDict) -> None:
+  """Twice as long, with a third of the graded training patients set aside for the thresholds, and hard negatives."""
+  config.segment.data.aside = 0.3
+  config.segment.update(hard_negatives=0.03, max_steps=1600, validate_every=800)
+
+
 def _gpu(config: ConfigDict) -> None:
   """Wider, longer, larger crops and a batch of 12."""
   segment = config.segment
@@ -69,4 +75,4 @@ def _gpu(config: ConfigDict) -> None:
   config.grade.update(max_steps=3000, validate_every=300)
 
 
-PRESETS = {'cpu': _cpu, 'gpu': _gpu}
+PRESETS = {'cpu': _cpu, 'cpu_long': _cpu_long, 'gpu': _gpu}

@@ -242,7 +242,8 @@ class Dataset:
 
   def _source(self, split: str) -> Source:
     """One split of the builder; with `aside` training gives some of its photographs to validation."""
-    read = lambda of: ExampleSource(self.builder, of, self.negatives, self.dropped.get(split, ()), whole=self.whole or of != 'train')
+    read = lambda of: ExampleSource(self.builder, of, self.negatives, self.dropped.get(split, ()),
+                                    whole=self.whole or split != 'train')
     if not self.aside or split not in SPLITS[:2]:
       return read(split)
     training = read('train')
