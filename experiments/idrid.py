@@ -151,7 +151,8 @@ def judge(options: argparse.Namespace) -> None:
                    'seconds': round(time.perf_counter() - start, 1)})
     record.save(path, result)
     print(f'{name}: {judged[-1]["seconds"]} s', flush=True)
-  idrid_page.draw(options.results, title(options), bundle, part_a, part_b, directory, rule)
+  idrid_page.draw(options.results, title(options), bundle, part_a, part_b, directory, rule,
+                  result['grades']['called_healthy'])
 
 
 def describe(
@@ -236,6 +237,7 @@ def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept:
                          'called': int(called[counts['grade'] == grade].sum())}
             for grade in np.unique(counts['grade']) if grade != UNKNOWN_GRADE}
   return found | {'left_out': source.index.id[known].tolist(), 'by_grade': grades,
+                  'called_healthy': counts['id'][called & (counts['grade'] == 0)].tolist(),
                   'scores': {str(name): [round(float(x), 7) for x in row] for name, row in
                              zip(counts['id'], counts['presence_scores'], strict=True)}}
 

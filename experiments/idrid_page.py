@@ -39,9 +39,10 @@ L_SEG = (0.398, 0.572, 0.745, 0.516)
 
 def draw(
     results: pathlib.Path, name: str, bundle: Bundle, part_a: Dataset, part_b: Dataset, directory: pathlib.Path,
-    rule: Rule,
+    rule: Rule, called: Sequence[str],
 ) -> None:
-  """Draws the training curves, test photographs with truth and prediction, and healthy eyes with what was marked."""
+  """Draws the training curves, test photographs with truth and prediction, and healthy eyes with what was marked: those of
+  `called`, in which something was, first."""
   predict, variables = jax.jit(forward(get_model(**bundle.config['model']))), jax.device_put(bundle.variables)
   thresholds = [bundle.config['thresholds'][key] for key in LESION_KEYS]
 
@@ -61,7 +62,9 @@ def draw(
                title='IDRiD (CC BY 4.0), official test set')
   eyes = part_b.with_negatives(tuple(bundle.config['annotated'])).source('test')
   healthy = np.flatnonzero(eyes.index.grade == 0)
-  overlay_page(look(eyes, healthy[np.linspace(0, len(healthy) - 1, HEALTHY).astype(int)]), results / f'{name}-healthy.jpg',
+  wrong = np.isin(eyes.index.id[healthy], list(called))
+  right = healthy[~wrong][np.linspace(0, (~wrong).sum() - 1, max(HEALTHY - wrong.sum(), 0)).astype(int)]
+  overlay_page(look(eyes, [*healthy[wrong][:HEALTHY], *right]), results / f'{name}-healthy.jpg',
                thresholds=thresholds, title='IDRiD (CC BY 4.0), photographs graded DR0 of the test set')
 
 
@@ -105,7 +108,7 @@ def _run(name: str, result: Mapping[str, Any], results: pathlib.Path) -> str:
   parts += [text for text in (_presence(result), _healthy(result), _sharpness(result), _evaluations(result)) if text]
   for picture, caption in (('curves.png', 'Training and validation'),
                            ('test.jpg', 'Test photographs: photograph, annotation, what the network finds'),
-                           ('healthy.jpg', 'Healthy eyes of the test set, with what was marked')):
+                           ('healthy.jpg', 'Healthy eyes of the test set: first those in which something is marked')):
     if (results / f'{name}-{picture}').exists():
       parts.append(f'![{caption}]({name}-{picture})\n\n{caption}.')
   return '\n\n'.join(parts)

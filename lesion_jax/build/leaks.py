@@ -156,10 +156,11 @@ def notes(found: Mapping[str, Any]) -> list[str]:
     if count := splits.get('train'):
       said.append(f'{count} training photographs of {name} were left out: they are in validation or test too')
     if count := splits.get('validation'):
-      said.append(f'{count} validation photographs of {name} were left out: they are in test too, or a network before this '
-                  'one learned from them')
+      said.append(f'{count} validation photographs of {name} were left out: they are in test too, or are learned from here or '
+                  'by a network before this one')
     if count := splits.get('test'):
-      said.append(f'{count} test photographs of {name} were left out: a network before this one learned from them')
+      said.append(f'{count} test photographs of {name} were left out: they are learned from here, where they have masks, or by '
+                  'a network before this one')
   if found['mode'] == 'drop' and found['unknown']:
     said.append(f'what {", ".join(found["unknown"])} learned from is not known: test photographs may be among it')
   return said
