@@ -13,6 +13,7 @@ import numpy as np
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.source import Dataset
 from lesion_jax.evaluate import present_in
+from lesion_jax.metrics import log_odds
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
@@ -132,8 +133,8 @@ def _presence(result: Mapping[str, Any]) -> str:
     return ''
   rows = [[name, *('-' if found['figures'][name]['lesions'][key] is None else f'{found["figures"][name]["lesions"][key]:.3f}'
                    for key in KEYS)] for name in ('f1', 'sensitivity')]
-  return ('A lesion is called present where its 500 most probable pixels, by the mean of their log odds as a probability, are above '
-          + ', '.join(f'{key} {rule["thresholds"][key]:.3f}' for key in KEYS)
+  return ('A lesion is called present where its 500 most probable pixels, by the mean of their log odds, are above '
+          + ', '.join(f'{key} {log_odds(rule["thresholds"][key]):.1f}' for key in KEYS)
           + f', chosen so that at most {1 - rule["specificity"]:.0%} of the {rule["healthy"]} healthy eyes of validation have '
           f'any, and raised by {rule["margin"]:.2f} in log odds into the middle between these and the {rule["referable"]} that are '
           'graded DR2 to DR4. Of the test photographs of part A, which all are diseased:\n\n' + _table(['of photographs', *KEYS], rows))

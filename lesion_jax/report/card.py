@@ -156,7 +156,7 @@ def _thresholds(config: Mapping[str, Any]) -> str:
   if presence:
     lines += [_chosen(presence), '']
   rows = [[f'{lesion.key} {lesion.name}', f'{config["thresholds"][lesion.key]:.4g}',
-           *([f'{presence["thresholds"][lesion.key]:.4g}', *_validated(presence, lesion.key)] if presence else []),
+           *([f'{presence["thresholds"][lesion.key]:.7g}', *_validated(presence, lesion.key)] if presence else []),
            f'{lesions.get(lesion.key, 1):.3g}'] for lesion in shown]
   more = ['presence above', 'photographs without it', 'specificity', 'sensitivity'] if presence else []
   lines += [table(['lesion', 'pixel from', *more, 'temperature'], rows)] if rows else []
