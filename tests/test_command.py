@@ -37,7 +37,7 @@ def test_a_known_key_is_set(parse):
 @pytest.mark.parametrize(('argument', 'message'), [
     ('--config.nope=1', "config has no key 'nope'; its keys are classify, grade, seed, segment, stages"),
     ('--config.segment.nope=1', "config.segment has no key 'nope'; its keys are accumulate, augmentation, batch_size"),
-    ('--config.segment.data.nme=x', "config.segment.data has no key 'nme'; its keys are centred, count, crop, crop_scale"),
+    ('--config.segment.data.nme=x', "config.segment.data has no key 'nme'; its keys are aside, ask_once, centred, count"),
     ('--config.nope.rate=1', "config has no key 'nope'"),
     ('--config.seed.rate=1', 'config.seed is the value 0 and has no keys'),
     ('--noconfig.segment.nope', "config.segment has no key 'nope'"),

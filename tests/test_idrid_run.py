@@ -67,9 +67,12 @@ def test_healthy_eyes_are_negatives_through_a_mixture_of_crops(run, tmp_path):
   stage, _, result = run(config)
 
   healthy = stage.dataset.parts[1]
-  assert healthy.annotated == ('MA', 'iHE', 'HaEx', 'CWS') and healthy.lengths['test'] == 2
+  assert healthy.annotated == ('MA', 'iHE', 'HaEx', 'CWS') and healthy.lengths['test'] == 4
   batch = next(iter(healthy.source('train')))
   assert batch['grade'] in (0, 1) and batch['annotated'] and not batch['lesions'].any()
-  assert all(np.isin(healthy.source(split).index.grade, (0, 1)).all() for split in healthy.splits)
+  assert np.isin(healthy.source('train').index.grade, (0, 1)).all()
+  assert sorted(healthy.source('test').index.grade) == [0, 0, 2, 2]  # the sick say nothing of lesions, and are asked about
+  assert [example['annotated'] > 0 for example in healthy.source('test')] == [
+      example['grade'] == 0 for example in healthy.source('test')]
   assert stage.annotated == ('MA', 'iHE', 'HaEx', 'CWS')
   assert result['positive_images']['HaEx'] == 1  # IDRiD_55; a healthy eye has none
