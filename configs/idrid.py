@@ -8,7 +8,7 @@
       --config.grade.pretrained=inception_v3.safetensors
 
 DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and judges it. The argument
-behind the colon is `cpu` (two cores, an hour), `cpu_long` (two to three) or `gpu` (one large card). Every number is our choice: crops of a
+behind the colon is `cpu` (two cores, an hour), `cpu_long` (about two, an estimate) or `gpu` (one large card). Every number is our choice: crops of a
 large field as published systems take them, the field's Dice with cross entropy, a pretrained encoder whose BatchNorm
 keeps its running statistics, and a decoder slim enough for a CPU.
 """

@@ -92,10 +92,11 @@ def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
     raise ValueError(f'grades_as_lesions={wanted!r}; choose one of {", ".join(GRADES_AS_LESIONS)}')
   if not 0 <= stage.data.aside < 1:
     raise ValueError(f'data.aside={stage.data.aside}: give a share of 0 or more and below 1')
-  if wanted == 'off' or grades(stage):
-    return parts
   claimed = {key for part in parts for key in part.annotated}
-  says = lambda part: part.graded and (wanted == 'on' or part.grades_as_lesions)
+  says = lambda part: not (wanted == 'off' or grades(stage)) and part.graded and (wanted == 'on' or part.grades_as_lesions)
+  if stage.data.aside and not any(map(says, parts)):
+    raise ValueError(f'data.aside={stage.data.aside} is of graded data sets whose grades say which lesions are absent, and '
+                     f'{", ".join(part.name for part in parts)} has none here; set it to 0')
   return [part.with_negatives(tuple(claimed), aside=stage.data.aside) if says(part) else part for part in parts]
 
 

@@ -1,6 +1,6 @@
 """The hardest pixels of photographs without a lesion: what marks a healthy eye, learned away.
 
-A whole photograph has two million pixels, and it is called diseased by a hundred of them (`metrics.presence`). A mean
+A whole photograph has two million pixels, and it is called diseased by a few hundred of them (`metrics.presence`). A mean
 over all pixels hardly sees these; here they are all that counts. Mining the hardest negatives is an old means of
 detection (Shrivastava et al., "Training Region-based Object Detectors with Online Hard Example Mining", 2016); to do it
 by image and lesion, and to leave alone what has the lesion, is our choice.
@@ -17,7 +17,7 @@ from lesion_jax.losses.inputs import lesion_maps
 from lesion_jax.losses.loss import Loss
 from lesion_jax.losses.reduce import MeanSums, mean_value
 
-HARDEST = 100  # pixels of an image and lesion, as many as the rule for presence looks at
+HARDEST = 100  # pixels of an image and lesion; our choice
 TILE = 128  # pixels, see `_threshold`
 
 
