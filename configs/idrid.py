@@ -8,7 +8,8 @@
       --config.grade.pretrained=inception_v3.safetensors
 
 DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and judges it. The argument
-behind the colon is `cpu` (two cores, an hour), `cpu_long` (about two, an estimate) or `gpu` (one large card). Every number is our choice: crops of a
+behind the colon is `cpu` (two cores, an hour), `cpu_long` (an hour more: it goes on from the network of `cpu`, given by
+`--config.segment.init=runs/idrid/segment/bundle` in place of `pretrained`) or `gpu` (one large card). Every number is our choice: crops of a
 large field as published systems take them, the field's Dice with cross entropy, a pretrained encoder whose BatchNorm
 keeps its running statistics, and a decoder slim enough for a CPU.
 """
@@ -59,9 +60,8 @@ def _cpu(config: ConfigDict) -> None:
 
 
 def _cpu_long(config: ConfigDict) -> None:
-  """Twice as long, with a third of the graded training patients set aside for the thresholds, and hard negatives."""
-  config.segment.data.aside = 0.3
-  config.segment.update(hard_negatives=0.03, max_steps=1600, validate_every=800)
+  """A second cycle of the schedule at half the rate, with the hardest pixels of healthy eyes in the loss."""
+  config.segment.update(hard_negatives=0.03, rate=5e-4, warm_up=50)
 
 
 def _gpu(config: ConfigDict) -> None:
@@ -75,4 +75,5 @@ def _gpu(config: ConfigDict) -> None:
   config.grade.update(max_steps=3000, validate_every=300)
 
 
+GOES_ON = {'cpu_long': 'cpu'}  # from the network of which preset
 PRESETS = {'cpu': _cpu, 'cpu_long': _cpu_long, 'gpu': _gpu}

@@ -101,13 +101,20 @@ def title(options: argparse.Namespace) -> str:
 
 def train(options: argparse.Namespace) -> int:
   """Trains, chooses thresholds on validation, judges the test set at the network's size, and leaves a bundle; does
-  nothing where there is one. Returns the exit status of `lesion_jax.main`."""
+  nothing where there is one. A preset that goes on from another trains that one before. Returns the exit status of
+  `lesion_jax.main`."""
   if (place(options) / STAGE / 'bundle' / 'config.json').exists():
     return 0
+  before = None
+  if options.preset in preset_of.GOES_ON:
+    before = argparse.Namespace(**vars(options) | {'preset': preset_of.GOES_ON[options.preset]})
+    if status := train(before):
+      return status
   config = preset_of.get_config(options.preset)
   config.seed = options.seed
   config.segment.data.source_dir = f'{options.source_dir}:{options.source_dir}'
-  config.segment.pretrained = options.pretrained
+  config.segment.pretrained = '' if before else options.pretrained
+  config.segment.init = str(place(before) / STAGE / 'bundle') if before else ''
   if options.without_negatives:
     config.segment.data.update(name='idrid', source_dir=str(options.source_dir), weights=(), aside=0.0)
   with Interrupt() as should_stop:
@@ -165,10 +172,11 @@ def describe(
   config = json.loads((place(options) / 'config.json').read_text('utf-8'))
   stage = config[STAGE]
   stage['data'] |= {'source_dir': ''}
-  stage['pretrained'] = pathlib.Path(stage['pretrained']).name
+  stage['pretrained'], stage['init'] = pathlib.Path(stage['pretrained']).name, '/'.join(pathlib.Path(stage['init']).parts[-3:])
   return {
       'command': ' '.join(['python -m experiments.idrid --source_dir=DIR',
-                           f'--pretrained={stage["pretrained"]} --preset={options.preset} --seed={options.seed}',
+                           f'--pretrained={pathlib.Path(options.pretrained).name or "FILE"}',
+                           f'--preset={options.preset} --seed={options.seed}',
                            *(['--without_negatives'] if options.without_negatives else [])]),
       'weights': bundle.digest, 'config': {'seed': config['seed'], STAGE: stage}, 'steps': max(steps),
       'images_per_second': float(np.median(rates)), 'validation': validation, 'selection': report.get('selection'),
