@@ -45,11 +45,11 @@ def get_config(name: str = 'cpu') -> ConfigDict:
 def _grades(grade: ConfigDict) -> None:
   """The multi-task network: the frozen lesion network looks at the whole field, the grading branch at a third of its side."""
   grade.data.update(name='idrid_grading', size=1440, ask_once=True, keep=0.8)
-  grade.model.update(name='multitask', attention='conv', grading_size=480, encoder_norm='running')
+  grade.model.update(name='multitask', attention='conv', grading_size=448, encoder_norm='running')
   grade.update(
       thresholds='validation', batch_size=8, eval_batch_size=1, optimizer='adamw', momentum=0.9, weight_decay=1e-2, rate=1e-3,
       encoder_rate=0.1, freeze=('grading/encoder/Conv2d_*', 'grading/encoder/Mixed_5*'), schedule='cosine', warm_up=50,
-      final_rate=0.01, clip=1.0, ema=0.99, max_steps=500, validate_every=250, save_every=100, log_every=25)
+      final_rate=0.01, clip=1.0, ema=0.99, max_steps=400, validate_every=400, save_every=100, log_every=25)
   grade.augmentation.update(
       rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), quarter_turns=True, horizontal_flip=0.5,
       vertical_flip=0.0, brightness=(0.8, 1.25), saturation=(0.8, 1.2), contrast=(0.8, 1.25), tint=(0.92, 1.08))

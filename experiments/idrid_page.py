@@ -17,6 +17,7 @@ from lesion_jax.metrics import log_odds
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
+from lesion_jax.report.card import table
 from lesion_jax.report.curves import training_curves
 from lesion_jax.report.page import overlay_page
 from lesion_jax.weights.bundle import Bundle
@@ -103,7 +104,7 @@ def _run(name: str, result: Mapping[str, Any], results: pathlib.Path) -> str:
         rows.append([title, label, *(_value(report, figure, key) for key in KEYS), _mean(report, figure)])
     rows.append(['1440x960', "F1 of L-Seg's published output", *(f'{value:.3f}' for value in L_SEG),
                  f'{np.mean(L_SEG):.3f}'])
-    parts.append(_table(['at', '', *KEYS, 'mean'], rows))
+    parts.append(table(['at', '', *KEYS, 'mean'], rows))
     parts.append('Pixels are called a lesion at the thresholds of best F1 on validation: ' + ', '.join(
         f'{key} {result["thresholds"][key]:.3f}' for key in KEYS) + '.')
   parts += [text for text in (_presence(result), _healthy(result), _sharpness(result), _evaluations(result)) if text]
@@ -137,7 +138,7 @@ def _presence(result: Mapping[str, Any]) -> str:
           + ', '.join(f'{key} {log_odds(rule["thresholds"][key]):.1f}' for key in KEYS)
           + f', chosen so that at most {1 - rule["specificity"]:.0%} of the {rule["healthy"]} healthy eyes of validation have '
           f'any, and raised by {rule["margin"]:.2f} in log odds into the middle between these and the {rule["referable"]} that are '
-          'graded DR2 to DR4. Of the test photographs of part A, which all are diseased:\n\n' + _table(['of photographs', *KEYS], rows))
+          'graded DR2 to DR4. Of the test photographs of part A, which all are diseased:\n\n' + table(['of photographs', *KEYS], rows))
 
 
 def _healthy(result: Mapping[str, Any]) -> str:
@@ -156,7 +157,7 @@ def _healthy(result: Mapping[str, Any]) -> str:
   grades = ', '.join(f'{GRADE_KEYS[int(grade)]} {each["called"]} of {each["images"]}'
                      for grade, each in found.get('by_grade', {}).items())
   left_out = found.get('left_out', [])
-  return ("Photographs of part B's test set called to have a lesion:\n\n" + _table(['', 'any', *KEYS], rows)
+  return ("Photographs of part B's test set called to have a lesion:\n\n" + table(['', 'any', *KEYS], rows)
           + (f'\n\nBy grade: {grades}.' if grades else '') + f'\n\nArea shown in a healthy eye: mean {area.get("mean", 0):.0f} pixels of 1440 x 1440, '
           f'95th percentile {area.get("p95", 0):.0f}. '
           + (f'{len(left_out)} photographs are left out, which are among those of part A that the network learned from: '
@@ -177,7 +178,7 @@ def _controls(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
                    _mean(result['network'], 'aupr')])
   return ['## With and without healthy eyes in training\n\nThe same network, schedule and number of crops, from part A alone '
           'in the control. Both are judged by a rule for presence that is chosen on the same validation photographs, healthy '
-          'eyes among them. Area: pixels of 1440 x 1440 marked in a healthy eye, mean.\n\n' + _table(
+          'eyes among them. Area: pixels of 1440 x 1440 marked in a healthy eye, mean.\n\n' + table(
               ['', 'any lesion in DR0', 'in DR2 to DR4', 'DR0 at Eq. 1', 'area', *(f'AUPR {key}' for key in KEYS), 'mean'],
               rows)] if rows else []
 
@@ -189,12 +190,12 @@ def _sharpness(result: Mapping[str, Any]) -> str:
   rows = [[title, *('{:.3f} ({:.3f} to {:.3f})'.format(scores[key][1], scores[key][0], scores[key][2]) for key in KEYS)]
           for title, scores in found['quartiles'].items()]
   return (f'Does it read the blur of part B as "nothing there"? Presence score of tiles of {found["side"]} px '
-          'of validation photographs (mean log odds of the 48 most probable pixels, as a probability), median and quartiles:\n\n' + _table(['tiles', *KEYS], rows))
+          'of validation photographs (mean log odds of the 48 most probable pixels, as a probability), median and quartiles:\n\n' + table(['tiles', *KEYS], rows))
 
 
 def _evaluations(result: Mapping[str, Any]) -> str:
   rows = [[each['what'], each['date'], each['reason']] for each in result.get('test_evaluations', [])]
-  return 'Evaluations of the test set:\n\n' + _table(['what', 'date', 'reason'], rows) if rows else ''
+  return 'Evaluations of the test set:\n\n' + table(['what', 'date', 'reason'], rows) if rows else ''
 
 
 def _published(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -208,7 +209,7 @@ def _published(found: Mapping[str, Mapping[str, Any]]) -> str:
                      f'{100 * report["aupr"]["mean"]:.1f}', 'exact', f'{100 * report["pixel_f1"]["mean"]:.1f}',
                      f'{result["lengths"]["idrid"]["train"]} photographs to learn from, one seed'])
   return ('## Beside published figures\n\nOn the same test set, percent, each with its own protocol.\n\n'
-          + _table(['system', *KEYS, 'mean', 'AUPR', 'mean F1', 'protocol'], rows))
+          + table(['system', *KEYS, 'mean', 'AUPR', 'mean F1', 'protocol'], rows))
 
 
 def _value(report: Mapping[str, Any], figure: str, key: str) -> str:
@@ -226,8 +227,3 @@ def _mean(report: Mapping[str, Any], figure: str) -> str:
 def _share(share: Mapping[str, Any]) -> str:
   interval = share['interval']
   return f'{100 * share["value"]:.0f} %' + (f' [{100 * interval[0]:.0f}, {100 * interval[1]:.0f}]' if interval else '')
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  line = lambda cells: '| ' + ' | '.join(cells) + ' |'
-  return '\n'.join([line(header), line(['---', *['---:'] * (len(header) - 1)]), *map(line, rows)])

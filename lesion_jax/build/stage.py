@@ -44,7 +44,7 @@ from lesion_jax.weights.initialize import initialize
 
 Evaluate = Callable[..., Evaluation]
 # Of a bundle's configuration, what the stage chooses on validation. Where one is missing, the paper's stands.
-CHOSEN = ('thresholds', 'presence', 'temperatures')
+CHOSEN = ('thresholds', 'presence', 'temperatures', 'cut_points')
 HALVES = dict.fromkeys(LESION_KEYS, 0.5)
 
 
@@ -226,7 +226,8 @@ def _make_evaluate(
   def evaluate(variables: Any, split: str, chosen: Mapping[str, Any] | None = None) -> Evaluation:
     settings = {'thresholds': HALVES} | dict(chosen or {})
     count, rule = counter(tuple(settings['thresholds'][key] for key in LESION_KEYS)), Rule.of(settings)
-    full = functools.partial(full_report, learned=learned, rule=rule, temperatures=settings.get('temperatures'))
+    full = functools.partial(full_report, learned=learned, rule=rule, temperatures=settings.get('temperatures'),
+                             cut_points=settings.get('cut_points'))
     if split != 'test':  # a validation only chooses, by the figure itself
       counts = count(variables, dataset.source(split))
       return Evaluation(report(totals(counts), dataset.annotated, learned), counts)
@@ -259,7 +260,9 @@ def _make_choose(
     if scored or not frozen:
       return found
     kept = {key: frozen.config[key] for key in CHOSEN if key in frozen.config}
-    return kept | ({'temperatures': kept.get('temperatures', {}) | found['temperatures']} if 'temperatures' in found else {})
+    if 'temperatures' in found:
+      kept['temperatures'] = kept.get('temperatures', {}) | found['temperatures']
+    return kept | {key: found[key] for key in ('cut_points',) if key in found}
 
   return chosen
 
@@ -326,7 +329,7 @@ def _asked(model: Any, source: Source, variables: dict[str, Any], directory: pat
   there = jax.device_put(variables)
   weights = traverse_util.flatten_dict({name: tree[LESION_BRANCH] for name, tree in variables.items() if LESION_BRANCH in tree},
                                        sep='/')
-  digest = hashlib.sha256(repr(model).encode())
+  digest = hashlib.sha256(repr((type(model).__name__, model.lesion, model.grading_size)).encode())
   for name in sorted(weights):
     digest.update(np.ascontiguousarray(weights[name]).tobytes())
   found = ask(lambda image: look(there, image), source, directory / KEPT, key=digest.hexdigest(),

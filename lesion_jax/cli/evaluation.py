@@ -114,7 +114,8 @@ class Job:
       raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of '
                                f'{self.length} photographs; its weights are not fit for use')
     return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], rule=self.rule,
-                                  temperatures=self.bundle.config.get('temperatures'), **options), counts)
+                                  temperatures=self.bundle.config.get('temperatures'),
+                                  cut_points=self.bundle.config.get('cut_points'), **options), counts)
 
   def _evaluate_native(self, **options: Any) -> Evaluation:
     device, source = self.devices.local[0], self.photographs

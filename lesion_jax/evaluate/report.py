@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lesion_jax import metrics
-from lesion_jax.core import LESION_KEYS, lesion_index
+from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_index
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
 from lesion_jax.evaluate.healthy import judge_healthy, judge_images
+from lesion_jax.evaluate.referral import at_cut_points, referral
 from lesion_jax.evaluate.thresholds import tempered
 from lesion_jax.evaluate.totals import Counts, totals
 from lesion_jax.metrics.presence import PAPER_RULE, Rule
@@ -33,10 +34,10 @@ class Evaluation(NamedTuple):
 def full_report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
     resamples: int = RESAMPLES, seed: int = SEED, rule: Rule = PAPER_RULE,
-    temperatures: Mapping[str, Any] | None = None,
+    temperatures: Mapping[str, Any] | None = None, cut_points: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-  """What is said of a held-out split: `report`, with 'intervals', 'calibration' and, where lesions are found, 'presence'
-  and 'healthy'.
+  """What is said of a held-out split: `report`, with 'intervals', 'calibration', where lesions are found 'presence' and
+  'healthy', and where photographs are graded 'referral'.
 
   Args:
     counts: of `image_counts`; with the histograms of the single images the AUPR has an interval too.
@@ -46,6 +47,7 @@ def full_report(
     seed: likewise.
     rule: by which lesions are called present, see `judge_images`.
     temperatures: of the bundle; the calibration is then told once more of tempered probabilities, as 'tempered'.
+    cut_points: of the bundle; the figures at them are then told as 'at_cut_points', see `at_cut_points`.
 
   Returns:
     The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were. 'presence' is of `judge_images`, 'healthy' of `judge_healthy`: of all lesions that the
@@ -65,6 +67,10 @@ def full_report(
       _mark_unlearned(told['presence']['maximum'].values(), annotated, learned)
     if looked_at := scored or scored_lesions(LESION_KEYS, learned):
       told['healthy'] = judge_healthy(counts, looked_at, rule, resamples=resamples, seed=seed)
+  if 'grade_probabilities' in counts and np.any(counts.get('grade', UNKNOWN_GRADE) != UNKNOWN_GRADE):
+    told['referral'] = referral(counts, resamples=resamples, seed=seed)
+    if cut_points:
+      told['at_cut_points'] = at_cut_points(counts, cut_points, resamples=resamples, seed=seed)
   return report(totals(counts), annotated, learned) | {
       'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)) | {'patients': patients(counts)},
   } | told

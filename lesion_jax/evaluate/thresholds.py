@@ -35,6 +35,8 @@ def choose(
     SENSITIVITY of these with any lesion (`metrics.widest_margin`): into the middle between the healthy and the sick, for
     a dozen healthy eyes say little of the next (our choice).
   - `temperatures`: one a lesion, of its pixels (of a classifier, of its probabilities), and one for the grades.
+  - `cut_points`: of the expected grade, those of the largest accuracy (`metrics.cut_points`). They are reported beside the
+    most probable grade, which is what is predicted.
 
   Where there is no negative of any lesion, nothing says how much a healthy eye scores: the rule stays Eq. 1, the most
   probable pixel from 0.5 on, and says that it has no negatives. A lesion alone without negatives, or without a positive
@@ -51,7 +53,7 @@ def choose(
     {'specificity' {key: float}, 'sensitivity' {key: float | None}, 'healthy_clean', 'referable_called': float | None},
     'referable': int, 'margin': float, in log odds}, where promised is the
     specificity that so few negatives can promise on a further photograph; 'temperatures' {'lesions': {key: float},
-    'grades': float}.
+    'grades': float}; 'cut_points', four floats.
 
   Raises:
     ValueError: for another specificity, or a key that is no lesion.
@@ -66,6 +68,9 @@ def choose(
     found['presence'] = _presence(counts, scored, specificity)
   if temperatures := _temperatures(counts, scored):
     found['temperatures'] = temperatures
+  if 'grade_probabilities' in counts and 'grade' in counts:
+    points = metrics.cut_points(metrics.expected_grade(counts['grade_probabilities']), counts['grade'])
+    found |= {'cut_points': points} if points else {}
   return found
 
 

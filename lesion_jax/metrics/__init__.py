@@ -24,6 +24,7 @@ from lesion_jax.metrics.curves import (
 )
 from lesion_jax.metrics.histogram import SCORE_BINS, score_histogram
 from lesion_jax.metrics.kappa import Referable, Score, accuracy, quadratic_weighted_kappa, referable
+from lesion_jax.metrics.ordinal import area_under_roc, cut, cut_points, expected_grade
 from lesion_jax.metrics.presence import PAPER_RULE, Rule, presence_scores
 from lesion_jax.metrics.summary import f1, in_truth, iou, mean_defined, summarize
 from lesion_jax.metrics.temperature import (
@@ -48,6 +49,7 @@ __all__ = [
     'Rule',
     'Score',
     'accuracy',
+    'area_under_roc',
     'average_precision',
     'average_precision_11',
     'average_precisions',
@@ -57,6 +59,9 @@ __all__ = [
     'class_temperature',
     'clean_threshold',
     'confusion',
+    'cut',
+    'cut_points',
+    'expected_grade',
     'f1',
     'histogram_calibration',
     'histogram_temperature',

@@ -212,15 +212,23 @@ def _score(score: Mapping[str, Any], interval: Sequence[float] | None = None) ->
 def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
   """(name, value) of the figures of grading."""
   found, calibration = report.get('intervals', {}), report.get('calibration', {}).get('grade')
+  cut, referral = report.get('at_cut_points'), report.get('referral', {})
+  told = lambda part, name: _score(part[name], part[name].get('interval'))
   rows = [
       ('quadratic weighted kappa', _score(report['kappa'], found.get('kappa'))),
       ('accuracy', _score(report['accuracy'], found.get('accuracy'))),
-      ('sensitivity, referable DR', _score(report['referable']['sensitivity'])),
-      ('specificity, referable DR', _score(report['referable']['specificity'])),
+      *([('kappa, at cut points', told(cut, 'kappa')), ('accuracy, at cut points', told(cut, 'accuracy'))] if cut else []),
+      *([('area under ROC, referable DR', told(referral, 'auc'))] if referral else []),
+      *((f'{name}, referable DR', told(referral or report['referable'], name) + _counted(referral.get(name)))
+        for name in ('sensitivity', 'specificity')),
   ]
   return rows if calibration is None else [*rows, *(
       (name, _score({'value': calibration[figure], 'reason': calibration.get('reason')}))
       for name, figure in (('ECE of the likeliest grade', 'ece'), ('Brier score of grades', 'brier')))]
+
+
+def _counted(share: Mapping[str, Any] | None) -> str:
+  return f' ({share["count"]} of {share["of"]})' if share and share['of'] else ''
 
 
 def _grading(report: Mapping[str, Any]) -> str:

@@ -108,13 +108,13 @@ def test_an_eye_graded_healthy_that_has_a_lesion_is_not_healthy():
   assert healthy_eyes(counts, SCORED).sum() == 60
 
 
-def test_of_a_classifier_probabilities_are_judged_and_of_a_grader_there_is_a_temperature_alone():
+def test_of_a_classifier_probabilities_are_judged_and_of_a_grader_the_temperature_and_cut_points():
   counts = make_counts(maps=False)
   found = choose(counts, SCORED)
   assert found.keys() == {'presence', 'temperatures'} and found['temperatures']['lesions'].keys() == set(SCORED)
   rng = np.random.default_rng(0)
   grades = {'grade_probabilities': rng.dirichlet(np.ones(5), N).astype(np.float32), 'grade': rng.integers(0, 5, N)}
-  assert choose(grades, ()).keys() == {'temperatures'} and choose(grades, ())['temperatures'].keys() == {'grades'}
+  assert choose(grades, ()).keys() == {'temperatures', 'cut_points'} and choose(grades, ())['temperatures'].keys() == {'grades'}
   assert choose(grades | {'grade': np.full(N, -1)}, ()) == {}
 
 

@@ -1,0 +1,198 @@
+"""Grades of real photographs: trains graders on IDRiD's part B around the frozen lesion network of `experiments.idrid`,
+judges them on its official test set, writes a page.
+
+  python -m experiments.grades --source_dir=DIR --pretrained=inception_v3.safetensors --lesion=runs/idrid/cpu_long-0/segment/bundle
+  python -m experiments.grades --source_dir=DIR --pretrained=FILE --lesion=BUNDLE --systems=conv,conv-frozen
+  python -m experiments.grades --render
+
+DIR holds 'B. Disease Grading'. Each system is a run of the stage `grade` of `configs/idrid.py`, and goes on where it was
+stopped; what is finished is not run again. The first system is the one that is looked at photograph by photograph: it
+predicts the test set as `lesion-jax predict` does, the grade by rule from the lesions found is put beside its own, and its worst
+mistakes are drawn. Photographs from which a system or its lesion network learned are left out of validation and test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import pathlib
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import idrid as preset_of
+from experiments import grades_page, record
+from experiments.collect import read_counts
+from lesion_jax import main as program
+from lesion_jax import runtime
+from lesion_jax.cli import main as command
+from lesion_jax.core import GRADE_KEYS, UNKNOWN_GRADE
+from lesion_jax.data.asked import KEPT
+from lesion_jax.data.source import load
+from lesion_jax.evaluate import agreement
+from lesion_jax.metrics import expected_grade
+from lesion_jax.report.record import read_record
+from lesion_jax.report.run import TEST_COUNTS
+from lesion_jax.train.interrupt import Interrupt
+from lesion_jax.weights.bundle import load_bundle
+
+RESULTS = pathlib.Path(__file__).parent / 'results' / 'idrid_grades'
+STAGE = 'grade'
+WHOLE = ('grading/encoder/*',)  # what 'frozen' freezes
+SYSTEMS: Mapping[str, Mapping[str, Any]] = {
+    'conv': {'title': 'multi-task network, convolutional attention (Eq. 7)'},
+    'conv-frozen': {'title': 'the same, encoder frozen', 'freeze': WHOLE},
+    'cw_maxpool': {'title': 'multi-task network, CW-MaxPool (Eq. 6)', 'model': {'attention': 'cw_maxpool'}},
+    'concat': {'title': 'Lesion-Concat', 'model': {'name': 'lesion_concat'}},
+    'plain': {'title': 'Inception-v3, no lesions', 'model': {'name': 'inception_v3_grader'}},
+    'plain-frozen': {'title': 'the same, encoder frozen', 'model': {'name': 'inception_v3_grader'}, 'freeze': WHOLE},
+    'conv-leaks': {'title': 'control: Eq. 7, photographs that leak kept', 'data': {'leaks': 'keep'}},
+}
+WORST = 10
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs what is missing and writes the page; returns the exit status."""
+  options = parse(argv)
+  if not options.render:
+    runtime.use_cache()
+    for system in options.systems:
+      if status := train(options, system):
+        return status
+      judge(options, system)
+    look(options, options.systems[0])
+  for path in grades_page.write(options.results):
+    print(path)
+  return 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+  """The flags."""
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--source_dir', type=pathlib.Path, help='IDRiD, part B')
+  parser.add_argument('--lesion', type=pathlib.Path, help='bundle of the lesion network')
+  parser.add_argument('--pretrained', default='', help='Inception-v3 weights of ImageNet to start from')
+  parser.add_argument('--systems', type=lambda text: text.split(','), default=['conv'],
+                      help=f'by commas, of {", ".join(SYSTEMS)} (default: conv)')
+  parser.add_argument('--preset', default='cpu', choices=preset_of.PRESETS)
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/idrid_grades'), help='of the runs')
+  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
+  parser.add_argument('--results', type=pathlib.Path, default=RESULTS, help='of the JSON and the page')
+  parser.add_argument('--render', action='store_true', help='run nothing: write the page of the results that are there')
+  options = parser.parse_args(argv)
+  if unknown := [name for name in options.systems if name not in SYSTEMS]:
+    parser.error(f'--systems: {", ".join(unknown)} is none of {", ".join(SYSTEMS)}')
+  if not options.render and not (options.source_dir and options.lesion):
+    parser.error('--source_dir=DIR, the folder with "B. Disease Grading", and --lesion=BUNDLE, of experiments.idrid, are needed')
+  return options
+
+
+def place(options: argparse.Namespace, system: str) -> pathlib.Path:
+  """The folder of a system's run."""
+  return options.workdir / f'{system}-{options.preset}-{options.seed}'
+
+
+def configure(options: argparse.Namespace, system: str) -> ConfigDict:
+  """The configuration of a system's run."""
+  config, changes = preset_of.get_config(options.preset), SYSTEMS[system]
+  config.seed, config.stages = options.seed, (STAGE,)
+  grade = config.grade
+  grade.data.source_dir, grade.pretrained = str(options.source_dir), options.pretrained
+  grade.data.update(changes.get('data', {}))
+  grade.model.update(changes.get('model', {}))
+  if grade.model.name == 'inception_v3_grader':  # sees what the grading branch sees
+    grade.data.update(size=grade.model.grading_size, ask_once=False)
+    grade.model.update(grading_size=0)
+    grade.freeze = [pattern.removeprefix('grading/') for pattern in changes.get('freeze', grade.freeze)]
+  else:
+    config.segment.bundle = str(options.lesion)
+    grade.freeze = changes.get('freeze', grade.freeze)
+  return config
+
+
+def train(options: argparse.Namespace, system: str) -> int:
+  """Trains a system and judges it on the test set; does nothing where that was done. What the lesion network said of
+  the training photographs is taken from another system's run. Returns the exit status of `lesion_jax.main`."""
+  directory = place(options, system)
+  if (directory / STAGE / 'bundle' / 'config.json').exists():
+    return 0
+  kept = sorted(options.workdir.glob(f'*/{STAGE}/{KEPT}'))
+  if kept and not (directory / STAGE / KEPT).exists():
+    (directory / STAGE).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(kept[0], directory / STAGE / KEPT)
+  print(f'{system}: {SYSTEMS[system]["title"]}, in {directory}', flush=True)
+  with Interrupt() as should_stop:
+    return program.run(configure(options, system), directory, str(options.data_dir), should_stop)
+
+
+def judge(options: argparse.Namespace, system: str) -> None:
+  """Writes down what the run says of its test set, and the counts of each photograph."""
+  directory = place(options, system) / STAGE
+  bundle = load_bundle(directory / 'bundle')
+  report = json.loads((directory / 'report.json').read_text('utf-8'))
+  path = options.results / f'{directory.parent.name}.json'
+  before = json.loads(path.read_text('utf-8')) if path.exists() else {}
+  if before.get('weights') == bundle.digest:
+    return
+  config = json.loads((directory.parent / 'config.json').read_text('utf-8'))[STAGE]
+  config['data'] |= {'source_dir': ''}
+  config['pretrained'] = pathlib.Path(config['pretrained']).name
+  record.save(path, {
+      'system': system, 'title': SYSTEMS[system]['title'], 'preset': options.preset, 'seed': options.seed,
+      'weights': bundle.digest, 'lesion': load_bundle(options.lesion).digest, 'config': config,
+      'lengths': bundle.config['data']['lengths'], 'leaks': bundle.config['data'].get('leaks'),
+      'parameters': bundle.config['provenance']['parameters'], 'selection': report.get('selection'),
+      'report': {key: report[key] for key in ('kappa', 'accuracy', 'referable', 'confusion', 'intervals', 'referral',
+                                              'at_cut_points', 'calibration', 'tempered') if key in report},
+      'test_evaluations': [*before.get('test_evaluations', []),
+                           {'weights': bundle.digest, 'date': datetime.date.today().isoformat()}],
+      'versions': record.versions(), 'hardware': record.hardware()})
+  shutil.copyfile(directory / TEST_COUNTS, path.with_suffix('.npz'))
+
+
+def look(options: argparse.Namespace, system: str) -> None:
+  """Predicts the test photographs one by one as users do, and writes how the grade by rule agrees, and the worst mistakes."""
+  directory = place(options, system)
+  path = options.results / f'{directory.name}.json'
+  result = json.loads(path.read_text('utf-8'))
+  if 'agreement' in result:
+    return
+  bundle = load_bundle(directory / STAGE / 'bundle')
+  counts, _ = read_counts(path.with_suffix('.npz'))
+  names, truth = counts['id'].tolist(), counts['grade']
+  folder = options.source_dir / 'B. Disease Grading' / '1. Original Images' / 'b. Testing Set'
+  out = directory / 'predicted'
+  status = command(['predict', *(str(folder / f'{name}.jpg') for name in names), '--model', str(directory / STAGE / 'bundle'),
+                    '--out', str(out), '--quiet'])
+  if status:
+    raise SystemExit(f'lesion-jax predict ended with status {status}')
+  records = [read_record(out / name) for name in names]
+  network = np.array([each['grade']['value'] for each in records])
+  rule = np.array([_ruled(each) for each in records])
+  expected = expected_grade(counts['grade_probabilities'])
+  error = np.where(truth == UNKNOWN_GRADE, 0, np.abs(expected - truth))
+  worst = [{'id': names[row], 'truth': GRADE_KEYS[truth[row]], 'predicted': records[row]['grade']['key'],
+            'probabilities': records[row]['grade']['probabilities'], 'expected': round(float(expected[row]), 2),
+            'present': [key for key, state in records[row]['states'].items() if state == 'present'],
+            'look': records[row]['look']} for row in np.argsort(-error, kind='stable')[:WORST]]
+  result |= {'agreement': agreement(truth, rule, network), 'worst': worst}
+  record.save(path, result)
+  part_b = load('idrid_grading', data_dir=options.data_dir, size=bundle.config['preprocessing']['size'],
+                source_dir=options.source_dir)
+  grades_page.draw_worst(options.results / f'{directory.name}-worst.jpg', bundle, part_b, [each['id'] for each in worst])
+
+
+def _ruled(each: Mapping[str, Any]) -> int:
+  """The grade by rule of a record, UNKNOWN_GRADE where it gives none."""
+  rule = each['look']['rule']
+  return UNKNOWN_GRADE if rule is None else int(rule['grade'])
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,146 @@
+"""The page and the pictures of `experiments.grades`."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.collect import read_counts
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data.source import Dataset
+from lesion_jax.evaluate import compare, present_in
+from lesion_jax.metrics.presence import Rule
+from lesion_jax.models import get_model
+from lesion_jax.models.forward import forward
+from lesion_jax.report.card import table
+from lesion_jax.report.page import overlay_page
+from lesion_jax.weights.bundle import Bundle
+
+PAGE, SEEN = 'idrid_grades.md', 'seen.json'  # the second: what a person saw in a mistake, by the photograph
+INTRODUCTION = (
+    'Photographs: IDRiD (Porwal et al., Data 2018, 3(3):25; CC BY 4.0), part B, official split 413/103, here at 1440 pixels a '
+    'photograph. Left out of validation and test: photographs that are in training too, or from which the lesion network '
+    'learned. Networks and cut points are chosen on validation alone. Brackets: 95 % intervals over visits, which are counted as '
+    'patients. The test part is harder than the training part: a public classifier fell from a kappa of 0.756 to 0.446.')
+
+
+def write(results: pathlib.Path) -> list[pathlib.Path]:
+  """Writes the page from the JSON files of a folder. Raises FileNotFoundError where there is none."""
+  paths = [path for path in sorted(results.glob('*.json')) if path.name != SEEN]
+  if not paths:
+    raise FileNotFoundError(f'no result in {results}; run python -m experiments.grades --source_dir=DIR --lesion=BUNDLE first')
+  found = {path.stem: json.loads(path.read_text('utf-8')) for path in paths}
+  first = next((name for name, result in found.items() if 'agreement' in result), next(iter(found)))
+  found = {first: found.pop(first), **found}
+  parts = ['# Grades of real photographs: IDRiD', INTRODUCTION, _systems(found), _differences(found, results),
+           _confusion(found[first])]
+  if 'agreement' in found[first]:
+    seen = results / SEEN
+    parts += [_agreement(found[first]['agreement']),
+              _worst(first, found[first], json.loads(seen.read_text('utf-8')) if seen.exists() else {})]
+  (results / PAGE).write_text('\n\n'.join(part for part in parts if part) + '\n', encoding='utf-8')
+  return [results / PAGE]
+
+
+def draw_worst(path: pathlib.Path, bundle: Bundle, part_b: Dataset, names: Sequence[str]) -> None:
+  """Draws test photographs with what the network says of each, in the order of `names`."""
+  predict, variables = jax.jit(forward(get_model(**bundle.config['model']))), jax.device_put(bundle.variables)
+  rule, source, shown = Rule.of(bundle.config), part_b.source('test'), []
+  place = {str(name): row for row, name in enumerate(source.index.id)}
+  for name in names:
+    example = source[place[name]]
+    prediction = predict(variables, example['image'][None])
+    example = {**example, 'annotated': np.uint8(0), 'maps': np.asarray(prediction.maps[0]),
+               'grade_probabilities': np.asarray(prediction.grades[0]),
+               'lesion_probabilities': np.asarray(prediction.lesions[0])}
+    shown.append(example | {'present': present_in(example, rule)})
+  overlay_page(shown, path, thresholds=[bundle.config['thresholds'][key] for key in LESION_KEYS],
+               title='IDRiD (CC BY 4.0), test set: the grades that are furthest from the truth')
+
+
+def _systems(found: Mapping[str, Mapping[str, Any]]) -> str:
+  rows = []
+  for name, result in found.items():
+    report = result['report']
+    cut, referral = report.get('at_cut_points'), report['referral']
+    rows.append([f'{result["title"]} (`{name}`)', _with(report['kappa'], report['intervals'].get('kappa')),
+                 _with(report['accuracy'], report['intervals'].get('accuracy')),
+                 *([_with(cut[key], cut[key]['interval']) for key in ('kappa', 'accuracy')] if cut else ['-', '-']),
+                 *(_with(referral[key], referral[key]['interval']) for key in ('auc', 'sensitivity', 'specificity')),
+                 str(referral['photographs'])])
+  return table(['', 'kappa', 'accuracy', 'kappa, cut points', 'accuracy, cut points', 'AUC, referable', 'sensitivity',
+                'specificity', 'photographs'], rows)
+
+
+def _differences(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) -> str:
+  """How the other systems differ from the first, on the photographs of both."""
+  first, *others = found
+  rows = []
+  for name in others:
+    pair = _shared(*(read_counts(results / f'{each}.npz')[0] for each in (name, first)))
+    if pair is None:
+      continue
+    differences = compare(*pair, ())
+    rows.append([f'`{name}` less `{first}`', *(
+        '-' if differences[key]['difference'] is None else
+        f'{differences[key]["difference"]:+.3f}{_ends(differences[key]["interval"])}, p = {differences[key]["p"]:.2f}'
+        for key in ('kappa', 'accuracy')), str(len(pair[0]['id']))])
+  return 'Differences, photograph by photograph:\n\n' + table(['', 'kappa', 'accuracy', 'photographs'], rows) if rows else ''
+
+
+def _shared(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+  """The counts of the photographs that both were judged on, in one order."""
+  both = sorted(set(one['id'].tolist()) & set(other['id'].tolist()))
+  if not both:
+    return None
+  pair = []
+  for counts in (one, other):
+    place = {name: row for row, name in enumerate(counts['id'].tolist())}
+    rows = [place[name] for name in both]
+    pair.append({name: counts[name][rows] for name in ('confusion', 'patient', 'id') if name in counts})
+  return pair[0], pair[1]
+
+
+def _confusion(result: Mapping[str, Any]) -> str:
+  rows = [[f'graded {key}', *map(str, row)] for key, row in zip(GRADE_KEYS, result['report']['confusion'], strict=True)]
+  return f'## {result["title"]}\n\n' + table(['', *(f'predicted {key}' for key in GRADE_KEYS)], rows)
+
+
+def _agreement(found: Mapping[str, Any]) -> str:
+  rows = [[pair, str(found[pair]['photographs']), *(_with(found[pair][key], None) for key in ('kappa', 'accuracy')),
+           *(_with(found[pair]['referable'][key], None) for key in ('sensitivity', 'specificity'))]
+          for pair in found if pair != 'referral']
+  text = ('The grade by rule is that of Table I from the lesions that are called present.\n\n'
+          + table(['', 'photographs', 'kappa', 'accuracy', 'sensitivity', 'specificity'], rows))
+  referral = found.get('referral')
+  if referral:
+    by = list(referral['found'])
+    text += ('\n\nReferral: who calls what referable. Where network and rule disagree, prediction says "second look": '
+             f'{referral["second_look"]} of {referral["photographs"]} photographs. Referred if either says so: sensitivity '
+             f'{_with(referral["either"]["sensitivity"], None)}, specificity {_with(referral["either"]["specificity"], None)}.\n\n'
+             + table(['', *by], [['referable photographs, found by', *(str(referral['found'][key]) for key in by)],
+                                 ['others, called referable by', *(str(referral['false_alarms'][key]) for key in by)]]))
+  return '## The grade by rule\n\n' + text
+
+
+def _worst(name: str, result: Mapping[str, Any], seen: Mapping[str, str]) -> str:
+  rows = [[each['id'], each['truth'], f'{each["predicted"]} ({max(each["probabilities"].values()):.2f})', f'{each["expected"]:.2f}',
+           ', '.join(each['present']) or 'none', ', '.join(each['look']['reasons']) or 'none', seen.get(each['id'], '')]
+          for each in result['worst']]
+  return ('## The ten worst mistakes\n\nTest photographs whose expected grade is furthest from the truth, the worst first. What was '
+          'seen is what a person without medical training saw in the picture below.\n\n'
+          + table(['photograph', 'graded', 'predicted', 'expected grade', 'lesions found', 'a person looks', 'what was seen'], rows)
+          + f'\n\n![The ten worst mistakes]({name}-worst.jpg)')
+
+
+def _with(score: Mapping[str, Any], ends: Sequence[float] | None) -> str:
+  return '-' if score['value'] is None else f'{score["value"]:.3f}{_ends(ends)}'
+
+
+def _ends(interval: Sequence[float] | None) -> str:
+  return f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''

@@ -1,0 +1,89 @@
+"""Grades of a held-out split beyond the confusion matrix: who is to be referred, and grades at cut points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lesion_jax import metrics
+from lesion_jax.core import NUM_GRADES, REFERABLE_GRADE, UNKNOWN_GRADE
+from lesion_jax.evaluate.totals import PATIENT
+
+LEVEL = 0.95
+
+
+def referral(counts: Mapping[str, np.ndarray], *, resamples: int, seed: int) -> dict[str, Any]:
+  """How well DR2 and above are told from the rest, with intervals by patient.
+
+  Args:
+    counts: of `image_counts`, of a network that grades, with 'grade'. Where they have no 'patient', every image is one.
+    resamples: of the bootstrap, in which P of the P patients are drawn, each with all images.
+    seed: of the draws.
+
+  Returns:
+    Ready for JSON: 'photographs' and 'referable', how many are graded and how many of them DR2 and above; 'auc', of the
+    probability of DR2 and above, and 'sensitivity' and 'specificity', of the grade that is given, each {'value', 'interval', 'reason'}, the last
+    two with 'count' and 'of'; 'level' and 'resamples'.
+  """
+  known = counts['grade'] != UNKNOWN_GRADE
+  truth = counts['grade'][known] >= REFERABLE_GRADE
+  probability = counts['grade_probabilities'][known][:, REFERABLE_GRADE:].sum(axis=1, dtype=np.float64)
+  called = np.argmax(counts['grade_probabilities'][known], axis=1) >= REFERABLE_GRADE
+  figures: dict[str, Callable[[np.ndarray], metrics.Score]] = {
+      'auc': lambda rows: metrics.area_under_roc(probability[rows], truth[rows]),
+      'sensitivity': lambda rows: _share(called[rows], truth[rows], 'no image has referable DR'),
+      'specificity': lambda rows: _share(~called[rows], ~truth[rows], 'every image has referable DR'),
+  }
+  whole = np.arange(len(truth))
+  drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
+  values = {name: np.array([figure(rows).value for rows in drawn], float) for name, figure in figures.items()}
+  found = {name: figure(whole)._asdict() | {'interval': _interval(values[name])} for name, figure in figures.items()}
+  found['sensitivity'] |= {'count': int((called & truth).sum()), 'of': int(truth.sum())}
+  found['specificity'] |= {'count': int((~called & ~truth).sum()), 'of': int((~truth).sum())}
+  return {'photographs': len(truth), 'referable': int(truth.sum()), **found, 'level': LEVEL, 'resamples': resamples}
+
+
+def at_cut_points(
+    counts: Mapping[str, np.ndarray], points: Sequence[float], *, resamples: int, seed: int,
+) -> dict[str, Any]:
+  """The figures of the grades that cut points make of the expected grade, see `metrics.cut_points`.
+
+  Args:
+    counts, resamples, seed: of `referral`.
+    points: four, of the validation split.
+
+  Returns:
+    Ready for JSON: 'points', 'confusion' (rows are the truth), and 'kappa' and 'accuracy', {'value', 'interval', 'reason'}.
+  """
+  known = counts['grade'] != UNKNOWN_GRADE
+  truth = counts['grade'][known]
+  given = metrics.cut(metrics.expected_grade(counts['grade_probabilities'][known]), points)
+  cells = truth * NUM_GRADES + given
+  confusion = lambda rows: np.bincount(cells[rows], minlength=NUM_GRADES ** 2).reshape(NUM_GRADES, NUM_GRADES)
+  drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
+  whole = confusion(np.arange(len(truth)))
+  figures = {'kappa': metrics.quadratic_weighted_kappa, 'accuracy': metrics.accuracy}
+  return {'points': [float(point) for point in points], 'confusion': whole.tolist()} | {
+      name: figure(whole)._asdict() | {'interval': _interval(np.array([figure(confusion(rows)).value for rows in drawn], float))}
+      for name, figure in figures.items()}
+
+
+def _share(yes: np.ndarray, among: np.ndarray, reason: str) -> metrics.Score:
+  return metrics.Score(float(yes[among].mean())) if among.any() else metrics.Score(None, reason)
+
+
+def _resamples(patients: np.ndarray, resamples: int, seed: int) -> list[np.ndarray]:
+  """The rows of each resample: those of P patients drawn from P."""
+  owner = np.unique(patients, return_inverse=True)[1]
+  number = int(owner.max()) + 1 if len(owner) else 0
+  generator = np.random.Generator(np.random.Philox([seed, number]))
+  rows = [np.flatnonzero(owner == each) for each in range(number)]
+  return [np.concatenate([rows[each] for each in generator.integers(number, size=number)]) if number
+          else np.zeros(0, int) for _ in range(resamples)]
+
+
+def _interval(values: np.ndarray) -> list[float] | None:
+  defined = values[~np.isnan(values)]
+  return [float(end) for end in np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])] if defined.size else None

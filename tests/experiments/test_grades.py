@@ -1,0 +1,78 @@
+"""Grades of real photographs: what each system's run is, and the page of results that lie there."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import grades, grades_page
+from lesion_jax.core import GRADE_KEYS
+from lesion_jax.evaluate import agreement, at_cut_points, full_report, referral
+
+N = 30
+
+
+def options(*more):
+  return grades.parse(['--source_dir=IDRiD', '--lesion=lesions/bundle', '--pretrained=weights.safetensors', *more])
+
+
+@pytest.mark.parametrize('system', grades.SYSTEMS)
+def test_each_system_sees_the_same_square_and_starts_from_the_same_weights(system):
+  config = grades.configure(options(), system)
+  grade, plain = config.grade, system.startswith('plain')
+  assert config.stages == ('grade',) and grade.pretrained == 'weights.safetensors'
+  assert (grade.data.size if plain else grade.model.grading_size) == 448
+  assert config.segment.bundle == ('' if plain else 'lesions/bundle')
+  assert all(pattern.startswith('encoder/' if plain else 'grading/encoder/') for pattern in grade.freeze)
+  assert ('*' in [pattern.split('/')[-1] for pattern in grade.freeze]) == system.endswith('frozen')
+
+
+def test_an_unknown_system_and_a_missing_network_are_refused(capsys):
+  for arguments, named in ((['--systems=conv,gap'], 'gap is none of conv'), (['--source_dir=IDRiD'], '--lesion=BUNDLE')):
+    with pytest.raises(SystemExit):
+      grades.parse([*arguments, *(['--render'] if 'gap' in named else [])])
+    assert named in capsys.readouterr().err
+
+
+def make_counts(seed, ids):
+  rng = np.random.default_rng(seed)
+  grade = np.arange(len(ids)) % 5
+  probabilities = rng.dirichlet(np.ones(5), len(ids)) + 2 * np.eye(5)[grade]
+  probabilities = (probabilities / probabilities.sum(1, keepdims=True)).astype(np.float32)
+  confusion = np.zeros((len(ids), 5, 5), np.int64)
+  confusion[np.arange(len(ids)), grade, probabilities.argmax(1)] = 1
+  return {'grade': grade, 'grade_probabilities': probabilities, 'confusion': confusion, 'id': np.array(ids),
+          'patient': np.array(ids)}
+
+
+def write(folder, name, counts, **more):
+  report = full_report(counts, (), resamples=20) | {
+      'referral': referral(counts, resamples=20, seed=0),
+      'at_cut_points': at_cut_points(counts, (0.5, 1.5, 2.5, 3.5), resamples=20, seed=0)}
+  (folder / f'{name}.json').write_text(json.dumps({'title': f'system {name}', 'report': report, **more}))
+  np.savez(folder / f'{name}.npz', **counts, annotated=np.array([], str))
+
+
+def test_the_page_has_every_system_and_compares_them_on_the_photographs_of_both(tmp_path):
+  ids = [f'IDRiD_{number:03d}' for number in range(N)]
+  counts = make_counts(0, ids)
+  rule = np.where(np.arange(N) % 3, counts['grade'], 0)
+  worst = [{'id': ids[4], 'truth': 'DR4', 'predicted': 'DR0', 'probabilities': dict.fromkeys(GRADE_KEYS, 0.2), 'expected': 0.7,
+            'present': [], 'look': {'reasons': ['second look']}}]
+  write(tmp_path, 'conv-cpu-0', counts, worst=worst,
+        agreement=agreement(counts['grade'], rule, counts['confusion'].sum(1).argmax(1)))
+  write(tmp_path, 'aaa-cpu-0', make_counts(1, ids[5:]))
+  (tmp_path / grades_page.SEEN).write_text(json.dumps({ids[4]: 'new vessels at the disc'}))
+  [page] = grades_page.write(tmp_path)
+  text = page.read_text()
+  assert text.index('system conv-cpu-0') < text.index('system aaa-cpu-0')  # the one that was looked at comes first
+  assert '`aaa-cpu-0` less `conv-cpu-0`' in text and '| 25 |' in text
+  assert 'new vessels at the disc' in text and 'second look' in text and 'conv-cpu-0-worst.jpg' in text
+  assert f'{counts["confusion"].sum(0)[0].tolist()}'[1:-1].replace(', ', ' | ') in text
+
+
+def test_without_a_result_the_page_says_what_to_run(tmp_path):
+  with pytest.raises(FileNotFoundError, match='experiments.grades'):
+    grades_page.write(tmp_path)
