@@ -81,6 +81,8 @@ def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | M
   dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
   parts = [load(name, data_dir=data_dir, size=data.size, source_dir=source_dir, **dealing,
                 **(count if name == 'synthetic' else {})) for name, source_dir in chosen]
+  if grades(stage):  # masks of one data set and grades of another, of the same photographs
+    parts = [part if part.graded else part.graded_by(parts) for part in parts]
   parts = _with_negatives(stage, parts)
   return parts[0] if len(parts) == 1 else Mixture(tuple(parts), tuple(stage.data.weights))
 

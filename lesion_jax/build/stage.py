@@ -248,7 +248,7 @@ def _make_choose(
     stage: ConfigDict, dataset: Dataset | Mixture, learned: tuple[str, ...], evaluate: Evaluate, finished: Bundle | None,
     frozen: Bundle | None,
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-  """`Stage.choose`. Where the data annotate no lesion, those of a frozen lesion network stay what its bundle says."""
+  """`Stage.choose`. Of a frozen lesion network they stay what its bundle says."""
 
   def chosen(variables: dict[str, Any]) -> dict[str, Any]:
     if finished:
@@ -257,11 +257,11 @@ def _make_choose(
       return {}
     scored = scored_lesions(dataset.annotated, learned)
     found = choose(evaluate(variables, 'validation').counts, scored, specificity=stage.specificity)
-    if scored or not frozen:
+    kept = {key: frozen.config[key] for key in CHOSEN if key in frozen.config} if frozen else {}
+    if not kept.get('presence') and (scored or not frozen):
       return found
-    kept = {key: frozen.config[key] for key in CHOSEN if key in frozen.config}
-    if 'temperatures' in found:
-      kept['temperatures'] = kept.get('temperatures', {}) | found['temperatures']
+    if 'grades' in found.get('temperatures', {}):
+      kept['temperatures'] = kept.get('temperatures', {}) | {'grades': found['temperatures']['grades']}
     return kept | {key: found[key] for key in ('cut_points',) if key in found}
 
   return chosen

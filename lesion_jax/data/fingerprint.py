@@ -62,6 +62,24 @@ def twins(one: np.ndarray, other: np.ndarray) -> np.ndarray:
   return found
 
 
+def twins_of(one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
+  """For each fingerprint of the first the places in the second of the same photograph, ascending, int [of any length].
+
+  By blocks, as `twins`.
+
+  Args:
+    one: uint8 [N, S, S, 3].
+    other: uint8 [M, S, S, 3].
+  """
+  found: list[list[np.ndarray]] = [[np.zeros(0, int)] for _ in one]
+  for start in range(0, len(one), BLOCK):
+    for there in range(0, len(other), BLOCK):
+      near = distances(one[start:start + BLOCK], other[there:there + BLOCK]) <= SAME
+      for row, column in np.argwhere(near):
+        found[start + row].append(np.array([there + column]))
+  return [np.concatenate(places) for places in found]
+
+
 def reduced(prints: np.ndarray) -> np.ndarray:
   """Fingerprints at 16 x 16, means of 2 x 2 pixels: those that are compared and kept in bundles, a quarter of the size.
 

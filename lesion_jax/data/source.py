@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lesion_jax.core import EVIDENCE, LESION_KEYS, Example, lesion_bits
+from lesion_jax.core import EVIDENCE, LESION_KEYS, UNKNOWN_GRADE, Example, lesion_bits
 from lesion_jax.data.builders.aptos2019.aptos2019_dataset_builder import Builder as Aptos2019
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
 from lesion_jax.data.builders.ddr.ddr_dataset_builder import Builder as Ddr
@@ -31,6 +31,7 @@ from lesion_jax.data.builders.resume import prepare
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
+from lesion_jax.data.fingerprint import reduced, twins_of
 from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.index import Index
 from lesion_jax.data.index import read as read_index
@@ -79,18 +80,22 @@ class ExampleSource(Sequence):
     negatives: keys of the lesions of which a grade says that they are absent, see `Dataset.with_negatives`.
     whole: keep photographs that then say nothing of any lesion.
     dropped: ids of photographs that are left out as well.
+    grades: by id, of photographs that have none of their own.
 
   Attributes:
     index: what is known of the photographs without decoding any.
   """
 
   def __init__(self, builder: tfds.core.DatasetBuilder, split: str, negatives: Sequence[str] = (),
-               dropped: Collection[str] = (), *, whole: bool = False):
+               dropped: Collection[str] = (), *, whole: bool = False, grades: Mapping[str, int] | None = None):
     # TFDS decodes masks with three channels, of which it drops two.
     encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
     self._records = builder.as_data_source(split, decoders=encoded)
     found = read_index(builder.data_path, split)
     self._rows = np.arange(len(found))
+    if grades:
+      lent = np.array([grades.get(name, UNKNOWN_GRADE) for name in found.id.tolist()], np.int32)
+      found = dataclasses.replace(found, grade=np.where(found.grade == UNKNOWN_GRADE, lent, found.grade))
     if negatives:
       found = dataclasses.replace(found, annotated=found.annotated | absent_by_grade(found.grade, negatives))
       self._rows = self._rows if whole else np.flatnonzero(found.annotated)
@@ -109,7 +114,7 @@ class ExampleSource(Sequence):
         lesions=decode_mask(record['lesions']),
         ignore=decode_mask(record['ignore']),
         annotated=self.index.annotated[index],
-        grade=np.int32(record['grade']),
+        grade=np.int32(self.index.grade[index]),
         weight=np.float32(1),
         id=record['id'].decode(),
         patient=record['patient'].decode(),
@@ -180,6 +185,7 @@ class Dataset:
     whole: training photographs that then say nothing of any lesion are kept.
     aside: share of the training patients whose photographs are in validation, see `with_negatives`.
     dropped: split -> ids of the photographs that `without` left out of it.
+    grades: by id, those that photographs without a grade have from their twins, see `graded_by`.
   """
 
   name: str
@@ -197,6 +203,24 @@ class Dataset:
   aside: float = 0.0
   dealing: dict[str, Any] | None = None
   dropped: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+  grades: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+  def graded_by(self, others: Sequence[Dataset]) -> Dataset:
+    """The same data set, where photographs without a grade have that of the same photograph in graded data sets, if it is
+    there under whatever name (`fingerprint.twins`). Twins that contradict one another give none."""
+    lenders = [other.source(split).index for other in others if other.graded for split in other.splits]
+    if not lenders:
+      return self
+    grade = np.concatenate([index.grade for index in lenders])
+    prints = reduced(np.concatenate([index.fingerprint for index in lenders]))[grade != UNKNOWN_GRADE]
+    grade, lent = grade[grade != UNKNOWN_GRADE], {}
+    for split in self.splits:
+      index = self.source(split).index
+      bare = np.flatnonzero(index.grade == UNKNOWN_GRADE)
+      for row, found in zip(bare, twins_of(reduced(index.fingerprint[bare]), prints), strict=True):
+        if len(of_twins := set(grade[found].tolist())) == 1:
+          lent[str(index.id[row])] = of_twins.pop()
+    return dataclasses.replace(self, grades=lent, graded=True) if lent else self
 
   def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0) -> Dataset:
     """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
@@ -243,7 +267,7 @@ class Dataset:
   def _source(self, split: str) -> Source:
     """One split of the builder; with `aside` training gives some of its photographs to validation."""
     read = lambda of: ExampleSource(self.builder, of, self.negatives, self.dropped.get(split, ()),
-                                    whole=self.whole or split != 'train')
+                                    whole=self.whole or split != 'train', grades=self.grades)
     if not self.aside or split not in SPLITS[:2]:
       return read(split)
     training = read('train')
