@@ -44,7 +44,8 @@ def get_config(name: str = 'cpu') -> ConfigDict:
 
 def _grades(grade: ConfigDict) -> None:
   """The multi-task network: the frozen lesion network looks at the whole field, the grading branch at a third of its side."""
-  grade.data.update(name='idrid_grading', size=1440, ask_once=True, keep=0.8)
+  # Learned from part B; part A, graded by its twins there, is judged with it: three tasks, one evaluation.
+  grade.data.update(name='idrid+idrid_grading', weights=(0.01, 1.0), size=1440, ask_once=True, keep=0.8)
   grade.model.update(name='multitask', attention='conv', grading_size=448, encoder_norm='running')
   grade.update(
       thresholds='validation', batch_size=8, eval_batch_size=1, optimizer='adamw', momentum=0.9, weight_decay=1e-2, rate=1e-3,

@@ -5,7 +5,8 @@ judges them on its official test set, writes a page.
   python -m experiments.grades --source_dir=DIR --pretrained=FILE --lesion=BUNDLE --systems=conv,conv-frozen
   python -m experiments.grades --render
 
-DIR holds 'B. Disease Grading'. Each system is a run of the stage `grade` of `configs/idrid.py`, and goes on where it was
+DIR holds both 'A. Segmentation' and 'B. Disease Grading'. A multi-task network is judged on the test sets of both at once: its lesions on
+part A, its grades on part B, and all three tasks on the photographs of part A that are in part B too. Each system is a run of the stage `grade` of `configs/idrid.py`, and goes on where it was
 stopped; what is finished is not run again. The first system is the one that is looked at photograph by photograph: it
 predicts the test set as `lesion-jax predict` does, the grade by rule from the lesions found is put beside its own, and its worst
 mistakes are drawn. Photographs from which a system or its lesion network learned are left out of validation and test.
@@ -19,6 +20,7 @@ import json
 import pathlib
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +34,6 @@ from lesion_jax import main as program
 from lesion_jax import runtime
 from lesion_jax.cli import main as command
 from lesion_jax.core import GRADE_KEYS, UNKNOWN_GRADE
-from lesion_jax.data.asked import KEPT
 from lesion_jax.data.source import load
 from lesion_jax.evaluate import agreement
 from lesion_jax.metrics import expected_grade
@@ -43,6 +44,7 @@ from lesion_jax.weights.bundle import load_bundle
 
 RESULTS = pathlib.Path(__file__).parent / 'results' / 'idrid_grades'
 STAGE = 'grade'
+MASKED, GRADED = 'idrid', 'idrid_grading'
 WHOLE = ('grading/encoder/*',)  # what 'frozen' freezes
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
     'conv': {'title': 'multi-task network, convolutional attention (Eq. 7)'},
@@ -103,14 +105,15 @@ def configure(options: argparse.Namespace, system: str) -> ConfigDict:
   config, changes = preset_of.get_config(options.preset), SYSTEMS[system]
   config.seed, config.stages = options.seed, (STAGE,)
   grade = config.grade
-  grade.data.source_dir, grade.pretrained = str(options.source_dir), options.pretrained
+  grade.pretrained = options.pretrained
   grade.data.update(changes.get('data', {}))
   grade.model.update(changes.get('model', {}))
   if grade.model.name == 'inception_v3_grader':  # sees what the grading branch sees
-    grade.data.update(size=grade.model.grading_size, ask_once=False)
+    grade.data.update(name=GRADED, source_dir=str(options.source_dir), weights=(), size=grade.model.grading_size, ask_once=False)
     grade.model.update(grading_size=0)
     grade.freeze = [pattern.removeprefix('grading/') for pattern in changes.get('freeze', grade.freeze)]
   else:
+    grade.data.source_dir = f'{options.source_dir}:{options.source_dir}'
     config.segment.bundle = str(options.lesion)
     grade.freeze = changes.get('freeze', grade.freeze)
   return config
@@ -122,10 +125,10 @@ def train(options: argparse.Namespace, system: str) -> int:
   directory = place(options, system)
   if (directory / STAGE / 'bundle' / 'config.json').exists():
     return 0
-  kept = sorted(options.workdir.glob(f'*/{STAGE}/{KEPT}'))
-  if kept and not (directory / STAGE / KEPT).exists():
-    (directory / STAGE).mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kept[0], directory / STAGE / KEPT)
+  for kept in sorted(options.workdir.glob(f'*/{STAGE}/found*.npz')):
+    if not (own := directory / STAGE / kept.name).exists():
+      own.parent.mkdir(parents=True, exist_ok=True)
+      shutil.copyfile(kept, own)
   print(f'{system}: {SYSTEMS[system]["title"]}, in {directory}', flush=True)
   with Interrupt() as should_stop:
     return program.run(configure(options, system), directory, str(options.data_dir), should_stop)
@@ -135,7 +138,9 @@ def judge(options: argparse.Namespace, system: str) -> None:
   """Writes down what the run says of its test set, and the counts of each photograph."""
   directory = place(options, system) / STAGE
   bundle = load_bundle(directory / 'bundle')
-  report = json.loads((directory / 'report.json').read_text('utf-8'))
+  whole = json.loads((directory / 'report.json').read_text('utf-8'))
+  of = whole.get('data_sets', {GRADED: whole})
+  report = of[GRADED]
   path = options.results / f'{directory.parent.name}.json'
   before = json.loads(path.read_text('utf-8')) if path.exists() else {}
   if before.get('weights') == bundle.digest:
@@ -147,13 +152,19 @@ def judge(options: argparse.Namespace, system: str) -> None:
       'system': system, 'title': SYSTEMS[system]['title'], 'preset': options.preset, 'seed': options.seed,
       'weights': bundle.digest, 'lesion': load_bundle(options.lesion).digest, 'config': config,
       'lengths': bundle.config['data']['lengths'], 'leaks': bundle.config['data'].get('leaks'),
-      'parameters': bundle.config['provenance']['parameters'], 'selection': report.get('selection'),
+      'parameters': bundle.config['provenance']['parameters'], 'selection': whole.get('selection'),
+      **({'lesions': {key: of[MASKED][key] for key in ('aupr', 'pixel_f1', 'image_f1', 'presence', 'positive_images', 'kappa', 'accuracy',
+                                                       'confusion', 'intervals')}} if MASKED in of else {}),
       'report': {key: report[key] for key in ('kappa', 'accuracy', 'referable', 'confusion', 'intervals', 'referral',
                                               'at_cut_points', 'calibration', 'tempered') if key in report},
       'test_evaluations': [*before.get('test_evaluations', []),
                            {'weights': bundle.digest, 'date': datetime.date.today().isoformat()}],
       'versions': record.versions(), 'hardware': record.hardware()})
-  shutil.copyfile(directory / TEST_COUNTS, path.with_suffix('.npz'))
+  size = bundle.config['preprocessing']['size']
+  part_b = load(GRADED, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
+  counts, annotated = read_counts(directory / TEST_COUNTS)
+  rows = np.isin(counts['id'], part_b.source('test').index.id)
+  np.savez_compressed(path.with_suffix('.npz'), **{name: value[rows] for name, value in counts.items()}, annotated=annotated)
 
 
 def look(options: argparse.Namespace, system: str) -> None:
@@ -168,10 +179,13 @@ def look(options: argparse.Namespace, system: str) -> None:
   names, truth = counts['id'].tolist(), counts['grade']
   folder = options.source_dir / 'B. Disease Grading' / '1. Original Images' / 'b. Testing Set'
   out = directory / 'predicted'
+  fresh, start = not out.exists(), time.perf_counter()
   status = command(['predict', *(str(folder / f'{name}.jpg') for name in names), '--model', str(directory / STAGE / 'bundle'),
                     '--out', str(out), '--quiet'])
   if status:
     raise SystemExit(f'lesion-jax predict ended with status {status}')
+  if fresh:
+    result['predict'] = {'seconds': (time.perf_counter() - start) / len(names), 'peak_memory': record.peak_memory()}
   records = [read_record(out / name) for name in names]
   network = np.array([each['grade']['value'] for each in records])
   rule = np.array([_ruled(each) for each in records])
@@ -183,7 +197,7 @@ def look(options: argparse.Namespace, system: str) -> None:
             'look': records[row]['look']} for row in np.argsort(-error, kind='stable')[:WORST]]
   result |= {'agreement': agreement(truth, rule, network), 'worst': worst}
   record.save(path, result)
-  part_b = load('idrid_grading', data_dir=options.data_dir, size=bundle.config['preprocessing']['size'],
+  part_b = load(GRADED, data_dir=options.data_dir, size=bundle.config['preprocessing']['size'],
                 source_dir=options.source_dir)
   grades_page.draw_worst(options.results / f'{directory.name}-worst.jpg', bundle, part_b, [each['id'] for each in worst])
 

@@ -38,7 +38,7 @@ def write(results: pathlib.Path) -> list[pathlib.Path]:
   first = next((name for name, result in found.items() if 'agreement' in result), next(iter(found)))
   found = {first: found.pop(first), **found}
   parts = ['# Grades of real photographs: IDRiD', INTRODUCTION, _systems(found), _differences(found, results),
-           _confusion(found[first])]
+           _confusion(found[first]), _three(found[first])]
   if 'agreement' in found[first]:
     seen = results / SEEN
     parts += [_agreement(found[first]['agreement']),
@@ -109,6 +109,27 @@ def _shared(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> t
 def _confusion(result: Mapping[str, Any]) -> str:
   rows = [[f'graded {key}', *map(str, row)] for key, row in zip(GRADE_KEYS, result['report']['confusion'], strict=True)]
   return f'## {result["title"]}\n\n' + table(['', *(f'predicted {key}' for key in GRADE_KEYS)], rows)
+
+
+def _three(result: Mapping[str, Any]) -> str:
+  """What the same network finds in part A, whose photographs have masks and, where part B has them too, a grade."""
+  lesions = result.get('lesions')
+  if not lesions:
+    return ''
+  keys = [key for key, value in lesions['aupr']['lesions'].items() if value is not None]
+  rows = [[label, *(_with({'value': lesions[name]['lesions'][key]}, lesions['intervals'][name]['lesions'][key]) for key in keys),
+           _with({'value': lesions[name]['mean']}, lesions['intervals'][name]['mean'])]
+          for name, label in (('aupr', 'AUPR (exact)'), ('pixel_f1', 'pixel F1'))]
+  graded = int(np.sum(lesions['confusion']))
+  text = ('### Three tasks, one forward pass\n\nThe same network on the official test set of part A, in the same evaluation:\n\n'
+          + table(['', *keys, 'mean'], rows)
+          + f'\n\nOf these photographs {graded} have a grade, that of the same photograph in part B (none of which it learned from): '
+          f'kappa {_with(lesions["kappa"], lesions["intervals"].get("kappa"))}, accuracy '
+          f'{_with(lesions["accuracy"], lesions["intervals"].get("accuracy"))}.')
+  if predict := result.get('predict'):
+    text += (f' `lesion-jax predict` took {predict["seconds"]:.1f} s a photograph on {result["hardware"]["cpus"]} CPU cores, masks, '
+             f'overlay and report included, with {predict["peak_memory"]["bytes"] / 1e9:.1f} GB at most.')
+  return text
 
 
 def _agreement(found: Mapping[str, Any]) -> str:

@@ -23,9 +23,9 @@ from lesion_jax.build import leaks, parts
 from lesion_jax.build.counting import make_counter
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data import likeness
-from lesion_jax.data.asked import KEPT, Asked, ask
+from lesion_jax.data.asked import Asked, ask, kept_answers
 from lesion_jax.data.mixture import Mixture, shares
-from lesion_jax.data.order import Source, keep_decoded
+from lesion_jax.data.order import Joined, Source, keep_decoded
 from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.source import Dataset
 from lesion_jax.evaluate import (
@@ -323,8 +323,9 @@ def _train(
     checkpoints.close()
 
 
-def _asked(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path) -> Asked:
-  """The training photographs with what the frozen lesion network says of them; see `parts.check_asked`."""
+def _asked(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path) -> Source:
+  """The training photographs with what the frozen lesion network says of them; see `parts.check_asked`. Of a mixture each
+  part is asked about by itself, as two may use one name."""
   look = jax.jit(lambda variables, image: model.apply(variables, image[None], method='look')[0])
   there = jax.device_put(variables)
   weights = traverse_util.flatten_dict({name: tree[LESION_BRANCH] for name, tree in variables.items() if LESION_BRANCH in tree},
@@ -332,6 +333,12 @@ def _asked(model: Any, source: Source, variables: dict[str, Any], directory: pat
   digest = hashlib.sha256(repr((type(model).__name__, model.lesion, model.grading_size)).encode())
   for name in sorted(weights):
     digest.update(np.ascontiguousarray(weights[name]).tobytes())
-  found = ask(lambda image: look(there, image), source, directory / KEPT, key=digest.hexdigest(),
-              watch=lambda each: tqdm.tqdm(each, unit='photo', desc=f'{directory.name}: lesions', dynamic_ncols=True))
-  return Asked(source, found, model.grading_size or source[0]['image'].shape[0])
+
+  def asked(part: Source, name: str) -> Source:
+    found = ask(lambda image: look(there, image), part, directory / name, key=digest.hexdigest(),
+                watch=lambda each: tqdm.tqdm(each, unit='photo', desc=f'{directory.name}: lesions', dynamic_ncols=True))
+    return Asked(part, found, model.grading_size or part[0]['image'].shape[0])
+
+  if not isinstance(source, Joined):
+    return asked(source, kept_answers())
+  return Joined([asked(part, kept_answers(number)) for number, part in enumerate(source.parts)], source.weights)

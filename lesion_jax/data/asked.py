@@ -17,7 +17,6 @@ from lesion_jax.core import Example
 from lesion_jax.data.index import Index
 from lesion_jax.data.order import Source
 
-KEPT = 'found.npz'
 SAVE_EVERY = 50  # photographs, so that an interrupted run goes on
 
 
@@ -48,6 +47,11 @@ class Asked(Sequence):
     image = Image.fromarray(example['image']).resize((self._size, self._size), Image.Resampling.BOX)
     empty = np.zeros((self._size, self._size), np.uint8)
     return {**example, 'image': np.asarray(image), 'lesions': empty, 'ignore': empty, 'found': self._found[example['id']]}
+
+
+def kept_answers(part: int = 0) -> str:
+  """Name of the file that keeps what was answered about a data set, or about a part of a mixture."""
+  return f'found{part or ""}.npz'
 
 
 def ask(
