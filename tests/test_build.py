@@ -37,7 +37,8 @@ def data_dir(tmp_path_factory):
 
 
 def test_a_right_configuration_passes_and_names_no_bundles():
-  assert build.check(tiny_config.get_config(), DEVICES) == {}
+  networks = build.check(tiny_config.get_config(), DEVICES)
+  assert networks.keys() == {'segment', 'grade'} and build.finished(networks) == {}
 
 
 MISTAKES = {
@@ -159,11 +160,17 @@ def fits(monkeypatch):
   return calls
 
 
+def build_one(config, name, dataset, tmp_path, bundles=types.MappingProxyType({}), networks=None):
+  networks = networks or build.check(config, DEVICES)
+  return build.build_stage(config, name, dataset, networks[name], workdir=tmp_path, devices=DEVICES, bundles=bundles)
+
+
 def build_all(config, tmp_path, data_dir):
   """Builds and 'trains' the stages; returns them and their bundles by name."""
-  bundles, stages = build.check(config, DEVICES), {}
+  networks, stages = build.check(config, DEVICES), {}
+  bundles = build.finished(networks)
   for name, dataset in build.open_datasets(config, data_dir, DEVICES).items():
-    stage = build.build_stage(config, name, dataset, workdir=tmp_path, devices=DEVICES, bundles=bundles)
+    stage = build_one(config, name, dataset, tmp_path, bundles, networks)
     fitted = stage.train(lambda: False)
     bundles[name] = stage.bundle(stage.variables(fitted.state), {}, best_step=fitted.best_step)
     stages[name] = stage
@@ -207,7 +214,7 @@ def test_a_stage_may_freeze_more_than_its_lesion_branch(fits, tmp_path, data_dir
 def test_averages_are_what_a_bundle_gets(fits, tmp_path, data_dir):
   config = changed(stages=('segment',), segment__ema=0.9)
   dataset = build.open_datasets(config, data_dir, DEVICES)['segment']
-  stage = build.build_stage(config, 'segment', dataset, workdir=tmp_path, devices=DEVICES, bundles={})
+  stage = build_one(config, 'segment', dataset, tmp_path)
   state = stage.train(lambda: False).state
   state = state.replace(ema=jax.tree.map(lambda x: x + 1, state.ema))
   jax.tree.map(np.testing.assert_array_equal, stage.variables(state), state.ema)
@@ -227,7 +234,7 @@ def test_joint_training_teaches_the_lesions_of_its_own_data_too(fits, tmp_path, 
   _, bundles = build_all(changed(stages=('segment',)), tmp_path, data_dir)
   bundles['segment'].config['annotated'] = ['MA']
   dataset = dataclasses.replace(build.open_datasets(config, data_dir, DEVICES)['grade'], annotated=('iHE', 'NV'))
-  stage = build.build_stage(config, 'grade', dataset, workdir=tmp_path, devices=DEVICES, bundles=bundles)
+  stage = build_one(config, 'grade', dataset, tmp_path, bundles)
   assert stage.annotated == learned
   assert stage.scored == (('iHE', 'NV') if joint else ())
 

@@ -51,9 +51,10 @@ def prepared(tmp_path_factory):
 def trained(tmp_path_factory, prepared):
   """(bundle of a multi-task network with random weights, what training's own evaluation says of it)."""
   config, devices, place = tiny_config.get_config(), Devices(), tmp_path_factory.mktemp('trained')
-  bundles, shape = {}, jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
+  networks, bundles = build.check(config, devices), {}
+  shape = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
   for name, dataset in build.open_datasets(config, str(prepared), devices).items():
-    stage = build.build_stage(config, name, dataset, workdir=place, devices=devices, bundles=bundles)
+    stage = build.build_stage(config, name, dataset, networks[name], workdir=place, devices=devices, bundles=bundles)
     variables = initialize(stage.model, shape, 0)
     bundles[name] = stage.bundle(variables, {}, best_step=0)
   save_bundle(place / 'bundle', config=bundles['grade'].config, variables=variables, card='',
