@@ -80,7 +80,7 @@ class Settings:
     other_crop: evaluate on squares although the network learned from fields of view.
 
   Raises:
-    ValueError: a word that is none of those.
+    ValueError: a word that is none of those, or a threshold that is not between 0 and 1.
   """
 
   source_dir: Path | None = None
@@ -102,6 +102,8 @@ class Settings:
     for name, allowed in CHOICES.items():
       if (given := getattr(self, name)) not in allowed:
         raise ValueError(f'{name}={given!r}; choose one of {", ".join(allowed)}')
+    if wrong := {key: value for key, value in self.thresholds.items() if not 0 < value < 1}:
+      raise ValueError(f'thresholds={wrong} are not between 0 and 1')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +126,8 @@ class Job:
     scored: keys of the lesions that are judged.
     left_out: the other lesions, with the reason; empty where the network finds none at all.
     notes: what a reader of the figures should know, a sentence each.
-    leaks: photographs that the network learned from: `asked`, of `Settings.leaks`, `known`, whether it is known what all networks
-      learned from, and how many of the split are among their 'train' and 'validation' photographs, which were
+    leaks: photographs that the network learned from: `asked`, of `Settings.leaks`, `known`, whether it is known what all
+      networks learned from, and how many of the split are among their 'train' and 'validation' photographs, which were
       `left_out` or not; ready for JSON.
   """
 
@@ -269,7 +271,8 @@ def evaluate(
     pictures: draw the pictures too.
     resamples: of the bootstrap, for the intervals.
     seed: of the bootstrap.
-    progress: called as photographs are done, with how many are and how many there are.
+    progress: called as photographs are prepared, where they were not, and then as they are judged: with how many are
+      done and how many there are.
     **settings: of `Settings`.
 
   Returns:
@@ -282,7 +285,7 @@ def evaluate(
   """
   if out is not None:
     require_free(out)
-  job = check(models, data, **settings)
+  job = check(models, data, progress=progress, **settings)
   found = job.evaluate(resamples=resamples, seed=seed, progress=progress)
   found = found._replace(report={'evaluated': job.describe()} | found.report)
   if out is not None:
@@ -302,11 +305,12 @@ def require_free(out: Path) -> None:
                      'directory, so that no file is overwritten')
 
 
-def check(models: Path | Sequence[Path], data: str, **settings: Any) -> Job:
+def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None = None, **settings: Any) -> Job:
   """Finds mistakes before anything takes long, and opens the data set, which is prepared where that was not done yet.
 
   Args:
     models, data: as of `evaluate`.
+    progress: called while photographs are prepared; None: a bar on stderr, if that is a terminal.
     **settings: of `Settings`.
 
   Raises:
@@ -334,7 +338,7 @@ def check(models: Path | Sequence[Path], data: str, **settings: Any) -> Job:
       notes += _crop_notes(config['preprocessing']['crop'], data, builder.CROPPED, how.other_crop)
     if native:
       _require_pixels(data, builder, config['model']['name'], heads)
-  dataset, said = _open(data, how, config['preprocessing']['size'], learned)
+  dataset, said = _open(data, how, config['preprocessing']['size'], learned, progress)
   source, chosen = _choose(dataset, how)  # raises where it is empty
   _require_common(data, dataset.annotated, dataset.graded, learned, grades)  # of some, releases differ
   scored = scored_lesions(dataset.annotated, learned)
@@ -348,9 +352,11 @@ def check(models: Path | Sequence[Path], data: str, **settings: Any) -> Job:
              chosen, photographs, scored, left_out, notes + said, leaks)
 
 
-def _open(data: str, how: Settings, size: int, learned: tuple[str, ...]) -> tuple[Dataset, list[str]]:
+def _open(
+    data: str, how: Settings, size: int, learned: tuple[str, ...], progress: Progress | None,
+) -> tuple[Dataset, list[str]]:
   """The data set at the network's size, and what is to be said of its grades where they tell of lesions."""
-  dataset = load(data, data_dir=how.data_dir, size=size, source_dir=how.source_dir, **how.options)
+  dataset = load(data, data_dir=how.data_dir, size=size, source_dir=how.source_dir, progress=progress, **how.options)
   if not (dataset.grades_as_lesions and learned):
     return dataset, []
   return dataset.with_negatives(learned, whole=True), [

@@ -102,5 +102,6 @@ def in_flags(error: Exception, flags: Mapping[str, str]) -> str:
     said = re.sub(rf"{named}='([\w-]+)'", lambda found, flag=flag: f'{flag} {found[1]}', said)
     said = re.sub(rf'{named}=True\b', flag, said)
     said = re.sub(f'{named}=', f'{flag} ', said)
-    said = re.sub(rf'{named}(?=:)' if '_' not in name else rf'{named}\b', flag, said)
+    # A short name alone is also a word.
+    said = re.sub(rf'{named}\b' if '_' in name else f'^{name}(?=:)', flag, said)
   return said

@@ -149,7 +149,9 @@ def test_a_notebook_can_do_all_that_the_command_can(save_oracle, idrid, evaluate
 
 @pytest.mark.parametrize(('settings', 'message'), [
     ({'leaks': 'drop'}, "leaks='drop'; choose one of refuse, leave-out, keep"),
-    ({'at': 'home'}, "at='home'; choose one of network, native"), ({'rule': 'top'}, "rule='top'; choose one of bundle, maximum"),
+    ({'at': 'home'}, "at='home'; choose one of network, native"),
+    ({'rule': 'top'}, "rule='top'; choose one of bundle, maximum"),
+    ({'thresholds': {'MA': 50}}, "thresholds={'MA': 50} are not between 0 and 1"),
     ({'thresholds': {'NV': 0.5}}, 'thresholds: NV cannot be judged here, only MA'),
     ({'at': 'native', 'batch_size': 2}, "leave it out with at='native'"),
     ({'split': 'holdout'}, "no examples in the split 'holdout'")])
