@@ -1,6 +1,7 @@
 """Every key of the configuration, once, with the paper's setting (section IV-A) as the default.
 
-The other files of this folder change some keys and lock the rest. An unknown key is an error.
+The other files of this folder change some keys and lock the rest. An unknown key is an error, and so is a key of
+`model` that is set to another value than here and that the chosen network does not have.
 """
 
 from ml_collections import ConfigDict

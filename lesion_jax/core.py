@@ -202,11 +202,6 @@ def unpack_bits(packed: Array) -> Array:
   return ((packed[..., None] >> shifts) & 1).astype(bool)
 
 
-def pack_bits(masks: np.ndarray) -> np.ndarray:
-  """bool [..., 8] -> uint8 [...], the inverse of `unpack_bits`. NumPy only."""
-  return np.packbits(np.asarray(masks, bool), axis=-1, bitorder='little')[..., 0]
-
-
 def unpack_targets(batch: Example) -> Targets:
   """Unpacks a batch (leading axis B) into `Targets`. JAX, jittable."""
   real = batch['weight'] > 0

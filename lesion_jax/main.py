@@ -48,12 +48,13 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
     for name, stage in build.stages(config).items():
       say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
-    bundles = build.check(config, devices)
+    networks = build.check(config, devices)
+    bundles = build.finished(networks)
     claim_workdir(workdir, config.to_dict(), build.differing)
     datasets = build.open_datasets(config, data_dir, devices, bundles)
   for name, dataset in datasets.items():
     start = time.perf_counter()
-    stage = build.build_stage(config, name, dataset, workdir=workdir, devices=devices, bundles=bundles)
+    stage = build.build_stage(config, name, dataset, networks[name], workdir=workdir, devices=devices, bundles=bundles)
     leaks = build.leak_notes(stage.leaks)
     for note in leaks:
       say(f'NOTE: {name}: {note}', flush=True)

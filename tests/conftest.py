@@ -5,6 +5,8 @@ import pathlib
 import signal
 import threading
 
+import pytest
+
 # Before jax is imported anywhere.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
@@ -15,3 +17,24 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
 # A shell lets what it starts in the background ignore Ctrl-C, and so would the programs under test.
 if threading.current_thread() is threading.main_thread():
   signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope='module')
+def shallow_networks():
+  """Every network under its own name with the shallow encoder, for all tests of a module."""
+  # Imported here: the environment is set by now.
+  from tiny import TINY_MODELS
+
+  from lesion_jax import models
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(models, 'MODELS', TINY_MODELS)
+    yield
+
+
+@pytest.fixture
+def rng():
+  """The same numbers for every test."""
+  import numpy as np
+
+  return np.random.default_rng(0)

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
+from tiny import pack_bits
 
 from lesion_jax.augment import IDENTITY, Augmentation, augment
-from lesion_jax.core import pack_bits, unpack_bits
+from lesion_jax.core import unpack_bits
 
 SIZE = 32
 COLOURLESS = dataclasses.replace(Augmentation(), brightness=(1.0, 1.0), saturation=(1.0, 1.0), contrast=(1.0, 1.0))

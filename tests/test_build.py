@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tiny_config
 from ml_collections import ConfigDict
-from tiny import TINY_MODELS
 from tiny_config import changed
 
 from configs import common
@@ -19,16 +18,14 @@ from lesion_jax.evaluate import criterion
 from lesion_jax.losses import LOSSES
 from lesion_jax.train.loop import Fitted
 from lesion_jax.train.parallel import Devices
-from lesion_jax.weights.bundle import save_bundle
+from lesion_jax.weights.bundle import Bundle, save_bundle
 from lesion_jax.weights.encoder import EncoderWeights
 
 FULL_MODELS = models.MODELS
 DEVICES = Devices(jax.devices()[:2])
 
 
-@pytest.fixture(autouse=True)
-def shallow_networks(monkeypatch):
-  monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+pytestmark = pytest.mark.usefixtures('shallow_networks')
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +34,8 @@ def data_dir(tmp_path_factory):
 
 
 def test_a_right_configuration_passes_and_names_no_bundles():
-  assert build.check(tiny_config.get_config(), DEVICES) == {}
+  networks = build.check(tiny_config.get_config(), DEVICES)
+  assert networks.keys() == {'segment', 'grade'} and build.finished(networks) == {}
 
 
 MISTAKES = {
@@ -80,6 +78,12 @@ MISTAKES = {
     'thresholds': ({'segment__thresholds': 'best'}, "thresholds='best': choose one of half, validation"),
     'specificity': ({'grade__specificity': 1.0}, 'specificity=1.0: give the share of photographs without a lesion'),
     'augmentation': ({'segment__augmentation__vertical_flip': 2.0}, 'vertical_flip is a probability'),
+    'field of another network': (
+        {'segment__model__name': 'unet', 'segment__model__decoder_channels': (64, 32)},
+        r"decoder_channels=\(64, 32\) is no field of the network 'unet'; those that have it are lesion_net_32s, .* at \(\)"),
+    'field of a network with a branch': (
+        {'grade__model__name': 'inception_v3_grader', 'grade__model__joint': True},
+        "joint=True is no field of the network 'inception_v3_grader'; those that have it are .*multitask"),
     'no lesion network': ({'stages': ('grade',)}, "needs a lesion network.*--config.segment.bundle=DIR"),
     'bundle': ({'segment__bundle': 'no/such/bundle'}, 'no/such/bundle is not a bundle: it does not exist'),
     'pretrained weights': ({'segment__pretrained': 'no/such.pth'}, 'no/such.pth'),
@@ -90,6 +94,22 @@ MISTAKES = {
 def test_a_mistake_is_named_with_what_is_allowed(changes, message):
   with pytest.raises((ValueError, FileNotFoundError), match=message):
     build.check(changed(**changes), DEVICES)
+
+
+def test_a_field_of_another_network_at_its_default_is_none_of_this_one():
+  config = changed(segment__model__name='unet', grade__model__name='inception_v3_grader')
+  networks = build.check(config, DEVICES)
+  assert 'decoder_channels' not in networks['segment'].fields
+  assert not {'attention', 'joint', 'grading_size', 'sync_batch_norm'} & networks['grade'].fields.keys()
+
+
+def test_a_network_is_made_once(fits, tmp_path, data_dir, monkeypatch):
+  networks = build.check(tiny_config.get_config(), DEVICES)
+  monkeypatch.setattr(build.parts, 'get_model', lambda **_: pytest.fail('made again'))
+  for name, dataset in build.open_datasets(tiny_config.get_config(), data_dir, DEVICES).items():
+    bundles = {'segment': Bundle({'model': networks['segment'].fields, 'annotated': []}, {})} if name == 'grade' else {}
+    stage = build_one(tiny_config.get_config(), name, dataset, tmp_path, bundles, networks)
+    assert stage.model is networks[name].model
 
 
 def test_an_image_too_small_for_the_encoder_is_found(monkeypatch):
@@ -159,11 +179,17 @@ def fits(monkeypatch):
   return calls
 
 
+def build_one(config, name, dataset, tmp_path, bundles=types.MappingProxyType({}), networks=None):
+  networks = networks or build.check(config, DEVICES)
+  return build.build_stage(config, name, dataset, networks[name], workdir=tmp_path, devices=DEVICES, bundles=bundles)
+
+
 def build_all(config, tmp_path, data_dir):
   """Builds and 'trains' the stages; returns them and their bundles by name."""
-  bundles, stages = build.check(config, DEVICES), {}
+  networks, stages = build.check(config, DEVICES), {}
+  bundles = build.finished(networks)
   for name, dataset in build.open_datasets(config, data_dir, DEVICES).items():
-    stage = build.build_stage(config, name, dataset, workdir=tmp_path, devices=DEVICES, bundles=bundles)
+    stage = build_one(config, name, dataset, tmp_path, bundles, networks)
     fitted = stage.train(lambda: False)
     bundles[name] = stage.bundle(stage.variables(fitted.state), {}, best_step=fitted.best_step)
     stages[name] = stage
@@ -207,7 +233,7 @@ def test_a_stage_may_freeze_more_than_its_lesion_branch(fits, tmp_path, data_dir
 def test_averages_are_what_a_bundle_gets(fits, tmp_path, data_dir):
   config = changed(stages=('segment',), segment__ema=0.9)
   dataset = build.open_datasets(config, data_dir, DEVICES)['segment']
-  stage = build.build_stage(config, 'segment', dataset, workdir=tmp_path, devices=DEVICES, bundles={})
+  stage = build_one(config, 'segment', dataset, tmp_path)
   state = stage.train(lambda: False).state
   state = state.replace(ema=jax.tree.map(lambda x: x + 1, state.ema))
   jax.tree.map(np.testing.assert_array_equal, stage.variables(state), state.ema)
@@ -227,7 +253,7 @@ def test_joint_training_teaches_the_lesions_of_its_own_data_too(fits, tmp_path, 
   _, bundles = build_all(changed(stages=('segment',)), tmp_path, data_dir)
   bundles['segment'].config['annotated'] = ['MA']
   dataset = dataclasses.replace(build.open_datasets(config, data_dir, DEVICES)['grade'], annotated=('iHE', 'NV'))
-  stage = build.build_stage(config, 'grade', dataset, workdir=tmp_path, devices=DEVICES, bundles=bundles)
+  stage = build_one(config, 'grade', dataset, tmp_path, bundles)
   assert stage.annotated == learned
   assert stage.scored == (('iHE', 'NV') if joint else ())
 

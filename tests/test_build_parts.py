@@ -25,9 +25,7 @@ FULL_MODELS = models.MODELS
 DEVICES = Devices(jax.devices()[:2])
 
 
-@pytest.fixture(autouse=True)
-def shallow_networks(monkeypatch):
-  monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+pytestmark = pytest.mark.usefixtures('shallow_networks')
 
 
 @pytest.mark.parametrize(('stage', 'model', 'prefixes'), [

@@ -8,14 +8,14 @@ import pathlib
 
 import pytest
 
-from configs import common, data
+from configs import common, data, idrid
 from experiments import presets
-from experiments.rows import TABLE2
+from experiments.rows import ROWS, TABLE2, TABLE3
 from lesion_jax import build
 from lesion_jax.augment import Augmentation
 from lesion_jax.data.source import DATASETS
 from lesion_jax.losses import LOSSES
-from lesion_jax.models import MODELS
+from lesion_jax.models import MODELS, get_defaults, get_fields
 
 FIRST = """
 accumulate augmentation.brightness augmentation.contrast augmentation.horizontal_flip augmentation.rotation
@@ -64,6 +64,32 @@ def test_no_file_adds_a_key(program):
 def keys(config, prefix=''):
   return {prefix + key for key in config} | {
       name for key, value in config.items() if hasattr(value, 'items') for name in keys(value, f'{prefix}{key}.')}
+
+
+@pytest.mark.parametrize('stage', ['segment', 'classify', 'grade'])
+def test_a_key_of_a_network_has_the_default_of_the_networks_that_have_it(stage):
+  """So a key that another network has is known to be set: it differs. See `build.parts.model_config`."""
+  for key, value in common.get_config()[stage].model.items():
+    for name, default in get_defaults(key).items():
+      if key not in ('name', 'dtype'):  # by name
+        assert value == default, (key, name)
+    assert key in ('name', 'sync_batch_norm') or get_defaults(key), f'{key} is a field of no network'
+  for name in MODELS:
+    assert 'dtype' in get_fields(name)
+
+
+def test_every_program_and_every_row_sets_only_fields_of_its_network():
+  configs = [config_of(program, argument) for program in PROGRAMS for argument in data.CHOICES]
+  configs += [idrid.get_config(preset) for preset in idrid.PRESETS]
+  lesion = {'name': 'lesion_net_16s'}
+  for config in configs:
+    for stage in (config.segment, config.classify, config.grade):
+      assert build.parts.model_config(stage.model, lesion)['name'] == stage.model.name
+  for preset in presets.PRESETS:
+    for row in TABLE2 + TABLE3:
+      contained = (ROWS[row.lesion], 'bundle') if row.lesion else None
+      config = presets.configure(preset, row, 0, lesion=contained)
+      assert build.parts.model_config(config[row.stage].model, lesion)['name'] == row.model['name']
 
 
 def test_a_key_that_came_later_has_a_meaning_for_the_runs_before_it():

@@ -26,9 +26,10 @@ def run(tmp_path, monkeypatch):
 
   def train(config):
     devices = Devices(jax.devices()[:1])
-    bundles = build.check(config, devices)
+    networks = build.check(config, devices)
     dataset = build.open_datasets(config, str(tmp_path / 'data'), devices)['segment']
-    stage = build.build_stage(config, 'segment', dataset, workdir=tmp_path, devices=devices, bundles=bundles)
+    stage = build.build_stage(config, 'segment', dataset, networks['segment'], workdir=tmp_path, devices=devices,
+                              bundles={})
     fitted = stage.train(lambda: False)
     return stage, fitted, stage.evaluate(stage.variables(fitted.state), 'test').report
 

@@ -219,9 +219,10 @@ def test_a_finished_network_is_judged_only_on_what_it_did_not_learn_from(configu
 
 def test_a_bundle_keeps_what_all_its_stages_learned_from(configure, data_dir, tmp_path):
   config, bundles, learned = configure(), {}, []
+  networks = build.check(config, DEVICES)
   shape = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
   for name, data in build.open_datasets(config, data_dir, DEVICES).items():
-    stage = build.build_stage(config, name, data, workdir=tmp_path, devices=DEVICES, bundles=bundles)
+    stage = build.build_stage(config, name, data, networks[name], workdir=tmp_path, devices=DEVICES, bundles=bundles)
     bundles[name] = stage.bundle(initialize(stage.model, shape, 0), {}, best_step=0)
     learned.append(leaks.photographs(data))
     assert bundles[name].config['data']['leaks'] == stage.leaks

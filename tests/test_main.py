@@ -14,7 +14,6 @@ import jax
 import numpy as np
 import pytest
 import tiny_config
-from tiny import TINY_MODELS
 
 from lesion_jax import build, main, models
 from lesion_jax.evaluate import bootstrap, calibration, intervals, judge_healthy, judge_images, report, totals
@@ -28,11 +27,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 7  # of each stage, of tests/tiny_config.py
 
 
-@pytest.fixture(autouse=True, scope='module')
-def shallow_networks():
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(models, 'MODELS', TINY_MODELS)
-    yield
+pytestmark = pytest.mark.usefixtures('shallow_networks')
 
 
 @pytest.fixture(scope='module')

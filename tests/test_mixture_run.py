@@ -13,7 +13,7 @@ from absl import flags
 from drawing import draw_idrid
 from ml_collections import config_flags
 from real import IDRID, link_idrid
-from tiny import TINY_MODELS, random_batch
+from tiny import random_batch
 
 from lesion_jax import build, cli, main, models
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, Outputs, unpack_targets
@@ -32,11 +32,7 @@ LOSSES = ('dual_dice', 'dice', 'weighted_cross_entropy', 'focal', 'cross_entropy
 HOST = ('id', 'patient')
 
 
-@pytest.fixture(autouse=True, scope='module')
-def shallow_networks():
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(models, 'MODELS', TINY_MODELS)
-    yield
+pytestmark = pytest.mark.usefixtures('shallow_networks')
 
 
 @pytest.fixture(scope='module')

@@ -34,7 +34,8 @@ def train(config, workdir, data_dir):
   """Trains, or takes up what was trained there, on one device in this process; returns the stage too."""
   devices = Devices(jax.devices()[:1])
   dataset = build.open_datasets(config, str(data_dir), devices)['segment']
-  stage = build.build_stage(config, 'segment', dataset, workdir=workdir, devices=devices, bundles={})
+  network = build.check(config, devices)['segment']
+  stage = build.build_stage(config, 'segment', dataset, network, workdir=workdir, devices=devices, bundles={})
   return stage, stage.train(lambda: False)
 
 

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from lesion_jax.core import UNKNOWN_GRADE, Targets
 from lesion_jax.models import MODELS
 from lesion_jax.models.layers import ConvBN, call, normalize
 
@@ -63,3 +64,28 @@ def random_batch(seed: int, rows: int, size: int = SIZE) -> dict[str, np.ndarray
       'weight': weight,
       'row': np.arange(rows, dtype=np.int32),
   }
+
+
+def random_targets(rng: np.random.Generator, *, side: int, share: float, never: int | None = None) -> Targets:
+  """Eight images with every kind of gap: ignored pixels, lesions that are not annotated, ungraded images, a padding row.
+
+  Args:
+    rng: draws them.
+    side: of the images.
+    share: of the pixels with each lesion.
+    never: index of a lesion that nobody has.
+  """
+  lesions = rng.random((8, side, side, 8)) < share
+  if never is not None:
+    lesions[..., never] = False
+  scored = rng.random((8, side, side, 8)) < 0.8
+  scored[:4, ..., 4:] = False  # annotated for four lesions alone
+  scored[-1] = False  # padding
+  grade = rng.integers(0, 5, 8).astype(np.int32)
+  grade[[2, -1]] = UNKNOWN_GRADE
+  return Targets(lesions=jnp.asarray(lesions), scored=jnp.asarray(scored), grade=jnp.asarray(grade))
+
+
+def pack_bits(masks: np.ndarray) -> np.ndarray:
+  """bool [..., 8] -> uint8 [...], the inverse of `core.unpack_bits`."""
+  return np.packbits(np.asarray(masks, bool), axis=-1, bitorder='little')[..., 0]

@@ -1,17 +1,18 @@
 """From a configuration to objects: the only place where its keys become something.
 
-    bundles = check(config, devices)
-    for name, dataset in open_datasets(config, data_dir, devices).items():
-      stage = build_stage(config, name, dataset, workdir=workdir, devices=devices, bundles=bundles)
+    networks = check(config, devices)
+    bundles = finished(networks)
+    for name, dataset in open_datasets(config, data_dir, devices, bundles).items():
+      stage = build_stage(config, name, dataset, networks[name], workdir=workdir, devices=devices, bundles=bundles)
 """
 
 from lesion_jax.build.added import ADDED_KEYS, differing, resolved
-from lesion_jax.build.check import check
+from lesion_jax.build.check import check, finished
 from lesion_jax.build.counting import make_counter
 from lesion_jax.build.datasets import open_datasets
 from lesion_jax.build.leaks import notes as leak_notes
 from lesion_jax.build.parts import CRITERIA, STAGES, stages, start_note
 from lesion_jax.build.stage import Stage, build_stage
 
-__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'differing', 'leak_notes',
-           'make_counter', 'open_datasets', 'resolved', 'stages', 'start_note']
+__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'differing', 'finished',
+           'leak_notes', 'make_counter', 'open_datasets', 'resolved', 'stages', 'start_note']

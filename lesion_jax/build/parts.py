@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optax
+from flax import linen as nn
 from flax import traverse_util
 from ml_collections import ConfigDict
 
@@ -16,12 +17,13 @@ from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
 from lesion_jax.losses import Loss, get_loss
 from lesion_jax.data.mixture import SEPARATOR
-from lesion_jax.models import get_fields
+from lesion_jax.models import LESION_BRANCH, get_defaults, get_fields, get_model
 from lesion_jax.train.control import Control
 from lesion_jax.train.loop import Plan
+from lesion_jax.train.parallel import AXIS
 from lesion_jax.train.schedule import PLATEAU, shares
 from lesion_jax.train.state import get_optimizer
-from lesion_jax.weights.bundle import load_bundle
+from lesion_jax.weights.bundle import Bundle, load_bundle
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
 
@@ -45,6 +47,7 @@ ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed
 LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out
 LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may contain
 STAGES = (*LESION_STAGES, 'grade')
+SETTINGS = ('sync_batch_norm',)  # keys of a stage's `model` that are of its training
 THRESHOLDS = ('half', 'validation')  # where those of a bundle come from
 
 
@@ -80,20 +83,66 @@ def criterion(stage: ConfigDict) -> str:
   return name
 
 
-def model_config(fields: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, Any]:
-  """Arguments of `get_model`.
+class Network(NamedTuple):
+  """The network of a stage.
+
+  Attributes:
+    fields: arguments of `get_model`, ready for JSON.
+    model: built from them; while it is trained, BatchNorm averages its statistics over the devices where the stage says so.
+    bundle: the finished one that the configuration names; None: it is to be trained.
+  """
+
+  fields: dict[str, Any]
+  model: nn.Module
+  bundle: Bundle | None = None
+
+  @property
+  def frozen(self) -> str | None:
+    """The lesion network inside that training leaves alone, by its name among the variables; None without one."""
+    return LESION_BRANCH if 'lesion' in self.fields and not self.fields.get('joint') else None
+
+
+def network(stage: ConfigDict, lesion: dict[str, Any] | None) -> Network:
+  """The network that a stage is to train.
 
   Args:
-    fields: the stage's `model`.
+    stage: its keys.
+    lesion: the fields of the lesion network, for a network that contains one.
+
+  Raises:
+    ValueError: of `model_config` and `get_model`.
+  """
+  fields = model_config(stage.model, lesion)
+  return Network(fields, get_model(**(_synchronised(fields) if stage.model.sync_batch_norm else fields)))
+
+
+def _synchronised(fields: dict[str, Any]) -> dict[str, Any]:
+  """Fields with which every part that is trained averages BatchNorm's statistics over the devices."""
+  lesion = {'lesion': fields['lesion'] | {'bn_axis': AXIS}} if fields.get('joint') else {}
+  return fields | lesion | {'bn_axis': AXIS}
+
+
+def model_config(keys: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, Any]:
+  """Arguments of `get_model`.
+
+  The block of a stage has the keys of all networks that it may be. Those that the chosen one does not have stand at their
+  default, which is that of the networks that have them; SETTINGS are no fields.
+
+  Args:
+    keys: the stage's `model`.
     lesion: the same of the lesion network, for a network that contains one.
 
   Raises:
-    ValueError: the network contains a lesion network and there is none.
+    ValueError: a key that the network does not have was set, or the network contains a lesion network and there is none.
   """
-  name = fields.name
-  known = get_fields(name)
-  # The block of a stage has the fields of all networks that it may be; what another network has does not concern this one.
-  result = {key: value for key, value in fields.to_dict().items() if key in known and key != 'lesion'}
+  name, known = keys.name, get_fields(keys.name)
+  given = {key: value for key, value in keys.to_dict().items() if key not in ('name', *SETTINGS)}
+  for key, value in given.items():
+    defaults = get_defaults(key)
+    if key not in known and (tuple(value) if isinstance(value, list) else value) not in defaults.values():
+      raise ValueError(f'{key}={value!r} is no field of the network {name!r}; those that have it are {", ".join(defaults)}: '
+                       f'choose one of them, or leave {key} at {next(iter(defaults.values()), None)!r}')
+  result = {key: value for key, value in given.items() if key in known and key != 'lesion'}
   if 'lesion' in known:
     if lesion is None:
       raise ValueError(f"the model {name!r} needs a lesion network: train the stage 'segment' before, or name a finished "
@@ -116,11 +165,6 @@ def lesion_stage(config: ConfigDict, name: str) -> str | None:
     raise ValueError(f'there is more than one lesion network, of the stages {" and ".join(there)}; a grading network '
                      'takes one: leave the other out of config.stages and its bundle empty')
   return there[0] if there else None
-
-
-def is_frozen(fields: dict[str, Any]) -> bool:
-  """Whether a network of `model_config` contains a lesion network that training leaves alone."""
-  return 'lesion' in fields and not fields.get('joint')
 
 
 def start_note(name: str, stage: ConfigDict) -> str | None:

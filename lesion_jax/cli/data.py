@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 from typing import Any
 
 from lesion_jax.cli import datasets, options
 
-STATISTICS, SHEET, SPLITS = 'statistics.json', 'contact_sheet.png', 'splits.json'
+STATISTICS, SHEET, SPLITS = 'statistics.json', 'contact_sheet.png', 'splits.json'  # as `report.data_set` has them
 DESCRIPTION = f'''\
 Says what a data set is and how many photographs its splits have.
 
@@ -51,17 +50,28 @@ def _data(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
   if arguments.name is None:
     print(datasets.describe_all())
     return 0
+  from lesion_jax.data.progress import progress_bar
+  from lesion_jax.data.statistics import count_all, sum_up
+  from lesion_jax.report import data_set
+  from lesion_jax.report.statistics import format_statistics
+
   try:
     dataset = datasets.open_dataset(arguments, parser, quiet=arguments.quiet, existing=True)
     print(_describe(dataset))
     out = arguments.out or pathlib.Path(dataset.builder.data_dir).parent / 'about'
     written = []
     if arguments.stats or arguments.ids:
-      out.mkdir(parents=True, exist_ok=True)
+      out.mkdir(parents=True, exist_ok=True)  # before it takes long
     if arguments.stats:
-      written += _write_statistics(dataset, out, arguments)
+      with progress_bar(quiet=arguments.quiet) as bar:
+        counted = count_all(dataset, bar)
+      found = sum_up(dataset, counted)
+      print('\n' + format_statistics(found))
+      data_set.write_statistics(dataset, counted, found, out, shown=arguments.shown)
+      written += [STATISTICS, SHEET]
     if arguments.ids:
-      written.append(_write_ids(dataset, out))
+      print(f'\nsplits: SHA-256 {data_set.write_splits(dataset, out)}')
+      written.append(SPLITS)
   except OSError as error:
     parser.exit(1, f'error: the results could not be written: {error}\n')
   if written:
@@ -72,41 +82,3 @@ def _data(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 def _describe(dataset: Any) -> str:
   lengths = ', '.join(f'{length:,} {split}' for split, length in dataset.lengths.items())
   return f'{dataset.name}: {lengths}\n{dataset.description}\nLicence: {dataset.licence}'
-
-
-def _write_statistics(dataset: Any, out: pathlib.Path, arguments: argparse.Namespace) -> list[str]:
-  """Prints the figures and writes them and the contact sheet; returns the names of the files."""
-  import tqdm
-
-  from lesion_jax.data.statistics import choose, count_all, sum_up
-  from lesion_jax.report.contact_sheet import write_contact_sheet
-  from lesion_jax.report.statistics import format_statistics
-
-  with tqdm.tqdm(total=sum(dataset.lengths.values()), unit='photo', dynamic_ncols=True,
-                 disable=True if arguments.quiet else None) as bar:
-    counted = count_all(dataset, bar.update)
-  found = sum_up(dataset, counted)
-  print('\n' + format_statistics(found))
-  (out / STATISTICS).write_text(json.dumps(found, indent=2) + '\n')
-  sections = {}
-  for split, ones in counted.items():
-    source, shown = dataset.source(split), choose(ones, arguments.shown)
-    of_all = '' if len(shown) == len(ones) else f', {len(shown)} of them here'
-    sections[f'{split}: {len(ones):,} photographs{of_all}'] = [source[index] for index in shown]
-  unscored = any(example['ignore'].any() for examples in sections.values() for example in examples)
-  write_contact_sheet(
-      out / SHEET, sections, title=dataset.name, annotated=dataset.annotated,
-      subtitle=f'{found["splits"]["all"]["images"]:,} photographs at {dataset.size}x{dataset.size} pixels ({dataset.crop})'
-               f'; licence: {dataset.licence}' + ('; grey outlines are not scored' if unscored else ''))
-  return [STATISTICS, SHEET]
-
-
-def _write_ids(dataset: Any, out: pathlib.Path) -> str:
-  """Writes the ids, prints their digest, and returns the name of the file."""
-  from lesion_jax.data.splits import split_digest
-
-  ids = dataset.ids
-  digest = split_digest(ids)
-  (out / SPLITS).write_text(json.dumps({'name': dataset.name, 'digest': digest, 'splits': ids}, indent=2) + '\n')
-  print(f'\nsplits: SHA-256 {digest}')
-  return SPLITS

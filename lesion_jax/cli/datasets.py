@@ -48,8 +48,7 @@ def open_dataset(
     return load(arguments.name, data_dir=arguments.data_dir, size=arguments.size, source_dir=arguments.source,
                 quiet=quiet, **dict(arguments.option))
   except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-    # What the library calls these is not what they are called here.
-    said = str(error).replace('source_dir', '--source').replace('data_dir=', f'{arguments.prepared_option} ')
+    said = options.in_flags(error, {'source_dir': '--source', 'data_dir': arguments.prepared_option})
     parser.error(said.replace('\n', ' '))
 
 

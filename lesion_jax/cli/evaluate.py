@@ -41,6 +41,11 @@ exit status: 0, or 1 where the network gave no numbers or the results could not 
 done.'''
 
 
+# The library's name of an argument -> the option, where a message names it.
+FLAGS = {'source_dir': '--source', 'data_dir': '--prepared', 'out': '--out', 'leaks': '--leaks', 'at': '--at',
+         'batch_size': '--batch-size', 'thresholds': '--threshold', 'other_crop': '--other-crop'}
+
+
 def add(commands: Any) -> None:
   """Adds the command to the sub-parsers `commands`."""
   evaluate = commands.add_parser(
@@ -96,35 +101,43 @@ def add(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-  from lesion_jax import runtime
-  from lesion_jax.cli import evaluation
+  from lesion_jax import assessment, runtime
+  from lesion_jax.data.progress import progress_bar
   from lesion_jax.report.terminal import format_report
 
   runtime.set_up()
   out = arguments.out or _beside(arguments)
   try:
-    _check_folder(out)
-    job = evaluation.check(arguments)
+    assessment.require_free(out)
+    job = assessment.check(arguments.model, arguments.data, **_settings(arguments))
     out.mkdir(parents=True, exist_ok=True)
   except (OSError, ValueError) as error:
-    # What the library calls these is not what they are called here.
-    parser.error(str(error).replace('source_dir', '--source').replace('data_dir=', '--prepared '))
+    parser.error(options.in_flags(error, FLAGS))
   print(job.title, *job.notes, sep='\n- ', flush=True)
   bootstrap = {name: value for name, value in vars(arguments).items() if name in ('resamples', 'seed')}
   try:
-    found = job.evaluate(**bootstrap)
+    with progress_bar() as bar:
+      found = job.evaluate(progress=bar, **bootstrap)
   except FloatingPointError as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
   print('\n' + format_report(found.report, job.title), flush=True)
   try:
-    names = _write(out, job, found._replace(report={'evaluated': _describe(job, arguments)} | found.report),
-                   pictures=not arguments.no_pictures)
+    evaluated = job.describe() | {'command': _command(arguments)}
+    names = job.write(out, found._replace(report={'evaluated': evaluated} | found.report), pictures=not arguments.no_pictures)
   except OSError as error:
     print(f'error: the results could not be written to {out}: {error}', file=sys.stderr)
     return 1
   print(f'\n{", ".join(names)} are in {out}')
   return 0
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+  """What the options say of `assessment.Settings`."""
+  return {'source_dir': arguments.data_dir, 'data_dir': arguments.prepared, 'options': dict(arguments.option),
+          'thresholds': arguments.threshold,
+          **{name: getattr(arguments, name) for name in ('split', 'only', 'without', 'leaks', 'at', 'tta', 'window',
+                                                         'batch_size', 'rule', 'other_crop')}}
 
 
 def _beside(arguments: argparse.Namespace) -> pathlib.Path:
@@ -135,74 +148,6 @@ def _beside(arguments: argparse.Namespace) -> pathlib.Path:
   chosen = [f'{word}-{path.stem}' for word in ('only', 'without') if (path := getattr(arguments, word))]
   chosen += [] if arguments.at == 'network' else [arguments.at]
   return bundles[0].with_name('-'.join([name, arguments.data, arguments.split, *chosen]).replace('/', '-'))
-
-
-def _files() -> tuple[str, ...]:
-  from lesion_jax.report import run
-
-  return run.REPORT, run.COUNTS, *run.PICTURES
-
-
-def _check_folder(path: pathlib.Path) -> None:
-  """Raises ValueError where `path` holds something else than an earlier evaluation, which would be overwritten."""
-  if not path.exists():
-    return
-  if not path.is_dir():
-    raise ValueError(f'--out {path} is a file; give a directory')
-  if others := sorted({item.name for item in path.iterdir()} - set(_files())):
-    raise ValueError(f'--out {path} holds something else than an evaluation ({", ".join(others[:3])}); give another '
-                     'directory, so that no file is overwritten')
-
-
-def _write(out: pathlib.Path, job: Any, found: Any, *, pictures: bool) -> list[str]:
-  """Writes everything, in the place of an earlier evaluation; returns the names of the files."""
-  from lesion_jax.report.run import write_figures, write_pictures
-
-  for name in _files():
-    (out / name).unlink(missing_ok=True)
-  written = write_figures(out, found, job.scored)
-  if pictures:
-    written += write_pictures(out, found, job.examples(), title=job.title, thresholds=list(job.thresholds.values()))
-  return [path.name for path in written]
-
-
-def _describe(job: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-  """What was evaluated and how, ready for JSON."""
-  import platform
-
-  import jax
-  import numpy
-
-  import lesion_jax
-
-  config, dataset = job.bundle.config, job.dataset
-  return {
-      'model': {'name': config['model']['name'], 'weights_sha256': job.bundle.digest,
-                'provenance': config.get('provenance', {}), **_members(job)},
-      'at': arguments.at,
-      'tta': arguments.tta,
-      'window': job.members[0].window if len(job.members) == 1 else [member.window for member in job.members],
-      'data': {'name': dataset.name, 'split': job.split, 'images': job.length, 'options': dict(arguments.option),
-               'size': config['preprocessing']['size'], 'crop': dataset.crop, 'dealing': dataset.dealing} | job.chosen,
-      'lesions': {'scored': list(job.scored), 'left_out': job.left_out},
-      'thresholds': job.thresholds,
-      'presence': job.rule.to_json(),
-      'notes': job.notes,
-      'leaks': job.leaks,
-      'batch_size': job.batch_size,
-      'devices': {'kind': job.devices.local[0].device_kind, 'count': job.devices.count},
-      'versions': {'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'numpy': numpy.__version__,
-                   'python': platform.python_version()},
-      'command': _command(arguments),
-  }
-
-
-def _members(job: Any) -> dict[str, Any]:
-  """The networks of an ensemble."""
-  if len(job.members) == 1:
-    return {}
-  return {'members': [{'bundle': member.name, 'name': member.config['model']['name'], 'weights_sha256': member.digest}
-                      for member in job.members]}
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Mapping
 
 
 def positive(text: str) -> int:
@@ -84,3 +86,22 @@ def thresholds(text: str) -> dict[str, float]:
       raise argparse.ArgumentTypeError(f'{number} is not between 0 and 1')
     found |= {key: value} if named else dict.fromkeys((key for key in LESION_KEYS if key not in found), value)
   return found
+
+
+def in_flags(error: Exception, flags: Mapping[str, str]) -> str:
+  """What the library says of its arguments, with the options that they are here: leaks='keep' becomes --leaks keep,
+  other_crop=True --other-crop, data_dir=x --prepared x, and source_dir --source.
+
+  Args:
+    error: that the library raised.
+    flags: the library's name of an argument -> the option.
+  """
+  said = str(error)
+  for name, flag in flags.items():
+    named = rf'(?<![\w.-]){name}'
+    said = re.sub(rf"{named}='([\w-]+)'", lambda found, flag=flag: f'{flag} {found[1]}', said)
+    said = re.sub(rf'{named}=True\b', flag, said)
+    said = re.sub(f'{named}=', f'{flag} ', said)
+    # A short name alone is also a word.
+    said = re.sub(rf'{named}\b' if '_' in name else f'^{name}(?=:)', flag, said)
+  return said

@@ -36,6 +36,7 @@ from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.index import Index
 from lesion_jax.data.index import read as read_index
 from lesion_jax.data.order import Joined, Source
+from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.png import decode_mask, decode_picture
 from lesion_jax.data.splits import SPLIT_SEED, SPLITS, Dealing, shuffled
 
@@ -338,6 +339,7 @@ def load(
     size: int = 896,
     source_dir: str | os.PathLike[str] | None = None,
     quiet: bool = False,
+  progress: Progress | None = None,
     split: str = '',
     split_seed: int = SPLIT_SEED,
     folds: int = 0,
@@ -357,6 +359,7 @@ def load(
     size: side of the square examples, in pixels.
     source_dir: root of the release, for the data sets that have one.
     quiet: show no progress while it is prepared; else a bar on stderr, if that is a terminal.
+    progress: called instead, with how many photographs are done and how many there are.
     split: how photographs are dealt where the release does not say, 'hash' or 'stratified'; '' is the data set's own way.
       Where all splits are the release's it changes nothing.
     split_seed: of that.
@@ -379,7 +382,7 @@ def load(
   if inside := [place for place in config.places() if root.is_relative_to(place)]:
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   builder = builder_class(config=config, data_dir=root, file_format='array_record')
-  prepare(builder, quiet=quiet)
+  prepare(builder, progress or (silent if quiet else None))
   return _dataset(name, builder)
 
 

@@ -12,7 +12,6 @@ import collections
 import dataclasses
 import hashlib
 import itertools
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -24,37 +23,6 @@ SPLITS = ('train', 'validation', 'test')
 SPLIT_SEED = 2020
 
 Item = TypeVar('Item')
-
-
-def split_by_patient(
-    patients: Sequence[str], *, seed: int = SPLIT_SEED, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
-) -> dict[str, list[int]]:
-  """Deals photographs to 'train', 'validation' and 'test', all those of one patient to one split.
-
-  Patients are ordered by the SHA-256 of 'seed:patient' and the order is cut at the fractions of the number of patients
-  (rounded, to the even number at half). So the split depends on the set of patients and the seed alone: not on the order of the
-  input, nor on a library's random generator. The paper splits 'at random' 70/10/20; unit and seed are our choice.
-
-  Args:
-    patients: the patient of each photograph.
-    seed: any integer; SPLIT_SEED is the published one.
-    fractions: of the patients, in the order of SPLITS; they sum to 1.
-
-  Returns:
-    Split name -> positions in `patients`, ascending. A split can be empty when there are few patients.
-
-  Raises:
-    ValueError: where the fractions are negative or do not sum to 1.
-  """
-  if len(fractions) != len(SPLITS) or min(fractions) < 0 or not math.isclose(sum(fractions), 1):
-    raise ValueError(f'fractions={fractions}: give one share for each of {SPLITS}, none negative, that sum to 1')
-  order = shuffled(patients, seed)
-  train_end = round(fractions[0] * len(order))
-  validation_end = round((fractions[0] + fractions[1]) * len(order))
-  side = {
-      patient: SPLITS[(rank >= train_end) + (rank >= validation_end)] for rank, patient in enumerate(order)
-  }
-  return {split: [i for i, patient in enumerate(patients) if side[patient] == split] for split in SPLITS}
 
 
 def shuffled(patients: Iterable[str], seed: int | str = SPLIT_SEED) -> list[str]:
@@ -73,7 +41,7 @@ def stratify(
   the one that lacks most patients, and of equals again by chance. Chance is the SHA-256 of 'seed:patient', so the split
   depends on patients, labels, shares and seed alone: not on the order of the input, nor on a library. All in whole
   numbers. That patients are dealt, not photographs, is our choice, and that a side takes no more than its share, as
-  `split_by_patient` cuts it: of few patients with many labels the smallest side would else get none.
+  `Dealing` by hash cuts it: of few patients with many labels the smallest side would else get none.
 
   Args:
     patients: the patient of each photograph.
@@ -213,7 +181,7 @@ DEALINGS = ('hash', 'stratified')
 
 def _by_chance(patients: Sequence[str], shares: Sequence[int], seed: int) -> list[int]:
   """The side of each photograph: patients in the order of their hash, cut at the shares as `_sizes` does."""
-  order = sorted(set(patients), key=lambda patient: hashlib.sha256(f'{seed}:{patient}'.encode()).digest())
+  order = shuffled(patients, seed)
   of_rank = (side for side, size in enumerate(_sizes(shares, len(order))) for _ in range(size))
   sides = dict(zip(order, of_rank, strict=True))
   return [sides[patient] for patient in patients]
@@ -224,16 +192,6 @@ def _sizes(shares: Sequence[int], count: int) -> list[int]:
   the even number at half."""
   ends = [0, *(round(sum(shares[:side + 1]) / sum(shares) * count) for side in range(len(shares)))]
   return [end - start for start, end in itertools.pairwise(ends)]
-
-
-def deal(items: Sequence[Item], patients: Sequence[str]) -> dict[str, list[Item]]:
-  """`Dealing.deal` by 'hash' with the published seed."""
-  return Dealing().deal(items, patients)
-
-
-def carve_validation(training: Sequence[Item], patients: Sequence[str]) -> dict[str, list[Item]]:
-  """`Dealing.carve` by 'hash' with the published seed."""
-  return Dealing().carve(training, patients)
 
 
 def split_digest(ids: Mapping[str, Sequence[str]]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, UNKNOWN_GRADE, Example, unpack_bits
+from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.quality import REASONS, SIDE, Quality, assess
 from lesion_jax.data.source import Dataset
 from lesion_jax.data.threads import ordered_map
@@ -56,14 +57,17 @@ def count(example: Example) -> Counted:
   return Counted(example['patient'], int(example['grade']), unpack_bits(example['annotated']), unscored, areas, quality)
 
 
-def count_all(dataset: Dataset, progress: Callable[[], Any] = lambda: None) -> dict[str, list[Counted]]:
+def count_all(dataset: Dataset, progress: Progress = silent) -> dict[str, list[Counted]]:
   """Counts every example of a prepared data set, by split and in order. Calls `progress` after each."""
-  counted = {}
-  for split in dataset.splits:
-    source, counted[split] = dataset.source(split), []
+  sources, counted, done = {split: dataset.source(split) for split in dataset.splits}, {}, 0
+  total = sum(map(len, sources.values()))
+  progress(done, total)
+  for split, source in sources.items():
+    counted[split] = []
     for found in ordered_map(lambda index, source=source: count(source[index]), range(len(source))):
       counted[split].append(found)
-      progress()
+      done += 1
+      progress(done, total)
   return counted
 
 

@@ -29,7 +29,6 @@ TOP, MAXIMUM = f'top{TOP_PIXELS}', 'maximum'
 RULES = (TOP, MAXIMUM)
 # What a person is told of a lesion in a photograph.
 PRESENT, ABSENT, NOT_EVALUATED, UNGRADABLE = 'present', 'absent', 'not evaluated', 'ungradable'
-STATES = (PRESENT, ABSENT, NOT_EVALUATED, UNGRADABLE)
 
 
 def top_pixels(height: int, width: int) -> int:

@@ -28,12 +28,10 @@ class Quantile(NamedTuple):
 
   Attributes:
     threshold: in [0, 1]; what is above it is called present.
-    rank: of the score that it is, from 1; 0 where there is none.
     promised: the specificity that it has on a further photograph, at least, by the argument above.
   """
 
   threshold: float
-  rank: int
   promised: float
 
 
@@ -86,7 +84,7 @@ def clean_threshold(scores: np.ndarray, specificity: float, *, least_rank: int =
   if not len(ordered):
     return None
   rank = max(min(_rank(len(ordered), specificity), len(ordered)), min(least_rank, len(ordered)))
-  return Quantile(raised(float(ordered[rank - 1]), MARGIN), rank, rank / (len(ordered) + 1))
+  return Quantile(raised(float(ordered[rank - 1]), MARGIN), rank / (len(ordered) + 1))
 
 
 def log_odds(scores: np.ndarray) -> np.ndarray:

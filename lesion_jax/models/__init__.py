@@ -43,7 +43,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}  # float16 would need loss scaling
 
 __all__ = ['LESION_BRANCH', 'MODELS', 'ABN', 'DANet', 'DeepLabV3Plus', 'FCN', 'InceptionClassifier', 'InceptionGrader',
-           'InceptionV3', 'LesionConcat', 'LesionNet', 'MultiTask', 'PatchFCN', 'UNet', 'get_fields', 'get_model']
+           'InceptionV3', 'LesionConcat', 'LesionNet', 'MultiTask', 'PatchFCN', 'UNet', 'get_defaults', 'get_fields', 'get_model']
 
 
 def get_model(name: str, **fields: Any) -> nn.Module:
@@ -69,12 +69,22 @@ def get_fields(name: str) -> tuple[str, ...]:
   Raises:
     ValueError: unknown name; the message lists those that there are.
   """
+  return tuple(_fields(name))
+
+
+def get_defaults(field: str) -> dict[str, Any]:
+  """The names of the networks that have a field, each with the value that it has there where none is given."""
+  return {name: fields[field] for name in MODELS if field in (fields := _fields(name))}
+
+
+def _fields(name: str) -> dict[str, Any]:
+  """The fields of a network and their defaults, those of `functools.partial` in MODELS left aside."""
   if name not in MODELS:
     raise ValueError(f'unknown model {name!r}; the models are {", ".join(MODELS)}')
   module = MODELS[name]
   while isinstance(module, functools.partial):
     module = module.func
-  return tuple(field for field in module.__dataclass_fields__ if field not in ('parent', 'name'))
+  return {field: known.default for field, known in module.__dataclass_fields__.items() if field not in ('parent', 'name')}
 
 
 def _resolve(key: str, value: Any) -> Any:

@@ -101,7 +101,7 @@ def grade_by_rule(states: Mapping[str, str], hemorrhages: Sequence[int] | None =
   IrMA are not among the eight lesions, so DR3 is by hemorrhages and cotton-wool spots alone.
 
   Args:
-    states: of STATES in `metrics.presence`, by key of the lesion; one that is left out is not evaluated.
+    states: PRESENT, ABSENT, NOT_EVALUATED or UNGRADABLE, by key of the lesion; one that is left out is not evaluated.
     hemorrhages: intraretinal hemorrhages in each of the four quadrants; None where they are not counted: then DR3 is
       never by them.
 

@@ -180,7 +180,8 @@ def _lesions(
 
 
 def _state(lesion: Mapping[str, Any] | None, *, gradable: bool) -> str:
-  """One of STATES. What is found is found whatever the photograph; that nothing is there takes one that can be graded."""
+  """PRESENT, ABSENT, NOT_EVALUATED or UNGRADABLE. What is found is found whatever the photograph; that nothing is there
+  takes one that can be graded."""
   if lesion is None:
     return NOT_EVALUATED
   return PRESENT if lesion['present'] else ABSENT if gradable else UNGRADABLE

@@ -104,7 +104,3 @@ class Devices:
     if chosen is None or jax.process_count() > 1:
       return mapped
     return jax.jit(mapped, compiler_options=chosen, out_shardings=self._whole, **options)
-
-  def predict(self, step: Callable[..., Any]) -> Callable[..., Any]:
-    """Maps `step(variables, batch)` whose result is split by rows, [devices, b / devices, ...]."""
-    return jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=0, devices=self._chosen)

@@ -9,7 +9,7 @@ import pytest
 
 import lesion_jax
 from lesion_jax import cli
-from lesion_jax.cli import info
+from lesion_jax.cli import info, options
 
 
 def test_version(capsys):
@@ -34,3 +34,18 @@ def test_an_interrupted_command_ends_without_a_traceback(monkeypatch, capsys, nu
   assert cli.main(['info']) == 130
   assert capsys.readouterr().err == 'interrupted\n'
   assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(('said', 'shown'), [
+    ('source_dir is missing: give it', '--source is missing: give it'),
+    ('data_dir=/x lies inside', '--prepared /x lies inside'),
+    ("Judge the others with leaks='leave-out', or all with leaks='keep'", 'Judge the others with --leaks leave-out, or all with '
+     '--leaks keep'),
+    ('or with other_crop=True all the same', 'or with --other-crop all the same'),
+    ('out=file is a file', '--out file is a file'),
+    ("leaks: look at 'out' and leave it out: --config.data.leaks=keep", "--leaks: look at 'out' and leave it out: "
+     '--config.data.leaks=keep'),
+])
+def test_the_arguments_that_the_library_names_are_shown_as_options(said, shown):
+  flags = {'source_dir': '--source', 'data_dir': '--prepared', 'leaks': '--leaks', 'other_crop': '--other-crop', 'out': '--out'}
+  assert options.in_flags(ValueError(said), flags) == shown

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 from tiny import SIZE, TINY_MODELS
 
 import lesion_jax
-from lesion_jax import build, cli, models
+from lesion_jax import assessment, build, cli, models
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.data.fingerprint import reduced
 from lesion_jax.data.fundus import SQUARE
@@ -51,9 +51,10 @@ def prepared(tmp_path_factory):
 def trained(tmp_path_factory, prepared):
   """(bundle of a multi-task network with random weights, what training's own evaluation says of it)."""
   config, devices, place = tiny_config.get_config(), Devices(), tmp_path_factory.mktemp('trained')
-  bundles, shape = {}, jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
+  networks, bundles = build.check(config, devices), {}
+  shape = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
   for name, dataset in build.open_datasets(config, str(prepared), devices).items():
-    stage = build.build_stage(config, name, dataset, workdir=place, devices=devices, bundles=bundles)
+    stage = build.build_stage(config, name, dataset, networks[name], workdir=place, devices=devices, bundles=bundles)
     variables = initialize(stage.model, shape, 0)
     bundles[name] = stage.bundle(variables, {}, best_step=0)
   save_bundle(place / 'bundle', config=bundles['grade'].config, variables=variables, card='',
@@ -126,6 +127,49 @@ def test_its_figures_and_intervals_are_exactly_those_of_trainings_evaluation(tra
   for picture in PICTURES:
     with Image.open(out / picture) as image:
       assert min(image.size) > 300
+
+
+def test_a_notebook_can_do_all_that_the_command_can(save_oracle, idrid, evaluate, prepared, tmp_path):
+  """By values instead of options; the report is the command's, but for the command."""
+  bundle, told = save_oracle(), []
+  _, out = evaluate(bundle, 'idrid', '--source', idrid, '--split', 'all', '--without', ids_file(tmp_path, ['IDRiD_81']),
+                    '--threshold', 'MA=0.3', '--rule', 'maximum')
+  found = assessment.evaluate(
+      bundle, 'idrid', source_dir=idrid, data_dir=prepared, split='all', without=['IDRiD_81'], thresholds={'MA': 0.3},
+      rule='maximum', resamples=20, pictures=False, out=tmp_path / 'notebook',
+      progress=lambda done, total: told.append((done, total)))
+  report, command = found.report, read(out)
+  assert names(tmp_path / 'notebook') == FILES and read(tmp_path / 'notebook') == report
+  assert command['evaluated'].pop('command') and command['evaluated']['data']['without'].pop('file') == 'ids.txt'
+  assert command == report
+  assert told[0] == (0, 9) and told[-1] == (9, 9) and told == sorted(told)
+  job = assessment.check([bundle], 'idrid', source_dir=idrid, data_dir=prepared)
+  assert job.title == 'oracle on idrid, split test: 2 photographs' and job.describe()['notes'] == job.notes
+
+
+@pytest.mark.parametrize(('settings', 'message'), [
+    ({'leaks': 'drop'}, "leaks='drop'; choose one of refuse, leave-out, keep"),
+    ({'at': 'home'}, "at='home'; choose one of network, native"),
+    ({'rule': 'top'}, "rule='top'; choose one of bundle, maximum"),
+    ({'thresholds': {'MA': 50}}, "thresholds={'MA': 50} are not between 0 and 1"),
+    ({'thresholds': {'NV': 0.5}}, 'thresholds: NV cannot be judged here, only MA'),
+    ({'at': 'native', 'batch_size': 2}, "leave it out with at='native'"),
+    ({'split': 'holdout'}, "no examples in the split 'holdout'")])
+def test_a_notebook_is_told_of_its_arguments_not_of_options(save_oracle, idrid, prepared, settings, message):
+  with pytest.raises(ValueError, match=message) as error:
+    assessment.check(save_oracle(), 'idrid', source_dir=idrid, data_dir=prepared, **settings)
+  assert '--' not in str(error.value)
+
+
+def test_the_folder_of_something_else_is_not_written_to(save_oracle, tmp_path):
+  (tmp_path / 'notes.txt').touch()
+  with pytest.raises(ValueError, match='holds something else than an evaluation'):
+    assessment.evaluate(save_oracle(), 'synthetic', out=tmp_path)
+
+
+def ids_file(folder, ids):
+  (folder / 'ids.txt').write_text('\n'.join(ids))
+  return folder / 'ids.txt'
 
 
 def test_the_counts_of_each_photograph_are_kept_and_can_be_resampled(trained, evaluate):

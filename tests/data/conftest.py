@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
 
 import numpy as np
@@ -16,6 +17,13 @@ def real_idrid() -> pathlib.Path:
   if not root.is_dir():
     pytest.skip(f'the IDRiD subset is not at {root}')
   return root
+
+
+@pytest.fixture
+def said(caplog, monkeypatch):
+  """The messages that were logged."""
+  monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
+  return caplog
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -35,12 +34,6 @@ def release(tmp_path):
       save(root / folder / f'{name}.jpeg', fundus(80, 100 + seed, seed=seed))
   _write_tables(root, TRAINING, PUBLIC, PRIVATE)
   return root
-
-
-@pytest.fixture
-def said(caplog, monkeypatch):
-  monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
-  return caplog
 
 
 def _load(release):

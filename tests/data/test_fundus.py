@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from drawing import block, fundus, save
 from PIL import Image
+from tiny import pack_bits
 
-from lesion_jax.core import pack_bits, unpack_bits
+from lesion_jax.core import unpack_bits
 from lesion_jax.data.fundus import Crop, find_field, read_field, whole
 
 

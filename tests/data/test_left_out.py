@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -33,13 +32,6 @@ class Photographs(LesionBuilder, skip_registration=True):
       raise self.ERROR(f'photograph {item}.jpeg: no field of view found')
     empty = np.zeros((SIZE, SIZE), np.uint8)
     return Record(np.zeros((SIZE, SIZE, 3), np.uint8), empty, empty, f'{item}', f'{item}', item % 5)
-
-
-@pytest.fixture
-def said(caplog, monkeypatch):
-  """The messages that were logged."""
-  monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
-  return caplog
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 
 import pytest
 from drawing import SIDE, fundus, save
@@ -29,12 +28,6 @@ def release(tmp_path):
   pairs = zip(NAMES[::2], NAMES[1::2], strict=True)
   (root / 'messidor-2.csv').write_text('left;right\n' + ''.join(f'{left};{right}\n' for left, right in pairs))
   return root
-
-
-@pytest.fixture
-def said(caplog, monkeypatch):
-  monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
-  return caplog
 
 
 def _load(release):

@@ -79,6 +79,14 @@ def test_only_the_rest_is_read(interrupted, idrid_release, tmp_path, reads):
   assert [path.name for path in interrupted.iterdir()] == ['idrid'], 'nothing else is left'
 
 
+def test_its_progress_is_told_also_of_what_was_kept(interrupted, idrid_release):
+  told = []
+  load('idrid', data_dir=interrupted, source_dir=idrid_release, size=SIDE,
+       progress=lambda done, total: told.append((done, total)))
+  assert told == [(done, 10) for done in range(11)]
+  load('idrid', data_dir=interrupted, source_dir=idrid_release, size=SIDE, progress=lambda *_: pytest.fail('is prepared'))
+
+
 def test_a_killed_preparation_goes_on(idrid_release, tmp_path, reads):
   killed = subprocess.run([sys.executable, '-c', KILLED, str(tmp_path / 'data'), str(idrid_release)], check=False)
   assert killed.returncode == -signal.SIGKILL

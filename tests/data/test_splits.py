@@ -9,18 +9,22 @@ import random
 import pytest
 
 from lesion_jax.data.splits import (
-    SPLIT_SEED, SPLITS, Dealing, carve_validation, deal, labels_of, split_by_patient, split_digest, stratify)
+    SPLIT_SEED, SPLITS, Dealing, labels_of, split_digest, stratify)
 
 # Two photographs of every even patient.
 PATIENTS = [str(number) for number in range(100)] + [str(number) for number in range(0, 100, 2)]
 
 
+def _positions(patients, **options):
+  return Dealing(**options).deal(range(len(patients)), patients)
+
+
 def _sides(patients, **options):
-  return {split: {patients[i] for i in positions} for split, positions in split_by_patient(patients, **options).items()}
+  return {split: {patients[i] for i in positions} for split, positions in _positions(patients, **options).items()}
 
 
 def test_every_photograph_is_in_exactly_one_split():
-  positions = [i for split in split_by_patient(PATIENTS).values() for i in split]
+  positions = [i for split in _positions(PATIENTS).values() for i in split]
   assert sorted(positions) == list(range(len(PATIENTS)))
 
 
@@ -46,29 +50,18 @@ def test_another_seed_is_another_split():
 
 def test_the_published_split_never_changes():
   assert SPLIT_SEED == 2020
-  assert split_by_patient(list('abcdefghij')) == {
+  assert _positions(list('abcdefghij')) == {
       'train': [0, 1, 2, 5, 6, 7, 9], 'validation': [8], 'test': [3, 4]}
-
-
-def test_a_split_can_be_left_out():
-  sides = split_by_patient(PATIENTS, fractions=(7 / 8, 1 / 8, 0))
-  assert not sides['test'] and sides['validation']
-
-
-@pytest.mark.parametrize('fractions', [(0.5, 0.1, 0.1), (1.2, -0.2, 0.0), (0.5, 0.5)])
-def test_bad_fractions_are_refused(fractions):
-  with pytest.raises(ValueError, match='sum to 1'):
-    split_by_patient(PATIENTS, fractions=fractions)
 
 
 def test_items_are_dealt_as_their_patients_are():
   items = [f'photograph {number}' for number in range(len(PATIENTS))]
-  assert deal(items, PATIENTS) == {
-      split: [items[i] for i in positions] for split, positions in split_by_patient(PATIENTS).items()}
+  assert Dealing().deal(items, PATIENTS) == {
+      split: [items[i] for i in positions] for split, positions in _positions(PATIENTS).items()}
 
 
 def test_validation_is_carved_7_to_1_and_by_patient():
-  carved = carve_validation(list(range(len(PATIENTS))), PATIENTS)
+  carved = Dealing().carve(list(range(len(PATIENTS))), PATIENTS)
   sides = {split: {PATIENTS[i] for i in items} for split, items in carved.items()}
   assert list(carved) == ['train', 'validation']
   assert sorted(carved['train'] + carved['validation']) == list(range(len(PATIENTS)))
@@ -132,7 +125,7 @@ class TestStratified:
   def test_grades_are_spread_and_sizes_are_those_of_chance(self):
     found = Dealing('stratified').deal(range(len(self.PATIENTS)), self.PATIENTS, self.LABELS)
     of_patients = {split: len({self.PATIENTS[i] for i in items}) for split, items in found.items()}
-    by_chance = split_by_patient(self.PATIENTS)
+    by_chance = _positions(self.PATIENTS)
     assert of_patients == {split: len({self.PATIENTS[i] for i in items}) for split, items in by_chance.items()}
     for grade, total in enumerate(GRADED):
       for split, share in zip(SPLITS, (0.7, 0.1, 0.2), strict=True):

@@ -72,8 +72,8 @@ def test_a_lesion_that_does_not_occur_has_no_quantiles(found):
 
 def test_the_progress_is_told():
   calls = []
-  count_all(_Dataset(), lambda: calls.append(1))
-  assert len(calls) == 4
+  count_all(_Dataset(), lambda done, total: calls.append((done, total)))
+  assert calls == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_what_is_chosen_shows_every_lesion_and_grade():

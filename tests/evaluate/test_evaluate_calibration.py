@@ -16,11 +16,6 @@ SCORED = ('MA', 'iHE', 'CWS', 'vHE')
 
 
 @pytest.fixture
-def rng():
-  return np.random.default_rng(0)
-
-
-@pytest.fixture
 def truth(rng):
   """bool [N, 8], and which of it counts: MA not in the first ten images, CWS nowhere."""
   counted = np.ones((N, 8), bool)

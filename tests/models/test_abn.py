@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every_model import pictures, variables_of
 from flax import traverse_util
 from scipy.special import expit
 from tiny import TinyEncoder
@@ -19,18 +20,6 @@ every_task = pytest.mark.parametrize('task', TASKS)
 
 def tiny(task='lesions', **fields):
   return ABN(encoder=TinyEncoder, task=task, **fields)
-
-
-def pictures(*shape):
-  return np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-
-
-@functools.cache
-def variables_of(network):
-  """Variables that are not at rest."""
-  rng = np.random.default_rng(0)
-  fresh = initialize(network, jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8), seed=0)
-  return jax.tree.map(lambda x: (x + rng.normal(0, 0.05, x.shape)).astype(np.float32), fresh)
 
 
 def forward(network, images):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every_model import variables_of
 from flax import traverse_util
 from tiny import TinyEncoder
 
@@ -14,7 +15,6 @@ from lesion_jax.models.lesion_concat import LesionConcat
 from lesion_jax.models.lesion_net import LesionNet
 from lesion_jax.models.multitask import MultiTask
 from lesion_jax.models.patches import PatchFCN
-from lesion_jax.weights.initialize import initialize
 
 SEGMENTATION = LesionNet(encoder=TinyEncoder, stride=16, width=1 / 16)
 NETWORKS = {
@@ -28,14 +28,6 @@ every_network = pytest.mark.parametrize('network', NETWORKS.values(), ids=NETWOR
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
 # Of an ABN's two heads only one is looked at, so no gradient can come from the other.
 UNUSED = {'lesion/attention/score/kernel'}
-
-
-@functools.cache
-def variables_of(network):
-  """Variables that are not at rest."""
-  rng = np.random.default_rng(0)
-  fresh = initialize(network, jax.ShapeDtypeStruct((1, 64, 64, 3), np.uint8), seed=0)
-  return jax.tree.map(lambda x: (x + rng.normal(0, 0.05, x.shape)).astype(np.float32), fresh)
 
 
 def flat(tree):

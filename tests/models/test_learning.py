@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 from every_model import CLASSIFIERS, GRADERS, SEGMENTERS
+from tiny import pack_bits
 
-from lesion_jax.core import LESION_KEYS, pack_bits
+from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import make_count_step, report
 from lesion_jax.losses import get_loss
 from lesion_jax.models import LESION_BRANCH

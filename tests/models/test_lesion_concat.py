@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every_model import pictures, variables_of
 from scipy.special import expit
 from tiny import CHANNELS, TinyEncoder
 
@@ -27,18 +28,6 @@ every_lesion_network = pytest.mark.parametrize('lesion', LESION_NETWORKS.values(
 
 def concat(lesion, **fields):
   return LesionConcat(encoder=TinyEncoder, lesion=lesion, **fields)
-
-
-def pictures(*shape):
-  return np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-
-
-@functools.cache
-def variables_of(network):
-  """Variables that are not at rest."""
-  rng = np.random.default_rng(0)
-  fresh = initialize(network, jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8), seed=0)
-  return jax.tree.map(lambda x: (x + rng.normal(0, 0.05, x.shape)).astype(np.float32), fresh)
 
 
 def forward(network, variables, images):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every_model import pictures, variables_of
 from scipy.special import expit, logit
 from tiny import TinyEncoder
 
@@ -17,18 +18,6 @@ from lesion_jax.weights.initialize import initialize
 TINY = PatchFCN(encoder=TinyEncoder)
 ALONE = FCN(encoder=TinyEncoder, stride=32)
 SHAPES = [(2, 64, 64), (1, 45, 61), (1, 33, 50)]
-
-
-def pictures(*shape):
-  return np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-
-
-@functools.cache
-def variables_of(network):
-  """Variables that are not at rest."""
-  rng = np.random.default_rng(0)
-  fresh = initialize(network, jax.ShapeDtypeStruct((1, 64, 64, 3), np.uint8), seed=0)
-  return jax.tree.map(lambda x: (x + rng.normal(0, 0.05, x.shape)).astype(np.float32), fresh)
 
 
 def of_fcn(variables):

@@ -218,7 +218,8 @@ def test_the_augmentation_does_not_depend_on_the_number_of_devices():
   spec = Augmentation()
   one = jax.jit(lambda b: augment(b, seed=3, step=5, spec=spec))(batch)
   devices = Devices(jax.devices()[:4])
-  four = devices.predict(lambda _, b: augment(b, seed=3, step=5, spec=spec))(0, devices.shard(batch))
+  alone = jax.pmap(lambda b: augment(b, seed=3, step=5, spec=spec), devices=devices.local)
+  four = alone(devices.shard(batch))
   np.testing.assert_allclose(four['image'].reshape(one['image'].shape), one['image'], atol=1e-3)
   np.testing.assert_array_equal(four['lesions'].reshape(one['lesions'].shape), one['lesions'])
 

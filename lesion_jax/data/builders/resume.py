@@ -19,11 +19,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import tqdm
 from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
 import lesion_jax
+from lesion_jax.data.progress import Progress, progress_bar, silent
 
 FOLDER = '.preparing'  # below data_dir
 Features = dict[str, Any]  # what TFDS encodes: bytes of pictures, numbers and text
@@ -37,17 +37,17 @@ class Partial:
 
   Attributes:
     folder: where the files lie; made when the first is written.
-    bar: counts the examples that are ready.
+    done: how many examples are ready.
   """
 
-  def __init__(self, folder: pathlib.Path, *, quiet: bool = True):
-    self.folder = folder
-    title = f'preparing {folder.name.partition("-")[0]}'
-    self.bar = tqdm.tqdm(unit='photo', desc=title, dynamic_ncols=True, disable=True if quiet else None)
+  def __init__(self, folder: pathlib.Path, progress: Progress = silent):
+    self.folder, self.done = folder, 0
+    self._progress, self._total, self._lock = progress, 0, threading.Lock()
 
   def expect(self, count: int) -> None:
-    """Tells the bar how many examples there will be."""
-    self.bar.reset(count)
+    """Tells how many examples there will be."""
+    self._total = count
+    self._progress(self.done, count)
 
   def example(self, item: Any, make: Callable[[Any], Features]) -> Features:
     """The features of one item of the release: those that an earlier preparation kept, else `make(item)`.
@@ -63,17 +63,18 @@ class Partial:
       features = make(item)
       if path:
         _write(path, features)
-    with self.bar.get_lock():
-      self.bar.update()
+    with self._lock:
+      self.done += 1
+      self._progress(self.done, self._total)
     return features
 
 
-def prepare(builder: Any, *, quiet: bool = True) -> None:
+def prepare(builder: Any, progress: Progress | None = None) -> None:
   """Prepares a builder's data set where that was not done. A second process that wants the same one waits.
 
   Args:
     builder: a LesionBuilder, whose `partial` is set.
-    quiet: show no progress; else a bar on stderr, if that is a terminal.
+    progress: called as photographs are prepared; None: a bar on stderr, if that is a terminal.
   """
   target = builder.data_path
   name = f'{builder.name}-{builder.builder_config.name}-{builder.version}'
@@ -85,9 +86,10 @@ def prepare(builder: Any, *, quiet: bool = True) -> None:
       logging.info('preparing %s in %s; this happens once', builder.name, builder.data_dir)
       for dead in pathlib.Path(target.parent).glob(f'incomplete.*_{target.name}'):  # killed, or it had the lock
         shutil.rmtree(dead)
-      builder.partial = Partial(folder, quiet=quiet)
+      bar = contextlib.nullcontext(progress) if progress else progress_bar(f'preparing {builder.name}')
       # TFDS wants a folder for downloads also where there are none.
-      with _no_other_bar(), builder.partial.bar, tempfile.TemporaryDirectory() as unused:
+      with _no_other_bar(), bar as told, tempfile.TemporaryDirectory() as unused:
+        builder.partial = Partial(folder, told)
         builder.download_and_prepare(download_dir=unused)
     shutil.rmtree(folder, ignore_errors=True)
     folder.with_suffix('.lock').unlink(missing_ok=True)
