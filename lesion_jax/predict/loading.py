@@ -81,8 +81,9 @@ class Member(NamedTuple):
     image = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)
     with _misfits(self.path):
       # The first prediction takes this trace.
-      found = jax.eval_shape(jax.jit(self.network_fn), self.variables, image)
-      self._require_its_own(image)
+      traced = jax.jit(self.network_fn).trace(self.variables, image)
+      self._require_its_own(traced.jaxpr.jaxpr, image)
+      found = traced.out_info
     if self.window:
       require_windows(self.name, self.window, found)
     return found
@@ -92,11 +93,15 @@ class Member(NamedTuple):
     network_fn = forward(self.model)
     return self._replace(network_fn=network_fn, predict_fn=windowed(network_fn, self.window))
 
-  def _require_its_own(self, image: jax.ShapeDtypeStruct) -> None:
+  def _require_its_own(self, program: Any, image: jax.ShapeDtypeStruct) -> None:
     """Raises ValueError where there are arrays that the network does not have: whose they are, nobody knows."""
-    made = jax.eval_shape(functools.partial(self.model.init, train=False), jax.random.key(0), image)
-    own, given = (set(traverse_util.flatten_dict(dict(tree), sep='/')) for tree in (made, self.variables))
-    if more := sorted(given - own):
+    used = {id(variable) for operation in program.eqns for variable in operation.invars} | set(map(id, program.outvars))
+    names = jax.tree.leaves(traverse_util.path_aware_map(lambda path, leaf: '/'.join(path), self.variables))
+    idle = {name for name, variable in zip(names, program.invars[:len(names)], strict=True) if id(variable) not in used}
+    if not idle:
+      return
+    made = jax.eval_shape(functools.partial(self.model.init, train=False), jax.random.key(0), image)  # some are for training
+    if more := sorted(idle - set(traverse_util.flatten_dict(dict(made), sep='/'))):
       raise ValueError(f'the weights have {len(more)} arrays that the network {self.config["model"]["name"]} has not, '
                        f'{more[0]} for instance')
 
