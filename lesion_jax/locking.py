@@ -10,6 +10,8 @@ import contextlib
 import errno
 import os
 import pathlib
+import re
+import shutil
 import socket
 import stat
 import time
@@ -78,6 +80,17 @@ def hold(directory: str | os.PathLike[str]) -> int | None:
     os.close(file)
     return None
   return file
+
+
+def sweep(path: str | os.PathLike[str]) -> None:
+  """Removes what writers of a folder that were killed left beside it, '.NAME.HEX.new' and '.NAME.HEX.old' of eight digits. A
+  writer that is alive holds (`hold`) its own, which stays."""
+  path = pathlib.Path(path)
+  pattern = re.compile(rf'\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.(new|old)')
+  for left in [each for each in path.parent.iterdir() if pattern.fullmatch(each.name)]:
+    if (held := hold(left)) is not None:
+      shutil.rmtree(left, ignore_errors=True)
+      os.close(held)
 
 
 def _open_locked(path: pathlib.Path, what: str) -> int | None:

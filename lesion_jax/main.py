@@ -57,6 +57,7 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
   say = print if first else lambda *args, **kwargs: None
   at_once = getattr(should_stop, 'at_once', contextlib.nullcontext)  # where there is no step to finish
   with at_once(), one_line_errors(ValueError, OSError):  # before anything takes long
+    build.check_values(config)
     notes = {name: note for name, stage in build.stages(config).items() if (note := build.start_note(name, stage))}
     for note in notes.values():
       say(f'NOTE: {note}', flush=True)

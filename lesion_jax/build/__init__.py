@@ -12,6 +12,7 @@ from lesion_jax.build.datasets import open_datasets
 from lesion_jax.build.leaks import notes as leak_notes
 from lesion_jax.build.parts import CRITERIA, STAGES, stages, start_note
 from lesion_jax.build.stage import Stage, build_stage
+from lesion_jax.build.values import check_values
 
-__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'differing', 'leak_notes',
+__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'check_values', 'differing', 'leak_notes',
            'make_counter', 'open_datasets', 'resolved', 'stages', 'start_note']

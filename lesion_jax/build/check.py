@@ -11,7 +11,6 @@ import optax
 from ml_collections import ConfigDict
 
 from lesion_jax.build import parts
-from lesion_jax.build.values import check_values
 from lesion_jax.core import NUM_LESIONS, Outputs, Targets
 from lesion_jax.models import LESION_BRANCH, get_model
 from lesion_jax.train.parallel import Devices
@@ -30,7 +29,6 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, Bundle]:
     ValueError: what cannot be built, naming it and what is allowed.
     FileNotFoundError: a bundle or a file of weights is not where the configuration says.
   """
-  check_values(config)
   bundles = {name: _named_bundle(config, name) for name in parts.STAGES if config[name].bundle}
   models = {name: bundle.config['model'] for name, bundle in bundles.items()}
   for name, stage in parts.stages(config).items():

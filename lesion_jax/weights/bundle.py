@@ -22,7 +22,6 @@ Versions of this library that do not know a storage refuse the bundle by its for
 from __future__ import annotations
 
 import dataclasses
-import glob
 import hashlib
 import json
 import math
@@ -130,7 +129,7 @@ def save_bundle(
     if held is not None:
       os.close(held)
   shutil.rmtree(old, ignore_errors=True)
-  _remove_leftovers(path)
+  locking.sweep(path)
 
 
 def load_bundle(path: str | os.PathLike) -> Bundle:
@@ -217,16 +216,6 @@ def _read(path: pathlib.Path) -> bytes:
   if len(data) > LIMITS[path.name]:
     raise ValueError(f'{path} has more than the {LIMITS[path.name]:,} bytes that it may have in a bundle')
   return data
-
-
-def _remove_leftovers(path: pathlib.Path) -> None:
-  """Removes what writers of this bundle that were killed left beside it. One that still writes holds its folder."""
-  for left in [*path.parent.glob(f'.{glob.escape(path.name)}.????????.new'),
-               *path.parent.glob(f'.{glob.escape(path.name)}.????????.old')]:
-    held = locking.hold(left)
-    if held is not None:
-      shutil.rmtree(left, ignore_errors=True)
-      os.close(held)
 
 
 def _refuse_constant(name: str) -> None:
