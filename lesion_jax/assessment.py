@@ -558,8 +558,9 @@ def _named(dealing: dict[str, Any] | None) -> str:
 
 
 def _parts(config: dict[str, Any]) -> list[str]:
-  """The data sets of the mixture from which a network learned; [] where it was one data set."""
-  return [part['name'] for part in config.get('data', {}).get('parts', ())]
+  """The data sets of the mixture from which a network learned; [] where it was one data set. Of several folders of one's
+  own, 'folder:clinic', each is of the data set 'folder'."""
+  return [part['name'].partition(':')[0] for part in config.get('data', {}).get('parts', ())]
 
 
 def _watch(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 
@@ -35,6 +37,9 @@ def parse_flags(argv: list[str]) -> list[str]:
   Returns:
     What is left of `argv`.
   """
+  if message := _broken_config(argv):
+    print(f'error: {message}', file=sys.stderr, flush=True)
+    sys.exit(BAD_INPUT)
   try:
     return app.parse_flags_with_usage(argv)
   except (AttributeError, KeyError, TypeError):  # what config_flags raises for a key that is not there
@@ -44,10 +49,39 @@ def parse_flags(argv: list[str]) -> list[str]:
     sys.exit(BAD_INPUT)
 
 
+def _files(argv: list[str]) -> list[str]:
+  """The values of --config."""
+  words = [word for arg in argv for word in arg.split('=', 1)]
+  return [value for flag, value in zip(words, words[1:], strict=False) if flag in ('--config', '-config')]
+
+
+def _broken_config(argv: list[str]) -> str | None:
+  """What is wrong with the file of --config, or its argument after the colon; None where it can be loaded."""
+  if not (files := _files(argv)):
+    return None
+  shown, _, argument = files[-1].partition(':')
+  if not os.path.isfile(shown):
+    return f'--config={shown}: there is no such file; name a file of configs/, such as configs/multitask.py'
+  try:
+    found = runpy.run_path(shown)['get_config'](*([argument] if ':' in files[-1] else []))
+  except Exception as error:  # noqa: BLE001. It is a program.
+    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if isinstance(error, ModuleNotFoundError) and (error.name or '').partition('.')[0] in ('configs', 'experiments'):
+      said += (f'; {error.name} lies in the clone of lesion_jax and is not installed: start the command there, or set '
+               'PYTHONPATH to it')
+    elif isinstance(error, KeyError) and error.args == ('get_config',):
+      said = 'it has no function get_config()'
+    elif not isinstance(error, ValueError | OSError):
+      said = f'{type(error).__name__}: {said}'
+    return f'--config={files[-1]}: {said}'
+  if not isinstance(found, ConfigDict):
+    return f'--config={files[-1]}: get_config() returns {type(found).__name__}, not a ConfigDict'
+  return None
+
+
 def _unknown_key(argv: list[str]) -> str | None:
   """What is wrong with the first override --config.KEY that the configuration does not have."""
-  words = [word for arg in argv for word in arg.split('=', 1)]
-  files = [value for flag, value in zip(words, words[1:], strict=False) if flag in ('--config', '-config')]
+  files = _files(argv)
   config = flags.FLAGS['config'].parser.parse(files[-1]) if files else ConfigDict()
   for arg in argv:
     if override := _OVERRIDE.match(arg):

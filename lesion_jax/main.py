@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
+import sys
 import time
+from collections.abc import Iterator
 
 import jax
 from absl import app, flags, logging
@@ -14,12 +17,15 @@ from lesion_jax import build, runtime
 from lesion_jax.command import one_line_errors, parse_flags
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import examples, present_in
+from lesion_jax.locking import locked
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models.forward import forward
 from lesion_jax.report.card import model_card
+from lesion_jax.report.files import write_whole
 from lesion_jax.report.run import write_run
 from lesion_jax.report.terminal import format_report
-from lesion_jax.train.interrupt import Interrupt
+from lesion_jax.showing import escaping
+from lesion_jax.train.interrupt import Interrupt, Interrupted
 from lesion_jax.train.loop import NonFiniteLoss, OtherRun
 from lesion_jax.train.parallel import Devices
 from lesion_jax.train.workdir import claim_workdir
@@ -38,10 +44,20 @@ STOPPED = 75  # exit status after SIGTERM: EX_TEMPFAIL, run the same command aga
 
 
 def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: Interrupt) -> int:
-  """Runs the stages of a configuration; returns the exit status."""
+  """Runs the stages of a configuration, alone in `workdir`; returns the exit status."""
+  with contextlib.ExitStack() as held:
+    if jax.process_index() == 0:
+      with one_line_errors(OSError):
+        held.enter_context(locked(workdir, 'a training'))
+    return _run(config, workdir, data_dir, should_stop)
+
+
+def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: Interrupt) -> int:
   first = jax.process_index() == 0
   say = print if first else lambda *args, **kwargs: None
-  with one_line_errors(ValueError, OSError):  # before anything takes long
+  at_once = getattr(should_stop, 'at_once', contextlib.nullcontext)  # where there is no step to finish
+  with at_once(), one_line_errors(ValueError, OSError):  # before anything takes long
+    build.check_values(config)
     notes = {name: note for name, stage in build.stages(config).items() if (note := build.start_note(name, stage))}
     for note in notes.values():
       say(f'NOTE: {note}', flush=True)
@@ -53,48 +69,75 @@ def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: I
     claim_workdir(workdir, config.to_dict(), build.differing)
     datasets = build.open_datasets(config, data_dir, devices, bundles)
   for name, dataset in datasets.items():
-    start = time.perf_counter()
+    start, lost = time.perf_counter(), ''
     stage = build.build_stage(config, name, dataset, networks[name], workdir=workdir, devices=devices, bundles=bundles)
     leaks = build.leak_notes(stage.leaks)
     for note in leaks:
       say(f'NOTE: {name}: {note}', flush=True)
     if not (bundle := bundles.get(name)):
-      with one_line_errors(NonFiniteLoss, OtherRun, status=1):
+      with one_line_errors(NonFiniteLoss, OtherRun, OSError, status=1):
         fitted = stage.train(should_stop)
-      if not fitted.finished:
+      lost = fitted.lost
+      if not fitted.finished and not lost:
         say(f'stopped at step {fitted.step} of {name} and saved; the same command goes on')
         return STOPPED
-    variables = bundle.variables if bundle else stage.variables(fitted.state)
-    chosen = stage.choose(variables)
-    evaluation = stage.evaluate(variables, 'test', chosen)
-    selection = bundle.config.get('metrics', {}).get('selection') if bundle else stage.selection(fitted)
-    if selection:
-      evaluation = evaluation._replace(report={**evaluation.report, 'selection': selection})
-    if said := [*([notes[name]] if name in notes else []), *leaks]:
-      evaluation = evaluation._replace(report=evaluation.report | {'notes': said})
-    results[name] = evaluation.report
-    bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step, chosen=chosen)
-    if first:
-      save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables, card=model_card(bundle.config),
-                  photographs=bundle.photographs)
-      rule = Rule.of(bundle.config)
-      shown = [example | {'present': present_in(example, rule)}
-               for example in examples(forward(stage.model), variables, dataset.source('test'))]
-      write_run(stage.directory, evaluation, stage.scored, shown,
-                [bundle.config['thresholds'][key] for key in LESION_KEYS])
-      (workdir / 'metrics.json').write_text(json.dumps(results, indent=2))
+      if not fitted.finished:
+        return _fail(f'stopped at step {fitted.step} of {name}: {lost}; make room, and the same command goes on')
+    with at_once(), _writing(name, stage.directory):
+      variables = bundle.variables if bundle else stage.variables(fitted.state)
+      chosen = stage.choose(variables)
+      evaluation = stage.evaluate(variables, 'test', chosen)
+      selection = bundle.config.get('metrics', {}).get('selection') if bundle else stage.selection(fitted)
+      if selection:
+        evaluation = evaluation._replace(report={**evaluation.report, 'selection': selection})
+      if said := [*([notes[name]] if name in notes else []), *leaks]:
+        evaluation = evaluation._replace(report=evaluation.report | {'notes': said})
+      results[name] = evaluation.report
+      bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step, chosen=chosen)
+      if first:
+        save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables,
+                    card=model_card(bundle.config), photographs=bundle.photographs)
+        rule = Rule.of(bundle.config)
+        shown = [example | {'present': present_in(example, rule)}
+                 for example in examples(forward(stage.model), variables, dataset.source('test'))]
+        write_run(stage.directory, evaluation, stage.scored, shown,
+                  [bundle.config['thresholds'][key] for key in LESION_KEYS])
+        write_whole(workdir / 'metrics.json', json.dumps(results, indent=2))
     say(format_report(results[name], f'{name}: {dataset.name}, {dataset.lengths["test"]} test images'))
     say(f'{name} took {time.perf_counter() - start:.0f} s; bundle: {stage.directory / "bundle"}\n', flush=True)
+    if lost:
+      return _fail(f'{name}: {lost}, and is what the bundle holds. Remove {stage.directory / "checkpoints"} to train again, '
+                   f'or go on with it by --config.{name}.bundle={stage.directory / "bundle"} and another --workdir')
   return 0
+
+
+@contextlib.contextmanager
+def _writing(name: str, directory: pathlib.Path) -> Iterator[None]:
+  """Ends the program with a line and status 1 where results cannot be written."""
+  try:
+    yield
+  except OSError as error:
+    sys.exit(_fail(f'the results of {name} could not be written to {directory} ({error}); the checkpoints are there, so make '
+                   'room, and the same command goes on'))
+
+
+def _fail(message: str) -> int:
+  print(f'error: {message}', file=sys.stderr, flush=True)
+  return 1
 
 
 def main(unused_argv: list[str]) -> int:
   if not FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # Orbax reports every file at INFO
-  with one_line_errors(ValueError):
-    runtime.set_up(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
-  with Interrupt() as should_stop:
-    return run(FLAGS.config, pathlib.Path(FLAGS.workdir), FLAGS.data_dir, should_stop)
+  with escaping():
+    with one_line_errors(ValueError):
+      runtime.set_up(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
+    try:
+      with Interrupt() as should_stop:
+        return run(FLAGS.config, pathlib.Path(FLAGS.workdir), FLAGS.data_dir, should_stop)
+    except Interrupted:
+      print('stopped; the same command goes on', flush=True)
+      return STOPPED
 
 
 if __name__ == '__main__':

@@ -6,12 +6,15 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import stat
+import warnings
 
 import jax
 
-# XLA's default on CPU sends convolutions too to the library that is named here for matrix products and reductions, where
-# they are slower. What this gains in training is in experiments/results/benchmark/train.md: 'JAX as it is' is without it.
-CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE'}
+# XLA's default on CPU sends convolutions and reductions too to the library that is named here for matrix products.
+# Convolutions are slower there, and its maxima and minima lose NaN: a network of NaN would answer 0, no lesion. What this
+# gains in training is in experiments/results/benchmark/train.md: 'JAX as it is' is without it.
+CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT'}
 
 
 @functools.cache
@@ -57,8 +60,38 @@ def set_up(coordinator: str | None = None, processes: int | None = None, process
 def use_cache() -> None:
   """Turns on JAX's cache of compiled programs in `cache_dir`, for the whole process, unless it has a place already.
 
-  A program that must not keep any sets `jax_enable_compilation_cache` to False. What lies in the cache is trusted: a
-  folder that others may write to is no place for it.
+  A program that must not keep any sets `jax_enable_compilation_cache` to False. What lies in the cache is run: a folder that
+  others may write to is not used, and there is no cache then.
+
+  Warns:
+    UserWarning: such a folder was chosen.
   """
-  if not jax.config.jax_compilation_cache_dir:
-    jax.config.update('jax_compilation_cache_dir', str(cache_dir()))
+  configured = jax.config.jax_compilation_cache_dir
+  if configured and (configured != os.environ.get('JAX_COMPILATION_CACHE_DIR') or '://' in configured):
+    return  # the program around this library has chosen, or it is in no folder
+  place = cache_dir()
+  if not is_private(place):
+    warnings.warn(f'{place} is not used for compiled programs: others may write there, and what lies there is run. Do `chmod '
+                  'go-w` on it if it is yours, or set JAX_COMPILATION_CACHE_DIR to a folder of your own', stacklevel=2)
+    jax.config.update('jax_compilation_cache_dir', None)
+  elif not configured:
+    jax.config.update('jax_compilation_cache_dir', str(place))
+
+
+def is_private(folder: str | os.PathLike[str]) -> bool:
+  """Whether nobody but this user (and root) can put files into a folder, or could into the one that is made there: it
+  belongs to one of them and is not writable for its group or others. Where systems know no such owners: True."""
+  if not hasattr(os, 'geteuid'):
+    return True
+  try:
+    found = os.stat(folder)
+  except FileNotFoundError:
+    parent = pathlib.Path(folder).absolute().parent
+    while not parent.exists() and parent != parent.parent:
+      parent = parent.parent
+    found = parent.stat()
+    if found.st_mode & stat.S_ISVTX:  # as /tmp: what is made there stays its maker's
+      return True
+  except OSError:
+    return False
+  return found.st_uid in (0, os.geteuid()) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

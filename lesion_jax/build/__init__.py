@@ -13,6 +13,7 @@ from lesion_jax.build.datasets import open_datasets
 from lesion_jax.build.leaks import notes as leak_notes
 from lesion_jax.build.parts import CRITERIA, STAGES, stages, start_note
 from lesion_jax.build.stage import Stage, build_stage
+from lesion_jax.build.values import check_values
 
-__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'differing', 'finished',
+__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'check_values', 'differing', 'finished',
            'leak_notes', 'make_counter', 'open_datasets', 'resolved', 'stages', 'start_note']

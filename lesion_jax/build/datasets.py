@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+import pathlib
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from lesion_jax.build.leaks import guard
-from lesion_jax.build.parts import grades, stages, taught
+from lesion_jax.build.parts import criterion, grades, stages, taught
+from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
 from lesion_jax.data.source import Dataset, load, require_known
 from lesion_jax.data.splits import SPLITS
@@ -19,13 +24,16 @@ from lesion_jax.weights.bundle import Bundle
 
 
 GRADES_AS_LESIONS = ('default', 'on', 'off')
+OWN = 'folder'  # of which a mixture may have several
 
 
 class Chosen(NamedTuple):
-  """One data set of a stage: its name and where its release lies."""
+  """One data set of a stage: its name, where its release lies, and what it is called where a mixture has several of the
+  name."""
 
   name: str
   source_dir: str | None
+  called: str
 
 
 def open_datasets(
@@ -52,6 +60,7 @@ def open_datasets(
     data = datasets[name] = guard(config, name, datasets, bundles)
     for split in ('test',) if stage.bundle else SPLITS:
       data.source(split)  # raises where it is empty
+    _require_criterion(name, stage, data)
   return datasets
 
 
@@ -65,22 +74,41 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
     if weights:
       raise ValueError(f'--config.{name}.data.weights={weights} are of several data sets, and {data.name} is one; mix '
                        f'with --config.{name}.data.name={data.name}{SEPARATOR}OTHER')
-    return [Chosen(data.name, data.source_dir or None)]
-  check_weights(weights, names)
-  folders = data.source_dir.split(os.pathsep) if data.source_dir else [''] * len(names)
+    return [Chosen(data.name, data.source_dir or None, data.name)]
+  folders = split_places(data.source_dir) if data.source_dir else [''] * len(names)
   if len(folders) != len(names):
     raise ValueError(f'--config.{name}.data.source_dir={data.source_dir} names {len(folders)} folders, and {data.name} '
-                     f"is {len(names)} data sets: give one for each, with {os.pathsep!r} between them, and none for a "
-                     f'data set without a release, as in DIR{os.pathsep}')
-  return [Chosen(known, folder or None) for known, folder in zip(names, folders, strict=True)]
+                     f"is {len(names)} data sets: give one for each, with {os.pathsep!r} between them ('\\{os.pathsep}' is one "
+                     f'in a name), and none for a data set without a release, as in DIR{os.pathsep}')
+  called = _calls(names, folders)
+  check_weights(weights, called)
+  return [Chosen(*each) for each in zip(names, (folder or None for folder in folders), called, strict=True)]
+
+
+def split_places(text: str) -> list[str]:
+  """Folders that are written with `os.pathsep` between them; one that belongs to a name has a backslash before it."""
+  return [part.replace(f'\\{os.pathsep}', os.pathsep) for part in re.split(rf'(?<!\\){re.escape(os.pathsep)}', text)]
+
+
+def _calls(names: list[str], folders: list[str]) -> list[str]:
+  """What each part of a mixture is called: its data set; several of OWN, by their folders, 'folder:clinic'. The same folder
+  twice stays the same name twice."""
+  if names.count(OWN) < 2:
+    return names
+  places = [pathlib.Path(folder).expanduser().resolve() for folder in folders]
+  own = list(dict.fromkeys(place for name, place in zip(names, places, strict=True) if name == OWN))
+  short = [re.sub(r'[+:/]', '_', place.name) for place in own]
+  titles = {place: f'{OWN}:{title}' + (f'-{short[:number + 1].count(title)}' if short.count(title) > 1 else '')
+            for number, (place, title) in enumerate(zip(own, short, strict=True))}
+  return [titles[place] if name == OWN else name for name, place in zip(names, places, strict=True)]
 
 
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
   data = stage.data
   count = {'count': data.count} if data.count else {}
   dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
-  parts = [load(name, data_dir=data_dir, size=data.size, source_dir=source_dir, **dealing,
-                **(count if name == 'synthetic' else {})) for name, source_dir in chosen]
+  parts = [dataclasses.replace(load(one.name, data_dir=data_dir, size=data.size, source_dir=one.source_dir, **dealing,
+                                    **(count if one.name == 'synthetic' else {})), name=one.called) for one in chosen]
   if grades(stage):  # masks of one data set and grades of another, of the same photographs
     parts = [part if part.graded else part.graded_by(parts) for part in parts]
   parts = _with_negatives(stage, parts)
@@ -117,3 +145,25 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
   if useless and not stage.bundle:
     raise ValueError(f'{useless[0].name} has no {" and no ".join(lacking(useless[0]))}, from which the loss '
                      f'{stage.loss!r} of the stage {name!r} learns; choose another --config.{name}.data.name')
+
+
+def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:
+  """Raises ValueError where the figure by which the best network is chosen cannot say anything on the validation split: it
+  would be undefined, or 0, at every validation, and the first network as good as the last."""
+  if stage.bundle:
+    return
+  figure, index = criterion(stage), data.source('validation').index
+  if figure == 'kappa':
+    known = np.unique(index.grade[index.grade != UNKNOWN_GRADE])
+    if len(known) > 1:
+      return
+    lacking = f'photographs of several grades (it has {len(index)}, {"all of grade " + str(known[0]) if len(known) else "none with a grade"})'
+  else:
+    keys = taught(stage, data.annotated)
+    shown = (index.annotated & np.uint8(lesion_bits(keys)))[:, None] >> np.arange(len(LESION_KEYS), dtype=np.uint8) & 1
+    if np.any(shown & (index.areas > 0)):
+      return
+    lacking = f'a photograph with a scored pixel of {", ".join(keys)} (it has {len(index)} without)'
+  raise ValueError(f'stage {name!r}: the best network is chosen by {figure} on the validation split, and this needs {lacking}. '
+                   f'Put such photographs into the validation split, by the column `split` or another --config.{name}.data.seed, '
+                   f'or choose another --config.{name}.criterion')

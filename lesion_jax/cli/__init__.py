@@ -14,6 +14,7 @@ import lesion_jax
 from lesion_jax.cli import (
     consensus, data, evaluate, export, import_weights, info, interruption, label_studio, predict, prepare,
     ship)
+from lesion_jax.showing import escaping
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
@@ -26,6 +27,11 @@ __all__ = ['COMMANDS', 'main', 'make_parser']
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command line; returns the exit status. Ctrl-C and SIGTERM end a command alike, without a traceback."""
+  with escaping():
+    return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
   arguments = make_parser().parse_args(argv)
   # What is too large `data.photograph` refuses in words; Pillow would warn of it besides, with a limit of its own.
   warnings.filterwarnings('ignore', 'Image size .* decompression bomb')

@@ -90,6 +90,8 @@ class Batch:
     """
     try:
       self._predict(predictor, tasks)
+    except FloatingPointError as error:
+      raise Stopped(f'stopped: {error}') from error
     except jax.errors.JaxRuntimeError as error:
       if NO_MEMORY not in str(error):
         raise

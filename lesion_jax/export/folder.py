@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
 import uuid
 
+from lesion_jax import locking
 from lesion_jax.data import windows
 from lesion_jax.export import readme, to_onnx, to_saved_model, to_stablehlo, to_torch
 from lesion_jax.export.check import TOLERANCE, compare
@@ -53,6 +55,7 @@ def export(
   path.parent.mkdir(parents=True, exist_ok=True)
   fresh = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.new')
   fresh.mkdir()
+  held = locking.hold(fresh)  # by which another one sees that this one is alive
   try:
     # The configuration first: a format may read it back.
     (fresh / CONFIG).write_text(json.dumps(source.config, indent=2, sort_keys=True) + '\n', 'utf-8')
@@ -66,4 +69,7 @@ def export(
     fresh.rename(path)
   finally:
     shutil.rmtree(fresh, ignore_errors=True)
+    if held is not None:
+      os.close(held)
+  locking.sweep(path)
   return differences

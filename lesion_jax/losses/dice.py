@@ -50,10 +50,10 @@ def dice_value(sums: DiceSums) -> jax.Array:
   """1 - 2I / (P2 + T2), float32 scalar in [0, 1].
 
   Where both sums are 0 (nothing is scored, or nothing is there and exactly nothing was predicted) the ratio is
-  undefined; the loss is then 0 with zero gradient, for there is nothing to correct (our choice).
+  undefined; the loss is then 0 with zero gradient, for there is nothing to correct (our choice). NaN stays NaN.
   """
   denominator = sums.predicted + sums.truth
-  defined = denominator > 0
+  defined = denominator != 0  # not > 0, by which NaN would be nothing to correct
   # Both branches of a `where` are differentiated: the division must be finite in the one that is not taken.
   ratio = 2 * sums.intersection / jnp.where(defined, denominator, 1)
   return jnp.where(defined, 1 - ratio, 0)

@@ -39,7 +39,7 @@ def hard_negatives(factor: float, weights: Array | None = None) -> Loss:
     logits, scored = lesion_maps(outputs), targets.scored
     absent = targets.judged & ~jnp.any(targets.lesions & scored, axis=(1, 2))
     logits = jnp.where(scored, logits, -jnp.inf)
-    hard = scored & (logits >= _threshold(jax.lax.stop_gradient(logits))[:, None, None])
+    hard = scored & ~(logits < _threshold(jax.lax.stop_gradient(logits))[:, None, None])  # what is NaN too
     nats = jnp.sum(jnp.where(hard, jax.nn.softplus(jnp.where(hard, logits, 0)), 0), axis=(1, 2))
     share = jnp.where(absent, of_lesions, 0)
     mean = nats / jnp.maximum(jnp.sum(hard, axis=(1, 2)), 1)

@@ -78,7 +78,7 @@ def focal_tversky_losses(
   errors = alpha * sums.missed + beta * sums.wrong
   rest = errors / (sums.found + errors + SMOOTHING)  # 1 - TI
   # The slope of the power at 0 is infinite. That of the sums falls faster, so 0 is the limit of their product.
-  some = rest > 0
+  some = rest != 0  # as is NaN
   return jnp.where(some, jnp.where(some, rest, 1) ** (1 / gamma), 0)
 
 

@@ -40,6 +40,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     'lesion_concat': LesionConcat,
     'multitask': MultiTask,
 }
+# Of a configuration, which may come from a stranger: how deep networks may lie in one another, and how large a number may be.
+MAX_DEPTH, MAX_WIDTH, MAX_NUMBER, MAX_ITEMS = 3, 8.0, 10_000, 64
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}  # float16 would need loss scaling
 
 __all__ = ['LESION_BRANCH', 'MODELS', 'ABN', 'DANet', 'DeepLabV3Plus', 'FCN', 'InceptionClassifier', 'InceptionGrader',
@@ -55,12 +57,22 @@ def get_model(name: str, **fields: Any) -> nn.Module:
       `lesion`) as a mapping with `name` and further fields. So a JSON object describes any network.
 
   Raises:
-    ValueError: unknown name, field or dtype; the message lists what is allowed.
+    ValueError: unknown name, field or dtype; the message lists what is allowed. Networks lie more than MAX_DEPTH deep in one
+      another, or a number is beyond what any network has.
   """
+  return _build(fields | {'name': name}, 1)
+
+
+def _build(description: Mapping[str, Any], depth: int) -> nn.Module:
+  """The network of a mapping with `name` and fields, which lies `depth` deep, from 1."""
+  if depth > MAX_DEPTH:
+    raise ValueError(f'networks lie more than {MAX_DEPTH} deep in one another; a grading network contains one lesion network')
+  fields = dict(description)
+  name = fields.pop('name', None)
   allowed = get_fields(name)
-  if unknown := sorted(set(fields) - set(allowed)):
-    raise ValueError(f'{name} has no field {", ".join(unknown)}; its fields are {", ".join(allowed)}')
-  return MODELS[name](**{key: _resolve(key, value) for key, value in fields.items()})
+  if unknown := sorted(map(str, set(fields) - set(allowed))):
+    raise ValueError(f'{name} has no field {", ".join(unknown)[:200]}; its fields are {", ".join(allowed)}')
+  return MODELS[name](**{key: _resolve(key, value, depth) for key, value in fields.items()})
 
 
 def get_fields(name: str) -> tuple[str, ...]:
@@ -79,19 +91,26 @@ def get_defaults(field: str) -> dict[str, Any]:
 
 def _fields(name: str) -> dict[str, Any]:
   """The fields of a network and their defaults, those of `functools.partial` in MODELS left aside."""
-  if name not in MODELS:
-    raise ValueError(f'unknown model {name!r}; the models are {", ".join(MODELS)}')
+  if not isinstance(name, str) or name not in MODELS:
+    raise ValueError(f'unknown model {str(name)[:60]!r}; the models are {", ".join(MODELS)}')
   module = MODELS[name]
   while isinstance(module, functools.partial):
     module = module.func
   return {field: known.default for field, known in module.__dataclass_fields__.items() if field not in ('parent', 'name')}
 
 
-def _resolve(key: str, value: Any) -> Any:
+def _resolve(key: str, value: Any, depth: int) -> Any:
   if isinstance(value, Mapping):
-    return get_model(**value)
+    return _build(value, depth + 1)
   if key == 'dtype' and isinstance(value, str):
     if value not in DTYPES:
-      raise ValueError(f'unknown dtype {value!r}; choose one of {", ".join(DTYPES)}')
+      raise ValueError(f'unknown dtype {value[:60]!r}; choose one of {", ".join(DTYPES)}')
     return DTYPES[value]
+  if key == 'width' and not (isinstance(value, int | float) and 0 < value <= MAX_WIDTH):
+    raise ValueError(f'width={str(value)[:60]!s}: a multiplier of all channel counts, above 0 and at most {MAX_WIDTH:g}')
+  if isinstance(value, list | tuple) and len(value) > MAX_ITEMS:
+    raise ValueError(f'{key} has {len(value):,} items; at most {MAX_ITEMS} make sense')
+  for number in value if isinstance(value, list | tuple) else (value,):
+    if isinstance(number, int | float) and not abs(number) <= MAX_NUMBER:
+      raise ValueError(f'{key}: the number {str(number)[:60]} is beyond what any network here has, {MAX_NUMBER:,}')
   return tuple(value) if isinstance(value, list) else value  # JSON has lists

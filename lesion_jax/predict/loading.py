@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import numbers
 import os
 import pathlib
@@ -13,6 +14,7 @@ import flax.errors
 import flax.linen as nn
 import jax
 import numpy as np
+from flax import traverse_util
 
 from lesion_jax import pretrained, runtime
 from lesion_jax.core import LESION_KEYS, Prediction
@@ -32,7 +34,7 @@ Path = str | os.PathLike
 BACKENDS = ('jax', 'onnxruntime')
 OWN_RULE = 'bundle'  # the one that came with the weights
 # What networks raise when they are traced with fields or arrays that are not theirs.
-MISFITS = (flax.errors.FlaxError, TypeError, ValueError, AttributeError, RecursionError)
+MISFITS = (flax.errors.FlaxError, TypeError, ValueError, AttributeError, RecursionError, ArithmeticError, LookupError)
 
 
 class Member(NamedTuple):
@@ -76,13 +78,32 @@ class Member(NamedTuple):
       ValueError: configuration and weights are not of one network, or it cannot be asked by windows and is to be.
     """
     side = self.window or self.config['preprocessing']['size']
+    image = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)
     with _misfits(self.path):
       # The first prediction takes this trace.
-      found = jax.eval_shape(jax.jit(self.network_fn), self.variables,
-                             jax.ShapeDtypeStruct((1, side, side, 3), np.uint8))
+      traced = jax.jit(self.network_fn).trace(self.variables, image)
+      self._require_its_own(traced.jaxpr.jaxpr, image)
+      found = traced.out_info
     if self.window:
       require_windows(self.name, self.window, found)
     return found
+
+  def plain(self) -> Member:
+    """The same with its forward pass as the network has it, see `step.compiled`."""
+    network_fn = forward(self.model)
+    return self._replace(network_fn=network_fn, predict_fn=windowed(network_fn, self.window))
+
+  def _require_its_own(self, program: Any, image: jax.ShapeDtypeStruct) -> None:
+    """Raises ValueError where there are arrays that the network does not have: whose they are, nobody knows."""
+    used = {id(variable) for operation in program.eqns for variable in operation.invars} | set(map(id, program.outvars))
+    names = jax.tree.leaves(traverse_util.path_aware_map(lambda path, leaf: '/'.join(path), self.variables))
+    idle = {name for name, variable in zip(names, program.invars[:len(names)], strict=True) if id(variable) not in used}
+    if not idle:
+      return
+    made = jax.eval_shape(functools.partial(self.model.init, train=False), jax.random.key(0), image)  # some are for training
+    if more := sorted(idle - set(traverse_util.flatten_dict(dict(made), sep='/'))):
+      raise ValueError(f'the weights have {len(more)} arrays that the network {self.config["model"]["name"]} has not, '
+                       f'{more[0]} for instance')
 
 
 def load(
@@ -143,8 +164,9 @@ def load(
   config, variables, predict_fn = join(members)
   config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
   predict_fn = augmented(predict_fn, tta)
+  plain = augmented(join([member.plain() for member in members])[2], tta)
   program = _first_program(members, predict_fn, variables, config, platform)
-  return Predictor(config, variables, compiled(predict_fn, platform), program and compiled(program, platform))
+  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform))
 
 
 def _load_graph(
@@ -159,11 +181,12 @@ def _load_graph(
     raise ValueError(f'the onnxruntime backend does not do {", ".join(wanted)}: it runs one network on the CPU in '
                      "float32, photographs as they are; backend='jax' does")
   member = read_member(paths[0], window=window, device='cpu')
-  if member.window:
+  bundle = Bundle(member.config, member.variables, member.digest)
+  if member.window or not onnx_graph.find_place(bundle).exists():  # else it was looked at when its graph was made
     member.look()
   config = _ruled(member.config, rule) | {
       'thresholds': member.config['thresholds'] | changes, 'backend': 'onnxruntime'}
-  return Predictor(config, {}, onnx_graph.make_predict_fn(Bundle(member.config, member.variables, member.digest)))
+  return Predictor(config, {}, onnx_graph.make_predict_fn(bundle))
 
 
 def find_device(device: str | jax.Device | None) -> jax.Device | None:
@@ -210,10 +233,9 @@ def read_member(
   bundle = load_bundle(path)
   check_config(bundle.config, str(path / 'config.json'))
   fields, preprocessing = bundle.config['model'], bundle.config['preprocessing']
-  if dtype:
-    fields = _with_dtype(fields, dtype)
   with _misfits(path):
-    model = get_model(**fields)
+    get_model(**fields)  # before anything goes into it: it may be of any depth
+    model = get_model(**(fields := _with_dtype(fields, dtype) if dtype else fields))
   network_fn = forward(model) if platform is None else arranged(forward(model), platform)
   config = bundle.config | {'model': fields}
   member = Member(path, config, bundle.variables, bundle.digest, model, network_fn, network_fn,

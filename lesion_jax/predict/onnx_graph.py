@@ -82,6 +82,8 @@ def find_place(bundle: Bundle) -> pathlib.Path:
 def read(place: pathlib.Path) -> bytes | None:
   """The graph, or None where there is none or it is damaged."""
   try:
+    if not runtime.is_private(place.parent):  # others may write there
+      return None
     data = place.read_bytes()
   except OSError:
     return None

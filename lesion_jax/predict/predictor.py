@@ -137,6 +137,7 @@ class Predictor:
 
     Raises:
       FileNotFoundError: where there is no such file.
+      FloatingPointError: the network answers with something that is no number.
       ValueError: there is no photograph, the batch size is below 1, or a photograph cannot be taken; it is named.
     """
     batches = list(self._batches(photographs, batch_size, crop))
@@ -195,5 +196,9 @@ def _prepare_named(item: tuple[Any, str], *, size: int, crop: bool | None) -> Sq
 def _collect(found: Prediction, chunk: list[Square], rule: Rule) -> PhotographPrediction:
   """To the host, without the rows that only filled the batch."""
   rows = lambda x: None if x is None else np.asarray(x)[:len(chunk)]
+  for head in HEADS:  # a sum of probabilities is finite if all are
+    if (found_rows := rows(getattr(found, head))) is not None and not np.isfinite(found_rows.sum()):
+      raise FloatingPointError(f'the network answers with something that is no number ({head}); its weights are not fit for '
+                               'use, or overflow in the type in which it computes')
   return PhotographPrediction(*(rows(getattr(found, head)) for head in HEADS),
                               crops=tuple(square.crop for square in chunk), rule=rule)

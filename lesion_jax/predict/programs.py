@@ -22,6 +22,7 @@ import jax
 import jax.export
 
 import lesion_jax
+from lesion_jax import runtime
 from lesion_jax.core import Prediction
 
 FOLDER = 'programs'  # in the cache of compiled programs
@@ -41,12 +42,15 @@ def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathl
     about: plain JSON: what is computed besides, and for what shape.
 
   Returns:
-    None where it is not kept: JAX's cache is off or on no disk, or a part of a network is not of this library, whose
-    changes nobody would see.
+    None where it is not kept: JAX's cache is off, on no disk or where others may write, or a part of a network is not of
+    this library, whose changes nobody would see.
   """
   cache = jax.config.jax_compilation_cache_dir
   if not cache or '://' in cache or not jax.config.jax_enable_compilation_cache:
     return None
+  folder = pathlib.Path(cache, FOLDER)
+  if not (runtime.is_private(folder) if folder.exists() else runtime.is_private(cache)):
+    return None  # what lies there is run
   if not all(map(_is_ours, models)):
     return None
   shapes = [(jax.tree_util.keystr(path), leaf.shape, str(leaf.dtype))
@@ -54,7 +58,7 @@ def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathl
   versions = [jax.__version__, jax.lib.__version__, _digest_code(), jax.config.jax_enable_x64,
               jax.config.jax_default_matmul_precision]
   key = json.dumps([*versions, [repr(model) for model in models], shapes, about])
-  return pathlib.Path(cache, FOLDER, hashlib.sha256(key.encode()).hexdigest())
+  return folder / hashlib.sha256(key.encode()).hexdigest()
 
 
 def read(place: pathlib.Path | None) -> Program | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from lesion_jax import runtime
 from lesion_jax.core import Prediction
@@ -30,7 +32,7 @@ def make_predict_fn(model: nn.Module) -> PredictFn:
     size for which the network was trained. It returns probabilities, float32: `maps` [B, S, S, 8], `lesions` [B, 8],
     `grades` [B, 5], `attention` [B, h, w], each None where the network has no such head.
   """
-  return compiled(arranged(forward(model)))
+  return compiled(arranged(forward(model)), plain=forward(model))
 
 
 def arranged(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:
@@ -40,6 +42,36 @@ def arranged(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:
   return rewritten(predict_fn, pools.RULES | winograd.RULES) if on_cpu else predict_fn
 
 
-def compiled(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:
-  """The function jitted with what is best on a platform, 'cpu' or 'gpu'; None: JAX's default."""
-  return jax.jit(predict_fn, compiler_options=runtime.compiler_options(platform or jax.default_backend()))
+def compiled(predict_fn: PredictFn, platform: str | None = None, plain: PredictFn | None = None) -> PredictFn:
+  """The function jitted with what is best on a platform, 'cpu' or 'gpu'; None: JAX's default.
+
+  Inside another traced function (`jax.jit`, `grad`, `vmap`, `lax.map`) it is `plain`, without options of the compiler, which
+  belong to whole programs, and without `arranged`, which has no gradients to speak of.
+
+  Args:
+    predict_fn: pure.
+    platform: that it runs on.
+    plain: the same function as the networks have it; None: `predict_fn` itself.
+  """
+  options = runtime.compiler_options(platform or jax.default_backend())
+  return _untraced(jax.jit(predict_fn, compiler_options=options), jax.jit(plain or predict_fn)) if options else (
+      jax.jit(predict_fn))
+
+
+def _untraced(alone: Any, inside: PredictFn) -> PredictFn:
+  """`alone`, jitted with options of the compiler, which JAX refuses inside another program; there `inside`."""
+
+  @functools.wraps(alone)
+  def predict_fn(variables: Any, images: Any) -> Prediction:
+    return (inside if _is_tracing(variables, images) else alone)(variables, images)
+
+  for name in ('lower', 'trace', 'eval_shape', 'clear_cache', '_cache_size'):  # of jitted functions
+    setattr(predict_fn, name, getattr(alone, name))
+  return predict_fn
+
+
+def _is_tracing(*arguments: Any) -> bool:
+  """Whether this is part of another function that JAX traces: by the arguments, or, of constants, by what an operation
+  on none gives."""
+  leaves = jax.tree.leaves(arguments)
+  return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or isinstance(jnp.zeros(()), jax.core.Tracer)

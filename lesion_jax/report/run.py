@@ -11,6 +11,7 @@ import numpy as np
 
 from lesion_jax.evaluate import Evaluation, totals
 from lesion_jax.report.curves import confusion_figure, training_curves
+from lesion_jax.report.files import write_whole
 from lesion_jax.report.page import overlay_page
 from lesion_jax.report.scores import precision_recall_figure, reliability_figure
 
@@ -69,9 +70,16 @@ def write_figures(
   directory.mkdir(parents=True, exist_ok=True)
   result, counts = evaluation
   written = [directory / REPORT, directory / counts_name]
-  written[0].write_text(json.dumps(result, indent=2) + '\n')
+  write_whole(written[0], json.dumps(result, indent=2) + '\n')
   images = {name: value for name, value in counts.items() if name not in NOT_KEPT}
-  np.savez_compressed(written[1], **images, annotated=np.array(annotated, np.str_))
+  fresh = directory / f'.{counts_name}'  # whatever happens while it is written, an earlier one stays
+  try:
+    with fresh.open('wb') as file:
+      np.savez_compressed(file, **images, annotated=np.array(annotated, np.str_))
+    fresh.replace(written[1])
+  except OSError:
+    fresh.unlink(missing_ok=True)
+    raise
   return written
 
 

@@ -1,16 +1,18 @@
 """Checkpoints that survive kill -9, a full disk and damaged files.
 
 Orbax writes them asynchronously and atomically, but restores a damaged file without a word. So each checkpoint carries
-a digest of its arrays, and `restore` walks back to the newest one whose digest holds.
+a digest of its arrays, of its step and of what is stored beside them, and `restore` walks back to the newest one whose
+digest holds.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +23,10 @@ from absl import logging
 from lesion_jax.train.parallel import on_all_processes
 
 Tree = Any
+
+
+class OtherRun(ValueError):
+  """The checkpoint is sound and cannot be gone on with here. The message says why, and what to do."""
 
 
 class Restored(NamedTuple):
@@ -39,6 +45,12 @@ def digest(tree: Tree) -> str:
     total.update(f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}'.encode())
     total.update(leaf.reshape(-1).view(np.uint8).data)
   return total.hexdigest()
+
+
+def seal(arrays: str, step: int, meta: dict[str, Any]) -> str:
+  """BLAKE2b of a whole checkpoint: the `digest` of its arrays, its step, and what is stored beside them (JSON)."""
+  text = json.dumps([arrays, step, {key: value for key, value in meta.items() if key != 'digest'}], sort_keys=True)
+  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @dataclasses.dataclass
@@ -67,11 +79,13 @@ class Checkpoints:
     self._keep = _Keep(newest)
     options = ocp.CheckpointManagerOptions(preservation_policy=self._keep, cleanup_tmp_directories=True)
     self._manager = ocp.CheckpointManager(self.directory, options=options, item_names=('tree', 'meta'))
-    self._pending: int | None = None
+    self._pending: Restored | None = None  # what is being written
+    self._unsaved: Restored | None = None  # the best one, where it could not be written
 
   def save(self, step: int, tree: Tree, meta: dict[str, Any], *, best_step: int | None = None) -> None:
     """Starts to save; returns when the arrays are copied. A failure is reported, never raised: training goes on, and
-    the checkpoints that are already there stay.
+    the checkpoints that are already there stay. A best one that could not be written is kept in memory, where `read` finds
+    it, and written with the next.
 
     Args:
       step: steps done; a step is saved once.
@@ -82,13 +96,21 @@ class Checkpoints:
     self.wait()
     if step in self._manager.all_steps():
       return
-    tree = jax.tree.map(lambda leaf: np.array(leaf, copy=True), tree)
-    meta = {**meta, 'digest': digest(tree)}
     self._keep.best_step = best_step
-    self._pending = step
+    if self._unsaved and self._unsaved.step == best_step != step:
+      self._write(self._unsaved)
+      self.wait()
+    elif self._unsaved and self._unsaved.step != best_step:
+      self._unsaved = None
+    tree = jax.tree.map(lambda leaf: np.array(leaf, copy=True), tree)
+    meta = json.loads(json.dumps(meta))  # as it will be read
+    self._write(Restored(step, tree, {**meta, 'digest': seal(digest(tree), step, meta)}))
+
+  def _write(self, checkpoint: Restored) -> None:
+    self._pending = checkpoint
     try:
-      self._manager.save(step, args=ocp.args.Composite(
-          tree=ocp.args.StandardSave(_without_absent(tree)), meta=ocp.args.JsonSave(meta)))
+      self._manager.save(checkpoint.step, force=True, args=ocp.args.Composite(
+          tree=ocp.args.StandardSave(_without_absent(checkpoint.tree)), meta=ocp.args.JsonSave(checkpoint.meta)))
     except Exception as error:  # noqa: BLE001. Orbax and TensorStore raise anything here.
       self._report(error)
 
@@ -98,26 +120,35 @@ class Checkpoints:
       self._manager.wait_until_finished()
     except Exception as error:  # noqa: BLE001
       self._report(error)
+    if self._pending and self._unsaved and self._pending.step == self._unsaved.step:
+      self._unsaved = None  # it is on disk now
     self._pending = None
 
   def steps(self) -> list[int]:
     """Steps of the checkpoints on disk, ascending."""
     return sorted(self._manager.all_steps())
 
-  def restore(self, target: Tree) -> Restored | None:
+  def restore(self, target: Tree, take: Callable[[Restored], Any] = lambda found: None) -> Restored | None:
     """The newest checkpoint that is sound on every process, or None where there is none. Damaged ones are moved aside
     and named in the log.
 
     Args:
       target: a tree of arrays with the structure, shapes and dtypes to expect.
+      take: called with a checkpoint to go on with; what it raises is damage too, but for OtherRun.
+
+    Raises:
+      OtherRun: of `take`.
     """
     self.wait()
     for step in reversed(self.steps()):
       found, reason = None, 'another process cannot read it'
       try:
         found = self.read(step, target)
+        take(found)
+      except OtherRun:
+        raise
       except Exception as error:  # noqa: BLE001. Whatever a damaged file raises.
-        reason = _first_line(error)
+        found, reason = None, _first_line(error)
       if on_all_processes(found is not None):
         self._keep.best_step = found.meta.get('best_step')
         return found
@@ -127,15 +158,19 @@ class Checkpoints:
     return None
 
   def read(self, step: int, target: Tree) -> Restored:
-    """One checkpoint. Raises ValueError where its arrays do not match their digest, or whatever reading it raises."""
+    """One checkpoint. Raises ValueError where it does not match its digest, or whatever reading it raises."""
+    if self._unsaved and self._unsaved.step == step:
+      return self._unsaved
     restored = self._manager.restore(step, args=ocp.args.Composite(
         tree=ocp.args.StandardRestore(jax.tree.map(np.asarray, _without_absent(target))), meta=ocp.args.JsonRestore()))
     tree = jax.tree.map(np.asarray, restored['tree'])
     if dataclasses.is_dataclass(target):
       tree = dataclasses.replace(target, **tree)
-    if digest(tree) != restored['meta']['digest']:
-      raise ValueError('its arrays do not match the digest stored with them')
-    return Restored(step, tree, dict(restored['meta']))
+    meta, arrays = dict(restored['meta']), digest(tree)
+    # Of versions before, the digest is of the arrays alone.
+    if meta['digest'] not in (seal(arrays, step, meta), arrays):
+      raise ValueError('it does not match the digest stored with it')
+    return Restored(step, tree, meta)
 
   def close(self) -> None:
     """Waits for the save under way and releases the directory."""
@@ -152,7 +187,10 @@ class Checkpoints:
     self._manager.reload()
 
   def _report(self, error: Exception) -> None:
-    step, self._pending = self._pending, None
+    pending, self._pending = self._pending, None
+    step = pending and pending.step
+    if pending and step == self._keep.best_step:
+      self._unsaved = pending
     if jax.process_index() == 0 and step is not None:
       for remains in self.directory.glob(f'{step}.orbax-checkpoint-tmp*'):
         shutil.rmtree(remains, ignore_errors=True)

@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from lesion_jax.train import control as control_lib
-from lesion_jax.train.checkpoint import Checkpoints, digest
+from lesion_jax.train.checkpoint import Checkpoints, OtherRun, Restored, digest
 from lesion_jax.train.control import Control
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.parallel import Devices
@@ -29,10 +29,6 @@ LAG = 2
 
 class NonFiniteLoss(FloatingPointError):
   """The loss or the gradient is not finite. The message names the step, the images and the last good checkpoint."""
-
-
-class OtherRun(ValueError):
-  """The checkpoint cannot be gone on with here. The message says why, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +67,8 @@ class Fitted:
     phase: 'segmentation' or 'dual', in which phase of its loss `state` was trained; None where the loss has one phase,
       or the checkpoint, written by an earlier version, does not say.
     selected: whether `state` is that of a best validation; False where it is merely the last one.
+    lost: what could not be kept, in a sentence: the best state, which `state` then is not, or where the run was stopped the
+      last one; '' where nothing was lost.
   """
 
   state: TrainState
@@ -80,6 +78,7 @@ class Fitted:
   finished: bool
   phase: str | None = None
   selected: bool = True
+  lost: str = ''
 
 
 def fit(
@@ -119,17 +118,24 @@ def fit(
       last one holds for all steps after it.
 
   Raises:
-    NonFiniteLoss: the loss or the gradient is not finite.
-    OtherRun: the checkpoint is of other frozen variables, or its position in the data is not to be found here.
+    NonFiniteLoss: the loss, the gradient or a weight is not finite.
+    OtherRun: the newest checkpoint is of other frozen variables, or its position in the data is not to be found here.
   """
   template, step, best_step = state, 0, 0
   dual, best_dual = control.dual, control.dual  # whether the newest step, and the best state's, had the dual loss
   held = digest(jax.device_get(frozen))
-  if restored := checkpoints.restore(template):
+  taken: dict[str, Any] = {}
+
+  def take(found: Restored) -> None:
+    taken['control'] = control_lib.from_json(found.meta['control'], control)
+    if not 0 <= found.meta['best_step'] <= found.step:
+      raise ValueError(f'its best step is {found.meta["best_step"]}')
+    batches.set_state(_position(found.meta, held, checkpoints.directory))
+
+  if restored := checkpoints.restore(template, take):
     step, state = restored.step, restored.tree
-    control, best_step = control_lib.from_json(restored.meta['control'], control), restored.meta['best_step']
+    control, best_step = taken['control'], restored.meta['best_step']
     dual, best_dual = restored.meta.get('dual', control.dual), restored.meta.get('best_dual')
-    batches.set_state(_position(restored.meta, held, checkpoints.directory))
   logs = make_logs(step)
   if restored:
     logs.say(f'going on from the checkpoint of step {step}')
@@ -141,6 +147,7 @@ def fit(
 
   def save() -> None:
     watch.check_all()
+    _require_finite(state, step, checkpoints)
     meta = {'control': control_lib.to_json(control), 'data': batches.get_state(), 'best_step': best_step,
             'dual': dual, 'best_dual': best_dual, 'processes': jax.process_count(), 'frozen': held}
     checkpoints.save(step, state, meta, best_step=best_step)
@@ -172,7 +179,10 @@ def fit(
     checkpoints.wait()
     logs.close()
   last = step, state
-  returned_step, returned = last if stopped else _best(checkpoints, best_step, template, last)
+  returned_step, returned, lost = (*last, '') if stopped else _best(checkpoints, best_step, template, last)
+  if stopped and step not in checkpoints.steps():
+    lost = (f'the state of step {step} could not be saved to {checkpoints.directory}; the last one that is there is '
+            f'{checkpoints.steps()[-1:] or "none"}')
   if returned_step != best_step:
     best_dual = dual
   phase = control_lib.DUAL if best_dual else control_lib.SEGMENTATION
@@ -180,7 +190,7 @@ def fit(
   if not stopped and control.best is None:
     logging.warning('there was no validation with a defined value by which to choose; the state returned is that of '
                     'step %d, the last one', returned_step)
-  return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped, selected=selected,
+  return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped, selected=selected, lost=lost,
                 phase=phase if control.two_phases and best_dual is not None else None)
 
 
@@ -259,6 +269,15 @@ class _Watch:
     self.restart()
 
 
+def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> None:
+  """Raises NonFiniteLoss where a weight is not finite: the loss of a step is of the weights before it, so the last update
+  shows in none."""
+  if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves([state.params, state.batch_stats, state.ema])):
+    raise NonFiniteLoss(f'the weights are not finite after step {step}. The last good checkpoint is '
+                        f'{checkpoints.steps()[-1:] or "none"} in {checkpoints.directory}. Try a lower learning rate; with '
+                        'bfloat16 try float32.')
+
+
 def _describe(step: int, value: float | None, control: Control, rate: float) -> str:
   shown = 'undefined' if value is None or math.isnan(value) else f'{value:.4f}'
   best = 'none yet' if control.best is None else f'{control.best:.4f}'
@@ -268,9 +287,17 @@ def _describe(step: int, value: float | None, control: Control, rate: float) -> 
 
 def _best(
     checkpoints: Checkpoints, best_step: int, template: TrainState, last: tuple[int, TrainState]
-) -> tuple[int, TrainState]:
+) -> tuple[int, TrainState, str]:
+  """The best state and its step; where it cannot be read the last one's, and what is lost."""
   try:
-    return best_step, checkpoints.read(best_step, template).tree
+    return best_step, checkpoints.read(best_step, template).tree, ''
   except Exception as error:  # noqa: BLE001. A damaged or missing file must not lose the run.
-    logging.error('the best checkpoint, step %d, cannot be read (%s); the last state is used instead', best_step, error)
-    return last
+    if best_step == last[0]:  # it is still here
+      return *last, ''
+    lost = f'the best checkpoint, step {best_step}, cannot be read ({_first_line(error)}); the last state is used instead'
+    logging.error(lost)
+    return *last, lost
+
+
+def _first_line(error: Exception) -> str:
+  return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

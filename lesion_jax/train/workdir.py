@@ -10,6 +10,8 @@ from typing import Any
 import jax
 from flax import traverse_util
 
+from lesion_jax import locking
+
 NAME = 'config.json'
 ABSENT = '(absent)'
 Compare = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, tuple[Any, Any]]]
@@ -51,7 +53,7 @@ def claim_workdir(
   """
   workdir = pathlib.Path(workdir)
   path = workdir / NAME
-  if path.exists() and any(other != path for other in workdir.iterdir()):
+  if path.exists() and any(other.name not in (NAME, locking.NAME) for other in workdir.iterdir()):
     try:
       theirs = json.loads(path.read_text())
     except ValueError as error:

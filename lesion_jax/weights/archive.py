@@ -15,6 +15,9 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What `zipfile` raises for damaged files.
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, LookupError, ValueError, RuntimeError,
           ArithmeticError)
+# A member may become larger than SMALL only if it is not RATIO times as large as in the archive: weights and fingerprints
+# hardly shrink, and what does would be a bomb (our choice).
+SMALL, RATIO = 16 << 20, 20
 IGNORED = ('__MACOSX/', '.DS_Store')  # what macOS adds to the archives that it makes
 
 
@@ -77,6 +80,8 @@ def _check(members: list[zipfile.ZipInfo], limits: Mapping[str, int]) -> dict[st
       raise _Refused(f'{name!r} is compressed by another method than deflate')
     if member.file_size > limits[base]:
       raise _Refused(f'{name!r} has {member.file_size:,} bytes, more than {limits[base]:,}')
+    if member.file_size > max(SMALL, RATIO * member.compress_size):
+      raise _Refused(f'{name!r} would become {member.file_size:,} bytes from {member.compress_size:,}, as no weights do')
     files[base] = member
     folders.add(folder)
   if len(folders) > 1 or any('/' in folder for folder in folders):

@@ -15,6 +15,7 @@ pickle.
               'scales/params/...' holds float32 [C] for each: weight = int8 * scale along the last axis; format_version 2
 
 A bundle is loaded as float32 from either of the last two, see `weights.storage`. The digest is of the file as it is stored.
+Whatever the storage, weights are finite floating-point numbers: a network of others answers 'no lesion' to everything.
 Versions of this library that do not know a storage refuse the bundle by its format_version.
 """
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -30,9 +32,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from lesion_jax import locking
 from lesion_jax.weights import archive, tensors
 from lesion_jax.weights.storage import FLOAT32, STORAGES, pack, unpack
 
@@ -41,12 +45,14 @@ STORED_VERSION = 2  # of those in another storage
 VERSIONS = {VERSION: (FLOAT32,), STORED_VERSION: STORAGES[1:]}  # which storages go with which
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 PHOTOGRAPHS = 'photographs.safetensors'
-# Bytes that each file of an archive may have; the largest network here has 0.2 GB of weights, and 100,000 photographs are
+# Bytes that each file may have, in an archive or a directory; the largest network here has 0.2 GB of weights, and 100,000 photographs are
 # 0.08 GB.
 LIMITS = {CONFIG: 16 << 20, WEIGHTS: 2 << 30, CARD: 16 << 20, PHOTOGRAPHS: 1 << 30}
 REQUIRED = ('format_version', 'weights_sha256')
 RESERVED = (*REQUIRED, 'photographs_sha256', 'storage')  # keys of config.json that are the format's own
 PRINT = (16, 16, 3)  # shape of a fingerprint
+# Of the names of arrays, 'params/.../kernel'. The deepest of the networks here has 9 parts and 77 characters.
+MAX_ARRAYS, MAX_NAME, MAX_PARTS = 10_000, 250, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +84,7 @@ def save_bundle(
   """Writes a bundle. What stands at `path` is either the old state or the whole new bundle, whenever the writer dies.
 
   A bundle already there is moved aside, replaced and then removed; killed between the two renames, it is left beside
-  `path` as '.NAME.HEX.old'.
+  `path` as '.NAME.HEX.old'. What writers that were killed left beside `path` is removed once the new bundle is there.
 
   Args:
     path: the directory to make; parents are made too.
@@ -90,12 +96,13 @@ def save_bundle(
 
   Raises:
     FileExistsError: at `path` is a file, or a directory that holds something else than a bundle.
-    TypeError, ValueError: `config` is not JSON, uses a reserved key or holds NaN; a variable has a type not stored, or, of
-      'float16' and 'int8', a value that is not finite.
+    TypeError, ValueError: `config` is not JSON, uses a reserved key or holds NaN; a variable has a type not stored, or a
+      value that is not finite.
   """
   path = pathlib.Path(path).expanduser().resolve()
   _check_replaceable(path)
   flat = traverse_util.flatten_dict(variables, sep='/')
+  check_weights(flat, 'the network')
   weights = tensors.encode(pack({name: np.asarray(array) for name, array in flat.items()}, storage))
   kept = {} if photographs is None else {PHOTOGRAPHS: tensors.encode(photographs)}
   text = _config_text(config, weights, kept.get(PHOTOGRAPHS), storage)
@@ -105,6 +112,7 @@ def save_bundle(
   unique = uuid.uuid4().hex[:8]
   fresh, old = (path.with_name(f'.{path.name}.{unique}.{suffix}') for suffix in ('new', 'old'))
   fresh.mkdir()
+  held = locking.hold(fresh)  # by which the next writer sees that this one is alive
   try:
     for name, data in files.items():
       _write(fresh / name, data)
@@ -118,7 +126,10 @@ def save_bundle(
       raise
   finally:
     shutil.rmtree(fresh, ignore_errors=True)
+    if held is not None:
+      os.close(held)
   shutil.rmtree(old, ignore_errors=True)
+  locking.sweep(path)
 
 
 def load_bundle(path: str | os.PathLike) -> Bundle:
@@ -129,14 +140,15 @@ def load_bundle(path: str | os.PathLike) -> Bundle:
 
   Raises:
     FileNotFoundError: there is nothing at `path`, or a file of it is missing.
-    ValueError: config.json is broken or of another version; the weights are not those that were saved; an archive holds
-      anything else than a bundle, see `archive.read_archive`.
+    ValueError: config.json is broken or of another version; the weights are not those that were saved, or are no finite
+      floating-point numbers; a file is too large; an archive holds anything else than a bundle, see
+      `archive.read_archive`.
   """
   path = pathlib.Path(path).expanduser()
   if path.is_file():
     files = archive.read_archive(path, LIMITS)
   else:
-    files = {name: (path / name).read_bytes() for name in (CONFIG, WEIGHTS, PHOTOGRAPHS) if (path / name).is_file()}
+    files = {name: _read(path / name) for name in (CONFIG, WEIGHTS, PHOTOGRAPHS) if (path / name).is_file()}
   if missing := [name for name in (CONFIG, WEIGHTS) if name not in files]:
     state = f'lacks {" and ".join(missing)}' if path.exists() else 'does not exist'
     raise FileNotFoundError(f'{path} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
@@ -148,6 +160,7 @@ def load_bundle(path: str | os.PathLike) -> Bundle:
                      f'{CONFIG} says {config["weights_sha256"]}; copy the bundle again')
   storage = config.get('storage', FLOAT32)
   flat = unpack(tensors.decode(weights, source=str(path / WEIGHTS)), storage, source=str(path / WEIGHTS))
+  check_weights(flat, str(path / WEIGHTS))
   folders = {name[:place] for name in flat for place, letter in enumerate(name) if letter == '/'}
   if clash := sorted(folders & set(flat)):
     raise ValueError(f'{path / WEIGHTS}: {", ".join(clash)} is the name of an array and of a group of arrays')
@@ -172,6 +185,41 @@ def _photographs(data: bytes | None, expected: str | None, path: pathlib.Path) -
     raise ValueError(f'{path} holds {shapes}, not the fingerprints of a bundle, uint8 [N, 16, 16, 3] under train and '
                      'validation; save the bundle again')
   return found
+
+
+def check_weights(arrays: Mapping[str, np.ndarray], source: str) -> None:
+  """Raises ValueError, naming the array, where these cannot be the weights of a network: too many or too long names, a type
+  other than floating-point, or a value that is not finite.
+
+  Args:
+    arrays: by flat name, as they are computed with.
+    source: names the file, or whatever they are of, in errors.
+  """
+  if len(arrays) > MAX_ARRAYS:
+    raise ValueError(f'{source} has {len(arrays):,} arrays, more than the {MAX_ARRAYS:,} that any network here may have')
+  for name, array in arrays.items():
+    if len(name) > MAX_NAME or name.count('/') >= MAX_PARTS:
+      raise ValueError(f'{source} has an array whose name has {len(name):,} characters and {name.count("/") + 1:,} parts, '
+                       f'{name[:60]!r}...; at most {MAX_NAME} and {MAX_PARTS} are allowed')
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+      raise ValueError(f'{source}: {name} is {array.dtype}, and weights are floating-point numbers; save the network again')
+    if not (finite := np.isfinite(array)).all():
+      raise ValueError(f'{source}: {name} has {np.count_nonzero(~finite):,} of {math.prod(array.shape):,} weights that are '
+                       'not finite (NaN or infinite); such a network answers nothing of use. Its training diverged, or the '
+                       'file was damaged before it was saved: take an earlier one')
+
+
+def _read(path: pathlib.Path) -> bytes:
+  """A file of a bundle, never more of it than its limit."""
+  with path.open('rb') as file:
+    data = file.read(LIMITS[path.name] + 1)
+  if len(data) > LIMITS[path.name]:
+    raise ValueError(f'{path} has more than the {LIMITS[path.name]:,} bytes that it may have in a bundle')
+  return data
+
+
+def _refuse_constant(name: str) -> None:
+  raise ValueError(f'it has the value {name}, which JSON has not')
 
 
 def _check_replaceable(path: pathlib.Path) -> None:
@@ -201,9 +249,9 @@ def _config_text(config: Mapping[str, Any], weights: bytes, photographs: bytes |
 
 def _parse_config(data: bytes, path: pathlib.Path) -> dict[str, Any]:
   try:
-    config = json.loads(data.decode('utf-8'))
+    config = json.loads(data.decode('utf-8'), parse_constant=_refuse_constant)
   except (ValueError, RecursionError) as error:
-    raise ValueError(f'{path} is not JSON ({error}); copy the bundle again') from error
+    raise ValueError(f'{path} is not JSON ({str(error)[:200]}); copy the bundle again') from error
   if not isinstance(config, dict) or not set(REQUIRED) <= set(config):
     raise ValueError(f'{path} is not the configuration of a bundle: it lacks {" or ".join(REQUIRED)}')
   version, storage = config['format_version'], config.get('storage', FLOAT32)

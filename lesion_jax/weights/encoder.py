@@ -59,14 +59,19 @@ def read_encoder(path: str | pathlib.Path) -> EncoderWeights:
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: the file is of another kind or damaged, or its names cannot be placed.
+    ValueError: the file is of another kind or damaged, its names cannot be placed, or a weight is not finite.
     ImportError: the file needs a library that is not installed: torch for its own format, h5py for Keras.
   """
   path = pathlib.Path(path).expanduser()
   if not path.is_file():
     raise FileNotFoundError(f'no weights at {path}')
   kind = _recognise(path)
-  return _keras(path, kind) if kind in ('hdf5', 'keras') else _torch(path, kind)
+  found = _keras(path, kind) if kind in ('hdf5', 'keras') else _torch(path, kind)
+  for name, array in found.arrays.items():
+    if not np.isfinite(array).all():
+      raise ValueError(f'{path}: {name} has {np.count_nonzero(~np.isfinite(array)):,} of {array.size:,} weights that are not '
+                       'finite (NaN or infinite); fetch it again, or take an earlier one')
+  return found
 
 
 def from_imagenet_input(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -115,16 +120,38 @@ def _recognise(path: pathlib.Path) -> str:
 
 
 def _torch(path: pathlib.Path, kind: str) -> EncoderWeights:
-  state = read_torchvision(path)
+  state, prefix, beside = _without_prefix(read_torchvision(path), path)
   ignored: dict[str, list[str]] = {}
   for prefix, why in CLASSIFIERS.items():
     ignored[why] = sorted(name for name in state if name.startswith(prefix))
   ignored['counters that nothing reads'] = sorted(
       name for name in state if name.rpartition('.')[2] in COUNTERS and not name.startswith(tuple(CLASSIFIERS)))
   left_out = {name for names in ignored.values() for name in names}
+  if beside:
+    ignored[f'beside {prefix}'] = beside
   arrays = to_flax({name: array for name, array in state.items() if name not in left_out})
   source = f"state dict under torchvision's names ({kind})"
-  return EncoderWeights(arrays, source, {why: names for why, names in ignored.items() if names})
+  notes = (f'the names had {prefix!r} before them, as of a network inside another one; it is left out',) if prefix else ()
+  return EncoderWeights(arrays, source, {why: names for why, names in ignored.items() if names}, notes)
+
+
+def _without_prefix(
+    state: Mapping[str, np.ndarray], path: pathlib.Path,
+) -> tuple[dict[str, np.ndarray], str, list[str]]:
+  """A state dict without what stands before all names of the encoder: 'module.' of DataParallel, 'backbone.', 'encoder.' and
+  whatever else a network is called inside another one; with that, and the names that do not have it.
+
+  Raises:
+    ValueError: there are several encoders, and nobody says which.
+  """
+  first = f'{FIRST}.conv.weight'
+  found = sorted(name.removesuffix(first) for name in state if name == first or name.endswith(f'.{first}'))
+  if len(found) > 1:
+    raise ValueError(f'{path} holds {len(found)} encoders, whose names begin with {", ".join(map(repr, found[:4]))}; save one '
+                     'of them alone')
+  prefix = found[0] if found else ''
+  inside = {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+  return inside, prefix, sorted(name for name in state if not name.startswith(prefix))
 
 
 def _keras(path: pathlib.Path, kind: str) -> EncoderWeights:

@@ -53,7 +53,7 @@ def merge(
         + listing('missing from the weights', sorted(missing - wrong))
         + listing('left over in the weights', sorted(extra - wrong))
         + listing('of another shape', shapes)
-        + '\nLoad other weights, or excuse names by patterns in allow_missing and allow_extra.')
+        + '\nLoad weights of this network.')
   for name in shared - reshaped:
     flat[inside[name]] = np.asarray(loaded[name], flat[inside[name]].dtype)
   return traverse_util.unflatten_dict(flat, sep='/')

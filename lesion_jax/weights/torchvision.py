@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import numpy as np
 
 from lesion_jax.weights import tensors
+
+LISTED = 8  # keys of a file that a message shows
 
 
 def read_torchvision(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -41,12 +44,28 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
                       ) from error
   try:
     state = torch.load(path, map_location='cpu', weights_only=True)
-  except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors alike
-    raise ValueError(f'{path} is damaged or holds more than weights ({error}); fetch it again') from error
+  except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors alike, in nine lines
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    raise ValueError(f'{path} is damaged or holds more than weights ({said[:120]}): fetch it again, or save what has weights '
+                     'alone, by torch.save(model.state_dict(), path)') from error
   if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-    raise ValueError(f'{path} is not a state dict of tensors; save it with torch.save(model.state_dict(), path)')
+    raise ValueError(f'{path} is not a state dict of tensors but {_contents(state, torch.Tensor)}')
   # NumPy has no bfloat16: torch widens it.
   return {name: (x.float() if x.dtype == torch.bfloat16 else x).numpy() for name, x in state.items()}
+
+
+def _contents(found: Any, tensor: type) -> str:
+  """What a file holds that is no state dict, and how to make one of it."""
+  if not isinstance(found, dict):
+    return f'a {type(found).__name__}; save it with torch.save(model.state_dict(), path)'
+  keys = ', '.join(f'{str(key)[:40]!r}' for key in list(found)[:LISTED]) + (
+      f' and {len(found) - LISTED} more' if len(found) > LISTED else '')
+  inside = [key for key, value in found.items()
+            if isinstance(value, dict) and value and all(isinstance(each, tensor) for each in value.values())]
+  if not inside:
+    return f'a dictionary with the keys {keys}; save the weights alone with torch.save(model.state_dict(), path)'
+  return (f'a dictionary with the keys {keys}; weights are under {" and ".join(map(repr, inside[:3]))}: save those alone with '
+          f'torch.save(torch.load(path)[{inside[0]!r}], other)')
 
 
 def _single(array: np.ndarray) -> np.ndarray:

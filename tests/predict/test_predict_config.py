@@ -63,7 +63,7 @@ def test_rules_and_temperatures_are_known(changes):
     ({'lesions': ['iHE', 'MA']}, r"lesions is \['iHE', 'MA'\]; .*in this order"),
     ({'grades': ['0', '1']}, 'grades is .*DR0'),
     ({'preprocessing': {'size': 0, 'crop': 'field of view'}}, 'preprocessing.size is 0; it must be a number of pixels'),
-    ({'preprocessing': {'size': 10**9, 'crop': 'square'}}, 'preprocessing.size is 1000000000; .* from 1 to 8000'),
+    ({'preprocessing': {'size': 10**9, 'crop': 'square'}}, 'preprocessing.size is 1000000000; .* from 1 to 4096'),
     ({'model': {'name': ['oracle']}}, 'it must be an object with the name'),
     ({'annotated': [['MA']]}, 'it must be a list of keys'),
     ({'preprocessing': {'size': 64, 'crop': 'center'}},

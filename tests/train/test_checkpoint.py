@@ -146,3 +146,100 @@ def test_a_full_disk_leaves_the_last_good_one_and_the_training_goes_on(checkpoin
                                    {'w': np.zeros(4, np.float64)}, {'v': np.zeros(4, np.float32)}])
 def test_the_digest_sees_shape_dtype_and_name(other):
   assert digest(other) != digest({'w': np.zeros(4, np.float32)})
+
+
+def meta_file(checkpoints, step):
+  """The file of a checkpoint that holds what is stored beside its arrays."""
+  checkpoints.wait()
+  return next(path for path in (checkpoints.directory / str(step) / 'meta').rglob('*')
+              if path.is_file() and b'position' in path.read_bytes())
+
+
+META = {'control': {'rate': 0.25, 'stop': False}, 'position': 40, 'best_step': 1}
+
+
+@pytest.mark.parametrize(('old', 'new'), [('0.25', '0.75'), ('false', 'true '), ('40', '41'), ('"best_step": 1', '"best_step": 0')])
+def test_what_is_stored_beside_the_arrays_is_sealed_too(checkpoints, old, new, caplog):
+  for step in (1, 2):
+    checkpoints.save(step, tree(step), META)
+  path = meta_file(checkpoints, 2)
+  text = path.read_text()
+  old = old if old in text else old.replace(': ', ':')
+  assert text.count(old) == 1
+  path.write_text(text.replace(old, new))
+  with caplog.at_level(logging.WARNING):
+    found = checkpoints.restore(tree(0))
+  assert found.step == 1 and {key: found.meta[key] for key in META} == META
+  assert 'checkpoint 2' in caplog.text and 'damaged' in caplog.text
+  assert (checkpoints.directory.with_name('checkpoints_damaged') / '2').is_dir()
+
+
+def test_any_flipped_bit_of_it_is_damage_or_nothing(checkpoints):
+  """Every 7th bit: what is read then is what was written, or refused."""
+  checkpoints.save(1, tree(1), META)
+  path = meta_file(checkpoints, 1)
+  whole = path.read_bytes()
+  refused = 0
+  for bit in range(0, 8 * len(whole), 7):
+    data = bytearray(whole)
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+    try:
+      found = checkpoints.read(1, tree(0))
+    except Exception:  # noqa: BLE001. Whatever reading raises is damage.
+      refused += 1
+    else:
+      assert {key: found.meta[key] for key in META} == META
+  assert refused > len(whole)
+
+
+def test_a_checkpoint_under_another_step_is_damage(checkpoints, tmp_path, caplog):
+  for step in (1, 2):
+    checkpoints.save(step, tree(step), META)
+  checkpoints.close()
+  (checkpoints.directory / '2').rename(checkpoints.directory / '5')
+  again = Checkpoints(checkpoints.directory)
+  with caplog.at_level(logging.WARNING):
+    assert again.restore(tree(0)).step == 1
+  again.close()
+  assert 'checkpoint 5' in caplog.text
+
+
+def test_a_checkpoint_of_a_version_that_sealed_the_arrays_alone_is_taken(checkpoints, monkeypatch):
+  monkeypatch.setattr(checkpoint, 'seal', lambda arrays, step, meta: arrays)
+  checkpoints.save(1, tree(1), META)
+  monkeypatch.undo()
+  assert checkpoints.restore(tree(0)).step == 1
+
+
+def test_what_cannot_be_gone_on_with_is_damage_and_another_run_is_not(checkpoints):
+  for step in (1, 2):
+    checkpoints.save(step, tree(step), META)
+
+  def take(found):
+    if found.step == 2:
+      raise KeyError('rate')
+
+  def refuse(found):
+    raise checkpoint.OtherRun('of another network')
+
+  with pytest.raises(checkpoint.OtherRun):
+    checkpoints.restore(tree(0), refuse)
+  assert checkpoints.steps() == [1, 2]
+  assert checkpoints.restore(tree(0), take).step == 1
+
+
+def test_a_best_one_that_could_not_be_written_is_kept_and_written_with_the_next(checkpoints):
+  checkpoints.save(1, tree(1), {'best_step': 1}, best_step=1)
+  checkpoints.wait()
+  with full_disk():
+    checkpoints.save(2, tree(2), {'best_step': 2}, best_step=2)
+    checkpoints.wait()
+    assert digest(checkpoints.read(2, tree(0)).tree) == digest(tree(2))
+  assert checkpoints.steps() == [1]
+  checkpoints.save(3, tree(3), {'best_step': 2}, best_step=2)
+  checkpoints.wait()
+  assert checkpoints.steps() == [2, 3] or checkpoints.steps() == [1, 2, 3]
+  again = Checkpoints(checkpoints.directory)
+  assert digest(again.read(2, tree(0)).tree) == digest(tree(2))
+  again.close()

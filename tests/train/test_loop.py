@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from lesion_jax.train.checkpoint import Checkpoints, digest
 from lesion_jax.train.control import Control
@@ -282,6 +283,50 @@ def test_when_the_best_checkpoint_is_gone_the_last_state_is_used_and_it_is_said(
     fitted = run([0.9, 0.1, 0.1])
   assert (int(fitted.state.step), fitted.best_step, fitted.selected) == (7, 7, False)
   assert 'step 3, cannot be read (gone)' in caplog.text
+  assert fitted.lost == 'the best checkpoint, step 3, cannot be read (gone); the last state is used instead'
+
+
+def test_the_last_state_is_not_lost_where_it_is_the_best(run, monkeypatch):
+  monkeypatch.setattr(Checkpoints, 'read', lambda *unused: (_ for _ in ()).throw(OSError('gone')))
+  fitted = run([0.1, 0.2, 0.3])
+  assert (fitted.best_step, fitted.selected, fitted.lost) == (7, True, '')
+
+
+def test_a_stopped_run_whose_state_cannot_be_saved_says_so(run, tmp_path):
+  first = run(stop_at=3)
+  assert first.lost == ''
+  with full_disk():
+    fitted = run(stop_at=4)
+  assert (fitted.finished, fitted.step) == (False, 4)
+  assert fitted.lost.startswith('the state of step 4 could not be saved to ') and fitted.lost.endswith('is [3]')
+
+
+def test_the_best_outlives_a_full_disk(run):
+  whole = run([0.1, 0.9, 0.2], max_steps=9, name='whole')
+  run([0.1, 0.9, 0.2], max_steps=9, stop_at=4)
+  with full_disk():
+    fitted = run([0.1, 0.9, 0.2], max_steps=9)
+  assert (fitted.best_step, fitted.selected, fitted.lost) == (6, True, '') and digest(fitted.state) == digest(whole.state)
+
+
+@pytest.mark.parametrize('best', [-1, 99, 'x', None])
+def test_a_checkpoint_that_says_what_cannot_be_is_damage(run, best):
+  run(stop_at=3)
+  run(stop_at=4)
+  change_meta(run.checkpoints, best_step=best)
+  assert run(max_steps=7).step == 7
+  assert (run.checkpoints.directory.with_name('checkpoints_damaged') / '5').is_dir()
+
+
+def test_weights_that_are_not_finite_are_never_saved(run, monkeypatch):
+  """The loss of a step is of the weights before it, so the last update shows in none."""
+  def diverging(state, batch, frozen, knobs):
+    after, metrics = step(state, batch, frozen, knobs)
+    return after.replace(params={'w': jnp.where(state.step == 2, jnp.inf, after.params['w'])}), metrics
+
+  monkeypatch.setitem(globals(), 'STEP', DEVICES.train(diverging))
+  with pytest.raises(NonFiniteLoss, match=r'weights are not finite after step 3. The last good checkpoint is none'):
+    run()
 
 
 @pytest.mark.parametrize('fields', [(0, 1, 1), (1, 0, 1), (1, 1, 0)])

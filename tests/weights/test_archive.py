@@ -214,3 +214,11 @@ def test_damage_anywhere_is_one_sentence(pack, files):
 def test_the_limits_leave_room_for_the_largest_network():
   """54,080,525 parameters of four bytes (README, Networks), twice."""
   assert bundle.LIMITS['model.safetensors'] > 2 * 4 * 54_080_525
+
+
+def test_what_grows_without_measure_is_refused_unread(pack):
+  """17 MB of zeros are 17 kB in an archive."""
+  path = pack([('config.json', b'{}'), ('model.safetensors', bytes(17 << 20))], compression=zipfile.ZIP_DEFLATED)
+  assert path.stat().st_size < 100_000
+  with pytest.raises(ValueError, match="'model.safetensors' would become 17,825,792 bytes from .*, as no weights do"):
+    read_archive(path, bundle.LIMITS)

@@ -228,3 +228,21 @@ def test_a_broken_or_foreign_or_newer_config_is_said(path):
   (path / 'config.json').write_text('[]')
   with pytest.raises(ValueError, match='not the configuration of a bundle'):
     load_bundle(path)
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(path, variables):
+  for name in ('.net.0badcafe.new', '.net.0badcafe.old'):
+    (path.parent / name).mkdir()
+    (path.parent / name / 'model.safetensors').write_bytes(b'half')
+  (path.parent / '.net.mine').mkdir()
+  save_bundle(path, config=CONFIG, variables=variables, card='')
+  assert sorted(item.name for item in path.parent.iterdir()) == ['.net.mine', 'net']
+
+
+def test_a_directory_has_the_limits_of_an_archive(path, monkeypatch):
+  size = (path / 'model.safetensors').stat().st_size
+  monkeypatch.setitem(bundle.LIMITS, 'model.safetensors', size)
+  assert load_bundle(path).config == CONFIG
+  monkeypatch.setitem(bundle.LIMITS, 'model.safetensors', size - 1)
+  with pytest.raises(ValueError, match=r'model\.safetensors has more than the .* bytes that it may have'):
+    load_bundle(path)

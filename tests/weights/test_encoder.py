@@ -124,3 +124,50 @@ def test_the_partial_imagenet_weights_fill_the_whole_encoder():
   assert all(np.isfinite(leaf).all() and leaf.dtype == np.float32 for leaf in jax.tree.leaves(variables))
   layer = variables['params']['encoder']['Mixed_7c']['branch3x3_2a']
   np.testing.assert_array_equal(layer['conv']['kernel'], arrays['params/Mixed_7c/branch3x3_2a/conv/kernel'])
+
+
+FIRST = 'Conv2d_1a_3x3.conv.weight'
+INSIDE = 'params/Conv2d_1a_3x3/conv/kernel'
+
+
+@pytest.mark.parametrize('prefix', ['module.', 'backbone.', 'encoder.', 'module.model.backbone.', 'my_net.'])
+def test_names_of_a_network_inside_another_one_are_cut_and_that_is_said(tmp_path, prefix):
+  save_file({prefix + FIRST: KERNEL, f'{prefix}fc.bias': KERNEL[0, 0], 'head.weight': KERNEL, f'{prefix}a.conv.weight': KERNEL},
+            tmp_path / 'w.safetensors')
+  found = read_encoder(tmp_path / 'w.safetensors')
+  assert set(found.arrays) == {INSIDE, PLACED}
+  assert found.ignored == {'the classifier': ['fc.bias'], f'beside {prefix}': ['head.weight']}
+  assert found.notes == (f'the names had {prefix!r} before them, as of a network inside another one; it is left out',)
+
+
+def test_several_encoders_are_named(tmp_path):
+  save_file({f'student.{FIRST}': KERNEL, f'teacher.{FIRST}': KERNEL}, tmp_path / 'w.safetensors')
+  with pytest.raises(ValueError, match="holds 2 encoders, whose names begin with 'student.', 'teacher.'"):
+    read_encoder(tmp_path / 'w.safetensors')
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+  spoiled = KERNEL.copy()
+  spoiled[0, 0, 0] = value
+  save_file({FIRST: spoiled}, tmp_path / 'w.safetensors')
+  with pytest.raises(ValueError, match=rf'{INSIDE} has 1 of 24 weights that are not finite'):
+    read_encoder(tmp_path / 'w.safetensors')
+
+
+def test_a_wrapped_file_lists_its_keys_in_one_sentence(tmp_path):
+  torch = pytest.importorskip('torch')
+  path, state = tmp_path / 'w.pth', {FIRST: torch.from_numpy(KERNEL)}
+  for content, said in [
+      ({'epoch': 3, 'state_dict': state, 'optimizer': {'lr': 0.1}},
+       r"keys 'epoch', 'state_dict', 'optimizer'; weights are under 'state_dict': save those alone .*\['state_dict'\]"),
+      ({f'key{number}': number for number in range(20)}, "keys 'key0', .*'key7' and 12 more; save the weights alone"),
+      ([1, 2], 'but a list; save it with')]:
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=said) as error:
+      read_encoder(path)
+    assert '\n' not in str(error.value)
+  torch.save({'model': pathlib.PurePosixPath('x')}, path)
+  with pytest.raises(ValueError, match='holds more than weights') as error:
+    read_encoder(path)
+  assert '\n' not in str(error.value) and len(str(error.value)) < 500

@@ -13,6 +13,7 @@ import csv
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 import shutil
 import uuid
@@ -22,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+from lesion_jax import locking
 from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.data.annotations.agreement import Ballot, measure
 from lesion_jax.data.annotations.consensus import ANNOTATORS
@@ -86,6 +88,7 @@ def write_release(
   out.parent.mkdir(parents=True, exist_ok=True)
   fresh = out.with_name(f'.{out.name}.{uuid.uuid4().hex[:8]}.new')
   (fresh / IMAGES).mkdir(parents=True)
+  held = locking.hold(fresh)  # by which another one sees that this one is alive
   (fresh / MASKS).mkdir()
   try:
     summary = _vote(fresh, cases, left_out, rules, passed_over or {}, progress)
@@ -94,6 +97,9 @@ def write_release(
     fresh.rename(out)
   finally:
     shutil.rmtree(fresh, ignore_errors=True)
+    if held is not None:
+      os.close(held)
+  locking.sweep(out)
   return summary
 
 

@@ -1,0 +1,78 @@
+"""What can be wrong with the values of a configuration whatever they are of: a key that is not there, a number that is none.
+
+`ml_collections` holds a value to the type of its default, but not what is inside a tuple, and no configuration that somebody
+wrote anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# Keys of the configuration, as configs/common.py has them; those of `augmentation` are fields of `augment.Augmentation`.
+KEYS = ('seed', 'stages', 'segment', 'classify', 'grade')
+STAGE_KEYS = (
+    'accumulate', 'augmentation', 'batch_size', 'bundle', 'clip', 'criterion', 'data', 'dual_weight', 'ema', 'encoder_rate',
+    'eval_batch_size', 'factor', 'final_rate', 'freeze', 'hard_negatives', 'init', 'init_drop', 'lesion_weights', 'log_every',
+    'loss', 'max_steps', 'milestones', 'model', 'momentum', 'optimizer', 'patience', 'power', 'pretrained', 'prior', 'rate',
+    'save_every', 'schedule', 'specificity', 'stop_after', 'thresholds', 'validate_every', 'warm_up', 'weight_decay')
+DATA_KEYS = (
+    'aside', 'ask_once', 'centred', 'count', 'crop', 'crop_scale', 'draw_grades', 'draw_lesions', 'fold', 'folds',
+    'grades_as_lesions', 'keep', 'leaks', 'name', 'seed', 'size', 'source_dir', 'split', 'weights')
+MODEL_KEYS = ('name', 'sync_batch_norm')
+# What tuples hold, by the last name of their key, and the least that it may be.
+WHOLE_NUMBERS = {'milestones': 1, 'decoder_channels': 1}
+TEXTS = ('freeze', 'init_drop', 'stages')
+LARGEST_SEED = 2**32 - 1  # of NumPy's generators and JAX's keys alike
+
+
+def check_values(config: ConfigDict) -> None:
+  """Raises ValueError, naming the key and what it may be, for a configuration that lacks keys, or has a number that is not
+  finite, a negative whole number, a seed beyond 32 bits, or in a tuple another kind of thing than belongs there."""
+  _require_keys(config, 'config', KEYS)
+  for name in config.stages if isinstance(config.stages, tuple | list) else ():
+    if name in config:
+      _require_keys(config[name], f'config.{name}', STAGE_KEYS)
+      _require_keys(config[name].data, f'config.{name}.data', DATA_KEYS)
+      _require_keys(config[name].model, f'config.{name}.model', MODEL_KEYS)
+  for key, value in _leaves(config.to_dict(), 'config'):
+    last = key.rpartition('.')[2]
+    if last == 'seed' and not (isinstance(value, int) and 0 <= value <= LARGEST_SEED):
+      raise ValueError(f'{key}={value}: a seed is a whole number from 0 to {LARGEST_SEED}')
+    if isinstance(value, int) and value < 0:
+      raise ValueError(f'{key}={value}: a whole number from 0 on')
+    if isinstance(value, float) and not math.isfinite(value):
+      raise ValueError(f'{key}={value}: a finite number')
+    if isinstance(value, tuple | list):
+      _check_items(key, last, value)
+
+
+def _require_keys(found: Any, name: str, keys: tuple[str, ...]) -> None:
+  if not isinstance(found, ConfigDict):
+    raise ValueError(f'{name} is {str(found)[:60]!r} and has no keys; it needs {", ".join(keys)}. Start a configuration of '
+                     'your own from configs/common.py')
+  if missing := [key for key in keys if key not in found]:
+    raise ValueError(f'{name} lacks {", ".join(missing)}; start a configuration of your own from `common.get_config()` of '
+                     'configs/common.py, which has every key')
+
+
+def _check_items(key: str, last: str, items: tuple[Any, ...] | list[Any]) -> None:
+  for item in items:
+    if isinstance(item, float) and not math.isfinite(item):
+      raise ValueError(f'{key}={items}: finite numbers')
+    if last in TEXTS and not isinstance(item, str):
+      raise ValueError(f"{key}={items}: texts, such as ('one', 'two')")
+    if last in WHOLE_NUMBERS and not (
+        isinstance(item, int) and not isinstance(item, bool) and item >= WHOLE_NUMBERS[last]):
+      raise ValueError(f'{key}={items}: whole numbers from {WHOLE_NUMBERS[last]} on, such as (2, 3)')
+
+
+def _leaves(node: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+  for key, value in node.items():
+    if isinstance(value, Mapping):
+      yield from _leaves(value, f'{name}.{key}')
+    else:
+      yield f'{name}.{key}', value

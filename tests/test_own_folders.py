@@ -1,0 +1,96 @@
+"""Several folders of one's own as one mixture, what their names may hold, and a validation split that can choose."""
+
+import csv
+import os
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import TINY_MODELS
+from tiny_config import changed
+
+from lesion_jax import build, models
+from lesion_jax.build.datasets import split_places
+from lesion_jax.train.parallel import Devices
+
+SIDE = 72
+
+
+def draw(root, seed, grades=(0, 1, 2, 3, 4, 2), lesions=(True,) * 6, scored=True):
+  """Six photographs, two of each split; `lesions` says which have a spot, `scored` whether the validation masks are judged."""
+  rng = np.random.default_rng(seed)
+  y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+  disc = x**2 + y**2 < (SIDE / 2 - 3)**2
+  (root / 'images').mkdir(parents=True)
+  (root / 'masks' / 'HaEx').mkdir(parents=True)
+  rows = []
+  for number in range(6):
+    split = ('train', 'validation', 'test')[number // 2]
+    picture = np.where(disc[..., None], rng.integers(60, 200, (SIDE, SIDE, 3)), 0).astype(np.uint8)
+    Image.fromarray(picture).save(root / 'images' / f'eye{number}.png')
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[30:40, 30:40] = 255 * lesions[number]
+    if split == 'validation' and not scored:
+      mask[:] = 127
+    Image.fromarray(mask).save(root / 'masks' / 'HaEx' / f'eye{number}.png')
+    rows.append([f'eye{number}', grades[number], f'{root.name}-{number}', split])
+  with (root / 'grades.csv').open('w', newline='') as file:
+    csv.writer(file).writerows([['id', 'grade', 'patient', 'split'], *rows])
+  return root
+
+
+@pytest.fixture(autouse=True)
+def shallow_networks(monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+
+
+def opened(tmp_path, source, *, name='folder', stage='segment', **changes):
+  config = changed(stages=(stage,), **{f'{stage}__data__name': name, f'{stage}__data__source_dir': str(source),
+                                       f'{stage}__batch_size': 2, **changes})
+  return build.open_datasets(config, str(tmp_path / 'data'), Devices(jax.devices()[:1]))[stage]
+
+
+def test_two_folders_are_two_parts_with_names_of_their_own(tmp_path):
+  places = [draw(tmp_path / name, seed) for seed, name in enumerate(('north', 'a+b'))]
+  data = opened(tmp_path, os.pathsep.join(map(str, places)), name='folder+folder', segment__data__weights=(2.0, 1.0))
+  assert [part.name for part in data.parts] == ['folder:north', 'folder:a_b']
+  assert data.lengths == {'train': 4, 'validation': 4, 'test': 4} and data.annotated == ('HaEx',)
+
+
+def test_folders_of_one_name_are_told_apart_and_the_same_one_twice_is_refused(tmp_path):
+  places = [draw(tmp_path / where / 'eyes', seed) for seed, where in enumerate('ab')]
+  data = opened(tmp_path, os.pathsep.join(map(str, places)), name='folder+folder')
+  assert [part.name for part in data.parts] == ['folder:eyes-1', 'folder:eyes-2']
+  again = tmp_path / 'a' / '..' / 'a' / 'eyes'
+  with pytest.raises(ValueError, match='names a data set twice'):
+    opened(tmp_path, f'{places[0]}{os.pathsep}{again}', name='folder+folder')
+
+
+def test_a_separator_in_a_name_has_a_backslash_before_it(tmp_path):
+  assert split_places(os.pathsep.join(['a', f'b\\{os.pathsep}c', ''])) == ['a', f'b{os.pathsep}c', '']
+  places = draw(tmp_path / f'with{os.pathsep}one', 0), draw(tmp_path / 'plain', 1)
+  written = os.pathsep.join(str(place).replace(f'h{os.pathsep}', f'h\\{os.pathsep}') for place in places)
+  assert opened(tmp_path, written, name='folder+folder').lengths['train'] == 4
+  assert opened(tmp_path, places[0]).lengths['train'] == 2  # of a single data set it is a folder as it stands
+
+
+class TestCriterion:
+
+  @pytest.mark.parametrize('options', [{'scored': False}, {'lesions': (True, True, False, False, True, True)}],
+                           ids=['unscored', 'without a lesion'])
+  @pytest.mark.parametrize('figure', ['', 'pixel_f1', 'image_f1', 'aupr'])
+  def test_of_lesions_needs_a_lesion_in_validation(self, tmp_path, options, figure):
+    draw(tmp_path / 'mine', 0, **options)
+    with pytest.raises(ValueError, match="stage 'segment': .* needs a photograph with a scored pixel of HaEx .*column `split`"):
+      opened(tmp_path, tmp_path / 'mine', segment__criterion=figure)
+
+  @pytest.mark.parametrize(('grades', 'has'), [((0, 1, '', '', 3, 4), 'none with a grade'), ((0, 1, 2, 2, 3, 4), 'all of grade 2')])
+  def test_of_grades_needs_several_grades_in_validation(self, tmp_path, grades, has):
+    draw(tmp_path / 'mine', 0, grades=grades)
+    with pytest.raises(ValueError, match=rf"stage 'grade': .* by kappa .* needs photographs of several grades \(it has 2, {has}\)"):
+      opened(tmp_path, tmp_path / 'mine', stage='grade', grade__model__name='inception_v3_grader')
+
+  def test_one_photograph_that_can_tell_is_enough(self, tmp_path):
+    draw(tmp_path / 'mine', 0, lesions=(True, True, True, False, True, True))
+    assert opened(tmp_path, tmp_path / 'mine').lengths['validation'] == 2
