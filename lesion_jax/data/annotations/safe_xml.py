@@ -1,4 +1,4 @@
-"""XML from strangers: no document type, so no entities that grow and none that fetch."""
+"""XML from strangers: no declarations of their own, so no entities that grow and none that fetch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def parse_xml(path: pathlib.Path) -> ET.Element:
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: naming it, where it is not XML, or has a document type (DOCTYPE), without which no entity can be
-      declared.
+    ValueError: naming it, where it is not XML, or its document type (DOCTYPE) declares something or names a file
+      elsewhere. A bare name, as in DIARETDB1's `<!DOCTYPE imgannotool>`, does neither.
   """
   data = path.read_bytes()
   try:
@@ -54,9 +54,10 @@ def points(text: str | None, where: str, *, pairs: str = ';') -> list[tuple[floa
 
 
 def _refuse_doctype(path: pathlib.Path, data: bytes) -> None:
-  def refuse(*_):
-    raise ValueError(f'{path} has a DOCTYPE, which no annotation needs and which can make a reader fetch or fill '
-                     'anything; remove that line, or export the file again')
+  def refuse(name, system, public, declares):
+    if system is not None or public is not None or declares:
+      raise ValueError(f'{path} has a DOCTYPE that declares entities or names another file, which no annotation needs and '
+                       'which can make a reader fetch or fill anything; remove that line, or export the file again')
 
   parser = expat.ParserCreate()
   parser.StartDoctypeDeclHandler = refuse
