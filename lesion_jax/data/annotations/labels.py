@@ -83,6 +83,10 @@ class Labels:
       raise ValueError(f'{where}: {cut(label)!r} is no grade. {_teach(GRADE_KEYS)}')
     return GRADE_KEYS.index(key)
 
+  def is_grade(self, label: str) -> bool:
+    """Whether `grade` knows it."""
+    return self._find(label) in GRADE_KEYS
+
   def _find(self, label: str) -> str | None:
     """The key, None for what is left out, and '' for what is unknown."""
     if label in self.mapping:

@@ -6,6 +6,8 @@ import pathlib
 import xml.etree.ElementTree as ET
 from xml.parsers import expat
 
+from lesion_jax.data.findings import cut
+
 
 def parse_xml(path: pathlib.Path) -> ET.Element:
   """The root of an XML file.
@@ -34,7 +36,7 @@ def number(text: str | None, what: str, where: str) -> float:
   except ValueError:
     value = float('nan')
   if not abs(value) < float('inf'):
-    raise ValueError(f'{where}: {what} is {text!r}; expected a number')
+    raise ValueError(f'{where}: {what} is {cut(repr(text))}; expected a number')
   return value
 
 
@@ -48,7 +50,7 @@ def points(text: str | None, where: str, *, pairs: str = ';') -> list[tuple[floa
   for pair in (text or '').split(pairs):
     x, comma, y = pair.partition(',')
     if not comma:
-      raise ValueError(f'{where}: {pair.strip()!r} is no point; expected x,y')
+      raise ValueError(f'{where}: {cut(pair.strip())!r} is no point; expected x,y')
     found.append((number(x, 'x', where), number(y, 'y', where)))
   return found
 
