@@ -78,9 +78,10 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
   data = stage.data
   count = {'count': data.count} if data.count else {}
+  meanings = {key: data[key] for key in ('scale', 'values', 'indices') if data.get(key)}
   dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
   parts = [load(name, data_dir=data_dir, size=data.size, source_dir=source_dir, **dealing,
-                **(count if name == 'synthetic' else {})) for name, source_dir in chosen]
+                **(count if name == 'synthetic' else meanings if name == 'folder' else {})) for name, source_dir in chosen]
   parts = _with_negatives(stage, parts)
   return parts[0] if len(parts) == 1 else Mixture(tuple(parts), tuple(stage.data.weights))
 
@@ -109,6 +110,11 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
     has = {'grades': data.graded, lesions: taught(stage, data.annotated)}
     return [what for what in needed if not has[what]]
 
+  coarse = [part for part in getattr(data, 'parts', (data,)) if part.graded and not part.scale['steps']]
+  if coarse and 'grades' in needed:
+    raise ValueError(f'the grades of {coarse[0].name} are on the scale {coarse[0].scale["name"]}, from which a network of the '
+                     f'five steps DR0 to DR4 cannot learn; judge one on them with `lesion-jax evaluate`, or choose another '
+                     f'--config.{name}.data.name')
   useless = [part for part in getattr(data, 'parts', ()) if len(lacking(part)) == len(needed)]
   if lacking(data):
     useless = [data]

@@ -114,7 +114,8 @@ class Job:
       raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of '
                                f'{self.length} photographs; its weights are not fit for use')
     return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], rule=self.rule,
-                                  temperatures=self.bundle.config.get('temperatures'), **options), counts)
+                                  temperatures=self.bundle.config.get('temperatures'), scale=self.dataset.scale, **options),
+                      counts)
 
   def _evaluate_native(self, **options: Any) -> Evaluation:
     device, source = self.devices.local[0], self.photographs
@@ -178,6 +179,7 @@ def check(arguments: argparse.Namespace) -> Job:
     raise ValueError(f'--threshold: {", ".join(sorted(strange))} cannot be judged here, only {", ".join(scored)}')
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
+  notes += dataset.notes
   notes += _lesion_notes(left_out) + _data_notes(members, dataset, arguments.split, grades, native)
   source, leaks, said = _guard(members, dataset, source, arguments)
   notes += said

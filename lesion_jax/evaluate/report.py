@@ -12,6 +12,7 @@ from lesion_jax.core import LESION_KEYS, lesion_index
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
 from lesion_jax.evaluate.healthy import judge_healthy, judge_images
+from lesion_jax.evaluate.scale import fit_scale
 from lesion_jax.evaluate.thresholds import tempered
 from lesion_jax.evaluate.totals import Counts, totals
 from lesion_jax.metrics.presence import PAPER_RULE, Rule
@@ -33,7 +34,7 @@ class Evaluation(NamedTuple):
 def full_report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
     resamples: int = RESAMPLES, seed: int = SEED, rule: Rule = PAPER_RULE,
-    temperatures: Mapping[str, Any] | None = None,
+    temperatures: Mapping[str, Any] | None = None, scale: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """What is said of a held-out split: `report`, with 'intervals', 'calibration' and, where lesions are found, 'presence'
   and 'healthy'.
@@ -46,6 +47,7 @@ def full_report(
     seed: likewise.
     rule: by which lesions are called present, see `judge_images`.
     temperatures: of the bundle; the calibration is then told once more of tempered probabilities, as 'tempered'.
+    scale: of the grades of the data, see `fit_scale`; None: DR0 to DR4.
 
   Returns:
     The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were. 'presence' is of `judge_images`, 'healthy' of `judge_healthy`: of all lesions that the
@@ -65,9 +67,10 @@ def full_report(
       _mark_unlearned(told['presence']['maximum'].values(), annotated, learned)
     if looked_at := scored or scored_lesions(LESION_KEYS, learned):
       told['healthy'] = judge_healthy(counts, looked_at, rule, resamples=resamples, seed=seed)
-  return report(totals(counts), annotated, learned) | {
+  whole = report(totals(counts), annotated, learned) | {
       'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)) | {'patients': patients(counts)},
   } | told
+  return fit_scale(whole, counts, scale) if scale else whole
 
 
 def report(

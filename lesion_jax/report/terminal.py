@@ -43,7 +43,7 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
     parts.append('\n'.join(notes))
   if rows := calibration_rows(report):
     parts.append('\n'.join([_table(rows[1:], rows[0], last=2), CALIBRATION_NOTE, *tempered_notes(report)]))
-  if 'confusion' in report:
+  if 'kappa' in report:
     parts.append(_grading(report))
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
     parts.append(_confusion(report['confusion']))
@@ -217,6 +217,7 @@ def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
       ('accuracy', _score(report['accuracy'], found.get('accuracy'))),
       ('sensitivity, referable DR', _score(report['referable']['sensitivity'])),
       ('specificity, referable DR', _score(report['referable']['specificity'])),
+      *([('AUC, referable DR', _score(report['referable']['auc']))] if 'auc' in report['referable'] else []),
   ]
   return rows if calibration is None else [*rows, *(
       (name, _score({'value': calibration[figure], 'reason': calibration.get('reason')}))
