@@ -82,6 +82,12 @@ def _stage() -> ConfigDict:
           # Of a grading network around a frozen lesion network: ask that about each training photograph once, before the first
           # step, instead of at every step. Pays on CPUs; augmentation then moves pixels by flips and quarter turns alone.
           'ask_once': False,
+          # Of a folder of one's own: what its grades mean ('icdr', 'referable', 'three' or '0=0,1=2-4'), what the values of
+          # its masks are ('lesion=1,ignore=255') and the numbers of its index maps ('1=MA,2=iHE'); '' is what the folder's
+          # own dataset.json says, or the default of docs/datasets.md.
+          'scale': '',
+          'values': '',
+          'indices': '',
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
           # Where a release does not say which photographs are for training, validation and test: 'hash' deals patients by
           # chance alone, 'stratified' spreads grades and lesions as well, the rarest first; '' is the data set's own way

@@ -188,7 +188,8 @@ class Job:
                                f'{self.length} photographs; its weights are not fit for use')
     return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], rule=self.rule,
                                   temperatures=self.bundle.config.get('temperatures'),
-                                  cut_points=self.bundle.config.get('cut_points'), **options), counts)
+                                  cut_points=self.bundle.config.get('cut_points'), scale=self.dataset.scale,
+                                  **options), counts)
 
   def _evaluate_native(self, progress: Progress, **options: Any) -> Evaluation:
     device, source = self.devices.local[0], self.photographs
@@ -346,7 +347,7 @@ def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None
   _require_judged(how.thresholds, scored)
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
-  notes += said + _lesion_notes(left_out) + _data_notes(members, dataset, how.split, grades, native)
+  notes += [*said, *dataset.notes] + _lesion_notes(left_out) + _data_notes(members, dataset, how.split, grades, native)
   source, leaks, said = _guard(members, dataset, source, how)
   photographs = NativeSource(dataset, how.split, set(source.index.id.tolist())) if native else None
   return Job(how, bundle, members, augmented(predict_fn, how.tta), devices, batch_size, thresholds, rule, dataset, source,

@@ -106,9 +106,11 @@ def _calls(names: list[str], folders: list[str]) -> list[str]:
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
   data = stage.data
   count = {'count': data.count} if data.count else {}
+  meanings = {key: data[key] for key in ('scale', 'values', 'indices') if data.get(key)}
   dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
   parts = [dataclasses.replace(load(one.name, data_dir=data_dir, size=data.size, source_dir=one.source_dir, **dealing,
-                                    **(count if one.name == 'synthetic' else {})), name=one.called) for one in chosen]
+                                    **(count if one.name == 'synthetic' else meanings if one.name == 'folder' else {})),
+                               name=one.called) for one in chosen]
   if grades(stage):  # masks of one data set and grades of another, of the same photographs
     parts = [part if part.graded else part.graded_by(parts) for part in parts]
   parts = _with_negatives(stage, parts)
@@ -139,6 +141,11 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
     has = {'grades': data.graded, lesions: taught(stage, data.annotated)}
     return [what for what in needed if not has[what]]
 
+  coarse = [part for part in getattr(data, 'parts', (data,)) if part.graded and not part.scale['steps']]
+  if coarse and 'grades' in needed:
+    raise ValueError(f'the grades of {coarse[0].name} are on the scale {coarse[0].scale["name"]}, from which a network of the '
+                     f'five steps DR0 to DR4 cannot learn; judge one on them with `lesion-jax evaluate`, or choose another '
+                     f'--config.{name}.data.name')
   useless = [part for part in getattr(data, 'parts', ()) if len(lacking(part)) == len(needed)]
   if lacking(data):
     useless = [data]

@@ -23,8 +23,9 @@ A photograph is left out where it has too few annotators or no majority for a gr
 half of the annotators marked it. A lesion contradicts a grade where Table I calls it sufficient evidence for a higher
 one alone: microaneurysms in DR0, hemorrhages below DR2, NV, vHE and pHE below DR4.
 
-An EXPORT is a JSON export of Label Studio (all annotators in one file), or a CVAT file "for images 1.1", one annotator
-a file, whose name is the assignee's or the file's, or given as NAME=FILE. Photographs are found in --images, and in the
+An EXPORT is a JSON export of Label Studio (all annotators in one file; ellipses, polygons, rectangles, brush strokes), or a
+file of one annotator, whose name is given as NAME=FILE or else the assignee's or the file's: of CVAT "for images 1.1", of
+COCO (polygons, run lengths), of labelme, or a folder of the latter's. Photographs are found in --images, and in the
 folders in it, by their file names.'''
 EXAMPLES = '''\
 examples:
@@ -56,8 +57,8 @@ def add(commands: Any) -> None:
                       help='a JSON object that maps labels of the exports to lesions (MA, iHE, HaEx, CWS, vHE, pHE, '
                            'NV, FiP), grades (DR0..DR4), or null, which leaves them out; keys and names are known')
   parser.add_argument('--patients', type=pathlib.Path, metavar='FILE',
-                      help='a CSV table with the columns photograph, patient, eye (left or right); not needed where '
-                           'photographs are named <patient>_left and <patient>_right')
+                      help='a table with the columns photograph, patient, eye (left or right); not needed where '
+                           'photographs are named <patient>_left and <patient>_right, or _L, _R, _OS, _OD')
   parser.add_argument('--licence', default='', metavar='TEXT', help='for the data sheet')
   parser.add_argument('--quiet', action='store_true', help='say only what went wrong')
   parser.set_defaults(run=_consensus, parser=parser)
@@ -102,6 +103,9 @@ def _conclude(summary: Any, arguments: argparse.Namespace) -> int:
   if failed:
     print(f'{len(failed)} photographs were left out since something is wrong with them:',
           *(f'{item.photograph}: {item.reason} ({item.detail})' for item in failed), sep='\n  ', file=sys.stderr)
+  for reason, count in summary.passed_over.items():
+    if reason.startswith('choices'):
+      print(f'not taken: {count} {reason}', file=sys.stderr)
   if empty := [split for split, names in summary.splits.items() if not names]:
     print(f'no photograph falls to {" and ".join(empty)}: for training there must be more patients', file=sys.stderr)
   if not arguments.quiet:

@@ -81,4 +81,5 @@ def _data(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 def _describe(dataset: Any) -> str:
   lengths = ', '.join(f'{length:,} {split}' for split, length in dataset.lengths.items())
-  return f'{dataset.name}: {lengths}\n{dataset.description}\nLicence: {dataset.licence}'
+  notes = ''.join(f'\n- {note}' for note in dataset.notes)
+  return f'{dataset.name}: {lengths}\n{dataset.description}\nLicence: {dataset.licence}{notes}'

@@ -20,13 +20,14 @@ def add_options(parser: argparse.ArgumentParser, *, prepared: str) -> None:
   parser.add_argument('--size', type=options.positive, default=SIZE, metavar='N',
                       help=f'side of the square photographs, in pixels (default {SIZE}, as in the paper)')
   parser.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',
-                      help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr; '
-                      'and split=hash or stratified, split_seed, folds and fold where the split is ours')
+                      help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr, '
+                      'scale, values and indices of folder (what its numbers mean); and split=hash or stratified, split_seed, folds and fold where the split is ours')
   parser.set_defaults(prepared_option=prepared)
 
 
 def open_dataset(
-    arguments: argparse.Namespace, parser: argparse.ArgumentParser, *, quiet: bool, existing: bool = False) -> Any:
+    arguments: argparse.Namespace, parser: argparse.ArgumentParser, *, quiet: bool, existing: bool = False,
+    anew: bool = False) -> Any:
   """The data set that the options name, prepared where it was not.
 
   What is wrong with the options or the release ends the program with 2.
@@ -35,6 +36,7 @@ def open_dataset(
     arguments: with what `add_options` added, and `name`.
     parser: says what is wrong.
     quiet: show no progress.
+    anew: prepare again what is damaged or was made from what has changed since.
     existing: without --source and --option, look for what was prepared and prepare nothing.
 
   Raises:
@@ -46,7 +48,7 @@ def open_dataset(
     if existing and arguments.source is None and not arguments.option:
       return find_prepared(arguments.name, data_dir=arguments.data_dir, size=arguments.size)
     return load(arguments.name, data_dir=arguments.data_dir, size=arguments.size, source_dir=arguments.source,
-                quiet=quiet, **dict(arguments.option))
+                quiet=quiet, anew=anew, **dict(arguments.option))
   except (FileNotFoundError, NotADirectoryError, ValueError) as error:
     said = options.in_flags(error, {'source_dir': '--source', 'data_dir': arguments.prepared_option})
     parser.error(said.replace('\n', ' '))

@@ -51,17 +51,22 @@ def probability(text: str) -> float:
   return value
 
 
+TEXTS = ('split', 'scale', 'values', 'indices')  # options of data sets whose value is text
+
+
 def data_option(text: str) -> tuple[str, int | str]:
-  """'count=1000' to an option of a data set and its value; text where the option is a folder, images_dir=DIR, or split=hash.
+  """'count=1000' to an option of a data set and its value; text where the option is a folder, images_dir=DIR, or one of
+  TEXTS.
 
   Raises:
     argparse.ArgumentTypeError: it is something else.
   """
   key, equals, value = text.partition('=')
-  if (key.endswith('_dir') or key == 'split') and value:
+  if (key.endswith('_dir') or key in TEXTS) and value:
     return key, value
   if not equals or not key.isidentifier() or not value.lstrip('-').isdecimal():
-    raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is, nor KEY_dir=FOLDER')
+    raise argparse.ArgumentTypeError(f'{text} is not KEY=N with a whole number N, as count=1000 is, nor KEY_dir=FOLDER '
+                                     f'or one of {", ".join(TEXTS)} with text')
   return key, int(value)
 
 

@@ -17,7 +17,8 @@ takes long, or on a machine without a GPU.
 A release is read where it lies, in the layout of its authors, and never written to. What comes out lies in
 DIR/NAME/SIZE-WHERE-IT-CAME-FROM/VERSION and appears there whole or not at all; until then, finished photographs are
 kept in DIR/.preparing. A preparation that was interrupted or killed goes on from them when you run the same command
-again, and what has changed in the release since is read anew. Meanwhile the room for two copies is needed.
+again, and what has changed in the release since is read anew; so is a
+release that was changed after it had been prepared. Meanwhile the room for two copies is needed.
 
 Photographs are prepared on all cores.'''
 EPILOG = '''\
@@ -47,7 +48,7 @@ def _prepare(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     print(datasets.describe_all())
     return 0
   try:
-    dataset = datasets.open_dataset(arguments, parser, quiet=arguments.quiet)
+    dataset = datasets.open_dataset(arguments, parser, quiet=arguments.quiet, anew=True)
   except KeyboardInterrupt:
     print('run the same command again to go on', file=sys.stderr)
     raise
@@ -56,5 +57,6 @@ def _prepare(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     return 1
   if not arguments.quiet:
     lengths = ', '.join(f'{length} {split}' for split, length in dataset.lengths.items())
+    print(*(f'- {note}' for note in dataset.notes), sep='\n', end='\n' if dataset.notes else '')
     print(f'{dataset.name}: {lengths}, at {arguments.size}x{arguments.size} pixels, in {dataset.builder.data_dir}')
   return 0

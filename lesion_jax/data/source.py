@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging as std_logging
 import os
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from lesion_jax.core import EVIDENCE, LESION_KEYS, UNKNOWN_GRADE, Example, lesion_bits
+from lesion_jax.data import origin
 from lesion_jax.data.builders.aptos2019.aptos2019_dataset_builder import Builder as Aptos2019
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
 from lesion_jax.data.builders.ddr.ddr_dataset_builder import Builder as Ddr
@@ -27,7 +30,7 @@ from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder as Idri
 from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder as IdridGrading
 from lesion_jax.data.builders.maples_dr.maples_dr_dataset_builder import Builder as MaplesDr
 from lesion_jax.data.builders.messidor2.messidor2_dataset_builder import Builder as Messidor2
-from lesion_jax.data.builders.resume import prepare
+from lesion_jax.data.builders.resume import prepare, set_aside
 from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder as RetinalLesions
 from lesion_jax.data.builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from lesion_jax.data.builders.tjdr.tjdr_dataset_builder import Builder as Tjdr
@@ -36,8 +39,9 @@ from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.index import Index
 from lesion_jax.data.index import read as read_index
 from lesion_jax.data.order import Joined, Source
-from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.png import decode_mask, decode_picture
+from lesion_jax.data.progress import Progress, silent
+from lesion_jax.data.scales import ICDR
 from lesion_jax.data.splits import SPLIT_SEED, SPLITS, Dealing, shuffled
 
 ALL = 'all'  # the splits of a data set as one
@@ -91,8 +95,12 @@ class ExampleSource(Sequence):
                dropped: Collection[str] = (), *, whole: bool = False, grades: Mapping[str, int] | None = None):
     # TFDS decodes masks with three channels, of which it drops two.
     encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
-    self._records = builder.as_data_source(split, decoders=encoded)
-    found = read_index(builder.data_path, split)
+    try:
+      self._records = builder.as_data_source(split, decoders=encoded)
+      found = read_index(builder.data_path, split)
+    except (RuntimeError, FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
+      raise ValueError(f'the prepared data in {builder.data_path} are damaged ({str(error).splitlines()[0][:200]}); prepare '
+                       'them again: delete that folder, and run the same command') from error
     self._rows = np.arange(len(found))
     if grades:
       lent = np.array([grades.get(name, UNKNOWN_GRADE) for name in found.id.tolist()], np.int32)
@@ -187,6 +195,8 @@ class Dataset:
     aside: share of the training patients whose photographs are in validation, see `with_negatives`.
     dropped: split -> ids of the photographs that `without` left out of it.
     grades: by id, those that photographs without a grade have from their twins, see `graded_by`.
+    scale: of the grades, as `scales.Scale.describe` says it.
+    notes: what was taken for what when it was prepared, and what may be wrong, a sentence each.
   """
 
   name: str
@@ -222,6 +232,8 @@ class Dataset:
         if len(of_twins := set(grade[found].tolist())) == 1:
           lent[str(index.id[row])] = of_twins.pop()
     return dataclasses.replace(self, grades=lent, graded=True) if lent else self
+  scale: Mapping[str, Any] = dataclasses.field(default_factory=lambda: ICDR)
+  notes: tuple[str, ...] = ()
 
   def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0) -> Dataset:
     """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
@@ -242,6 +254,9 @@ class Dataset:
     if not self.graded:
       raise ValueError(f'{self.name} has no grades, so they cannot say which lesions are absent; leave '
                        'grades_as_lesions at its default')
+    if not self.scale['steps']:
+      raise ValueError(f'the grades of {self.name} are on the scale {self.scale["name"]}, which does not say which lesions '
+                       'are absent; leave grades_as_lesions at its default')
     keys = tuple(key for key in LESION_KEYS if key in keys)
     if not keys:
       return self
@@ -344,12 +359,14 @@ def load(
     split_seed: int = SPLIT_SEED,
     folds: int = 0,
     fold: int = 0,
+    anew: bool = False,
     **options: Any,
 ) -> Dataset:
   """Opens a data set, after preparing it once under `data_dir`.
 
   What is prepared lies in data_dir/name/configuration/version, where the configuration names the size and where the
-  data came from; delete that folder after changing a release in place. It appears there whole or not at all; what an
+  data came from. Where the release was changed in place since (`origin.change`), that is refused, or with `anew` prepared
+  again. It appears there whole or not at all; what an
   interrupted preparation has finished lies in data_dir/.preparing, and the next one goes on from there. Of several
   processes one prepares, and the others wait. Nothing is written elsewhere and nothing is downloaded.
 
@@ -364,11 +381,14 @@ def load(
       Where all splits are the release's it changes nothing.
     split_seed: of that.
     folds, fold: of `splits.Dealing`, for a data set without an official test split.
-    **options: of the data set; 'synthetic' takes `seed` and `count`, 'maples_dr' takes `images_dir`.
+    anew: prepare again what is damaged or was made from what has changed since.
+    **options: of the data set; 'synthetic' takes `seed` and `count`, 'maples_dr' takes `images_dir`, 'folder' takes `scale`,
+      `values` and `indices`.
 
   Raises:
     FileNotFoundError: where a file of the release's layout is missing, naming it.
-    ValueError: for another name or option, or a release that does not keep its own rules, naming file and value.
+    ValueError: for another name or option, or a release that does not keep its own rules, naming file and value; for
+      prepared data that are damaged, or old, unless `anew`.
   """
   builder_class = require_known(name)
   allowed = _fields(builder_class.CONFIG) - _fields(LesionConfig)
@@ -381,9 +401,25 @@ def load(
   root = pathlib.Path(data_dir).expanduser().resolve()
   if inside := [place for place in config.places() if root.is_relative_to(place)]:
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
-  builder = builder_class(config=config, data_dir=root, file_format='array_record')
-  prepare(builder, progress or (silent if quiet else None))
+  open_builder = lambda: builder_class(config=config, data_dir=root, file_format='array_record')
+  target = root / name / config.name / str(builder_class.VERSION)
+  stale = _stale(target, open_builder, config.places()) if target.exists() else ''
+  if stale and not anew:
+    raise ValueError(f'{stale}; `lesion-jax prepare` of the same source and size prepares it anew, or delete {target}')
+  if stale:
+    logging.warning('%s; it is prepared anew', stale)
+  with set_aside(target) if stale else contextlib.nullcontext():
+    prepare(builder := open_builder(), progress or (silent if quiet else None))
   return _dataset(name, builder)
+
+
+def _stale(target: pathlib.Path, open_builder: Callable[[], LesionBuilder], places: tuple[pathlib.Path, ...]) -> str:
+  """Why prepared data cannot be taken, '' where they can."""
+  if wrong := origin.damage(target):
+    return f'the prepared data in {target} are damaged: {wrong}'
+  if changed := origin.change(target, open_builder().reads()):
+    return f'{" and ".join(map(str, places))} has changed since {target} was prepared from it: {changed}'
+  return ''
 
 
 def _dealing(name: str, builder: type[LesionBuilder], split: str, seed: int, folds: int, fold: int) -> Dealing:
@@ -408,6 +444,8 @@ def find_prepared(name: str, *, data_dir: str | os.PathLike[str], size: int = 89
   if not found:
     raise FileNotFoundError(f'nothing is prepared in {folder}/{size}-*/{builder_class.VERSION}; prepare it, or give '
                             'source_dir of the release or an option of the data set')
+  if wrong := [f'{path}: {what}' for path in found if (what := origin.damage(path))]:
+    raise ValueError(f'prepared data are damaged: {wrong[0]}; prepare them again with source_dir, or delete that folder')
   if len(found) > 1:
     raise ValueError(f'{name} is prepared from {len(found)} places: {", ".join(map(str, found))}; say which, by '
                      'source_dir or an option')
@@ -422,7 +460,8 @@ def _dataset(name: str, builder: tfds.core.DatasetBuilder) -> Dataset:
       lengths={split: info.splits[split].num_examples if split in info.splits else 0 for split in SPLITS},
       description=info.description, citation=info.citation, licence=kind.LICENCE, builder=builder,
       dealing=info.metadata.get('dealing', Dealing().describe() if kind.DEALT else None),
-      grades_as_lesions=kind.GRADES_AS_LESIONS)
+      grades_as_lesions=kind.GRADES_AS_LESIONS, scale=info.metadata.get('scale') or ICDR,
+      notes=(*info.metadata.get('notes', ()), *info.metadata.get('warnings', ())))
 
 
 def require_known(name: str) -> type[LesionBuilder]:

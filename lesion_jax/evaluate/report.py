@@ -13,6 +13,7 @@ from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals,
 from lesion_jax.evaluate.calibration import calibration
 from lesion_jax.evaluate.healthy import judge_healthy, judge_images
 from lesion_jax.evaluate.referral import at_cut_points, referral
+from lesion_jax.evaluate.scale import fit_scale
 from lesion_jax.evaluate.thresholds import tempered
 from lesion_jax.evaluate.totals import Counts, totals
 from lesion_jax.metrics.presence import PAPER_RULE, Rule
@@ -35,6 +36,7 @@ def full_report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
     resamples: int = RESAMPLES, seed: int = SEED, rule: Rule = PAPER_RULE,
     temperatures: Mapping[str, Any] | None = None, cut_points: Sequence[float] | None = None,
+    scale: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """What is said of a held-out split: `report`, with 'intervals', 'calibration', where lesions are found 'presence' and
   'healthy', and where photographs are graded 'referral'.
@@ -48,6 +50,7 @@ def full_report(
     rule: by which lesions are called present, see `judge_images`.
     temperatures: of the bundle; the calibration is then told once more of tempered probabilities, as 'tempered'.
     cut_points: of the bundle; the figures at them are then told as 'at_cut_points', see `at_cut_points`.
+    scale: of the grades of the data, see `fit_scale`; None: DR0 to DR4.
 
   Returns:
     The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were. 'presence' is of `judge_images`, 'healthy' of `judge_healthy`: of all lesions that the
@@ -71,9 +74,10 @@ def full_report(
     told['referral'] = referral(counts, resamples=resamples, seed=seed)
     if cut_points:
       told['at_cut_points'] = at_cut_points(counts, cut_points, resamples=resamples, seed=seed)
-  return report(totals(counts), annotated, learned) | {
+  whole = report(totals(counts), annotated, learned) | {
       'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)) | {'patients': patients(counts)},
   } | told
+  return fit_scale(whole, counts, scale) if scale else whole
 
 
 def report(

@@ -43,7 +43,7 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
     parts.append('\n'.join(notes))
   if rows := calibration_rows(report):
     parts.append('\n'.join([_table(rows[1:], rows[0], last=2), CALIBRATION_NOTE, *tempered_notes(report)]))
-  if 'confusion' in report:
+  if 'kappa' in report:
     parts.append(_grading(report))
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
     parts.append(_confusion(report['confusion']))
@@ -218,7 +218,8 @@ def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
       ('quadratic weighted kappa', _score(report['kappa'], found.get('kappa'))),
       ('accuracy', _score(report['accuracy'], found.get('accuracy'))),
       *([('kappa, at cut points', told(cut, 'kappa')), ('accuracy, at cut points', told(cut, 'accuracy'))] if cut else []),
-      *([('area under ROC, referable DR', told(referral, 'auc'))] if referral else []),
+      *([('area under ROC, referable DR', told(referral or report['referable'], 'auc'))]
+        if referral or 'auc' in report['referable'] else []),
       *((f'{name}, referable DR', told(referral or report['referable'], name) + _counted(referral.get(name)))
         for name in ('sensitivity', 'specificity')),
   ]

@@ -4,6 +4,8 @@
   labels.py        labels of an export -> lesions and grades       names.py        files of an export -> photographs
   label_studio.py  reads Label Studio's JSON                      label_regions.py its regions, in percent
   cvat.py          reads CVAT's XML for images
+  coco.py          reads COCO's JSON of instances           labelme.py       reads labelme's JSON
+  json_file.py     JSON from strangers
   diaretdb1.py     reads DIARETDB1's XML                           safe_xml.py     XML from strangers
   reading.py       any export -> annotations
   consensus.py     majority of grades and of masks                 cleaning.py     Table I against the marked lesions

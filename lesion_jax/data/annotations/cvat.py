@@ -14,10 +14,14 @@ from collections import Counter
 
 import numpy as np
 
+from lesion_jax.data.annotations.json_file import LONGEST
+from lesion_jax.data.annotations.label_regions import Wrong
 from lesion_jax.data.annotations.labels import Labels
 from lesion_jax.data.annotations.names import file_name
+from lesion_jax.data.annotations.raster import bounding_box
 from lesion_jax.data.annotations.safe_xml import number, parse_xml, points
 from lesion_jax.data.annotations.shapes import Annotation, Ellipse, Polygon, Shape, rotate
+from lesion_jax.data.findings import Findings, cut
 
 _DRAWN = ('ellipse', 'polygon', 'box', 'mask', 'polyline', 'points', 'cuboid', 'skeleton')
 
@@ -42,7 +46,7 @@ def read_cvat(path: pathlib.Path, labels: Labels, annotator: str = '') -> tuple[
   if root.tag != 'annotations' or root.find('track') is not None:
     raise ValueError(f'{path} is no CVAT file of photographs: export in the format "CVAT for images 1.1"')
   annotator = annotator or _assignee(root) or path.stem
-  found, passed_over = [], Counter()
+  found, passed_over, wrong = [], Counter(), Findings()
   for image in root.findall('image'):
     name = file_name(image.get('name', ''))
     where = f'{path}, {name or "an image without a name"}'
@@ -51,13 +55,29 @@ def read_cvat(path: pathlib.Path, labels: Labels, annotator: str = '') -> tuple[
     if not any(item.tag in (*_DRAWN, 'tag') for item in image):
       passed_over['photographs without any marking'] += 1
       continue
-    size = tuple(int(number(image.get(side), side, where)) for side in ('height', 'width'))
-    shapes = [shape for item in image if item.tag in _DRAWN for shape in _shapes(item, labels, where)]
-    grades = {labels.grade(tag.get('label', ''), where) for tag in image.findall('tag')} - {None}
-    if len(grades) > 1:
-      raise ValueError(f'{where}: one annotation has the grades {sorted(grades)}; expected one')
-    found.append(Annotation(name, annotator, next(iter(grades), None), tuple(shapes), size))
+    try:
+      found.append(_read_image(image, name, annotator, labels, where, wrong))
+    except ValueError as error:
+      wrong.add(where, str(error).removeprefix(where).removeprefix(':').strip())
+  wrong.require_none()
   return found, passed_over
+
+
+def _read_image(
+    image: ET.Element, name: str, annotator: str, labels: Labels, where: str, wrong: Findings) -> Annotation:
+  size = tuple(int(number(image.get(side), side, where)) for side in ('height', 'width'))
+  if not all(1 <= side <= LONGEST for side in size):
+    raise ValueError(f'{where}: width and height are {cut(str(size[1]))} and {cut(str(size[0]))}, which no photograph has')
+  shapes = []
+  for item in (item for item in image if item.tag in _DRAWN):
+    try:
+      shapes += _shapes(item, labels, where, size)
+    except Wrong as error:
+      wrong.add(where, str(error))
+  grades = {labels.grade(tag.get('label', ''), where) for tag in image.findall('tag')} - {None}
+  if len(grades) > 1:
+    raise ValueError(f'{where}: one annotation has the grades {sorted(grades)}; expected one')
+  return Annotation(name, annotator, next(iter(grades), None), tuple(shapes), size)
 
 
 def _assignee(root: ET.Element) -> str:
@@ -65,7 +85,7 @@ def _assignee(root: ET.Element) -> str:
   return next((name for place in places if (name := (root.findtext(place) or '').strip())), '')
 
 
-def _shapes(item: ET.Element, labels: Labels, where: str) -> list[Shape]:
+def _shapes(item: ET.Element, labels: Labels, where: str, size: tuple[int, int]) -> list[Shape]:
   """One shape, or none where its label is left out."""
   lesion = labels.lesion(item.get('label', ''), where)
   if lesion is None:
@@ -74,7 +94,11 @@ def _shapes(item: ET.Element, labels: Labels, where: str) -> list[Shape]:
   if read is None:
     raise ValueError(f'{where}: a {item.tag} is no outline; draw it again as ellipse or polygon, or leave its label '
                      'out (map it to null)')
-  return [read(item, lesion, where)]
+  shape = read(item, lesion, where)
+  low, high = bounding_box(shape)
+  if (high < -0.5).any() or low[0] > size[1] - 0.5 or low[1] > size[0] - 0.5:
+    raise Wrong('a shape lies outside its photograph; draw it again, or delete it')
+  return [shape]
 
 
 def _ellipse(item: ET.Element, lesion: str, where: str) -> Ellipse:
@@ -85,7 +109,7 @@ def _ellipse(item: ET.Element, lesion: str, where: str) -> Ellipse:
 def _polygon(item: ET.Element, lesion: str, where: str) -> Polygon:
   outline = points(item.get('points'), where)
   if len(outline) < 3:
-    raise ValueError(f'{where}: a polygon needs at least three points; got {item.get("points")!r}')
+    raise Wrong(f'a polygon needs at least three points; got {cut(item.get("points"))!r}')
   return Polygon(lesion, tuple((x - 0.5, y - 0.5) for x, y in outline))
 
 

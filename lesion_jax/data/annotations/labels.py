@@ -8,9 +8,11 @@ import pathlib
 from collections.abc import Mapping
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS
+from lesion_jax.data.findings import cut
+from lesion_jax.data.naming import lesion_of
 
 _IGNORED = None
-# What is understood without a map; spelling counts neither case, nor spaces, hyphens and underscores.
+# What is understood without a map, beside the names of `naming.lesion_of`; spelling counts neither case, nor spaces, hyphens and underscores.
 _KNOWN: dict[str, str] = (
     {lesion.key: lesion.key for lesion in LESIONS} | {lesion.name: lesion.key for lesion in LESIONS}
     | {f'{lesion.name}s': lesion.key for lesion in LESIONS}
@@ -38,7 +40,7 @@ class Labels:
   def __post_init__(self):
     for label, key in self.mapping.items():
       if key is not None and key not in LESION_KEYS + GRADE_KEYS:
-        raise ValueError(f'the label {label!r} is mapped to {key!r}; {_teach(LESION_KEYS + GRADE_KEYS)}')
+        raise ValueError(f'the label {cut(label)!r} is mapped to {cut(key)!r}; {_teach(LESION_KEYS + GRADE_KEYS)}')
 
   @classmethod
   def read(cls, path: pathlib.Path) -> Labels:
@@ -50,8 +52,10 @@ class Labels:
     """
     try:
       mapping = json.loads(path.read_text('utf-8-sig'))
+    except RecursionError as error:
+      raise ValueError(f'{path} is nested too deep for a map of labels; it is one object') from error
     except ValueError as error:
-      raise ValueError(f'{path} is not JSON: {error}') from error
+      raise ValueError(f'{path} is not JSON: {cut(str(error), 200)}') from error
     if not isinstance(mapping, dict) or not all(key is None or isinstance(key, str) for key in mapping.values()):
       raise ValueError(f'{path} must hold one JSON object of labels; {_teach(LESION_KEYS + GRADE_KEYS)}')
     try:
@@ -67,7 +71,7 @@ class Labels:
     """
     key = self._find(label)
     if key is not _IGNORED and key not in LESION_KEYS:
-      raise ValueError(f'{where}: {label!r} is no lesion. {_teach(LESION_KEYS)}')
+      raise ValueError(f'{where}: {cut(label)!r} is no lesion. {_teach(LESION_KEYS)}')
     return key
 
   def grade(self, label: str, where: str) -> int | None:
@@ -76,15 +80,19 @@ class Labels:
     if key is _IGNORED:
       return None
     if key not in GRADE_KEYS:
-      raise ValueError(f'{where}: {label!r} is no grade. {_teach(GRADE_KEYS)}')
+      raise ValueError(f'{where}: {cut(label)!r} is no grade. {_teach(GRADE_KEYS)}')
     return GRADE_KEYS.index(key)
+
+  def is_grade(self, label: str) -> bool:
+    """Whether `grade` knows it."""
+    return self._find(label) in GRADE_KEYS
 
   def _find(self, label: str) -> str | None:
     """The key, None for what is left out, and '' for what is unknown."""
     if label in self.mapping:
       return self.mapping[label]
     plain = _plain(label)
-    return next((key for known, key in _KNOWN.items() if _plain(known) == plain), '')
+    return next((key for known, key in _KNOWN.items() if _plain(known) == plain), lesion_of(label) or '')
 
 
 def _teach(keys: tuple[str, ...]) -> str:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from lesion_jax.data.table import composed
+
 # Label Studio puts eight hexadecimal digits and a hyphen before the name of a file that was uploaded.
 _UPLOADED = re.compile(r'^[0-9a-f]{8}-(?=.)')
 
@@ -34,8 +36,8 @@ class Photographs:
     self._by_name: dict[str, list[pathlib.Path]] = {}
     self._by_stem: dict[str, list[pathlib.Path]] = {}
     for path in sorted(files):
-      self._by_name.setdefault(path.name, []).append(path)
-      self._by_stem.setdefault(path.stem, []).append(path)
+      self._by_name.setdefault(composed(path.name), []).append(path)
+      self._by_stem.setdefault(composed(path.stem), []).append(path)
 
   @classmethod
   def of(cls, folder: pathlib.Path) -> Photographs:
@@ -55,6 +57,7 @@ class Photographs:
     Raises:
       ValueError: where there are several.
     """
+    name = composed(name)
     shorter = _UPLOADED.sub('', name)
     stem = lambda text: pathlib.PurePath(text).stem
     for table, key in ((self._by_name, name), (self._by_name, shorter),

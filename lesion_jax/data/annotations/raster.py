@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from lesion_jax.core import lesion_bits
-from lesion_jax.data.annotations.shapes import Ellipse, Shape, rotate
+from lesion_jax.data.annotations.shapes import Bitmap, Ellipse, Polygon, Shape, rotate
 
 
 def rasterise(shapes: Iterable[Shape], size: tuple[int, int]) -> np.ndarray:
@@ -44,7 +44,12 @@ def stamp(shape: Shape, size: tuple[int, int]) -> tuple[tuple[slice, slice], np.
   Returns:
     (rows, columns) of the photograph, and bool [h, w]; both are empty where the shape lies outside.
   """
-  low, high = _box(shape)
+  if isinstance(shape, Bitmap):
+    height, width = (max(0, min(length, extent - start)) for length, extent, start in zip(
+        shape.mask.shape, size, (shape.top, shape.left), strict=True))
+    place = slice(shape.top, shape.top + height), slice(shape.left, shape.left + width)
+    return place, shape.mask[:height, :width]
+  low, high = bounding_box(shape)
   top, left = (max(0, math.ceil(at)) for at in low[::-1])
   bottom, right = (min(extent, math.floor(at) + 1) for extent, at in zip(size, high[::-1], strict=True))
   place = slice(top, max(top, bottom)), slice(left, max(left, right))
@@ -61,7 +66,7 @@ def stamp(shape: Shape, size: tuple[int, int]) -> tuple[tuple[slice, slice], np.
   return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), bool)
 
 
-def _box(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+def bounding_box(shape: Ellipse | Polygon) -> tuple[np.ndarray, np.ndarray]:
   """Lower and upper corner (x, y) of the bounding box."""
   if not isinstance(shape, Ellipse):
     outline = shape.outline()

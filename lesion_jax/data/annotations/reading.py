@@ -7,8 +7,11 @@ import pathlib
 from collections import Counter
 from collections.abc import Iterable
 
+from lesion_jax.data.annotations.coco import is_coco, read_coco
 from lesion_jax.data.annotations.cvat import read_cvat
+from lesion_jax.data.annotations.json_file import read_json
 from lesion_jax.data.annotations.label_studio import read_label_studio
+from lesion_jax.data.annotations.labelme import is_labelme, read_labelme
 from lesion_jax.data.annotations.labels import Labels
 from lesion_jax.data.annotations.shapes import Annotation
 
@@ -27,10 +30,11 @@ class Exports:
 
 
 def read_exports(files: Iterable[tuple[str, pathlib.Path]], labels: Labels) -> Exports:
-  """Reads exports of Label Studio (JSON) and CVAT (XML), told apart by their first character.
+  """Reads exports of Label Studio, COCO and labelme (JSON) and CVAT (XML), told apart by what they hold.
 
   Args:
-    files: (annotator, path); the annotator names whose a CVAT file is, and is '' where the file says it.
+    files: (annotator, path); the annotator names whose a file of one annotator is (CVAT, COCO, labelme), and is '' where the
+      file says it. A folder stands for the JSON files in it, one annotator's of labelme.
     labels: what the labels mean.
 
   Raises:
@@ -47,7 +51,7 @@ def read_exports(files: Iterable[tuple[str, pathlib.Path]], labels: Labels) -> E
       if key in seen:
         raise ValueError(
             f'{annotation.annotator} annotated {annotation.photograph} in {seen[key]} and in {path}, and nobody votes '
-            'twice. Give one of the two; or, where they are two people, name them: NAME=FILE (CVAT)')
+            'twice. Give one of the two; or, where they are two people, name them: NAME=FILE (CVAT, COCO, labelme)')
       seen[key] = path
     annotations.extend(found)
   return Exports(annotations, passed_over)
@@ -55,12 +59,25 @@ def read_exports(files: Iterable[tuple[str, pathlib.Path]], labels: Labels) -> E
 
 def _read(annotator: str, path: pathlib.Path, labels: Labels) -> tuple[list[Annotation], Counter[str]]:
   if path.is_dir():
-    raise ValueError(f'{path} is a folder; name the exported files in it')
+    files = sorted(path.glob('*.json'))
+    if not files:
+      raise ValueError(f'{path} is a folder without JSON files of labelme; name the exported files in it')
+    whole, passed_over = [], Counter()
+    for file in files:
+      found, skipped = _read(annotator or path.resolve().name, file, labels)
+      whole, passed_over = whole + found, passed_over + skipped
+    return whole, passed_over
   start = path.read_bytes()[:64].removeprefix(b'\xef\xbb\xbf').lstrip()[:1]
   if start == b'<':
     return read_cvat(path, labels, annotator)
-  if start in (b'[', b'{'):
-    if annotator:
-      raise ValueError(f'{path} is an export of Label Studio, which says itself who annotated; leave out {annotator}=')
-    return read_label_studio(path, labels)
-  raise ValueError(f'{path} is neither an export of Label Studio (JSON) nor of CVAT (XML); unpack archives first')
+  if start not in (b'[', b'{'):
+    raise ValueError(f'{path} is neither an export of Label Studio, COCO or labelme (JSON) nor of CVAT (XML); unpack archives '
+                     'first')
+  if start == b'{':
+    content = read_json(path)
+    for is_one, read in ((is_coco, read_coco), (is_labelme, read_labelme)):
+      if is_one(content):
+        return read(path, content, labels, annotator)
+  if annotator:
+    raise ValueError(f'{path} is an export of Label Studio, which says itself who annotated; leave out {annotator}=')
+  return read_label_studio(path, labels)

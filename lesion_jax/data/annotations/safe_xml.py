@@ -1,4 +1,4 @@
-"""XML from strangers: no document type, so no entities that grow and none that fetch."""
+"""XML from strangers: no declarations of their own, so no entities that grow and none that fetch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import pathlib
 import xml.etree.ElementTree as ET
 from xml.parsers import expat
 
+from lesion_jax.data.findings import cut
+
 
 def parse_xml(path: pathlib.Path) -> ET.Element:
   """The root of an XML file.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: naming it, where it is not XML, or has a document type (DOCTYPE), without which no entity can be
-      declared.
+    ValueError: naming it, where it is not XML, or its document type (DOCTYPE) declares something or names a file
+      elsewhere. A bare name, as in DIARETDB1's `<!DOCTYPE imgannotool>`, does neither.
   """
   data = path.read_bytes()
   try:
@@ -34,7 +36,7 @@ def number(text: str | None, what: str, where: str) -> float:
   except ValueError:
     value = float('nan')
   if not abs(value) < float('inf'):
-    raise ValueError(f'{where}: {what} is {text!r}; expected a number')
+    raise ValueError(f'{where}: {what} is {cut(repr(text))}; expected a number')
   return value
 
 
@@ -48,15 +50,16 @@ def points(text: str | None, where: str, *, pairs: str = ';') -> list[tuple[floa
   for pair in (text or '').split(pairs):
     x, comma, y = pair.partition(',')
     if not comma:
-      raise ValueError(f'{where}: {pair.strip()!r} is no point; expected x,y')
+      raise ValueError(f'{where}: {cut(pair.strip())!r} is no point; expected x,y')
     found.append((number(x, 'x', where), number(y, 'y', where)))
   return found
 
 
 def _refuse_doctype(path: pathlib.Path, data: bytes) -> None:
-  def refuse(*_):
-    raise ValueError(f'{path} has a DOCTYPE, which no annotation needs and which can make a reader fetch or fill '
-                     'anything; remove that line, or export the file again')
+  def refuse(name, system, public, declares):
+    if system is not None or public is not None or declares:
+      raise ValueError(f'{path} has a DOCTYPE that declares entities or names another file, which no annotation needs and '
+                       'which can make a reader fetch or fill anything; remove that line, or export the file again')
 
   parser = expat.ParserCreate()
   parser.StartDoctypeDeclHandler = refuse

@@ -7,6 +7,7 @@ photograph spans -0.5 to width - 0.5, and what is measured from its corner (perc
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,36 @@ class Polygon(NamedTuple):
     return self._replace(points=tuple((float(x), float(y)) for x, y in _scale(self.outline(), factor)))
 
 
-Shape = Ellipse | Polygon
+class Bitmap(NamedTuple):
+  """What was painted, as a mask: the box around it, bool [h, w], and the row and column of its upper left pixel."""
+
+  lesion: str
+  top: int
+  left: int
+  mask: np.ndarray
+
+  @classmethod
+  def of(cls, lesion: str, mask: np.ndarray) -> Bitmap:
+    """From the mask of a whole photograph, bool [H, W]."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+      return cls(lesion, 0, 0, np.zeros((0, 0), bool))
+    top, left = int(rows[0]), int(columns[0])
+    return cls(lesion, top, left, mask[top:rows[-1] + 1, left:columns[-1] + 1].copy())
+
+  def scaled(self, factor: float) -> Bitmap:
+    """The same on a photograph that is `factor` times as large, by the nearest neighbour."""
+    def spread(start: int, length: int) -> tuple[int, np.ndarray]:
+      low, high = math.floor(start * factor), math.ceil((start + length) * factor)
+      return low, np.clip(np.floor((np.arange(low, high) + 0.5) / factor).astype(int) - start, 0, max(length - 1, 0))
+
+    if not self.mask.size:
+      return self
+    (top, rows), (left, columns) = spread(self.top, self.mask.shape[0]), spread(self.left, self.mask.shape[1])
+    return self._replace(top=top, left=left, mask=self.mask[np.ix_(rows, columns)])
+
+
+Shape = Ellipse | Polygon | Bitmap
 
 
 class Annotation(NamedTuple):

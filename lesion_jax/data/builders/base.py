@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -17,18 +18,22 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lesion_jax.core import UNKNOWN_GRADE, lesion_bits, unpack_bits
-from lesion_jax.data import index
+from lesion_jax.core import LESION_KEYS, NUM_LESIONS, UNKNOWN_GRADE, lesion_bits, unpack_bits
+from lesion_jax.data import index, origin
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.builders.resume import Partial
 from lesion_jax.data.fingerprint import SIDE, fingerprint
 from lesion_jax.data.native import Native
 from lesion_jax.data.png import decode_picture, encode_png
+from lesion_jax.data.scales import ICDR
 from lesion_jax.data.splits import SPLITS, Dealing
 from lesion_jax.data.threads import ordered_map
 
 MIN_SIZE = 32
-_INDEX_ALONE = ('side', 'areas', 'fingerprint')  # what the index has and a record has not
+# Lesions on so much of the square's border, or on so much of the field, are said (our choice): no mask of a release has it.
+BORDER_SHARE, FIELD_SHARE, BORDER_LEVEL = 0.01, 0.5, 12
+COUNTED = 1000  # of so many photographs at most all are read to count those that cannot be
+_INDEX_ALONE = ('side', 'areas', 'fingerprint', 'outside')  # what the index has and a record has not
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -141,11 +146,13 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
   DEALT: ClassVar[tuple[str, ...]] = SPLITS  # the splits that are ours; the others, or all, are the release's
   SPLIT: ClassVar[str] = 'stratified'  # by which kind of `splits.Dealing`, unless another is asked for
+  READS: ClassVar[tuple[str, ...]] = ()  # what is read below `source_dir`; (): all of it
   DESCRIPTION: ClassVar[str]
   CITATION: ClassVar[str]
   HOMEPAGE: ClassVar[str]
   LICENCE: ClassVar[str]
 
+  scale: dict[str, Any] = ICDR  # of the grades, as `scales.Scale.describe` says it
   partial: Partial | None = None  # where finished examples are kept until all are
   url_infos = None  # Nothing is downloaded, so there are no checksums to look for.
 
@@ -175,6 +182,22 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Keys of the lesions that a release annotates at all, and whether it grades any photograph."""
     del release  # Those of one data set are alike.
     return self.ANNOTATED, self.GRADED
+
+  def reads(self) -> tuple[pathlib.Path, ...]:
+    """The files and folders from which data are prepared: what changes in them makes prepared data old."""
+    root = self.builder_config.source_dir
+    return tuple(root / part for part in self.READS) or self.builder_config.places()
+
+  def examine(self) -> tuple[list[str], list[str]]:
+    """Looks once at what `release` listed, before anything is prepared.
+
+    Returns:
+      (notes, warnings), a sentence each: what was taken for what, and what may be wrong. Both are logged and kept.
+
+    Raises:
+      ValueError: it contradicts itself.
+    """
+    return [], []
 
   def deals(self) -> bool:
     """Whether any split of the release that `release` listed is ours."""
@@ -215,10 +238,17 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager  # Releases are read where they lie.
+    self._source = origin.survey(self.reads())  # before it is read
     splits, counts = release = self.release()
     annotated, graded = self.contents(release)
+    notes, warnings = self.examine()
+    for note in notes:
+      logging.info('%s: %s', self.name, note)
+    for warning in warnings:
+      logging.warning('%s', warning)
     self.info.metadata.update(annotated=list(annotated), graded=graded,
-                              dealing=self.builder_config.dealing.describe() if self.deals() else None)
+                              dealing=self.builder_config.dealing.describe() if self.deals() else None,
+                              scale=self.scale, notes=notes, warnings=warnings)
     differing = [
         f'{what} {counts.get(what, 0)} (published: {published})'
         for what, published in self.PUBLISHED.items() if counts.get(what, 0) != published
@@ -227,19 +257,37 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       logging.warning('%s: this copy differs from the published release: %s', self.name, '; '.join(differing))
     photographs = sum(map(len, splits.values()))
     self._index: dict[str, list[dict[str, Any]]] = {}
+    self._waiting = {split: items for split, items in splits.items() if items}
+    self._odd: dict[str, list[str]] = {}
     self._left_out = LeftOut(self.name, photographs=photographs, ungradable=counts.get(UNGRADABLE, 0))
     if self.partial:
       self.partial.expect(photographs)
     return {split: self._generate_examples(split, items) for split, items in splits.items() if items}
 
   def _generate_examples(self, split: str, items: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    self._waiting.pop(split, None)
     for number, made in enumerate(ordered_map(self._example, items)):
       if isinstance(made, ValueError):
         self._left_out.add(split, items[number], made)
+        if self._left_out.too_many:
+          self._count_the_rest(split, items[number + 1:])
+          self._left_out.refuse()
       else:
         features = {key: value for key, value in made.items() if key not in _INDEX_ALONE}
         self._index.setdefault(split, []).append({key: made[key] for key in index.FIELDS})
+        if self.builder_config.source_dir is not None:
+          self._note_odd(made)
         yield number, features
+
+  def _count_the_rest(self, split: str, items: list[Any]) -> None:
+    """Reads what else there is, so that the error counts all photographs that cannot be read; of a small data set alone."""
+    rest = {split: items} | self._waiting
+    if self._left_out.photographs > COUNTED:
+      return
+    for name, those in rest.items():
+      for item, made in zip(those, ordered_map(self._example, those), strict=True):
+        if isinstance(made, ValueError):
+          self._left_out.add(name, item, made)
 
   def _example(self, item: Any) -> dict[str, Any] | ValueError:
     """The encoded example, or why there is none."""
@@ -254,7 +302,26 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     super()._download_and_prepare(*args, **kwargs)
     index.save(self.data_dir, {split: _stack(rows) for split, rows in self._index.items()})
     self._left_out.write(self.data_dir)
+    origin.write(self.data_dir, self._source)
     self._left_out.say()
+    if odd := self._say_odd():
+      for warning in odd:
+        logging.warning('%s', warning)
+      self.info.metadata.update(warnings=[*self.info.metadata.get('warnings', []), *odd])
+
+  def _note_odd(self, made: dict[str, Any]) -> None:
+    """Keeps in mind where a lesion is marked on the camera's border, or on more than half of the field."""
+    square = self.builder_config.size ** 2
+    for key, area, outside in zip(LESION_KEYS, made['areas'], made.get('outside', made['areas']), strict=True):
+      if 'outside' in made and outside > BORDER_SHARE * square:
+        self._odd.setdefault(f'{key} is marked on the black border', []).append(made['id'])
+      elif area > FIELD_SHARE * math.pi / 4 * square:
+        self._odd.setdefault(f'{key} covers more than half of the field', []).append(made['id'])
+
+  def _say_odd(self) -> list[str]:
+    """A sentence for each."""
+    return [f'{self.name}: {what} in {len(ids)} photographs ({", ".join(ids[:5])}{", ..." if len(ids) > 5 else ""}): is the '
+            'mask inverted, or of the field of view?' for what, ids in self._odd.items()]
 
   def _encode(self, record: Record) -> dict[str, Any]:
     pixels = decode_picture(record.image) if isinstance(record.image, bytes) else record.image
@@ -269,7 +336,16 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         'side': int(record.side or self.builder_config.size),
         'areas': np.count_nonzero(unpack_bits(record.lesions), axis=(0, 1)).tolist(),
         'fingerprint': fingerprint(pixels).tobytes(),
+        'outside': _outside(pixels, record.lesions),
     }
+
+
+def _outside(pixels: np.ndarray, lesions: np.ndarray) -> list[int]:
+  """Pixels of each lesion where the photograph is black."""
+  if not lesions.any():
+    return [0] * NUM_LESIONS
+  black = pixels.max(axis=-1) < BORDER_LEVEL
+  return np.count_nonzero(unpack_bits(lesions[black]), axis=0).tolist()
 
 
 def _stack(rows: list[dict[str, Any]]) -> index.Index:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import csv
+import fnmatch
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
+from absl import logging
+
 from lesion_jax.core import NUM_GRADES
+from lesion_jax.data.findings import Findings, cut
+from lesion_jax.data.scales import whole_number
+from lesion_jax.data.table import composed, read_table
+
+ALIKE = (('.jpg', '.jpeg'), ('.tif', '.tiff'))  # endings of one format
+PICTURES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
 
 def require_folder(path: pathlib.Path) -> pathlib.Path:
@@ -17,42 +26,66 @@ def require_folder(path: pathlib.Path) -> pathlib.Path:
 
 
 def list_photographs(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-  """The photographs of a folder, sorted by name.
+  """The photographs of a folder, sorted by name. Neither case nor the spelling of an ending counts: one '.JPG' or '.jpeg'
+  among '.jpg' is taken, and pictures beside them that are not are counted in a warning.
 
   Raises:
     FileNotFoundError: where there is no such folder, or nothing in it matches the pattern.
+    ValueError: where two files differ in nothing but that.
   """
-  paths = sorted(require_folder(folder).glob(pattern))
-  if not paths:
+  names = sorted(path for path in require_folder(folder).iterdir() if not path.name.startswith('.'))
+  taken = {path: _form(path.name) for path in names if fnmatch.fnmatchcase(_form(path.name), _form(pattern))}
+  if not taken:
     raise FileNotFoundError(f'no photograph {folder / pattern}; was the release unpacked whole?')
-  return paths
+  first: dict[str, pathlib.Path] = {}
+  for path, form in taken.items():
+    if (other := first.setdefault(form, path)) is not path:
+      raise ValueError(f'{other} and {path.name} differ in nothing but case or the spelling of their ending; remove the '
+                       'one that is not of the release')
+  if unused := [path.name for path in names if path not in taken and path.suffix.lower() in PICTURES]:
+    logging.warning('%s: %d pictures are not used, as their names are not of the form %s: %s', folder, len(unused),
+                    pattern, ', '.join(unused[:5]) + (', ...' if len(unused) > 5 else ''))
+  return list(taken)
 
 
-def read_rows(path: pathlib.Path, columns: Sequence[str], *, delimiter: str = ',') -> Iterator[tuple[str, list[str]]]:
-  """Reads columns of a table with a header. Spaces around names and cells, and empty columns and rows, do not count.
+def find_alike(path: pathlib.Path) -> pathlib.Path:
+  """The file of that name, or else the one that differs from it in nothing but case or the spelling of its ending; `path`
+  itself where there is none."""
+  if path.exists() or not path.parent.is_dir():
+    return path
+  return path.parent / _names(path.parent, path.parent.stat().st_mtime_ns).get(_form(path.name), path.name)
+
+
+@functools.lru_cache(maxsize=64)
+def _names(folder: pathlib.Path, changed: int) -> dict[str, str]:
+  """Form of a name -> the name, of the files of a folder that was changed last at that time."""
+  del changed  # It is part of the key of what is kept.
+  return {_form(path.name): path.name for path in sorted(folder.iterdir())}
+
+
+def _form(name: str) -> str:
+  """A name without what does not count in it."""
+  name = composed(name).casefold()
+  for first, *others in ALIKE:
+    for other in others:
+      if name.endswith(other):
+        return name.removesuffix(other) + first
+  return name
+
+
+def read_rows(path: pathlib.Path, columns: Sequence[str], *, delimiter: str | None = None) -> Iterator[tuple[str, list[str]]]:
+  """Reads columns of a table with a header, as `table.read_table` does. Empty columns and rows do not count.
 
   Yields:
     (where, cells): file and row, for messages, and the cells in the order of `columns`.
 
   Raises:
     FileNotFoundError: where there is no such table.
-    ValueError: where a column is missing, or a row too short.
+    ValueError: where it cannot be read, a column is missing, or a row too short.
   """
   if not path.is_file():
     raise FileNotFoundError(f'no table {path}; source_dir must be the root of the release in its own layout')
-  with path.open(newline='', encoding='utf-8-sig') as file:
-    reader = csv.reader(file, delimiter=delimiter)
-    header = [cell.strip() for cell in next(reader, [])]
-    if missing := set(columns) - set(header):
-      raise ValueError(f'{path} has no column {", ".join(sorted(missing))}; its columns are {", ".join(header)}')
-    positions = [header.index(column) for column in columns]
-    for number, cells in enumerate(reader, start=2):
-      cells = [cell.strip() for cell in cells]
-      if not any(cells):
-        continue
-      if len(cells) <= max(positions):
-        raise ValueError(f'{path}, row {number}: {len(cells)} cells are too few to hold {" and ".join(columns)}')
-      yield f'{path}, row {number}', [cells[position] for position in positions]
+  yield from read_table(path, columns, separator=delimiter).cells(columns)
 
 
 def read_grades(path: pathlib.Path, *, id_column: str, grade_column: str) -> dict[str, int]:
@@ -76,12 +109,16 @@ def collect_grades(rows: Iterable[tuple[str, str, str]], *, grade_column: str = 
     ValueError: where a grade is not a whole number in 0..4, or a photograph has two rows.
   """
   grades: dict[str, int] = {}
+  found = Findings()
   for where, photograph, grade in rows:
+    grade = whole_number(grade)
     if grade not in map(str, range(NUM_GRADES)):
-      raise ValueError(f'{where} ({photograph}): {grade_column} is {grade!r}; grades are 0..{NUM_GRADES - 1}')
-    if photograph in grades:
-      raise ValueError(f'{where}: {photograph} has a row already')
-    grades[photograph] = int(grade)
+      found.add(f'{where} ({photograph})', f'{grade_column} is {cut(grade)!r}; grades are 0..{NUM_GRADES - 1}')
+    elif photograph in grades:
+      found.add(where, f'{photograph} has a row already')
+    else:
+      grades[photograph] = int(grade)
+  found.require_none()
   return grades
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import pathlib
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import logging
 
@@ -29,24 +29,32 @@ class LeftOut:
       ungradable: how many the release itself gives no grade; they are not among `photographs`.
     """
     self._data_set = data_set
-    self._photographs = photographs
+    self.photographs = photographs
     self._ungradable = ungradable
     self._unreadable: list[dict[str, str]] = []
+    self._last: ValueError | None = None
 
   def add(self, split: str, item: Any, error: ValueError) -> None:
-    """Leaves out one item of `Release.splits`, whose `read` raised.
-
-    Raises:
-      ValueError: it is one too many; the message has the reasons of the first few.
-    """
+    """Leaves out one item of `Release.splits`, whose `read` raised; see `too_many`."""
     self._unreadable.append({'split': split, 'photograph': os.fspath(getattr(item, 'path', str(item))),
                              'reason': str(error)})
-    allowed = math.floor(MAX_SHARE * self._photographs)
-    if len(self._unreadable) > allowed:
-      raise ValueError(
-          f'{self._data_set}: {len(self._unreadable)} of {self._photographs} photographs cannot be read, of so many at '
-          f'most {allowed} ({MAX_SHARE:.0%}) may be left out; unpack the release again, or put right or remove these '
-          f'files: {self._reasons()}') from error
+    self._last = error
+
+  @property
+  def too_many(self) -> bool:
+    """Whether more are left out than may be."""
+    return len(self._unreadable) > self._allowed
+
+  @property
+  def _allowed(self) -> int:
+    return math.floor(MAX_SHARE * self.photographs)
+
+  def refuse(self) -> NoReturn:
+    """Raises ValueError with the number of those that cannot be read and the reasons of the first few."""
+    raise ValueError(
+        f'{self._data_set}: {len(self._unreadable)} of {self.photographs} photographs cannot be read, of so many at '
+        f'most {self._allowed} ({MAX_SHARE:.0%}) may be left out; unpack the release again, or put right or remove these '
+        f'files: {self._reasons()}') from self._last
 
   def say(self) -> None:
     """Logs a warning where anything was left out."""
@@ -55,7 +63,7 @@ class LeftOut:
                       self._ungradable)
     if self._unreadable:
       logging.warning('%s: %d of %d photographs are left out, as they cannot be read (all are named in %s): %s',
-                      self._data_set, len(self._unreadable), self._photographs, NAME, self._reasons())
+                      self._data_set, len(self._unreadable), self.photographs, NAME, self._reasons())
 
   def write(self, folder: str | os.PathLike[str]) -> None:
     """Writes NAME into the folder: {'ungradable': number, 'unreadable': [{'split', 'photograph', 'reason'}, ...]}."""

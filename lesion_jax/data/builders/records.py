@@ -11,6 +11,7 @@ import numpy as np
 
 from lesion_jax.data.builders.base import LesionBuilder, Record
 from lesion_jax.data.fundus import Crop, whole
+from lesion_jax.data.masks import require_upright
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import pack_masks
 from lesion_jax.data.photograph import read_photograph
@@ -81,6 +82,14 @@ class MaskBuilder(LesionBuilder, skip_registration=True):
 
   def read(self, item: Any) -> Record:
     """Crops photograph and masks alike."""
+    require_upright(item.path, _masks_of(item))
     found = self.read_native(item)
     return make_record(found.image, found.crop, self.builder_config.size, present=found.present,
                        unscored=found.unscored, **found.labels)
+
+
+def _masks_of(item: Any) -> list[pathlib.Path]:
+  """The files of an item that are drawn on its photograph, as far as its fields say so."""
+  fields = (getattr(item, name, None) for name in ('masks', 'mask', 'index_map', 'annotation', 'uncertain'))
+  return [path for field in fields for path in (field.values() if isinstance(field, dict) else [field])
+          if isinstance(path, pathlib.Path) and path.is_file()]

@@ -98,6 +98,21 @@ def prepare(builder: Any, progress: Progress | None = None) -> None:
 
 
 @contextlib.contextmanager
+def set_aside(target: pathlib.Path) -> Iterator[None]:
+  """Puts the folder of prepared data aside for as long as the body takes to prepare them anew; where that raises, it is put
+  back."""
+  old = target.with_name(f'{target.name}.old-{os.getpid()}')
+  target.rename(old)
+  try:
+    yield
+  except BaseException:
+    if not target.exists():
+      old.rename(target)
+    raise
+  shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def _alone(lock: pathlib.Path) -> Iterator[None]:
   """Waits until no other process is in the same body. The system frees the lock of a process that dies."""
   lock.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ class Builder(GradingBuilder):
   """
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = (TABLE, PHOTOGRAPHS)
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   PUBLISHED = {'photographs': 3662, 'DR0': 1805, 'DR1': 370, 'DR2': 999, 'DR3': 193, 'DR4': 295}
   DESCRIPTION = (

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.ddr.facts import CITATION, FOLDERS, HOMEPAGE, LICENCE
-from lesion_jax.data.builders.layout import list_photographs, require_folder, require_masks
+from lesion_jax.data.builders.layout import find_alike, list_photographs, require_folder, require_masks
 from lesion_jax.data.builders.records import MaskBuilder, MaskedPhotograph, make_native
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.native import Native
@@ -22,6 +22,7 @@ class Builder(MaskBuilder):
   """`source_dir` is the folder that holds 'lesion_segmentation'. All three splits are the official ones."""
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = (ROOT,)
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   DEALT = ()
   CROPPED = True
@@ -58,7 +59,7 @@ class Builder(MaskBuilder):
     masks_root = require_folder(root / MASKS[folder])
     photographs = []
     for path in list_photographs(root / 'image', '*.jpg'):
-      masks = {key: masks_root / name / f'{path.stem}.tif' for key, name in MASK_NAMES.items()}
+      masks = {key: find_alike(masks_root / name / f'{path.stem}.tif') for key, name in MASK_NAMES.items()}
       require_masks(masks)
       photographs.append(MaskedPhotograph(path, masks))
     return photographs

@@ -28,6 +28,7 @@ class Builder(GradingBuilder):
   """
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = (ROOT,)
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   DEALT = ()
   PUBLISHED = {

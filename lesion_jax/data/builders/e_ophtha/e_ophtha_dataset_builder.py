@@ -52,6 +52,7 @@ class Builder(MaskBuilder):
   """
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = tuple(part.folder for part in PARTS.values())
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = True
   ANNOTATED = ('MA', 'HaEx')

@@ -29,6 +29,7 @@ class Builder(GradingBuilder):
   """
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = (TRAINING, SOLUTION, 'train', 'test')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   DEALT = ()
   PUBLISHED = {'train photographs': 35126, 'validation photographs': 10906, 'test photographs': 42670}

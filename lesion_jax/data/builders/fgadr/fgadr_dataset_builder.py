@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import csv
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,11 +12,12 @@ import tensorflow_datasets as tfds
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.layout import (
-    collect_grades, list_photographs, require_folder, require_grades, require_masks)
+    collect_grades, find_alike, list_photographs, require_folder, require_grades, require_masks)
 from lesion_jax.data.builders.records import MaskBuilder, make_native, read_square
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_soft_mask
 from lesion_jax.data.splits import labels_of
+from lesion_jax.data.table import read_table
 
 ROOT = 'Seg-set'
 # Masks of every photograph. The misspelling is the release's.
@@ -47,6 +47,7 @@ class Builder(MaskBuilder):
   """
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = (ROOT,)
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = False
   ANNOTATED = (*MASK_NAMES, *SOME)
@@ -77,9 +78,10 @@ class Builder(MaskBuilder):
     require_grades(grades, paths, table)
     photographs = []
     for path in paths:
-      masks = {key: folder / path.name for key, folder in folders.items() if key in MASK_NAMES}
+      masks = {key: find_alike(folder / path.name) for key, folder in folders.items() if key in MASK_NAMES}
       require_masks(masks)
-      masks |= {key: folders[key] / path.name for key in SOME if (folders[key] / path.name).is_file()}
+      some = {key: find_alike(folders[key] / path.name) for key in SOME}
+      masks |= {key: mask for key, mask in some.items() if mask.is_file()}
       photographs.append(Photograph(path, masks, grades[path.stem]))
     counts = collections.Counter(photographs=len(photographs))
     for photograph in photographs:
@@ -102,11 +104,7 @@ def _read_rows(table: pathlib.Path) -> Iterator[tuple[str, str, str]]:
   """(where, photograph, grade) of each row of a table that has no header and names files."""
   if not table.is_file():
     raise FileNotFoundError(f'no table {table}; source_dir must be the folder that holds {ROOT}')
-  with table.open(newline='', encoding='utf-8-sig') as file:
-    for number, cells in enumerate(csv.reader(file), start=1):
-      cells = [cell.strip() for cell in cells]
-      if not any(cells):
-        continue
-      if len(cells) < 2:
-        raise ValueError(f'{table}, row {number}: {cells[0]!r} is not a name and a grade')
-      yield f'{table}, row {number}', pathlib.PurePath(cells[0]).stem, cells[1]
+  for number, cells in read_table(table, header=False).rows:
+    if len(cells) < 2:
+      raise ValueError(f'{table}, row {number}: {cells[0]!r} is not a name and a grade')
+    yield f'{table}, row {number}', pathlib.PurePath(cells[0]).stem, cells[1]

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.idrid.facts import CITATION, HOMEPAGE, LICENCE, TEST, TRAINING
-from lesion_jax.data.builders.layout import list_photographs, require_folder
+from lesion_jax.data.builders.layout import find_alike, list_photographs, require_folder
 from lesion_jax.data.builders.records import MaskBuilder, MaskedPhotograph, make_native
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.native import Native
@@ -33,6 +33,7 @@ class Builder(MaskBuilder):
   """`source_dir` is the folder that holds 'A. Segmentation'. Validation is carved from the official training set."""
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = ('A. Segmentation',)
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   DEALT = ('train', 'validation')
   SPLIT = 'hash'
@@ -75,7 +76,7 @@ class Builder(MaskBuilder):
     folders = {key: require_folder(root / MASKS / official_set / name) for key, (name, _) in MASK_NAMES.items()}
     photographs = []
     for path in list_photographs(root / PHOTOGRAPHS / official_set, 'IDRiD_*.jpg'):
-      masks = {key: folder / f'{path.stem}_{MASK_NAMES[key][1]}.tif' for key, folder in folders.items()}
+      masks = {key: find_alike(folder / f'{path.stem}_{MASK_NAMES[key][1]}.tif') for key, folder in folders.items()}
       masks = {key: mask for key, mask in masks.items() if mask.exists()}  # a missing file: the lesion is absent
       if not masks:
         raise FileNotFoundError(

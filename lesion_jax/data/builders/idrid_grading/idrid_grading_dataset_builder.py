@@ -27,6 +27,7 @@ class Builder(GradingBuilder):
   visit, see `visits`."""
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = ('B. Disease Grading',)
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   GRADES_AS_LESIONS = True
   DEALT = ('train', 'validation')

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 
 from lesion_jax.data.builders.base import LesionConfig, Release, digest_of
-from lesion_jax.data.builders.layout import list_photographs, require_masks
+from lesion_jax.data.builders.layout import find_alike, list_photographs, require_masks
 from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.fundus import read_field
 from lesion_jax.data.native import Native
@@ -130,8 +130,8 @@ class Builder(MaskBuilder):
           'images_dir where they are')
     listed = []
     for name in names:
-      masks = {key: root / folder / f'{name}.png' for key, folder in MASK_NAMES.items()}
-      uncertain = {folder: root / folder / f'{name}.png' for folder in UNCERTAIN}
+      masks = {key: find_alike(root / folder / f'{name}.png') for key, folder in MASK_NAMES.items()}
+      uncertain = {folder: find_alike(root / folder / f'{name}.png') for folder in UNCERTAIN}
       require_masks(masks | uncertain)
       listed.append(Photograph(photographs[name], masks, uncertain))
     return listed

@@ -30,6 +30,7 @@ class Builder(GradingBuilder):
   """
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = (PHOTOGRAPHS, GRADES, PAIRS)
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   PUBLISHED = {'photographs': 1748, UNGRADABLE: 4, 'pairs of eyes': 874}
   DESCRIPTION = (

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.builders.base import Record, Release
-from lesion_jax.data.builders.layout import list_photographs, read_grades, require_folder, require_grades
+from lesion_jax.data.builders.layout import find_alike, list_photographs, read_grades, require_folder, require_grades
 from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.fundus import whole
 from lesion_jax.data.native import Native
@@ -47,6 +47,7 @@ class Builder(MaskBuilder):
   """`source_dir` is the folder retinal-lesions-v20191227. Split by patient, 70/10/20, as there is no official split."""
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = ('images_896x896', 'lesion_segs_896x896', 'dr_grades.csv')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   CROPPED = False
   ANNOTATED = LESION_KEYS
@@ -122,7 +123,7 @@ def _patient(path: pathlib.Path) -> str:
 
 def _find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """A missing file, or a missing folder, means that the lesion is absent."""
-  paths = {key: folder / f'{name}.png' for key, name in MASK_NAMES.items()}
+  paths = {key: find_alike(folder / f'{name}.png') for key, name in MASK_NAMES.items()}
   return {key: path for key, path in paths.items() if path.exists()}
 
 

@@ -10,7 +10,7 @@ from absl import logging
 
 from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.duplicates import find_copies
-from lesion_jax.data.builders.layout import list_photographs, require_folder, require_masks
+from lesion_jax.data.builders.layout import find_alike, list_photographs, require_folder, require_masks
 from lesion_jax.data.builders.records import MaskBuilder, make_native, read_square
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
@@ -37,6 +37,7 @@ class Builder(MaskBuilder):
   """
 
   VERSION = tfds.core.Version('1.1.0')
+  READS = ('train', 'test')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   DEALT = ('train', 'validation')
   SPLIT = 'hash'
@@ -84,6 +85,6 @@ class Builder(MaskBuilder):
 
 
 def _photograph(path: pathlib.Path, originals: dict[pathlib.Path, pathlib.Path]) -> Photograph:
-  annotation = require_folder(path.parents[1] / 'annotation') / path.name
+  annotation = find_alike(require_folder(path.parents[1] / 'annotation') / path.name)
   require_masks({'all four lesions': annotation})
   return Photograph(path, originals[path], annotation)

@@ -1,0 +1,104 @@
+"""What prepared data were made from and consist of: kept beside them, so that a change of either is seen.
+
+`source.json` holds a digest of the names, sizes and times of change of all files that were read, and the sizes of the
+prepared files. Data that were prepared before there was such a file are taken as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+NAME = 'source.json'
+NEEDED = ('dataset_info.json', 'features.json')  # of TFDS
+_JUNK = ('thumbs.db', 'desktop.ini')
+
+
+def survey(places: Iterable[pathlib.Path]) -> dict[str, Any] | None:
+  """The state of a source.
+
+  Args:
+    places: files and folders, of which all that is in them counts; hidden files and those of file managers do not.
+
+  Returns:
+    'digest' of names, sizes and times, the number of 'files' and their 'bytes'; None where none of the places is there.
+  """
+  lines, total, here = [], 0, False
+  for number, place in enumerate(places):
+    here |= place.exists()
+    for path in _files(place):
+      try:
+        status = path.stat()
+      except OSError:
+        continue
+      total += status.st_size
+      lines.append(f'{number}\t{path.relative_to(place)}\t{status.st_size}\t{status.st_mtime_ns}\n')
+  if not here:
+    return None
+  digest = hashlib.sha256(''.join(sorted(lines)).encode('utf-8', 'surrogateescape')).hexdigest()
+  return {'digest': digest, 'files': len(lines), 'bytes': total}
+
+
+def _files(place: pathlib.Path) -> Iterable[pathlib.Path]:
+  if place.is_file():
+    return [place]
+  found, seen = [], set()
+  for folder, names, files in os.walk(place, followlinks=True):
+    real = os.path.realpath(folder)
+    if real in seen:  # a link to a folder above
+      names.clear()
+      continue
+    seen.add(real)
+    names[:] = [name for name in names if not name.startswith('.')]
+    found += [pathlib.Path(folder, name) for name in files if not name.startswith('.') and name.lower() not in _JUNK]
+  return found
+
+
+def write(folder: str | os.PathLike[str], source: dict[str, Any] | None) -> None:
+  """Keeps the state of the source, as it was before it was read, and the sizes of the prepared files, in their folder."""
+  folder = pathlib.Path(folder)
+  sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.suffix not in ('.json', '')}
+  (folder / NAME).write_text(json.dumps({'source': source, 'prepared': sizes}, indent=2) + '\n', 'utf-8')
+
+
+def damage(folder: str | os.PathLike[str]) -> str:
+  """What is missing or cut in a folder of prepared data, as the end of a sentence; '' where nothing is known to be."""
+  folder = pathlib.Path(folder)
+  for name in NEEDED:
+    try:
+      json.loads((folder / name).read_text('utf-8'))
+    except FileNotFoundError:
+      return f'{name} is missing'
+    except ValueError:
+      return f'{name} is damaged'
+  for name, size in (_read(folder) or {}).get('prepared', {}).items():
+    path = folder / name
+    if not path.is_file():
+      return f'{name} is missing'
+    if path.stat().st_size != size:
+      return f'{name} has {path.stat().st_size:,} bytes of {size:,}'
+  return ''
+
+
+def change(folder: str | os.PathLike[str], places: Iterable[pathlib.Path]) -> str:
+  """How the source differs from what was prepared, as the end of a sentence; '' where it does not, is not there, or nothing
+  is known of it."""
+  then = (_read(pathlib.Path(folder)) or {}).get('source')
+  now = survey(places) if then else None
+  if not then or not now or then['digest'] == now['digest']:
+    return ''
+  if (then['files'], then['bytes']) == (now['files'], now['bytes']):
+    return f'names or times of its {now["files"]} files are others'
+  return f'it has {now["files"]} files of {now["bytes"]:,} bytes, and had {then["files"]} of {then["bytes"]:,}'
+
+
+def _read(folder: pathlib.Path) -> dict[str, Any] | None:
+  try:
+    found = json.loads((folder / NAME).read_text('utf-8'))
+  except (OSError, ValueError):
+    return None
+  return found if isinstance(found, dict) else None
