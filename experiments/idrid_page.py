@@ -121,11 +121,17 @@ def _about(result: Mapping[str, Any]) -> str:
   selection = result.get('selection') or {}
   curve = result['validation'].get('mean_aupr', {})
   reached = ', '.join(f'{value:.3f} after {step} steps' for step, value in curve.items())
-  return (f'{result["config"]["segment"]["model"]["name"]}, {result["parameters"]:,} parameters, {result["steps"]} steps of '
+  return (f'{result["config"]["segment"]["model"]["name"]}, {result["parameters"]:,} parameters, {result["steps"]} steps {_start(result)}of '
           f'{result["config"]["segment"]["batch_size"]} crops of {data["crop"]} px from a field of {data["size"]}, '
           f'{result["images_per_second"]:.2f} crops a second on {result["hardware"]["cpus"]} CPU cores '
           f'({result["hardware"]["device"]}). Mean AUPR on validation: {reached}; the network of step '
           f'{selection.get("step")} was taken.')
+
+
+def _start(result: Mapping[str, Any]) -> str:
+  """Where a run goes on from the network of another."""
+  init = result['config']['segment'].get('init')
+  return f'from the network of {pathlib.PurePath(init).parts[0]} on ' if init else ''
 
 
 def _presence(result: Mapping[str, Any]) -> str:
