@@ -117,8 +117,8 @@ def _writing(name: str, directory: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    sys.exit(_fail(f'the results of {name} could not be written to {directory} ({error}); the checkpoints are there, so make '
-                   'room, and the same command goes on'))
+    sys.exit(_fail(f'the results of {name} could not be written to {directory} ({error}); make room, and the same '
+                   'command goes on from the last checkpoint'))
 
 
 def _fail(message: str) -> int:

@@ -1,11 +1,14 @@
 """The whole job on a shallow network: what it leaves, how it goes on after any end, and what it says to mistakes."""
 
+import dataclasses
+import errno
 import functools
 import json
 import math
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +18,12 @@ import numpy as np
 import pytest
 import tiny_config
 
-from lesion_jax import build, main, models
+from lesion_jax import build, locking, main, models
 from lesion_jax.evaluate import bootstrap, calibration, intervals, judge_healthy, judge_images, report, totals
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
+from lesion_jax.locking import locked
 from lesion_jax.predict.config import check_config
+from lesion_jax.train import loop
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.weights.bundle import load_bundle
 from lesion_jax.weights.initialize import initialize
@@ -305,3 +310,73 @@ def test_the_command_says_which_keys_there_are(data_dir, tmp_path):
   ended = command(tmp_path, data_dir, '--config.segment.nope=1')
   assert ended.returncode == 2
   assert ended.stderr.startswith("error: --config.segment.nope: config.segment has no key 'nope'; its keys are accumul")
+
+
+def test_a_second_training_in_the_same_place_is_refused_and_told_who_is_there(run, finished, capsys):
+  before = result_of(finished)
+  with locked(finished, 'a training'), pytest.raises(SystemExit) as end:
+    run(finished)
+  said = capsys.readouterr().err
+  assert end.value.code == 2
+  assert said.startswith(f'error: {finished} is in use: a training by process {os.getpid()} on ') and said.count('\n') == 1
+  assert result_of(finished) == before
+
+
+def test_results_that_cannot_be_written_are_one_line_and_what_was_there_stays(run, finished, tmp_path, capsys, monkeypatch):
+  workdir = tmp_path / 'run'
+  shutil.copytree(finished, workdir)
+  before = result_of(workdir)
+
+  def full(*unused, **options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  for name in ('save_bundle', 'write_run', 'write_whole'):
+    with monkeypatch.context() as patch:
+      patch.setattr(main, name, full)
+      if name == 'write_run':
+        patch.setattr(main, 'examples', lambda *unused: [])
+      with pytest.raises(SystemExit) as end:
+        run(workdir, pictures=name == 'write_run')
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert end.value.code == 1
+    assert said.startswith('error: the results of segment could not be written to ') and 'No space left' in said
+    assert result_of(workdir) == before
+  assert run(workdir) == 0 and result_of(workdir) == before
+
+
+def best_at_the_third(update):
+  """The control, whose third validation (after step 6 of 7) is the best whatever the network."""
+  return lambda control, value: update(control, float(control.validations == 2))
+
+
+def test_where_the_best_network_is_lost_the_status_says_so(run, tmp_path, capsys, monkeypatch):
+  workdir = tmp_path / 'run'
+  monkeypatch.setattr(loop.control_lib, 'update', best_at_the_third(loop.control_lib.update))
+
+  def unreadable(self, step, target):
+    raise OSError(f'checkpoint {step} is gone')
+
+  monkeypatch.setattr(loop.Checkpoints, 'read', unreadable)
+  assert run(workdir) == 1
+  said = capsys.readouterr()
+  assert said.err.splitlines()[-1].startswith('error: segment: the best checkpoint, step 6, cannot be read (checkpoint 6 is gone)')
+  assert 'grade took' not in said.out and not (workdir / 'grade').exists()
+  assert metrics_of(workdir)['segment']['selection']['value'] is None
+
+
+def test_a_signal_while_it_evaluates_is_heard_and_the_same_command_goes_on(finished, data_dir, tmp_path, monkeypatch):
+  workdir = tmp_path / 'run'
+  shutil.copytree(finished, workdir)
+  before, config = result_of(workdir), tiny_config.get_config()
+
+  def evaluating(*unused, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    raise AssertionError('it went on')
+
+  original = build.build_stage
+  monkeypatch.setattr(main.build, 'build_stage', lambda *given, **named: dataclasses.replace(
+      original(*given, **named), choose=evaluating))
+  with main.Interrupt() as should_stop, pytest.raises(main.Interrupted):
+    main.run(config, workdir, str(data_dir), should_stop)
+  monkeypatch.undo()
+  assert not (workdir / locking.NAME).exists() and result_of(workdir) == before
