@@ -1,4 +1,4 @@
-"""The run of `lesion-jax predict`: photographs in, a folder for each, one table and one page for all."""
+"""Many photographs: a folder of results for each, one table and one page for all."""
 
 from __future__ import annotations
 
@@ -8,173 +8,207 @@ import errno
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
-import numpy as np
-import tqdm
 
-from lesion_jax.cli import interruption
-from lesion_jax.cli.predict_files import REPORT, TABLE, Task
-from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.photograph import read_photograph
+from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE, find_photographs, plan, text
+from lesion_jax.bulk.options import Options, Refused, identify, load_predictor
+from lesion_jax.data.square import PhotographPrediction, Square
 from lesion_jax.data.threads import ordered_map
 from lesion_jax.predict import prepare
 from lesion_jax.report.html import write_report
-from lesion_jax.report.record import Found, describe
+from lesion_jax.report.record import Network, describe
 from lesion_jax.report.result import FIELD_SIDE, write_result
-from lesion_jax.report.table import FAILED, PREDICTED, SKIPPED, Entry, write_table
+from lesion_jax.report.table import PREDICTED, WAITING, Entry, write_table
 
+ENGINES = ('local', 'ray')
 NO_MEMORY = 'RESOURCE_EXHAUSTED'  # as XLA says it
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # What stops one photograph in this way stops all that follow.
 
+Numbered = tuple[int, Entry]  # its place in the input
+
 
 class Stopped(Exception):
-  """Why a run could not do all that it should, in words. What is written stays."""
-
-
-@dataclasses.dataclass
-class Batch:
-  """Photographs on their way to results.
+  """Why a run could not do all that it should, in words. What is written stays.
 
   Attributes:
-    out: the folder of all results.
+    entries: what is finished or has failed, in the order of the photographs.
     total: how many photographs there are.
-    batch_size: photographs in one forward pass.
-    thresholds: those that the user chose, by lesion; the others are the model's.
-    crop: as `predict.prepare` takes it, None: as the model was trained.
-    quiet: show no progress.
-    entries: what is finished or has failed, by the place in the input. Threads put it there.
   """
 
-  out: pathlib.Path
-  total: int
-  batch_size: int = 1
-  thresholds: dict[str, float] = dataclasses.field(default_factory=dict)
-  crop: bool | None = None
-  quiet: bool = False
-  entries: dict[int, Entry] = dataclasses.field(default_factory=dict)
+  entries: Sequence[Entry] = ()
+  total: int = 0
 
-  def run(self, tasks: Iterator[Task], make_predictor: Callable[[], Any]) -> list[Entry]:
-    """Predicts what is not done yet and writes everything. Whatever ends it, table and page hold what is finished.
 
-    Args:
-      tasks: one a photograph, in order.
-      make_predictor: gives the predictor; not called where everything is done.
+class Interrupted(KeyboardInterrupt):
+  """The user, or `progress`, ended a run; what is written stays. `entries` and `total` are those of `Stopped`."""
 
-    Returns:
-      The entries, in the order of the photographs.
+  entries: Sequence[Entry] = ()
+  total: int = 0
 
-    Raises:
-      Stopped: no further result, or table or page, could be written; or the device has too little memory.
-    """
-    return self.run_with(tasks, lambda todo: self.predict(make_predictor(), todo))
 
-  def run_with(self, tasks: Iterator[Task], predict: Callable[[Iterator[Task]], None]) -> list[Entry]:
-    """`run` with another way to predict: `predict` is given what is not done yet, if any, and adds to `entries`."""
-    todo = self._settle(tasks)
+def predict_photographs(
+    photographs: str | os.PathLike | Iterable[str | os.PathLike], out: str | os.PathLike, options: Options = Options(), *,
+    engine: str = 'local', workers: int | None = None, overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Entry]:
+  """Predicts what is not done yet and writes everything. Whatever ends it, table and page hold what is finished.
+
+  Args:
+    photographs: a file, a folder or a pattern, or several, see `find_photographs`.
+    out: the folder of all results; made where it does not exist. `lesion-jax predict --help` lists what is written.
+    options: how they are predicted.
+    engine: 'local', this process; or 'ray', the workers of a Ray cluster, see docs/bulk.md.
+    workers: of 'ray'; None: one for each GPU, or each machine.
+    overwrite: predict also what an earlier run has done.
+    progress: called in this thread, before the first photograph is predicted and after every one, with the numbers of those
+      that are finished or have failed, and of all; not called where everything is done. It ends the run by raising
+      KeyboardInterrupt.
+
+  Returns:
+    The entries, in the order of the photographs.
+
+  Raises:
+    Refused: nothing can be done: there is no photograph, no such network, or one that does not fit the options.
+    Stopped: no further result, or table or page, could be written; the device has too little memory; the cluster failed.
+    Interrupted: by Ctrl-C, or by `progress`.
+  """
+  out = pathlib.Path(out)
+  if engine not in ENGINES:
+    raise Refused('engine', f' {engine!r} is unknown; choose one of {", ".join(ENGINES)}')
+  if workers and engine != 'ray':
+    raise Refused('workers', ' are those of --engine ray; leave it out, or add --engine ray')
+  photographs = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
+  photographs = [pathlib.Path(photograph) for photograph in photographs]
+  files = find_photographs(photographs, out)
+  if not files:
+    raise Refused('', f'no photograph found in {", ".join(map(str, photographs))}; '
+                  f'of folders, files ending in {" ".join(SUFFIXES)} are taken')
+  model = identify(options.models)
+  _check_out(out)
+  entries: dict[int, Entry] = {}
+  advance = (lambda: progress(len(entries), len(files))) if progress else (lambda: None)
+  if engine == 'ray':
+    from lesion_jax.bulk import cluster
+
+    ray = cluster.require(options)
+    predict = lambda waiting: cluster.predict_on(ray, waiting, out, options, workers, entries, advance)
+  else:
+    predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
+  planned = enumerate(plan(files, out, model=model, options=options.recorded(), overwrite=overwrite))
+  try:
+    return _run(planned, predict, out, entries)
+  except (KeyboardInterrupt, Stopped) as error:
+    ended = error if isinstance(error, Stopped) else Interrupted()
+    ended.entries, ended.total = _ordered(entries), len(files)
+    raise ended from error.__cause__
+
+
+def predict_entries(
+    predictor: Any, waiting: Iterator[Numbered], out: pathlib.Path, options: Options, entries: dict[int, Entry],
+    advance: Callable[[], None],
+) -> None:
+  """Predicts photographs, writes the folder of each and enters it; table and page are left alone.
+
+  Args:
+    predictor: of `load_predictor`.
+    waiting: what is to be predicted.
+    out: the folder of all results.
+    options: how.
+    entries: where each is put, by its place in the input, when it is finished or has failed. Threads put it there.
+    advance: called whenever some were put there.
+
+  Raises:
+    Stopped: no further result could be written, or the device has too little memory.
+  """
+  network, size = Network.of(predictor.config), predictor.size
+  crop, threads = predictor.crop if options.crop is None else options.crop, os.cpu_count() or 1
+  on_way: collections.deque[Numbered] = collections.deque()
+
+  def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
-      if (first := next(todo, None)) is not None:
-        predict(itertools.chain([first], todo))
-    finally:
-      ordered = [self.entries[number] for number in sorted(self.entries)]
-      self._conclude(ordered)
-    return ordered
+      return item, prepare(item[1].file, size, crop=crop, view=FIELD_SIDE)
+    except (OSError, ValueError) as error:
+      return item, text(error)
 
-  def predict(self, predictor: Any, tasks: Iterator[Task]) -> None:
-    """Predicts photographs, writes the folder of each and enters it; table and page are left alone.
+  def squares() -> Iterator[Square]:
+    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, threads)):
+      if isinstance(square, str):
+        entries[number] = entry.failed(square)
+      else:
+        on_way.append((number, entry))
+        yield square
 
-    Raises:
-      Stopped: no further result could be written, or the device has too little memory.
-    """
+  def finish(item: tuple[Numbered, PhotographPrediction]) -> None:
+    (number, entry), found = item
     try:
-      self._predict(predictor, tasks)
-    except jax.errors.JaxRuntimeError as error:
-      if NO_MEMORY not in str(error):
-        raise
-      raise Stopped(f'stopped, as the device has too little memory for {self.batch_size} photographs of '
-                    f'{predictor.size}x{predictor.size} pixels at once: choose a smaller --batch-size, or --device cpu '
-                    f'({str(error).splitlines()[0]})') from error
+      record = describe(found, network, file=text(entry.file), run=entry.run)
+      record = write_result(out / entry.folder, found, record)
+    except ValueError as error:
+      entries[number] = entry.failed(text(error))
+    except OSError as error:
+      entries[number] = entry.failed(text(f'{entry.file}: its results could not be written: {error}'))
+      if error.errno in NO_ROOM:
+        raise Stopped(f'stopped, as nothing more can be written ({error}); make room') from error
+    else:
+      entries[number] = dataclasses.replace(entry, status=PREDICTED, record=record)
 
-  def _conclude(self, entries: list[Entry]) -> None:
-    unwritten = []
+  advance()
+  try:
+    found = ((on_way.popleft(), each) for each in predictor.stream(squares(), batch_size=options.batch_size))
+    for _ in ordered_map(finish, found, ahead=threads):
+      advance()
+  except jax.errors.JaxRuntimeError as error:
+    if NO_MEMORY not in str(error):
+      raise
+    raise Stopped(f'stopped, as the device has too little memory for {options.batch_size} photographs of {size}x{size} '
+                  'pixels at once: choose a smaller --batch-size, or --device cpu '
+                  f'({str(error).splitlines()[0]})') from error
+  advance()
+
+
+def _run(
+    planned: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path, entries: dict[int, Entry],
+) -> list[Entry]:
+  """Enters what needs no network, has the others predicted, if there are such, and writes table and page in any case."""
+
+  def waiting() -> Iterator[Numbered]:
+    for number, entry in planned:
+      if entry.status == WAITING:
+        yield number, entry
+      else:
+        entries[number] = entry
+
+  todo = waiting()
+  try:
+    if (first := next(todo, None)) is not None:
+      predict(itertools.chain([first], todo))
+  finally:
+    ordered, unwritten = _ordered(entries), []
     for name, write in ((TABLE, write_table), (REPORT, write_report)):
       try:
-        write(self.out / name, entries)
+        write(out / name, ordered)
       except OSError as error:
         unwritten.append(f'{name} could not be written: {error}')
     if unwritten:
       raise Stopped('; '.join(unwritten))
-
-  def _settle(self, tasks: Iterator[Task]) -> Iterator[Task]:
-    """Passes on the tasks that need the network, and enters the others."""
-    for task in tasks:
-      if task.error:
-        self._fail(task, task.error)
-      elif task.record is not None:
-        self.entries[task.number] = Entry(_text(task.file), task.folder, SKIPPED, task.record)
-      else:
-        yield task
-
-  def _predict(self, predictor: Any, tasks: Iterator[Task]) -> None:
-    thresholds = np.array(predictor.thresholds)
-    for key, threshold in self.thresholds.items():
-      thresholds[LESION_KEYS.index(key)] = threshold
-    crop = predictor.crop if self.crop is None else self.crop
-    waiting: collections.deque[tuple[Task, np.ndarray]] = collections.deque()
-
-    def squares() -> Iterator[Any]:
-      open_one = lambda task: (task, _open(task.file, predictor.size, crop))
-      for task, opened in ordered_map(open_one, tasks, ahead=max(self.batch_size, os.cpu_count() or 1)):
-        if isinstance(opened, str):
-          self._fail(task, opened)
-        else:
-          square, to_see = opened
-          waiting.append((task, to_see))
-          yield square
-
-    def results() -> Iterator[tuple[Task, Found]]:
-      for result in predictor.stream(squares(), batch_size=self.batch_size):
-        task, to_see = waiting.popleft()
-        heads = (getattr(result, head) for head in ('maps', 'lesions', 'grades', 'attention'))
-        yield task, Found(result.crops[0], to_see, *(None if head is None else head[0] for head in heads))
-
-    finish = lambda item: self._finish(*item, predictor.config, thresholds)
-    with tqdm.tqdm(total=self.total, unit='photo', dynamic_ncols=True, disable=True if self.quiet else None) as bar:
-      for _ in ordered_map(finish, results(), ahead=os.cpu_count() or 1):
-        bar.update(len(self.entries) - bar.n)
-        interruption.check()
-      bar.update(len(self.entries) - bar.n)
-
-  def _finish(self, task: Task, found: Found, config: dict[str, Any], thresholds: np.ndarray) -> None:
-    """Writes the folder of one photograph and enters it."""
-    try:
-      record = describe(found, config, thresholds, file=_text(task.file), run=task.run)
-      record = write_result(self.out / task.folder, found, record)
-    except ValueError as error:
-      self._fail(task, str(error))
-    except OSError as error:
-      self._fail(task, f'{task.file}: its results could not be written: {error}')
-      if error.errno in NO_ROOM:
-        raise Stopped(f'stopped, as nothing more can be written ({error}); make room') from error
-    else:
-      self.entries[task.number] = Entry(_text(task.file), task.folder, PREDICTED, record)
-
-  def _fail(self, task: Task, error: str) -> None:
-    self.entries[task.number] = Entry(_text(task.file), '', FAILED, error=_text(error))
+  return ordered
 
 
-def _open(file: pathlib.Path, size: int, crop: bool | None) -> tuple[Any, np.ndarray] | str:
-  """The square for the network and the same square for people to look at; or what is wrong with the file."""
+def _ordered(entries: dict[int, Entry]) -> list[Entry]:
+  return [entries[number] for number in sorted(entries)]
+
+
+def _check_out(out: pathlib.Path) -> None:
+  """Makes the folder of results and tries to write there, before anything else takes time."""
   try:
-    image = read_photograph(file)
-    square = prepare(image, size, crop=crop, name=str(file))
-    return square, square.crop.apply(image, min(square.crop.side, FIELD_SIDE))
-  except (OSError, ValueError) as error:
-    return str(error)
-
-
-def _text(text: Any) -> str:
-  """A file name as text that every file can hold, also where its bytes are no UTF-8."""
-  return str(text).encode('utf-8', 'backslashreplace').decode('utf-8')
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise Refused('out', f' {out} cannot be a directory: {error}') from error
+  try:
+    tempfile.TemporaryFile(dir=out).close()
+  except OSError as error:
+    raise Refused('out', f' {out} cannot be written to: {error}; name another folder') from error

@@ -12,7 +12,7 @@ from typing import Any
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.data.likeness import COLOURS
 from lesion_jax.report.evidence import Ruled, grade_by_rule, listed
-from lesion_jax.report.findings import QUADRANTS
+from lesion_jax.report.findings import regions_by_quadrant
 
 REFERABLE, UNGRADABLE, UNLIKE, SECOND = 'referable', 'ungradable', 'unlike', 'second look'
 REASONS = (REFERABLE, UNGRADABLE, UNLIKE, SECOND)
@@ -81,8 +81,7 @@ def summary(records: Iterable[Mapping[str, Any]]) -> str:
 def _ruled(record: Mapping[str, Any]) -> Ruled | None:
   if record['lesions'] is None:
     return None
-  counted = record['lesions'].get('iHE', {}).get('found')
-  return grade_by_rule(record['states'], counted and [counted['quadrants'][name]['regions'] for name in QUADRANTS])
+  return grade_by_rule(record['states'], regions_by_quadrant(record['lesions']))
 
 
 def _said(ruled: Ruled) -> str:
