@@ -1,7 +1,7 @@
 """A photograph on its way: the square of it that a network sees, and what the network says of that square.
 
-The two go together from reading to record and page. What is measured of the photograph itself (where its field of view is,
-its quality, its fingerprint) is measured when it is first asked for, once, and stays with it.
+The two go together from reading to record and page. Where the field of view is within the square is found when it is first
+asked for, once, and stays with it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import numpy as np
 
 from lesion_jax.core import lesion_index
 from lesion_jax.data.field import Field, find_field_of_view
-from lesion_jax.data.fingerprint import fingerprint
 from lesion_jax.data.fundus import Crop
-from lesion_jax.data.quality import Quality, assess
 from lesion_jax.metrics.presence import Rule
 
 HEADS = ('maps', 'lesions', 'grades', 'attention')
@@ -44,16 +42,6 @@ class Square:
   def field(self) -> Field:
     """The field of view, at the network's size."""
     return find_field_of_view(self.view, len(self.pixels))
-
-  @functools.cached_property
-  def quality(self) -> Quality:
-    """Whether the photograph can be graded."""
-    return assess(self.view)
-
-  @functools.cached_property
-  def fingerprint(self) -> np.ndarray:
-    """uint8 [32, 32, 3], by which the photograph is known again."""
-    return fingerprint(self.view)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -45,7 +45,14 @@ def measure(mask: np.ndarray, field: Field, side: int) -> dict[str, Any]:
   if mask.shape != field.inside.shape:
     raise ValueError(f'the mask is {list(mask.shape)}, the field of view {list(field.inside.shape)}; both must be of '
                      'the size of the network')
-  regions = _count_regions(mask, field)
+  labels, _ = ndimage.label(mask, TOUCHING)
+  rows, columns = np.nonzero(labels)
+  of = labels[rows, columns]
+  sizes = np.bincount(of)[1:]
+  # Centres of pixels are at + 0.5, and the line is between two pixels; a centroid on it is in the lower or right quadrant.
+  lower = np.bincount(of, rows + 0.5)[1:] >= field.row * sizes
+  right = np.bincount(of, columns + 0.5)[1:] >= field.column * sizes
+  regions = np.bincount(2 * lower + right, minlength=4)
   pixel = (side / mask.shape[0]) ** 2
   whole = max(1, np.count_nonzero(field.inside))
   halves = [(slice(None, middle), slice(middle, None)) for middle in (field.row, field.column)]
@@ -70,15 +77,3 @@ def regions_by_quadrant(lesions: Mapping[str, Any], key: str = 'iHE') -> list[in
   """
   counted = lesions.get(key, {}).get('found')
   return counted and [counted['quadrants'][name]['regions'] for name in QUADRANTS]
-
-
-def _count_regions(mask: np.ndarray, field: Field) -> np.ndarray:
-  """int [4], the regions whose centroid lies in each quadrant; one on a dividing line is in the lower or right one."""
-  labels, _ = ndimage.label(mask, TOUCHING)
-  rows, columns = np.nonzero(labels)
-  of = labels[rows, columns]
-  pixels = np.bincount(of)[1:]
-  # Centres of pixels are at + 0.5, and the line is between two pixels.
-  lower = np.bincount(of, rows + 0.5)[1:] >= field.row * pixels
-  right = np.bincount(of, columns + 0.5)[1:] >= field.column * pixels
-  return np.bincount(2 * lower + right, minlength=4)

@@ -12,7 +12,9 @@ import numpy as np
 
 import lesion_jax
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
+from lesion_jax.data.fingerprint import fingerprint
 from lesion_jax.data.likeness import judge
+from lesion_jax.data.quality import assess
 from lesion_jax.data.square import HEADS, PhotographPrediction
 from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
 from lesion_jax.metrics.temperature import temper, temper_classes
@@ -114,8 +116,8 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
     if values is not None and not np.isfinite(values).all():
       raise ValueError(f'{file}: the network answered with numbers that are not finite ({head}); its weights are '
                        'damaged, or its dtype is too small for them')
-  crop, field, quality = square.crop, square.field, square.quality
-  likeness = judge(network.config.get('likeness'), square.fingerprint)
+  crop, field, quality = square.crop, square.field, assess(square.view)
+  likeness = judge(network.config.get('likeness'), fingerprint(square.view))
   lesions = None if found.lesions is None else _lesions(found, network)
   grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0))
   evidence = None if lesions is None else weigh(
@@ -136,7 +138,7 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
       'lesions': lesions,
       # What is found is found whatever the photograph; that nothing is there takes one that can be graded.
       'states': {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
-                 ABSENT if quality.gradable else UNGRADABLE for key in LESION_KEYS},
+                 UNGRADABLE if quality.reasons else ABSENT for key in LESION_KEYS},
       'evidence': evidence,
       'attention': None if attention is None else {
           'minimum': round(float(attention.min()), 6), 'maximum': round(float(attention.max()), 6),
