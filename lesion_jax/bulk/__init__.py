@@ -13,8 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_PLACES = {'Interrupted': 'run', 'Options': 'options', 'Refused': 'options', 'Stopped': 'run', 'find_photographs': 'files',
-           'predict_photographs': 'run'}
+_PLACES = {'Interrupted': 'run', 'Options': 'options', 'Refused': 'options', 'Stopped': 'run',
+           'find_photographs': 'files', 'predict_photographs': 'run'}
 __all__ = sorted(_PLACES)
 
 

@@ -1,8 +1,8 @@
 """The same run on the workers of a Ray cluster.
 
-The table of photographs goes out, entries of results.csv come back; photographs and results do not travel: every machine
-reads and writes them itself, in folders that all of them share. A photograph that was lost with its worker is done again by
-another one, which writes the same folder again, whole.
+The table of photographs goes out, entries of results.csv come back; photographs and results do not travel: every
+machine reads and writes them itself, in folders that all of them share. A photograph that was lost with its worker is
+done again by another one, which writes the same folder again, whole.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ STOPPED = -1  # in the place of a number: the text beside it says why a worker s
 def require(options: Options) -> Any:
   """Ray, where it is there and the options fit it.
 
-  It is told before it is imported not to report to its makers and, for a cluster of its own, to stay on this machine: on
-  Linux it takes the address of the network for that of the loopback unless it is told to do as on macOS and Windows.
+  It is told before it is imported not to report to its makers and, for a cluster of its own, to stay on this machine:
+  on Linux it takes the address of the network for that of the loopback unless told to do as on macOS and Windows.
 
   Raises:
     Refused: it is not installed, or a worker cannot do what is asked.

@@ -86,14 +86,16 @@ class Folders:
 
 
 def plan(
-    files: Iterable[pathlib.Path], out: pathlib.Path, *, model: str, options: dict[str, Any], overwrite: bool,
-) -> Iterator[Entry]:
-  """An entry for each file, in order, lazily: waiting, or done by an earlier run, or failed. Files are read on threads, to
-  know them by their bytes.
+    files: Iterable[pathlib.Path], out: pathlib.Path, entries: dict[int, Entry], *, model: str, options: dict[str, Any],
+    overwrite: bool,
+) -> Iterator[tuple[int, Entry]]:
+  """The photographs that need the network, each after its place in the input, in order and lazily. Files are read on
+  threads, to know them by their bytes.
 
   Args:
     files: the photographs.
     out: where the results go.
+    entries: where the others are put, by their place: what an earlier run has done, and what cannot be read.
     model: what tells the bundle from every other one.
     options: that change results.
     overwrite: take no result of an earlier run.
@@ -103,15 +105,17 @@ def plan(
   from lesion_jax.report.table import FAILED, SKIPPED, WAITING, Entry
 
   folders = Folders(out)
-  for file, digest in ordered_map(_digest, files):
+  for number, (file, digest) in enumerate(ordered_map(_digest, files)):
     name = os.fspath(file)
     if isinstance(digest, OSError):
-      yield Entry(name, '', FAILED, error=text(f'{file}: {_why(file, digest)}'))
+      entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {_why(file, digest)}'))
       continue
     run = Run(digest, model, options, hashlib.sha256(os.fsencode(file.resolve())).hexdigest())
     folder, record = folders.choose(file, run)
-    done = not overwrite and is_done(record, out / folder, run)
-    yield Entry(name, folder, SKIPPED if done else WAITING, record if done else None, run=run)
+    if not overwrite and is_done(record, out / folder, run):
+      entries[number] = Entry(name, folder, SKIPPED, record, run=run)
+    else:
+      yield number, Entry(name, folder, WAITING, run=run)
 
 
 def text(name: Any) -> str:

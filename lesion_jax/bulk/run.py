@@ -22,7 +22,7 @@ from lesion_jax.predict import prepare
 from lesion_jax.report.html import write_report
 from lesion_jax.report.record import Network, describe
 from lesion_jax.report.result import FIELD_SIDE, write_result
-from lesion_jax.report.table import PREDICTED, WAITING, Entry, write_table
+from lesion_jax.report.table import PREDICTED, Entry, write_table
 
 ENGINES = ('local', 'ray')
 NO_MEMORY = 'RESOURCE_EXHAUSTED'  # as XLA says it
@@ -51,8 +51,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 def predict_photographs(
-    photographs: str | os.PathLike | Iterable[str | os.PathLike], out: str | os.PathLike, options: Options = Options(), *,
-    engine: str = 'local', workers: int | None = None, overwrite: bool = False,
+    photographs: str | os.PathLike | Iterable[str | os.PathLike], out: str | os.PathLike,
+    options: Options = Options(), *, engine: str = 'local', workers: int | None = None, overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Entry]:
   """Predicts what is not done yet and writes everything. Whatever ends it, table and page hold what is finished.
@@ -64,16 +64,16 @@ def predict_photographs(
     engine: 'local', this process; or 'ray', the workers of a Ray cluster, see docs/bulk.md.
     workers: of 'ray'; None: one for each GPU, or each machine.
     overwrite: predict also what an earlier run has done.
-    progress: called in this thread, before the first photograph is predicted and after every one, with the numbers of those
-      that are finished or have failed, and of all; not called where everything is done. It ends the run by raising
-      KeyboardInterrupt.
+    progress: called in this thread, before the first photograph is predicted and after every one, with the numbers of
+      those that are finished or have failed, and of all; not called where everything is done. It ends the run by
+      raising KeyboardInterrupt.
 
   Returns:
     The entries, in the order of the photographs.
 
   Raises:
     Refused: nothing can be done: there is no photograph, no such network, or one that does not fit the options.
-    Stopped: no further result, or table or page, could be written; the device has too little memory; the cluster failed.
+    Stopped: no further result, or table or page, could be written; too little memory; the cluster failed.
     Interrupted: by Ctrl-C, or by `progress`.
   """
   out = pathlib.Path(out)
@@ -98,9 +98,9 @@ def predict_photographs(
     predict = lambda waiting: cluster.predict_on(ray, waiting, out, options, workers, entries, advance)
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
-  planned = enumerate(plan(files, out, model=model, options=options.recorded(), overwrite=overwrite))
+  waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite)
   try:
-    return _run(planned, predict, out, entries)
+    return _run(waiting, predict, out, entries)
   except (KeyboardInterrupt, Stopped) as error:
     ended = error if isinstance(error, Stopped) else Interrupted()
     ended.entries, ended.total = _ordered(entries), len(files)
@@ -171,21 +171,13 @@ def predict_entries(
 
 
 def _run(
-    planned: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path, entries: dict[int, Entry],
+    waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path,
+    entries: dict[int, Entry],
 ) -> list[Entry]:
-  """Enters what needs no network, has the others predicted, if there are such, and writes table and page in any case."""
-
-  def waiting() -> Iterator[Numbered]:
-    for number, entry in planned:
-      if entry.status == WAITING:
-        yield number, entry
-      else:
-        entries[number] = entry
-
-  todo = waiting()
+  """Has predicted what waits, if anything does, and writes table and page in any case."""
   try:
-    if (first := next(todo, None)) is not None:
-      predict(itertools.chain([first], todo))
+    if (first := next(waiting, None)) is not None:
+      predict(itertools.chain([first], waiting))
   finally:
     ordered, unwritten = _ordered(entries), []
     for name, write in ((TABLE, write_table), (REPORT, write_report)):

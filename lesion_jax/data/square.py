@@ -1,7 +1,7 @@
 """A photograph on its way: the square of it that a network sees, and what the network says of that square.
 
-The two go together from reading to record and page. Where the field of view is within the square is found when it is first
-asked for, once, and stays with it.
+The two go together from reading to record and page. Where the field of view is within the square is found when it is
+first asked for, once, and stays with it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,12 @@ class Square:
   Attributes:
     pixels: uint8 [S, S, 3].
     crop: where that square lies in the photograph.
-    view: uint8 [D, D, 3], the same square at another size, for people to look at and for what is measured of it; None: the
-      pixels.
+    view: uint8 [D, D, 3], the same square at this size or another, to look at and for what is measured of it.
   """
 
   pixels: np.ndarray
   crop: Crop
-  view: np.ndarray | None = None
-
-  def __post_init__(self) -> None:
-    if self.view is None:
-      object.__setattr__(self, 'view', self.pixels)
+  view: np.ndarray
 
   @functools.cached_property
   def field(self) -> Field:

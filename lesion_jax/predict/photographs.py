@@ -60,4 +60,5 @@ def prepare(
     advice = 'crop=True finds the field of view' if crop is False else \
         'a square crop of the field that is too dark to find goes through with crop=False'
     raise ValueError(f'{name}: {error} ({advice})') from error
-  return Square(found.apply(image, size), found, None if view is None else found.apply(image, min(found.side, view)))
+  pixels = found.apply(image, size)
+  return Square(pixels, found, pixels if view is None else found.apply(image, min(found.side, view)))

@@ -79,14 +79,12 @@ class Predictor:
       FileNotFoundError: where there is no such file.
       ValueError: there is no photograph, the batch size is below 1, or a photograph cannot be taken; it is named.
     """
-    batches = list(self._batches(photographs, batch_size, crop))
-    if not batches:
+    each = list(self.stream(photographs, batch_size=batch_size, crop=crop))
+    if not each:
       raise ValueError('no photographs came; give a path, an array, or a list of them')
-    join = lambda name: None if getattr(batches[0], name) is None else np.concatenate(
-        [getattr(batch, name) for batch in batches])
+    join = lambda name: None if getattr(each[0], name) is None else np.concatenate([getattr(one, name) for one in each])
     return PhotographPrediction(*map(join, HEADS),
-                                squares=tuple(itertools.chain.from_iterable(batch.squares for batch in batches)),
-                                rule=self.rule)
+                                squares=tuple(one.squares[0] for one in each), rule=self.rule)
 
   def stream(
       self, photographs: Input | Iterable[Input], *, batch_size: int = 1, crop: bool | None = None,
@@ -95,10 +93,6 @@ class Predictor:
 
     At most two batches and their inputs are held, however many photographs come. They are read while the device works.
     """
-    batches = self._batches(photographs, batch_size, crop)
-    yield from batches if batch_size == 1 else (batch[index] for batch in batches for index in range(len(batch)))
-
-  def _batches(self, photographs: Any, batch_size: int, crop: bool | None) -> Iterator[PhotographPrediction]:
     if batch_size < 1:
       raise ValueError(f'batch_size must be at least 1; got {batch_size}')
     size, rule, crop = self.size, self.rule, self.crop if crop is None else crop
@@ -113,10 +107,10 @@ class Predictor:
       images[:len(chunk)] = [square.pixels for square in chunk]
       found = predict_fn(self.variables, images)
       if late:
-        yield _collect(*late, rule)
+        yield from _collect(*late, rule)
       late = found, chunk
     if late:
-      yield _collect(*late, rule)
+      yield from _collect(*late, rule)
 
 
 def _as_iterable(photographs: Any) -> Iterable[Any]:
@@ -129,8 +123,8 @@ def _as_iterable(photographs: Any) -> Iterable[Any]:
   return photographs
 
 
-def _collect(found: Prediction, chunk: list[Square], rule: Rule) -> PhotographPrediction:
-  """To the host, without the rows that only filled the batch."""
-  rows = lambda x: None if x is None else np.asarray(x)[:len(chunk)]
-  return PhotographPrediction(*(rows(getattr(found, head)) for head in HEADS),
-                              squares=tuple(chunk), rule=rule)
+def _collect(found: Prediction, chunk: list[Square], rule: Rule) -> list[PhotographPrediction]:
+  """To the host, one by one, without the rows that only filled the batch."""
+  heads = [None if (values := getattr(found, head)) is None else np.asarray(values) for head in HEADS]
+  return [PhotographPrediction(*(None if x is None else x[row:row + 1] for x in heads), squares=(square,), rule=rule)
+          for row, square in enumerate(chunk)]

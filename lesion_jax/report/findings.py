@@ -49,7 +49,7 @@ def measure(mask: np.ndarray, field: Field, side: int) -> dict[str, Any]:
   rows, columns = np.nonzero(labels)
   of = labels[rows, columns]
   sizes = np.bincount(of)[1:]
-  # Centres of pixels are at + 0.5, and the line is between two pixels; a centroid on it is in the lower or right quadrant.
+  # Centres of pixels are at + 0.5, and the line is between two pixels; a centroid on it is in the lower or right one.
   lower = np.bincount(of, rows + 0.5)[1:] >= field.row * sizes
   right = np.bincount(of, columns + 0.5)[1:] >= field.column * sizes
   regions = np.bincount(2 * lower + right, minlength=4)

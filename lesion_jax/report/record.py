@@ -65,7 +65,8 @@ class Network(NamedTuple):
     """The network of a bundle, or of several that answer as one, by its configuration."""
     rule, temperatures = Rule.of(config), config.get('temperatures', {})
     model = {
-        'name': config['model']['name'], 'size': config['preprocessing']['size'], 'annotated': list(config['annotated']),
+        'name': config['model']['name'], 'size': config['preprocessing']['size'],
+        'annotated': list(config['annotated']),
         'data': config.get('data', {}).get('name'), 'provenance': config.get('provenance', {}), 'rule': rule.name,
         'temperatures': temperatures, 'synthetic': is_synthetic(config)}
     notes = [CALIBRATED if temperatures and note == NOT_CALIBRATED else note for note in NOTES]
@@ -117,7 +118,8 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
       raise ValueError(f'{file}: the network answered with numbers that are not finite ({head}); its weights are '
                        'damaged, or its dtype is too small for them')
   crop, field, quality = square.crop, square.field, assess(square.view)
-  likeness = judge(network.config.get('likeness'), fingerprint(square.view))
+  known = network.config.get('likeness')
+  likeness = judge(known, fingerprint(square.view)) if known else None
   lesions = None if found.lesions is None else _lesions(found, network)
   grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0))
   evidence = None if lesions is None else weigh(

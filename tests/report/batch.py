@@ -24,7 +24,8 @@ HEADS = ('maps', 'lesions', 'grades', 'attention')
 def config(**changes):
   """A bundle's configuration."""
   return {'model': {'name': 'multitask'}, 'preprocessing': {'size': SIZE}, 'annotated': list(LESION_KEYS),
-          'thresholds': dict.fromkeys(LESION_KEYS, 0.5),          'data': {'name': 'synthetic'}, 'provenance': {'seed': 7}} | changes
+          'thresholds': dict.fromkeys(LESION_KEYS, 0.5), 'data': {'name': 'synthetic'},
+          'provenance': {'seed': 7}} | changes
 
 
 def network(**changes):
@@ -47,12 +48,12 @@ def find(index, heads=HEADS, grade=None):
       'maps': maps, 'lesions': maps.max((0, 1)), 'attention': (0.4 + 0.2 * rows * columns).astype(np.float32),
       'grades': (0.1 + 0.5 * np.eye(5)[drawn.true_grade if grade is None else grade]).astype(np.float32)}
   return PhotographPrediction(**{head: values[head][None] if head in heads else None for head in HEADS},
-                              squares=(Square(drawn.image, whole(SIZE, SIZE)),))
+                              squares=(Square(drawn.image, whole(SIZE, SIZE), drawn.image),))
 
 
 def seen_as(found, pixels):
   """The same prediction, as if of a photograph of these pixels."""
-  return dataclasses.replace(found, squares=(Square(pixels, found.squares[0].crop),))
+  return dataclasses.replace(found, squares=(Square(pixels, found.squares[0].crop, pixels),))
 
 
 def run_of(index, **options):
