@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
+import contextlib
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lesion_jax import pretrained
-from lesion_jax.cli import options
-from lesion_jax.cli.predict_files import REPORT, SUFFIXES, TABLE, find_photographs, make_tasks
+from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE
+from lesion_jax.cli import interruption, options
 
 PREDICT = f'''\
 Reads photographs, finds the field of view in each, and writes for each into DIR:
@@ -90,130 +89,69 @@ def add(commands: Any) -> None:
   predict.set_defaults(run=_predict, parser=predict)
 
 
-def identify(models: Sequence[pathlib.Path]) -> str:
-  """What tells bundles from all others: the SHA-256 of config.json, which has that of the weights; of a bundle in one
-  file, the file's; of several bundles, that of theirs.
-
-  Raises:
-    OSError: one cannot be read.
-  """
-  digests = []
-  for model in models:
-    with (model / 'config.json' if model.is_dir() else model).open('rb') as file:
-      digests.append(hashlib.file_digest(file, 'sha256').hexdigest())
-  return digests[0] if len(digests) == 1 else hashlib.sha256(''.join(digests).encode()).hexdigest()
-
-
-def build_predictor(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> Any:
-  """The predictor that the options ask for. Everything that shapes the network's computation goes in here, and into
-  `result_options` if it changes results."""
-  from lesion_jax import runtime
-  from lesion_jax.predict import load
-
-  runtime.set_up()
-  models = arguments.model if arguments.model is None or len(arguments.model) > 1 else arguments.model[0]
-  try:
-    predictor = load(models, dtype=arguments.dtype, device=arguments.device, tta=arguments.tta,
-                     backend=arguments.backend, window=arguments.window, rule=arguments.rule)
-  except (FileNotFoundError, ImportError, ValueError) as error:
-    parser.error(f'the network cannot be used: {error}')
-  judged = predictor.config['annotated']
-  strange = [key for key in arguments.threshold if key not in judged]
-  if strange and len(arguments.threshold) < len(predictor.thresholds):  # a number for all means those that are judged
-    parser.error(f'--threshold: this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
-  return predictor
-
-
-def result_options(arguments: argparse.Namespace) -> dict[str, Any]:
-  """The options that change results, for their records: a run with others predicts again."""
-  chosen = {'crop': arguments.crop, 'threshold': arguments.threshold, 'tta': arguments.tta, 'dtype': arguments.dtype}
-  # Left out where they are not used: results from before there were such options stay valid.
-  later = {'backend': (arguments.backend, 'jax'), 'window': (arguments.window, None), 'rule': (arguments.rule, 'bundle')}
-  return chosen | {name: value for name, (value, default) in later.items() if value != default}
-
-
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-  if arguments.workers and arguments.engine != 'ray':
-    parser.error('--workers are those of --engine ray; leave it out, or add --engine ray')
-  files = find_photographs(arguments.files, arguments.out)
-  if not files:
-    parser.error(f'no photograph found in {", ".join(map(str, arguments.files))}; '
-                 f'of folders, files ending in {" ".join(SUFFIXES)} are taken')
-  try:
-    models = [pretrained.find(model) for model in arguments.model or [pretrained.default_name()]]
-  except (FileNotFoundError, ValueError) as error:
-    parser.error(f'--model: {error}' if arguments.model else str(error))
-  try:
-    model = identify(models)
-  except OSError as error:
-    model = pathlib.Path(error.filename)
-    name, state = (model.parent, 'lacks config.json') if model.name == 'config.json' else (
-        model, f'cannot be read ({error.strerror})')
-    parser.error(f'--model: {name} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
-                 'archive of one')
-  _check_out(arguments.out, parser)
+  from lesion_jax.bulk import Interrupted, Options, Refused, Stopped, predict_photographs
 
-  from lesion_jax.cli.predict_run import Batch, Stopped
-
-  tasks = make_tasks(files, arguments.out, model=model, options=result_options(arguments),
-                     overwrite=arguments.overwrite)
-  batch = Batch(arguments.out, len(files), batch_size=arguments.batch_size, thresholds=arguments.threshold,
-                crop=arguments.crop, quiet=arguments.quiet)
+  chosen = Options(
+      models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
+      crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
+      backend=arguments.backend)
   try:
-    if arguments.engine == 'ray':
-      from lesion_jax.cli.predict_ray import run
-
-      run(batch, tasks, arguments, parser)
-    else:
-      batch.run(tasks, lambda: build_predictor(arguments, parser))
+    with _bar(arguments.quiet) as progress:
+      entries = predict_photographs(
+          arguments.files, arguments.out, chosen, engine=arguments.engine, workers=arguments.workers,
+          overwrite=arguments.overwrite, progress=progress)
+  except Refused as error:
+    parser.error(f'--{error}' if error.option else str(error))
   except Stopped as error:
     print(f'{error}; run the same command again to go on', file=sys.stderr)
-    return _conclude(batch, arguments) or 1
-  except KeyboardInterrupt:
-    _conclude(batch, arguments)
+    return _conclude(error.entries, error.total, arguments) or 1
+  except Interrupted as error:
+    _conclude(error.entries, error.total, arguments)
     print('run the same command again to go on', file=sys.stderr)
     raise
-  return _conclude(batch, arguments)
+  return _conclude(entries, len(entries), arguments)
 
 
-def _check_out(out: pathlib.Path, parser: argparse.ArgumentParser) -> None:
-  """Makes the folder of results and tries to write there, before anything else takes time."""
-  import tempfile
+@contextlib.contextmanager
+def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+  """A bar on a terminal, from the first photograph that is predicted on; it also hears Ctrl-C where that was lost."""
+  bar = None
+
+  def progress(done: int, total: int) -> None:
+    nonlocal bar
+    if bar is None:
+      import tqdm
+
+      bar = tqdm.tqdm(total=total, initial=done, unit='photo', dynamic_ncols=True, disable=True if quiet else None)
+    bar.update(done - bar.n)
+    interruption.check()
 
   try:
-    out.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    parser.error(f'--out {out} cannot be a directory: {error}')
-  try:
-    tempfile.TemporaryFile(dir=out).close()
-  except OSError as error:
-    parser.error(f'--out {out} cannot be written to: {error}; name another folder')
+    yield progress
+  finally:
+    if bar is not None:
+      bar.close()
 
 
-def _conclude(batch: Any, arguments: argparse.Namespace) -> int:
+def _conclude(entries: Sequence[Any], total: int, arguments: argparse.Namespace) -> int:
   """Says how it went; returns 1 where a photograph failed."""
-  entries = batch.entries.values()
+  from lesion_jax.report.look import summary
+  from lesion_jax.report.record import warnings_of
+
   records = [entry.record for entry in entries if entry.record]
-  failed = [entry.error for _, entry in sorted(batch.entries.items()) if entry.error]
+  failed = [entry.error for entry in entries if entry.error]
   skipped = sum(entry.status == 'skipped' for entry in entries)
-  for warning in _warnings(entries):
+  # What is said of the networks loudly, each sentence once, in whatever run the results were made.
+  for warning in dict.fromkeys(warning for record in records for warning in warnings_of(record)):
     print(f'WARNING: {warning}', file=sys.stderr)
   if failed:
-    print(f'{len(failed)} of {batch.total} photographs failed:', *failed, sep='\n  ', file=sys.stderr)
+    print(f'{len(failed)} of {total} photographs failed:', *failed, sep='\n  ', file=sys.stderr)
   if not arguments.quiet:
     before = f', {skipped} were done before' if skipped else ''
-    print(f'{len(entries) - len(failed) - skipped} of {batch.total} photographs predicted{before}; '
+    print(f'{len(entries) - len(failed) - skipped} of {total} photographs predicted{before}; '
           f'see {arguments.out / REPORT}')
     if records:
-      from lesion_jax.report.look import summary
-
       said = summary(records)
       print(said[0].upper() + said[1:])
   return 1 if failed else 0
-
-
-def _warnings(entries: Iterable[Any]) -> list[str]:
-  """What is said of the networks loudly, each sentence once, in whatever run the results were made."""
-  from lesion_jax.report.record import warnings_of
-
-  return list(dict.fromkeys(warning for entry in entries if entry.record for warning in warnings_of(entry.record)))

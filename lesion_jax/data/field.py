@@ -10,9 +10,11 @@ Three steps, each for what fools the one before (our choice, held to IDRiD's pho
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 BORDER_LUMINANCE = 10  # of 255: just above a camera's black border; Otsu's threshold cuts dark retinas in half.
@@ -24,6 +26,7 @@ ON_CIRCLE, OFF_CIRCLE = 0.01, 0.02  # of the diameter: the outline lies on it; s
 CIRCULAR = 0.6  # share of the outline that lies on the circle, the photograph's own edges left out
 FEW_POINTS, TRIPLES = 64, 300
 RADII = (0.4, 0.8)  # of the longer side of the box: more than half where the field is cut
+FIELD_SIDE = 512  # Within a square, the field is looked for on a copy of at most this side.
 
 
 class Circle(NamedTuple):
@@ -33,6 +36,39 @@ class Circle(NamedTuple):
   column: float
   radius: float
   share: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Field:
+  """The field of view within the square that a network sees, at the network's size S.
+
+  Attributes:
+    inside: bool [S, S].
+    row: the first row of the lower quadrants.
+    column: the first column of the right ones.
+  """
+
+  inside: np.ndarray
+  row: int
+  column: int
+
+
+def find_field_of_view(square: np.ndarray, size: int) -> Field:
+  """The field of view in a square of the photograph, by the same rules by which it is cropped.
+
+  Its centre is that of the box around it. A square without any bright part is all field.
+
+  Args:
+    square: uint8 [D, D, 3], the square of the photograph at any size.
+    size: the network's.
+  """
+  side = min(FIELD_SIDE, size)
+  inside = find_mask(np.asarray(Image.fromarray(square).convert('L').resize((side, side), Image.Resampling.BOX)))
+  inside = inside if inside.any() else np.ones((side, side), bool)
+  top, bottom, left, right = find_box(inside)
+  row, column = ((low + high) * size // (2 * side) for low, high in ((top, bottom), (left, right)))
+  nearest = (np.arange(size) * side) // size
+  return Field(inside[nearest][:, nearest], row, column)
 
 
 def find_mask(luminance: np.ndarray) -> np.ndarray:
@@ -52,11 +88,12 @@ def find_mask(luminance: np.ndarray) -> np.ndarray:
   return ndimage.binary_dilation(bright) & loose
 
 
-def find_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-  """(top, bottom, left, right) of a field's mask, the ends excluded, without what sticks out of its circle."""
+def find_box(mask: np.ndarray, circle: Circle | None = None) -> tuple[int, int, int, int]:
+  """(top, bottom, left, right) of a field's mask, the ends excluded, without what sticks out of its circle, of
+  `fit_circle`; None: it is fitted here."""
   rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
   top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-  circle = fit_circle(mask)
+  circle = circle or fit_circle(mask)
   if circle is None or circle.share < CIRCULAR:
     return top, bottom, left, right
   row, column, radius, _ = circle

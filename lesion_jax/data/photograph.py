@@ -13,11 +13,9 @@ What is done to the pixels, where more than one thing could be (our choice):
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import struct
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -50,12 +48,15 @@ def read_photograph(path: str | os.PathLike) -> np.ndarray:
       pixels, which is seen before they are decoded.
   """
   path = pathlib.Path(path)
-  with _naming(path):
+  try:
     if path.is_dir():
       raise ValueError('it is a directory; name the files in it')
-    if is_dicom(path):
-      return read_dicom(path, max_pixels=MAX_PIXELS)
-    return _read_image(path)
+    return read_dicom(path, max_pixels=MAX_PIXELS) if is_dicom(path) else _read_image(path)
+  except FileNotFoundError:
+    raise
+  except DAMAGE as error:
+    cause = error.strerror if isinstance(error, OSError) and error.strerror else error
+    raise ValueError(f'cannot read the photograph {path}: {cause}') from error
 
 
 def _read_image(path: pathlib.Path) -> np.ndarray:
@@ -90,15 +91,3 @@ def _from_grey(image: Image.Image) -> np.ndarray:
   if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
     grey = 255 - grey
   return np.repeat(grey[..., None], 3, axis=-1)
-
-
-@contextlib.contextmanager
-def _naming(path: pathlib.Path) -> Iterator[None]:
-  """Turns what readers raise into ValueErrors that name the file."""
-  try:
-    yield
-  except FileNotFoundError:
-    raise
-  except DAMAGE as error:
-    cause = error.strerror if isinstance(error, OSError) and error.strerror else error
-    raise ValueError(f'cannot read the photograph {path}: {cause}') from error

@@ -62,7 +62,7 @@ class Quality(NamedTuple):
 
   def to_json(self) -> dict[str, Any]:
     """As it stands in a record."""
-    return {'gradable': self.gradable, **self._asdict(), 'reasons': list(self.reasons)}
+    return {'gradable': not self.reasons, **self._asdict(), 'reasons': list(self.reasons)}
 
 
 def assess(square: np.ndarray) -> Quality:
@@ -76,7 +76,7 @@ def assess(square: np.ndarray) -> Quality:
   if not field.any():
     return Quality(0.0, 0.0, 0.0, ('dark',))
   circle = fit_circle(field)
-  top, bottom, left, right = find_box(field)
+  top, bottom, left, right = find_box(field, circle)
   diameter = 2 * circle.radius if circle and circle.share >= MIN_SHARE else max(bottom - top, right - left)
   inner = ndimage.distance_transform_edt(np.pad(field, 1))[1:-1, 1:-1] > MARGIN * diameter
   inner = inner if inner.any() else field

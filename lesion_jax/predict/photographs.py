@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 
 import numpy as np
 
-from lesion_jax.data.fundus import Crop, find_field, whole
+from lesion_jax.data.fundus import find_field, whole
 from lesion_jax.data.photograph import read_photograph
+from lesion_jax.data.square import Square
 
 # Of a photograph, in pixels (our choice). A thumbnail shows no lesion, and would be called healthy.
 MIN_SIDE = 64
@@ -17,21 +17,9 @@ MIN_SIDE = 64
 Photograph = str | os.PathLike | np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Square:
-  """What the network sees of a photograph.
-
-  Attributes:
-    pixels: uint8 [S, S, 3].
-    crop: where that square lies in the photograph.
-  """
-
-  pixels: np.ndarray
-  crop: Crop
-
-
 def prepare(
     photograph: Photograph | Square, size: int, *, crop: bool | None = True, name: str | None = None,
+    view: int | None = None,
 ) -> Square:
   """Makes the network's input from a photograph.
 
@@ -42,6 +30,7 @@ def prepare(
       None: cut to it where the photograph is not square; a square one must have one, or a black picture would be
       called healthy.
     name: what errors call the photograph; a file's path where it is None.
+    view: side of the square's `view`, at most; None: its pixels serve for it.
 
   Raises:
     FileNotFoundError: where there is no such file.
@@ -71,4 +60,5 @@ def prepare(
     advice = 'crop=True finds the field of view' if crop is False else \
         'a square crop of the field that is too dark to find goes through with crop=False'
     raise ValueError(f'{name}: {error} ({advice})') from error
-  return Square(found.apply(image, size), found)
+  pixels = found.apply(image, size)
+  return Square(pixels, found, pixels if view is None else found.apply(image, min(found.side, view)))

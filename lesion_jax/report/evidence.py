@@ -22,6 +22,7 @@ SOURCE = 'Table I of Wei et al., "Learn to Segment Retinal Lesions and Beyond", 
 # neither; something that excludes it; nothing that Table I names for it is judged.
 SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED = 'supported', 'indirect', 'unsupported', 'contradicted'
 VERDICTS = (SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED, NOT_JUDGED)
+SEVERE, = (entry for entry in EVIDENCE if entry.grade == 3 and entry.lesion == 'iHE')  # counts hemorrhages by quadrant
 _KNOWN = (presence.PRESENT, presence.ABSENT)  # states of a lesion of which it is known whether it is there
 
 
@@ -56,7 +57,8 @@ def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade:
       'verdict': None if grade is None else _verdict(grade, found, states, present),
       'supports': _supports(grade, found, present, hemorrhages),
       'contradicts': [] if grade is None else _contradicts(grade, found, states, present, hemorrhages),
-      'not_judged': _not_judged(present),
+      'not_judged': [f'Not judged: {listed(left)}, which the data that the network learned from do not annotate.'
+                     ] if (left := _unjudged(present)) else [],
   }
 
 
@@ -122,18 +124,13 @@ def grade_by_rule(states: Mapping[str, str], hemorrhages: Sequence[int] | None =
   return Ruled(sufficient, True, not_judged)
 
 
-def _severe(entry: Evidence) -> bool:
-  """Is this the entry that counts hemorrhages by quadrant?"""
-  return entry.grade == 3 and entry.lesion == 'iHE'
-
-
 def _state(entry: Evidence, present: Mapping[str, bool], hemorrhages: Sequence[int] | None) -> str:
   if entry.lesion not in present:
     return NOT_JUDGED
   holds = present[entry.lesion]
   if holds and entry.grade == 1:  # exclusively
     holds = sum(present.values()) == 1
-  elif holds and _severe(entry):
+  elif holds and entry is SEVERE:
     if hemorrhages is None:
       return NOT_JUDGED
     holds = min(hemorrhages) > SEVERE_HEMORRHAGES
@@ -163,7 +160,7 @@ def _supports(
   if present and not any(present.values()) and grade in (0, None):
     said = 'None of the lesions that are judged' + (f' ({listed(list(present))})' if _unjudged(present) else '') + ' was found'
     return [said + (', as in DR0' if grade == 0 else '') + _unless(present) + '.']
-  return [f'{_said(entry, hemorrhages)}: {_strength(entry)}{_unless(present) if entry.grade == 1 else ""}.'
+  return [f'{_said(entry, hemorrhages)}{_unless(present) if entry.grade == 1 else ""}.'
           for entry in found if grade in (entry.grade, None)]
 
 
@@ -178,7 +175,7 @@ def _contradicts(
     sentences.append(f'DR0 means no lesion, but {listed(others)} {_was(others)} found.')
   if grade == 1 and others:
     sentences.append(f'DR1 means microaneurysms exclusively, but {listed(others)} {_was(others)} found.')
-  sentences += [f'{_said(entry, hemorrhages)}: {_strength(entry)}, above the predicted {key}.'
+  sentences += [f'{_said(entry, hemorrhages)}, above the predicted {key}.'
                 for entry in found if entry.grade > grade]
   own = [(entry, state) for entry, state in zip(EVIDENCE, states, strict=True) if entry.grade == grade]
   if grade == 1 and others:
@@ -194,13 +191,6 @@ def _contradicts(
   return sentences
 
 
-def _not_judged(present: Mapping[str, bool]) -> list[str]:
-  absent = _unjudged(present)
-  if not absent:
-    return []
-  return [f'Not judged: {listed(absent)}, which the data that the network learned from do not annotate.']
-
-
 def _unjudged(present: Mapping[str, bool]) -> list[str]:
   return [lesion.key for lesion in LESIONS if lesion.key not in present]
 
@@ -212,15 +202,13 @@ def _unless(present: Mapping[str, bool]) -> str:
 
 
 def _said(entry: Evidence, hemorrhages: Sequence[int] | None) -> str:
-  """'Hard exudate (HaEx) found', with the counts where Table I counts."""
+  """'Hard exudate (HaEx) found: sufficient for DR2', with the counts where Table I counts."""
   words = entry.finding[0].upper() + entry.finding[1:]
-  if _severe(entry) and hemorrhages is not None:
-    return f'{words} (iHE: {", ".join(map(str, hemorrhages))}) found'
-  return f'{words} ({entry.lesion}) found'
-
-
-def _strength(entry: Evidence) -> str:
-  return f'{"sufficient" if entry.sufficient else "indirect evidence"} for {GRADE_KEYS[entry.grade]}'
+  if entry is SEVERE and hemorrhages is not None:
+    words += f' (iHE: {", ".join(map(str, hemorrhages))}) found'
+  else:
+    words += f' ({entry.lesion}) found'
+  return f'{words}: {"sufficient" if entry.sufficient else "indirect evidence"} for {GRADE_KEYS[entry.grade]}'
 
 
 def listed(words: Sequence[str]) -> str:

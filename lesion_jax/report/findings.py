@@ -13,52 +13,17 @@ fovea:
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
-from lesion_jax.data.field import find_box, find_mask
+from lesion_jax.data.field import Field
 
 QUADRANTS: tuple[str, ...] = ('upper_left', 'upper_right', 'lower_left', 'lower_right')
 TOUCHING = np.ones((3, 3), bool)  # eight neighbours
-FIELD_SIDE = 512  # The field is looked for on a copy of at most this side, as `data.fundus` does.
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Field:
-  """The field of view within the square that the network saw, at the network's size S.
-
-  Attributes:
-    inside: bool [S, S].
-    row: the first row of the lower quadrants.
-    column: the first column of the right ones.
-  """
-
-  inside: np.ndarray
-  row: int
-  column: int
-
-
-def find_field_of_view(square: np.ndarray, size: int) -> Field:
-  """The field of view in a square of the photograph, by the same rules by which it is cropped, see `data.field`.
-
-  Its centre is that of the box around it. A square without any bright part is all field.
-
-  Args:
-    square: uint8 [D, D, 3], the square of the photograph at any size.
-    size: the network's.
-  """
-  side = min(FIELD_SIDE, size)
-  luminance = Image.fromarray(square).convert('L').resize((side, side), Image.Resampling.BOX)
-  inside = find_mask(np.asarray(luminance))
-  inside = inside if inside.any() else np.ones((side, side), bool)
-  top, bottom, left, right = find_box(inside)
-  row, column = ((low + high) * size // (2 * side) for low, high in ((top, bottom), (left, right)))
-  nearest = (np.arange(size) * side) // size
-  return Field(inside[nearest][:, nearest], row, column)
 
 
 def measure(mask: np.ndarray, field: Field, side: int) -> dict[str, Any]:
@@ -80,11 +45,19 @@ def measure(mask: np.ndarray, field: Field, side: int) -> dict[str, Any]:
   if mask.shape != field.inside.shape:
     raise ValueError(f'the mask is {list(mask.shape)}, the field of view {list(field.inside.shape)}; both must be of '
                      'the size of the network')
-  regions = _count_regions(mask, field)
+  labels, _ = ndimage.label(mask, TOUCHING)
+  rows, columns = np.nonzero(labels)
+  of = labels[rows, columns]
+  sizes = np.bincount(of)[1:]
+  # Centres of pixels are at + 0.5, and the line is between two pixels; a centroid on it is in the lower or right one.
+  lower = np.bincount(of, rows + 0.5)[1:] >= field.row * sizes
+  right = np.bincount(of, columns + 0.5)[1:] >= field.column * sizes
+  regions = np.bincount(2 * lower + right, minlength=4)
   pixel = (side / mask.shape[0]) ** 2
   whole = max(1, np.count_nonzero(field.inside))
+  halves = [(slice(None, middle), slice(middle, None)) for middle in (field.row, field.column)]
   quadrants = {}
-  for number, (name, part) in enumerate(zip(QUADRANTS, _parts(field), strict=True)):
+  for number, (name, part) in enumerate(zip(QUADRANTS, itertools.product(*halves), strict=True)):
     inside = np.count_nonzero(mask[part] & field.inside[part])
     quadrants[name] = {'regions': int(regions[number]), 'pixels': round(np.count_nonzero(mask[part]) * pixel),
                        'share': round(float(inside / whole), 8)}
@@ -92,19 +65,15 @@ def measure(mask: np.ndarray, field: Field, side: int) -> dict[str, Any]:
   return total | {'share': round(total['share'], 8), 'quadrants': quadrants}
 
 
-def _parts(field: Field) -> list[tuple[slice, slice]]:
-  """The four quadrants of an array, in the order of QUADRANTS."""
-  rows, columns = ((slice(None, middle), slice(middle, None)) for middle in (field.row, field.column))
-  return [(row, column) for row in rows for column in columns]
+def regions_by_quadrant(lesions: Mapping[str, Any], key: str = 'iHE') -> list[int] | None:
+  """The regions of a lesion, those that Table I counts unless told otherwise, in the order of QUADRANTS.
 
+  Args:
+    lesions: of a record, each with what `measure` found of it or None.
+    key: of the lesion.
 
-def _count_regions(mask: np.ndarray, field: Field) -> np.ndarray:
-  """int [4], the regions whose centroid lies in each quadrant; one on a dividing line is in the lower or right one."""
-  labels, _ = ndimage.label(mask, TOUCHING)
-  rows, columns = np.nonzero(labels)
-  of = labels[rows, columns]
-  pixels = np.bincount(of)[1:]
-  # Centres of pixels are at + 0.5, and the line is between two pixels.
-  lower = np.bincount(of, rows + 0.5)[1:] >= field.row * pixels
-  right = np.bincount(of, columns + 0.5)[1:] >= field.column * pixels
-  return np.bincount(2 * lower + right, minlength=4)
+  Returns:
+    Four numbers; None where the lesion is not judged, or not counted.
+  """
+  counted = lesions.get(key, {}).get('found')
+  return counted and [counted['quadrants'][name]['regions'] for name in QUADRANTS]

@@ -6,12 +6,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lesion_jax.core import GRADES, LESIONS, lesion_index
+from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS, lesion_index
 from lesion_jax.metrics.presence import MAXIMUM, NOT_EVALUATED
 from lesion_jax.report.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED
 from lesion_jax.report.findings import QUADRANTS
 from lesion_jax.report.html_picture import picture
-from lesion_jax.report.html_text import badge, bar, count, escape, grade_key, items, share, swatch, table, template
+from lesion_jax.report.html_text import badge, bar, count, escape, items, share, swatch, table, template
 from lesion_jax.report.look import look
 from lesion_jax.report.record import not_evaluated, present_lesions
 
@@ -71,17 +71,14 @@ def _look(record: Mapping[str, Any]) -> str:
 def _caption(record: Mapping[str, Any]) -> str:
   size, attention = record['photograph'], record['attention']
   text = f'{size["width"]} &times; {size["height"]} pixels; the square that the network looked at.'
-  text += f' {_quality(record["quality"])}'
+  quality = record['quality']
+  verdict = f'may not be gradable: {", ".join(quality["reasons"])}' if quality['reasons'] else 'gradable'
+  text += (f' Quality: {verdict} (sharpness {quality["sharpness"]:.2f}, light {quality["light"]:.0f}, coverage '
+           f'{quality["coverage"]:.2f}).')
   if attention:
     text += (f' Attention: <span class="ramp" aria-hidden="true"></span> from {attention["minimum"]:.3f} (dark) to '
              f'{attention["maximum"]:.3f} (bright), averaged over its channels.')
   return text
-
-
-def _quality(quality: Mapping[str, Any]) -> str:
-  verdict = f'may not be gradable: {", ".join(quality["reasons"])}' if quality['reasons'] else 'gradable'
-  return (f'Quality: {verdict} (sharpness {quality["sharpness"]:.2f}, light {quality["light"]:.0f}, coverage '
-          f'{quality["coverage"]:.2f}).')
 
 
 def _grade(record: Mapping[str, Any]) -> str:
@@ -133,7 +130,7 @@ def _evidence(record: Mapping[str, Any]) -> str:
   states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not judged</span>'}
   # Exclusively among those that are evaluated: of the others nobody knows.
   among = ' <span class="soft">among the lesions evaluated</span>' if not_evaluated(record) else ''
-  rows = [(grade_key(entry['grade']), escape(entry['finding']) + (f' ({entry["lesion"]})' if entry['lesion'] else ''),
+  rows = [(GRADE_KEYS[entry['grade']], escape(entry['finding']) + (f' ({entry["lesion"]})' if entry['lesion'] else ''),
            'sufficient' if entry['sufficient'] else 'indirect',
            states[entry['state']] + (among if entry['grade'] == 1 and entry['state'] == FOUND else ''))
           for entry in evidence['findings']]

@@ -7,8 +7,6 @@ import importlib.resources
 import string
 from collections.abc import Iterable, Sequence
 
-from lesion_jax.core import GRADE_KEYS
-
 
 def escape(text: object) -> str:
   """Text for the page, also inside of quotes."""
@@ -46,11 +44,6 @@ def chip(key: str) -> str:
 def badge(text: str, kind: str) -> str:
   """A short word that stands out; `kind` is a class of the style sheet."""
   return f'<span class="badge {kind}">{escape(text)}</span>'
-
-
-def grade_key(grade: int) -> str:
-  """'DR2'."""
-  return GRADE_KEYS[grade]
 
 
 def share(value: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.data.likeness import COLOURS
 from lesion_jax.report.evidence import Ruled, grade_by_rule, listed
-from lesion_jax.report.findings import QUADRANTS
+from lesion_jax.report.findings import regions_by_quadrant
 
 REFERABLE, UNGRADABLE, UNLIKE, SECOND = 'referable', 'ungradable', 'unlike', 'second look'
 REASONS = (REFERABLE, UNGRADABLE, UNLIKE, SECOND)
@@ -42,7 +42,8 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
   """
   if 'look' in record:
     return record['look']
-  grade, ruled = record['grade'], _ruled(record)
+  grade, lesions = record['grade'], record['lesions']
+  ruled = None if lesions is None else grade_by_rule(record['states'], regions_by_quadrant(lesions))
   known = ruled is not None and ruled.grade is not None
   found = {}
   if grade and grade['referable']:
@@ -76,13 +77,6 @@ def summary(records: Iterable[Mapping[str, Any]]) -> str:
   why = ', '.join(f'{counts[reason]} {reason}' for reason in REASONS if counts[reason])
   needed = sum(each['needed'] for each in found)
   return f'a person should look at {needed} of {len(found)} photographs' + (f' ({why})' if why else '')
-
-
-def _ruled(record: Mapping[str, Any]) -> Ruled | None:
-  if record['lesions'] is None:
-    return None
-  counted = record['lesions'].get('iHE', {}).get('found')
-  return grade_by_rule(record['states'], counted and [counted['quadrants'][name]['regions'] for name in QUADRANTS])
 
 
 def _said(ruled: Ruled) -> str:

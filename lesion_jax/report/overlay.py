@@ -134,14 +134,9 @@ def legend_strip(width: int, keys: Sequence[str]) -> np.ndarray:
 def _mask(lesions: np.ndarray, j: int, thresholds: np.ndarray, size: int) -> np.ndarray:
   """Bool [size, size] of LESIONS[j]: a map enlarged, then cut; packed masks by their nearest pixels."""
   if lesions.ndim == 3:
-    return _resize(lesions[..., j], size) >= thresholds[j]
+    values = np.asarray(lesions[..., j], np.float32)
+    if len(values) != size:
+      values = np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR))
+    return values >= thresholds[j]
   nearest = (np.arange(size) * lesions.shape[0]) // size
   return ((lesions >> np.uint8(j)) & 1).astype(bool)[nearest][:, nearest]
-
-
-def _resize(values: np.ndarray, size: int) -> np.ndarray:
-  """Bilinear, float [s, s] -> float32 [size, size]."""
-  if values.shape[0] == size:
-    return np.asarray(values, np.float32)
-  image = Image.fromarray(np.asarray(values, np.float32))
-  return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

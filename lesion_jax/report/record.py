@@ -5,21 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import lesion_jax
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
 from lesion_jax.data.fingerprint import fingerprint
-from lesion_jax.data.fundus import Crop
 from lesion_jax.data.likeness import judge
 from lesion_jax.data.quality import assess
+from lesion_jax.data.square import HEADS, PhotographPrediction
 from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
 from lesion_jax.metrics.temperature import temper, temper_classes
 from lesion_jax.report.evidence import weigh
-from lesion_jax.report.findings import QUADRANTS, Field, find_field_of_view, measure
+from lesion_jax.report.findings import measure, regions_by_quadrant
 from lesion_jax.report.look import look
 from lesion_jax.weights.origin import SENTENCES, is_synthetic, synthetic_note
 
@@ -41,25 +41,38 @@ NOTES = (
 )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Found:
-  """What a network found in one photograph; None where it has no such head.
+class Network(NamedTuple):
+  """What the records of all photographs say of their network, worked out once.
 
   Attributes:
-    crop: the square that it saw.
-    square: uint8 [D, D, 3], that square of the photograph at any size, for people to look at.
-    maps: float32 [S, S, 8], probabilities.
-    lesions: float32 [8].
-    grades: float32 [5].
-    attention: float32 [h, w].
+    config: the bundle's config.json, with the thresholds that were chosen.
+    thresholds: [8], from which probability a pixel is taken for the lesion.
+    rule: by which a lesion is called present.
+    temperatures: of its heads, {} where it is not calibrated.
+    model: what stands under 'model' in a record.
+    notes: what stands under 'notes'.
   """
 
-  crop: Crop
-  square: np.ndarray
-  maps: np.ndarray | None = None
-  lesions: np.ndarray | None = None
-  grades: np.ndarray | None = None
-  attention: np.ndarray | None = None
+  config: Mapping[str, Any]
+  thresholds: tuple[float, ...]
+  rule: Rule
+  temperatures: Mapping[str, Any]
+  model: dict[str, Any]
+  notes: list[str]
+
+  @classmethod
+  def of(cls, config: Mapping[str, Any]) -> Network:
+    """The network of a bundle, or of several that answer as one, by its configuration."""
+    rule, temperatures = Rule.of(config), config.get('temperatures', {})
+    model = {
+        'name': config['model']['name'], 'size': config['preprocessing']['size'],
+        'annotated': list(config['annotated']),
+        'data': config.get('data', {}).get('name'), 'provenance': config.get('provenance', {}), 'rule': rule.name,
+        'temperatures': temperatures, 'synthetic': is_synthetic(config)}
+    notes = [CALIBRATED if temperatures and note == NOT_CALIBRATED else note for note in NOTES]
+    notes += [warning] if (warning := synthetic_note(config)) else []
+    notes += [rule.describe()] if rule.name == TOP else []
+    return cls(config, tuple(float(config['thresholds'][key]) for key in LESION_KEYS), rule, temperatures, model, notes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,56 +96,57 @@ class Run:
     return {'lesion_jax': lesion_jax.__version__, **dataclasses.asdict(self)}
 
 
-def describe(
-    found: Found, config: Mapping[str, Any], thresholds: Sequence[float], *, file: str, run: Run,
-) -> dict[str, Any]:
+def describe(found: PhotographPrediction, network: Network, *, file: str, run: Run) -> dict[str, Any]:
   """The record of one photograph but for its list of files, ready for JSON.
 
   Lesions that the training data do not annotate are left out: that part of the network was never trained. What is said
-  to be there, and so every mask, count and outline, goes by the bundle's rule for presence; without one, by Eq. 1.
+  to be there, and so every mask, count and outline, goes by the network's rule for presence, or by Eq. 1.
 
   Args:
-    found: the prediction.
-    config: the bundle's config.json.
-    thresholds: [8], from which probability a pixel is taken for the lesion; without a rule of the bundle's own also that
-      from which a lesion is present.
+    found: the prediction of one photograph (B = 1).
+    network: that answered.
     file: the photograph, as the reader of the record will look for it.
     run: where it comes from.
 
   Raises:
-    ValueError: the network answered with something else than finite numbers.
+    ValueError: the prediction is of several photographs, or something else than finite numbers.
   """
-  for head in ('maps', 'lesions', 'grades', 'attention'):
+  square, = found.squares
+  for head in HEADS:
     values = getattr(found, head)
     if values is not None and not np.isfinite(values).all():
       raise ValueError(f'{file}: the network answered with numbers that are not finite ({head}); its weights are '
                        'damaged, or its dtype is too small for them')
-  size = config['preprocessing']['size']
-  field = find_field_of_view(found.square, size)
-  rule, temperatures = Rule.of(config, thresholds), config.get('temperatures', {})
-  lesions = None if found.lesions is None else _lesions(
-      found, config['annotated'], thresholds, field, rule, temperatures.get('lesions', {}))
-  grade = None if found.grades is None else _grade(found.grades, temperatures.get('grades', 1.0))
-  quality, likeness = assess(found.square), judge(config.get('likeness'), fingerprint(found.square))
+  crop, field, quality = square.crop, square.field, assess(square.view)
+  known = network.config.get('likeness')
+  likeness = judge(known, fingerprint(square.view)) if known else None
+  lesions = None if found.lesions is None else _lesions(found, network)
+  grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0))
+  evidence = None if lesions is None else weigh(
+      {key: lesion['present'] for key, lesion in lesions.items()}, regions_by_quadrant(lesions),
+      None if grade is None else grade['value'])
+  attention, scale = None if found.attention is None else found.attention[0], crop.side / len(square.pixels)
   record = {
       'schema_version': SCHEMA_VERSION,
       'file': file,
-      'photograph': {'height': found.crop.height, 'width': found.crop.width},
-      'crop': {'top': found.crop.top, 'left': found.crop.left, 'side': found.crop.side},
-      'field': _field(field, found.crop),
+      'photograph': {'height': crop.height, 'width': crop.width},
+      'crop': {'top': crop.top, 'left': crop.left, 'side': crop.side},
+      'field': {  # in the photograph's pixels
+          'pixels': round(np.count_nonzero(field.inside) * scale ** 2),
+          'centre': {'row': round(crop.top + field.row * scale), 'column': round(crop.left + field.column * scale)}},
       'quality': quality.to_json(),
       'likeness': None if likeness is None else likeness.to_json(),
       'grade': grade,
       'lesions': lesions,
-      'states': {key: _state((lesions or {}).get(key), gradable=quality.gradable) for key in LESION_KEYS},
-      'evidence': None if lesions is None else _evidence(lesions, grade),
-      'attention': None if found.attention is None else {
-          'minimum': round(float(found.attention.min()), 6), 'maximum': round(float(found.attention.max()), 6),
-          'height': found.attention.shape[0], 'width': found.attention.shape[1]},
-      'model': {'name': config['model']['name'], 'size': size, 'annotated': list(config['annotated']),
-                'data': config.get('data', {}).get('name'), 'provenance': config.get('provenance', {}),
-                'rule': rule.name, 'temperatures': temperatures, 'synthetic': is_synthetic(config)},
-      'notes': _notes(rule, synthetic_note(config), calibrated=bool(temperatures)),
+      # What is found is found whatever the photograph; that nothing is there takes one that can be graded.
+      'states': {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
+                 UNGRADABLE if quality.reasons else ABSENT for key in LESION_KEYS},
+      'evidence': evidence,
+      'attention': None if attention is None else {
+          'minimum': round(float(attention.min()), 6), 'maximum': round(float(attention.max()), 6),
+          'height': attention.shape[0], 'width': attention.shape[1]},
+      'model': network.model,
+      'notes': network.notes,
       'run': run.to_json(),
   }
   return record | {'look': look(record)}
@@ -157,56 +171,24 @@ def is_done(record: Mapping[str, Any] | None, folder: pathlib.Path, run: Run) ->
   return same and all((folder / name).is_file() for name in record['files'])
 
 
-def _lesions(
-    found: Found, annotated: Sequence[str], thresholds: Sequence[float], field: Field, rule: Rule,
-    temperatures: Mapping[str, float],
-) -> dict[str, dict[str, Any]]:
-  scores = rule.score(None if found.maps is None else found.maps[None], found.lesions[None])[0]
-  called, lesions = rule.decide(scores), {}
-  for j, (lesion, threshold) in enumerate(zip(LESIONS, thresholds, strict=True)):
-    if lesion.key not in annotated:
+def _lesions(found: PhotographPrediction, network: Network) -> dict[str, dict[str, Any]]:
+  scores = network.rule.score(found.maps, found.lesions)[0]
+  called, lesions, square = network.rule.decide(scores), {}, found.squares[0]
+  temperatures = network.temperatures.get('lesions', {})
+  for j, (lesion, threshold) in enumerate(zip(LESIONS, network.thresholds, strict=True)):
+    if lesion.key not in network.config['annotated']:
       continue
-    present, probability = bool(called[j]), temper(found.lesions[j], temperatures.get(lesion.key, 1.0))
-    mask = None if found.maps is None else (found.maps[..., j] >= threshold) & present
+    present, probability = bool(called[j]), temper(found.lesions[0, j], temperatures.get(lesion.key, 1.0))
+    mask = None if found.maps is None else (found.maps[0, ..., j] >= threshold) & present
     lesions[lesion.key] = {
         'name': lesion.name,
         'probability': round(float(probability), 6),
-        'threshold': float(threshold),
-        'presence': {'score': round(float(scores[j]), 6), 'threshold': float(rule.thresholds[j])},
+        'threshold': threshold,
+        'presence': {'score': round(float(scores[j]), 6), 'threshold': float(network.rule.thresholds[j])},
         'present': present,
-        'found': None if mask is None else measure(mask, field, found.crop.side),
+        'found': None if mask is None else measure(mask, square.field, square.crop.side),
     }
   return lesions
-
-
-def _state(lesion: Mapping[str, Any] | None, *, gradable: bool) -> str:
-  """PRESENT, ABSENT, NOT_EVALUATED or UNGRADABLE. What is found is found whatever the photograph; that nothing is there
-  takes one that can be graded."""
-  if lesion is None:
-    return NOT_EVALUATED
-  return PRESENT if lesion['present'] else ABSENT if gradable else UNGRADABLE
-
-
-def _notes(rule: Rule, warning: str, *, calibrated: bool) -> list[str]:
-  notes = [CALIBRATED if calibrated and note == NOT_CALIBRATED else note for note in NOTES]
-  notes += [warning] if warning else []
-  return [*notes, rule.describe()] if rule.name == TOP else notes
-
-
-def _evidence(lesions: Mapping[str, Any], grade: Mapping[str, Any] | None) -> dict[str, Any]:
-  counted = lesions.get('iHE', {}).get('found')
-  hemorrhages = counted and [counted['quadrants'][name]['regions'] for name in QUADRANTS]
-  present = {key: lesion['present'] for key, lesion in lesions.items()}
-  return weigh(present, hemorrhages, None if grade is None else grade['value'])
-
-
-def _field(field: Field, crop: Crop) -> dict[str, Any]:
-  """Area and centre of the field of view in the photograph's pixels."""
-  scale = crop.side / field.inside.shape[0]
-  return {
-      'pixels': round(np.count_nonzero(field.inside) * scale ** 2),
-      'centre': {'row': round(crop.top + field.row * scale), 'column': round(crop.left + field.column * scale)},
-  }
 
 
 def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:

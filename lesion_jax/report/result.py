@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
+from lesion_jax.data.square import PhotographPrediction, Square
 from lesion_jax.data.threads import ordered_map
 from lesion_jax.report.files import write_grey, write_whole
 from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
 from lesion_jax.report.overlay import draw_overlay
-from lesion_jax.report.record import RECORD, Found, present_lesions
+from lesion_jax.report.record import RECORD, present_lesions
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
 OVERLAY_SIDE = 1024  # The network's own size may be too small to read.
@@ -25,7 +26,7 @@ QUALITY = 85
 FAST = 1  # compression of PNG: a higher one takes three times as long and saves a tenth
 
 
-def write_result(folder: str | pathlib.Path, found: Found, record: Mapping[str, Any]) -> dict[str, Any]:
+def write_result(folder: str | pathlib.Path, found: PhotographPrediction, record: Mapping[str, Any]) -> dict[str, Any]:
   """Writes what `lesion-jax predict --help` lists. What an earlier run left in the folder is removed.
 
   The record is removed first and written last: a folder with one is complete. The field is removed last and written
@@ -33,7 +34,7 @@ def write_result(folder: str | pathlib.Path, found: Found, record: Mapping[str, 
 
   Args:
     folder: made where it does not exist.
-    found: the prediction.
+    found: the prediction of one photograph (B = 1).
     record: of `describe`.
 
   Returns:
@@ -44,48 +45,48 @@ def write_result(folder: str | pathlib.Path, found: Found, record: Mapping[str, 
   for old in (RECORD, OVERLAY, PACKED, OUTLINES, ATTENTION, *(f'{key}.png' for key in LESION_KEYS), FIELD):
     (folder / old).unlink(missing_ok=True)
   files = [FIELD]
-  Image.fromarray(found.square).save(folder / FIELD, quality=QUALITY)
+  square, = found.squares
+  Image.fromarray(square.view).save(folder / FIELD, quality=QUALITY)
   if found.maps is not None:
-    files += [OVERLAY, *_write_lesions(folder, found, record)]
+    files += [OVERLAY, *_write_lesions(folder, found.maps[0], square, record)]
   if found.attention is not None:
     files.append(ATTENTION)
-    _stretched(found.attention).save(folder / ATTENTION, compress_level=FAST)
+    _stretched(found.attention[0]).save(folder / ATTENTION, compress_level=FAST)
   record = {**record, 'files': files}
   write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
   return record
 
 
-def _write_lesions(folder: pathlib.Path, found: Found, record: Mapping[str, Any]) -> list[str]:
+def _write_lesions(
+    folder: pathlib.Path, maps: np.ndarray, square: Square, record: Mapping[str, Any],
+) -> list[str]:
   """Overlay, masks and outlines of the lesions that are present; returns the names of the files but the overlay's.
 
   In threads, as nearly all of it is resizing and packing: the first photograph is out in half the time.
   """
   thresholds = {key: record['lesions'][key]['threshold'] for key in present_lesions(record)}
+  crop, levels = square.crop, [thresholds.get(key, np.inf) for key in LESION_KEYS]
+
+  def write_overlay() -> None:
+    seen = Image.fromarray(square.view).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
+    overlay = draw_overlay(np.asarray(seen), maps, keys=thresholds, thresholds=levels)
+    Image.fromarray(overlay).save(folder / OVERLAY, compress_level=FAST)
 
   def write_mask(key: str) -> tuple[np.ndarray, str]:
-    values = found.maps[..., lesion_index(key)]
-    mask = mask_on_photograph(values, thresholds[key], found.crop)
+    values = maps[..., lesion_index(key)]
+    mask = mask_on_photograph(values, thresholds[key], crop)
     write_grey(folder / f'{key}.png', mask * np.uint8(255))
-    return mask * np.uint8(lesion_bits([key])), trace(values, thresholds[key], found.crop)
+    return mask * np.uint8(lesion_bits([key])), trace(values, thresholds[key], crop)
 
-  packed, paths = np.zeros((found.crop.height, found.crop.width), np.uint8), {}
-  jobs = [functools.partial(_write_overlay, folder, found, thresholds),
-          *(functools.partial(write_mask, key) for key in thresholds)]
-  done = ordered_map(lambda job: job(), jobs)
+  packed, paths = np.zeros((crop.height, crop.width), np.uint8), {}
+  done = ordered_map(lambda job: job(), [write_overlay, *(functools.partial(write_mask, key) for key in thresholds)])
   next(done)  # the overlay
   for key, (bits, path) in zip(thresholds, done, strict=True):
     packed |= bits
     paths[key] = path
   write_grey(folder / PACKED, packed)
-  write_outlines(folder / OUTLINES, paths, found.crop)
+  write_outlines(folder / OUTLINES, paths, crop)
   return [PACKED, OUTLINES, *(f'{key}.png' for key in thresholds)]
-
-
-def _write_overlay(folder: pathlib.Path, found: Found, thresholds: Mapping[str, float]) -> None:
-  square = Image.fromarray(found.square).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
-  overlay = draw_overlay(np.asarray(square), found.maps, keys=thresholds,
-                         thresholds=[thresholds.get(key, np.inf) for key in LESION_KEYS])
-  Image.fromarray(overlay).save(folder / OVERLAY, compress_level=FAST)
 
 
 def _stretched(attention: np.ndarray) -> Image.Image:

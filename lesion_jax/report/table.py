@@ -12,9 +12,11 @@ from typing import Any
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.report.files import write_whole
 from lesion_jax.report.look import look
+from lesion_jax.report.record import Run
 
 FORMULA = ('=', '+', '-', '@', '\t', '\r')  # how what a spreadsheet runs begins
 PREDICTED, SKIPPED, FAILED = 'predicted', 'skipped', 'failed'
+WAITING = 'waiting'  # to be predicted; no row of a table has it
 NOT_NEEDED = 'not needed'
 COLUMNS = ('file', 'folder', 'status', 'error', 'look', 'quality', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
            *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')),
@@ -23,14 +25,15 @@ COLUMNS = ('file', 'folder', 'status', 'error', 'look', 'quality', 'grade', 'evi
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """One photograph of a batch.
+  """One photograph of a batch, from the search for it to its place in table and page.
 
   Attributes:
-    file: its path.
+    file: its path, as the user gave it.
     folder: name of the folder with its results, '' where it failed.
-    status: PREDICTED, SKIPPED (its results are of an earlier run) or FAILED.
-    record: its result.json, None where it failed.
+    status: WAITING, and in the end PREDICTED, SKIPPED (its results are of an earlier run) or FAILED.
+    record: its result.json, None where it waits or failed.
     error: what went wrong, '' where nothing did.
+    run: what its result depends on; None where the file cannot be read.
   """
 
   file: str
@@ -38,6 +41,11 @@ class Entry:
   status: str
   record: Mapping[str, Any] | None = None
   error: str = ''
+  run: Run | None = None
+
+  def failed(self, error: str) -> Entry:
+    """The same photograph, as one that failed."""
+    return dataclasses.replace(self, folder='', status=FAILED, record=None, error=error)
 
 
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from lesion_jax import cli, predict as predict_package
-from lesion_jax.cli import predict_run
-from lesion_jax.cli.predict_files import Folders, find_photographs
-from lesion_jax.predict import predictor
+from lesion_jax.bulk import run as bulk_run
+from lesion_jax.bulk.files import Folders, find_photographs
+from lesion_jax.predict import photographs, predictor
 from lesion_jax.report.record import Run
 
 
@@ -166,20 +166,20 @@ def test_a_folder_that_is_not_complete_is_done_again(predict, save, read_table, 
 def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
     predict, save, read_table, monkeypatch, capsys, number):
   paths = [save(f'{name}.png', grade=1) for name in 'abcd']
-  read = predict_run.read_photograph
+  read = photographs.read_photograph
 
   def interrupt_at_d(path):
     if path.stem == 'd':
       os.kill(os.getpid(), number)
     return read(path)
 
-  monkeypatch.setattr(predict_run, 'read_photograph', interrupt_at_d)
+  monkeypatch.setattr(photographs, 'read_photograph', interrupt_at_d)
   status, out = predict(*paths)
   assert status == 130 and 'run the same command again to go on' in capsys.readouterr().err
   done = statuses(read_table(out))
   assert done == [(name, 'predicted') for name in 'abcd'[:len(done)]] and len(done) < 4
   assert (out / 'report.html').exists()
-  monkeypatch.setattr(predict_run, 'read_photograph', read)
+  monkeypatch.setattr(photographs, 'read_photograph', read)
   assert predict(*paths)[0] == 0
   assert statuses(read_table(out))[:len(done)] == [(folder, 'skipped') for folder, _ in done]
   assert statuses(read_table(out))[-1] == ('d', 'predicted')
@@ -189,7 +189,7 @@ def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
 def test_a_signal_is_heard_where_its_exception_is_lost(predict, save, read_table, monkeypatch, number):
   """As in a finaliser or another callback of C code."""
   paths = [save(f'{name}.png', grade=1) for name in 'abcdefgh']
-  describe = predict_run.describe
+  describe = bulk_run.describe
 
   def interrupt(*args, **kwargs):
     if kwargs['file'].endswith('a.png'):
@@ -197,7 +197,7 @@ def test_a_signal_is_heard_where_its_exception_is_lost(predict, save, read_table
         signal.getsignal(number)(number, None)
     return describe(*args, **kwargs)
 
-  monkeypatch.setattr(predict_run, 'describe', interrupt)
+  monkeypatch.setattr(bulk_run, 'describe', interrupt)
   status, out = predict(*paths)
   assert status == 130 and 0 < len(read_table(out)) < 8
 
@@ -219,7 +219,7 @@ def test_too_little_memory_stops_the_run_and_is_said_with_what_to_do(predict, sa
 
 def test_no_room_stops_the_run_and_keeps_what_is_done(predict, save, read_table, monkeypatch, capsys):
   paths = [save(f'{name}.png', grade=1) for name in 'abcdefgh']
-  write, tried = predict_run.write_result, []
+  write, tried = bulk_run.write_result, []
 
   def full_after_a(folder, *rest):
     tried.append(folder.name)
@@ -227,7 +227,7 @@ def test_no_room_stops_the_run_and_keeps_what_is_done(predict, save, read_table,
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return write(folder, *rest)
 
-  monkeypatch.setattr(predict_run, 'write_result', full_after_a)
+  monkeypatch.setattr(bulk_run, 'write_result', full_after_a)
   status, out = predict(*paths)
   assert status == 1 and len(tried) < 8
   assert 'stopped, as nothing more can be written' in capsys.readouterr().err

@@ -14,7 +14,7 @@ from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
 from lesion_jax.data import likeness
 from lesion_jax.predict import load
 from lesion_jax.predict.ensemble import average, check_heads
-from lesion_jax.report.record import Found, Run, describe
+from lesion_jax.report.record import Network, Run, describe
 
 MA, HAEX = lesion_index('MA'), lesion_index('HaEx')
 SPOTS = photograph(grade=2, lesions=[(GREEN, (100, 80, 129, 119)), (BLUE, (160, 90, 200, 120))])
@@ -111,8 +111,7 @@ def test_members_of_different_rules_are_judged_by_eq_1(make_members):
 def test_the_record_of_a_photograph_takes_it(make_members):
   predictor = load(make_members({}, {'gain': 0.5}))
   found = predictor(SPOTS)
-  record = describe(Found(found.crops[0], SPOTS, found.maps[0], found.lesions[0], found.grades[0]), predictor.config,
-                    predictor.thresholds, file='eye.png', run=Run('', '', {}))
+  record = describe(found, Network.of(predictor.config), file='eye.png', run=Run('', '', {}))
   assert record['lesions']['MA']['present'] and record['grade']['value'] == 2
   assert record['model']['name'] == 'ensemble of oracle, oracle'
   assert len(record['model']['provenance']['members']) == 2

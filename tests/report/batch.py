@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 
@@ -10,7 +11,8 @@ import numpy as np
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.data import synthetic
 from lesion_jax.data.fundus import whole
-from lesion_jax.report.record import Found, Run, describe
+from lesion_jax.data.square import PhotographPrediction, Square
+from lesion_jax.report.record import Network, Run, describe
 from lesion_jax.report.result import write_result
 from lesion_jax.report.table import FAILED, PREDICTED, Entry
 
@@ -22,7 +24,13 @@ HEADS = ('maps', 'lesions', 'grades', 'attention')
 def config(**changes):
   """A bundle's configuration."""
   return {'model': {'name': 'multitask'}, 'preprocessing': {'size': SIZE}, 'annotated': list(LESION_KEYS),
-          'data': {'name': 'synthetic'}, 'provenance': {'seed': 7}} | changes
+          'thresholds': dict.fromkeys(LESION_KEYS, 0.5), 'data': {'name': 'synthetic'},
+          'provenance': {'seed': 7}} | changes
+
+
+def network(**changes):
+  """What records say of the network of that bundle."""
+  return Network.of(config(**changes))
 
 
 @functools.cache
@@ -39,7 +47,13 @@ def find(index, heads=HEADS, grade=None):
   values = {
       'maps': maps, 'lesions': maps.max((0, 1)), 'attention': (0.4 + 0.2 * rows * columns).astype(np.float32),
       'grades': (0.1 + 0.5 * np.eye(5)[drawn.true_grade if grade is None else grade]).astype(np.float32)}
-  return Found(whole(SIZE, SIZE), drawn.image, **{head: values[head] for head in heads})
+  return PhotographPrediction(**{head: values[head][None] if head in heads else None for head in HEADS},
+                              squares=(Square(drawn.image, whole(SIZE, SIZE), drawn.image),))
+
+
+def seen_as(found, pixels):
+  """The same prediction, as if of a photograph of these pixels."""
+  return dataclasses.replace(found, squares=(Square(pixels, found.squares[0].crop, pixels),))
 
 
 def run_of(index, **options):
@@ -51,7 +65,7 @@ def write(out, index, *, file=None, folder=None, heads=HEADS, grade=None, **chan
   """Writes the folder of a photograph; returns its entry."""
   file, folder = file or f'eyes/{index}.png', folder or str(index)
   found = find(index, heads, grade)
-  record = describe(found, config(**changes), [0.5] * 8, file=file, run=run_of(index))
+  record = describe(found, network(**changes), file=file, run=run_of(index))
   return Entry(file, folder, PREDICTED, write_result(out / folder, found, record))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lesion_jax.report.findings import QUADRANTS, Field, find_field_of_view, measure
+from lesion_jax.data.field import Field, find_field_of_view
+from lesion_jax.report.findings import QUADRANTS, measure
 
 SIZE = 40
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import dataclasses
 import json
 
 import batch
@@ -139,13 +138,13 @@ def learned():
 
 def test_a_record_says_whether_the_photograph_is_like_those_learned_from(learned):
   def record_of(found, **changes):
-    return describe(found, batch.config(**changes), [0.5] * 8, file='eye.png', run=batch.run_of(MILD))
+    return describe(found, batch.network(**changes), file='eye.png', run=batch.run_of(MILD))
 
   found = batch.find(MILD)
   assert record_of(found)['likeness'] is None
   own = record_of(found, likeness=learned)
   assert own['likeness']['like'] and own['likeness']['data'] == 'synthetic' and 'unlike' not in own['look']['reasons']
-  swapped = record_of(dataclasses.replace(found, square=found.square[..., ::-1]), likeness=learned)
+  swapped = record_of(batch.seen_as(found, found.squares[0].pixels[..., ::-1]), likeness=learned)
   assert not swapped['likeness']['like'] and 'unlike' in swapped['look']['reasons']
 
 

@@ -7,6 +7,7 @@ the other four all the same, and nobody may hear of it, neither as found nor as 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html
 import json
 import re
@@ -42,14 +43,14 @@ def everything_found():
   """A prediction in which all eight lesions are everywhere."""
   found = batch.find(batch.HEALTHY)
   maps = np.full_like(found.maps, 0.9)
-  return type(found)(found.crop, found.square, maps, maps.max((0, 1)), found.grades, found.attention)
+  return dataclasses.replace(found, maps=maps, lesions=maps.max((1, 2)))
 
 
 class TestRecord:
 
   @pytest.mark.parametrize('found', [batch.find(batch.HEALTHY), everything_found()], ids=['nothing', 'everything'])
   def test_states_lesions_and_evidence(self, found):
-    record = describe(found, batch.config(annotated=IDRID), [0.5] * 8, file='a.png', run=batch.run_of(0))
+    record = describe(found, batch.network(annotated=IDRID), file='a.png', run=batch.run_of(0))
     assert {key: record['states'][key] for key in OTHERS} == dict.fromkeys(OTHERS, 'not evaluated')
     assert not_evaluated(record) == OTHERS and list(record['lesions']) == IDRID
     states = {(entry['grade'], entry['lesion']): entry['state'] for entry in record['evidence']['findings']}
@@ -58,14 +59,14 @@ class TestRecord:
 
   def test_no_file_of_a_photograph_shows_them(self, tmp_path):
     found = everything_found()
-    record = describe(found, batch.config(annotated=IDRID), [0.5] * 8, file='a.png', run=batch.run_of(0))
+    record = describe(found, batch.network(annotated=IDRID), file='a.png', run=batch.run_of(0))
     written = batch.write_result(tmp_path / 'a', found, record)
     assert not {f'{key}.png' for key in OTHERS} & set(written['files'])
     outlines = (tmp_path / 'a' / 'outlines.svg').read_text()
     assert 'MA' in outlines and not any(re.search(rf'\b{key}\b', outlines) for key in OTHERS)
 
   def test_a_network_without_lesions_evaluates_none(self):
-    record = describe(batch.find(batch.RICH, heads=('grades',)), batch.config(), [0.5] * 8, file='a.png', run=batch.run_of(0))
+    record = describe(batch.find(batch.RICH, heads=('grades',)), batch.network(), file='a.png', run=batch.run_of(0))
     assert set(record['states'].values()) == {'not evaluated'} and record['evidence'] is None
 
 

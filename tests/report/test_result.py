@@ -76,8 +76,8 @@ def test_the_record_counts_what_the_masks_show(tmp_path):
 
 def test_the_quality_of_the_square_is_a_hint_and_changes_nothing_else(tmp_path):
   found = batch.find(RICH)
-  dark = dataclasses.replace(found, square=(found.square * 0.2).astype(np.uint8))
-  records = [describe(item, batch.config(), [0.5] * 8, file='eye.png', run=batch.run_of(RICH))
+  dark = batch.seen_as(found, (found.squares[0].pixels * 0.2).astype(np.uint8))
+  records = [describe(item, batch.network(), file='eye.png', run=batch.run_of(RICH))
              for item in (found, dark)]
   assert 'dark' not in records[0]['quality']['reasons'] and 'dark' in records[1]['quality']['reasons']
   assert not records[1]['quality']['gradable'] and records[0]['quality']['light'] > records[1]['quality']['light']
@@ -123,7 +123,7 @@ def test_a_network_that_answers_with_nan_is_said(head):
   values = getattr(found, head).copy()
   values.flat[-1] = np.nan
   with pytest.raises(ValueError, match=rf'eye.png: the network answered with numbers that are not finite \({head}\)'):
-    describe(dataclasses.replace(found, **{head: values}), batch.config(), [0.5] * 8, file='eye.png',
+    describe(dataclasses.replace(found, **{head: values}), batch.network(), file='eye.png',
              run=batch.run_of(MILD))
 
 

@@ -1,4 +1,4 @@
-"""Which photographs `lesion-jax predict` takes, and in which folder the results of each belong."""
+"""Which photographs a run takes, which of them are done, and in which folder the results of each belong."""
 
 from __future__ import annotations
 
@@ -8,30 +8,13 @@ import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from lesion_jax.report.table import Entry
 
 REPORT, TABLE = 'report.html', 'results.csv'
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.jp2', '.j2k', '.tif', '.tiff', '.bmp', '.gif', '.webp', '.ppm', '.dcm', '.dicom')
-
-
-class Task(NamedTuple):
-  """One photograph to be predicted, or done before, or lost.
-
-  Attributes:
-    number: its place in the order of the input.
-    file: the photograph.
-    folder: the name of its folder.
-    run: what its result depends on, a `report.record.Run`; None where the file cannot be read.
-    record: of an earlier run that did the same, else None.
-    error: why the file cannot be read, else ''.
-  """
-
-  number: int
-  file: pathlib.Path
-  folder: str
-  run: Any
-  record: dict[str, Any] | None
-  error: str = ''
 
 
 def find_photographs(paths: Sequence[pathlib.Path], out: pathlib.Path) -> list[pathlib.Path]:
@@ -86,12 +69,15 @@ class Folders:
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """The folder's name, and the record that it holds, if any, of the same photograph."""
     from lesion_jax.report.record import read_record
+    from lesion_jax.report.result import FIELD
 
     stem = file.stem.lstrip('.') or 'photograph'  # '..' is a stem as well
     names = itertools.chain([stem], (f'{stem}~{number}' for number in itertools.count(2)))
     for name in (name for name in names if name.casefold() not in self._taken):
-      record = read_record(self._out / name)
-      if record is None and not _is_foreign(self._out / name):
+      folder = self._out / name
+      record = read_record(folder)
+      # Of ours, also one that is not complete has its first file at least, or none.
+      if record is None and not (folder.is_dir() and any(folder.iterdir()) and not (folder / FIELD).exists()):
         break
       if record and (run.photograph == record['run'].get('photograph') or run.place == record['run'].get('place')):
         break
@@ -99,38 +85,42 @@ class Folders:
     return name, record
 
 
-def _is_foreign(folder: pathlib.Path) -> bool:
-  """Is it a folder of files that are not ours? A result that is not complete has its first file at least, or none."""
-  from lesion_jax.report.result import FIELD
-
-  return folder.is_dir() and any(folder.iterdir()) and not (folder / FIELD).exists()
-
-
-def make_tasks(
-    files: Iterable[pathlib.Path], out: pathlib.Path, *, model: str, options: dict[str, Any], overwrite: bool,
-) -> Iterator[Task]:
-  """A task for each file, in order, lazily: files are read on threads, to know them by their bytes.
+def plan(
+    files: Iterable[pathlib.Path], out: pathlib.Path, entries: dict[int, Entry], *, model: str, options: dict[str, Any],
+    overwrite: bool,
+) -> Iterator[tuple[int, Entry]]:
+  """The photographs that need the network, each after its place in the input, in order and lazily. Files are read on
+  threads, to know them by their bytes.
 
   Args:
     files: the photographs.
     out: where the results go.
+    entries: where the others are put, by their place: what an earlier run has done, and what cannot be read.
     model: what tells the bundle from every other one.
     options: that change results.
     overwrite: take no result of an earlier run.
   """
   from lesion_jax.data.threads import ordered_map
   from lesion_jax.report.record import Run, is_done
+  from lesion_jax.report.table import FAILED, SKIPPED, WAITING, Entry
 
   folders = Folders(out)
   for number, (file, digest) in enumerate(ordered_map(_digest, files)):
+    name = os.fspath(file)
     if isinstance(digest, OSError):
-      yield Task(number, file, '', None, None, f'{file}: {_why(file, digest)}')
+      entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {_why(file, digest)}'))
       continue
-    place = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()
-    run = Run(digest, model, options, place)
+    run = Run(digest, model, options, hashlib.sha256(os.fsencode(file.resolve())).hexdigest())
     folder, record = folders.choose(file, run)
-    done = not overwrite and is_done(record, out / folder, run)
-    yield Task(number, file, folder, run, record if done else None)
+    if not overwrite and is_done(record, out / folder, run):
+      entries[number] = Entry(name, folder, SKIPPED, record, run=run)
+    else:
+      yield number, Entry(name, folder, WAITING, run=run)
+
+
+def text(name: Any) -> str:
+  """A file name as text that every file can hold, also where its bytes are no UTF-8."""
+  return str(name).encode('utf-8', 'backslashreplace').decode('utf-8')
 
 
 def _digest(file: pathlib.Path) -> tuple[pathlib.Path, str | OSError]:

@@ -1,0 +1,118 @@
+"""What a run of many photographs is told, and the network that this means."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lesion_jax import pretrained
+
+
+class Refused(ValueError):
+  """What was asked for cannot be done. Its text begins with the option that is to be changed, if it is one alone.
+
+  Attributes:
+    option: name of the option, or ''.
+  """
+
+  def __init__(self, option: str, said: str) -> None:
+    super().__init__(option, said)
+    self.option = option
+
+  def __str__(self) -> str:
+    return ''.join(self.args)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How photographs are predicted. `predict.load` and `predict.prepare` say more.
+
+  Attributes:
+    models: a bundle, or the name of a network of this package, or several, whose probabilities are averaged. (): the
+      default network of this package.
+    batch_size: photographs in one forward pass.
+    thresholds: from which probability a pixel is in the mask of a lesion, by lesion; the others are the model's.
+    rule: by which lesions are called present, 'bundle' or 'maximum'.
+    crop: look for the field of view; None: as the network was trained.
+    tta: test-time augmentation, 'flips', 'dihedral' or None.
+    window: side of overlapping windows, in pixels; 0: none; None: as the model says.
+    dtype: in which the network computes; None: the model's own.
+    device: where, 'cpu', 'gpu', 'cuda:1'; None: JAX's own choice.
+    backend: 'jax' or 'onnxruntime'.
+  """
+
+  models: str | os.PathLike | Sequence[str | os.PathLike] = ()
+  batch_size: int = 1
+  thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  rule: str = 'bundle'
+  crop: bool | None = None
+  tta: str | None = None
+  window: int | None = None
+  dtype: str | None = None
+  device: str | None = None
+  backend: str = 'jax'
+
+  def __post_init__(self) -> None:
+    if isinstance(self.models, str | os.PathLike):
+      object.__setattr__(self, 'models', (self.models,))
+
+  def recorded(self) -> dict[str, Any]:
+    """Those that change results, as they stand in a record: a run with others predicts again."""
+    chosen = {'crop': self.crop, 'threshold': dict(self.thresholds), 'tta': self.tta, 'dtype': self.dtype}
+    # Left out where they are not used: results from before there were such options stay valid.
+    later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle')}
+    return chosen | {name: value for name, (value, default) in later.items() if value != default}
+
+
+def identify(models: Sequence[str | os.PathLike]) -> str:
+  """What tells bundles from all others: the SHA-256 of config.json, which has that of the weights; of a bundle in one
+  file, the file's; of several bundles, that of theirs.
+
+  Args:
+    models: of `Options`.
+
+  Raises:
+    Refused: there is no such network, or it cannot be read.
+  """
+  try:
+    paths = [pretrained.find(model) for model in models or [pretrained.default_name()]]
+  except (FileNotFoundError, ValueError) as error:
+    raise (Refused('model', f': {error}') if models else Refused('', str(error))) from error
+  digests = []
+  for path in paths:
+    first = path / 'config.json' if path.is_dir() else path
+    try:
+      with first.open('rb') as file:
+        digests.append(hashlib.file_digest(file, 'sha256').hexdigest())
+    except OSError as error:
+      state = 'lacks config.json' if path.is_dir() else f'cannot be read ({error.strerror})'
+      raise Refused('model', f': {path} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
+                    'archive of one') from error
+  return digests[0] if len(digests) == 1 else hashlib.sha256(''.join(digests).encode()).hexdigest()
+
+
+def load_predictor(options: Options) -> Any:
+  """The predictor that the options ask for. Everything that shapes the network's computation goes in here, and into
+  `Options.recorded` if it changes results.
+
+  Raises:
+    Refused: the network cannot be used so, or does not judge a lesion that was given a threshold.
+  """
+  from lesion_jax import runtime
+  from lesion_jax.predict import load
+
+  runtime.set_up()
+  try:
+    predictor = load(options.models or None, dtype=options.dtype, device=options.device,
+                     thresholds=options.thresholds, tta=options.tta, backend=options.backend, window=options.window,
+                     rule=options.rule)
+  except (FileNotFoundError, ImportError, ValueError) as error:
+    raise Refused('', f'the network cannot be used: {error}') from error
+  judged = predictor.config['annotated']
+  strange = [key for key in options.thresholds if key not in judged]
+  if strange and len(options.thresholds) < len(predictor.thresholds):  # a number for all means those that are judged
+    raise Refused('threshold', f': this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
+  return predictor

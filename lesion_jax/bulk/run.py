@@ -1,0 +1,208 @@
+"""Many photographs: a folder of results for each, one table and one page for all."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import errno
+import itertools
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+
+from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE, find_photographs, plan, text
+from lesion_jax.bulk.options import Options, Refused, identify, load_predictor
+from lesion_jax.data.square import PhotographPrediction, Square
+from lesion_jax.data.threads import ordered_map
+from lesion_jax.predict import prepare
+from lesion_jax.report.html import write_report
+from lesion_jax.report.record import Network, describe
+from lesion_jax.report.result import FIELD_SIDE, write_result
+from lesion_jax.report.table import PREDICTED, Entry, write_table
+
+ENGINES = ('local', 'ray')
+NO_MEMORY = 'RESOURCE_EXHAUSTED'  # as XLA says it
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # What stops one photograph in this way stops all that follow.
+
+Numbered = tuple[int, Entry]  # its place in the input
+
+
+class Stopped(Exception):
+  """Why a run could not do all that it should, in words. What is written stays.
+
+  Attributes:
+    entries: what is finished or has failed, in the order of the photographs.
+    total: how many photographs there are.
+  """
+
+  entries: Sequence[Entry] = ()
+  total: int = 0
+
+
+class Interrupted(KeyboardInterrupt):
+  """The user, or `progress`, ended a run; what is written stays. `entries` and `total` are those of `Stopped`."""
+
+  entries: Sequence[Entry] = ()
+  total: int = 0
+
+
+def predict_photographs(
+    photographs: str | os.PathLike | Iterable[str | os.PathLike], out: str | os.PathLike,
+    options: Options = Options(), *, engine: str = 'local', workers: int | None = None, overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Entry]:
+  """Predicts what is not done yet and writes everything. Whatever ends it, table and page hold what is finished.
+
+  Args:
+    photographs: a file, a folder or a pattern, or several, see `find_photographs`.
+    out: the folder of all results; made where it does not exist. `lesion-jax predict --help` lists what is written.
+    options: how they are predicted.
+    engine: 'local', this process; or 'ray', the workers of a Ray cluster, see docs/bulk.md.
+    workers: of 'ray'; None: one for each GPU, or each machine.
+    overwrite: predict also what an earlier run has done.
+    progress: called in this thread, before the first photograph is predicted and after every one, with the numbers of
+      those that are finished or have failed, and of all; not called where everything is done. It ends the run by
+      raising KeyboardInterrupt.
+
+  Returns:
+    The entries, in the order of the photographs.
+
+  Raises:
+    Refused: nothing can be done: there is no photograph, no such network, or one that does not fit the options.
+    Stopped: no further result, or table or page, could be written; too little memory; the cluster failed.
+    Interrupted: by Ctrl-C, or by `progress`.
+  """
+  out = pathlib.Path(out)
+  if engine not in ENGINES:
+    raise Refused('engine', f' {engine!r} is unknown; choose one of {", ".join(ENGINES)}')
+  if workers and engine != 'ray':
+    raise Refused('workers', ' are those of --engine ray; leave it out, or add --engine ray')
+  photographs = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
+  photographs = [pathlib.Path(photograph) for photograph in photographs]
+  files = find_photographs(photographs, out)
+  if not files:
+    raise Refused('', f'no photograph found in {", ".join(map(str, photographs))}; '
+                  f'of folders, files ending in {" ".join(SUFFIXES)} are taken')
+  model = identify(options.models)
+  _check_out(out)
+  entries: dict[int, Entry] = {}
+  advance = (lambda: progress(len(entries), len(files))) if progress else (lambda: None)
+  if engine == 'ray':
+    from lesion_jax.bulk import cluster
+
+    ray = cluster.require(options)
+    predict = lambda waiting: cluster.predict_on(ray, waiting, out, options, workers, entries, advance)
+  else:
+    predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
+  waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite)
+  try:
+    return _run(waiting, predict, out, entries)
+  except (KeyboardInterrupt, Stopped) as error:
+    ended = error if isinstance(error, Stopped) else Interrupted()
+    ended.entries, ended.total = _ordered(entries), len(files)
+    raise ended from error.__cause__
+
+
+def predict_entries(
+    predictor: Any, waiting: Iterator[Numbered], out: pathlib.Path, options: Options, entries: dict[int, Entry],
+    advance: Callable[[], None],
+) -> None:
+  """Predicts photographs, writes the folder of each and enters it; table and page are left alone.
+
+  Args:
+    predictor: of `load_predictor`.
+    waiting: what is to be predicted.
+    out: the folder of all results.
+    options: how.
+    entries: where each is put, by its place in the input, when it is finished or has failed. Threads put it there.
+    advance: called whenever some were put there.
+
+  Raises:
+    Stopped: no further result could be written, or the device has too little memory.
+  """
+  network, size = Network.of(predictor.config), predictor.size
+  crop, threads = predictor.crop if options.crop is None else options.crop, os.cpu_count() or 1
+  on_way: collections.deque[Numbered] = collections.deque()
+
+  def read(item: Numbered) -> tuple[Numbered, Square | str]:
+    try:
+      return item, prepare(item[1].file, size, crop=crop, view=FIELD_SIDE)
+    except (OSError, ValueError) as error:
+      return item, text(error)
+
+  def squares() -> Iterator[Square]:
+    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, threads)):
+      if isinstance(square, str):
+        entries[number] = entry.failed(square)
+      else:
+        on_way.append((number, entry))
+        yield square
+
+  def finish(item: tuple[Numbered, PhotographPrediction]) -> None:
+    (number, entry), found = item
+    try:
+      record = describe(found, network, file=text(entry.file), run=entry.run)
+      record = write_result(out / entry.folder, found, record)
+    except ValueError as error:
+      entries[number] = entry.failed(text(error))
+    except OSError as error:
+      entries[number] = entry.failed(text(f'{entry.file}: its results could not be written: {error}'))
+      if error.errno in NO_ROOM:
+        raise Stopped(f'stopped, as nothing more can be written ({error}); make room') from error
+    else:
+      entries[number] = dataclasses.replace(entry, status=PREDICTED, record=record)
+
+  advance()
+  try:
+    found = ((on_way.popleft(), each) for each in predictor.stream(squares(), batch_size=options.batch_size))
+    for _ in ordered_map(finish, found, ahead=threads):
+      advance()
+  except FloatingPointError as error:
+    raise Stopped(f'stopped: {error}') from error
+  except jax.errors.JaxRuntimeError as error:
+    if NO_MEMORY not in str(error):
+      raise
+    raise Stopped(f'stopped, as the device has too little memory for {options.batch_size} photographs of {size}x{size} '
+                  'pixels at once: choose a smaller --batch-size, or --device cpu '
+                  f'({str(error).splitlines()[0]})') from error
+  advance()
+
+
+def _run(
+    waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path,
+    entries: dict[int, Entry],
+) -> list[Entry]:
+  """Has predicted what waits, if anything does, and writes table and page in any case."""
+  try:
+    if (first := next(waiting, None)) is not None:
+      predict(itertools.chain([first], waiting))
+  finally:
+    ordered, unwritten = _ordered(entries), []
+    for name, write in ((TABLE, write_table), (REPORT, write_report)):
+      try:
+        write(out / name, ordered)
+      except OSError as error:
+        unwritten.append(f'{name} could not be written: {error}')
+    if unwritten:
+      raise Stopped('; '.join(unwritten))
+  return ordered
+
+
+def _ordered(entries: dict[int, Entry]) -> list[Entry]:
+  return [entries[number] for number in sorted(entries)]
+
+
+def _check_out(out: pathlib.Path) -> None:
+  """Makes the folder of results and tries to write there, before anything else takes time."""
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise Refused('out', f' {out} cannot be a directory: {error}') from error
+  try:
+    tempfile.TemporaryFile(dir=out).close()
+  except OSError as error:
+    raise Refused('out', f' {out} cannot be written to: {error}; name another folder') from error
