@@ -1,1 +1,1 @@
-"""Configurations: pure data, made into objects by `lesion_jax.build`."""
+"""Configurations: pure data, made into objects by `lesion_jax.stages`."""

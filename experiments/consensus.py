@@ -22,15 +22,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import consensus_text, record
+from lesion_jax.annotation.agreement import Ballot, measure, overlap
+from lesion_jax.annotation.consensus import majority_grade, majority_masks
+from lesion_jax.annotation.raster import rasterise
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.data import synthetic
-from lesion_jax.data.annotations.agreement import Ballot, measure, overlap
-from lesion_jax.data.annotations.consensus import majority_grade, majority_masks
-from lesion_jax.data.annotations.raster import rasterise
 from lesion_jax.data.synthetic.annotator import rasterise_findings
 from lesion_jax.data.synthetic.canvas import Frame, stream
 from lesion_jax.data.synthetic.panel import Style, annotate_as, draw_style, grade_as
-from lesion_jax.data.threads import ordered_map
+from lesion_jax.photograph.threads import ordered_map
 
 RESULTS = pathlib.Path(__file__).parent / 'results' / 'consensus'
 ANNOTATORS = 5

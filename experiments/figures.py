@@ -87,7 +87,7 @@ def fig4(
 
   Args:
     bundles: title of the column -> directory of the bundle.
-    source: of the test split, see `lesion_jax.data.source`.
+    source: of the test split, see `lesion_jax.data.registry`.
     path: of the PNG.
     lines: how many photographs, fewer where there are fewer.
     caption: stands at the lower edge, and by it `caption_of` tells later which networks the picture is of.

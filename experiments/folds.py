@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 from experiments import collect, record
 from experiments.presets import portable
-from lesion_jax import build, main, runtime
+from lesion_jax import main, runtime, stages
 from lesion_jax.command import one_line_errors, parse_flags
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import full_report, headline
@@ -49,7 +49,7 @@ def fold_of(config: ConfigDict, folds: int, fold: int) -> ConfigDict:
     ValueError: it names a finished bundle, which may have learned from what this fold tests on.
   """
   chosen = config.copy_and_resolve_references()
-  for name in build.STAGES:
+  for name in stages.STAGES:
     if chosen[name].bundle:
       raise ValueError(f'config.{name}.bundle={chosen[name].bundle}: a finished network may have learned from photographs of the '
                        f'test part of a fold; leave it empty, and let each fold train the stage (config.stages)')
@@ -82,7 +82,7 @@ def is_finished(config: ConfigDict, folder: pathlib.Path) -> bool:
   results, kept = folder / 'metrics.json', folder / 'config.json'
   if not results.exists() or not kept.exists():
     return False
-  same = not build.differing(json.loads(kept.read_text('utf-8')), config.to_dict())
+  same = not stages.differing(json.loads(kept.read_text('utf-8')), config.to_dict())
   return same and set(config.stages) <= json.loads(results.read_text('utf-8')).keys()
 
 

@@ -33,11 +33,11 @@ from experiments.collect import read_counts
 from lesion_jax import main as program
 from lesion_jax import runtime
 from lesion_jax.cli import main as command
+from lesion_jax.clinical.record import read_record
 from lesion_jax.core import GRADE_KEYS, UNKNOWN_GRADE
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 from lesion_jax.evaluate import agreement
 from lesion_jax.metrics import expected_grade
-from lesion_jax.report.record import read_record
 from lesion_jax.report.run import TEST_COUNTS
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.weights.bundle import load_bundle
@@ -161,7 +161,7 @@ def judge(options: argparse.Namespace, system: str) -> None:
                            {'weights': bundle.digest, 'date': datetime.date.today().isoformat()}],
       'versions': record.versions(), 'hardware': record.hardware()})
   size = bundle.config['preprocessing']['size']
-  part_b = load(GRADED, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
+  part_b = load_dataset(GRADED, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
   counts, annotated = read_counts(directory / TEST_COUNTS)
   rows = np.isin(counts['id'], part_b.source('test').index.id)
   np.savez_compressed(path.with_suffix('.npz'), **{name: value[rows] for name, value in counts.items()}, annotated=annotated)
@@ -197,8 +197,8 @@ def look(options: argparse.Namespace, system: str) -> None:
             'look': records[row]['look']} for row in np.argsort(-error, kind='stable')[:WORST]]
   result |= {'agreement': agreement(truth, rule, network), 'worst': worst}
   record.save(path, result)
-  part_b = load(GRADED, data_dir=options.data_dir, size=bundle.config['preprocessing']['size'],
-                source_dir=options.source_dir)
+  part_b = load_dataset(GRADED, data_dir=options.data_dir, size=bundle.config['preprocessing']['size'],
+                        source_dir=options.source_dir)
   grades_page.draw_worst(options.results / f'{directory.name}-worst.jpg', bundle, part_b, [each['id'] for each in worst])
 
 

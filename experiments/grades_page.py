@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.collect import read_counts
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
-from lesion_jax.data.source import Dataset
+from lesion_jax.data.registry import Dataset
 from lesion_jax.evaluate import compare, present_in
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model

@@ -32,20 +32,20 @@ from experiments import idrid_page, record
 from experiments.collect import read_counts
 from lesion_jax import main as program
 from lesion_jax import runtime
-from lesion_jax.build import make_counter
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, Prediction
-from lesion_jax.data.fingerprint import twins
 from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.native import NativeSource
-from lesion_jax.data.source import Dataset, Subset, load
+from lesion_jax.data.registry import Dataset, Subset, load_dataset
 from lesion_jax.evaluate import (
     choose, full_report, judge_healthy, native_counts, native_report, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.metrics.presence import Rule, presence_scores
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
+from lesion_jax.photograph.fingerprint import twins
 from lesion_jax.predict.tta import augmented
 from lesion_jax.report.run import TEST_COUNTS
+from lesion_jax.stages import make_counter
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
@@ -131,7 +131,7 @@ def judge(options: argparse.Namespace) -> None:
     raise SystemExit(f'{path} is of another network ({result["weights"][:8]}, here {bundle.digest[:8]}); remove it to judge '
                      'this one, or give another --results')
   size = bundle.config['preprocessing']['size']
-  part_a, part_b = (load(name, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
+  part_a, part_b = (load_dataset(name, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
                     for name in ('idrid', 'idrid_grading'))
   report = json.loads((directory / 'report.json').read_text('utf-8'))
   result |= describe(options, bundle, directory, report)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
-from lesion_jax.data.source import Dataset
+from lesion_jax.data.registry import Dataset
 from lesion_jax.evaluate import present_in
 from lesion_jax.metrics import log_odds
 from lesion_jax.metrics.presence import Rule

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from configs import data
 from experiments.rows import Row
-from lesion_jax import build
+from lesion_jax import stages
 
 STAGES = ('segment', 'classify', 'grade')
 
@@ -86,7 +86,7 @@ def _apply(config: ConfigDict, row: Row) -> None:
 def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
   """A configuration as a result keeps it, without the places of one machine: bundles relative to the runs' folder, and
   the mere names of the release and of the pretrained weights. The split is named also where it is the data set's own."""
-  found = build.resolved(config.to_dict())
+  found = stages.resolved(config.to_dict())
   for name in STAGES:
     stage = found[name]
     stage['data']['source_dir'] = pathlib.Path(stage['data']['source_dir']).name
@@ -97,9 +97,9 @@ def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-  """The keys with dots by which two configurations are of different measurements, with both values: `build.differing`, of
+  """The keys with dots by which two configurations are of different measurements, with both values: `stages.differing`, of
   which what is in SAME_NUMBERS does not count."""
-  return {key: both for key, both in build.differing(then, now).items() if not key.endswith(SAME_NUMBERS)}
+  return {key: both for key, both in stages.differing(then, now).items() if not key.endswith(SAME_NUMBERS)}
 
 
 def _embedded(config: ConfigDict, *, size: int, count: int, width: float, batch: int) -> None:

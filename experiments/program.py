@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from experiments import collect, figures, memory, orderings, presets, render, runner
 from experiments.rows import ROWS, TABLES
 from experiments.runner import Place
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 
 SHOWN = ('fcn_8s', 'deeplab_v3_plus', 'danet', 'lesion_net_16s_dice', 'lesion_net_16s')  # columns of Fig. 4
 
@@ -83,9 +83,9 @@ def write_fig4(place: Place, results: Sequence[collect.Result]) -> None:
           (f' (not there: {", ".join(absent)})' if absent else '') + ('' if drawn else ' and --source_dir=DIR'))
     return
   data = presets.configure(place.preset, ROWS[SHOWN[0]], 0).segment.data
-  dataset = load(data.name, data_dir=place.data_dir, size=data.size, source_dir=place.source_dir or None,
-                 split=data.split, split_seed=data.seed, folds=data.folds, fold=data.fold,
-                 **({'count': data.count} if drawn else {}))
+  dataset = load_dataset(data.name, data_dir=place.data_dir, size=data.size, source_dir=place.source_dir or None,
+                         split=data.split, split_seed=data.seed, folds=data.folds, fold=data.fold,
+                         **({'count': data.count} if drawn else {}))
   figures.fig4(bundles, dataset.source('test'), path, caption=caption)
   print(path)
 

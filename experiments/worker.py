@@ -20,7 +20,7 @@ from absl import logging
 
 from experiments import collect, presets, record, runner
 from experiments.rows import ROWS, Row
-from lesion_jax import build, main, runtime
+from lesion_jax import main, runtime, stages
 from lesion_jax.evaluate import bootstrap
 from lesion_jax.report import run as report_run
 from lesion_jax.train.interrupt import Interrupt
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
       return 1
     resumed = (workdir / row.stage / 'checkpoints').exists()
     should_stop = stack.enter_context(Interrupt())
-    build.open_datasets(config, str(place.data_dir), Devices())  # drawn or read once: no part of this row's time
+    stages.open_datasets(config, str(place.data_dir), Devices())  # drawn or read once: no part of this row's time
     start = time.perf_counter()
     status = main.run(config, workdir, str(place.data_dir), should_stop)
   if not status and not place.result(row, options.seed).exists():

@@ -25,25 +25,25 @@ import jax
 import numpy as np
 
 import lesion_jax
-from lesion_jax.build import make_counter
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
-from lesion_jax.data.fingerprint import reduced, twins
-from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
 from lesion_jax.data.native import NativeSource, require_native
 from lesion_jax.data.progress import Progress, silent
-from lesion_jax.data.source import ALL, DATASETS, Dataset, Subset, load
+from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, load_dataset
 from lesion_jax.data.splits import Dealing
-from lesion_jax.data.threads import ordered_map
 from lesion_jax.evaluate import (
     Evaluation, examples, full_report, native_counts, native_report, present_in, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.metrics.presence import MAXIMUM, Rule
+from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
+from lesion_jax.photograph.fingerprint import reduced, twins
+from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.predict.ensemble import check_heads
 from lesion_jax.predict.loading import Member, join, read_member
 from lesion_jax.predict.step import compiled
 from lesion_jax.predict.tta import augmented
 from lesion_jax.report.run import COUNTS, PICTURES, REPORT, write_figures, write_pictures
+from lesion_jax.stages import make_counter
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
 
@@ -65,7 +65,7 @@ class Settings:
   Attributes:
     source_dir: root of the release as its authors lay it out; None where it has none.
     data_dir: where prepared data sets are kept; the photographs are prepared there once, at the network's size.
-    options: further ones of `data.source.load`: those of the data set, and how it is dealt.
+    options: further ones of `data.registry.load_dataset`: those of the data set, and how it is dealt.
     split: 'train', 'validation', 'test' or 'all'.
     only: judge only these photographs of the split: their ids, or a file of them, one a line.
     without: leave these out; likewise.
@@ -358,7 +358,7 @@ def _open(
     data: str, how: Settings, size: int, learned: tuple[str, ...], progress: Progress | None,
 ) -> tuple[Dataset, list[str]]:
   """The data set at the network's size, and what is to be said of its grades where they tell of lesions."""
-  dataset = load(data, data_dir=how.data_dir, size=size, source_dir=how.source_dir, progress=progress, **how.options)
+  dataset = load_dataset(data, data_dir=how.data_dir, size=size, source_dir=how.source_dir, progress=progress, **how.options)
   if not (dataset.grades_as_lesions and learned):
     return dataset, []
   return dataset.with_negatives(learned, whole=True), [

@@ -13,7 +13,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from lesion_jax import build, runtime
+from lesion_jax import runtime, stages
 from lesion_jax.command import one_line_errors, parse_flags
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import examples, present_in
@@ -57,21 +57,21 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
   say = print if first else lambda *args, **kwargs: None
   at_once = getattr(should_stop, 'at_once', contextlib.nullcontext)  # where there is no step to finish
   with at_once(), one_line_errors(ValueError, OSError):  # before anything takes long
-    build.check_values(config)
-    notes = {name: note for name, stage in build.stages(config).items() if (note := build.start_note(name, stage))}
+    stages.check_values(config)
+    notes = {name: note for name, stage in stages.stages(config).items() if (note := stages.start_note(name, stage))}
     for note in notes.values():
       say(f'NOTE: {note}', flush=True)
-    for name, stage in build.stages(config).items():
+    for name, stage in stages.stages(config).items():
       say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
-    networks = build.check(config, devices)
-    bundles = build.finished(networks)
-    claim_workdir(workdir, config.to_dict(), build.differing)
-    datasets = build.open_datasets(config, data_dir, devices, bundles)
+    networks = stages.check(config, devices)
+    bundles = stages.finished(networks)
+    claim_workdir(workdir, config.to_dict(), stages.differing)
+    datasets = stages.open_datasets(config, data_dir, devices, bundles)
   for name, dataset in datasets.items():
     start, lost = time.perf_counter(), ''
-    stage = build.build_stage(config, name, dataset, networks[name], workdir=workdir, devices=devices, bundles=bundles)
-    leaks = build.leak_notes(stage.leaks)
+    stage = stages.build_stage(config, name, dataset, networks[name], workdir=workdir, devices=devices, bundles=bundles)
+    leaks = stages.leak_notes(stage.leaks)
     for note in leaks:
       say(f'NOTE: {name}: {note}', flush=True)
     if not (bundle := bundles.get(name)):

@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+import pytest
+
 # Before jax is imported anywhere.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
@@ -38,3 +40,12 @@ def rng():
   import numpy as np
 
   return np.random.default_rng(0)
+
+
+@pytest.fixture(scope='session')
+def real_idrid() -> pathlib.Path:
+  """Root of the real subset of IDRiD beside the project, where it exists."""
+  root = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'idrid'
+  if not root.is_dir():
+    pytest.skip(f'the IDRiD subset is not at {root}')
+  return root

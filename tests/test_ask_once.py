@@ -5,7 +5,7 @@ import pytest
 from tiny import TINY_MODELS
 from tiny_config import changed
 
-from lesion_jax import build, main, models
+from lesion_jax import main, models, stages
 from lesion_jax.data import asked
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
@@ -52,4 +52,4 @@ def test_answers_are_kept_and_others_are_forgotten(tmp_path):
     ({'grade__model__joint': True, 'grade__loss': 'joint'}, 'multitask with joint=True is none')])
 def test_where_it_cannot_be_it_is_refused(changes, message):
   with pytest.raises(ValueError, match=message):
-    build.check(changed(grade__data__ask_once=True, **changes), Devices())
+    stages.check(changed(grade__data__ask_once=True, **changes), Devices())

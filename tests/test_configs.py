@@ -11,9 +11,9 @@ import pytest
 from configs import common, data, idrid
 from experiments import presets
 from experiments.rows import ROWS, TABLE2, TABLE3
-from lesion_jax import build
+from lesion_jax import stages
 from lesion_jax.augment import Augmentation
-from lesion_jax.data.source import DATASETS
+from lesion_jax.data.registry import DATASETS
 from lesion_jax.losses import LOSSES
 from lesion_jax.models import MODELS, get_defaults, get_fields
 
@@ -68,7 +68,7 @@ def keys(config, prefix=''):
 
 @pytest.mark.parametrize('stage', ['segment', 'classify', 'grade'])
 def test_a_key_of_a_network_has_the_default_of_the_networks_that_have_it(stage):
-  """So a key that another network has is known to be set: it differs. See `build.parts.model_config`."""
+  """So a key that another network has is known to be set: it differs. See `stages.parts.model_config`."""
   for key, value in common.get_config()[stage].model.items():
     for name, default in get_defaults(key).items():
       if key not in ('name', 'dtype'):  # by name
@@ -84,24 +84,24 @@ def test_every_program_and_every_row_sets_only_fields_of_its_network():
   lesion = {'name': 'lesion_net_16s'}
   for config in configs:
     for stage in (config.segment, config.classify, config.grade):
-      assert build.parts.model_config(stage.model, lesion)['name'] == stage.model.name
+      assert stages.parts.model_config(stage.model, lesion)['name'] == stage.model.name
   for preset in presets.PRESETS:
     for row in TABLE2 + TABLE3:
       contained = (ROWS[row.lesion], 'bundle') if row.lesion else None
       config = presets.configure(preset, row, 0, lesion=contained)
-      assert build.parts.model_config(config[row.stage].model, lesion)['name'] == row.model['name']
+      assert stages.parts.model_config(config[row.stage].model, lesion)['name'] == row.model['name']
 
 
 def test_a_key_that_came_later_has_a_meaning_for_the_runs_before_it():
-  """Put a new key into lesion_jax/build/added.py: else every run and every result from before is refused."""
+  """Put a new key into lesion_jax/stages/added.py: else every run and every result from before is refused."""
   config = common.get_config()
-  there = {f'{stage}.{key}' for stage in build.STAGES for key in FIRST.split()} | {'seed', 'stages'}
+  there = {f'{stage}.{key}' for stage in stages.STAGES for key in FIRST.split()} | {'seed', 'stages'}
   every = keys(config)
   added = {key for key in every if not any(other.startswith(f'{key}.') for other in every)} - there
-  assert added <= build.ADDED_KEYS.keys() <= every
-  flat = {key: functools.reduce(lambda level, name: level[name], key.split('.'), config) for key in build.ADDED_KEYS}
-  other = {f'{stage}.data.split': 'hash' for stage in build.STAGES}  # what was done before is not the default now
-  assert flat | other == dict(build.ADDED_KEYS)
+  assert added <= stages.ADDED_KEYS.keys() <= every
+  flat = {key: functools.reduce(lambda level, name: level[name], key.split('.'), config) for key in stages.ADDED_KEYS}
+  other = {f'{stage}.data.split': 'hash' for stage in stages.STAGES}  # what was done before is not the default now
+  assert flat | other == dict(stages.ADDED_KEYS)
 
 
 @pytest.mark.parametrize(('name', 'split', 'same'), [
@@ -115,28 +115,28 @@ def test_before_there_were_two_ways_to_deal_photographs_it_was_by_hash(name, spl
   now = config.to_dict()
   then = json.loads(json.dumps(now))
   del then['segment']['data']['split']
-  assert (build.differing(then, now) == {}) is same
-  assert build.differing(json.loads(json.dumps(now)), now) == {}
-  assert build.differing(build.resolved(now), now) == build.differing(now, build.resolved(now)) == {}
+  assert (stages.differing(then, now) == {}) is same
+  assert stages.differing(json.loads(json.dumps(now)), now) == {}
+  assert stages.differing(stages.resolved(now), now) == stages.differing(now, stages.resolved(now)) == {}
 
 
 def test_a_result_from_before_is_one_of_today_s_configuration():
   path = pathlib.Path(presets.__file__).parent / 'results' / 'smoke' / 'unet-0.json'
   now = presets.configure('smoke', next(row for row in TABLE2 if row.key == 'unet'), 0)
-  assert build.differing(json.loads(path.read_text())['config'], now.to_dict()) == {}
+  assert stages.differing(json.loads(path.read_text())['config'], now.to_dict()) == {}
 
 
 def test_a_stage_that_does_not_run_makes_no_difference():
   then, now = (config_of('multitask', 'synthetic').to_dict() for _ in range(2))
   then['classify']['rate'] = 7.0
-  assert build.differing(then, now) == {}
+  assert stages.differing(then, now) == {}
   then['grade']['rate'] = 7.0
-  assert build.differing(then, now) == {'grade.rate': (7.0, now['grade']['rate'])}
+  assert stages.differing(then, now) == {'grade.rate': (7.0, now['grade']['rate'])}
   for config in (then, now):
     config.update(stages=('segment',))
-  assert build.differing(then, now) == {}
+  assert stages.differing(then, now) == {}
   now['grade']['bundle'] = 'net'
-  assert set(build.differing(then, now)) == {'grade.bundle', 'grade.rate'}
+  assert set(stages.differing(then, now)) == {'grade.bundle', 'grade.rate'}
 
 
 @pytest.mark.parametrize('program', PROGRAMS)

@@ -7,7 +7,7 @@ from real import IDRID, link_idrid
 from tiny import TINY_MODELS
 
 from configs import segment
-from lesion_jax import build, models
+from lesion_jax import models, stages
 from lesion_jax.train.parallel import Devices
 
 pytestmark = pytest.mark.skipif(not IDRID.is_dir(), reason='IDRiD is not at hand')
@@ -26,10 +26,10 @@ def run(tmp_path, monkeypatch):
 
   def train(config):
     devices = Devices(jax.devices()[:1])
-    networks = build.check(config, devices)
-    dataset = build.open_datasets(config, str(tmp_path / 'data'), devices)['segment']
-    stage = build.build_stage(config, 'segment', dataset, networks['segment'], workdir=tmp_path, devices=devices,
-                              bundles={})
+    networks = stages.check(config, devices)
+    dataset = stages.open_datasets(config, str(tmp_path / 'data'), devices)['segment']
+    stage = stages.build_stage(config, 'segment', dataset, networks['segment'], workdir=tmp_path, devices=devices,
+                               bundles={})
     fitted = stage.train(lambda: False)
     return stage, fitted, stage.evaluate(stage.variables(fitted.state), 'test').report
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import tiny_config
 
-from lesion_jax import build, locking, main, models
+from lesion_jax import locking, main, models, stages
 from lesion_jax.evaluate import bootstrap, calibration, intervals, judge_healthy, judge_images, report, totals
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.locking import locked
@@ -144,8 +144,8 @@ def as_real(stage):
 def test_random_initial_weights_are_said_first_and_in_report_and_card(run, tmp_path, monkeypatch, capsys):
   """On photographs of patients, of which the drawn ones take the place here."""
   said = 'starts from random weights; the paper starts from ImageNet weights'
-  original = build.start_note
-  monkeypatch.setattr(build, 'start_note', lambda name, stage: original(name, as_real(stage)))
+  original = stages.start_note
+  monkeypatch.setattr(stages, 'start_note', lambda name, stage: original(name, as_real(stage)))
   assert run(tmp_path / 'run', stages=('segment',), segment__max_steps=1) == 0
   assert capsys.readouterr().out.splitlines()[0].startswith("NOTE: the encoder of the stage 'segment' " + said)
   assert said in metrics_of(tmp_path / 'run')['segment']['notes'][0]
@@ -373,7 +373,7 @@ def test_a_signal_while_it_evaluates_is_heard_and_the_same_command_goes_on(finis
     os.kill(os.getpid(), signal.SIGTERM)
     raise AssertionError('it went on')
 
-  original = build.build_stage
+  original = stages.build_stage
   monkeypatch.setattr(main.build, 'build_stage', lambda *given, **named: dataclasses.replace(
       original(*given, **named), choose=evaluating))
   with main.Interrupt() as should_stop, pytest.raises(main.Interrupted):

@@ -15,11 +15,11 @@ from ml_collections import config_flags
 from real import IDRID, link_idrid
 from tiny import random_batch
 
-from lesion_jax import build, cli, main, models
+from lesion_jax import cli, main, models, stages
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, Outputs, unpack_targets
 from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.pipeline import train_batches
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 from lesion_jax.losses import get_loss
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import load_bundle
@@ -52,8 +52,8 @@ def release(request, place):
 
 @pytest.fixture(scope='module')
 def mixture(release, place):
-  idrid = load('idrid', data_dir=place / 'data', size=SIZE, source_dir=release)
-  return Mixture((idrid, load('synthetic', data_dir=place / 'data', size=SIZE, count=60)), (1.0, 1.0))
+  idrid = load_dataset('idrid', data_dir=place / 'data', size=SIZE, source_dir=release)
+  return Mixture((idrid, load_dataset('synthetic', data_dir=place / 'data', size=SIZE, count=60)), (1.0, 1.0))
 
 
 @pytest.fixture(scope='module')
@@ -222,7 +222,7 @@ def test_mistakes_are_named(changes, message, place):
   config = tiny_config.get_config()
   config.segment.data.update(**changes)
   with pytest.raises(ValueError, match=message):
-    build.open_datasets(config, str(place / 'data'), Devices(jax.devices()[:1]))
+    stages.open_datasets(config, str(place / 'data'), Devices(jax.devices()[:1]))
 
 
 def test_a_part_from_which_the_stage_learns_nothing_is_refused(place):
@@ -231,7 +231,7 @@ def test_a_part_from_which_the_stage_learns_nothing_is_refused(place):
   config.stages = ('grade',)
   config.grade.data.update(name='synthetic+idrid', source_dir=f':{draw_idrid(place / "graded")}')
   with pytest.raises(ValueError, match="idrid has no grades, from which the loss 'grade_cross_entropy'"):
-    build.open_datasets(config, str(place / 'data'), Devices(jax.devices()[:1]))
+    stages.open_datasets(config, str(place / 'data'), Devices(jax.devices()[:1]))
 
 
 def test_the_keys_can_be_set_on_the_command_line(monkeypatch):

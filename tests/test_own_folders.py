@@ -10,8 +10,8 @@ from PIL import Image
 from tiny import TINY_MODELS
 from tiny_config import changed
 
-from lesion_jax import build, models
-from lesion_jax.build.datasets import split_places
+from lesion_jax import models, stages
+from lesion_jax.stages.datasets import split_places
 from lesion_jax.train.parallel import Devices
 
 SIDE = 72
@@ -48,7 +48,7 @@ def shallow_networks(monkeypatch):
 def opened(tmp_path, source, *, name='folder', stage='segment', **changes):
   config = changed(stages=(stage,), **{f'{stage}__data__name': name, f'{stage}__data__source_dir': str(source),
                                        f'{stage}__batch_size': 2, **changes})
-  return build.open_datasets(config, str(tmp_path / 'data'), Devices(jax.devices()[:1]))[stage]
+  return stages.open_datasets(config, str(tmp_path / 'data'), Devices(jax.devices()[:1]))[stage]
 
 
 def test_two_folders_are_two_parts_with_names_of_their_own(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import tiny_config
 from tiny import TINY_MODELS
 
-from lesion_jax import build, models, runtime
+from lesion_jax import models, runtime, stages
 from lesion_jax.main import STOPPED
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
@@ -33,9 +33,9 @@ def configuration():
 def train(config, workdir, data_dir):
   """Trains, or takes up what was trained there, on one device in this process; returns the stage too."""
   devices = Devices(jax.devices()[:1])
-  dataset = build.open_datasets(config, str(data_dir), devices)['segment']
-  network = build.check(config, devices)['segment']
-  stage = build.build_stage(config, 'segment', dataset, network, workdir=workdir, devices=devices, bundles={})
+  dataset = stages.open_datasets(config, str(data_dir), devices)['segment']
+  network = stages.check(config, devices)['segment']
+  stage = stages.build_stage(config, 'segment', dataset, network, workdir=workdir, devices=devices, bundles={})
   return stage, stage.train(lambda: False)
 
 

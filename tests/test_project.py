@@ -98,8 +98,8 @@ class TestImports:
 
   def test_only_the_programs_front_reads_configurations(self):
     readers = {relative(path) for path in LIBRARY if 'ml_collections' in imported(path)}
-    assert {path.replace('lesion_jax/build/', 'build/') for path in readers} == {
-        'build/check.py', 'build/datasets.py', 'build/leaks.py', 'build/parts.py', 'build/stage.py',
+    assert {path.replace('lesion_jax/stages/', 'stages/') for path in readers} == {
+        'stages/check.py', 'stages/datasets.py', 'stages/leaks.py', 'stages/parts.py', 'stages/stage.py',
         'lesion_jax/main.py', 'lesion_jax/command.py'}
 
   def test_the_library_imports_neither_configurations_nor_experiments_nor_tests(self):

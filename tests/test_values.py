@@ -9,14 +9,14 @@ from ml_collections import ConfigDict, config_flags
 from tiny_config import changed
 
 from configs import common, idrid
-from lesion_jax import build
-from lesion_jax.build import values
+from lesion_jax import stages
 from lesion_jax.command import BAD_INPUT, parse_flags
+from lesion_jax.stages import values
 
 
 def test_those_of_the_clone_are_right_and_the_keys_are_theirs():
   for config in (common.get_config(), tiny_config.get_config(), idrid.get_config('gpu')):
-    build.check_values(config)
+    stages.check_values(config)
   config = common.get_config()
   assert set(values.KEYS) == set(config) and set(values.DATA_KEYS) == set(config.segment.data)
   assert set(values.STAGE_KEYS) == set(config.segment) == set(config.grade) == set(config.classify)
@@ -37,19 +37,19 @@ def test_those_of_the_clone_are_right_and_the_keys_are_theirs():
 ])
 def test_a_number_that_is_none_is_named(changes, message):
   with pytest.raises(ValueError, match=message):
-    build.check_values(changed(**changes))
+    stages.check_values(changed(**changes))
 
 
 def test_a_configuration_of_ones_own_is_told_what_it_lacks():
   with pytest.raises(ValueError, match='config lacks seed, segment, classify, grade; start .* configs/common.py'):
-    build.check_values(ConfigDict({'stages': ('segment',)}))
+    stages.check_values(ConfigDict({'stages': ('segment',)}))
   config = ConfigDict(common.get_config().to_dict())
   del config.grade.data.leaks
   with pytest.raises(ValueError, match='config.grade.data lacks leaks'):
-    build.check_values(config)
+    stages.check_values(config)
   config.grade = 3
   with pytest.raises(ValueError, match="config.grade is '3' and has no keys"):
-    build.check_values(config)
+    stages.check_values(config)
 
 
 @pytest.mark.filterwarnings('ignore:the load_module:DeprecationWarning')

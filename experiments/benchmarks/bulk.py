@@ -24,8 +24,8 @@ from PIL import Image
 from experiments import record
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data import synthetic
-from lesion_jax.data.threads import ordered_map
 from lesion_jax.models import get_model
+from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.weights.bundle import save_bundle
 from lesion_jax.weights.initialize import initialize
 

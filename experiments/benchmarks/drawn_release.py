@@ -9,8 +9,8 @@ from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.data import synthetic
-from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import MASK_NAMES, PRESENT, UNSCORED
-from lesion_jax.data.threads import ordered_map
+from lesion_jax.data.datasets.retinal_lesions import MASK_NAMES, PRESENT, UNSCORED
+from lesion_jax.photograph.threads import ordered_map
 
 SEED, QUALITY = 0, 92
 

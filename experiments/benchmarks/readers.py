@@ -28,10 +28,10 @@ def ours(release: pathlib.Path, prepared: pathlib.Path, batch: int, workers: int
   """Batches of a prepared data set, read by threads of this process, and the digest of its first example."""
   from lesion_jax.core import unpack_bits
   from lesion_jax.data.pipeline import train_batches
-  from lesion_jax.data.source import load
+  from lesion_jax.data.registry import load_dataset
 
   size = _size(release)
-  source = load('retinal_lesions', data_dir=prepared, source_dir=release, size=size, quiet=True).source('train')
+  source = load_dataset('retinal_lesions', data_dir=prepared, source_dir=release, size=size, quiet=True).source('train')
   example = source[0]
   masks = unpack_bits(example['lesions']).transpose(2, 0, 1)
   return train_batches(source, batch_size=batch, seed=SEED, threads=workers), _digest(example['image'], masks)
@@ -43,8 +43,8 @@ def torch(release: pathlib.Path, prepared: pathlib.Path, batch: int, workers: in
   from PIL import Image
 
   from lesion_jax.core import LESION_KEYS
-  from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import MASK_NAMES, PRESENT
-  from lesion_jax.data.source import load
+  from lesion_jax.data.datasets.retinal_lesions import MASK_NAMES, PRESENT
+  from lesion_jax.data.registry import load_dataset
 
   size, names = _size(release), [MASK_NAMES[key] for key in LESION_KEYS]
 
@@ -69,7 +69,7 @@ def torch(release: pathlib.Path, prepared: pathlib.Path, batch: int, workers: in
             masks[j] = th.from_numpy(np.array(mask))
       return image, masks
 
-  ids = load('retinal_lesions', data_dir=prepared, source_dir=release, size=size, quiet=True).source('train').ids()
+  ids = load_dataset('retinal_lesions', data_dir=prepared, source_dir=release, size=size, quiet=True).source('train').ids()
   dataset = Photographs(ids)
   image, masks = dataset[0]
   sampler = th.utils.data.RandomSampler(dataset, replacement=True, num_samples=10**7,

@@ -19,7 +19,7 @@ import numpy as np
 
 from lesion_jax.bulk.options import Options, Refused, load_predictor
 from lesion_jax.bulk.run import Numbered, Stopped, predict_entries
-from lesion_jax.report.record import Run
+from lesion_jax.clinical.record import Run
 from lesion_jax.report.table import Entry
 
 CHUNK = 16  # photographs that a worker is given at once, and that are done again where it is lost

@@ -49,7 +49,7 @@ def _search(folder: pathlib.Path, out: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def _is_photograph(file: pathlib.Path) -> bool:
   """By its name; archives also give DICOM files names without an ending, or with a number for one."""
-  from lesion_jax.data.dicom import is_dicom
+  from lesion_jax.photograph.dicom import is_dicom
 
   ending = file.suffix.lower()
   return ending in SUFFIXES or not ending.strip('.0123456789') and os.access(file, os.R_OK) and is_dicom(file)
@@ -68,7 +68,7 @@ class Folders:
 
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """The folder's name, and the record that it holds, if any, of the same photograph."""
-    from lesion_jax.report.record import read_record
+    from lesion_jax.clinical.record import read_record
     from lesion_jax.report.result import FIELD
 
     stem = file.stem.lstrip('.') or 'photograph'  # '..' is a stem as well
@@ -100,8 +100,8 @@ def plan(
     options: that change results.
     overwrite: take no result of an earlier run.
   """
-  from lesion_jax.data.threads import ordered_map
-  from lesion_jax.report.record import Run, is_done
+  from lesion_jax.clinical.record import Run, is_done
+  from lesion_jax.photograph.threads import ordered_map
   from lesion_jax.report.table import FAILED, SKIPPED, WAITING, Entry
 
   folders = Folders(out)

@@ -16,11 +16,11 @@ import jax
 
 from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE, find_photographs, plan, text
 from lesion_jax.bulk.options import Options, Refused, identify, load_predictor
-from lesion_jax.data.square import PhotographPrediction, Square
-from lesion_jax.data.threads import ordered_map
+from lesion_jax.clinical.record import Network, describe
+from lesion_jax.photograph.square import PhotographPrediction, Square
+from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.predict import prepare
 from lesion_jax.report.html import write_report
-from lesion_jax.report.record import Network, describe
 from lesion_jax.report.result import FIELD_SIDE, write_result
 from lesion_jax.report.table import PREDICTED, Entry, write_table
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
   arguments = make_parser().parse_args(argv)
-  # What is too large `data.photograph` refuses in words; Pillow would warn of it besides, with a limit of its own.
+  # What is too large `photograph.read` refuses in words; Pillow would warn of it besides, with a limit of its own.
   warnings.filterwarnings('ignore', 'Image size .* decompression bomb')
   try:
     with interruption.listening():

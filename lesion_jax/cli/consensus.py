@@ -67,12 +67,12 @@ def add(commands: Any) -> None:
 def _consensus(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
   import tqdm
 
-  from lesion_jax.data.annotations.labels import Labels
-  from lesion_jax.data.annotations.names import Photographs
-  from lesion_jax.data.annotations.patients import read_patients
-  from lesion_jax.data.annotations.photographs import gather
-  from lesion_jax.data.annotations.reading import read_exports
-  from lesion_jax.data.annotations.release import Rules, write_release
+  from lesion_jax.annotation.labels import Labels
+  from lesion_jax.annotation.names import Photographs
+  from lesion_jax.annotation.patients import read_patients
+  from lesion_jax.annotation.photographs import gather
+  from lesion_jax.annotation.reading import read_exports
+  from lesion_jax.data.consensus_release import Rules, write_release
 
   try:
     rules = Rules(arguments.annotators, arguments.votes, arguments.licence)
@@ -97,7 +97,7 @@ def _named(text: str) -> tuple[str, pathlib.Path]:
 
 def _conclude(summary: Any, arguments: argparse.Namespace) -> int:
   """Says how it went, and who the numbers of the data sheet are; returns the exit status."""
-  from lesion_jax.data.annotations.photographs import FAILURES
+  from lesion_jax.annotation.photographs import FAILURES
 
   failed = [item for item in summary.left_out if item.reason in FAILURES]
   if failed:

@@ -42,13 +42,13 @@ def open_dataset(
   Raises:
     OSError: the prepared data could not be written.
   """
-  from lesion_jax.data.source import find_prepared, load
+  from lesion_jax.data.registry import find_prepared, load_dataset
 
   try:
     if existing and arguments.source is None and not arguments.option:
       return find_prepared(arguments.name, data_dir=arguments.data_dir, size=arguments.size)
-    return load(arguments.name, data_dir=arguments.data_dir, size=arguments.size, source_dir=arguments.source,
-                quiet=quiet, anew=anew, **dict(arguments.option))
+    return load_dataset(arguments.name, data_dir=arguments.data_dir, size=arguments.size, source_dir=arguments.source,
+                        quiet=quiet, anew=anew, **dict(arguments.option))
   except (FileNotFoundError, NotADirectoryError, ValueError) as error:
     said = options.in_flags(error, {'source_dir': '--source', 'data_dir': arguments.prepared_option})
     parser.error(said.replace('\n', ' '))
@@ -57,7 +57,7 @@ def open_dataset(
 def describe_all() -> str:
   """A line for each data set that there is: its name, the lesions that it annotates, whether it is graded."""
   from lesion_jax.core import LESION_KEYS
-  from lesion_jax.data.source import DATASETS
+  from lesion_jax.data.registry import DATASETS
 
   lines = []
   for name, builder in DATASETS.items():

@@ -52,7 +52,7 @@ def _config(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
   from importlib import resources
 
   del arguments, parser
-  print(resources.files('lesion_jax.data.annotations').joinpath('label_studio.xml').read_text('utf-8'), end='')
+  print(resources.files('lesion_jax.annotation').joinpath('label_studio.xml').read_text('utf-8'), end='')
   return 0
 
 

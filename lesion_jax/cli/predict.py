@@ -16,7 +16,7 @@ PREDICT = f'''\
 Reads photographs, finds the field of view in each, and writes for each into DIR:
 
   <name>/result.json    grade, probabilities, counts and areas by lesion and quadrant, what Table I of the paper says to
-                        them, and whether a person should look; described by lesion_jax/report/result.schema.json
+                        them, and whether a person should look; described by lesion_jax/clinical/result.schema.json
   <name>/field.jpg      the square that the network looked at, at most 2048 pixels
   <name>/attention.png  where a network with attention looked: its map over that square, black least, white most
 and of networks with lesion maps
@@ -136,8 +136,8 @@ def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 def _conclude(entries: Sequence[Any], total: int, arguments: argparse.Namespace) -> int:
   """Says how it went; returns 1 where a photograph failed."""
-  from lesion_jax.report.look import summary
-  from lesion_jax.report.record import warnings_of
+  from lesion_jax.clinical.look import summary
+  from lesion_jax.clinical.record import warnings_of
 
   records = [entry.record for entry in entries if entry.record]
   failed = [entry.error for entry in entries if entry.error]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from lesion_jax.core import Example
 from lesion_jax.data.index import Index
-from lesion_jax.data.order import Source
+from lesion_jax.data.sampler import Source
 
 SAVE_EVERY = 50  # photographs, so that an interrupted run goes on
 

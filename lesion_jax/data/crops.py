@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lesion_jax.core import NUM_GRADES, NUM_LESIONS, UNKNOWN_GRADE, Example
-from lesion_jax.data.fundus import Crop
 from lesion_jax.data.index import Index
+from lesion_jax.photograph.crop import Crop
 
 ENDLESS = 2**40  # places; at a thousand a second, 34 years
 JITTER = 0.4  # of the crop's side: how far from its centre the lesion may lie

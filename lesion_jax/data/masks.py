@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from lesion_jax.annotation.mistakes import SHOWN, cut
+from lesion_jax.annotation.naming import lesion_of
+from lesion_jax.annotation.table import plain
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.findings import SHOWN, cut
-from lesion_jax.data.naming import lesion_of
 from lesion_jax.data.packing import ORIENTATION, look_at
-from lesion_jax.data.table import plain
-from lesion_jax.data.threads import ordered_map
+from lesion_jax.photograph.threads import ordered_map
 
 UNSCORED = 127  # as in Retinal-Lesions
 PRESENT = (1, 255)

@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterator
 
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
-from lesion_jax.data.order import Joined
-from lesion_jax.data.source import Dataset
+from lesion_jax.data.registry import Dataset
+from lesion_jax.data.sampler import Joined
 from lesion_jax.data.splits import SPLITS
+from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
 
 SEPARATOR = '+'  # between the names of data sets
 
@@ -20,7 +20,7 @@ SEPARATOR = '+'  # between the names of data sets
 class Mixture:
   """Data sets as one, in place of a `Dataset`.
 
-  Data sets may hold the same photographs, in splits that do not know of one another: `build.leaks` looks for those.
+  Data sets may hold the same photographs, in splits that do not know of one another: `stages.leaks` looks for those.
 
   Each photograph keeps what its own data set annotates: a lesion that is unknown there, or a grade, reaches neither the
   loss nor a figure.

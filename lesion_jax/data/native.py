@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lesion_jax.data.builders.left_out import NAME
-from lesion_jax.data.fundus import Crop
+from lesion_jax.photograph.crop import Crop
 
 if TYPE_CHECKING:
   from lesion_jax.data.builders.base import LesionBuilder
-  from lesion_jax.data.source import Dataset
+  from lesion_jax.data.registry import Dataset
 
 
 class Native(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 
 from lesion_jax.core import UNKNOWN_GRADE, Example
 from lesion_jax.data.crops import Draw
-from lesion_jax.data.order import Source, training_order
+from lesion_jax.data.sampler import Source, training_order
 
 THREADS = 16  # Decoding releases the GIL. More threads than cores pay, as reading waits for the disk too.
 
@@ -27,7 +27,7 @@ def train_batches(
 ) -> grain.DatasetIterator[Example]:
   """An endless stream of shuffled batches, in another order each epoch.
 
-  Batches run across the ends of epochs, so no example is dropped; how often each is drawn says `order.training_order`.
+  Batches run across the ends of epochs, so no example is dropped; how often each is drawn says `sampler.training_order`.
   `get_state()` is a small JSON-serialisable dict and `set_state()` continues exactly behind it; it
   is the same on all shards.
 

@@ -17,9 +17,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lesion_jax.annotation.mistakes import cut
+from lesion_jax.annotation.table import plain
 from lesion_jax.core import GRADE_KEYS, NUM_GRADES, REFERABLE_GRADE, UNKNOWN_GRADE
-from lesion_jax.data.findings import cut
-from lesion_jax.data.table import plain
 
 Span = tuple[int, int]  # lowest and highest grade
 EMPTY = ('', 'nan', 'na', 'n/a', 'none', 'null', '?', 'unknown', str(UNKNOWN_GRADE))

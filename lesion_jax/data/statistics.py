@@ -10,9 +10,9 @@ from scipy import ndimage
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, UNKNOWN_GRADE, Example, unpack_bits
 from lesion_jax.data.progress import Progress, silent
-from lesion_jax.data.quality import REASONS, SIDE, Quality, assess
-from lesion_jax.data.source import Dataset
-from lesion_jax.data.threads import ordered_map
+from lesion_jax.data.registry import Dataset
+from lesion_jax.photograph.quality import REASONS, SIDE, Quality, assess
+from lesion_jax.photograph.threads import ordered_map
 
 SCHEMA_VERSION = 1
 UNKNOWN = 'unknown'
@@ -22,7 +22,7 @@ ALL = 'all'
 NOTES = (
     'A region is a connected part (8 neighbours) of the mask of a lesion; lesions that touch count once.',
     'Areas and pixels are of the prepared squares, shares are of the whole square, of the photographs with the lesion.',
-    'Gradable is a hint (lesion_jax/data/quality.py); nothing is left out for it.',
+    'Gradable is a hint (lesion_jax/photograph/quality.py); nothing is left out for it.',
     'Unscored counts the photographs with annotation that is neither present nor absent.',
 )
 

@@ -21,7 +21,7 @@ def agreement(truth: np.ndarray, rule: np.ndarray, network: np.ndarray | None = 
 
   Args:
     truth: int [N], 0..4, or UNKNOWN_GRADE.
-    rule: int [N], likewise, of `report.evidence.grade_by_rule`; UNKNOWN_GRADE where it gives none.
+    rule: int [N], likewise, of `clinical.evidence.grade_by_rule`; UNKNOWN_GRADE where it gives none.
     network: int [N], likewise; None where there is none.
 
   Returns:

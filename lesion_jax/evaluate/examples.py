@@ -25,7 +25,7 @@ def examples(
   Args:
     predict_fn: as `make_count_step` takes it.
     variables: what it takes first.
-    source: random access to examples, see `data.source`.
+    source: random access to examples, see `data.registry`.
     per_grade: how many.
 
   Returns:

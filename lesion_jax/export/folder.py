@@ -9,10 +9,10 @@ import shutil
 import uuid
 
 from lesion_jax import locking
-from lesion_jax.data import windows
 from lesion_jax.export import readme, to_onnx, to_saved_model, to_stablehlo, to_torch
 from lesion_jax.export.check import TOLERANCE, compare
 from lesion_jax.export.source import Refused, Source
+from lesion_jax.photograph import windows
 from lesion_jax.weights.bundle import Bundle
 
 # Each has `write(source, folder) -> run`, which raises ImportError where a package is missing, and USAGE.
@@ -27,7 +27,7 @@ def export(
 
   Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, the rule
   for presence, preprocessing) and a README.md that says how to load it. Of a bundle that is asked by windows (preprocessing.window) the export takes
-  images of that size, and windows.py, which needs NumPy alone, stitches them: it is `data.windows` as it stands.
+  images of that size, and windows.py, which needs NumPy alone, stitches them: it is `photograph.windows` as it stands.
 
   Args:
     bundle: of `load_bundle`; `predict.config.check_config` has passed its configuration.

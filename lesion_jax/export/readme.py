@@ -7,10 +7,10 @@ from typing import Any
 
 import lesion_jax
 from lesion_jax.core import GRADES, LESIONS
-from lesion_jax.data.fundus import SQUARE
 from lesion_jax.export.check import BATCHES
 from lesion_jax.export.source import Source
 from lesion_jax.metrics.presence import Rule
+from lesion_jax.photograph.crop import SQUARE
 
 OUTPUTS = {
     'maps': 'float32 [B, {size}, {size}, 8], the probability of each lesion at each pixel',

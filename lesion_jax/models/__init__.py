@@ -10,11 +10,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from lesion_jax.models.abn import ABN
-from lesion_jax.models.classifier import InceptionClassifier
+from lesion_jax.models.classifier import InceptionClassifier, InceptionGrader
 from lesion_jax.models.danet import DANet
 from lesion_jax.models.deeplab import DeepLabV3Plus
 from lesion_jax.models.fcn import FCN
-from lesion_jax.models.grader import InceptionGrader
 from lesion_jax.models.inception_v3 import InceptionV3
 from lesion_jax.models.lesion_concat import LesionConcat
 from lesion_jax.models.lesion_enhanced import LESION_BRANCH

@@ -1,11 +1,11 @@
-"""Inception-v3 as a classifier: the head that it shares with the graders, and lesion presence without maps."""
+"""Inception-v3 as a classifier of lesions and of grades, without maps, and the head that all graders share."""
 
 from __future__ import annotations
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from lesion_jax.core import NUM_LESIONS, Array, Outputs
+from lesion_jax.core import NUM_GRADES, NUM_LESIONS, Array, Outputs
 from lesion_jax.models.network import Network
 
 
@@ -40,3 +40,13 @@ class InceptionClassifier(Network):
     """uint8 or float images [B, H, W, 3] in 0..255 -> Outputs with `lesions` [B, 8], float32 logits, and no maps."""
     taps = self.make_encoder()(images, train=train)
     return Outputs(lesions=ClassificationHead(NUM_LESIONS, name='head')(taps[32]))
+
+
+class InceptionGrader(Network):
+  """Inception-v3 with a five-way classifier after GAP."""
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool) -> Outputs:
+    """uint8 or float images [B, H, W, 3] in 0..255 -> Outputs with `grades` [B, 5], float32 logits."""
+    taps = self.make_encoder()(images, train=train)
+    return Outputs(grades=ClassificationHead(NUM_GRADES, name='head')(taps[32]))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
-from lesion_jax.data.fundus import FIELD_OF_VIEW, SQUARE
-from lesion_jax.data.likeness import check as check_likeness
-from lesion_jax.data.windows import GRID, MIN_WINDOW, check_window
 from lesion_jax.metrics.presence import RULES
+from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
+from lesion_jax.photograph.likeness import check as check_likeness
+from lesion_jax.photograph.windows import GRID, MIN_WINDOW, check_window
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
 TOLD = ('data', 'provenance', 'metrics')  # what a bundle may say of itself, for people to read

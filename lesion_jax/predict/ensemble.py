@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, Array, Prediction
-from lesion_jax.data.likeness import union
+from lesion_jax.photograph.likeness import union
 from lesion_jax.weights.origin import is_synthetic
 
 

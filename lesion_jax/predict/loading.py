@@ -18,9 +18,9 @@ from flax import traverse_util
 
 from lesion_jax import pretrained, runtime
 from lesion_jax.core import LESION_KEYS, Prediction
-from lesion_jax.data.windows import check_window
 from lesion_jax.metrics.presence import MAXIMUM
 from lesion_jax.models import DTYPES, get_model
+from lesion_jax.photograph.windows import check_window
 from lesion_jax.predict import onnx_graph, programs
 from lesion_jax.predict.config import check_config
 from lesion_jax.predict.ensemble import average, check_heads, join_configs

@@ -22,7 +22,7 @@ import numpy as np
 import lesion_jax
 from lesion_jax import runtime
 from lesion_jax.core import Prediction
-from lesion_jax.data.windows import stitch
+from lesion_jax.photograph.windows import stitch
 from lesion_jax.weights.bundle import Bundle, taken_size
 
 FOLDER = 'onnx'  # in the cache
@@ -38,7 +38,7 @@ def make_predict_fn(bundle: Bundle) -> Callable[[Any, Any], Prediction]:
   alone.
 
   A graph takes images of one size: where the bundle says `preprocessing.window` that of its windows, which are then
-  stitched on the host (`data.windows.stitch`).
+  stitched on the host (`photograph.windows.stitch`).
 
   Args:
     bundle: of `load_bundle`, its configuration checked.

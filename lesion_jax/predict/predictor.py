@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from lesion_jax.core import LESION_KEYS, Prediction
-from lesion_jax.data.fundus import FIELD_OF_VIEW
-from lesion_jax.data.square import HEADS, PhotographPrediction, Square
-from lesion_jax.data.threads import ordered_map
 from lesion_jax.metrics.presence import Rule
-from lesion_jax.predict.photographs import Photograph, prepare
+from lesion_jax.photograph.crop import FIELD_OF_VIEW
+from lesion_jax.photograph.prepare import Photograph, prepare
+from lesion_jax.photograph.square import HEADS, PhotographPrediction, Square
+from lesion_jax.photograph.threads import ordered_map
 
 Input = Photograph | Square
 

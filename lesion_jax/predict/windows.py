@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from lesion_jax.core import NUM_LESIONS, Array, Prediction
-from lesion_jax.data.windows import check_window, window_shares, window_starts
+from lesion_jax.photograph.windows import check_window, window_shares, window_starts
 
 # Where nobody says how, a square goes through the network whole if that takes no more than this share of the memory,
 # else by windows of AUTOMATIC pixels (our choice). BYTES is of a pixel of one photograph, see `choose_window`.
@@ -18,7 +18,7 @@ BYTES, SHARE, AUTOMATIC = 800, 0.5, 960
 
 
 def windowed(predict_fn: Callable[[Any, Any], Prediction], window: int) -> Callable[[Any, Any], Prediction]:
-  """The same function by windows of one size, see `data.windows` for where they lie and how they are blended.
+  """The same function by windows of one size, see `photograph.windows` for where they lie and how they are blended.
 
   All windows are of one shape, so the network is traced and compiled once, and they go through it one after the other:
   a pass over B images of S x S pixels takes the memory of B windows and two arrays of the maps' size, 64 bytes a pixel

@@ -7,9 +7,7 @@
 
 Of predicted photographs:
 
-  findings.py  regions and areas, by quadrant             evidence.py  what they say of the grade, by Table I
-  record.py    result.json                                result.py    all files of one photograph
-  outlines.py  masks and outlines as large as it          table.py     results.csv
-  look.py      whether a person should look, and why
+  result.py    all files of one photograph                table.py     results.csv
+  outlines.py  masks and outlines as large as it
   html.py      report.html; its parts are html_*.py and the files in templates/
 """

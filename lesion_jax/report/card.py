@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
-from lesion_jax.data.fundus import SQUARE
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.metrics.presence import Rule
+from lesion_jax.photograph.crop import SQUARE
 from lesion_jax.report.terminal import (
     COLUMNS, data_sets, grading_rows, healthy_notes, interval_notes, lesion_rows, presence_notes, presence_rows,
     selection_notes, undefined_notes)

@@ -8,7 +8,7 @@ import uuid
 
 import numpy as np
 
-from lesion_jax.data.png import encode_png
+from lesion_jax.photograph.png import encode_png
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:

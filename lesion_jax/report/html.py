@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lesion_jax
+from lesion_jax.clinical.look import look, summary
+from lesion_jax.clinical.record import not_evaluated, present_lesions, warnings_of
 from lesion_jax.core import LESIONS
-from lesion_jax.data.threads import ordered_map
 from lesion_jax.metrics.presence import NOT_EVALUATED
+from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.report.files import write_whole
 from lesion_jax.report.html_photograph import photograph_html, verdict_badge
 from lesion_jax.report.html_picture import thumbnail
 from lesion_jax.report.html_text import badge, chip, escape, read, swatch, table, template
-from lesion_jax.report.look import look, summary
 from lesion_jax.report.overlay import COLORS
-from lesion_jax.report.record import not_evaluated, present_lesions, warnings_of
 from lesion_jax.report.table import SKIPPED, Entry
 
 MAX_PICTURES = 200  # A page of more is too large to open in comfort; further photographs are listed without a picture.

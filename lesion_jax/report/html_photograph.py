@@ -6,14 +6,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lesion_jax.clinical.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED
+from lesion_jax.clinical.findings import QUADRANTS
+from lesion_jax.clinical.look import look
+from lesion_jax.clinical.record import not_evaluated, present_lesions
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS, lesion_index
 from lesion_jax.metrics.presence import MAXIMUM, NOT_EVALUATED
-from lesion_jax.report.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED
-from lesion_jax.report.findings import QUADRANTS
 from lesion_jax.report.html_picture import picture
 from lesion_jax.report.html_text import badge, bar, count, escape, items, share, swatch, table, template
-from lesion_jax.report.look import look
-from lesion_jax.report.record import not_evaluated, present_lesions
 
 VERDICT_WORDS = {
     SUPPORTED: 'lesions support the grade',

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lesion_jax.clinical.record import present_lesions
 from lesion_jax.core import LESIONS, lesion_index
 from lesion_jax.report.html_text import escape, template
 from lesion_jax.report.outlines import read_outlines
-from lesion_jax.report.record import present_lesions
 from lesion_jax.report.result import ATTENTION, FIELD, OUTLINES
 
 QUALITY = 80  # of JPEG

@@ -1,6 +1,6 @@
 """Results of `lesion-jax predict` as pre-annotations for Label Studio: tasks whose predictions an annotator corrects.
 
-The names are those of data/annotations/label_studio.xml, the labelling interface. A polygon of Label Studio has no
+The names are those of annotation/label_studio.xml, the labelling interface. A polygon of Label Studio has no
 holes: those of a region are left filled.
 """
 
@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 import numpy as np
 
+from lesion_jax.clinical.record import RECORD, read_record
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.metrics.presence import NOT_EVALUATED
 from lesion_jax.report.files import write_whole
 from lesion_jax.report.outlines import read_outlines
-from lesion_jax.report.record import RECORD, read_record
 from lesion_jax.report.result import OUTLINES
 
 PHOTOGRAPH, POLYGON, GRADE, IMAGE = 'photograph', 'polygon', 'grade', 'image'  # tags, and the key of a task's data

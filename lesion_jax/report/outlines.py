@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from lesion_jax.clinical.findings import TOUCHING
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.fundus import Crop
-from lesion_jax.report.findings import TOUCHING
+from lesion_jax.photograph.crop import Crop
 from lesion_jax.report.overlay import COLORS
 
 SVG = 'http://www.w3.org/2000/svg'

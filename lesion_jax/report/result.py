@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lesion_jax.clinical.record import RECORD, present_lesions
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
-from lesion_jax.data.square import PhotographPrediction, Square
-from lesion_jax.data.threads import ordered_map
+from lesion_jax.photograph.square import PhotographPrediction, Square
+from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.report.files import write_grey, write_whole
 from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
 from lesion_jax.report.overlay import draw_overlay
-from lesion_jax.report.record import RECORD, present_lesions
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
 OVERLAY_SIDE = 1024  # The network's own size may be too small to read.

@@ -9,10 +9,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lesion_jax.clinical.look import look
+from lesion_jax.clinical.record import Run
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.report.files import write_whole
-from lesion_jax.report.look import look
-from lesion_jax.report.record import Run
 
 FORMULA = ('=', '+', '-', '@', '\t', '\r')  # how what a spreadsheet runs begins
 PREDICTED, SKIPPED, FAILED = 'predicted', 'skipped', 'failed'

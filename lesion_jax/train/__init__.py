@@ -1,0 +1,1 @@
+"""The training step, its schedule, its loop, checkpoints and logs."""

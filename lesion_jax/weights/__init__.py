@@ -1,0 +1,1 @@
+"""Bundles and weights: read, named, merged, stored. NumPy in, NumPy out."""

@@ -4,7 +4,7 @@ pickle.
     config.json         the configuration, the format's version, the storage and the digest of the weights; sorted, readable
     model.safetensors   every variable under its flat name, 'params/...' and 'batch_stats/...'
     README.md           the model card
-    photographs.safetensors   what the network learned from: fingerprints of the photographs (`data.fingerprint`), uint8
+    photographs.safetensors   what the network learned from: fingerprints of the photographs (`photograph.fingerprint`), uint8
                               [N, 16, 16, 3] each, under 'train' and 'validation'; bundles of before have none
 
 `storage` in config.json says how the weights lie in the file; without it, as 'float32':

@@ -14,7 +14,7 @@ from PIL import Image
 from lesion_jax import models
 from lesion_jax.bulk import Interrupted, Options, Refused, predict_photographs
 from lesion_jax.bulk.cluster import pack, unpack
-from lesion_jax.report.record import Run
+from lesion_jax.clinical.record import Run
 from lesion_jax.report.table import Entry
 from lesion_jax.weights.bundle import save_bundle
 

@@ -10,13 +10,13 @@ from drawing import draw_idrid
 from PIL import Image
 
 from lesion_jax import cli
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 
 
 @pytest.fixture
 def data_dir(tmp_path):
   """The ten drawn photographs of IDRiD, prepared."""
-  load('idrid', data_dir=tmp_path / 'data', source_dir=draw_idrid(tmp_path / 'idrid'), size=64)
+  load_dataset('idrid', data_dir=tmp_path / 'data', source_dir=draw_idrid(tmp_path / 'idrid'), size=64)
   return tmp_path / 'data'
 
 
@@ -73,8 +73,8 @@ def test_without_a_name_the_data_sets_are_listed(capsys):
 def test_mistakes_are_said_in_one_line(data_dir, capsys):
   assert 'unknown data set' in refused(capsys, 'nothing', '--prepared', data_dir)
   assert 'nothing is prepared in' in refused(capsys, 'idrid', '--prepared', data_dir, '--size', 65)
-  load('synthetic', data_dir=data_dir, size=48, count=3)
-  load('synthetic', data_dir=data_dir, size=48, count=4)
+  load_dataset('synthetic', data_dir=data_dir, size=48, count=3)
+  load_dataset('synthetic', data_dir=data_dir, size=48, count=4)
   assert 'is prepared from 2 places' in refused(capsys, 'synthetic', '--prepared', data_dir, '--size', 48)
 
 

@@ -17,12 +17,12 @@ from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 from tiny import SIZE, TINY_MODELS
 
 import lesion_jax
-from lesion_jax import assessment, build, cli, models
+from lesion_jax import assessment, cli, models, stages
 from lesion_jax.core import LESION_KEYS, unpack_bits
-from lesion_jax.data.fingerprint import reduced
-from lesion_jax.data.fundus import SQUARE
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 from lesion_jax.evaluate import bootstrap, intervals
+from lesion_jax.photograph.crop import SQUARE
+from lesion_jax.photograph.fingerprint import reduced
 from lesion_jax.report.terminal import format_report
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import load_bundle, save_bundle
@@ -51,10 +51,10 @@ def prepared(tmp_path_factory):
 def trained(tmp_path_factory, prepared):
   """(bundle of a multi-task network with random weights, what training's own evaluation says of it)."""
   config, devices, place = tiny_config.get_config(), Devices(), tmp_path_factory.mktemp('trained')
-  networks, bundles = build.check(config, devices), {}
+  networks, bundles = stages.check(config, devices), {}
   shape = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
-  for name, dataset in build.open_datasets(config, str(prepared), devices).items():
-    stage = build.build_stage(config, name, dataset, networks[name], workdir=place, devices=devices, bundles=bundles)
+  for name, dataset in stages.open_datasets(config, str(prepared), devices).items():
+    stage = stages.build_stage(config, name, dataset, networks[name], workdir=place, devices=devices, bundles=bundles)
     variables = initialize(stage.model, shape, 0)
     bundles[name] = stage.bundle(variables, {}, best_step=0)
   save_bundle(place / 'bundle', config=bundles['grade'].config, variables=variables, card='',
@@ -291,7 +291,7 @@ def taught(tmp_path, idrid):
   """`taught(train, validation, **changes) -> bundle` of an oracle that learned from test photographs of IDRiD, by id."""
 
   def save(train=(), validation=(), **changes):
-    prepared = load('idrid', data_dir=tmp_path / 'prepared', size=oracle.SIZE, source_dir=idrid)
+    prepared = load_dataset('idrid', data_dir=tmp_path / 'prepared', size=oracle.SIZE, source_dir=idrid)
     index = prepared.source('test').index
     photographs = {split: reduced(index.take(np.isin(index.id, list(ids))).fingerprint)
                    for split, ids in (('train', train), ('validation', validation))}
@@ -478,7 +478,7 @@ def test_usage_errors_end_with_2_and_leave_nothing(
 def counts_of(predictor, release, thresholds=0.5):
   """What a predictor gets right in the test photographs of a drawn IDRiD release: {kind: int [2, 8]}."""
   photographs = sorted((release / 'A. Segmentation' / '1. Original Images' / 'b. Testing Set').iterdir())
-  dataset = load('idrid', data_dir=release.parent / 'again', size=predictor.size, source_dir=release)
+  dataset = load_dataset('idrid', data_dir=release.parent / 'again', size=predictor.size, source_dir=release)
   truth = unpack_bits(np.stack([example['lesions'] for example in dataset.source('test')]))
   called = predictor(photographs).maps >= thresholds
   return {'tp': (called & truth).sum((1, 2)), 'fp': (called & ~truth).sum((1, 2)), 'fn': (~called & truth).sum((1, 2))}

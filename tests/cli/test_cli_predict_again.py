@@ -13,11 +13,13 @@ import jax
 import pytest
 from PIL import Image
 
-from lesion_jax import cli, predict as predict_package
+from lesion_jax import cli
+from lesion_jax import predict as predict_package
 from lesion_jax.bulk import run as bulk_run
 from lesion_jax.bulk.files import Folders, find_photographs
-from lesion_jax.predict import photographs, predictor
-from lesion_jax.report.record import Run
+from lesion_jax.clinical.record import Run
+from lesion_jax.photograph import prepare
+from lesion_jax.predict import predictor
 
 
 def statuses(rows):
@@ -166,20 +168,20 @@ def test_a_folder_that_is_not_complete_is_done_again(predict, save, read_table, 
 def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
     predict, save, read_table, monkeypatch, capsys, number):
   paths = [save(f'{name}.png', grade=1) for name in 'abcd']
-  read = photographs.read_photograph
+  read = prepare.read_photograph
 
   def interrupt_at_d(path):
     if path.stem == 'd':
       os.kill(os.getpid(), number)
     return read(path)
 
-  monkeypatch.setattr(photographs, 'read_photograph', interrupt_at_d)
+  monkeypatch.setattr(prepare, 'read_photograph', interrupt_at_d)
   status, out = predict(*paths)
   assert status == 130 and 'run the same command again to go on' in capsys.readouterr().err
   done = statuses(read_table(out))
   assert done == [(name, 'predicted') for name in 'abcd'[:len(done)]] and len(done) < 4
   assert (out / 'report.html').exists()
-  monkeypatch.setattr(photographs, 'read_photograph', read)
+  monkeypatch.setattr(prepare, 'read_photograph', read)
   assert predict(*paths)[0] == 0
   assert statuses(read_table(out))[:len(done)] == [(folder, 'skipped') for folder, _ in done]
   assert statuses(read_table(out))[-1] == ('d', 'predicted')

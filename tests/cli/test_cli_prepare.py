@@ -11,8 +11,8 @@ from drawing import draw_idrid
 
 from lesion_jax import cli
 from lesion_jax.data.builders.base import LesionConfig
-from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder
-from lesion_jax.data.source import DATASETS, load
+from lesion_jax.data.datasets.idrid import Idrid
+from lesion_jax.data.registry import DATASETS, load_dataset
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def test_a_release_is_prepared_where_training_finds_it(release, tmp_path, capsys
   assert prepare('idrid', '--source', release, '--out', tmp_path / 'data', '--size', 64) == 0
   said = capsys.readouterr().out
   assert said.startswith('idrid: 7 train, 1 validation, 2 test, at 64x64 pixels, in ') and str(tmp_path / 'data') in said
-  monkeypatch.setattr(Builder, 'read', lambda *_: pytest.fail('prepared again'))
-  assert load('idrid', data_dir=tmp_path / 'data', source_dir=release, size=64).lengths['train'] == 7
+  monkeypatch.setattr(Idrid, 'read', lambda *_: pytest.fail('prepared again'))
+  assert load_dataset('idrid', data_dir=tmp_path / 'data', source_dir=release, size=64).lengths['train'] == 7
   assert prepare('idrid', '--source', release, '--out', tmp_path / 'data', '--size', 64, '--quiet') == 0
   assert not capsys.readouterr().out
 
@@ -87,7 +87,7 @@ def test_another_layout_is_refused_by_the_file_looked_for(tmp_path, capsys):
 def test_an_interrupted_preparation_goes_on_by_the_same_command(
     release, tmp_path, capsys, monkeypatch, error, status, said):
   command = 'idrid', '--source', release, '--out', tmp_path / 'data', '--size', 64
-  read, reads = Builder.read, []
+  read, reads = Idrid.read, []
 
   def interrupted(self, item):
     if item.path.stem == 'IDRiD_55':
@@ -95,8 +95,8 @@ def test_an_interrupted_preparation_goes_on_by_the_same_command(
     return read(self, item)
 
   with monkeypatch.context() as patch:
-    patch.setattr(Builder, 'read', interrupted)
+    patch.setattr(Idrid, 'read', interrupted)
     assert prepare(*command) == status
   assert said in capsys.readouterr().err
-  monkeypatch.setattr(Builder, 'read', lambda self, item: reads.append(item) or read(self, item))
+  monkeypatch.setattr(Idrid, 'read', lambda self, item: reads.append(item) or read(self, item))
   assert prepare(*command) == 0 and 1 <= len(reads) <= 2

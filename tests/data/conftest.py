@@ -1,4 +1,4 @@
-"""Small copies of each release's true layout, drawn here, and the way to the real subset of IDRiD."""
+"""Small copies of each release's true layout, drawn here."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ import pathlib
 import numpy as np
 import pytest
 from drawing import IDRID_SHAPE, SIDE, block, draw_idrid, fundus, save
-
-
-@pytest.fixture(scope='session')
-def real_idrid() -> pathlib.Path:
-  """Root of the real subset of IDRiD beside the project, where it exists."""
-  root = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'idrid'
-  if not root.is_dir():
-    pytest.skip(f'the IDRiD subset is not at {root}')
-  return root
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from drawing import IDRID_SHAPE, SIDE, block, fundus, palette, save
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, unpack_bits
-from lesion_jax.data.source import Dataset, load
+from lesion_jax.data.registry import Dataset, load_dataset
 
 # A field of 112 pixels in a photograph of 144x96 (width x height): its square is halved to 56.
 SHAPE, RADIUS, HALF = IDRID_SHAPE, 56, 56
@@ -38,7 +38,7 @@ def grey(mask: np.ndarray) -> np.ndarray:
 
 def open_release(name: str, release: pathlib.Path, size: int = HALF, **options) -> Dataset:
   """Prepares beside the release, once."""
-  return load(name, data_dir=release.parent / 'prepared', size=size, source_dir=release, **options)
+  return load_dataset(name, data_dir=release.parent / 'prepared', size=size, source_dir=release, **options)
 
 
 def examples_of(dataset: Dataset) -> dict:

@@ -8,8 +8,8 @@ import shutil
 import pytest
 from drawing import SIDE, fundus, save
 
-from lesion_jax.data.builders.aptos2019.aptos2019_dataset_builder import Builder
-from lesion_jax.data.source import load
+from lesion_jax.data.datasets.aptos2019 import Aptos2019
+from lesion_jax.data.registry import load_dataset
 
 IDS = [f'{number:012x}' for number in range(20)]
 
@@ -29,7 +29,7 @@ def release(tmp_path):
 
 
 def _load(release):
-  return load('aptos2019', data_dir=release.parent / 'prepared', size=SIDE, source_dir=release)
+  return load_dataset('aptos2019', data_dir=release.parent / 'prepared', size=SIDE, source_dir=release)
 
 
 def _examples(dataset):
@@ -60,7 +60,7 @@ def test_counts_that_differ_from_the_published_ones_are_reported(release, caplog
 
 
 def test_published_counts_agree_with_one_another():
-  assert sum(Builder.PUBLISHED[f'DR{grade}'] for grade in range(5)) == Builder.PUBLISHED['photographs']
+  assert sum(Aptos2019.PUBLISHED[f'DR{grade}'] for grade in range(5)) == Aptos2019.PUBLISHED['photographs']
 
 
 def test_a_wrong_grade_names_row_and_value(release):

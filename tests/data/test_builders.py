@@ -10,7 +10,7 @@ import pytest
 from draw_releases import DRAWN, examples_of, open_release, snapshot
 
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.source import DATASETS, load
+from lesion_jax.data.registry import DATASETS, load_dataset
 from lesion_jax.data.splits import SPLITS
 
 OWN = ('synthetic', 'folder')  # published nowhere
@@ -28,7 +28,7 @@ class TestRegistered:
   @pytest.mark.parametrize('name', DATASETS)
   def test_it_says_what_it_is(self, name):
     builder = DATASETS[name]
-    assert builder.name == name and builder.__module__.endswith(f'.{name}.{name}_dataset_builder')
+    assert builder.name == name and builder.__module__ == f'lesion_jax.data.datasets.{name}'
     assert len(builder.DESCRIPTION) > 100 and builder.LICENCE and builder.CROPPED in (True, False)
     assert 'plit' in builder.__doc__ or 'official' in builder.__doc__, 'the docstring says whose the split is'
     assert set(builder.ANNOTATED) <= set(LESION_KEYS) and (builder.ANNOTATED or builder.GRADED)
@@ -91,10 +91,10 @@ def test_another_folder_is_refused_by_what_is_missing_in_it(drawn_release, tmp_p
   name, _ = drawn_release
   (tmp_path / 'empty').mkdir()
   with pytest.raises(FileNotFoundError, match=f'no folder {tmp_path / "empty"}/'):
-    load(name, data_dir=tmp_path / 'data', source_dir=tmp_path / 'empty')
+    load_dataset(name, data_dir=tmp_path / 'data', source_dir=tmp_path / 'empty')
 
 
 def test_nothing_is_prepared_inside_a_release(drawn_release):
   name, release = drawn_release
   with pytest.raises(ValueError, match=f'lies inside the release {release}'):
-    load(name, data_dir=release / 'prepared', source_dir=release)
+    load_dataset(name, data_dir=release / 'prepared', source_dir=release)

@@ -8,8 +8,8 @@ import pytest
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE
 from lesion_jax.data.crops import Draw, Draws, Kept
 from lesion_jax.data.index import Index
-from lesion_jax.data.order import Joined, keep_decoded
 from lesion_jax.data.pipeline import train_batches
+from lesion_jax.data.sampler import Joined, keep_decoded
 
 SIZE, CROP = 96, 32
 MA, CWS = LESION_KEYS.index('MA'), LESION_KEYS.index('CWS')
@@ -103,7 +103,7 @@ def test_a_photograph_that_was_enlarged_is_never_drawn_larger_than_its_own_pixel
 
 
 def _Square(**fields):
-  from lesion_jax.data.fundus import Crop
+  from lesion_jax.photograph.crop import Crop
   return Crop(**fields)
 
 

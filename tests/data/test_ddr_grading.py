@@ -8,8 +8,8 @@ import logging
 import pytest
 from drawing import IDRID_SHAPE, SIDE, fundus, save
 
-from lesion_jax.data.builders.ddr_grading.ddr_grading_dataset_builder import Builder
-from lesion_jax.data.source import load
+from lesion_jax.data.datasets.ddr_grading import DdrGrading
+from lesion_jax.data.registry import load_dataset
 
 LABELS = {
     'train': {'007-0001-000.jpg': 0, '007-0002-000.jpg': 4, '007-0003-000.jpg': 5, '007-0004-000.jpg': 2},
@@ -31,7 +31,7 @@ def release(tmp_path):
 
 
 def _load(release):
-  return load('ddr_grading', data_dir=release.parent / 'prepared', size=SIDE, source_dir=release)
+  return load_dataset('ddr_grading', data_dir=release.parent / 'prepared', size=SIDE, source_dir=release)
 
 
 def test_the_official_sets_become_the_splits_without_the_ungradable(release):
@@ -58,8 +58,8 @@ def test_the_ungradable_are_counted(release, caplog, monkeypatch):
 
 def test_published_counts_agree_with_one_another():
   """Of 13,673 photographs 12,522 have a grade."""
-  photographs = sum(Builder.PUBLISHED[f'{split} photographs'] for split in ('train', 'validation', 'test'))
-  assert (photographs, photographs - Builder.PUBLISHED['ungradable']) == (13673, 12522)
+  photographs = sum(DdrGrading.PUBLISHED[f'{split} photographs'] for split in ('train', 'validation', 'test'))
+  assert (photographs, photographs - DdrGrading.PUBLISHED['ungradable']) == (13673, 12522)
 
 
 @pytest.mark.parametrize('text, message', [

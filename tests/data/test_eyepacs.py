@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from drawing import SIDE, fundus, save
 
-from lesion_jax.data import photograph
-from lesion_jax.data.builders.eyepacs.eyepacs_dataset_builder import Builder
-from lesion_jax.data.source import load
+from lesion_jax.data.datasets.eyepacs import Eyepacs
+from lesion_jax.data.registry import load_dataset
+from lesion_jax.photograph import read
 
 TRAINING = {'10_left': 0, '10_right': 1, '13_left': 4, '13_right': 2}
 PUBLIC, PRIVATE = {'1_left': 0, '1_right': 3}, {'2_left': 1, '2_right': 0, '3_left': 4, '3_right': 4}
@@ -37,11 +37,11 @@ def release(tmp_path):
 
 
 def _load(release):
-  return load('eyepacs', data_dir=release.parent / 'prepared', size=SIDE, source_dir=release)
+  return load_dataset('eyepacs', data_dir=release.parent / 'prepared', size=SIDE, source_dir=release)
 
 
 def _list(release):
-  builder = Builder(config=Builder.CONFIG(size=SIDE, source_dir=release), data_dir=release.parent / 'unused',
+  builder = Eyepacs(config=Eyepacs.CONFIG(size=SIDE, source_dir=release), data_dir=release.parent / 'unused',
                     file_format='array_record')
   return builder.release()
 
@@ -75,7 +75,7 @@ def test_public_and_private_eyes_of_one_patient_are_reported_too(release, said):
 
 
 def test_listing_opens_no_photograph(release, monkeypatch):
-  monkeypatch.setattr(photograph, 'read_photograph', lambda path: pytest.fail(f'{path} was opened'))
+  monkeypatch.setattr(read, 'read_photograph', lambda path: pytest.fail(f'{path} was opened'))
   for path in release.rglob('*.jpeg'):
     path.write_bytes(b'')
   splits, counts = _list(release)

@@ -8,7 +8,7 @@ from draw_releases import draw_fgadr, examples_of, mask_of, open_release
 from drawing import SIDE, block, fundus, save
 
 from lesion_jax.core import lesion_bits
-from lesion_jax.data.builders.fgadr.fgadr_dataset_builder import Builder
+from lesion_jax.data.datasets.fgadr import Fgadr
 
 FOUR = ['MA', 'iHE', 'HaEx', 'CWS']
 
@@ -95,4 +95,4 @@ def test_an_oblong_photograph_is_refused(release):
 
 
 def test_published_counts_agree_with_one_another():
-  assert sum(Builder.PUBLISHED[f'DR{grade}'] for grade in range(5)) == Builder.PUBLISHED['photographs']
+  assert sum(Fgadr.PUBLISHED[f'DR{grade}'] for grade in range(5)) == Fgadr.PUBLISHED['photographs']

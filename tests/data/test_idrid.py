@@ -11,13 +11,13 @@ from PIL import Image
 from real import link_idrid
 
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits, unpack_bits
-from lesion_jax.data.builders.idrid.idrid_dataset_builder import LEVELS, MASK_NAMES, MASKS, Builder
+from lesion_jax.data.datasets.idrid import LEVELS, MASKS, MASK_NAMES, Idrid
 from lesion_jax.data.packing import read_mask
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 
 
 def _load(release, data_dir, size=SIDE):
-  return load('idrid', data_dir=data_dir, size=size, source_dir=release)
+  return load_dataset('idrid', data_dir=data_dir, size=size, source_dir=release)
 
 
 def _examples(dataset):
@@ -103,7 +103,7 @@ class TestRealPhotographs:
     assert np.count_nonzero(read_mask(path, shape=(2848, 4288), levels=LEVELS)) == pixels
 
   def test_the_release_is_read_whole(self, real_idrid, tmp_path):
-    builder = Builder(config=Builder.CONFIG(source_dir=real_idrid), data_dir=tmp_path, file_format='array_record')
+    builder = Idrid(config=Idrid.CONFIG(source_dir=real_idrid), data_dir=tmp_path, file_format='array_record')
     splits, counts = builder.release()
     assert {split: len(items) for split, items in splits.items()} == {'train': 47, 'validation': 7, 'test': 27}
     assert (counts['MA masks'], counts['iHE masks'], counts['HaEx masks'], counts['CWS masks']) == (81, 80, 81, 40)
@@ -112,7 +112,7 @@ class TestRealPhotographs:
     """What MASK_SHARE documents: within 2% over all photographs, and 3% over six of the test set, for each lesion. In a
     single photograph with a few small lesions it may be off by more."""
     release = link_idrid(tmp_path / 'release', segmentation=(1, 55, 57, 60, 63, 68, 72))
-    builder = Builder(config=Builder.CONFIG(source_dir=release), data_dir=tmp_path, file_format='array_record')
+    builder = Idrid(config=Idrid.CONFIG(source_dir=release), data_dir=tmp_path, file_format='array_record')
     splits, _ = builder.release()
     kept, areas = np.zeros(8), np.zeros(8)
     for item in splits['test']:

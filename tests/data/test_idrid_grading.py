@@ -6,11 +6,11 @@ import pytest
 from drawing import SIDE
 
 from lesion_jax.data.builders.layout import read_grades
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 
 
 def _load(release, data_dir):
-  return load('idrid_grading', data_dir=data_dir, size=SIDE, source_dir=release)
+  return load_dataset('idrid_grading', data_dir=data_dir, size=SIDE, source_dir=release)
 
 
 def _training_table(release):
@@ -30,7 +30,7 @@ def test_grades_are_read_and_no_lesion_is_annotated(idrid_grading_release, tmp_p
 def test_the_two_parts_of_idrid_are_prepared_apart(idrid_release, idrid_grading_release, tmp_path):
   assert idrid_release == idrid_grading_release
   assert _load(idrid_release, tmp_path / 'data').annotated == ()
-  assert load('idrid', data_dir=tmp_path / 'data', size=SIDE, source_dir=idrid_release).annotated
+  assert load_dataset('idrid', data_dir=tmp_path / 'data', size=SIDE, source_dir=idrid_release).annotated
 
 
 def test_a_missing_table_is_named(idrid_grading_release, tmp_path):

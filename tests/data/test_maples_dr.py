@@ -8,7 +8,7 @@ from draw_releases import draw_maples_dr, drawn, examples_of, halved, mask_of, o
 from drawing import save
 
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
-from lesion_jax.data.source import DATASETS, load
+from lesion_jax.data.registry import DATASETS, load_dataset
 
 FIRST = '20051020_44000_0100_PP'
 
@@ -88,4 +88,4 @@ def test_other_photographs_are_another_configuration(release, tmp_path):
 def test_nothing_is_prepared_among_the_photographs(release, tmp_path):
   elsewhere = (release / 'MESSIDOR').rename(tmp_path / 'photographs')
   with pytest.raises(ValueError, match=f'lies inside the release {elsewhere}'):
-    load('maples_dr', data_dir=elsewhere / 'prepared', source_dir=release, images_dir=elsewhere)
+    load_dataset('maples_dr', data_dir=elsewhere / 'prepared', source_dir=release, images_dir=elsewhere)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from drawing import SIDE, fundus, save
 
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 
 # As the files are named; the table says '.jpg' where the file says '.JPG'.
 NAMES = [f'20051020_{number}_0100_PP.png' for number in range(43808, 43818)] + [
@@ -31,7 +31,7 @@ def release(tmp_path):
 
 
 def _load(release):
-  return load('messidor2', data_dir=release.parent / 'prepared', size=SIDE, source_dir=release)
+  return load_dataset('messidor2', data_dir=release.parent / 'prepared', size=SIDE, source_dir=release)
 
 
 def _examples(dataset):

@@ -11,7 +11,7 @@ from drawing import draw_idrid
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.mixture import Mixture, shares
 from lesion_jax.data.pipeline import train_batches
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 
 SIZE = 32
 FOUR = ('MA', 'iHE', 'HaEx', 'CWS')
@@ -20,8 +20,8 @@ FOUR = ('MA', 'iHE', 'HaEx', 'CWS')
 @pytest.fixture(scope='module')
 def parts(tmp_path_factory):
   place = tmp_path_factory.mktemp('mixture')
-  idrid = load('idrid', data_dir=place / 'data', size=SIZE, source_dir=draw_idrid(place / 'idrid'))
-  return idrid, load('synthetic', data_dir=place / 'data', size=SIZE, count=24)
+  idrid = load_dataset('idrid', data_dir=place / 'data', size=SIZE, source_dir=draw_idrid(place / 'idrid'))
+  return idrid, load_dataset('synthetic', data_dir=place / 'data', size=SIZE, count=24)
 
 
 @pytest.fixture(scope='module')

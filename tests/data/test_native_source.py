@@ -8,7 +8,7 @@ from drawing import draw_idrid, fundus, save
 from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.data.builders.records import make_record
 from lesion_jax.data.native import NativeSource
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 
 DRAWN = {'idrid': draw_idrid, 'ddr': draw_releases.draw_ddr, 'fgadr': draw_releases.draw_fgadr,
          'tjdr': draw_releases.draw_tjdr, 'e_ophtha': draw_releases.draw_e_ophtha,
@@ -61,7 +61,7 @@ def test_a_release_that_has_changed_since_is_said(tmp_path):
 
 
 def test_where_masks_have_no_size_of_their_own_it_is_said(tmp_path):
-  dataset = load('synthetic', data_dir=tmp_path, size=32, count=20)
+  dataset = load_dataset('synthetic', data_dir=tmp_path, size=32, count=20)
   with pytest.raises(ValueError, match='own pixels: its photographs are drawn at the size of the network'):
     NativeSource(dataset, 'train')
   with pytest.raises(ValueError, match="has no masks of the photographs' own size"):

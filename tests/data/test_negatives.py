@@ -8,21 +8,21 @@ from drawing import SIDE
 
 from lesion_jax.core import lesion_bits
 from lesion_jax.data import index
-from lesion_jax.data.fingerprint import distances, fingerprint
 from lesion_jax.data.mixture import Mixture
-from lesion_jax.data.source import absent_by_grade, load
+from lesion_jax.data.registry import absent_by_grade, load_dataset
+from lesion_jax.photograph.fingerprint import distances, fingerprint
 
 FOUR = ('MA', 'iHE', 'HaEx', 'CWS')
 
 
 @pytest.fixture
 def graded(idrid_grading_release, tmp_path):
-  return load('idrid_grading', data_dir=tmp_path / 'data', size=SIDE, source_dir=idrid_grading_release)
+  return load_dataset('idrid_grading', data_dir=tmp_path / 'data', size=SIDE, source_dir=idrid_grading_release)
 
 
 @pytest.fixture
 def masked(idrid_release, tmp_path):
-  return load('idrid', data_dir=tmp_path / 'data', size=SIDE, source_dir=idrid_release)
+  return load_dataset('idrid', data_dir=tmp_path / 'data', size=SIDE, source_dir=idrid_release)
 
 
 def test_dr0_has_no_lesion_and_dr1_microaneurysms_alone():
@@ -95,8 +95,8 @@ class TestVisits:
     assert patients['IDRiD_006'] == patients['IDRiD_007']
 
   def test_no_visit_is_on_two_sides_in_the_real_release(self, real_idrid, tmp_path):
-    from lesion_jax.data.builders.idrid_grading.idrid_grading_dataset_builder import Builder
-    builder = Builder(config=Builder.CONFIG(source_dir=real_idrid), data_dir=tmp_path, file_format='array_record')
+    from lesion_jax.data.datasets.idrid_grading import IdridGrading
+    builder = IdridGrading(config=IdridGrading.CONFIG(source_dir=real_idrid), data_dir=tmp_path, file_format='array_record')
     splits, counts = builder.release()
     assert counts == {'training photographs': 413, 'test photographs': 103}
     assert {split: len(items) for split, items in splits.items()} == {'train': 341, 'validation': 48, 'test': 103}

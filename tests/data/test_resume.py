@@ -14,50 +14,50 @@ import pytest
 from draw_releases import DRAWN, open_release
 from drawing import SIDE, fundus, save
 
-from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder
 from lesion_jax.data.builders.resume import FOLDER, Partial
-from lesion_jax.data.source import load
+from lesion_jax.data.datasets.idrid import Idrid
+from lesion_jax.data.registry import load_dataset
 
 KILLED = '''\
 import os, signal, sys
-from lesion_jax.data.builders.idrid.idrid_dataset_builder import Builder
-from lesion_jax.data.source import load
-read = Builder.read
+from lesion_jax.data.datasets.idrid import Idrid
+from lesion_jax.data.registry import load_dataset
+read = Idrid.read
 def read_or_die(self, item):
   if item.path.stem == 'IDRiD_06':
     os.kill(os.getpid(), signal.SIGKILL)
   return read(self, item)
-Builder.read = read_or_die
-load('idrid', data_dir=sys.argv[1], source_dir=sys.argv[2], size=64)
+Idrid.read = read_or_die
+load_dataset('idrid', data_dir=sys.argv[1], source_dir=sys.argv[2], size=64)
 '''
 
 
 @pytest.fixture
 def reads(monkeypatch) -> list[str]:
   """The photographs that were read, by any thread."""
-  names, read = [], Builder.read
+  names, read = [], Idrid.read
 
   def counted(self, item):
     names.append(item.path.stem)
     return read(self, item)
 
-  monkeypatch.setattr(Builder, 'read', counted)
+  monkeypatch.setattr(Idrid, 'read', counted)
   return names
 
 
 @pytest.fixture
 def interrupted(tmp_path, idrid_release, monkeypatch) -> pathlib.Path:
   """A data_dir in which preparing the ten photographs of `idrid_release` ended at the last one for training."""
-  read = Builder.read
+  read = Idrid.read
   with monkeypatch.context() as patch:
-    patch.setattr(Builder, 'read', lambda self, item: 1 / 0 if item.path.stem == 'IDRiD_08' else read(self, item))
+    patch.setattr(Idrid, 'read', lambda self, item: 1 / 0 if item.path.stem == 'IDRiD_08' else read(self, item))
     with pytest.raises(ZeroDivisionError):
       _load(tmp_path / 'data', idrid_release)
   return tmp_path / 'data'
 
 
 def _load(data_dir, release):
-  return load('idrid', data_dir=data_dir, source_dir=release, size=SIDE)
+  return load_dataset('idrid', data_dir=data_dir, source_dir=release, size=SIDE)
 
 
 def _kept(data_dir):
@@ -81,10 +81,10 @@ def test_only_the_rest_is_read(interrupted, idrid_release, tmp_path, reads):
 
 def test_its_progress_is_told_also_of_what_was_kept(interrupted, idrid_release):
   told = []
-  load('idrid', data_dir=interrupted, source_dir=idrid_release, size=SIDE,
-       progress=lambda done, total: told.append((done, total)))
+  load_dataset('idrid', data_dir=interrupted, source_dir=idrid_release, size=SIDE,
+               progress=lambda done, total: told.append((done, total)))
   assert told == [(done, 10) for done in range(11)]
-  load('idrid', data_dir=interrupted, source_dir=idrid_release, size=SIDE, progress=lambda *_: pytest.fail('is prepared'))
+  load_dataset('idrid', data_dir=interrupted, source_dir=idrid_release, size=SIDE, progress=lambda *_: pytest.fail('is prepared'))
 
 
 def test_a_killed_preparation_goes_on(idrid_release, tmp_path, reads):
@@ -128,7 +128,7 @@ def test_an_example_whose_source_changed_is_made_again(interrupted, idrid_releas
 
 
 def test_another_configuration_does_not_take_what_is_kept(interrupted, idrid_release, reads):
-  load('idrid', data_dir=interrupted, source_dir=idrid_release, size=SIDE // 2)
+  load_dataset('idrid', data_dir=interrupted, source_dir=idrid_release, size=SIDE // 2)
   assert len(reads) == 10 and _kept(interrupted), 'nor does it throw it away'
 
 

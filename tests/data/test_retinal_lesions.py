@@ -10,12 +10,12 @@ from drawing import SIDE, block, fundus, save
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, unpack_bits
-from lesion_jax.data.builders.retinal_lesions.retinal_lesions_dataset_builder import Builder
-from lesion_jax.data.source import load
+from lesion_jax.data.datasets.retinal_lesions import RetinalLesions
+from lesion_jax.data.registry import load_dataset
 
 
 def _load(release, size=SIDE):
-  return load('retinal_lesions', data_dir=release.parent / 'prepared', size=size, source_dir=release)
+  return load_dataset('retinal_lesions', data_dir=release.parent / 'prepared', size=size, source_dir=release)
 
 
 def _examples(release, size=SIDE):
@@ -102,7 +102,7 @@ def test_counts_that_differ_from_the_published_ones_are_reported(retinal_lesions
 
 
 def test_published_counts_agree_with_one_another():
-  published = Builder.PUBLISHED
+  published = RetinalLesions.PUBLISHED
   assert sum(published[f'DR{grade}'] for grade in range(5)) == published['photographs']
 
 
@@ -163,8 +163,8 @@ def test_what_is_missing_is_named(retinal_lesions_release, missing):
 
 
 def _builder(release, size):
-  return Builder(config=Builder.CONFIG(size=size, source_dir=release), data_dir=release.parent / 'unused',
-                 file_format='array_record')
+  return RetinalLesions(config=RetinalLesions.CONFIG(size=size, source_dir=release), data_dir=release.parent / 'unused',
+                        file_format='array_record')
 
 
 def _items(release, size):

@@ -7,7 +7,7 @@ import pytest
 
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data import synthetic
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
 from lesion_jax.data.statistics import choose, count, count_all, sum_up
 
 SIZE = 40
@@ -86,7 +86,7 @@ def test_what_is_chosen_shows_every_lesion_and_grade():
 
 
 def test_a_prepared_data_set(tmp_path):
-  dataset = load('synthetic', data_dir=tmp_path, size=48, count=12)
+  dataset = load_dataset('synthetic', data_dir=tmp_path, size=48, count=12)
   found = sum_up(dataset, count_all(dataset))
   assert found['splits']['all']['images'] == 12 == sum(found['splits']['all']['grades'].values())
   assert found['splits']['all']['quality'] is None, 'too small to tell'

@@ -7,10 +7,10 @@ import pytest
 from drawing import SIDE, copy_of, patchwork, save
 
 from lesion_jax.core import UNKNOWN_GRADE
-from lesion_jax.data import fingerprint as module
-from lesion_jax.data.fingerprint import twins, twins_of
-from lesion_jax.data.photograph import read_photograph
-from lesion_jax.data.source import load
+from lesion_jax.data.registry import load_dataset
+from lesion_jax.photograph import fingerprint as module
+from lesion_jax.photograph.fingerprint import twins, twins_of
+from lesion_jax.photograph.read import read_photograph
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def release(idrid_grading_release, idrid_release):
 
 
 def test_a_photograph_without_a_grade_has_that_of_its_twin_if_its_twins_agree(release, tmp_path):
-  masked, graded = (load(name, data_dir=tmp_path / 'data', size=SIDE, source_dir=release) for name in ('idrid', 'idrid_grading'))
+  masked, graded = (load_dataset(name, data_dir=tmp_path / 'data', size=SIDE, source_dir=release) for name in ('idrid', 'idrid_grading'))
   found = masked.graded_by([masked, graded])
   first, second = sorted(masked.ids['train'] + masked.ids.get('validation', []))[:2]
   grades = {name: int(grade) for split in found.splits
@@ -40,7 +40,7 @@ def test_a_photograph_without_a_grade_has_that_of_its_twin_if_its_twins_agree(re
 
 
 def test_where_nobody_has_a_grade_for_it_nothing_changes(release, tmp_path):
-  masked = load('idrid', data_dir=tmp_path / 'data', size=SIDE, source_dir=release)
+  masked = load_dataset('idrid', data_dir=tmp_path / 'data', size=SIDE, source_dir=release)
   assert masked.graded_by([masked]) is masked
 
 

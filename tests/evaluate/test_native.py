@@ -7,11 +7,11 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.fundus import Crop
 from lesion_jax.data.native import Native
 from lesion_jax.evaluate import bootstrap, intervals, native_counts, native_report
 from lesion_jax.evaluate import native as module
 from lesion_jax.metrics.histogram import SCORE_BINS, score_bin
+from lesion_jax.photograph.crop import Crop
 
 SIZE = 12
 THRESHOLDS = np.linspace(0.2, 0.9, 8).astype(np.float32)

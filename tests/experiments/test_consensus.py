@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments import consensus, consensus_text
+from lesion_jax.annotation.agreement import Ballot
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.annotations.agreement import Ballot
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / 'experiments' / 'results' / 'consensus'

@@ -12,9 +12,9 @@ import pytest
 import safetensors.numpy
 
 from lesion_jax import models
-from lesion_jax.data import windows
 from lesion_jax.export import Refused, export
 from lesion_jax.models.forward import forward
+from lesion_jax.photograph import windows
 from lesion_jax.predict.windows import windowed
 from lesion_jax.weights.bundle import taken_size
 

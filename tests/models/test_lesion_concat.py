@@ -11,8 +11,7 @@ from scipy.special import expit
 from tiny import CHANNELS, TinyEncoder
 
 from lesion_jax.models.abn import ABN
-from lesion_jax.models.classifier import ClassificationHead, InceptionClassifier
-from lesion_jax.models.grader import InceptionGrader
+from lesion_jax.models.classifier import ClassificationHead, InceptionClassifier, InceptionGrader
 from lesion_jax.models.lesion_concat import LesionConcat
 from lesion_jax.models.lesion_net import LesionNet
 from lesion_jax.models.multitask import MultiTask

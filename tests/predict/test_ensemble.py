@@ -10,11 +10,11 @@ import oracle
 import pytest
 from oracle import BLUE, GREEN, photograph
 
+from lesion_jax.clinical.record import Network, Run, describe
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_index
-from lesion_jax.data import likeness
+from lesion_jax.photograph import likeness
 from lesion_jax.predict import load
 from lesion_jax.predict.ensemble import average, check_heads
-from lesion_jax.report.record import Network, Run, describe
 
 MA, HAEX = lesion_index('MA'), lesion_index('HaEx')
 SPOTS = photograph(grade=2, lesions=[(GREEN, (100, 80, 129, 119)), (BLUE, (160, 90, 200, 120))])

@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 
-from lesion_jax.data import likeness
+from lesion_jax.photograph import likeness
 from lesion_jax.predict import load
 from lesion_jax.predict.config import check_config
 

@@ -13,7 +13,7 @@ import tiny
 
 from lesion_jax import models
 from lesion_jax.core import Prediction
-from lesion_jax.data.windows import stitch, window_shares, window_starts
+from lesion_jax.photograph.windows import stitch, window_shares, window_starts
 from lesion_jax.predict import load, loading, windows
 from lesion_jax.predict.ensemble import average
 from lesion_jax.predict.step import arranged, compiled, forward

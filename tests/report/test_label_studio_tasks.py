@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from lesion_jax.annotation.label_regions import to_shapes
+from lesion_jax.annotation.raster import rasterise
+from lesion_jax.annotation.shapes import circle
 from lesion_jax.core import GRADES, LESIONS
-from lesion_jax.data.annotations.label_regions import to_shapes
-from lesion_jax.data.annotations.raster import rasterise
-from lesion_jax.data.annotations.shapes import circle
-from lesion_jax.data.fundus import Crop
+from lesion_jax.photograph.crop import Crop
 from lesion_jax.report import label_studio
 from lesion_jax.report.outlines import mask_on_photograph, trace
 from lesion_jax.report.overlay import COLORS
 
 CROP = Crop(20, 40, 345, 385, 429)
-FILE = resources.files('lesion_jax.data.annotations').joinpath('label_studio.xml')
+FILE = resources.files('lesion_jax.annotation').joinpath('label_studio.xml')
 INTERFACE = ET.fromstring(FILE.read_text('utf-8'))
 
 

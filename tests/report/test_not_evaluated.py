@@ -16,12 +16,12 @@ import batch
 import numpy as np
 import pytest
 
+from lesion_jax.clinical.evidence import weigh
+from lesion_jax.clinical.record import describe, not_evaluated
 from lesion_jax.core import EVIDENCE, LESION_KEYS
 from lesion_jax.report.card import model_card
-from lesion_jax.report.evidence import weigh
 from lesion_jax.report.html import write_report
 from lesion_jax.report.label_studio import read_results
-from lesion_jax.report.record import describe, not_evaluated
 from lesion_jax.report.table import write_table
 
 IDRID = ['MA', 'iHE', 'HaEx', 'CWS']

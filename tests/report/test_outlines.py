@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from lesion_jax.data.fundus import Crop
+from lesion_jax.photograph.crop import Crop
 from lesion_jax.report.files import write_grey, write_whole
 from lesion_jax.report.outlines import mask_on_photograph, read_outlines, trace, write_outlines
 

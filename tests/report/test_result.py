@@ -12,9 +12,9 @@ import pytest
 from batch import HEALTHY, MILD, RICH
 from PIL import Image
 
+from lesion_jax.clinical.record import SCHEMA, describe, is_done, read_record
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.report import result
-from lesion_jax.report.record import SCHEMA, describe, is_done, read_record
 from lesion_jax.report.table import write_table
 
 

@@ -8,8 +8,8 @@ import batch
 import jsonschema
 import pytest
 
+from lesion_jax.clinical.record import SCHEMA, warnings_of
 from lesion_jax.report.html import write_report
-from lesion_jax.report.record import SCHEMA, warnings_of
 from lesion_jax.weights.origin import ALONE, GRADES_ALONE, LESIONS_ALONE
 
 GRADED = {'name': 'idrid_grading', 'before': {'lesion': ['synthetic']}}

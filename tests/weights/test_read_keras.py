@@ -10,7 +10,7 @@ from keras_files import save_archive, save_keras3, save_legacy, small_weights
 
 from lesion_jax.weights import keras
 from lesion_jax.weights.encoder import read_encoder
-from lesion_jax.weights.keras_names import BY_CREATION, BY_DEPTH
+from lesion_jax.weights.keras import BY_CREATION, BY_DEPTH
 
 h5py = pytest.importorskip('h5py')
 HEAD = ['predictions', 'dense', {'kernel': [2048, 1000], 'bias': [1000]}]

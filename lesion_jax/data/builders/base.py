@@ -22,12 +22,12 @@ from lesion_jax.core import LESION_KEYS, NUM_LESIONS, UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data import index, origin
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.builders.resume import Partial
-from lesion_jax.data.fingerprint import SIDE, fingerprint
 from lesion_jax.data.native import Native
-from lesion_jax.data.png import decode_picture, encode_png
 from lesion_jax.data.scales import ICDR
 from lesion_jax.data.splits import SPLITS, Dealing
-from lesion_jax.data.threads import ordered_map
+from lesion_jax.photograph.fingerprint import SIDE, fingerprint
+from lesion_jax.photograph.png import decode_picture, encode_png
+from lesion_jax.photograph.threads import ordered_map
 
 MIN_SIZE = 32
 # Lesions on so much of the square's border, or on so much of the field, are said (our choice): no mask of a release has it.
@@ -138,7 +138,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
   ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that any photograph of this data set annotates
   GRADED: ClassVar[bool] = True  # whether it grades any image
-  # Whether its grades say of lesions that they are absent (`source.Dataset.with_negatives`) unless a configuration says
+  # Whether its grades say of lesions that they are absent (`registry.Dataset.with_negatives`) unless a configuration says
   # otherwise.
   GRADES_AS_LESIONS: ClassVar[bool] = False
   NATIVE: ClassVar[bool] = False  # whether `read_native` reads photographs with masks of their own size
@@ -231,7 +231,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         }))
 
   def _log_download_bytes(self) -> None:
-    """Keeps TFDS from printing to stdout that it downloads; `load` logs what happens."""
+    """Keeps TFDS from printing to stdout that it downloads; `load_dataset` logs what happens."""
 
   def _log_download_done(self) -> None:
     """Likewise."""

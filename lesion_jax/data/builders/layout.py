@@ -1,18 +1,20 @@
-"""Reading a release's layout: folders, photographs and tables of grades, with errors that name what is missing."""
+"""Reading a release's layout: folders, photographs, tables of grades and copies, with errors that name what is missing."""
 
 from __future__ import annotations
 
+import collections
 import fnmatch
 import functools
+import hashlib
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from absl import logging
 
+from lesion_jax.annotation.mistakes import Findings, cut
+from lesion_jax.annotation.table import composed, read_table
 from lesion_jax.core import NUM_GRADES
-from lesion_jax.data.findings import Findings, cut
 from lesion_jax.data.scales import whole_number
-from lesion_jax.data.table import composed, read_table
 
 ALIKE = (('.jpg', '.jpeg'), ('.tif', '.tiff'))  # endings of one format
 PICTURES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
@@ -134,3 +136,20 @@ def require_masks(masks: dict[str, pathlib.Path]) -> None:
     raise FileNotFoundError(
         f'no mask {missing[0]}; this release has it for every photograph, all black where the lesion is absent. Was it '
         'unpacked whole?')
+
+
+def find_copies(paths: Iterable[pathlib.Path]) -> dict[pathlib.Path, pathlib.Path]:
+  """Path -> the first of `paths` with the same content, itself where there is no other.
+
+  Only files of one size are read, so that of a release without copies hardly any is.
+  """
+  first: dict[Hashable, pathlib.Path] = {}
+  found = {}
+  by_size = collections.defaultdict(list)
+  for path in paths:
+    by_size[path.stat().st_size].append(path)
+  for size, alike in by_size.items():
+    for path in alike:
+      content = hashlib.sha256(path.read_bytes()).digest() if len(alike) > 1 else b''
+      found[path] = first.setdefault((size, content), path)
+  return found

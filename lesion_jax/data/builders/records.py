@@ -1,4 +1,4 @@
-"""From a photograph and its masks to a record, as the builders of data sets with lesion masks share it."""
+"""From a photograph and its masks, or its grade alone, to a record, as the data sets share it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lesion_jax.data.builders.base import LesionBuilder, Record
-from lesion_jax.data.fundus import Crop, whole
 from lesion_jax.data.masks import require_upright
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import pack_masks
-from lesion_jax.data.photograph import read_photograph
+from lesion_jax.photograph.crop import Crop, read_field, whole
+from lesion_jax.photograph.read import read_photograph
 
 
 class MaskedPhotograph(NamedTuple):
@@ -93,3 +93,24 @@ def _masks_of(item: Any) -> list[pathlib.Path]:
   fields = (getattr(item, name, None) for name in ('masks', 'mask', 'index_map', 'annotation', 'uncertain'))
   return [path for field in fields for path in (field.values() if isinstance(field, dict) else [field])
           if isinstance(path, pathlib.Path) and path.is_file()]
+
+
+class GradedPhotograph(NamedTuple):
+  """One photograph of a release, the name of its patient, and its grade."""
+
+  path: pathlib.Path
+  patient: str
+  grade: int
+
+
+class GradingBuilder(LesionBuilder, skip_registration=True):
+  """A data set of grades alone. A subclass lists `GradedPhotograph`s; files are opened in `read` only."""
+
+  CROPPED = True
+
+  def read(self, item: GradedPhotograph) -> Record:
+    """Crops the photograph; the masks say nothing, as no lesion is annotated."""
+    size = self.builder_config.size
+    image, crop = read_field(item.path)
+    empty = np.zeros((size, size), np.uint8)
+    return Record(crop.apply(image, size), empty, empty, item.path.stem, item.patient, item.grade, side=crop.side)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesion_jax.data.annotations.cleaning import contradicted
-from lesion_jax.data.annotations.shapes import Ellipse, Polygon, Shape
+from lesion_jax.annotation.cleaning import contradicted
+from lesion_jax.annotation.shapes import Ellipse, Polygon, Shape
 from lesion_jax.data.synthetic.annotator import annotate, rasterise, rasterise_findings
 from lesion_jax.data.synthetic.canvas import Frame, stream
 from lesion_jax.data.synthetic.grading import eye_of

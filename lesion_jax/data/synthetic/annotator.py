@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from lesion_jax.annotation.shapes import Ellipse, Polygon, Shape, rotate
 from lesion_jax.core import LESION_KEYS, lesion_index
-from lesion_jax.data.annotations.shapes import Ellipse, Polygon, Shape, rotate
 from lesion_jax.data.synthetic.canvas import Frame, stencil
 from lesion_jax.data.synthetic.lesions import Finding
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from lesion_jax.data.annotations.shapes import circle, rotate
+from lesion_jax.annotation.shapes import circle, rotate
 
 DISC_DIAMETER = 2 / 7  # of the optic disc (DD, the clinical yardstick); a field of 45 degrees spans about 7 of them
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesion_jax.data.annotations.shapes import rotate
+from lesion_jax.annotation.shapes import rotate
 from lesion_jax.data.synthetic.canvas import DISC_DIAMETER, blobs, ribbon
 from lesion_jax.data.synthetic.grading import QUADRANTS, Plan
 from lesion_jax.data.synthetic.sites import Sites

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lesion_jax.annotation.shapes import Ellipse, Polygon, Shape
 from lesion_jax.core import NUM_GRADES
-from lesion_jax.data.annotations.shapes import Ellipse, Polygon, Shape
 from lesion_jax.data.synthetic.annotator import mark
 from lesion_jax.data.synthetic.canvas import Frame, stream
 from lesion_jax.data.synthetic.lesions import Finding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lesion_jax.data.annotations.shapes import rotate
+from lesion_jax.annotation.shapes import rotate
 from lesion_jax.data.synthetic.canvas import DISC_DIAMETER, blobs, ribbon, walk
 from lesion_jax.data.synthetic.grading import Plan
 from lesion_jax.data.synthetic.lesions import Finding

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lesion_jax.data.annotations.shapes import circle
+from lesion_jax.annotation.shapes import circle
 from lesion_jax.data.synthetic.canvas import Frame, normals, stencil
 from lesion_jax.data.synthetic.vessels import Landmarks, Vessels
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesion_jax.data.annotations.shapes import rotate
+from lesion_jax.annotation.shapes import rotate
 from lesion_jax.data.synthetic.canvas import DISC_DIAMETER, walk
 
 FOVEA_DISTANCE = 2.5 * DISC_DIAMETER

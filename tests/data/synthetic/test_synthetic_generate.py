@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from lesion_jax.annotation.cleaning import contradicted
 from lesion_jax.core import LESION_KEYS, lesion_bits, unpack_bits
 from lesion_jax.data import synthetic
-from lesion_jax.data.annotations.cleaning import contradicted
 from lesion_jax.data.synthetic.canvas import stream
 from lesion_jax.data.synthetic.grading import consensus, draw_grade
 

@@ -1,0 +1,91 @@
+"""Whether a person should look at a photograph, in one field: referable, ungradable, unlike, or a second look.
+
+All of it follows from the record, so a record from before there was the field has it too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lesion_jax.clinical.evidence import Ruled, grade_by_rule, listed
+from lesion_jax.clinical.findings import regions_by_quadrant
+from lesion_jax.core import GRADE_KEYS
+from lesion_jax.photograph.likeness import COLOURS
+
+REFERABLE, UNGRADABLE, UNLIKE, SECOND = 'referable', 'ungradable', 'unlike', 'second look'
+REASONS = (REFERABLE, UNGRADABLE, UNLIKE, SECOND)
+NOTHING = 'No reason for a person to look was found'
+
+
+def look(record: Mapping[str, Any]) -> dict[str, Any]:
+  """What a record says to the question whether a person should look.
+
+    referable    the network grades DR2 or above; of a network that does not grade, the lesions found mean that
+    ungradable   something speaks against the quality of the photograph
+    unlike       it is unlike the photographs that the network learned from; never where that is not known
+    second look  the network and the lesions found (`grade_by_rule`) disagree on whether it is referable
+
+  A lesion that is not judged is never taken for absent: where one could make a photograph referable that is not, the
+  sentence says so.
+
+  Args:
+    record: of `record.describe`, with or without its 'look'.
+
+  Returns:
+    needed: whether there is a reason.
+    reasons: of REASONS, in their order.
+    sentences: one for each reason; without any, one that says so.
+    rule: the grade by rule, {'grade', 'key', 'referable', 'sufficient', 'not_judged'}; None where the network finds no
+      lesions, or none is judged.
+  """
+  if 'look' in record:
+    return record['look']
+  grade, lesions = record['grade'], record['lesions']
+  ruled = None if lesions is None else grade_by_rule(record['states'], regions_by_quadrant(lesions))
+  known = ruled is not None and ruled.grade is not None
+  found = {}
+  if grade and grade['referable']:
+    found[REFERABLE] = f'The network grades {grade["key"]}, which is referable.'
+  elif known and not grade and ruled.referable:
+    found[REFERABLE] = f'The lesions found mean {_said(ruled)}, which is referable.'
+  if record['quality']['reasons']:
+    found[UNGRADABLE] = f'The photograph may not be gradable: {", ".join(record["quality"]["reasons"])}.'
+  likeness = record.get('likeness')
+  if likeness and not likeness['like']:
+    found[UNLIKE] = (f'The photograph is unlike those that the network learned from ({likeness["data"]}): '
+                     + ('its colours are others.' if COLOURS in likeness['reasons']
+                        else 'its light, texture or outline is another.'))
+  if known and grade and grade['referable'] != ruled.referable:
+    found[SECOND] = (f'The network grades {grade["key"]}, but the lesions found mean {_said(ruled)}'
+                     f'{_caveat(ruled)}: one is referable, the other is not.')
+  reasons = [reason for reason in REASONS if reason in found]
+  return {
+      'needed': bool(found),
+      'reasons': reasons,
+      'sentences': [found[reason] for reason in reasons] or [f'{NOTHING}{_caveat(ruled)}.'],
+      'rule': {'grade': ruled.grade, 'key': GRADE_KEYS[ruled.grade], 'referable': ruled.referable,
+               'sufficient': ruled.sufficient, 'not_judged': list(ruled.not_judged)} if known else None,
+  }
+
+
+def summary(records: Iterable[Mapping[str, Any]]) -> str:
+  """How many photographs a person should look at, and why, in one sentence without its full stop."""
+  found = [look(record) for record in records]
+  counts = Counter(reason for each in found for reason in each['reasons'])
+  why = ', '.join(f'{counts[reason]} {reason}' for reason in REASONS if counts[reason])
+  needed = sum(each['needed'] for each in found)
+  return f'a person should look at {needed} of {len(found)} photographs' + (f' ({why})' if why else '')
+
+
+def _said(ruled: Ruled) -> str:
+  return f'{GRADE_KEYS[ruled.grade]} by Table I' + ('' if ruled.sufficient else ' (indirect evidence)')
+
+
+def _caveat(ruled: Ruled | None) -> str:
+  """What is not judged and could make a photograph referable."""
+  if ruled is None or not ruled.could_be_referable:
+    return ''
+  keys = [key for key in ruled.not_judged if key != 'MA']
+  return f' ({listed(keys)} {"was" if len(keys) == 1 else "were"} not judged and could change that)'

@@ -1,0 +1,220 @@
+"""The record of one photograph, result.json: what it says is described by result.schema.json beside this file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import lesion_jax
+from lesion_jax.clinical.evidence import weigh
+from lesion_jax.clinical.findings import measure, regions_by_quadrant
+from lesion_jax.clinical.look import look
+from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
+from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
+from lesion_jax.metrics.temperature import temper, temper_classes
+from lesion_jax.photograph.fingerprint import fingerprint
+from lesion_jax.photograph.likeness import judge
+from lesion_jax.photograph.quality import assess
+from lesion_jax.photograph.square import HEADS, PhotographPrediction
+from lesion_jax.weights.origin import SENTENCES, is_synthetic, synthetic_note
+
+SCHEMA = pathlib.Path(__file__).with_name('result.schema.json')
+SCHEMA_VERSION = 4
+RECORD = 'result.json'
+NOT_CALIBRATED = 'The probabilities are not calibrated.'
+CALIBRATED = ('Probabilities are calibrated by one temperature a head, on the validation photographs of the network. '
+              'Thresholds and presence scores are in the network\'s own probabilities, before it.')
+NOTES = (
+    'For research only. This is no medical device, and nothing here may decide about a patient.',
+    NOT_CALIBRATED,
+    'A region is a connected part (8 neighbours) of a lesion\'s mask at the size of the network; lesions that touch '
+    'count once.',
+    'Quadrants are those of the picture about the centre of the field of view: optic disc and fovea are not known. A '
+    'region is in the quadrant of its centroid, an area is divided pixel by pixel.',
+    'Areas are counted at the size of the network and given in pixels of the photograph; shares are of the field of '
+    'view.',
+)
+
+
+class Network(NamedTuple):
+  """What the records of all photographs say of their network, worked out once.
+
+  Attributes:
+    config: the bundle's config.json, with the thresholds that were chosen.
+    thresholds: [8], from which probability a pixel is taken for the lesion.
+    rule: by which a lesion is called present.
+    temperatures: of its heads, {} where it is not calibrated.
+    model: what stands under 'model' in a record.
+    notes: what stands under 'notes'.
+  """
+
+  config: Mapping[str, Any]
+  thresholds: tuple[float, ...]
+  rule: Rule
+  temperatures: Mapping[str, Any]
+  model: dict[str, Any]
+  notes: list[str]
+
+  @classmethod
+  def of(cls, config: Mapping[str, Any]) -> Network:
+    """The network of a bundle, or of several that answer as one, by its configuration."""
+    rule, temperatures = Rule.of(config), config.get('temperatures', {})
+    model = {
+        'name': config['model']['name'], 'size': config['preprocessing']['size'],
+        'annotated': list(config['annotated']),
+        'data': config.get('data', {}).get('name'), 'provenance': config.get('provenance', {}), 'rule': rule.name,
+        'temperatures': temperatures, 'synthetic': is_synthetic(config)}
+    notes = [CALIBRATED if temperatures and note == NOT_CALIBRATED else note for note in NOTES]
+    notes += [warning] if (warning := synthetic_note(config)) else []
+    notes += [rule.describe()] if rule.name == TOP else []
+    return cls(config, tuple(float(config['thresholds'][key]) for key in LESION_KEYS), rule, temperatures, model, notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a result depends on. A photograph whose record has the same is not predicted again.
+
+  Attributes:
+    photograph: SHA-256 of the file.
+    model: what tells the bundle from every other one.
+    options: what the user chose that changes results, plain JSON.
+    place: SHA-256 of the file's absolute path. Tells which folder is whose; results do not depend on it.
+  """
+
+  photograph: str
+  model: str
+  options: Mapping[str, Any]
+  place: str = ''
+
+  def to_json(self) -> dict[str, Any]:
+    """As it stands in a record."""
+    return {'lesion_jax': lesion_jax.__version__, **dataclasses.asdict(self)}
+
+
+def describe(found: PhotographPrediction, network: Network, *, file: str, run: Run) -> dict[str, Any]:
+  """The record of one photograph but for its list of files, ready for JSON.
+
+  Lesions that the training data do not annotate are left out: that part of the network was never trained. What is said
+  to be there, and so every mask, count and outline, goes by the network's rule for presence, or by Eq. 1.
+
+  Args:
+    found: the prediction of one photograph (B = 1).
+    network: that answered.
+    file: the photograph, as the reader of the record will look for it.
+    run: where it comes from.
+
+  Raises:
+    ValueError: the prediction is of several photographs, or something else than finite numbers.
+  """
+  square, = found.squares
+  for head in HEADS:
+    values = getattr(found, head)
+    if values is not None and not np.isfinite(values).all():
+      raise ValueError(f'{file}: the network answered with numbers that are not finite ({head}); its weights are '
+                       'damaged, or its dtype is too small for them')
+  crop, field, quality = square.crop, square.field, assess(square.view)
+  known = network.config.get('likeness')
+  likeness = judge(known, fingerprint(square.view)) if known else None
+  lesions = None if found.lesions is None else _lesions(found, network)
+  grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0))
+  evidence = None if lesions is None else weigh(
+      {key: lesion['present'] for key, lesion in lesions.items()}, regions_by_quadrant(lesions),
+      None if grade is None else grade['value'])
+  attention, scale = None if found.attention is None else found.attention[0], crop.side / len(square.pixels)
+  record = {
+      'schema_version': SCHEMA_VERSION,
+      'file': file,
+      'photograph': {'height': crop.height, 'width': crop.width},
+      'crop': {'top': crop.top, 'left': crop.left, 'side': crop.side},
+      'field': {  # in the photograph's pixels
+          'pixels': round(np.count_nonzero(field.inside) * scale ** 2),
+          'centre': {'row': round(crop.top + field.row * scale), 'column': round(crop.left + field.column * scale)}},
+      'quality': quality.to_json(),
+      'likeness': None if likeness is None else likeness.to_json(),
+      'grade': grade,
+      'lesions': lesions,
+      # What is found is found whatever the photograph; that nothing is there takes one that can be graded.
+      'states': {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
+                 UNGRADABLE if quality.reasons else ABSENT for key in LESION_KEYS},
+      'evidence': evidence,
+      'attention': None if attention is None else {
+          'minimum': round(float(attention.min()), 6), 'maximum': round(float(attention.max()), 6),
+          'height': attention.shape[0], 'width': attention.shape[1]},
+      'model': network.model,
+      'notes': network.notes,
+      'run': run.to_json(),
+  }
+  return record | {'look': look(record)}
+
+
+def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
+  """The record in a folder, or None where there is none of this version."""
+  try:
+    record = json.loads((folder / RECORD).read_text('utf-8'))
+  except (OSError, ValueError):
+    return None
+  if not isinstance(record, dict) or record.get('schema_version') != SCHEMA_VERSION:
+    return None
+  return record if isinstance(record.get('run'), dict) and isinstance(record.get('files'), list) else None
+
+
+def is_done(record: Mapping[str, Any] | None, folder: pathlib.Path, run: Run) -> bool:
+  """Does the folder hold the result of this run, all files of it?"""
+  if record is None:
+    return False
+  same = {**record['run'], 'place': run.place} == run.to_json()
+  return same and all((folder / name).is_file() for name in record['files'])
+
+
+def _lesions(found: PhotographPrediction, network: Network) -> dict[str, dict[str, Any]]:
+  scores = network.rule.score(found.maps, found.lesions)[0]
+  called, lesions, square = network.rule.decide(scores), {}, found.squares[0]
+  temperatures = network.temperatures.get('lesions', {})
+  for j, (lesion, threshold) in enumerate(zip(LESIONS, network.thresholds, strict=True)):
+    if lesion.key not in network.config['annotated']:
+      continue
+    present, probability = bool(called[j]), temper(found.lesions[0, j], temperatures.get(lesion.key, 1.0))
+    mask = None if found.maps is None else (found.maps[0, ..., j] >= threshold) & present
+    lesions[lesion.key] = {
+        'name': lesion.name,
+        'probability': round(float(probability), 6),
+        'threshold': threshold,
+        'presence': {'score': round(float(scores[j]), 6), 'threshold': float(network.rule.thresholds[j])},
+        'present': present,
+        'found': None if mask is None else measure(mask, square.field, square.crop.side),
+    }
+  return lesions
+
+
+def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:
+  value = int(np.argmax(probabilities))
+  probabilities = temper_classes(probabilities, temperature)
+  return {
+      'value': value,
+      'key': GRADES[value].key,
+      'name': GRADES[value].name,
+      'referable': value >= REFERABLE_GRADE,
+      'probabilities': {key: round(float(p), 6) for key, p in zip(GRADE_KEYS, probabilities, strict=True)},
+  }
+
+
+def warnings_of(record: Mapping[str, Any]) -> list[str]:
+  """The notes of a record that are to be said loudly: that its network learned from synthetic data alone, wholly or in a
+  part."""
+  return [note for note in record['notes'] if note in SENTENCES]
+
+
+def not_evaluated(record: Mapping[str, Any]) -> list[str]:
+  """Keys of the lesions of which a record says nothing, as its network never learned them, in the order of LESIONS."""
+  return [key for key in LESION_KEYS if record['states'][key] == NOT_EVALUATED]
+
+
+def present_lesions(record: Mapping[str, Any]) -> list[str]:
+  """Keys of the lesions that a record says are there, in the order of LESIONS."""
+  lesions = record['lesions'] or {}
+  return [key for key in LESION_KEYS if key in lesions and lesions[key]['present']]

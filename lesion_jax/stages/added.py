@@ -1,0 +1,93 @@
+"""Keys that the configuration got later: what it means where a stored configuration does not have them.
+
+A run and a result keep their configuration, and the next command compares it with its own. A key that came since is no
+difference where it says what was done before there was such a key. What is added to the configuration is added here, with
+what was done before: mostly its default, but not always.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from lesion_jax.data.mixture import SEPARATOR
+from lesion_jax.data.registry import DATASETS
+from lesion_jax.data.splits import DEALINGS
+from lesion_jax.stages.parts import STAGES
+from lesion_jax.train import workdir
+
+HASH = DEALINGS[0]
+# key of a stage -> the value as which its absence counts.
+_OF_A_STAGE: dict[str, Any] = {
+    'clip': 0.0,
+    'criterion': '',
+    'augmentation.quarter_turns': False,
+    'augmentation.tint': (1.0, 1.0),
+    'data.centred': 0.0,
+    'data.crop': 0,
+    'data.crop_scale': (1.0, 1.0),
+    'data.draw_grades': (),
+    'data.fold': 0,
+    'data.folds': 0,
+    'data.seed': 2020,
+    'data.indices': '',
+    'data.scale': '',
+    'data.values': '',
+    'data.split': HASH,  # the only way that there was; its default is now the data set's own, see `resolved`
+    'data.draw_lesions': (),
+    'data.grades_as_lesions': 'default',
+    'data.keep': 0.0,
+    'data.leaks': 'drop',
+    'data.aside': 0.0,
+    'data.ask_once': False,
+    'data.weights': (),
+    'ema': 0.0,
+    'encoder_rate': 1.0,
+    'final_rate': 0.01,
+    'freeze': (),
+    'hard_negatives': 0.0,
+    'init': '',
+    'init_drop': (),
+    'lesion_weights': (),
+    'model.encoder_norm': 'batch',
+    'power': 0.9,
+    'prior': 0.5,
+    'save_every': 0,
+    'specificity': 0.95,
+    'thresholds': 'half',
+    'schedule': 'plateau',
+    'warm_up': 0,
+}
+ADDED_KEYS: dict[str, Any] = {f'{stage}.{key}': value for stage in STAGES for key, value in _OF_A_STAGE.items()} | {
+    'segment.model.decoder_channels': (), 'grade.model.grading_size': 0}
+
+
+def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+  """The keys with dots by which a stored configuration is another one than that of now, with both values. A stage that
+  neither runs nor gives a bundle is none of the run.
+
+  Args:
+    then: nested, as read from JSON; what it lacks counts as ADDED_KEYS says.
+    now: nested, of JSON values.
+  """
+  idle = [name for name in STAGES if not any(_runs(config, name) for config in (then, now))]
+  of_the_run = lambda config: {key: value for key, value in resolved(config).items() if key not in idle}
+  return workdir.differing(of_the_run(then), of_the_run(now),
+                           {key: value for key, value in ADDED_KEYS.items() if key.partition('.')[0] not in idle})
+
+
+def _runs(config: Mapping[str, Any], name: str) -> bool:
+  return name in config and ('stages' not in config or name in config['stages'] or bool(config[name].get('bundle')))
+
+
+def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
+  """A copy in which each stage names how its photographs are dealt also where that is the data set's own way; of a mixture
+  that is dealt in two ways both, and HASH where the releases say all of it. (The own way of a data set can change.)"""
+  found = copy.deepcopy(dict(config))
+  for data in (found[name]['data'] for name in STAGES if name in found):
+    if 'split' in data:
+      kinds = [DATASETS[name] for name in data['name'].split(SEPARATOR) if name in DATASETS]
+      ways = {data['split'] or kind.SPLIT for kind in kinds if kind.DEALT}
+      data['split'] = SEPARATOR.join(sorted(ways)) or HASH
+  return found

@@ -1,0 +1,363 @@
+"""One stage of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+from clu import parameter_overview
+from flax import linen as nn
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+import lesion_jax
+from lesion_jax.augment import augment
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.data.asked import Asked, ask, kept_answers
+from lesion_jax.data.mixture import Mixture, shares
+from lesion_jax.data.pipeline import train_batches
+from lesion_jax.data.registry import Dataset
+from lesion_jax.data.sampler import Joined, Source, keep_decoded
+from lesion_jax.evaluate import (
+    Evaluation, choose, criterion, full_report, headline, part_of, report, scored_lesions, totals)
+from lesion_jax.metrics.presence import Rule
+from lesion_jax.models import LESION_BRANCH
+from lesion_jax.models.forward import forward
+from lesion_jax.photograph import likeness
+from lesion_jax.stages import leaks, parts
+from lesion_jax.stages.counting import make_counter
+from lesion_jax.train.checkpoint import Checkpoints
+from lesion_jax.train.logs import Logs
+from lesion_jax.train.loop import Fitted, fit
+from lesion_jax.train.parallel import AXIS, Devices
+from lesion_jax.train.state import TrainState, create_state, join_frozen, split_frozen
+from lesion_jax.train.step import make_train_step
+from lesion_jax.weights.bundle import Bundle
+from lesion_jax.weights.initialize import initialize
+
+# Of a bundle's configuration, what the stage chooses on validation. Where one is missing, the paper's stands.
+CHOSEN = ('thresholds', 'presence', 'temperatures', 'cut_points')
+HALVES = dict.fromkeys(LESION_KEYS, 0.5)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stage:
+  """One stage of a run: its data, its network, and what may be done with them.
+
+  Attributes:
+    name: 'segment', 'classify' or 'grade'.
+    config: its own keys of the configuration.
+    seed: of the run.
+    directory: holds checkpoints, logs, bundle and pictures of the stage.
+    dataset: what it learns from and is evaluated on.
+    network: of `check`; a finished one is evaluated, not trained.
+    lesion: the finished lesion network that this one contains or, in joint training, starts from; None without one.
+    devices: that share the batches.
+    before: what the networks inside this one, or at its start, learned from.
+  """
+
+  name: str
+  config: ConfigDict
+  seed: int
+  directory: pathlib.Path
+  dataset: Dataset | Mixture
+  network: parts.Network
+  lesion: Bundle | None
+  devices: Devices
+  before: leaks.Before
+
+  @property
+  def model(self) -> nn.Module:
+    """The network."""
+    return self.network.model
+
+  @functools.cached_property
+  def annotated(self) -> tuple[str, ...]:
+    """Keys of the lesions that the network learned, here or as the lesion network that it contains."""
+    return _learned_lesions(self.config, self.dataset, self.network.bundle, self.lesion)
+
+  @property
+  def scored(self) -> tuple[str, ...]:
+    """Keys of the lesions on which it is judged: those learned that the data annotate."""
+    return scored_lesions(self.dataset.annotated, self.annotated)
+
+  @property
+  def criterion(self) -> str:
+    """The figure of the validation split by which the best network is chosen, see `evaluate.criterion`."""
+    return parts.criterion(self.config)
+
+  @property
+  def leaks(self) -> dict[str, Any]:
+    """Which photographs were left out, of `leaks.describe`."""
+    return leaks.describe(self.config, self.dataset, self.before.unknown)
+
+  @property
+  def inside(self) -> list[dict[str, Any]]:
+    """What the lesion network inside, whose weights stay, learned from, of `likeness.entry`; [] without one, or where that
+    is not known."""
+    return (self.lesion.config.get('likeness') or []) if self.lesion and self.network.frozen else []
+
+  @property
+  def provenance(self) -> dict[str, Any]:
+    """Where the weights come from, ready for JSON."""
+    config = self.config
+    return {
+        'lesion_jax': lesion_jax.__version__, 'jax': jax.__version__, 'stage': self.name, 'seed': self.seed,
+        'size': config.data.size, 'pretrained': pathlib.Path(config.pretrained).name,
+        'init': '/'.join(pathlib.Path(config.init).parts[-2:]), 'crop': config.data.crop,
+    }
+
+  @functools.cached_property
+  def initial(self) -> dict[str, Any]:
+    """The variables of the whole network before any training, {'params': ..., 'batch_stats': ...} in host memory: those of
+    a finished one, else fresh ones with the pretrained encoder and the finished lesion branch put in."""
+    finished, size = self.network.bundle, self.config.data.size
+    if finished:
+      return finished.variables
+    variables = initialize(self.model, jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8), self.seed)
+    if LESION_BRANCH in variables['params']:
+      for collection, tree in self.lesion.variables.items():
+        variables[collection][LESION_BRANCH] = tree
+    return parts.with_initial(parts.with_pretrained(parts.with_prior(variables, self.config), self.config), self.config)
+
+  def variables(self, state: TrainState) -> dict[str, Any]:
+    """The whole network's variables, {'params': ..., 'batch_stats': ...}, of a state of its training."""
+    _, frozen = split_frozen(self.initial, self.network.frozen, self.config.freeze)
+    return join_frozen(state.weights, frozen)
+
+  def train(self, should_stop: Callable[[], bool]) -> Fitted:
+    """Trains the network, or goes on with it.
+
+    Args:
+      should_stop: asked after each step; where it says so, the state is saved and training ends unfinished.
+
+    Raises:
+      NonFiniteLoss, OtherRun: of `fit`.
+    """
+    config, model = self.config, self.model
+    trainable, frozen = split_frozen(self.initial, self.network.frozen, config.freeze)
+    optimizer, spec = parts.optimizer(config), parts.augmentation(config)
+    source, apply, inputs = self.dataset.source('train'), model.apply, ('image',)
+    if config.data.ask_once:
+      source, apply, inputs = _asked(model, source, self.initial, self.directory), functools.partial(
+          apply, method='grade'), ('image', 'found')
+    step = make_train_step(
+        apply, parts.loss(config), optimizer, accumulate=config.accumulate, axis_name=AXIS, ema=config.ema, inputs=inputs,
+        augment=lambda batch, number: augment(batch, seed=self.seed, step=number, spec=spec))
+
+    def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
+      result = self.evaluate(join_frozen(state.weights, frozen), 'validation').report
+      value = criterion(result, self.criterion)
+      return value, headline(result) | {'criterion': value}
+
+    checkpoints = Checkpoints(self.directory / 'checkpoints')
+    try:
+      return fit(
+          step_fn=self.devices.train(step), state=create_state(trainable, optimizer, ema=config.ema > 0), frozen=frozen,
+          batches=train_batches(keep_decoded(source, int(config.data.keep * 1e9)),
+                                batch_size=config.batch_size, seed=self.seed, draw=parts.draw(config),
+                                shard_index=jax.process_index(), shard_count=jax.process_count()),
+          validate=validate, control=parts.control(config), plan=parts.plan(config), checkpoints=checkpoints,
+          devices=self.devices, should_stop=should_stop, schedule=parts.schedule(config),
+          make_logs=lambda start: Logs(self.directory, total=config.max_steps or None, start=start,
+                                       title=self.directory.name, active=jax.process_index() == 0))
+    finally:
+      checkpoints.close()
+
+  def evaluate(
+      self, variables: dict[str, Any], split: str, chosen: Mapping[str, Any] | None = None,
+  ) -> Evaluation:
+    """What the network gets right on a split.
+
+    Args:
+      variables: of the whole network, in host memory.
+      split: 'train', 'validation' or 'test'.
+      chosen: of `choose`; None: the paper's thresholds and rule.
+
+    Returns:
+      The figures, with intervals, calibration and the judgement of whole photographs where the split is 'test', and of a
+      mixture with the report of each data set by itself, by its name under 'data_sets'.
+    """
+    settings = {'thresholds': HALVES} | dict(chosen or {})
+    thresholds, data = tuple(settings['thresholds'][key] for key in LESION_KEYS), self.dataset
+    # One program for validation and test, and another where the thresholds of the pixels are not 0.5.
+    if not (count := self._counters.get(thresholds)):
+      count = self._counters[thresholds] = make_counter(
+          forward(self.model), self.devices, batch_size=self.config.eval_batch_size,
+          thresholds=np.array(thresholds, np.float32))
+    if split != 'test':  # a validation only chooses, by the figure itself
+      key = split, thresholds, _digest(variables)
+      if self._last.get('key') != key:  # what was just validated is often what thresholds are chosen for
+        self._last.update(key=key, counts=count(variables, data.source(split)))
+      counts = self._last['counts']
+      return Evaluation(report(totals(counts), data.annotated, self.annotated), counts)
+    full = functools.partial(full_report, learned=self.annotated, rule=Rule.of(settings),
+                             temperatures=settings.get('temperatures'), cut_points=settings.get('cut_points'))
+    counts = count(variables, data.source(split), keep_histograms=bool(self.scored))
+    alone = {part.name: full(part_of(counts, rows), part.annotated) for part, rows in shares(data, split)}
+    found = full(counts, data.annotated)
+    return Evaluation(found | ({'data_sets': alone} if alone else {}), counts)
+
+  @functools.cached_property
+  def _counters(self) -> dict[tuple[float, ...], Callable[..., Any]]:
+    """By thresholds, what counts."""
+    return {}
+
+  @functools.cached_property
+  def _last(self) -> dict[str, Any]:
+    """The counts of the last validation, and of what."""
+    return {}
+
+  def choose(self, variables: dict[str, Any]) -> dict[str, Any]:
+    """Those of CHOSEN that `evaluate.choose` finds on the validation split, where the configuration asks for it, else {}; of
+    a finished bundle its own. Those of a frozen lesion network stay what its bundle says.
+
+    Args:
+      variables: of the whole network.
+    """
+    if self.network.bundle:
+      return _kept(self.network.bundle)
+    if not parts.chooses(self.config):
+      return {}
+    found = choose(self.evaluate(variables, 'validation').counts, self.scored, specificity=self.config.specificity)
+    kept = _kept(self.lesion) if self.lesion and self.network.frozen else {}
+    if not kept or self.scored and 'presence' not in kept:
+      return found
+    if 'grades' in found.get('temperatures', {}):
+      kept['temperatures'] = kept.get('temperatures', {}) | {'grades': found['temperatures']['grades']}
+    return kept | {key: found[key] for key in ('cut_points',) if key in found}
+
+  def selection(self, fitted: Fitted) -> dict[str, Any]:
+    """How the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the validation
+    split (None where it was undefined each time, or the best network cannot be read: then it is the last one), `step`,
+    and `phase`, 'segmentation' or 'dual', where the loss has two: 'segmentation' only where no step was ever taken with
+    the dual loss."""
+    phase = {} if fitted.phase is None else {'phase': fitted.phase}
+    return {'criterion': self.criterion, 'value': fitted.control.best if fitted.selected else None,
+            'step': fitted.best_step, **phase}
+
+  def bundle(
+      self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int,
+      chosen: Mapping[str, Any] | None = None,
+  ) -> Bundle:
+    """The weights, and in the configuration all that prediction needs to know (DESIGN 8).
+
+    Args:
+      variables: of the whole network.
+      result: the test report; `criterion` and `phase` of its 'selection' go to the provenance too.
+      best_step: the step of the weights.
+      chosen: of `choose`.
+    """
+    data = self.dataset
+    selected = {key: value for key, value in result.get('selection', {}).items() if key in ('criterion', 'phase')}
+    parameters = parameter_overview.count_parameters(variables['params'])
+    return Bundle({
+        'model': self.network.fields,
+        'lesions': list(LESION_KEYS),
+        'grades': list(GRADE_KEYS),
+        'annotated': list(self.annotated),
+        'preprocessing': {'size': self.config.data.size, 'crop': data.crop},
+        'thresholds': dict(HALVES),
+        **(chosen or {}),
+        'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **selected},
+        'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
+                 'description': data.description, **_dealing_of(data), **_parts_of(data), 'leaks': self.leaks,
+                 **({'before': dict(self.before.data)} if self.before.data else {})},
+        'metrics': result,
+        **_likeness_of(data, self.inside),
+    }, variables, photographs=leaks.union([leaks.photographs(data), self.before.photographs]))
+
+
+def build_stage(
+    config: ConfigDict, name: str, dataset: Dataset | Mixture, network: parts.Network, *, workdir: str | pathlib.Path,
+    devices: Devices, bundles: Mapping[str, Bundle],
+) -> Stage:
+  """Puts one stage together.
+
+  Args:
+    config: of `configs/`, checked by `check`.
+    name: one of STAGES.
+    dataset: of `open_datasets`.
+    network: that of the stage, of `check`.
+    workdir: the stage's files go to workdir/name.
+    devices: that share the batches.
+    bundles: by stage, those that are finished; that of a lesion stage is the lesion branch of a network that contains one.
+  """
+  lesion = None if network.bundle else bundles.get(parts.lesion_stage(config, name))
+  return Stage(name, config[name], config.seed, pathlib.Path(workdir).absolute() / name, dataset, network, lesion, devices,
+               leaks.learned_before(config, name, {}, bundles))
+
+
+def _kept(bundle: Bundle) -> dict[str, Any]:
+  """What a bundle says of CHOSEN."""
+  return {key: bundle.config[key] for key in CHOSEN if key in bundle.config}
+
+
+def _learned_lesions(
+    stage: ConfigDict, dataset: Dataset | Mixture, finished: Bundle | None, lesion: Bundle | None,
+) -> tuple[str, ...]:
+  """The lesions of a finished bundle; else those of the bundle that the lesion network comes from and, unless only
+  grades are learned from them, those of the data whose weight in the loss is not 0."""
+  if finished:
+    return tuple(finished.config['annotated'])
+  here = parts.taught(stage, dataset.annotated) if stage.loss == 'joint' or not parts.grades(stage) else ()
+  return tuple(key for key in LESION_KEYS if key in {*here, *(lesion.config['annotated'] if lesion else ())})
+
+
+def _dealing_of(data: Dataset | Mixture) -> dict[str, Any]:
+  """How photographs came to their splits, for a data set; a mixture says it of each part."""
+  return {} if isinstance(data, Mixture) else {'dealing': data.dealing}
+
+
+def _likeness_of(data: Dataset | Mixture, inside: list[dict[str, Any]]) -> dict[str, Any]:
+  """By what prediction tells a photograph that is unlike those learned from; nothing where these are too few. Their
+  fingerprints are enough: nothing is decoded."""
+  all_parts = data.parts if isinstance(data, Mixture) else (data,)
+  prints = {part.name: tuple(part.source(split).index.fingerprint if part.lengths[split] else likeness.NONE
+                             for split in leaks.LEARNED) for part in all_parts}
+  own = likeness.entry(data.name, prints)
+  found = likeness.union([[own] if own else [], inside])
+  return {'likeness': found} if found else {}
+
+
+def _parts_of(data: Dataset | Mixture) -> dict[str, Any]:
+  """What a bundle says of each data set of a mixture, and of no other."""
+  if not isinstance(data, Mixture):
+    return {}
+  return {'weights': list(data.weights), 'parts': [
+      {'name': part.name, 'annotated': list(part.annotated), 'graded': part.graded, 'crop': part.crop,
+       'lengths': part.lengths, **_dealing_of(part)} for part in data.parts]}
+
+
+def _digest(variables: Mapping[str, Any]) -> str:
+  """SHA-256 of the names and values of variables."""
+  flat, digest = traverse_util.flatten_dict(dict(variables), sep='/'), hashlib.sha256()
+  for name in sorted(flat):
+    digest.update(name.encode() + np.ascontiguousarray(flat[name]).tobytes())
+  return digest.hexdigest()
+
+
+def _asked(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path) -> Source:
+  """The training photographs with what the frozen lesion network says of them; see `parts.check_asked`. Of a mixture each
+  part is asked about by itself, as two may use one name."""
+  look = jax.jit(lambda variables, image: model.apply(variables, image[None], method='look')[0])
+  there = jax.device_put(variables)
+  weights = {name: tree[LESION_BRANCH] for name, tree in variables.items() if LESION_BRANCH in tree}
+  key = f'{(type(model).__name__, model.lesion, model.grading_size)} {_digest(weights)}'
+
+  def asked(part: Source, name: str) -> Source:
+    found = ask(lambda image: look(there, image), part, directory / name, key=key,
+                watch=lambda each: tqdm.tqdm(each, unit='photo', desc=f'{directory.name}: lesions', dynamic_ncols=True))
+    return Asked(part, found, model.grading_size or part[0]['image'].shape[0])
+
+  if not isinstance(source, Joined):
+    return asked(source, kept_answers())
+  return Joined([asked(part, kept_answers(number)) for number, part in enumerate(source.parts)], source.weights)

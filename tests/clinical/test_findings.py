@@ -1,0 +1,115 @@
+"""Regions and areas of hand-made masks, in all and by quadrant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lesion_jax.clinical.findings import QUADRANTS, measure
+from lesion_jax.photograph.field import Field, find_field_of_view
+
+SIZE = 40
+
+
+@pytest.fixture
+def field():
+  """All of the square, quartered in the middle."""
+  return Field(np.ones((SIZE, SIZE), bool), SIZE // 2, SIZE // 2)
+
+
+def draw(*boxes):
+  """A mask with boxes (top, bottom, left, right)."""
+  mask = np.zeros((SIZE, SIZE), bool)
+  for top, bottom, left, right in boxes:
+    mask[top:bottom, left:right] = True
+  return mask
+
+
+def regions(found):
+  return [found['quadrants'][name]['regions'] for name in QUADRANTS]
+
+
+def test_an_empty_mask_has_nothing(field):
+  found = measure(draw(), field, SIZE)
+  assert (found['regions'], found['pixels'], found['share'], regions(found)) == (0, 0, 0, [0, 0, 0, 0])
+
+
+def test_pixels_that_touch_at_a_corner_are_one_region(field):
+  assert measure(draw((3, 4, 3, 4), (4, 5, 4, 5)), field, SIZE)['regions'] == 1
+  assert measure(draw((3, 4, 3, 4), (5, 6, 4, 5)), field, SIZE)['regions'] == 2
+
+
+def test_regions_are_counted_by_quadrant_as_the_picture_is_seen(field):
+  found = measure(draw((2, 4, 2, 4), (2, 4, 30, 32), (6, 8, 30, 32), (30, 31, 5, 6), (35, 36, 5, 6), (38, 39, 5, 6)),
+                  field, SIZE)
+  assert regions(found) == [1, 2, 3, 0] and found['regions'] == 6
+
+
+def test_a_region_belongs_to_its_centroid_and_its_area_to_every_quadrant_by_pixel(field):
+  found = measure(draw((4, 8, 10, 24)), field, SIZE)  # 10 columns on the left, 4 on the right
+  assert regions(found) == [1, 0, 0, 0]
+  assert [found['quadrants'][name]['pixels'] for name in QUADRANTS] == [40, 16, 0, 0]
+
+
+def test_a_centroid_on_both_lines_is_in_the_lower_right(field):
+  assert regions(measure(draw((18, 22, 18, 22)), field, SIZE)) == [0, 0, 0, 1]
+
+
+def test_areas_are_in_pixels_of_the_photograph(field):
+  assert measure(draw((4, 8, 4, 8)), field, side=3 * SIZE)['pixels'] == 16 * 9
+  assert measure(draw((4, 8, 4, 8)), field, side=SIZE // 2)['pixels'] == 4
+
+
+def test_shares_are_of_the_field_of_view_and_of_what_lies_inside():
+  inside = np.zeros((SIZE, SIZE), bool)
+  inside[10:30, 10:30] = True
+  found = measure(draw((5, 15, 10, 14)), Field(inside, 20, 20), SIZE)
+  assert found['pixels'] == 40 and found['share'] == 20 / 400
+  assert sum(found['quadrants'][name]['share'] for name in QUADRANTS) == pytest.approx(found['share'])
+
+
+def test_mask_and_field_of_different_sizes_are_refused(field):
+  with pytest.raises(ValueError, match=r'the mask is \[8, 8\], the field of view \[40, 40\]'):
+    measure(np.zeros((8, 8), bool), field, 8)
+
+
+def disc(side, center, radius, level=90):
+  rows, columns = np.mgrid[:side, :side]
+  square = np.zeros((side, side, 3), np.uint8)
+  square[np.hypot(rows - center[0], columns - center[1]) <= radius] = level
+  return square
+
+
+@pytest.mark.parametrize('side', [300, 1200])
+def test_the_field_of_view_is_found_with_its_centre(side):
+  square = disc(side, (0.5 * side, 0.45 * side), 0.4 * side)
+  square[side // 2, side // 2] = 0  # a hole
+  field = find_field_of_view(square, 200)
+  assert field.inside.mean() == pytest.approx(np.pi * 0.4 ** 2, rel=0.01)
+  assert abs(field.row - 100) <= 1 and abs(field.column - 90) <= 1
+  assert field.inside[100, 100]
+
+
+def test_specks_beside_the_field_are_not_of_it():
+  square = disc(200, (100, 100), 60)
+  square[:4, :4] = 255
+  assert not find_field_of_view(square, 200).inside[:10, :10].any()
+
+
+def test_glare_beside_the_field_is_not_of_it():
+  square = disc(200, (100, 100), 60, level=150)
+  square[:, 120:] = np.maximum(square[:, 120:], 16)
+  field = find_field_of_view(square, 200)
+  assert not field.inside[:, 170:].any() and abs(field.row - 100) <= 1 and abs(field.column - 100) <= 1
+
+
+def test_a_reflection_that_sticks_out_does_not_move_the_quadrants():
+  square = disc(200, (100, 100), 60)
+  square[95:105, 150:185] = 90
+  field = find_field_of_view(square, 200)
+  assert abs(field.row - 100) <= 1 and abs(field.column - 100) <= 1
+
+
+def test_a_square_without_anything_bright_is_all_field():
+  field = find_field_of_view(np.zeros((50, 50, 3), np.uint8), 64)
+  assert field.inside.all() and (field.row, field.column) == (32, 32)
