@@ -1,5 +1,6 @@
 # make demo    sets everything up and runs the main job on the embedded data
 # make test    sets everything up, checks the layers and runs the tests
+# make rooms   lists the rooms of the code, the top floor first, with one line each
 # make clean   removes the environment and the caches; runs/ with your results stays
 #
 # Needs Python 3.11 or newer and nothing else. PYTHON=... names one, DEMO=... the demo's folder.
@@ -9,7 +10,7 @@ PYTHON ?= $(shell for name in python3.11 python3; do \
 DEMO ?= runs/demo
 VENV := .venv
 
-.PHONY: help demo test clean
+.PHONY: help demo test rooms clean
 
 help:
 	@sed -n '/^$$/q; s/^# *//p' Makefile
@@ -24,6 +25,17 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(VENV)/bin/lint-imports --config setup.cfg
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# The floors are those of setup.cfg, the line is the first of a room's docstring.
+rooms:
+	@for room in $$(sed -n '/^containers = lesion_jax$$/,/^$$/s/^    //p' setup.cfg | tr '|' ' '); do \
+	  for file in lesion_jax/$$room.py lesion_jax/$$room/__init__.py lesion_jax/$$room/*/__init__.py; do \
+	    if test -f $$file; then \
+	      name=$${file%.py}; name=$${name%/__init__}; \
+	      printf '%-36s%s\n' $$name "$$(sed -n '1{s/^\"\"\"//;s/\"\"\"$$//;p;}' $$file)"; \
+	    fi; \
+	  done; \
+	done
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .import_linter_cache build dist *.egg-info

@@ -1,5 +1,4 @@
-"""What a program sets up before its first computation: the compilation cache, options of the compiler, and several
-processes."""
+"""What a program sets up before its first computation: compilation cache, options of the compiler, several processes."""
 
 from __future__ import annotations
 

@@ -69,6 +69,11 @@ class TestDocumentation:
     silent = [relative(path) for path in FILES if lines(path) and not ast.get_docstring(parse(path))]
     assert not silent
 
+  def test_every_room_says_in_one_line_what_it_is(self):
+    # `make rooms` prints that line.
+    said = {relative(path): ast.get_docstring(parse(path)) or '' for path in LIBRARY if path.name == '__init__.py'}
+    assert not [path for path, text in said.items() if not text.partition('\n')[0].endswith(('.', ':'))]
+
   def test_every_public_class_and_function_has_a_docstring(self):
     silent = [f'{relative(path)}:{node.lineno} {node.name}' for path in LIBRARY for node in public(parse(path))
               if not ast.get_docstring(node) and node.name not in DESCRIBED_ABOVE]
