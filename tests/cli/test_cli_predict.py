@@ -14,7 +14,7 @@ from oracle import BLUE, GREEN, iou
 from PIL import Image
 
 from lesion_jax import cli, models
-from lesion_jax.cli import predict_run
+from lesion_jax.bulk import run as bulk_run
 from lesion_jax.weights.bundle import save_bundle
 
 MICROANEURYSM = (100, 80, 129, 119)
@@ -186,14 +186,14 @@ def test_results_that_cannot_be_written_do_not_stop_the_others(predict, save, tm
 
 
 def test_a_crash_keeps_the_rows_that_are_finished(predict, save, tmp_path, monkeypatch, read_table):
-  write = predict_run.write_result
+  write = bulk_run.write_result
 
   def crash_at_b(folder, *rest):
     if folder.name == 'b':
       raise MemoryError
     return write(folder, *rest)
 
-  monkeypatch.setattr(predict_run, 'write_result', crash_at_b)
+  monkeypatch.setattr(bulk_run, 'write_result', crash_at_b)
   with pytest.raises(MemoryError):
     predict(*(save(f'{name}.png') for name in 'abc'))
   folders = [row['folder'] for row in read_table(tmp_path / 'out')]
