@@ -78,7 +78,7 @@ def add(commands: Any) -> None:
   predict.add_argument('--device', metavar='D', help="where: cpu, gpu, cuda:1 (default: JAX's own choice)")
   predict.add_argument('--engine', choices=['local', 'ray'], default='local',
                        help='what runs it: this process, or the workers of a Ray cluster, each with its own network; '
-                            'needs the extra `ray`, see docs/bulk.md (default local)')
+                            'needs the extra `ray`, see docs/predict.md (default local)')
   predict.add_argument('--workers', type=options.positive, metavar='N',
                        help='of --engine ray (default: one a GPU; without GPUs, one a machine)')
   predict.add_argument('--backend', choices=['jax', 'onnxruntime'], default='jax',

@@ -1,4 +1,4 @@
-"""The results that are committed are whole, and what the README says of them is what they say."""
+"""The results that are committed are whole, and what docs/results.md says of them is what they say."""
 
 import pathlib
 
@@ -21,12 +21,12 @@ def test_every_row_was_measured_and_the_pages_are_of_these_results(folder):
     assert (folder / name).read_text('utf-8') == text, name
 
 
-def test_the_readme_has_the_summary_as_it_is():
+def test_the_page_of_results_has_the_summary_as_it_is():
   summary = render.summary(collect.load(ROOT / 'experiments' / 'results' / 'smoke'))
   table, _, conditions = summary.partition('\n\n')
-  readme = (ROOT / 'README.md').read_text('utf-8')
-  assert table in readme
-  assert conditions in ' '.join(readme.split())
+  page = (ROOT / 'docs' / 'results.md').read_text('utf-8')
+  assert table in page
+  assert conditions in ' '.join(page.split())
 
 
 def test_the_page_of_idrid_is_of_its_results(tmp_path):

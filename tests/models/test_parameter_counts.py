@@ -1,4 +1,4 @@
-"""The table of parameter counts in the README holds for every registered network."""
+"""The table of parameter counts in docs/networks.md holds for every registered network, and the README names all of them."""
 
 import math
 import pathlib
@@ -10,14 +10,15 @@ import pytest
 
 from lesion_jax.models import MODELS, get_model
 
-README = pathlib.Path(__file__).parents[2] / 'README.md'
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE = ROOT / 'docs' / 'networks.md'
 # A row such as `| `lesion_net_16s` | 31,098,344 | ... |`.
 ROW = re.compile(r'^\| `(\w+)` \| ([\d,]+) \|', re.MULTILINE)
 
 
 def stated():
-  """Name -> number of parameters, as the README says."""
-  return {name: int(count.replace(',', '')) for name, count in ROW.findall(README.read_text('utf-8'))}
+  """Name -> number of parameters, as the page says."""
+  return {name: int(count.replace(',', '')) for name, count in ROW.findall(PAGE.read_text('utf-8'))}
 
 
 def count_parameters(**model):
@@ -32,8 +33,14 @@ def test_every_registered_network_has_its_row_and_no_other_does():
   assert stated().keys() == MODELS.keys()
 
 
+def test_the_readme_names_every_network_once():
+  networks = (ROOT / 'README.md').read_text('utf-8').partition('\n## Networks\n')[2].partition('\n\nAll share')[0]
+  named = re.findall(r'`(\w+)`', networks)
+  assert sorted(named) == sorted(MODELS)
+
+
 @pytest.mark.parametrize('name', MODELS)
-def test_the_count_in_the_readme_is_exact(name):
+def test_the_count_of_the_table_is_exact(name):
   assert count_parameters(name=name) == stated()[name]
 
 
@@ -48,4 +55,4 @@ def test_cw_maxpool_has_no_parameters_and_conv_two_convolutions():
   without = count_parameters(name='multitask', attention='cw_maxpool')
   assert without == stated()['lesion_net_16s'] + stated()['inception_v3_grader']
   assert without + convolutions == stated()['multitask']
-  assert f'{without:,} with CW-MaxPool' in README.read_text('utf-8')
+  assert f'{without:,} with CW-MaxPool' in PAGE.read_text('utf-8')

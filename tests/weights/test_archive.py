@@ -212,7 +212,7 @@ def test_damage_anywhere_is_one_sentence(pack, files):
 
 
 def test_the_limits_leave_room_for_the_largest_network():
-  """54,080,525 parameters of four bytes (README, Networks), twice."""
+  """54,080,525 parameters of four bytes (docs/networks.md, Architectures), twice."""
   assert bundle.LIMITS['model.safetensors'] > 2 * 4 * 54_080_525
 
 
