@@ -24,9 +24,9 @@ from packaged import packaged
 from tiny import TinyEncoder
 
 from configs import common
-from lesion_jax import build, cli, losses, main, models, pretrained
+from lesion_jax import cli, losses, main, models, pretrained, stages
 from lesion_jax.command import parse_flags
-from lesion_jax.data import source
+from lesion_jax.data import registry
 from lesion_jax.pretrained import networks
 from lesion_jax.weights.bundle import load_bundle, save_bundle
 
@@ -147,7 +147,7 @@ class TestCommands:
       options = [word for word in words if re.match(r'--(no)?config', word)]
       if options:
         config = configuration(options, monkeypatch)
-        for stage in build.stages(config).values():
+        for stage in stages.stages(config).values():
           names, weights, folders = stage.data.name.split('+'), stage.data.weights, stage.data.source_dir.split(':')
           assert len(weights) in ({0, len(names)} if len(names) > 1 else {0}), words
           assert stage.data.source_dir == '' or len(folders) == len(names), words
@@ -277,18 +277,18 @@ class TestExtend:
 
   @pytest.fixture
   def mine(self, tmp_path, monkeypatch):
-    for registry in (models.MODELS, losses.LOSSES, build.CRITERIA, source.DATASETS):
+    for made in (models.MODELS, losses.LOSSES, stages.CRITERIA, registry.DATASETS):
       for name in ('two_taps', 'brier', 'clinic'):
-        monkeypatch.delitem(registry, name, raising=False)  # undone after the test, when they are there
+        monkeypatch.delitem(made, name, raising=False)  # undone after the test, when they are there
     path = tmp_path / 'mine.py'
     path.write_text('\n\n'.join(pages.blocks(EXTEND.read_text('utf-8'), 'python')[:-1]))
     spec = importlib.util.spec_from_file_location('mine', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
-    for registry in (models.MODELS, losses.LOSSES, build.CRITERIA, source.DATASETS):
+    for made in (models.MODELS, losses.LOSSES, stages.CRITERIA, registry.DATASETS):
       for name in ('two_taps', 'brier', 'clinic'):
-        registry.pop(name, None)
+        made.pop(name, None)
 
   def test_network_and_loss_train_and_leave_a_bundle_that_predicts(self, mine, tmp_path, monkeypatch):
     monkeypatch.setitem(models.MODELS, 'two_taps', functools.partial(mine.TwoTaps, encoder=TinyEncoder))
@@ -315,7 +315,7 @@ class TestExtend:
     for seed, name in enumerate(names):
       save(release / 'photographs' / f'{name}.png', fundus(60, 80, seed=seed))
     (release / 'grades.csv').write_text('id,grade\n' + ''.join(f'{name},{n % 5}\n' for n, name in enumerate(names)))
-    dataset = source.load('clinic', data_dir=tmp_path / 'prepared', size=32, source_dir=release, quiet=True)
+    dataset = registry.load('clinic', data_dir=tmp_path / 'prepared', size=32, source_dir=release, quiet=True)
     owners = [{name.partition('_')[0] for name in ids} for ids in dataset.ids.values()]
     assert sum(dataset.lengths.values()) == 20 and sum(map(len, owners)) == 10 and len(owners) == 3
     assert dataset.graded and not dataset.annotated

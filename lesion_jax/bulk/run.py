@@ -61,7 +61,7 @@ def predict_photographs(
     photographs: a file, a folder or a pattern, or several, see `find_photographs`.
     out: the folder of all results; made where it does not exist. `lesion-jax predict --help` lists what is written.
     options: how they are predicted.
-    engine: 'local', this process; or 'ray', the workers of a Ray cluster, see docs/bulk.md.
+    engine: 'local', this process; or 'ray', the workers of a Ray cluster, see docs/predict.md.
     workers: of 'ray'; None: one for each GPU, or each machine.
     overwrite: predict also what an earlier run has done.
     progress: called in this thread, before the first photograph is predicted and after every one, with the numbers of
