@@ -242,7 +242,7 @@ def python_blocks():
 
 class TestBlocks:
 
-  @pytest.mark.parametrize(('page', 'block'), python_blocks())
+  @pytest.mark.parametrize(('page', 'block'), list(python_blocks()))
   def test_python_runs_as_it_stands(self, place, page, block, monkeypatch):
     if page == README:
       packaged(monkeypatch, place, 'idrid')
