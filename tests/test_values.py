@@ -47,7 +47,7 @@ def test_a_configuration_of_ones_own_is_told_what_it_lacks():
   del config.grade.data.leaks
   with pytest.raises(ValueError, match='config.grade.data lacks leaks'):
     stages.check_values(config)
-  config.grade = 3
+  config = ConfigDict(common.get_config().to_dict() | {'grade': 3})
   with pytest.raises(ValueError, match="config.grade is '3' and has no keys"):
     stages.check_values(config)
 

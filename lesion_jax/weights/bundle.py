@@ -102,8 +102,8 @@ def save_bundle(
   path = pathlib.Path(path).expanduser().resolve()
   _check_replaceable(path)
   flat = traverse_util.flatten_dict(variables, sep='/')
-  check_weights(flat, 'the network')
   weights = tensors.encode(pack({name: np.asarray(array) for name, array in flat.items()}, storage))
+  check_weights({name: np.asarray(array) for name, array in flat.items()}, 'the network')
   kept = {} if photographs is None else {PHOTOGRAPHS: tensors.encode(photographs)}
   text = _config_text(config, weights, kept.get(PHOTOGRAPHS), storage)
   files = {CONFIG: text.encode(), WEIGHTS: weights, CARD: card.encode(), **kept}
