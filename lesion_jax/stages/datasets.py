@@ -108,9 +108,11 @@ def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | M
   count = {'count': data.count} if data.count else {}
   meanings = {key: data[key] for key in ('scale', 'values', 'indices') if data.get(key)}
   dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
-  parts = [dataclasses.replace(load_dataset(one.name, data_dir=data_dir, size=data.size, source_dir=one.source_dir, **dealing,
-                                            **(count if one.name == 'synthetic' else meanings if one.name == 'folder' else {})),
-                               name=one.called) for one in chosen]
+  own = {'synthetic': count, 'folder': meanings}
+  parts = [load_dataset(one.name, data_dir=data_dir, size=data.size, source_dir=one.source_dir, **dealing, **own.get(one.name, {}))
+           for one in chosen]
+  parts = [part if one.called == one.name else dataclasses.replace(part, name=one.called)
+           for part, one in zip(parts, chosen, strict=True)]
   if grades(stage):  # masks of one data set and grades of another, of the same photographs
     parts = [part if part.graded else part.graded_by(parts) for part in parts]
   parts = _with_negatives(stage, parts)
