@@ -7,7 +7,9 @@ import dataclasses
 import logging as std_logging
 import os
 import pathlib
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -95,12 +97,12 @@ class ExampleSource(Sequence):
                dropped: Collection[str] = (), *, whole: bool = False, grades: Mapping[str, int] | None = None):
     # TFDS decodes masks with three channels, of which it drops two.
     encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
+    self._folder = builder.data_path
     try:
       self._records = builder.as_data_source(split, decoders=encoded)
       found = read_index(builder.data_path, split)
     except (RuntimeError, FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
-      raise ValueError(f'the prepared data in {builder.data_path} are damaged ({str(error).splitlines()[0][:200]}); prepare '
-                       'them again: delete that folder, and run the same command') from error
+      raise self._damaged(error) from error
     self._rows = np.arange(len(found))
     if grades:
       lent = np.array([grades.get(name, UNKNOWN_GRADE) for name in found.id.tolist()], np.int32)
@@ -117,6 +119,12 @@ class ExampleSource(Sequence):
 
   def __getitem__(self, index: int) -> Example:
     index = range(len(self))[index]  # raises IndexError, counts from the end
+    try:
+      return self._decode(index)
+    except (RuntimeError, OSError, ValueError, struct.error, zlib.error) as error:
+      raise self._damaged(error) from error
+
+  def _decode(self, index: int) -> Example:
     record = self._records[int(self._rows[index])]
     return Example(
         image=decode_picture(record['image']),
@@ -128,6 +136,11 @@ class ExampleSource(Sequence):
         id=record['id'].decode(),
         patient=record['patient'].decode(),
     )
+
+  def _damaged(self, error: Exception) -> ValueError:
+    said = str(error).splitlines() or [type(error).__name__]
+    return ValueError(f'the prepared data in {self._folder} are damaged ({said[0][:200]}); prepare them again: delete that '
+                      'folder, and run the same command')
 
   def ids(self) -> list[str]:
     """The photographs in their order, without decoding any."""
