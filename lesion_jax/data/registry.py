@@ -416,14 +416,21 @@ def load_dataset(
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   open_builder = lambda: builder_class(config=config, data_dir=root, file_format='array_record')
   target = root / name / config.name / str(builder_class.VERSION)
-  stale = _stale(target, open_builder, config.places()) if target.exists() else ''
+  with _fresh(target, open_builder, config.places(), anew):
+    prepare(builder := open_builder(), progress or (silent if quiet else None))
+  return _dataset(name, builder)
+
+
+def _fresh(
+    target: pathlib.Path, open_builder: Callable[[], LesionBuilder], places: tuple[pathlib.Path, ...], anew: bool,
+) -> contextlib.AbstractContextManager[None]:
+  """Puts prepared data aside that cannot be taken. Raises ValueError where there are such, and not `anew`."""
+  stale = _stale(target, open_builder, places) if target.exists() else ''
   if stale and not anew:
     raise ValueError(f'{stale}; `lesion-jax prepare` of the same source and size prepares it anew, or delete {target}')
   if stale:
     logging.warning('%s; it is prepared anew', stale)
-  with set_aside(target) if stale else contextlib.nullcontext():
-    prepare(builder := open_builder(), progress or (silent if quiet else None))
-  return _dataset(name, builder)
+  return set_aside(target) if stale else contextlib.nullcontext()
 
 
 def _stale(target: pathlib.Path, open_builder: Callable[[], LesionBuilder], places: tuple[pathlib.Path, ...]) -> str:

@@ -106,7 +106,7 @@ def _calls(names: list[str], folders: list[str]) -> list[str]:
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
   data = stage.data
   count = {'count': data.count} if data.count else {}
-  meanings = {key: data[key] for key in ('scale', 'values', 'indices') if data.get(key)}
+  meanings = {'scale': data.scale, 'values': data.mask_values, 'indices': data.mask_indices}
   dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
   own = {'synthetic': count, 'folder': meanings}
   parts = [load_dataset(one.name, data_dir=data_dir, size=data.size, source_dir=one.source_dir, **dealing, **own.get(one.name, {}))
@@ -143,8 +143,9 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
     has = {'grades': data.graded, lesions: taught(stage, data.annotated)}
     return [what for what in needed if not has[what]]
 
-  coarse = [part for part in getattr(data, 'parts', (data,)) if part.graded and not part.scale['steps']]
-  if coarse and 'grades' in needed:
+  coarse = [part for part in getattr(data, 'parts', (data,))
+            if 'grades' in needed and part.graded and not part.scale['steps']]
+  if coarse:
     raise ValueError(f'the grades of {coarse[0].name} are on the scale {coarse[0].scale["name"]}, from which a network of the '
                      f'five steps DR0 to DR4 cannot learn; judge one on them with `lesion-jax evaluate`, or choose another '
                      f'--config.{name}.data.name')
