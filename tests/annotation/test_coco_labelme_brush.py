@@ -11,11 +11,11 @@ import pytest
 from exports import entry, task, write_json
 from PIL import Image
 
-from lesion_jax.data.annotations.label_studio import read_label_studio
-from lesion_jax.data.annotations.labels import Labels
-from lesion_jax.data.annotations.raster import rasterise
-from lesion_jax.data.annotations.reading import read_exports
-from lesion_jax.data.annotations.shapes import Bitmap, Polygon
+from lesion_jax.annotation.label_studio import read_label_studio
+from lesion_jax.annotation.labels import Labels
+from lesion_jax.annotation.raster import rasterise
+from lesion_jax.annotation.reading import read_exports
+from lesion_jax.annotation.shapes import Bitmap, Polygon
 
 SIZE = (23, 31)
 MASK = np.random.default_rng(3).random(SIZE) < 0.3

@@ -7,12 +7,12 @@ import math
 import pytest
 from exports import choice, entry, opinion, region, task, write_json
 
-from lesion_jax.data.annotations.label_studio import read_label_studio
-from lesion_jax.data.annotations.labels import Labels
-from lesion_jax.data.annotations.reading import read_exports
-from lesion_jax.data.annotations.safe_xml import parse_xml
-from lesion_jax.data.annotations.shapes import Ellipse, Polygon
-from lesion_jax.data.findings import Findings, cut
+from lesion_jax.annotation.label_studio import read_label_studio
+from lesion_jax.annotation.labels import Labels
+from lesion_jax.annotation.mistakes import Findings, cut
+from lesion_jax.annotation.reading import read_exports
+from lesion_jax.annotation.safe_xml import parse_xml
+from lesion_jax.annotation.shapes import Ellipse, Polygon
 
 SIZE = (200, 300)
 ELLIPSE = Ellipse('iHE', (99.5, 49.5), (30.0, 10.0), math.radians(30))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lesion_jax.data.naming import eye_of, lesion_of, patients_of
+from lesion_jax.annotation.naming import eye_of, lesion_of, patients_of
 
 
 @pytest.mark.parametrize('name, patient, eye', [

@@ -9,7 +9,7 @@ import pytest
 from draw_releases import draw_folder, open_release
 
 from lesion_jax.data import origin
-from lesion_jax.data.source import find_prepared
+from lesion_jax.data.registry import find_prepared
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from lesion_jax.data.table import read_table
+from lesion_jax.annotation.table import read_table
 
 ROWS = [('id', 'Grade', 'patient'), ('rétine 1', '2', 'Müller'), ('b', '', 'x')]
 
