@@ -113,7 +113,7 @@ def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | M
            for one in chosen]
   parts = [part if one.called == one.name else dataclasses.replace(part, name=one.called)
            for part, one in zip(parts, chosen, strict=True)]
-  if grades(stage):  # masks of one data set and grades of another, of the same photographs
+  if grades(stage) and len(parts) > 1:  # masks of one data set and grades of another, of the same photographs
     parts = [part if part.graded else part.graded_by(parts) for part in parts]
   parts = _with_negatives(stage, parts)
   return parts[0] if len(parts) == 1 else Mixture(tuple(parts), tuple(stage.data.weights))
