@@ -359,7 +359,8 @@ def test_where_the_best_network_is_lost_the_status_says_so(run, tmp_path, capsys
   monkeypatch.setattr(loop.Checkpoints, 'read', unreadable)
   assert run(workdir) == 1
   said = capsys.readouterr()
-  assert said.err.splitlines()[-1].startswith('error: segment: the best checkpoint, step 6, cannot be read (checkpoint 6 is gone)')
+  assert said.err.splitlines()[-1].startswith(
+      'error: segment: the best checkpoint, step 6, cannot be read (checkpoint 6 is gone)')
   assert 'grade took' not in said.out and not (workdir / 'grade').exists()
   assert metrics_of(workdir)['segment']['selection']['value'] is None
 

@@ -167,7 +167,8 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
     known = np.unique(index.grade[index.grade != UNKNOWN_GRADE])
     if len(known) > 1:
       return
-    lacking = f'photographs of several grades (it has {len(index)}, {"all of grade " + str(known[0]) if len(known) else "none with a grade"})'
+    has = f'all of grade {known[0]}' if len(known) else 'none with a grade'
+    lacking = f'photographs of several grades (it has {len(index)}, {has})'
   else:
     keys = taught(stage, data.annotated)
     shown = (index.annotated & np.uint8(lesion_bits(keys)))[:, None] >> np.arange(len(LESION_KEYS), dtype=np.uint8) & 1
@@ -175,5 +176,5 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
       return
     lacking = f'a photograph with a scored pixel of {", ".join(keys)} (it has {len(index)} without)'
   raise ValueError(f'stage {name!r}: the best network is chosen by {figure} on the validation split, and this needs {lacking}. '
-                   f'Put such photographs into the validation split, by the column `split` or another --config.{name}.data.seed, '
-                   f'or choose another --config.{name}.criterion')
+                   'Put such photographs into the validation split, by the column `split` or another '
+                   f'--config.{name}.data.seed, or choose another --config.{name}.criterion')
