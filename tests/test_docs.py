@@ -275,7 +275,7 @@ def exports_stablehlo(page):
 @pytest.fixture(scope='module')
 def mine(tmp_path_factory):
   """The blocks of extend.md as a module; what it registers is taken back. TFDS knows a class but once, so it runs once."""
-  registries = (models.MODELS, losses.LOSSES, build.CRITERIA, source.DATASETS)
+  registries = (models.MODELS, losses.LOSSES, stages.CRITERIA, registry.DATASETS)
   before = [dict(registry) for registry in registries]
   path = tmp_path_factory.mktemp('extend') / 'mine.py'
   path.write_text('\n\n'.join(pages.blocks(EXTEND.read_text('utf-8'), 'python')[:-1]), 'utf-8')
