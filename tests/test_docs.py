@@ -276,18 +276,18 @@ def exports_stablehlo(page):
 def mine(tmp_path_factory):
   """The blocks of extend.md as a module; what it registers is taken back. TFDS knows a class but once, so it runs once."""
   registries = (models.MODELS, losses.LOSSES, stages.CRITERIA, registry.DATASETS)
-  before = [dict(registry) for registry in registries]
+  before = [dict(known) for known in registries]
   path = tmp_path_factory.mktemp('extend') / 'mine.py'
   path.write_text('\n\n'.join(pages.blocks(EXTEND.read_text('utf-8'), 'python')[:-1]), 'utf-8')
   spec = importlib.util.spec_from_file_location('mine', path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  assert [registry.keys() - old.keys() for registry, old in zip(registries, before, strict=True)] == [
+  assert [known.keys() - old.keys() for known, old in zip(registries, before, strict=True)] == [
       {'two_taps'}, {'brier'}, {'brier'}, {'clinic'}]
   yield module
-  for registry, old in zip(registries, before, strict=True):
-    registry.clear()
-    registry.update(old)
+  for known, old in zip(registries, before, strict=True):
+    known.clear()
+    known.update(old)
 
 
 class TestExtend:
@@ -319,7 +319,7 @@ class TestExtend:
     for seed, name in enumerate(names):
       save(release / 'photographs' / f'{name}.png', fundus(60, 80, seed=seed))
     (release / 'grades.csv').write_text('id,grade\n' + ''.join(f'{name},{n % 5}\n' for n, name in enumerate(names)))
-    dataset = registry.load('clinic', data_dir=tmp_path / 'prepared', size=32, source_dir=release, quiet=True)
+    dataset = registry.load_dataset('clinic', data_dir=tmp_path / 'prepared', size=32, source_dir=release, quiet=True)
     owners = [{name.partition('_')[0] for name in ids} for ids in dataset.ids.values()]
     assert sum(dataset.lengths.values()) == 20 and sum(map(len, owners)) == 10 and len(owners) == 3
     assert dataset.graded and not dataset.annotated

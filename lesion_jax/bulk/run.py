@@ -124,9 +124,8 @@ def predict_entries(
   Raises:
     Stopped: no further result could be written, or the device has too little memory.
   """
-  network, size = Network.of(predictor.config), predictor.size
+  network, size, on_way = Network.of(predictor.config), predictor.size, collections.deque[Numbered]()
   crop, threads = predictor.crop if options.crop is None else options.crop, os.cpu_count() or 1
-  on_way: collections.deque[Numbered] = collections.deque()
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
