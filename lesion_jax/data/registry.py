@@ -276,6 +276,15 @@ class Dataset:
     annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
     return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, aside=aside)._counted()
 
+  def idle(self) -> Source | None:
+    """The training photographs that say nothing of any lesion, which `with_negatives` leaves out; None where there are none.
+    Nothing is learned from them, so they tell how many of the sick are called so."""
+    if not self.negatives or self.whole or not self.lengths['train']:
+      return None
+    every = dataclasses.replace(self, whole=True)._source('train')
+    rows = np.flatnonzero(every.index.annotated == 0)
+    return Subset(every, rows.tolist()) if len(rows) else None
+
   def without(self, ids: Mapping[str, Collection[str]]) -> Dataset:
     """The same data set without some photographs, by split; lengths are counted anew. Splits that are not named, and
     those without such ids, stay as they are."""
