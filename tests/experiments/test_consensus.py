@@ -78,4 +78,4 @@ def test_the_documentation_says_what_was_measured(committed):
   accuracies = [f'{committed["panel"]["grades"][name]["accuracy"]:.3f}' for name in ('one', 'three', 'five')]
   assert '{}, {} and {} are right'.format(*accuracies) in text
   undecided = [f'{100 * committed["panel"]["grades"][name]["undecided"]:.1f} %' for name in ('three', 'five')]
-  assert '{} and {} of the votes'.format(*undecided) in text and f'{committed["count"]} photographs' in text
+  assert '{} and {} of the votes'.format(*undecided) in text and f'{committed["count"]} images' in text
