@@ -13,7 +13,7 @@ from typing import Any
 from experiments import record
 from lesion_jax.report.markdown import table
 
-__all__ = ['BENCHMARKS', 'bounds', 'code', 'join', 'machine', 'number', 'on_gpu', 'provenance', 'span', 'table', 'versions', 'write']
+__all__ = ['BENCHMARKS', 'bounds', 'code', 'join', 'machine', 'number', 'on_gpu', 'provenance', 'span', 'table', 'write']
 
 BENCHMARKS = pathlib.Path(__file__).parent / 'results' / 'benchmark'
 
@@ -50,15 +50,11 @@ def machine(hardware: Mapping[str, Any]) -> str:
       f'{hardware["devices"]} x {hardware["device"]}, {cores}')
 
 
-def versions(found: Mapping[str, str]) -> str:
-  """'python 3.11.9, jax 0.10.2'."""
-  return ', '.join(f'{name} {version}' for name, version in found.items())
-
-
 def provenance(result: Mapping[str, Any]) -> str:
   """Where the result of a benchmark comes from: machine, versions and command, of which older results have none."""
   command = result.get('command') or f'python -m experiments.benchmark {result["benchmark"]}'
-  return join(f'On {machine(result["hardware"])}. Versions: {versions(result["versions"])}.', f'Written by `{command}`.')
+  versions = ', '.join(f'{name} {version}' for name, version in result['versions'].items())
+  return join(f'On {machine(result["hardware"])}. Versions: {versions}.', f'Written by `{command}`.')
 
 
 def on_gpu(name: str, hardware: Mapping[str, Any]) -> str:

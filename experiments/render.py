@@ -8,12 +8,10 @@ from typing import Any
 
 from experiments import captions, presets
 from experiments.captions import GB
-from experiments.collect import Figure, Result, by_row, figure, load, load_memories, paper_figure, title
+from experiments.collect import Figure, Result, by_row, figure, paper_figure, title
 from experiments.page import bounds, code, join, table
 from experiments.rows import COLUMNS, ROWS, SYSTEMS, TABLE2, TABLE3
 from lesion_jax.core import LESION_KEYS
-
-__all__ = ['load', 'load_memories', 'summary', 'table2', 'table3', 'table4', 'cost']
 
 NOT_RUN = '–'
 HALVES = {'pixel_f1': 'lesion segmentation (pixel F1)', 'image_f1': 'lesion classification (image F1)'}
