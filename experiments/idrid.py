@@ -139,9 +139,9 @@ def judge(options: argparse.Namespace) -> None:
   result['presence'] = about
   steps: dict[str, Callable[[], dict[str, Any]]] = {
       'network': lambda: report.get('data_sets', {}).get('idrid', report),
-      'tta': lambda: with_tta(bundle, part_a),
       'grades': lambda: by_grade(
           bundle, part_a, part_b, rule, None if options.without_negatives else directory / TEST_COUNTS),
+      'tta': lambda: with_tta(bundle, part_a),
       'native': lambda: at_native(bundle, part_a),
       'sharpness': lambda: sharpness(bundle, part_a, part_b),
   }
