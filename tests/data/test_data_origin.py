@@ -55,11 +55,12 @@ def test_a_changed_source_is_refused_and_prepared_anew_where_that_is_asked_for(r
 
 
 def test_files_that_are_not_read_do_not_count(release):
-  open_release('folder', release)
+  before = (_prepared(open_release('folder', release)) / origin.NAME).stat()
   (release / 'notes.txt').write_text('mine')
   (release / 'results').mkdir()
   (release / 'images' / '.DS_Store').write_bytes(b'?')
-  open_release('folder', release)
+  after = (_prepared(open_release('folder', release, anew=True)) / origin.NAME).stat()
+  assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)  # nothing was prepared again
 
 
 def test_data_prepared_before_there_was_a_digest_and_a_source_that_is_gone_are_taken_as_they_are(release, tmp_path):
