@@ -1,7 +1,8 @@
-# make demo    sets everything up and runs the main job on the embedded data
-# make test    sets everything up, checks the layers and runs the tests
-# make rooms   lists the rooms of the code, the top floor first, with one line each
-# make clean   removes the environment and the caches; runs/ with your results stays
+# make demo      sets everything up and runs the main job on the embedded data
+# make test      sets everything up, checks the layers and runs the tests
+# make test-all  the same with the slow tests: every network where `test` takes one of a kind, and what takes minutes
+# make rooms     lists the rooms of the code, the top floor first, with one line each
+# make clean     removes the environment and the caches; runs/ with your results stays
 #
 # Needs Python 3.11 or newer and nothing else. PYTHON=... names one, DEMO=... the demo's folder.
 
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for name in python3.11 python3; do \
 DEMO ?= runs/demo
 VENV := .venv
 
-.PHONY: help demo test rooms clean
+.PHONY: help demo test test-all rooms clean
 
 help:
 	@sed -n '/^$$/q; s/^# *//p' Makefile
@@ -22,9 +23,9 @@ demo: $(VENV)/installed
 	@ls $(DEMO)/*/*.png
 
 # The layers first, so that pytest's summary is the last line.
-test: $(VENV)/installed-test
+test test-all: $(VENV)/installed-test
 	$(VENV)/bin/lint-imports --config setup.cfg
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(if $(filter test-all,$@),-m '')
 
 # The floors are those of setup.cfg, the line is the first of a room's docstring.
 rooms:

@@ -7,8 +7,6 @@ import threading
 
 import pytest
 
-import pytest
-
 # Before jax is imported anywhere.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'

@@ -209,9 +209,9 @@ class TestCompare:
 
 
 def test_two_equal_systems_are_called_different_in_at_most_one_of_twenty_comparisons():
-  assert told_apart(1000, by_patient=True) <= 0.05
+  assert told_apart(300, by_patient=True) <= 0.05
 
 
 def test_drawing_photographs_calls_equal_systems_different_too_often():
   """What the test above would be without patients: the trouble is real, and the simulation sees it."""
-  assert told_apart(1000, by_patient=False) > 0.08
+  assert told_apart(300, by_patient=False) > 0.08

@@ -17,10 +17,11 @@ def load(path):
   return program, safetensors.numpy.load_file(path / 'model.safetensors')
 
 
+SHOWN = ('lesion_net_2s', 'deeplab_v3_plus', 'abn_classifier', 'multitask')  # every time; the others by `make test-all`
 LESION = {'lesion': {'name': 'lesion_net_8s'}}
 
 
-@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize('name', [pytest.param(name, marks=() if name in SHOWN else pytest.mark.slow) for name in MODELS])
 def test_every_network_becomes_a_program_for_both_platforms_and_any_batch(make_bundle, tmp_path, name):
   source = Source.of(make_bundle(name=name, **(LESION if 'lesion' in get_fields(name) else {})))
   to_stablehlo.write(source, tmp_path)

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import pytest
 from tiny import TinyEncoder
 
 from lesion_jax.models import MODELS
@@ -31,6 +32,16 @@ GRADERS = {
     'lesion_concat of a classifier': tiny('lesion_concat', lesion=tiny('inception_v3_classifier')),
 }
 NETWORKS = SEGMENTERS | CLASSIFIERS | GRADERS
+# One of each kind of decoder, of head and of attention; the others differ from one of them by a number.
+REPRESENTATIVES = ('lesion_net_2s', 'patch_fcn_32s', 'fcn_8s', 'unet', 'deeplab_v3_plus', 'danet', 'inception_v3_classifier',
+                   'inception_v3_grader', 'abn_grader', 'multitask', 'multitask, CW-MaxPool', 'lesion_concat')
+
+
+def each(networks, shown=REPRESENTATIVES):
+  """A test for each of `networks`, by name; those that are not among `shown` are for `make test-all`."""
+  return pytest.mark.parametrize('network', [
+      pytest.param(network, id=name, marks=() if name in shown else pytest.mark.slow)
+      for name, network in networks.items()])
 
 
 def is_frozen(network, name):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from every_model import (
-    CLASSIFIERS, GRADERS, NETWORKS, SEGMENTERS, WIDTH, forward, is_frozen, logits, pictures, variables_of)
+    CLASSIFIERS, GRADERS, NETWORKS, REPRESENTATIVES, SEGMENTERS, WIDTH, each, forward, is_frozen, logits, pictures,
+    variables_of)
 from flax import traverse_util
 
 from lesion_jax.core import Outputs
@@ -16,7 +17,7 @@ from lesion_jax.weights.initialize import initialize
 # What has no effect, so that its gradient is 0: it adds the same to all energies of a query (DANet), or to all that the
 # next batch normalisation centres (ABN).
 SILENT = ('position/attention/key/bias', 'attention/bn/bias')
-every_network = pytest.mark.parametrize('network', NETWORKS.values(), ids=NETWORKS)
+every_network = each(NETWORKS)
 
 
 def flat(tree):
@@ -38,6 +39,10 @@ def test_every_registered_network_is_tested_here():
   assert {name.partition(',')[0].partition(' ')[0] for name in NETWORKS} == MODELS.keys()
 
 
+def test_every_kind_of_network_has_a_representative():
+  assert {type(NETWORKS[name]) for name in REPRESENTATIVES} == {type(network) for network in NETWORKS.values()}
+
+
 @every_network
 @pytest.mark.parametrize('shape', [(2, 64, 64), (1, 45, 61)])
 def test_the_outputs_have_the_size_of_the_image(network, shape):
@@ -53,7 +58,7 @@ def test_odd_sizes_give_numbers(network):
   assert all(np.isfinite(value).all() for value in found.values())
 
 
-@pytest.mark.parametrize('network', [*SEGMENTERS.values(), GRADERS['multitask']], ids=[*SEGMENTERS, 'multitask'])
+@each(SEGMENTERS | {'multitask': GRADERS['multitask']})
 def test_lesion_presence_is_the_maximum_of_the_map(network):
   """Eq. 1."""
   found = forward(network)(variables_of(network), pictures(2, 64, 64))

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from every_model import CLASSIFIERS, GRADERS, SEGMENTERS
+from every_model import CLASSIFIERS, GRADERS, SEGMENTERS, each
 from tiny import pack_bits
 
 from lesion_jax.core import LESION_KEYS
@@ -17,8 +17,8 @@ from lesion_jax.weights.initialize import initialize
 
 SIZE, IMAGES, STEPS = 64, 4, 120
 PIXEL_LOSSES = ('dice', 'cross_entropy', 'weighted_cross_entropy', 'focal', 'dice_cross_entropy', 'focal_tversky')
-
-pytestmark = pytest.mark.slow
+# Of these every time; that gradients reach all of every kind of network is tested elsewhere.
+LEARNING = ('lesion_net_2s', 'unet', 'abn_classifier', 'multitask', 'cross_entropy', 'focal_tversky')
 
 
 def four_images():
@@ -53,26 +53,27 @@ def learn(network, loss, steps=STEPS):
   return report({name: np.asarray(value).sum(0) for name, value in counts.items()}, LESION_KEYS)
 
 
-@pytest.mark.parametrize('name', SEGMENTERS)
-def test_a_segmentation_network_learns_where_lesions_are(name):
+@each(SEGMENTERS, LEARNING)
+def test_a_segmentation_network_learns_where_lesions_are(network, request):
+  name = request.node.callspec.id
   loss = 'dual_dice' if name.startswith('lesion_net') else 'dice'
   steps = 2 * STEPS if name == 'lesion_net_2s' else STEPS  # the longest decoder is on the edge after STEPS on some machines
-  assert learn(SEGMENTERS[name], loss, steps)['pixel_f1']['mean'] > 0.9
+  assert learn(network, loss, steps)['pixel_f1']['mean'] > 0.9
 
 
-@pytest.mark.parametrize('loss', PIXEL_LOSSES)
+@pytest.mark.parametrize('loss', [pytest.param(name, marks=() if name in LEARNING else pytest.mark.slow) for name in PIXEL_LOSSES])
 def test_every_pixel_loss_teaches(loss):
   assert learn(SEGMENTERS['lesion_net_16s'], loss)['pixel_f1']['mean'] > 0.9
 
 
-@pytest.mark.parametrize('name', CLASSIFIERS)
-def test_a_lesion_classifier_learns_which_there_are(name):
-  assert learn(CLASSIFIERS[name], 'presence_dice')['image_f1']['mean'] > 0.9
+@each(CLASSIFIERS, LEARNING)
+def test_a_lesion_classifier_learns_which_there_are(network):
+  assert learn(network, 'presence_dice')['image_f1']['mean'] > 0.9
 
 
-@pytest.mark.parametrize('name', GRADERS)
-def test_a_grading_network_learns_grades(name):
-  joint = name.endswith('joint')
-  found = learn(GRADERS[name], 'joint' if joint else 'grade_cross_entropy')
+@each(GRADERS, LEARNING)
+def test_a_grading_network_learns_grades(network):
+  joint = getattr(network, 'joint', False)
+  found = learn(network, 'joint' if joint else 'grade_cross_entropy')
   assert found['accuracy']['value'] == 1
   assert not joint or found['pixel_f1']['mean'] > 0.9
