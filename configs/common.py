@@ -110,11 +110,11 @@ def _stage() -> ConfigDict:
       'accumulate': 1,  # micro-batches a step; the loss and its gradient stay those of the whole batch
       'eval_batch_size': 8,
       'optimizer': 'sgd',  # IV-A; or 'adamw'
-      'rate': 1e-3,  # initial learning rate (IV-A)
+      'learning_rate': 1e-3,  # the initial one (IV-A)
       **_schedule(),
       'momentum': 0.95,  # IV-A
       'weight_decay': 1e-4,  # on every parameter (IV-A); coupled in SGD, as torch does it
-      'factor': 10.0,  # the rate is divided by this (IV-A)
+      'lr_decay': 10.0,  # the rate is divided by this (IV-A)
       'patience': 4,  # after so many validations without improvement (IV-A)
       'stop_after': 10,  # early stop after so many (IV-A)
       'milestones': (),  # validations at which the rate is divided in any case; for short runs
@@ -161,11 +161,11 @@ def _schedule() -> dict:
       # then a plateau neither divides the rate nor stops the run, and milestones only change the loss to the dual one.
       'schedule': 'plateau',
       'warm_up': 0,  # steps over which the rate rises from 0
-      'final_rate': 0.01,  # of cosine: share of the rate at the end
+      'final_lr_factor': 0.01,  # of cosine: share of the rate at the end
       'power': 0.9,  # of poly: (1 - t)^power
       'ema': 0.0,  # decay of moving averages of the weights, 0.998 for instance; these are then evaluated and kept
       'clip': 0.0,  # longest gradient (norm over all parameters); 0 for any
-      'encoder_rate': 1.0,  # factor of the rate for the encoder
+      'encoder_lr_factor': 1.0,  # factor of the rate for the encoder
       # Shell patterns of parameters that stay as they are, ('encoder/Conv2d_*',) for instance.
       'freeze': (),
   }

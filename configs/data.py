@@ -26,7 +26,7 @@ def _synthetic(config: ConfigDict) -> None:
   maps of Lesion-Net-4s at this size; AdamW suits so short a run from random weights (our choice)."""
   for stage in (config.segment, config.classify, config.grade):
     stage.data.update(name='synthetic', size=192, count=1000)
-    stage.update(optimizer='adamw', momentum=0.9, rate=2e-3, factor=3.0, batch_size=8, eval_batch_size=8)
+    stage.update(optimizer='adamw', momentum=0.9, learning_rate=2e-3, lr_decay=3.0, batch_size=8, eval_batch_size=8)
     stage.model.width = 0.25
     stage.augmentation.update(rotation=(-30.0, 30.0), scale=(0.95, 1.1))
   config.segment.model.name = 'lesion_net_4s'

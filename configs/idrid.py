@@ -32,8 +32,8 @@ def get_config(name: str = 'cpu') -> ConfigDict:
   segment.update(
       loss='dice_cross_entropy', criterion='aupr', thresholds='validation', specificity=0.95,
       prior=0.02, batch_size=4, eval_batch_size=1, optimizer='adamw',
-      momentum=0.9, weight_decay=1e-2, rate=1e-3, encoder_rate=0.1, freeze=('encoder/Conv2d_*',), schedule='cosine',
-      warm_up=100, final_rate=0.01, clip=1.0, ema=0.998, max_steps=800, validate_every=400, save_every=100, log_every=25)
+      momentum=0.9, weight_decay=1e-2, learning_rate=1e-3, encoder_lr_factor=0.1, freeze=('encoder/Conv2d_*',), schedule='cosine',
+      warm_up=100, final_lr_factor=0.01, clip=1.0, ema=0.998, max_steps=800, validate_every=400, save_every=100, log_every=25)
   segment.augmentation.update(
       rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), quarter_turns=True, horizontal_flip=0.5,
       vertical_flip=0.0, brightness=(0.8, 1.25), saturation=(0.8, 1.2), contrast=(0.8, 1.25), tint=(0.92, 1.08))
@@ -48,9 +48,9 @@ def _grades(grade: ConfigDict) -> None:
   grade.data.update(name='idrid+idrid_grading', weights=(0.01, 1.0), size=1440, ask_once=True, keep=0.8)
   grade.model.update(name='multitask', attention='conv', grading_size=448, encoder_norm='running')
   grade.update(
-      thresholds='validation', batch_size=8, eval_batch_size=1, optimizer='adamw', momentum=0.9, weight_decay=1e-2, rate=1e-3,
-      encoder_rate=0.1, freeze=('grading/encoder/Conv2d_*', 'grading/encoder/Mixed_5*'), schedule='cosine', warm_up=50,
-      final_rate=0.01, clip=1.0, ema=0.99, max_steps=400, validate_every=400, save_every=100, log_every=25)
+      thresholds='validation', batch_size=8, eval_batch_size=1, optimizer='adamw', momentum=0.9, weight_decay=1e-2, learning_rate=1e-3,
+      encoder_lr_factor=0.1, freeze=('grading/encoder/Conv2d_*', 'grading/encoder/Mixed_5*'), schedule='cosine', warm_up=50,
+      final_lr_factor=0.01, clip=1.0, ema=0.99, max_steps=400, validate_every=400, save_every=100, log_every=25)
   grade.augmentation.update(
       rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), quarter_turns=True, horizontal_flip=0.5,
       vertical_flip=0.0, brightness=(0.8, 1.25), saturation=(0.8, 1.2), contrast=(0.8, 1.25), tint=(0.92, 1.08))
@@ -62,7 +62,7 @@ def _cpu(config: ConfigDict) -> None:
 
 def _cpu_long(config: ConfigDict) -> None:
   """A second cycle of the schedule at half the rate, with the hardest pixels of healthy eyes in the loss."""
-  config.segment.update(hard_negatives=0.03, rate=5e-4, warm_up=50)
+  config.segment.update(hard_negatives=0.03, learning_rate=5e-4, warm_up=50)
 
 
 def _gpu(config: ConfigDict) -> None:

@@ -15,7 +15,7 @@ from experiments.rows import ROWS, SYSTEMS
 from lesion_jax.evaluate import bootstrap, intervals, patients, report, totals
 from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, mean_defined
 from lesion_jax.stages.parts import TWO_PHASES
-from lesion_jax.train.control import SEGMENTATION
+from lesion_jax.train.plateau import SEGMENTATION
 
 Result = Mapping[str, Any]
 

@@ -23,7 +23,7 @@ from lesion_jax.losses import get_loss
 from lesion_jax.models import DTYPES, get_model
 from lesion_jax.predict.step import forward
 from lesion_jax.train.state import TrainState, sgd
-from lesion_jax.train.step import Knobs, make_train_step
+from lesion_jax.train.step import StepParams, make_train_step
 from lesion_jax.weights.initialize import initialize
 
 GB = 1e9
@@ -70,7 +70,7 @@ def train(size: int, batch: int, accumulate: int, remat: bool, dtype: str = 'flo
               'annotated': shape(jnp.uint8), 'grade': shape(jnp.int32), 'weight': shape(jnp.float32)}
   step = make_train_step(model.apply, get_loss('dual_dice'), optimizer, accumulate=accumulate)
   scalar = jax.ShapeDtypeStruct((), jnp.float32)
-  compiled = jax.jit(step, donate_argnums=0).lower(state, examples, {}, Knobs(scalar, scalar)).compile()
+  compiled = jax.jit(step, donate_argnums=0).lower(state, examples, {}, StepParams(scalar, scalar)).compile()
   return {'system': 'training step of lesion_net_16s', 'size': size, 'batch': batch, 'accumulate': accumulate,
           'remat': remat, 'dtype': dtype, 'program': program(compiled)}
 

@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Paths:
   """Where a preset's files lie, and what all of its rows share."""
 
   preset: str
@@ -38,7 +38,7 @@ class Place:
   dtype: str = 'float32'
 
   @classmethod
-  def of(cls, options: argparse.Namespace) -> Place:
+  def of(cls, options: argparse.Namespace) -> Paths:
     """From the flags of `add_place`; absolute, since the rows' processes run in the clone wherever this one does."""
     absolute = lambda path: str(pathlib.Path(path).absolute()) if path else ''
     return cls(options.preset, options.workdir.absolute(), options.data_dir.absolute(), options.results.absolute(),
@@ -63,20 +63,20 @@ class Place:
     return self.workdir(row, seed) / row.stage / 'bundle'
 
   def flags(self) -> list[str]:
-    """Flags that give this place again."""
+    """Flags that give these paths again."""
     return [f'--preset={self.preset}', f'--workdir={self.runs}', f'--data_dir={self.data_dir}',
             f'--results={self.results}', f'--source_dir={self.source_dir}', f'--pretrained={self.pretrained}',
             *fit_flags(self)]
 
 
-def fit_flags(place: Any) -> list[str]:
+def fit_flags(paths: Any) -> list[str]:
   """The flags by which a network is made to fit a card, those that differ from their defaults."""
-  return [*(['--remat'] if place.remat else []), *([f'--accumulate={place.accumulate}'] if place.accumulate > 1 else []),
-          *([f'--dtype={place.dtype}'] if place.dtype != 'float32' else [])]
+  return [*(['--remat'] if paths.remat else []), *([f'--accumulate={paths.accumulate}'] if paths.accumulate > 1 else []),
+          *([f'--dtype={paths.dtype}'] if paths.dtype != 'float32' else [])]
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-  """Adds the flags of `Place.of`."""
+  """Adds the flags of `Paths.of`."""
   parser.add_argument('--preset', required=True, choices=presets.PRESETS, help='how large and how long')
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/tables'), help='of the runs')
   parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
@@ -89,38 +89,38 @@ def add_place(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--dtype', choices=DTYPES, default='float32', help='of the computation; bfloat16 halves the memory')
 
 
-def configure(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> ConfigDict:
+def configure(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> ConfigDict:
   """The configuration of a row; the lesion network that it contains is that of the same seed."""
   source = rows.get(row.lesion)
-  lesion = (source, place.bundle(source, seed)) if source else None
-  return presets.configure(place.preset, row, seed, lesion=lesion, source_dir=place.source_dir,
-                           pretrained=place.pretrained, remat=place.remat, accumulate=place.accumulate, dtype=place.dtype)
+  lesion = (source, paths.bundle(source, seed)) if source else None
+  return presets.configure(paths.preset, row, seed, lesion=lesion, source_dir=paths.source_dir,
+                           pretrained=paths.pretrained, remat=paths.remat, accumulate=paths.accumulate, dtype=paths.dtype)
 
 
-def is_done(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
+def is_done(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
   """Whether there is a result of this row.
 
   Raises:
     ValueError: there is one of another configuration, or a damaged one.
   """
-  path = place.result(row, seed)
+  path = paths.result(row, seed)
   if not path.exists():
     return False
-  _same(path, collect.read(path)['config'], presets.portable(configure(place, row, seed, rows), place.runs),
+  _same(path, collect.read(path)['config'], presets.portable(configure(paths, row, seed, rows), paths.runs),
         'remove it to measure again, or give another --results')
   return True
 
 
-def is_trained(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
+def is_trained(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
   """Whether the network of this row lies in the runs' folder.
 
   Raises:
     ValueError: there is one of another configuration.
   """
-  if not (place.bundle(row, seed) / 'config.json').exists():
+  if not (paths.bundle(row, seed) / 'config.json').exists():
     return False
-  path = place.workdir(row, seed) / 'config.json'
-  _same(path, json.loads(path.read_text('utf-8')), configure(place, row, seed, rows).to_dict(),
+  path = paths.workdir(row, seed) / 'config.json'
+  _same(path, json.loads(path.read_text('utf-8')), configure(paths, row, seed, rows).to_dict(),
         f'remove the folder {path.parent} to train it again, or give another --workdir')
   return True
 
@@ -131,21 +131,21 @@ def _same(path: pathlib.Path, then: Mapping[str, Any], now: Mapping[str, Any], a
     raise ValueError(f'{path} is of another configuration ({shown}); {advice}')
 
 
-def run_row(place: Place, row: Row, seed: int, rows: Mapping[str, Row]) -> int:
+def run_row(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> int:
   """Trains a row, after the row whose network it contains where that network is missing; returns the exit status. A
   result that the latter has already stays as it is."""
   source = rows.get(row.lesion)
-  if source and not is_trained(place, source, seed, rows):
-    if status := run_row(place, source, seed, rows):
+  if source and not is_trained(paths, source, seed, rows):
+    if status := run_row(paths, source, seed, rows):
       return status
-  log = place.workdir(row, seed) / 'log.txt'
+  log = paths.workdir(row, seed) / 'log.txt'
   log.parent.mkdir(parents=True, exist_ok=True)
   print(f'{row.title}, seed {seed} ...', flush=True)
-  command = [sys.executable, '-m', 'experiments.worker', f'--row={row.key}', f'--seed={seed}', *place.flags()]
+  command = [sys.executable, '-m', 'experiments.worker', f'--row={row.key}', f'--seed={seed}', *paths.flags()]
   with log.open('ab') as file:
     status, stopped = _call(command, file)
   if not status:
-    print(f'  {summary(collect.read(place.result(row, seed)))}', flush=True)
+    print(f'  {summary(collect.read(paths.result(row, seed)))}', flush=True)
   elif not stopped and status != STOPPED:
     tail = '\n  '.join(log.read_text('utf-8', errors='replace').splitlines()[-5:])
     print(f'  failed with status {status}; the end of {log}:\n  {tail}', flush=True)
@@ -180,7 +180,7 @@ def _call(command: Sequence[str], log: Any) -> tuple[int, bool]:
       signal.signal(number, handler)
 
 
-def run_all(place: Place, wanted: Sequence[Row], seeds: Sequence[int], rows: Mapping[str, Row]) -> int:
+def run_all(paths: Paths, wanted: Sequence[Row], seeds: Sequence[int], rows: Mapping[str, Row]) -> int:
   """Runs what has no result yet, seed after seed; a row that fails does not stop the others.
 
   Returns:
@@ -190,8 +190,8 @@ def run_all(place: Place, wanted: Sequence[Row], seeds: Sequence[int], rows: Map
     ValueError: of `is_done`, before anything runs; of `is_trained`.
   """
   failed = []
-  for seed, row in [(seed, row) for seed in seeds for row in wanted if not is_done(place, row, seed, rows)]:
-    if (status := run_row(place, row, seed, rows)) == STOPPED:
+  for seed, row in [(seed, row) for seed in seeds for row in wanted if not is_done(paths, row, seed, rows)]:
+    if (status := run_row(paths, row, seed, rows)) == STOPPED:
       print('stopped and saved; the same command goes on')
       return STOPPED
     failed += [f'{row.key}-{seed}'] if status else []

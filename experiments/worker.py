@@ -35,10 +35,10 @@ def run(options: argparse.Namespace) -> int:
   A result that is there already stays, whatever is trained: a row of Table III may need the network of a row that was
   measured elsewhere, and the committed figure is that row's.
   """
-  place = runner.Place.of(options)
+  paths = runner.Paths.of(options)
   row = ROWS[options.row]
-  config = runner.configure(place, row, options.seed, ROWS)
-  workdir = place.workdir(row, options.seed)
+  config = runner.configure(paths, row, options.seed, ROWS)
+  workdir = paths.workdir(row, options.seed)
   with contextlib.ExitStack() as stack:
     try:
       stack.enter_context(alone_in(workdir))
@@ -47,17 +47,17 @@ def run(options: argparse.Namespace) -> int:
       return 1
     resumed = (workdir / row.stage / 'checkpoints').exists()
     should_stop = stack.enter_context(Interrupt())
-    stages.open_datasets(config, str(place.data_dir), Devices())  # drawn or read once: no part of this row's time
+    stages.open_datasets(config, str(paths.data_dir), Devices())  # drawn or read once: no part of this row's time
     start = time.perf_counter()
-    status = main.run(config, workdir, str(place.data_dir), should_stop)
-  if not status and not place.result(row, options.seed).exists():
+    status = main.run(config, workdir, str(paths.data_dir), should_stop)
+  if not status and not paths.result(row, options.seed).exists():
     seconds = time.perf_counter() - start
     result = describe(row, options, config.to_dict(), workdir / row.stage)
     result |= {'seconds': round(seconds, 1), 'resumed': resumed, 'peak_memory': record.peak_memory(),
                'hardware': record.hardware(), 'versions': record.versions(),
-               'lesion_weights': weights(place.bundle(ROWS[row.lesion], options.seed)) if row.lesion else None,
-               'config': presets.portable(config, place.runs)}
-    path = place.result(row, options.seed)
+               'lesion_weights': weights(paths.bundle(ROWS[row.lesion], options.seed)) if row.lesion else None,
+               'config': presets.portable(config, paths.runs)}
+    path = paths.result(row, options.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(workdir / row.stage / report_run.TEST_COUNTS, collect.counts_of(path))
     record.save(path, result)

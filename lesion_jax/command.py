@@ -7,7 +7,7 @@ import os
 import re
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
@@ -65,18 +65,25 @@ def _broken_config(argv: list[str]) -> str | None:
   try:
     found = runpy.run_path(shown)['get_config'](*([argument] if ':' in files[-1] else []))
   except Exception as error:  # noqa: BLE001. It is a program.
-    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    said = next(iter(str(error).strip().splitlines()), type(error).__name__).partition(' Other fields present')[0]
     if isinstance(error, ModuleNotFoundError) and (error.name or '').partition('.')[0] in ('configs', 'experiments'):
       said += (f'; {error.name} lies in the clone of lesion_jax and is not installed: start the command there, or set '
                'PYTHONPATH to it')
     elif isinstance(error, KeyError) and error.args == ('get_config',):
       said = 'it has no function get_config()'
+    elif renamed := [key for key in _renamed() if f'"{key}"' in said and isinstance(error, AttributeError | KeyError)]:
+      said = f'the key {renamed[0]} is called {_renamed()[renamed[0]]} now'
     elif not isinstance(error, ValueError | OSError):
       said = f'{type(error).__name__}: {said}'
     return f'--config={files[-1]}: {said}'
   if not isinstance(found, ConfigDict):
     return f'--config={files[-1]}: get_config() returns {type(found).__name__}, not a ConfigDict'
   return None
+
+
+def _renamed() -> Mapping[str, str]:
+  from lesion_jax.stages.added import RENAMED  # only where something is wrong: it takes JAX along
+  return RENAMED
 
 
 def _unknown_key(argv: list[str]) -> str | None:
@@ -90,6 +97,8 @@ def _unknown_key(argv: list[str]) -> str | None:
         if not isinstance(node, ConfigDict):
           return f'--config.{override[1]}: {above} is the value {node!r} and has no keys'
         if key not in node:
+          if key in _renamed():
+            return f'--config.{override[1]}: {above}.{key} is called {_renamed()[key]} now'
           return f'--config.{override[1]}: {above} has no key {key!r}; its keys are {", ".join(node)}'
         node, above = node[key], f'{above}.{key}'
   return None

@@ -76,24 +76,24 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
       say(f'NOTE: {name}: {note}', flush=True)
     if not (bundle := bundles.get(name)):
       with one_line_errors(NonFiniteLoss, OtherRun, OSError, status=1):
-        fitted = stage.train(should_stop)
-      lost = fitted.lost
-      if not fitted.finished and not lost:
-        say(f'stopped at step {fitted.step} of {name} and saved; the same command goes on')
+        trained = stage.train(should_stop)
+      lost = trained.lost
+      if not trained.finished and not lost:
+        say(f'stopped at step {trained.step} of {name} and saved; the same command goes on')
         return STOPPED
-      if not fitted.finished:
-        return _fail(f'stopped at step {fitted.step} of {name}: {lost}; make room, and the same command goes on')
+      if not trained.finished:
+        return _fail(f'stopped at step {trained.step} of {name}: {lost}; make room, and the same command goes on')
     with at_once(), _writing(name, stage.directory):
-      variables = bundle.variables if bundle else stage.variables(fitted.state)
+      variables = bundle.variables if bundle else stage.variables(trained.state)
       chosen = stage.choose(variables)
       evaluation = stage.evaluate(variables, 'test', chosen)
-      selection = bundle.config.get('metrics', {}).get('selection') if bundle else stage.selection(fitted)
+      selection = bundle.config.get('metrics', {}).get('selection') if bundle else stage.selection(trained)
       if selection:
         evaluation = evaluation._replace(report={**evaluation.report, 'selection': selection})
       if said := [*([notes[name]] if name in notes else []), *leaks]:
         evaluation = evaluation._replace(report=evaluation.report | {'notes': said})
       results[name] = evaluation.report
-      bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=fitted.best_step, chosen=chosen)
+      bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=trained.best_step, chosen=chosen)
       if first:
         save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables,
                     card=model_card(bundle.config), photographs=bundle.photographs)

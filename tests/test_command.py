@@ -30,15 +30,15 @@ def parse(monkeypatch):
 
 
 def test_a_known_key_is_set(parse):
-  config = parse('--config.segment.rate=0.5', '--config.stages=segment', '--config.grade.model.remat')
-  assert (config.segment.rate, config.stages, config.grade.model.remat) == (0.5, ('segment',), True)
+  config = parse('--config.segment.learning_rate=0.5', '--config.stages=segment', '--config.grade.model.remat')
+  assert (config.segment.learning_rate, config.stages, config.grade.model.remat) == (0.5, ('segment',), True)
 
 
 @pytest.mark.parametrize(('argument', 'message'), [
     ('--config.nope=1', "config has no key 'nope'; its keys are classify, grade, seed, segment, stages"),
     ('--config.segment.nope=1', "config.segment has no key 'nope'; its keys are accumulate, augmentation, batch_size"),
     ('--config.segment.data.nme=x', "config.segment.data has no key 'nme'; its keys are aside, ask_once, centred, count"),
-    ('--config.nope.rate=1', "config has no key 'nope'"),
+    ('--config.nope.learning_rate=1', "config has no key 'nope'"),
     ('--config.seed.rate=1', 'config.seed is the value 0 and has no keys'),
     ('--noconfig.segment.nope', "config.segment has no key 'nope'"),
 ])
@@ -49,6 +49,21 @@ def test_an_unknown_key_lists_the_valid_ones(parse, capsys, argument, message):
   assert end.value.code == BAD_INPUT
   assert said.startswith('error: --config.') and said.count('\n') == 1
   assert message in said
+
+
+def test_a_key_by_the_name_that_it_had_gives_its_name_of_now(parse, capsys):
+  with pytest.raises(SystemExit):
+    parse('--config.segment.rate=1')
+  assert capsys.readouterr().err == 'error: --config.segment.rate: config.segment.rate is called learning_rate now\n'
+
+
+def test_so_does_a_file_that_sets_it(parse, capsys, tmp_path):
+  mine = tmp_path / 'mine.py'
+  mine.write_text('from configs import common\n\n\ndef get_config():\n  config = common.get_config()\n'
+                  '  config.grade.update(factor=3.0)\n  return config\n')
+  with pytest.raises(SystemExit):
+    parse(config=mine)
+  assert capsys.readouterr().err == f'error: --config={mine}: the key factor is called lr_decay now\n'
 
 
 @pytest.mark.parametrize('argument', ['--config.seed=many', '--nope=1'])

@@ -12,6 +12,7 @@ from configs import common, data, idrid
 from experiments import presets
 from experiments.rows import ROWS, TABLE2, TABLE3
 from lesion_jax import stages
+from lesion_jax.stages import added
 from lesion_jax.augment import Augmentation
 from lesion_jax.data.registry import DATASETS
 from lesion_jax.losses import LOSSES
@@ -95,10 +96,10 @@ def test_every_program_and_every_row_sets_only_fields_of_its_network():
 def test_a_key_that_came_later_has_a_meaning_for_the_runs_before_it():
   """Put a new key into lesion_jax/stages/added.py: else every run and every result from before is refused."""
   config = common.get_config()
-  there = {f'{stage}.{key}' for stage in stages.STAGES for key in FIRST.split()} | {'seed', 'stages'}
+  there = {f'{stage}.{added.RENAMED.get(key, key)}' for stage in stages.STAGES for key in FIRST.split()} | {'seed', 'stages'}
   every = keys(config)
-  added = {key for key in every if not any(other.startswith(f'{key}.') for other in every)} - there
-  assert added <= stages.ADDED_KEYS.keys() <= every
+  later = {key for key in every if not any(other.startswith(f'{key}.') for other in every)} - there
+  assert later <= stages.ADDED_KEYS.keys() <= every
   flat = {key: functools.reduce(lambda level, name: level[name], key.split('.'), config) for key in stages.ADDED_KEYS}
   other = {f'{stage}.data.split': 'hash' for stage in stages.STAGES}  # what was done before is not the default now
   assert flat | other == dict(stages.ADDED_KEYS)
@@ -126,17 +127,27 @@ def test_a_result_from_before_is_one_of_today_s_configuration():
   assert stages.differing(json.loads(path.read_text())['config'], now.to_dict()) == {}
 
 
+def test_a_key_under_the_name_that_it_had_is_the_same_key():
+  now = common.get_config().to_dict()
+  then = json.loads(json.dumps(now))
+  for old, new in added.RENAMED.items():
+    then['segment'][old] = then['segment'].pop(new)
+  assert stages.differing(then, now) == {}
+  then['segment']['rate'] = 7.0
+  assert stages.differing(then, now) == {'segment.learning_rate': (7.0, now['segment']['learning_rate'])}
+
+
 def test_a_stage_that_does_not_run_makes_no_difference():
   then, now = (config_of('multitask', 'synthetic').to_dict() for _ in range(2))
-  then['classify']['rate'] = 7.0
+  then['classify']['learning_rate'] = 7.0
   assert stages.differing(then, now) == {}
-  then['grade']['rate'] = 7.0
-  assert stages.differing(then, now) == {'grade.rate': (7.0, now['grade']['rate'])}
+  then['grade']['learning_rate'] = 7.0
+  assert stages.differing(then, now) == {'grade.learning_rate': (7.0, now['grade']['learning_rate'])}
   for config in (then, now):
     config.update(stages=('segment',))
   assert stages.differing(then, now) == {}
   now['grade']['bundle'] = 'net'
-  assert set(stages.differing(then, now)) == {'grade.bundle', 'grade.rate'}
+  assert set(stages.differing(then, now)) == {'grade.bundle', 'grade.learning_rate'}
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
@@ -150,11 +161,11 @@ PAPER = {
     'data.name': 'retinal_lesions',
     'data.size': 896,
     'optimizer': 'sgd',
-    'rate': 1e-3,
+    'learning_rate': 1e-3,
     'momentum': 0.95,
     'weight_decay': 1e-4,
     'validate_every': 1000,
-    'factor': 10.0,
+    'lr_decay': 10.0,
     'patience': 4,
     'stop_after': 10,
     'max_steps': 0,  # only early stop ends the training
@@ -164,7 +175,7 @@ PAPER = {
     'warm_up': 0,
     'ema': 0.0,
     'clip': 0.0,
-    'encoder_rate': 1.0,
+    'encoder_lr_factor': 1.0,
     'freeze': (),
     'dual_weight': 0.8,  # III-A
     'model.width': 1.0,

@@ -21,7 +21,7 @@ def _grades(table):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-  """`run(config, source) -> (stage, fitted, report of the test split)`."""
+  """`run(config, source) -> (stage, trained, report of the test split)`."""
   monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
 
   def train(config):
@@ -30,8 +30,8 @@ def run(tmp_path, monkeypatch):
     dataset = stages.open_datasets(config, str(tmp_path / 'data'), devices)['segment']
     stage = stages.build_stage(config, 'segment', dataset, networks['segment'], workdir=tmp_path, devices=devices,
                                bundles={})
-    fitted = stage.train(lambda: False)
-    return stage, fitted, stage.evaluate(stage.variables(fitted.state), 'test').report
+    trained = stage.train(lambda: False)
+    return stage, trained, stage.evaluate(stage.variables(trained.state), 'test').report
 
   return train
 
@@ -45,9 +45,9 @@ def _config(source):
 
 def test_real_photographs_train_and_the_lesions_they_do_not_annotate_are_said(run, tmp_path):
   source = link_idrid(tmp_path / 'release', segmentation=(1, 2, 3, 4, 5, 6, 7, 11, 55, 56))
-  stage, fitted, result = run(_config(str(source)))
+  stage, trained, result = run(_config(str(source)))
 
-  assert (fitted.step, stage.dataset.lengths['test']) == (2, 2)
+  assert (trained.step, stage.dataset.lengths['test']) == (2, 2)
   for name in ('pixel_f1', 'aupr'):
     unannotated = {key for key, reason in result[name]['undefined'].items() if reason == 'not annotated'}
     assert unannotated == {'vHE', 'pHE', 'NV', 'FiP'}

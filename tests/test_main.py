@@ -224,7 +224,7 @@ def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_d
 
 
 def test_with_crops_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_bit_identical(run, data_dir, tmp_path):
-  fields = {'schedule': 'cosine', 'warm_up': 2, 'ema': 0.9, 'clip': 0.5, 'encoder_rate': 0.5, 'freeze':
+  fields = {'schedule': 'cosine', 'warm_up': 2, 'ema': 0.9, 'clip': 0.5, 'encoder_lr_factor': 0.5, 'freeze':
             ('encoder/block_2', '*/block_4/conv'), 'loss': 'dice_cross_entropy', 'hard_negatives': 0.2,
             'data__crop': 16, 'data__centred': 0.5, 'data__crop_scale': (0.8, 1.2), 'data__keep': 0.1}
   changes = {'stages': ('segment',)} | {f'segment__{key}': value for key, value in fields.items()}
@@ -238,7 +238,7 @@ def test_with_crops_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_
   assert metrics_of(tmp_path / 'whole') == metrics_of(tmp_path / 'killed')
   series = read_scalars(tmp_path / 'killed' / 'segment' / 'metrics.csv')
   shares = [0, 0.5] + [0.01 + 0.99 * (1 + math.cos(math.pi * n / 5)) / 2 for n in range(5)]
-  assert series['train', 'rate'][1] == pytest.approx([0.05 * share for share in shares], abs=1e-6)
+  assert series['train', 'learning_rate'][1] == pytest.approx([0.05 * share for share in shares], abs=1e-6)
   bundle = load_bundle(bundles[0])
   fresh = initialize(models.get_model(**bundle.config['model']), np.zeros((1, 32, 32, 3), np.uint8), 0)
   moved = lambda *path: not np.array_equal(*(functools.reduce(dict.get, path, tree) for tree in (bundle.variables, fresh)))
@@ -278,7 +278,7 @@ def test_a_directory_of_another_configuration_is_refused(run, finished, capsys):
     run(finished, segment__rate=0.5, seed=3)
   said = capsys.readouterr().err
   assert end.value.code == 2
-  assert 'seed: 0 there, 3 now' in said and 'segment.rate: 0.05 there, 0.5 now' in said and 'momentum' not in said
+  assert 'seed: 0 there, 3 now' in said and 'segment.learning_rate: 0.05 there, 0.5 now' in said and 'momentum' not in said
 
 
 def test_a_run_from_before_photographs_were_dealt_in_two_ways_goes_on_by_hash_alone(run, tmp_path, capsys):
@@ -344,13 +344,13 @@ def test_results_that_cannot_be_written_are_one_line_and_what_was_there_stays(ru
 
 
 def best_at_the_third(update):
-  """The control, whose third validation (after step 6 of 7) is the best whatever the network."""
-  return lambda control, value: update(control, float(control.validations == 2))
+  """The plateau, whose third validation (after step 6 of 7) is the best whatever the network."""
+  return lambda plateau, value: update(plateau, float(plateau.validations == 2))
 
 
 def test_where_the_best_network_is_lost_the_status_says_so(run, tmp_path, capsys, monkeypatch):
   workdir = tmp_path / 'run'
-  monkeypatch.setattr(loop.control_lib, 'update', best_at_the_third(loop.control_lib.update))
+  monkeypatch.setattr(loop.plateau_lib, 'update', best_at_the_third(loop.plateau_lib.update))
 
   def unreadable(self, step, target):
     raise OSError(f'checkpoint {step} is gone')

@@ -29,7 +29,7 @@ def test_those_of_the_clone_are_right_and_the_keys_are_theirs():
     ({'segment__milestones': (1.5,)}, r'config.segment.milestones=\(1.5,\): whole numbers from 1 on'),
     ({'grade__milestones': (2, 0)}, r'config.grade.milestones=\(2, 0\): whole numbers from 1 on'),
     ({'segment__model__decoder_channels': (True,)}, 'decoder_channels=.*whole numbers'),
-    ({'segment__rate': float('nan')}, 'config.segment.rate=nan: a finite number'),
+    ({'segment__learning_rate': float('nan')}, 'config.segment.learning_rate=nan: a finite number'),
     ({'grade__weight_decay': float('inf')}, 'config.grade.weight_decay=inf: a finite number'),
     ({'segment__augmentation__tint': (1.0, float('nan'))}, 'tint=.*: finite numbers'),
     ({'segment__warm_up': -2}, 'config.segment.warm_up=-2: a whole number from 0 on'),

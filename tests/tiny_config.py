@@ -7,7 +7,7 @@ def get_config():
   config = data.configure('synthetic')
   for stage in (config.segment, config.classify, config.grade):
     stage.data.update(size=32, count=60)
-    stage.update(optimizer='sgd', momentum=0.95, rate=0.05, factor=10.0)
+    stage.update(optimizer='sgd', momentum=0.95, learning_rate=0.05, lr_decay=10.0)
     stage.update(max_steps=7, validate_every=2, log_every=1, milestones=(2,), eval_batch_size=8)
     # Colours alone: moving pixels doubles the time to compile.
     stage.augmentation.update(rotation=(0.0, 0.0), scale=(1.0, 1.0), shift=(0.0, 0.0), horizontal_flip=0.0,

@@ -33,13 +33,13 @@ from lesion_jax.models import LesionNet
 from lesion_jax.models.layers import ConvBN, normalize, scaled
 from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import TrainState, create_state, sgd
-from lesion_jax.train.step import Knobs, make_train_step
+from lesion_jax.train.step import StepParams, make_train_step
 from lesion_jax.weights.initialize import initialize
 
 SIZE, GLOBAL_BATCH, DEVICE_BATCH = 96, 8, 2
 WARM, STEPS = 1, 5
 SEED, PHOTOGRAPH = 0, 896
-KNOBS = Knobs(np.float32(1e-3), np.float32(0.8))
+KNOBS = StepParams(np.float32(1e-3), np.float32(0.8))
 BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'u64': 8, 'f64': 8}
 # As XLA prints it: `%name = (f32[3,3]{1,0}, f32[]) all-reduce(...)`, `all-reduce-start(` where it is asynchronous.
 ALL_REDUCE = re.compile(r'= (?P<result>\(?.*?\)?) all-reduce(?:-start)?\(')

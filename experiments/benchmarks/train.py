@@ -37,7 +37,7 @@ from lesion_jax.losses import get_loss
 from lesion_jax.models import get_model
 from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import create_state, sgd, split_frozen
-from lesion_jax.train.step import Knobs, make_train_step
+from lesion_jax.train.step import StepParams, make_train_step
 from lesion_jax.weights.initialize import initialize
 
 LESION = {'name': 'lesion_net_16s'}
@@ -108,11 +108,11 @@ class Ours:
     self._state = devices.replicate(create_state(trainable, optimizer))
     self._frozen = devices.replicate(frozen)
     self._batch = jax.device_put(devices.shard(make_batch(job)), jax.devices()[0])
-    self._knobs = Knobs(np.float32(RATE), np.float32(DUAL_WEIGHT))
+    self._step_params = StepParams(np.float32(RATE), np.float32(DUAL_WEIGHT))
 
   def step(self) -> Any:
     """One step; its loss, on the device."""
-    self._state, metrics = self._program(self._state, self._batch, self._frozen, self._knobs)
+    self._state, metrics = self._program(self._state, self._batch, self._frozen, self._step_params)
     return metrics['loss']
 
   def finish(self, loss: Any) -> float:
@@ -122,7 +122,7 @@ class Ours:
 
   def text(self) -> str:
     """Of the compiled program, which takes the steps from here on."""
-    lowered = self._program.lower(self._state, self._batch, self._frozen, self._knobs)
+    lowered = self._program.lower(self._state, self._batch, self._frozen, self._step_params)
     # Those of the `jit` around `pmap` would be forgotten here.
     self._program = lowered.compile(runtime.compiler_options(jax.default_backend()))
     return self._program.as_text()
@@ -140,7 +140,7 @@ class Ours:
   def _flops(self) -> float:
     """XLA's count for the step as it is written: before any optimisation, which may move it into libraries that XLA
     cannot look into."""
-    lowered = self._program.lower(self._state, self._batch, self._frozen, self._knobs)
+    lowered = self._program.lower(self._state, self._batch, self._frozen, self._step_params)
     return lowered.cost_analysis()['flops']
 
 

@@ -24,7 +24,8 @@ LABELS = {
     'mean_aupr': 'mean AUPR',
     'kappa': 'quadratic weighted kappa',
 }
-NOT_A_LOSS = ('rate', 'gradient_norm', 'images_per_second', 'waiting_for_data')
+LEARNING_RATE = ('learning_rate', 'rate')  # the second is its name in older logs
+NOT_A_LOSS = (*LEARNING_RATE, 'gradient_norm', 'images_per_second', 'waiting_for_data')
 INK = ('#2f4b7c', '#d45087', '#ffa600', '#4f9d69', '#7a5195', '#6b6b6b')
 Series = tuple[list[int], list[float]]
 
@@ -43,7 +44,7 @@ def training_curves(metrics_csv: str | pathlib.Path, path: str | pathlib.Path) -
   series = read_scalars(metrics_csv)
   losses = {name: xy for (split, name), xy in series.items() if split == 'train' and name not in NOT_A_LOSS}
   figures = {name: xy for (split, name), xy in series.items() if split == 'validation'}
-  rates = {name: xy for (split, name), xy in series.items() if (split, name) == ('train', 'rate')}
+  rates = {name: xy for (split, name), xy in series.items() if split == 'train' and name in LEARNING_RATE}
   panels = [(title, draw, data) for title, draw, data in (
       ('Training loss', _losses, losses), ('Validation', _figures, figures), ('Learning rate', _rate, rates)) if data]
 
@@ -128,7 +129,7 @@ def _figures(axes: Any, figures: dict[str, Series]) -> None:
 
 
 def _rate(axes: Any, rates: dict[str, Series]) -> None:
-  steps, values = rates['rate']
+  steps, values = next(iter(rates.values()))
   axes.step(steps, values, where='post', color=INK[0], linewidth=1.4)
   axes.set_yscale('log')
   axes.set_ylim(min(values) / 3, max(values) * 3)

@@ -1,8 +1,8 @@
-"""Keys that the configuration got later: what it means where a stored configuration does not have them.
+"""Keys that the configuration got later, or that have another name now: how a stored configuration is read.
 
 A run and a result keep their configuration, and the next command compares it with its own. A key that came since is no
 difference where it says what was done before there was such a key. What is added to the configuration is added here, with
-what was done before: mostly its default, but not always.
+what was done before: mostly its default, but not always. A key that was renamed is read by its name of now.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _OF_A_STAGE: dict[str, Any] = {
     'data.ask_once': False,
     'data.weights': (),
     'ema': 0.0,
-    'encoder_rate': 1.0,
-    'final_rate': 0.01,
+    'encoder_lr_factor': 1.0,
+    'final_lr_factor': 0.01,
     'freeze': (),
     'hard_negatives': 0.0,
     'init': '',
@@ -59,6 +59,8 @@ _OF_A_STAGE: dict[str, Any] = {
     'schedule': 'plateau',
     'warm_up': 0,
 }
+# key of a stage, as it was -> as it is.
+RENAMED = {'rate': 'learning_rate', 'factor': 'lr_decay', 'encoder_rate': 'encoder_lr_factor', 'final_rate': 'final_lr_factor'}
 ADDED_KEYS: dict[str, Any] = {f'{stage}.{key}': value for stage in STAGES for key, value in _OF_A_STAGE.items()} | {
     'segment.model.decoder_channels': (), 'grade.model.grading_size': 0}
 
@@ -83,8 +85,12 @@ def _runs(config: Mapping[str, Any], name: str) -> bool:
 
 def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
   """A copy in which each stage names how its photographs are dealt also where that is the data set's own way; of a mixture
-  that is dealt in two ways both, and HASH where the releases say all of it. (The own way of a data set can change.)"""
+  that is dealt in two ways both, and HASH where the releases say all of it. (The own way of a data set can change.) Keys
+  have their names of now."""
   found = copy.deepcopy(dict(config))
+  for name in STAGES:
+    if name in found:
+      found[name] = {RENAMED.get(key, key): value for key, value in found[name].items()}
   for data in (found[name]['data'] for name in STAGES if name in found):
     if 'split' in data:
       kinds = [DATASETS[name] for name in data['name'].split(SEPARATOR) if name in DATASETS]

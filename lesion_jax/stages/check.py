@@ -76,15 +76,15 @@ def _check_training(stage: ConfigDict, network: parts.Network) -> None:
                                       jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
   masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
   jax.eval_shape(parts.loss(stage).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
-  for part in (parts.control, parts.plan, parts.schedule, parts.augmentation, parts.optimizer, parts.chooses):
+  for part in (parts.plateau, parts.plan, parts.schedule, parts.augmentation, parts.optimizer, parts.chooses):
     part(stage)
   parts.check_asked(stage, model)
   _check_criterion(stage, outputs)
   make_train_step(model.apply, parts.loss(stage), optax.identity(), ema=stage.ema)
   trainable, _ = split_frozen(variables, network.frozen, stage.freeze)
-  if stage.encoder_rate != 1 and not any(jax.tree.leaves(in_encoder(trainable['params']))):
+  if stage.encoder_lr_factor != 1 and not any(jax.tree.leaves(in_encoder(trainable['params']))):
     trained = ', '.join(trainable['params'])
-    raise ValueError(f'encoder_rate={stage.encoder_rate} finds no parameter to train under a module named '
+    raise ValueError(f'encoder_lr_factor={stage.encoder_lr_factor} finds no parameter to train under a module named '
                      f'{" or ".join(ENCODERS)}; the top-level names that are trained are {trained}')
   parts.with_prior(parts.with_initial(parts.with_pretrained(variables, stage), stage), stage)
 

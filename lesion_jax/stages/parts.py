@@ -18,7 +18,7 @@ from lesion_jax.data.crops import Draw
 from lesion_jax.losses import Loss, get_loss
 from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.models import LESION_BRANCH, get_defaults, get_fields, get_model
-from lesion_jax.train.control import Control
+from lesion_jax.train.plateau import PlateauState
 from lesion_jax.train.loop import Plan
 from lesion_jax.train.parallel import AXIS
 from lesion_jax.train.schedule import PLATEAU, shares
@@ -252,9 +252,9 @@ def draw(stage: ConfigDict) -> Draw:
   return found
 
 
-def control(stage: ConfigDict) -> Control:
+def plateau(stage: ConfigDict) -> PlateauState:
   """The state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed to it."""
-  return Control(rate=stage.rate, patience=stage.patience, stop_after=stage.stop_after, factor=stage.factor,
+  return PlateauState(learning_rate=stage.learning_rate, patience=stage.patience, stop_after=stage.stop_after, lr_decay=stage.lr_decay,
                  dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint',
                  fixed=stage.schedule != PLATEAU, two_phases=stage.loss in TWO_PHASES)
 
@@ -265,8 +265,8 @@ def plan(stage: ConfigDict) -> Plan:
 
 
 def schedule(stage: ConfigDict) -> np.ndarray:
-  """The share of the control's rate at each step."""
-  return shares(stage.schedule, max_steps=stage.max_steps or None, warm_up=stage.warm_up, final_rate=stage.final_rate,
+  """The share of the plateau's rate at each step."""
+  return shares(stage.schedule, max_steps=stage.max_steps or None, warm_up=stage.warm_up, final_lr_factor=stage.final_lr_factor,
                 power=stage.power)
 
 
@@ -306,4 +306,4 @@ def augmentation(stage: ConfigDict) -> Augmentation:
 def optimizer(stage: ConfigDict) -> optax.GradientTransformation:
   """The optimiser, not scaled by the rate."""
   return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay, clip=stage.clip,
-                       encoder_rate=stage.encoder_rate)
+                       encoder_lr_factor=stage.encoder_lr_factor)

@@ -36,7 +36,7 @@ from lesion_jax.stages import leaks, parts
 from lesion_jax.stages.counting import make_counter
 from lesion_jax.train.checkpoint import Checkpoints
 from lesion_jax.train.logs import Logs
-from lesion_jax.train.loop import Fitted, fit
+from lesion_jax.train.loop import TrainResult, fit
 from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import TrainState, create_state, join_frozen, split_frozen
 from lesion_jax.train.step import make_train_step
@@ -133,7 +133,7 @@ class Stage:
     _, frozen = split_frozen(self.initial, self.network.frozen, self.config.freeze)
     return join_frozen(state.weights, frozen)
 
-  def train(self, should_stop: Callable[[], bool]) -> Fitted:
+  def train(self, should_stop: Callable[[], bool]) -> TrainResult:
     """Trains the network, or goes on with it.
 
     Args:
@@ -165,7 +165,7 @@ class Stage:
           batches=train_batches(keep_decoded(source, int(config.data.keep * 1e9)),
                                 batch_size=config.batch_size, seed=self.seed, draw=parts.draw(config),
                                 shard_index=jax.process_index(), shard_count=jax.process_count()),
-          validate=validate, control=parts.control(config), plan=parts.plan(config), checkpoints=checkpoints,
+          validate=validate, plateau=parts.plateau(config), plan=parts.plan(config), checkpoints=checkpoints,
           devices=self.devices, should_stop=should_stop, schedule=parts.schedule(config),
           make_logs=lambda start: Logs(self.directory, total=config.max_steps or None, start=start,
                                        title=self.directory.name, active=jax.process_index() == 0))
@@ -247,14 +247,14 @@ class Stage:
     counts = self._counter(tuple(HALVES.values()))(variables, Joined(idle))
     return counts['presence_scores'][counts['grade'] >= REFERABLE_GRADE]
 
-  def selection(self, fitted: Fitted) -> dict[str, Any]:
+  def selection(self, trained: TrainResult) -> dict[str, Any]:
     """How the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the validation
     split (None where it was undefined each time, or the best network cannot be read: then it is the last one), `step`,
     and `phase`, 'segmentation' or 'dual', where the loss has two: 'segmentation' only where no step was ever taken with
     the dual loss."""
-    phase = {} if fitted.phase is None else {'phase': fitted.phase}
-    return {'criterion': self.criterion, 'value': fitted.control.best if fitted.selected else None,
-            'step': fitted.best_step, **phase}
+    phase = {} if trained.phase is None else {'phase': trained.phase}
+    return {'criterion': self.criterion, 'value': trained.plateau.best if trained.selected else None,
+            'step': trained.best_step, **phase}
 
   def bundle(
       self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int,

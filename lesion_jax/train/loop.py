@@ -1,4 +1,4 @@
-"""The training loop: batches in, control, checkpoints and logs around a step function."""
+"""The training loop: batches in, plateau, checkpoints and logs around a step function."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import jax
 import numpy as np
 from absl import logging
 
-from lesion_jax.train import control as control_lib
+from lesion_jax.train import plateau as plateau_lib
 from lesion_jax.train.checkpoint import Checkpoints, OtherRun, Restored, digest
-from lesion_jax.train.control import Control
+from lesion_jax.train.plateau import PlateauState
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.parallel import Devices
 from lesion_jax.train.state import TrainState
-from lesion_jax.train.step import Knobs
+from lesion_jax.train.step import StepParams
 
 Tree = Any
 # Losses are read this many steps late, so that the host never waits for the device.
@@ -53,14 +53,14 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Fitted:
+class TrainResult:
   """What `fit` returns.
 
   Attributes:
     state: the state of the best validation, in host memory; where the loss has two phases and the second was trained,
       of the best one there. The last state where the run was stopped, where the value was undefined at every validation
       (of the last phase), or where the best cannot be read.
-    control: where the control ended.
+    plateau: where the plateau ended.
     step: steps done.
     best_step: the step of `state`.
     finished: False where a signal stopped the run; the same command goes on.
@@ -72,7 +72,7 @@ class Fitted:
   """
 
   state: TrainState
-  control: Control
+  plateau: PlateauState
   step: int
   best_step: int
   finished: bool
@@ -88,15 +88,15 @@ def fit(
     frozen: Tree,
     batches: Iterator[dict[str, np.ndarray]],
     validate: Callable[[TrainState], tuple[float | None, dict[str, Any]]],
-    control: Control,
+    plateau: PlateauState,
     plan: Plan,
     checkpoints: Checkpoints,
     make_logs: Callable[[int], Logs],
     devices: Devices,
     should_stop: Callable[[], bool] = lambda: False,
     schedule: Sequence[float] = (1.0,),
-) -> Fitted:
-  """Trains until the control stops, `plan.max_steps` is reached, or `should_stop` says so.
+) -> TrainResult:
+  """Trains until the plateau stops, `plan.max_steps` is reached, or `should_stop` says so.
 
   Goes on from the newest sound checkpoint where there is one; on CPU the result is then bit-identical to that of a run
   that was never interrupted.
@@ -107,14 +107,14 @@ def fit(
     frozen: frozen variables, or {}; a checkpoint is bound to them.
     batches: infinite; each batch with this process's rows. Has `get_state` and `set_state` (JSON); to go on with
       another number of processes, that is {'next_index': elements taken by this process}, as grain's.
-    validate: gives the value that the control maximises, None or NaN where it is undefined, and a report to log.
-    control: the control at the start.
+    validate: gives the value that the plateau maximises, None or NaN where it is undefined, and a report to log.
+    plateau: the plateau at the start.
     plan: lengths.
     checkpoints: where to save and from where to go on.
     make_logs: called once with the first step.
     devices: the devices that `step_fn` is mapped over.
     should_stop: asked after each step; on True the state is saved and the run stops.
-    schedule: by steps done before, the share of the control's rate that a step takes, see `train.schedule.shares`; the
+    schedule: by steps done before, the share of the plateau's rate that a step takes, see `train.schedule.shares`; the
       last one holds for all steps after it.
 
   Raises:
@@ -122,20 +122,20 @@ def fit(
     OtherRun: the newest checkpoint is of other frozen variables, or its position in the data is not to be found here.
   """
   template, step, best_step = state, 0, 0
-  dual, best_dual = control.dual, control.dual  # whether the newest step, and the best state's, had the dual loss
+  dual, best_dual = plateau.dual, plateau.dual  # whether the newest step, and the best state's, had the dual loss
   held = digest(jax.device_get(frozen))
   taken: dict[str, Any] = {}
 
   def take(found: Restored) -> None:
-    taken['control'] = control_lib.from_json(found.meta['control'], control)
+    taken['plateau'] = plateau_lib.from_json(found.meta['control'], plateau)
     if not 0 <= found.meta['best_step'] <= found.step:
       raise ValueError(f'its best step is {found.meta["best_step"]}')
     batches.set_state(_position(found.meta, held, checkpoints.directory))
 
   if restored := checkpoints.restore(template, take):
     step, state = restored.step, restored.tree
-    control, best_step = taken['control'], restored.meta['best_step']
-    dual, best_dual = restored.meta.get('dual', control.dual), restored.meta.get('best_dual')
+    plateau, best_step = taken['plateau'], restored.meta['best_step']
+    dual, best_dual = restored.meta.get('dual', plateau.dual), restored.meta.get('best_dual')
   logs = make_logs(step)
   if restored:
     logs.say(f'going on from the checkpoint of step {step}')
@@ -143,35 +143,35 @@ def fit(
   state, frozen = devices.replicate(state), devices.replicate(frozen)
 
   def rate_after(done: int) -> float:
-    return control.rate * float(schedule[min(done, len(schedule) - 1)])
+    return plateau.learning_rate * float(schedule[min(done, len(schedule) - 1)])
 
   def save() -> None:
     watch.check_all()
     _require_finite(state, step, checkpoints)
-    meta = {'control': control_lib.to_json(control), 'data': batches.get_state(), 'best_step': best_step,
+    meta = {'control': plateau_lib.to_json(plateau), 'data': batches.get_state(), 'best_step': best_step,
             'dual': dual, 'best_dual': best_dual, 'processes': jax.process_count(), 'frozen': held}
     checkpoints.save(step, state, meta, best_step=best_step)
 
   stopped = False
   try:
-    while not (control.stop or step == plan.max_steps or stopped):
+    while not (plateau.stop or step == plan.max_steps or stopped):
       batch = watch.take(batches)
-      rate, dual = rate_after(step), control.dual
-      knobs = Knobs(np.float32(rate), np.float32(control.segmentation_weight))
-      state, metrics = step_fn(state, devices.shard(batch), frozen, knobs)
+      rate, dual = rate_after(step), plateau.dual
+      step_params = StepParams(np.float32(rate), np.float32(plateau.segmentation_weight))
+      state, metrics = step_fn(state, devices.shard(batch), frozen, step_params)
       step += 1
-      watch.add(step, batch['id'], metrics | {'rate': rate})
+      watch.add(step, batch['id'], metrics | {'learning_rate': rate})
       logs.advance(loss=watch.shown)
       stopped = devices.agree(step, should_stop)
       if step % plan.validate_every == 0 or step == plan.max_steps:
         watch.flush()
         value, report = validate(state)
-        control = control_lib.update(control, value)
-        if control.improved or control.best is None:  # without a best one the last counts
+        plateau = plateau_lib.update(plateau, value)
+        if plateau.improved or plateau.best is None:  # without a best one the last counts
           best_step, best_dual = step, dual
         save()  # before anything else can fail
         logs.scalars(step, 'validation', report)
-        logs.say(_describe(step, value, control, rate_after(step)))
+        logs.say(_describe(step, value, plateau, rate_after(step)))
         watch.restart()  # a validation says nothing about the speed of training
       elif stopped or (plan.save_every and step % plan.save_every == 0):
         save()
@@ -185,13 +185,13 @@ def fit(
             f'{checkpoints.steps()[-1:] or "none"}')
   if returned_step != best_step:
     best_dual = dual
-  phase = control_lib.DUAL if best_dual else control_lib.SEGMENTATION
-  selected = not stopped and control.best is not None and returned_step == best_step
-  if not stopped and control.best is None:
+  phase = plateau_lib.DUAL if best_dual else plateau_lib.SEGMENTATION
+  selected = not stopped and plateau.best is not None and returned_step == best_step
+  if not stopped and plateau.best is None:
     logging.warning('there was no validation with a defined value by which to choose; the state returned is that of '
                     'step %d, the last one', returned_step)
-  return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped, selected=selected, lost=lost,
-                phase=phase if control.two_phases and best_dual is not None else None)
+  return TrainResult(jax.device_get(returned), plateau, step, returned_step, finished=not stopped, selected=selected, lost=lost,
+                phase=phase if plateau.two_phases and best_dual is not None else None)
 
 
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
@@ -278,10 +278,10 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
                         'bfloat16 try float32.')
 
 
-def _describe(step: int, value: float | None, control: Control, rate: float) -> str:
+def _describe(step: int, value: float | None, plateau: PlateauState, rate: float) -> str:
   shown = 'undefined' if value is None or math.isnan(value) else f'{value:.4f}'
-  best = 'none yet' if control.best is None else f'{control.best:.4f}'
-  loss = 'dual loss' if control.dual else 'first loss'
+  best = 'none yet' if plateau.best is None else f'{plateau.best:.4f}'
+  loss = 'dual loss' if plateau.dual else 'first loss'
   return f'step {step}: validation {shown} (best {best}), learning rate {rate:g}, {loss}'
 
 

@@ -89,7 +89,7 @@ class Devices:
     return result
 
   def train(self, step: Callable[..., Any]) -> Callable[..., Any]:
-    """Maps `step(state, batch, frozen, knobs)`; the state is donated."""
+    """Maps `step(state, batch, frozen, step_params)`; the state is donated."""
     mapped = jax.pmap(step, AXIS, in_axes=(None, 0, None, None), out_axes=None, devices=self._chosen, donate_argnums=0)
     return self._with_options(mapped, donate_argnums=0)
 

@@ -62,7 +62,7 @@ OPTIMIZERS = {'sgd': sgd, 'adamw': adamw}
 
 
 def get_optimizer(
-    name: str, *, momentum: float, weight_decay: float, clip: float = 0.0, encoder_rate: float = 1.0,
+    name: str, *, momentum: float, weight_decay: float, clip: float = 0.0, encoder_lr_factor: float = 1.0,
 ) -> optax.GradientTransformation:
   """The optimiser of that name; not scaled by the rate.
 
@@ -72,7 +72,7 @@ def get_optimizer(
     weight_decay: as the optimiser defines it.
     clip: the gradient of the whole global batch, before momentum and weight decay, is scaled down to this Euclidean
       norm over all trainable parameters where it is longer (Pascanu et al. 2013); 0: never.
-    encoder_rate: factor of the finished update, weight decay included, of every parameter under a module of ENCODERS:
+    encoder_lr_factor: factor of the finished update, weight decay included, of every parameter under a module of ENCODERS:
       the learning rate of these parameters is that of the others times this.
 
   Raises:
@@ -82,14 +82,14 @@ def get_optimizer(
     raise ValueError(f'unknown optimizer {name!r}; the optimizers are {", ".join(OPTIMIZERS)}')
   if not 0 <= clip < float('inf'):
     raise ValueError(f'clip is the largest norm of a gradient, above 0, or 0 for any; got {clip}')
-  if not 0 < encoder_rate < float('inf'):
-    raise ValueError(f'encoder_rate is a factor of the rate, above 0; got {encoder_rate}. To leave the encoder as it '
+  if not 0 < encoder_lr_factor < float('inf'):
+    raise ValueError(f'encoder_lr_factor is a factor of the rate, above 0; got {encoder_lr_factor}. To leave the encoder as it '
                      "is, freeze it: freeze=('encoder',)")
   chosen = [OPTIMIZERS[name](momentum=momentum, weight_decay=weight_decay)]
   if clip:
     chosen.insert(0, optax.clip_by_global_norm(clip))
-  if encoder_rate != 1:
-    chosen.append(optax.masked(optax.scale(encoder_rate), in_encoder))
+  if encoder_lr_factor != 1:
+    chosen.append(optax.masked(optax.scale(encoder_lr_factor), in_encoder))
   return optax.chain(*chosen) if len(chosen) > 1 else chosen[0]
 
 

@@ -22,10 +22,10 @@ Tree = Any
 TrainStep = Callable[..., tuple[TrainState, dict[str, Any]]]
 
 
-class Knobs(NamedTuple):
+class StepParams(NamedTuple):
   """Scalars that steer a step; float32 arrays, so that a new value does not recompile."""
 
-  rate: Any  # learning rate
+  learning_rate: Any
   segmentation_weight: Any  # lambda of Eq. 2
 
 
@@ -40,12 +40,12 @@ def make_train_step(
     ema: float = 0.0,
     inputs: Sequence[str] = ('image',),
 ) -> TrainStep:
-  """Builds `train_step(state, batch, frozen, knobs) -> (state, metrics)`.
+  """Builds `train_step(state, batch, frozen, step_params) -> (state, metrics)`.
 
   Args:
     apply: `module.apply`.
     loss: sums and value, see `losses.Loss`.
-    optimizer: gives the direction from the gradient of the whole global batch; the step multiplies it by -rate.
+    optimizer: gives the direction from the gradient of the whole global batch; the step multiplies it by -learning_rate.
     augment: `(batch, step) -> batch`, or None.
     accumulate: micro-batches per step; divides the rows of a device. Above 1, a first pass without gradient finds the
       global sums and a second adds up gradients: a third more arithmetic, the memory of one micro-batch, the same
@@ -67,15 +67,15 @@ def make_train_step(
     raise ValueError(f'ema is the decay of an average, in 0..1 and below 1, 0 for none; got {ema}')
   gradient_of = _make_gradient(apply, loss, accumulate, axis_name, tuple(inputs))
 
-  def train_step(state: TrainState, batch: Example, frozen: Tree, knobs: Knobs) -> tuple[TrainState, dict[str, Any]]:
+  def train_step(state: TrainState, batch: Example, frozen: Tree, step_params: StepParams) -> tuple[TrainState, dict[str, Any]]:
     if augment is not None:
       batch = augment(batch, state.step)
-    gradient, batch_stats, parts = gradient_of(state, batch, frozen, knobs.segmentation_weight)
+    gradient, batch_stats, parts = gradient_of(state, batch, frozen, step_params.segmentation_weight)
     if axis_name is not None:
       gradient = jax.lax.psum(gradient, axis_name)
       batch_stats = jax.lax.pmean(batch_stats, axis_name)
     direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    params = jax.tree.map(lambda p, d: p - knobs.rate * d, state.params, direction)
+    params = jax.tree.map(lambda p, d: p - step_params.learning_rate * d, state.params, direction)
     metrics = {**parts, 'gradient_norm': optax.tree.norm(gradient)}
     averages = state.ema
     if ema:

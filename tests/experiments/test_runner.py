@@ -19,13 +19,13 @@ ROWS = program.ROWS
 
 
 @pytest.fixture
-def place(tmp_path):
-  return runner.Place('smoke', tmp_path / 'runs', tmp_path / 'data', tmp_path / 'results', '', '')
+def paths(tmp_path):
+  return runner.Paths('smoke', tmp_path / 'runs', tmp_path / 'data', tmp_path / 'results', '', '')
 
 
 @pytest.fixture
-def ran(place, monkeypatch):
-  """Takes the place of the processes: notes the rows and leaves what they would leave. Their `status` can be set, and rows
+def ran(paths, monkeypatch):
+  """Takes the paths of the processes: notes the rows and leaves what they would leave. Their `status` can be set, and rows
   during which a signal comes (`stopping`)."""
   rows, status, stopping = [], {}, set()
 
@@ -35,19 +35,19 @@ def ran(place, monkeypatch):
     row, seed = ROWS[options['row']], int(options['seed'])
     rows.append(f'{row.key}-{seed}')
     if not (code := status.get(row.key, 0)):
-      config = runner.configure(place, row, seed, ROWS)
-      record.save(place.result(row, seed), make_result(row.key, seed, config=presets.portable(config, place.runs)))
-      place.bundle(row, seed).mkdir(parents=True, exist_ok=True)
-      (place.bundle(row, seed) / 'config.json').touch()
-      (place.workdir(row, seed) / 'config.json').write_text(json.dumps(config.to_dict()))
+      config = runner.configure(paths, row, seed, ROWS)
+      record.save(paths.result(row, seed), make_result(row.key, seed, config=presets.portable(config, paths.runs)))
+      paths.bundle(row, seed).mkdir(parents=True, exist_ok=True)
+      (paths.bundle(row, seed) / 'config.json').touch()
+      (paths.workdir(row, seed) / 'config.json').write_text(json.dumps(config.to_dict()))
     return code, row.key in stopping
 
   monkeypatch.setattr(runner, '_call', call)
   return argparse.Namespace(rows=rows, status=status, stopping=stopping)
 
 
-def run(place, *keys, seeds=(0,)):
-  return runner.run_all(place, [ROWS[key] for key in keys], seeds, ROWS)
+def run(paths, *keys, seeds=(0,)):
+  return runner.run_all(paths, [ROWS[key] for key in keys], seeds, ROWS)
 
 
 def test_the_tables_have_the_papers_rows():
@@ -67,69 +67,69 @@ def test_the_papers_means_are_those_of_its_lesions(row, figure):
   assert row.paper[figure]['mean'] == pytest.approx(sum(lesions) / 8, abs=0.0007)
 
 
-def test_a_row_runs_after_the_row_that_it_contains(place, ran):
-  assert run(place, 'multitask_unet', 'lesion_concat_inception_v3') == 0
+def test_a_row_runs_after_the_row_that_it_contains(paths, ran):
+  assert run(paths, 'multitask_unet', 'lesion_concat_inception_v3') == 0
   assert ran.rows == ['unet-0', 'multitask_unet-0', 'inception_v3_classifier-0', 'lesion_concat_inception_v3-0']
 
 
-def test_what_has_a_result_is_not_run_again(place, ran):
-  run(place, 'fcn_8s', seeds=(0, 1))
-  run(place, 'fcn_8s', 'unet', seeds=(0, 1))
+def test_what_has_a_result_is_not_run_again(paths, ran):
+  run(paths, 'fcn_8s', seeds=(0, 1))
+  run(paths, 'fcn_8s', 'unet', seeds=(0, 1))
   assert ran.rows == ['fcn_8s-0', 'fcn_8s-1', 'unet-0', 'unet-1']
 
 
-def test_a_stop_ends_the_table_and_the_same_command_goes_on(place, ran):
+def test_a_stop_ends_the_table_and_the_same_command_goes_on(paths, ran):
   ran.status['unet'] = runner.STOPPED
-  assert run(place, 'fcn_8s', 'unet', 'danet') == runner.STOPPED
+  assert run(paths, 'fcn_8s', 'unet', 'danet') == runner.STOPPED
   ran.status.clear()
-  assert run(place, 'fcn_8s', 'unet', 'danet') == 0
+  assert run(paths, 'fcn_8s', 'unet', 'danet') == 0
   assert ran.rows == ['fcn_8s-0', 'unet-0', 'unet-0', 'danet-0']
 
 
-def test_a_stop_that_comes_too_late_for_a_row_keeps_it_and_starts_no_other(place, ran):
+def test_a_stop_that_comes_too_late_for_a_row_keeps_it_and_starts_no_other(paths, ran):
   ran.stopping.add('fcn_8s')
-  assert run(place, 'fcn_8s', 'unet') == runner.STOPPED
+  assert run(paths, 'fcn_8s', 'unet') == runner.STOPPED
   assert ran.rows == ['fcn_8s-0']
-  assert run(place, 'fcn_8s', 'unet') == 0
+  assert run(paths, 'fcn_8s', 'unet') == 0
   assert ran.rows == ['fcn_8s-0', 'unet-0']
 
 
-def test_a_row_that_fails_stops_no_other_and_is_named(place, ran, capsys):
+def test_a_row_that_fails_stops_no_other_and_is_named(paths, ran, capsys):
   ran.status['unet'] = 1
-  assert run(place, 'unet', 'danet') == 1
+  assert run(paths, 'unet', 'danet') == 1
   assert ran.rows == ['unet-0', 'danet-0']
   assert 'failed: unet-0' in capsys.readouterr().out
 
 
-def test_the_result_of_another_configuration_is_refused(place, ran):
-  run(place, 'fcn_8s')
-  path = place.result(ROWS['fcn_8s'], 0)
+def test_the_result_of_another_configuration_is_refused(paths, ran):
+  run(paths, 'fcn_8s')
+  path = paths.result(ROWS['fcn_8s'], 0)
   result = json.loads(path.read_text())
-  result['config']['segment']['rate'] = 7
+  result['config']['segment']['learning_rate'] = 7
   path.write_text(json.dumps(result))
-  with pytest.raises(ValueError, match=r'another configuration \(segment.rate 7 -> 0.002\); remove it'):
-    run(place, 'unet', 'fcn_8s')
+  with pytest.raises(ValueError, match=r'another configuration \(segment.learning_rate 7 -> 0.002\); remove it'):
+    run(paths, 'unet', 'fcn_8s')
   assert ran.rows == ['fcn_8s-0']  # nothing was trained before it was found
 
 
-def test_a_result_survives_a_key_that_came_later_with_its_default(place, ran):
-  run(place, 'fcn_8s')
-  path = place.result(ROWS['fcn_8s'], 0)
+def test_a_result_survives_a_key_that_came_later_with_its_default(paths, ran):
+  run(paths, 'fcn_8s')
+  path = paths.result(ROWS['fcn_8s'], 0)
   result = json.loads(path.read_text())
   for stage in ('segment', 'classify', 'grade'):
     for key in ('weights', 'split', 'seed', 'folds', 'fold'):
       del result['config'][stage]['data'][key]
   path.write_text(json.dumps(result))
-  assert run(place, 'fcn_8s') == 0 and ran.rows == ['fcn_8s-0']
+  assert run(paths, 'fcn_8s') == 0 and ran.rows == ['fcn_8s-0']
   result['config']['segment']['of_old'] = 1  # a key that there is no more, whatever it did
   path.write_text(json.dumps(result))
   with pytest.raises(ValueError, match='segment.of_old 1 -> .*absent'):
-    run(place, 'fcn_8s')
+    run(paths, 'fcn_8s')
 
 
 def test_the_committed_results_are_of_this_configuration():
-  place = runner.Place('smoke', runner.ROOT / 'runs', runner.ROOT / 'data', runner.ROOT / 'experiments' / 'results', '', '')
-  assert all(runner.is_done(place, row, 0, ROWS) for row in ROWS.values())
+  paths = runner.Paths('smoke', runner.ROOT / 'runs', runner.ROOT / 'data', runner.ROOT / 'experiments' / 'results', '', '')
+  assert all(runner.is_done(paths, row, 0, ROWS) for row in ROWS.values())
 
 
 def test_a_key_that_came_later_is_not_taken_for_what_it_was_not():
@@ -142,40 +142,40 @@ def test_a_key_that_came_later_is_not_taken_for_what_it_was_not():
   assert presets.differing(then, now)['segment.data.folds'] == (0, 5)
 
 
-def test_networks_are_made_to_fit_a_card(place, ran):
-  fitted = dataclasses.replace(place, remat=True, accumulate=4, dtype='bfloat16')
+def test_networks_are_made_to_fit_a_card(paths, ran):
+  fitted = dataclasses.replace(paths, remat=True, accumulate=4, dtype='bfloat16')
   config = runner.configure(fitted, ROWS['multitask_unet'], 0, ROWS)
   assert (config.grade.model.remat, config.grade.accumulate, config.grade.model.dtype) == (True, 4, 'bfloat16')
   assert fitted.flags()[-3:] == ['--remat', '--accumulate=4', '--dtype=bfloat16']
   options = runner.parse('', ['unet'], ['--preset=smoke', '--remat', '--accumulate=2', '--dtype=bfloat16'])
-  assert runner.Place.of(options).flags()[-3:] == ['--remat', '--accumulate=2', '--dtype=bfloat16']
-  run(place, 'unet')
-  run(dataclasses.replace(place, remat=True), 'unet')  # the same numbers with less memory
+  assert runner.Paths.of(options).flags()[-3:] == ['--remat', '--accumulate=2', '--dtype=bfloat16']
+  run(paths, 'unet')
+  run(dataclasses.replace(paths, remat=True), 'unet')  # the same numbers with less memory
   assert ran.rows == ['unet-0']
   with pytest.raises(ValueError, match=r"segment.model.dtype 'float32' -> 'bfloat16'"):
     run(fitted, 'unet')
 
 
-def test_a_result_from_other_weights_is_refused(place, ran):
-  run(place, 'fcn_8s')
+def test_a_result_from_other_weights_is_refused(paths, ran):
+  run(paths, 'fcn_8s')
   with pytest.raises(ValueError, match="segment.pretrained '' -> 'imagenet.pth'"):
-    run(dataclasses.replace(place, pretrained='weights/imagenet.pth'), 'fcn_8s')
+    run(dataclasses.replace(paths, pretrained='weights/imagenet.pth'), 'fcn_8s')
 
 
-def test_a_lesion_network_of_another_configuration_is_refused(place, ran):
-  run(place, 'unet')
-  path = place.workdir(ROWS['unet'], 0) / 'config.json'
+def test_a_lesion_network_of_another_configuration_is_refused(paths, ran):
+  run(paths, 'unet')
+  path = paths.workdir(ROWS['unet'], 0) / 'config.json'
   config = json.loads(path.read_text())
   config['segment']['max_steps'] = 7
   path.write_text(json.dumps(config))
   with pytest.raises(ValueError, match=r'segment.max_steps 7 -> 150\); remove the folder .*unet-0'):
-    run(place, 'multitask_unet')
+    run(paths, 'multitask_unet')
 
 
-def test_the_configuration_of_a_grading_row_tells_its_lesion_network(place):
-  config = runner.configure(place, ROWS['multitask_unet'], 0, ROWS)
+def test_the_configuration_of_a_grading_row_tells_its_lesion_network(paths):
+  config = runner.configure(paths, ROWS['multitask_unet'], 0, ROWS)
   assert (config.segment.model.name, config.segment.loss) == ('unet', 'dice')
-  assert config.segment.bundle == str(place.bundle(ROWS['unet'], 0))
+  assert config.segment.bundle == str(paths.bundle(ROWS['unet'], 0))
 
 
 @pytest.mark.parametrize('preset', presets.PRESETS)
@@ -194,7 +194,7 @@ def test_the_papers_preset_is_the_papers_setting():
            for key in ('inception_v3', 'inception_v3_448', 'inception_v3_224')}
   assert sizes == {'inception_v3': 896, 'inception_v3_448': 448, 'inception_v3_224': 224}
   config = presets.configure('paper', ROWS['fcn_8s'], 0)
-  assert (config.segment.optimizer, config.segment.rate, config.segment.max_steps) == ('sgd', 1e-3, 0)
+  assert (config.segment.optimizer, config.segment.learning_rate, config.segment.max_steps) == ('sgd', 1e-3, 0)
 
 
 def test_unknown_rows_and_a_missing_release_are_named(capsys):
@@ -234,11 +234,11 @@ def test_each_table_is_a_program_with_help(table):
   assert '--preset' in found.stdout and '--rows' in found.stdout
 
 
-def test_a_result_names_no_place_of_the_machine(place):
+def test_a_result_names_no_place_of_the_machine(paths):
   row = ROWS['multitask_unet']
-  config = presets.configure('paper', row, 0, lesion=(ROWS['unet'], place.bundle(ROWS['unet'], 0)),
-                             source_dir=str(place.runs / 'release'), pretrained=str(place.runs / 'weights.pth'))
-  found = presets.portable(config, place.runs)
-  assert str(place.runs) not in json.dumps(found)
+  config = presets.configure('paper', row, 0, lesion=(ROWS['unet'], paths.bundle(ROWS['unet'], 0)),
+                             source_dir=str(paths.runs / 'release'), pretrained=str(paths.runs / 'weights.pth'))
+  found = presets.portable(config, paths.runs)
+  assert str(paths.runs) not in json.dumps(found)
   assert found['segment']['bundle'] == 'smoke/unet-0/segment/bundle'
   assert (found['grade']['data']['source_dir'], found['grade']['pretrained']) == ('release', 'weights.pth')

@@ -12,7 +12,7 @@ from lesion_jax.report import run as report_run
 
 
 def tiny(config):
-  """In the place of `smoke`: seconds a row."""
+  """In the paths of `smoke`: seconds a row."""
   for name in presets.STAGES:
     stage = config[name]
     stage.data.update(size=32, count=60)
@@ -34,21 +34,21 @@ def options(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_rows_run_from_end_to_end(options):
-  place = runner.Place.of(options)
+  paths = runner.Paths.of(options)
   for key in ('fcn_32s', 'inception_v3_classifier', 'lesion_concat_inception_v3'):
     assert worker.run(argparse.Namespace(**vars(options), row=key, seed=0)) == 0
-    assert runner.is_done(place, collect.ROWS[key], 0, collect.ROWS)
-    assert runner.is_trained(place, collect.ROWS[key], 0, collect.ROWS)
-  found = {result['row']: result for result in collect.load(place.folder)}
+    assert runner.is_done(paths, collect.ROWS[key], 0, collect.ROWS)
+    assert runner.is_trained(paths, collect.ROWS[key], 0, collect.ROWS)
+  found = {result['row']: result for result in collect.load(paths.folder)}
   assert list(found) == ['fcn_32s', 'inception_v3_classifier', 'lesion_concat_inception_v3']
   assert found['fcn_32s']['command'] == 'python -m experiments.table2 --preset=smoke --rows=fcn_32s --seeds=0'
   assert found['fcn_32s']['steps'] == 2 and found['fcn_32s']['size'] == 32
   assert 'kappa' in found['lesion_concat_inception_v3']['replicates']
   assert 'pixel_f1' not in found['inception_v3_classifier']['report']
-  assert str(options.workdir) not in place.result(collect.ROWS['lesion_concat_inception_v3'], 0).read_text()
+  assert str(options.workdir) not in paths.result(collect.ROWS['lesion_concat_inception_v3'], 0).read_text()
   for table in (2, 3, 4):
-    program.write(table, place)
-  assert {path.name for path in place.folder.iterdir()} >= {'table2.md', 'table3.md', 'table4.md', 'orderings.md',
+    program.write(table, paths)
+  assert {path.name for path in paths.folder.iterdir()} >= {'table2.md', 'table3.md', 'table4.md', 'orderings.md',
                                                             'fig5.png'}
 
 
@@ -57,15 +57,15 @@ def test_a_result_that_is_there_stays_when_its_network_is_trained_again(options)
   row = collect.ROWS['fcn_32s']
   run = lambda: worker.run(argparse.Namespace(**vars(options), row=row.key, seed=0))
   assert run() == 0
-  path = runner.Place.of(options).result(row, 0)
+  path = runner.Paths.of(options).result(row, 0)
   before = path.read_text()
   shutil.rmtree(options.workdir)
   assert run() == 0
-  assert path.read_text() == before and runner.Place.of(options).bundle(row, 0).exists()
+  assert path.read_text() == before and runner.Paths.of(options).bundle(row, 0).exists()
 
 
 def test_two_processes_do_not_run_the_same_row(options, capsys):
-  with worker.alone_in(runner.Place.of(options).workdir(collect.ROWS['fcn_32s'], 0)):
+  with worker.alone_in(runner.Paths.of(options).workdir(collect.ROWS['fcn_32s'], 0)):
     assert worker.run(argparse.Namespace(**vars(options), row='fcn_32s', seed=0)) == 1
   assert 'another process runs fcn_32s with seed 0' in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ from lesion_jax.losses import get_loss
 from lesion_jax.models import LESION_BRANCH
 from lesion_jax.models.forward import forward
 from lesion_jax.train.state import adamw, create_state, join_frozen, split_frozen
-from lesion_jax.train.step import Knobs, make_train_step
+from lesion_jax.train.step import StepParams, make_train_step
 from lesion_jax.weights.initialize import initialize
 
 SIZE, IMAGES, STEPS = 64, 4, 120
@@ -47,7 +47,7 @@ def learn(network, loss, steps=STEPS):
   state, step = create_state(trainable, optimizer), jax.jit(make_train_step(network.apply, get_loss(loss), optimizer))
   for number in range(steps):
     rate = 1e-2 if number < 0.7 * steps else 1e-3
-    state, _ = step(state, batch, frozen, Knobs(np.float32(rate), np.float32(0.8)))
+    state, _ = step(state, batch, frozen, StepParams(np.float32(rate), np.float32(0.8)))
   learned = join_frozen({'params': state.params, 'batch_stats': state.batch_stats}, frozen)
   counts = jax.jit(make_count_step(forward(network)))(learned, batch)
   return report({name: np.asarray(value).sum(0) for name, value in counts.items()}, LESION_KEYS)

@@ -65,8 +65,8 @@ def test_pretrained_weights_that_do_not_fit_are_refused_before_training(tmp_path
 
 def test_joint_training_starts_with_the_dual_loss():
   stage = changed(grade__loss='joint').grade
-  assert stages.parts.control(stage).segmentation_weight == stage.dual_weight
-  assert stages.parts.control(changed().grade).segmentation_weight == 1
+  assert stages.parts.plateau(stage).segmentation_weight == stage.dual_weight
+  assert stages.parts.plateau(changed().grade).segmentation_weight == 1
 
 
 def test_a_lesion_of_weight_0_is_not_learned():

@@ -16,7 +16,7 @@ from lesion_jax import models, stages
 from lesion_jax.evaluate import criterion
 from lesion_jax.losses import LOSSES
 from lesion_jax.photograph import likeness
-from lesion_jax.train.loop import Fitted
+from lesion_jax.train.loop import TrainResult
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle, save_bundle
 from lesion_jax.weights.encoder import EncoderWeights
@@ -59,7 +59,7 @@ MISTAKES = {
     'two lesion networks': ({'stages': ('segment', 'classify', 'grade')}, 'more than one lesion network.*takes one'),
     'attention to a network without maps': ({'stages': ('classify', 'grade')}, "needs 'maps' of its lesion network"),
     'optimizer': ({'grade__optimizer': 'lion'}, "unknown optimizer 'lion'; the optimizers are sgd"),
-    'rate': ({'segment__rate': 0.0}, 'rate must be above 0'),
+    'rate': ({'segment__learning_rate': 0.0}, 'learning_rate must be above 0'),
     'criterion': ({'segment__criterion': 'dice'}, "unknown criterion 'dice'; the best model .* pixel_f1, image_f1, "),
     'criterion of grades': ({'segment__criterion': 'kappa'}, "'kappa' is not .* 'dual_dice'; choose one of pixel_f1, "),
     'criterion of lesions': ({'grade__criterion': 'aupr'}, "'aupr' is not .* choose one of kappa$"),
@@ -69,8 +69,8 @@ MISTAKES = {
     'warm-up': ({'segment__schedule': 'poly', 'segment__warm_up': 7}, 'got warm_up=7 of max_steps=7'),
     'averages': ({'segment__ema': 1.0}, 'ema is the decay of an average'),
     'clipping': ({'segment__clip': -1.0}, 'clip is the largest norm'),
-    'rate of the encoder': ({'segment__encoder_rate': 0.0}, "freeze it: freeze="),
-    'rate of no encoder': ({'segment__encoder_rate': 0.1, 'segment__freeze': ('encoder',)},
+    'rate of the encoder': ({'segment__encoder_lr_factor': 0.0}, "freeze it: freeze="),
+    'rate of no encoder': ({'segment__encoder_lr_factor': 0.1, 'segment__freeze': ('encoder',)},
                            'finds no parameter to train under a module named encoder .* trained are decoder_16s, head'),
     'freeze': ({'segment__freeze': ('encoder/Conv_*',)}, r"fits the pattern 'encoder/Conv_\*'; .* encoder, "),
     'dual weight': ({'segment__dual_weight': 2.0}, 'dual_weight is lambda of Eq. 2'),
@@ -173,7 +173,7 @@ def fits(monkeypatch):
   def fit(**given):
     calls.append(types.SimpleNamespace(**given))
     given['make_logs'](0).close()
-    return Fitted(given['state'], given['control'], 0, 0, finished=True)
+    return TrainResult(given['state'], given['plateau'], 0, 0, finished=True)
 
   monkeypatch.setattr(stages.stage, 'fit', fit)
   return calls
@@ -190,8 +190,8 @@ def build_all(config, tmp_path, data_dir):
   bundles = stages.finished(networks)
   for name, dataset in stages.open_datasets(config, data_dir, DEVICES).items():
     stage = build_one(config, name, dataset, tmp_path, bundles, networks)
-    fitted = stage.train(lambda: False)
-    bundles[name] = stage.bundle(stage.variables(fitted.state), {}, best_step=fitted.best_step)
+    trained = stage.train(lambda: False)
+    bundles[name] = stage.bundle(stage.variables(trained.state), {}, best_step=trained.best_step)
     made[name] = stage
   return made, bundles
 
@@ -354,19 +354,19 @@ def test_training_is_judged_by_the_criterion(fits, tmp_path, data_dir, changes, 
   value, logged = fits[0].validate(fits[0].state)
   found = stage.evaluate(stage.variables(fits[0].state), 'validation').report
   assert value == logged['criterion'] == criterion(found, name) and stage.criterion == name
-  assert fits[0].control.two_phases == (changes.get('loss') is None)
+  assert fits[0].plateau.two_phases == (changes.get('loss') is None)
 
 
 def test_how_the_network_was_chosen_is_in_the_bundle(fits, tmp_path, data_dir):
   config = changed(stages=('segment',))
   stage = build_all(config, tmp_path, data_dir)[0]['segment']
-  control = dataclasses.replace(fits[0].control, best=0.25)
-  fitted = Fitted(fits[0].state, control, 9, 6, finished=True, phase='dual')
-  selection = stage.selection(fitted)
+  plateau = dataclasses.replace(fits[0].plateau, best=0.25)
+  trained = TrainResult(fits[0].state, plateau, 9, 6, finished=True, phase='dual')
+  selection = stage.selection(trained)
   assert selection == {'criterion': 'pixel_image_f1', 'value': 0.25, 'step': 6, 'phase': 'dual'}
-  last = dataclasses.replace(fitted, phase=None, selected=False)
+  last = dataclasses.replace(trained, phase=None, selected=False)
   assert stage.selection(last) == {'criterion': 'pixel_image_f1', 'value': None, 'step': 6}
-  provenance = stage.bundle(stage.variables(fitted.state), {'selection': selection}, best_step=6).config['provenance']
+  provenance = stage.bundle(stage.variables(trained.state), {'selection': selection}, best_step=6).config['provenance']
   assert (provenance['phase'], provenance['criterion'], provenance['best_step']) == ('dual', 'pixel_image_f1', 6)
 
 

@@ -11,7 +11,7 @@ from tiny import SIZE, TinyEncoder
 from lesion_jax.losses import get_loss
 from lesion_jax.models import LesionNet
 from lesion_jax.train.state import create_state, sgd
-from lesion_jax.train.step import Knobs, make_train_step
+from lesion_jax.train.step import StepParams, make_train_step
 from lesion_jax.weights.initialize import initialize
 
 
@@ -22,7 +22,7 @@ def network(bn_axis=None, remat=False):
 
 @pytest.fixture(scope='session')
 def lab():
-  """What the tests of this folder share: `lab.network`, `lab.state()`, `lab.step(**options)`, `lab.knobs`."""
+  """What the tests of this folder share: `lab.network`, `lab.state()`, `lab.step(**options)`, `lab.step_params`."""
   optimizer = sgd()
   variables = initialize(network(), jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8), seed=0)
 
@@ -31,4 +31,4 @@ def lab():
 
   return types.SimpleNamespace(
       network=network, step=step, optimizer=optimizer, variables=variables,
-      state=lambda: create_state(variables, optimizer), knobs=Knobs(np.float32(0.1), np.float32(0.8)))
+      state=lambda: create_state(variables, optimizer), step_params=StepParams(np.float32(0.1), np.float32(0.8)))

@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from lesion_jax.train.checkpoint import Checkpoints, digest
-from lesion_jax.train.control import Control
+from lesion_jax.train.plateau import PlateauState
 from lesion_jax.train.logs import Logs, read_scalars
 from lesion_jax.train.loop import NonFiniteLoss, OtherRun, Plan, fit
 from lesion_jax.train.parallel import AXIS, Devices
@@ -21,11 +21,11 @@ from lesion_jax.train.state import TrainState
 DEVICES = Devices(jax.devices()[:2])
 
 
-def step(state, batch, frozen, knobs):
+def step(state, batch, frozen, step_params):
   """w moves towards the mean of the batch."""
   mean = jax.lax.pmean(jnp.mean(batch['image']), AXIS) + frozen['offset']
-  params = {'w': state.params['w'] + knobs.rate * (mean - state.params['w'])}
-  metrics = {'loss': mean, 'segmentation_weight': knobs.segmentation_weight}
+  params = {'w': state.params['w'] + step_params.learning_rate * (mean - state.params['w'])}
+  metrics = {'loss': mean, 'segmentation_weight': step_params.segmentation_weight}
   return TrainState(state.step + 1, params, {}, ()), metrics
 
 
@@ -68,7 +68,7 @@ def run(tmp_path):
   """`run(values, ...)` fits in a directory of its own, where the n-th validation gives values[n - 1]."""
   made = []
 
-  def start(values=(0.1, 0.2, 0.3), *, name='run', max_steps=7, every=3, control=None, batches=None, stop_at=None,
+  def start(values=(0.1, 0.2, 0.3), *, name='run', max_steps=7, every=3, plateau=None, batches=None, stop_at=None,
             log_every=1, offset=0.0, schedule=(1.0,)):
     checkpoints = Checkpoints(tmp_path / name / 'checkpoints')
     made.append(checkpoints)
@@ -82,7 +82,7 @@ def run(tmp_path):
     return fit(
         step_fn=STEP, state=TrainState(np.int32(0), {'w': np.float32(0)}, {}, ()),
         frozen={'offset': np.float32(offset)},
-        batches=start.batches, validate=validate, control=control or Control(0.5),
+        batches=start.batches, validate=validate, plateau=plateau or PlateauState(0.5),
         plan=Plan(max_steps, every, log_every), checkpoints=checkpoints,
         make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
         devices=DEVICES, should_stop=lambda: start.batches.next == stop_at, schedule=schedule)
@@ -94,9 +94,9 @@ def run(tmp_path):
 
 
 def test_it_validates_every_so_many_steps_and_once_more_at_the_end(run):
-  fitted = run(max_steps=7, every=3)
+  trained = run(max_steps=7, every=3)
   assert run.validated == [3, 6, 7]
-  assert (fitted.step, fitted.finished, fitted.best_step) == (7, True, 7)
+  assert (trained.step, trained.finished, trained.best_step) == (7, True, 7)
 
 
 def test_the_last_validation_is_not_done_twice(run):
@@ -105,47 +105,47 @@ def test_the_last_validation_is_not_done_twice(run):
 
 
 def test_early_stop_ends_it(run):
-  fitted = run([0.5, 0.4, 0.4, 0.4], max_steps=None, every=2, control=Control(0.5, patience=1, stop_after=2))
-  assert (fitted.step, fitted.control.stop, fitted.finished) == (6, True, True)
+  trained = run([0.5, 0.4, 0.4, 0.4], max_steps=None, every=2, plateau=PlateauState(0.5, patience=1, stop_after=2))
+  assert (trained.step, trained.plateau.stop, trained.finished) == (6, True, True)
 
 
 def test_the_best_state_is_returned_and_not_the_last(run):
-  fitted = run([0.1, 0.9, 0.2], max_steps=9)
-  assert (fitted.step, fitted.best_step, fitted.control.best) == (9, 6, 0.9)
+  trained = run([0.1, 0.9, 0.2], max_steps=9)
+  assert (trained.step, trained.best_step, trained.plateau.best) == (9, 6, 0.9)
   at_6 = run([0.1, 0.9], max_steps=6, name='shorter')
-  assert digest(fitted.state) == digest(at_6.state)
-  assert int(fitted.state.step) == 6
+  assert digest(trained.state) == digest(at_6.state)
+  assert int(trained.state.step) == 6
 
 
 def test_a_schedule_scales_the_rate_step_by_step_and_its_last_share_goes_on(run):
-  run([0.5, 0.4], max_steps=6, every=2, control=Control(0.5, patience=1), schedule=np.float32([0, 0.5, 1, 0.25]))
-  assert run.scalars()['train', 'rate'][1] == pytest.approx([0, 0.25, 0.5, 0.125, 0.0125, 0.0125])  # divided after 4
+  run([0.5, 0.4], max_steps=6, every=2, plateau=PlateauState(0.5, patience=1), schedule=np.float32([0, 0.5, 1, 0.25]))
+  assert run.scalars()['train', 'learning_rate'][1] == pytest.approx([0, 0.25, 0.5, 0.125, 0.0125, 0.0125])  # divided after 4
 
 
 def test_under_a_schedule_of_its_own_a_run_goes_to_its_end(run):
-  control = Control(0.5, patience=1, stop_after=2, fixed=True, milestones=(2,))
-  fitted = run([0.5, 0.4], max_steps=8, every=2, control=control, schedule=np.linspace(1, 0, 8))
-  assert (fitted.step, fitted.best_step, fitted.control.stop) == (8, 2, False)
-  rates, weights = (run.scalars()['train', name][1] for name in ('rate', 'segmentation_weight'))
+  plateau = PlateauState(0.5, patience=1, stop_after=2, fixed=True, milestones=(2,))
+  trained = run([0.5, 0.4], max_steps=8, every=2, plateau=plateau, schedule=np.linspace(1, 0, 8))
+  assert (trained.step, trained.best_step, trained.plateau.stop) == (8, 2, False)
+  rates, weights = (run.scalars()['train', name][1] for name in ('learning_rate', 'segmentation_weight'))
   assert rates == pytest.approx(0.5 * np.linspace(1, 0, 8))
   assert weights == pytest.approx([1.0] * 4 + [0.8] * 4)
 
 
 def test_the_rate_and_the_loss_change_at_the_plateau(run):
-  run([0.5, 0.4], max_steps=6, every=2, control=Control(0.5, patience=1))
-  rates, weights = (run.scalars()['train', name][1] for name in ('rate', 'segmentation_weight'))
+  run([0.5, 0.4], max_steps=6, every=2, plateau=PlateauState(0.5, patience=1))
+  rates, weights = (run.scalars()['train', name][1] for name in ('learning_rate', 'segmentation_weight'))
   assert rates == pytest.approx([0.5] * 4 + [0.05] * 2)
   assert weights == pytest.approx([1.0] * 4 + [0.8] * 2)
 
 
 @pytest.mark.parametrize('stop_at', [1, 3, 4, 6])
 def test_stopped_and_started_again_it_ends_bit_identical(run, stop_at):
-  whole = run([0.3, 0.2, 0.1], control=Control(0.5, patience=1), name='whole')
-  first = run([0.3, 0.2, 0.1], control=Control(0.5, patience=1), stop_at=stop_at)
+  whole = run([0.3, 0.2, 0.1], plateau=PlateauState(0.5, patience=1), name='whole')
+  first = run([0.3, 0.2, 0.1], plateau=PlateauState(0.5, patience=1), stop_at=stop_at)
   assert (first.finished, first.step, run.checkpoints.steps()[-1]) == (False, stop_at, stop_at)
-  second = run([0.3, 0.2, 0.1], control=Control(0.5, patience=1))
+  second = run([0.3, 0.2, 0.1], plateau=PlateauState(0.5, patience=1))
   assert digest(second.state) == digest(whole.state)
-  assert (second.control, second.step, second.best_step) == (whole.control, whole.step, whole.best_step)
+  assert (second.plateau, second.step, second.best_step) == (whole.plateau, whole.step, whole.best_step)
   assert run.scalars()['train', 'loss'] == run.scalars('whole')['train', 'loss']
 
 
@@ -229,69 +229,69 @@ def test_speed_and_the_share_of_waiting_for_data_are_logged(run):
 
 def test_without_a_defined_value_the_last_state_is_returned_and_it_is_said(run, caplog):
   with caplog.at_level(logging.WARNING):
-    fitted = run([None, math.nan, None])
-  assert (fitted.best_step, int(fitted.state.step), fitted.selected, fitted.control.best) == (7, 7, False, None)
+    trained = run([None, math.nan, None])
+  assert (trained.best_step, int(trained.state.step), trained.selected, trained.plateau.best) == (7, 7, False, None)
   assert 'no validation with a defined value' in caplog.text and 'step 7, the last one' in caplog.text
 
 
 def test_a_value_that_is_defined_once_is_the_best(run):
-  fitted = run([None, 0.1, None])
-  assert (fitted.best_step, fitted.selected) == (6, True)
+  trained = run([None, 0.1, None])
+  assert (trained.best_step, trained.selected) == (6, True)
 
 
-TWO = Control(0.5, patience=1, two_phases=True)
+TWO = PlateauState(0.5, patience=1, two_phases=True)
 
 
 def test_where_the_loss_became_dual_only_a_network_that_saw_it_is_returned(run):
   """The best value of all came before the change."""
-  fitted = run([0.9, 0.8, 0.3, 0.5, 0.4], max_steps=15, control=TWO)
-  assert (fitted.best_step, int(fitted.state.step), fitted.control.best) == (12, 12, 0.5)
-  assert (fitted.phase, fitted.selected) == ('dual', True)
+  trained = run([0.9, 0.8, 0.3, 0.5, 0.4], max_steps=15, plateau=TWO)
+  assert (trained.best_step, int(trained.state.step), trained.plateau.best) == (12, 12, 0.5)
+  assert (trained.phase, trained.selected) == ('dual', True)
 
 
 def test_before_the_loss_becomes_dual_the_best_of_the_first_phase_is_returned(run):
-  fitted = run([0.1, 0.9, 0.8], max_steps=9, control=Control(0.5, two_phases=True))
-  assert (fitted.best_step, fitted.phase) == (6, 'segmentation')
+  trained = run([0.1, 0.9, 0.8], max_steps=9, plateau=PlateauState(0.5, two_phases=True))
+  assert (trained.best_step, trained.phase) == (6, 'segmentation')
 
 
 def test_a_change_at_the_last_validation_leaves_no_network_of_the_dual_phase(run):
-  fitted = run([0.9, 0.8], max_steps=6, control=TWO)
-  assert fitted.control.dual and (fitted.best_step, fitted.phase, fitted.selected) == (3, 'segmentation', True)
+  trained = run([0.9, 0.8], max_steps=6, plateau=TWO)
+  assert trained.plateau.dual and (trained.best_step, trained.phase, trained.selected) == (3, 'segmentation', True)
 
 
 def test_without_a_defined_value_in_the_dual_phase_its_last_state_is_returned(run):
-  fitted = run([0.9, 0.8, None], max_steps=12, control=TWO)
-  assert (fitted.best_step, fitted.phase, fitted.selected) == (12, 'dual', False)
+  trained = run([0.9, 0.8, None], max_steps=12, plateau=TWO)
+  assert (trained.best_step, trained.phase, trained.selected) == (12, 'dual', False)
 
 
 @pytest.mark.parametrize('stop_at', [2, 6, 7, 9, 11])
 def test_stopped_in_either_phase_it_returns_the_same_in_the_end(run, stop_at):
   values = [0.9, 0.8, 0.3, 0.2]
-  whole = run(values, max_steps=12, control=TWO, name='whole')
-  first = run(values, max_steps=12, control=TWO, stop_at=stop_at)
+  whole = run(values, max_steps=12, plateau=TWO, name='whole')
+  first = run(values, max_steps=12, plateau=TWO, stop_at=stop_at)
   assert (first.finished, first.selected) == (False, False)
-  second = run(values, max_steps=12, control=TWO)
+  second = run(values, max_steps=12, plateau=TWO)
   assert digest(second.state) == digest(whole.state)
-  assert (second.best_step, second.phase, second.control) == (9, 'dual', whole.control)
+  assert (second.best_step, second.phase, second.plateau) == (9, 'dual', whole.plateau)
 
 
 def test_a_loss_of_one_phase_has_none_to_report(run):
-  assert run([0.9, 0.8, 0.3], control=Control(0.5, patience=1)).phase is None
+  assert run([0.9, 0.8, 0.3], plateau=PlateauState(0.5, patience=1)).phase is None
 
 
 def test_when_the_best_checkpoint_is_gone_the_last_state_is_used_and_it_is_said(run, caplog, monkeypatch):
   monkeypatch.setattr(Checkpoints, 'read', lambda *unused: (_ for _ in ()).throw(OSError('gone')))
   with caplog.at_level(logging.ERROR):
-    fitted = run([0.9, 0.1, 0.1])
-  assert (int(fitted.state.step), fitted.best_step, fitted.selected) == (7, 7, False)
+    trained = run([0.9, 0.1, 0.1])
+  assert (int(trained.state.step), trained.best_step, trained.selected) == (7, 7, False)
   assert 'step 3, cannot be read (gone)' in caplog.text
-  assert fitted.lost == 'the best checkpoint, step 3, cannot be read (gone); the last state is used instead'
+  assert trained.lost == 'the best checkpoint, step 3, cannot be read (gone); the last state is used instead'
 
 
 def test_the_last_state_is_not_lost_where_it_is_the_best(run, monkeypatch):
   monkeypatch.setattr(Checkpoints, 'read', lambda *unused: (_ for _ in ()).throw(OSError('gone')))
-  fitted = run([0.1, 0.2, 0.3])
-  assert (fitted.best_step, fitted.selected, fitted.lost) == (7, True, '')
+  trained = run([0.1, 0.2, 0.3])
+  assert (trained.best_step, trained.selected, trained.lost) == (7, True, '')
 
 
 def full(*unused, **options):
@@ -302,18 +302,18 @@ def test_a_stopped_run_whose_state_cannot_be_saved_says_so(run, monkeypatch):
   first = run(stop_at=3)
   assert first.lost == ''
   monkeypatch.setattr(ocp.CheckpointManager, 'save', full)
-  fitted = run(stop_at=4)
-  assert (fitted.finished, fitted.step) == (False, 4)
-  assert fitted.lost.startswith('the state of step 4 could not be saved to ') and fitted.lost.endswith('is [3]')
+  trained = run(stop_at=4)
+  assert (trained.finished, trained.step) == (False, 4)
+  assert trained.lost.startswith('the state of step 4 could not be saved to ') and trained.lost.endswith('is [3]')
 
 
 def test_the_best_outlives_a_full_disk(run, monkeypatch):
   whole = run([0.1, 0.9, 0.2], max_steps=9, name='whole')
   run([0.1, 0.9, 0.2], max_steps=9, stop_at=4)
   monkeypatch.setattr(ocp.CheckpointManager, 'save', full)
-  fitted = run([0.1, 0.9, 0.2], max_steps=9)
+  trained = run([0.1, 0.9, 0.2], max_steps=9)
   assert run.checkpoints.steps() == [3, 4]
-  assert (fitted.best_step, fitted.selected, fitted.lost) == (6, True, '') and digest(fitted.state) == digest(whole.state)
+  assert (trained.best_step, trained.selected, trained.lost) == (6, True, '') and digest(trained.state) == digest(whole.state)
 
 
 @pytest.mark.parametrize('best', [-1, 99, 'x', None])
@@ -327,8 +327,8 @@ def test_a_checkpoint_that_says_what_cannot_be_is_damage(run, best):
 
 def test_weights_that_are_not_finite_are_never_saved(run, monkeypatch):
   """The loss of a step is of the weights before it, so the last update shows in none."""
-  def diverging(state, batch, frozen, knobs):
-    after, metrics = step(state, batch, frozen, knobs)
+  def diverging(state, batch, frozen, step_params):
+    after, metrics = step(state, batch, frozen, step_params)
     return after.replace(params={'w': jnp.where(state.step == 2, jnp.inf, after.params['w'])}), metrics
 
   monkeypatch.setitem(globals(), 'STEP', DEVICES.train(diverging))

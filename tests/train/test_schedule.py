@@ -15,7 +15,7 @@ def test_a_plateau_leaves_the_rate_as_it_is():
 
 @pytest.mark.parametrize('warm_up', [0, 10])
 def test_cosine_is_half_a_wave_down_to_its_final_share(warm_up):
-  found = shares('cosine', max_steps=110, warm_up=warm_up, final_rate=0.05)
+  found = shares('cosine', max_steps=110, warm_up=warm_up, final_lr_factor=0.05)
   expected = [n / warm_up if n < warm_up else
               0.05 + 0.95 * (1 + math.cos(math.pi * (n - warm_up) / (110 - warm_up))) / 2 for n in range(110)]
   assert found.dtype == np.float32
@@ -35,7 +35,7 @@ def test_poly_is_a_power_of_what_is_left(warm_up, power):
     ({'name': 'poly', 'max_steps': None}, "'poly' needs to know the length"),
     ({'name': 'cosine', 'warm_up': 9}, 'got warm_up=9 of max_steps=9'),
     ({'name': 'plateau', 'warm_up': -1}, 'warm_up counts steps, from 0'),
-    ({'name': 'cosine', 'final_rate': 1.5}, r'in 0\.\.1; got 1\.5'),
+    ({'name': 'cosine', 'final_lr_factor': 1.5}, r'in 0\.\.1; got 1\.5'),
     ({'name': 'poly', 'power': 0.0}, r'above 0; got 0\.0'),
 ])
 def test_what_cannot_be_had_is_refused(fields, message):

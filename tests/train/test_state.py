@@ -140,7 +140,7 @@ def test_the_encoder_s_rate_scales_its_whole_update_with_the_decay(name):
   params = {module: {'kernel': rng.normal(size=4).astype(np.float32)} for module in ('encoder', 'head')}
   gradients = [{module: {'kernel': rng.normal(size=4).astype(np.float32)} for module in params} for _ in range(5)]
   oracle = torch_sgd.run if name == 'sgd' else adamw
-  optimizer = get_optimizer(name, momentum=0.8, weight_decay=0.05, encoder_rate=0.2)
+  optimizer = get_optimizer(name, momentum=0.8, weight_decay=0.05, encoder_lr_factor=0.2)
   mine, state = params, optimizer.init(params)
   for gradient in gradients:
     direction, state = optimizer.update(gradient, state, mine)
@@ -175,7 +175,7 @@ def test_without_clipping_and_with_one_rate_the_optimizer_s_state_is_what_it_was
 
 @pytest.mark.parametrize(('fields', 'message'), [
     ({'clip': -1.0}, r'clip is .* got -1\.0'), ({'clip': float('nan')}, 'clip is'),
-    ({'encoder_rate': 0.0}, r"encoder_rate is a factor .* freeze=\('encoder',\)"), ({'encoder_rate': -1.0}, 'above 0')])
+    ({'encoder_lr_factor': 0.0}, r"encoder_lr_factor is a factor .* freeze=\('encoder',\)"), ({'encoder_lr_factor': -1.0}, 'above 0')])
 def test_numbers_that_make_no_sense_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     get_optimizer('sgd', momentum=0.9, weight_decay=0.0, **fields)

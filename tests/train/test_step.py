@@ -11,7 +11,7 @@ from lesion_jax.augment import Augmentation, augment
 from lesion_jax.losses import get_loss
 from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import create_state, get_optimizer, sgd, split_frozen
-from lesion_jax.train.step import Knobs, make_train_step
+from lesion_jax.train.step import StepParams, make_train_step
 
 
 class FrozenNorm:
@@ -32,9 +32,9 @@ def relative(a, b):
              for x, y in pairs)
 
 
-def gradient_by(step, state, batch, knobs):
+def gradient_by(step, state, batch, step_params):
   """The gradient, which plain SGD keeps as its trace."""
-  after, metrics = step(state, batch, {}, knobs)
+  after, metrics = step(state, batch, {}, step_params)
   return after.opt_state, metrics
 
 
@@ -44,47 +44,47 @@ def plain(lab):
   optimizer = sgd(momentum=0.0, weight_decay=0.0)
   state = lab.state()
   frozen = FrozenNorm(lab.network())
-  knobs = Knobs(np.float32(1), np.float32(0.8))
+  step_params = StepParams(np.float32(1), np.float32(0.8))
 
   def make(**options):
     return make_train_step(frozen.apply, get_loss('dual_dice'), optimizer, **options)
 
-  gradient, metrics = gradient_by(jax.jit(make()), state, random_batch(0, 8), knobs)
-  return make, state, knobs, gradient, metrics
+  gradient, metrics = gradient_by(jax.jit(make()), state, random_batch(0, 8), step_params)
+  return make, state, step_params, gradient, metrics
 
 
 def test_four_devices_with_two_rows_each_equal_one_device_with_eight(plain):
-  make, state, knobs, gradient, metrics = plain
+  make, state, step_params, gradient, metrics = plain
   devices = Devices(jax.devices()[:4])
   step = devices.train(make(axis_name=AXIS))
   placed = devices.replicate(state)
-  found, split = gradient_by(step, placed, devices.shard(random_batch(0, 8)), knobs)
+  found, split = gradient_by(step, placed, devices.shard(random_batch(0, 8)), step_params)
   assert relative(split['loss'], metrics['loss']) < 1e-5
   assert relative(found, gradient) < 1e-5
 
 
 @pytest.mark.parametrize('accumulate', [2, 4])
 def test_micro_batches_equal_the_whole_batch(plain, accumulate):
-  make, state, knobs, gradient, metrics = plain
-  found, split = gradient_by(jax.jit(make(accumulate=accumulate)), state, random_batch(0, 8), knobs)
+  make, state, step_params, gradient, metrics = plain
+  found, split = gradient_by(jax.jit(make(accumulate=accumulate)), state, random_batch(0, 8), step_params)
   assert relative(split['loss'], metrics['loss']) < 1e-5
   assert relative(found, gradient) < 1e-5
 
 
 def test_synchronised_batch_norm_makes_the_whole_step_independent_of_the_devices(lab):
   batch = random_batch(1, 8)
-  after, metrics = jax.jit(lab.step())(lab.state(), batch, {}, lab.knobs)
+  after, metrics = jax.jit(lab.step())(lab.state(), batch, {}, lab.step_params)
   devices = Devices(jax.devices()[:4])
   step = devices.train(lab.step(bn_axis=AXIS, axis_name=AXIS))
-  split, split_metrics = step(devices.replicate(lab.state()), devices.shard(batch), {}, lab.knobs)
+  split, split_metrics = step(devices.replicate(lab.state()), devices.shard(batch), {}, lab.step_params)
   assert relative(split_metrics, metrics) < 1e-5
   assert relative(split.params, after.params) < 1e-5
   assert relative(split.batch_stats, after.batch_stats) < 1e-5
 
 
-def run(step, state, batches, frozen, knobs):
+def run(step, state, batches, frozen, step_params):
   for batch in batches:
-    state, metrics = step(state, batch, frozen, knobs)
+    state, metrics = step(state, batch, frozen, step_params)
   return jax.device_get(state), metrics
 
 
@@ -98,7 +98,7 @@ def test_averages_follow_parameters_and_statistics_and_change_nothing_else(lab):
   expected = lab.variables
   for n, decay in enumerate((1 / 10, 0.15, 0.15)):  # min(0.15, (1 + n) / (10 + n))
     batch = random_batch(n, 4)
-    state, other = step(state, batch, {}, lab.knobs)[0], plain(other, batch, {}, lab.knobs)[0]
+    state, other = step(state, batch, {}, lab.step_params)[0], plain(other, batch, {}, lab.step_params)[0]
     expected = average(expected, {'params': state.params, 'batch_stats': state.batch_stats}, decay)
   assert relative((state.params, state.batch_stats, state.opt_state),
                   (other.params, other.batch_stats, other.opt_state)) < 1e-6
@@ -113,7 +113,7 @@ def everything(lab):
   what is frozen. BatchNorm as in inference, whose batches can be split."""
   patterns = ('encoder/block_2', 'encoder/block_4/conv', 'decoder_16s/*/bn/*')
   trainable, frozen = split_frozen(lab.variables, None, patterns)
-  optimizer = get_optimizer('adamw', momentum=0.9, weight_decay=0.1, clip=0.05, encoder_rate=0.3)
+  optimizer = get_optimizer('adamw', momentum=0.9, weight_decay=0.1, clip=0.05, encoder_lr_factor=0.3)
 
   def make(**options):
     return make_train_step(FrozenNorm(lab.network()).apply, get_loss('dual_dice'), optimizer, ema=0.9, **options)
@@ -123,15 +123,15 @@ def everything(lab):
 
 def test_all_of_it_is_the_same_on_four_devices_and_in_micro_batches(everything):
   make, state, frozen = everything
-  knobs = Knobs(np.float32(1e-3), np.float32(0.8))
+  step_params = StepParams(np.float32(1e-3), np.float32(0.8))
   batches = [random_batch(n, 8) for n in range(2)]
-  once, metrics = run(jax.jit(make()), state(), batches, frozen, knobs)
+  once, metrics = run(jax.jit(make()), state(), batches, frozen, step_params)
   assert metrics['gradient_norm'] > 0.05  # it is clipped, and the norm is that from before
   devices = Devices(jax.devices()[:4])
   ways = {
       'devices': run(devices.train(make(axis_name=AXIS)), devices.replicate(state()),
-                     [devices.shard(batch) for batch in batches], devices.replicate(frozen), knobs),
-      'micro-batches': run(jax.jit(make(accumulate=4)), state(), batches, frozen, knobs),
+                     [devices.shard(batch) for batch in batches], devices.replicate(frozen), step_params),
+      'micro-batches': run(jax.jit(make(accumulate=4)), state(), batches, frozen, step_params),
   }
   for way, (found, split) in ways.items():
     assert relative(split['gradient_norm'], metrics['gradient_norm']) < 1e-4, way
@@ -147,15 +147,15 @@ def test_what_is_frozen_by_path_is_nowhere_in_the_state_and_stays(lab, everythin
     keys = [jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in
             jax.tree_util.tree_leaves_with_path(tree)]
     assert keys and not any(key.endswith(name) for key in keys for name in held)
-  after, _ = run(jax.jit(make()), fresh, [random_batch(0, 4)], frozen, lab.knobs)
+  after, _ = run(jax.jit(make()), fresh, [random_batch(0, 4)], frozen, lab.step_params)
   assert jax.tree.structure(after) == jax.tree.structure(fresh)
 
 
 def test_statistics_that_are_frozen_stay_while_the_batch_still_normalises(lab):
   trainable, frozen = split_frozen(lab.variables, None, ('encoder/block_2',))
   step = jax.jit(lab.step())
-  after, _ = step(create_state(trainable, lab.optimizer), random_batch(0, 4), frozen, lab.knobs)
-  whole, _ = step(lab.state(), random_batch(0, 4), {}, lab.knobs)
+  after, _ = step(create_state(trainable, lab.optimizer), random_batch(0, 4), frozen, lab.step_params)
+  whole, _ = step(lab.state(), random_batch(0, 4), {}, lab.step_params)
   assert 'block_2' not in after.batch_stats['encoder'] and 'block_4' in after.batch_stats['encoder']
   assert relative(after.batch_stats, split_frozen({'params': whole.params, 'batch_stats': whole.batch_stats}, None,
                                                   ('encoder/block_2',))[0]['batch_stats']) < 1e-6
@@ -167,7 +167,7 @@ def test_no_gradient_is_computed_through_what_is_frozen(lab):
   def cost(patterns):
     trainable, frozen = split_frozen(lab.variables, None, patterns)
     state = create_state(trainable, lab.optimizer)
-    return jax.jit(lab.step()).lower(state, random_batch(0, 4), frozen, lab.knobs).compile().cost_analysis()['flops']
+    return jax.jit(lab.step()).lower(state, random_batch(0, 4), frozen, lab.step_params).compile().cost_analysis()['flops']
 
   assert cost(('encoder/block_2', 'encoder/block_4')) < 0.95 * cost(())
 
@@ -180,15 +180,15 @@ def test_a_decay_that_is_none_is_refused(lab, decay):
 
 def test_rematerialisation_changes_nothing(lab):
   batch = random_batch(1, 4)
-  after, _ = jax.jit(lab.step())(lab.state(), batch, {}, lab.knobs)
-  again, _ = jax.jit(lab.step(remat=True))(lab.state(), batch, {}, lab.knobs)
+  after, _ = jax.jit(lab.step())(lab.state(), batch, {}, lab.step_params)
+  again, _ = jax.jit(lab.step(remat=True))(lab.state(), batch, {}, lab.step_params)
   assert relative(again.params, after.params) < 1e-5
 
 
 def test_a_new_rate_or_loss_weight_does_not_recompile(lab):
   step = jax.jit(lab.step())
   for rate, weight in ((0.1, 1.0), (0.01, 0.8), (0.001, 0.8)):
-    step(lab.state(), random_batch(1, 4), {}, Knobs(np.float32(rate), np.float32(weight)))
+    step(lab.state(), random_batch(1, 4), {}, StepParams(np.float32(rate), np.float32(weight)))
   assert step._cache_size() == 1
 
 
@@ -197,7 +197,7 @@ def test_a_mapped_step_compiles_once(lab, caplog):
   step, state = devices.train(lab.step(axis_name=AXIS)), devices.replicate(lab.state())
   with jax.log_compiles():
     for _ in range(3):
-      state, _ = step(state, devices.shard(random_batch(1, 8)), {}, lab.knobs)
+      state, _ = step(state, devices.shard(random_batch(1, 8)), {}, lab.step_params)
   compiled = [record.message for record in caplog.records if record.message.startswith('Compiling jit(train_step)')]
   assert len(compiled) == 1, [record.message[:100] for record in caplog.records]
 

@@ -17,19 +17,20 @@ from collections.abc import Mapping
 from typing import Any
 
 SEGMENTATION, DUAL = 'segmentation', 'dual'  # the phases of a loss that has two
+_RENAMED = {'rate': 'learning_rate', 'factor': 'lr_decay'}  # in checkpoints of before
 
 
 @dataclasses.dataclass(frozen=True)
-class Control:
+class PlateauState:
   """Everything that steers a run beside the parameters. Saved with each checkpoint.
 
   The first block is the policy and never changes in a run; the second is what `update` moves.
 
   Attributes:
-    rate: the learning rate now.
+    learning_rate: now.
     patience: validations without improvement after which the rate is divided; again at each multiple of it.
     stop_after: validations without improvement after which the run stops. The paper's 10.
-    factor: what the rate is divided by. The paper's 10.
+    lr_decay: what the rate is divided by. The paper's 10.
     dual_weight: lambda of Eq. 2 once the loss is dual. The paper's 0.8.
     milestones: validations (counted from 1) at which the rate is divided without waiting for a plateau; for runs of
       a fixed, short length. Our addition, empty in the paper's setting.
@@ -48,10 +49,10 @@ class Control:
     stop: the run is over.
   """
 
-  rate: float
+  learning_rate: float
   patience: int = 4
   stop_after: int = 10
-  factor: float = 10.0
+  lr_decay: float = 10.0
   dual_weight: float = 0.8
   milestones: tuple[int, ...] = ()
   fixed: bool = False
@@ -67,8 +68,9 @@ class Control:
   stop: bool = False
 
   def __post_init__(self) -> None:
-    if not self.rate > 0 or not self.factor > 1:
-      raise ValueError(f'rate must be above 0 and factor above 1; got rate={self.rate}, factor={self.factor}')
+    if not self.learning_rate > 0 or not self.lr_decay > 1:
+      raise ValueError(f'learning_rate must be above 0 and lr_decay above 1; got learning_rate={self.learning_rate}, '
+                       f'lr_decay={self.lr_decay}')
     if self.patience < 1 or self.stop_after < 1:
       raise ValueError(f'patience and stop_after count validations, from 1; got {self.patience}, {self.stop_after}')
     if not 0 <= self.dual_weight <= 1:
@@ -85,26 +87,26 @@ class Control:
     return self.validations > 0 and self.best_validation == self.validations
 
 
-def update(control: Control, value: float | None) -> Control:
-  """The control after a validation that gave `value` (larger is better; None or NaN: undefined, no improvement)."""
-  if control.two_phases and control.switched and control.switched == control.validations:  # the first of the dual phase
-    control = dataclasses.replace(control, stale=0, best=None, best_validation=0)
-  validations = control.validations + 1
+def update(plateau: PlateauState, value: float | None) -> PlateauState:
+  """The plateau after a validation that gave `value` (larger is better; None or NaN: undefined, no improvement)."""
+  if plateau.two_phases and plateau.switched and plateau.switched == plateau.validations:  # the first of the dual phase
+    plateau = dataclasses.replace(plateau, stale=0, best=None, best_validation=0)
+  validations = plateau.validations + 1
   defined = value is not None and not math.isnan(value)
-  if defined and (control.best is None or value > control.best):
+  if defined and (plateau.best is None or value > plateau.best):
     stale, best, best_validation = 0, float(value), validations
   else:
-    stale, best, best_validation = control.stale + 1, control.best, control.best_validation
-  milestone = validations in control.milestones
-  stop = not control.fixed and stale >= control.stop_after
-  reduce = not control.fixed and not stop and (milestone or (stale > 0 and stale % control.patience == 0))
-  dual = control.dual or reduce or (control.fixed and milestone)
+    stale, best, best_validation = plateau.stale + 1, plateau.best, plateau.best_validation
+  milestone = validations in plateau.milestones
+  stop = not plateau.fixed and stale >= plateau.stop_after
+  reduce = not plateau.fixed and not stop and (milestone or (stale > 0 and stale % plateau.patience == 0))
+  dual = plateau.dual or reduce or (plateau.fixed and milestone)
   return dataclasses.replace(
-      control,
-      rate=control.rate / control.factor if reduce else control.rate,
-      reductions=control.reductions + reduce,
+      plateau,
+      learning_rate=plateau.learning_rate / plateau.lr_decay if reduce else plateau.learning_rate,
+      reductions=plateau.reductions + reduce,
       dual=dual,
-      switched=validations if dual and not control.dual else control.switched,
+      switched=validations if dual and not plateau.dual else plateau.switched,
       validations=validations,
       stale=stale,
       best=best,
@@ -113,20 +115,21 @@ def update(control: Control, value: float | None) -> Control:
   )
 
 
-def to_json(control: Control) -> dict[str, Any]:
+def to_json(plateau: PlateauState) -> dict[str, Any]:
   """A JSON object with every field."""
-  return dataclasses.asdict(control) | {'milestones': list(control.milestones)}
+  return dataclasses.asdict(plateau) | {'milestones': list(plateau.milestones)}
 
 
-def from_json(fields: Mapping[str, Any], policy: Control | None = None) -> Control:
+def from_json(fields: Mapping[str, Any], policy: PlateauState | None = None) -> PlateauState:
   """The inverse of `to_json`.
 
   Args:
-    fields: of `to_json`, or of a version of it with fewer fields.
+    fields: of `to_json`, or of a version of it with fewer fields or other names.
     policy: where fields of the policy are taken from that are not there.
   """
   added = {} if policy is None else {name: getattr(policy, name) for name in ('fixed', 'two_phases')}
-  found = Control(**{**added, **fields, 'milestones': tuple(fields['milestones'])})
+  fields = {_RENAMED.get(name, name): value for name, value in fields.items()}
+  found = PlateauState(**{**added, **fields, 'milestones': tuple(fields['milestones'])})
   if found.two_phases and found.dual and 'switched' not in fields:  # when is not known: the phase begins here
     found = dataclasses.replace(found, switched=found.validations)
   return found
