@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import numbers
 import os
@@ -152,8 +153,11 @@ def load(
     raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
   if rule not in (OWN_RULE, MAXIMUM):
     raise ValueError(f'unknown rule {rule!r}; choose {OWN_RULE} or {MAXIMUM}')
+  origin = {'path': [str(one) for one in paths], 'dtype': dtype, 'device': None if device is None else str(_named(device)),
+            'thresholds': dict(thresholds) if isinstance(thresholds, Mapping) else thresholds, 'tta': tta, 'backend': backend,
+            'window': window, 'rule': rule}
   if backend == 'onnxruntime':
-    return _load_graph(paths, dtype, device, _thresholds(thresholds), tta, window, rule)
+    return dataclasses.replace(_load_graph(paths, dtype, device, _thresholds(thresholds), tta, window, rule), origin=origin)
   place, changes = find_device(device), _thresholds(thresholds)
   platform = place.platform if place else jax.default_backend()
   runtime.use_cache()
@@ -166,7 +170,7 @@ def load(
   predict_fn = augmented(predict_fn, tta)
   plain = augmented(join([member.plain() for member in members])[2], tta)
   program = _first_program(members, predict_fn, variables, config, platform)
-  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform))
+  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform), origin)
 
 
 def _load_graph(
@@ -187,6 +191,11 @@ def _load_graph(
   config = _ruled(member.config, rule) | {
       'thresholds': member.config['thresholds'] | changes, 'backend': 'onnxruntime'}
   return Predictor(config, {}, onnx_graph.make_predict_fn(bundle))
+
+
+def _named(device: str | jax.Device) -> str:
+  """A device as `find_device` knows it in another process."""
+  return device if isinstance(device, str) else f'{device.platform}:{_devices(device.platform).index(device)}'
 
 
 def find_device(device: str | jax.Device | None) -> jax.Device | None:
