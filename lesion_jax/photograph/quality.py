@@ -32,7 +32,10 @@ Further reasons, each of a picture that is no photograph of one retina as a came
                  above MAX_COARSE levels, as of an equalised picture, or that of what NEAR pixels smooth away is above
                  MAX_RATIO times it, as where the local mean was taken away
 
-{measured}
+Of IDRiD's 597 photographs none is refused by `crop.locate`, none has one of these reasons but two `contrast`, and two are `dark`:
+4 of 597 (0.7 %) are flagged. Their colour is at least 52 levels and their order at least 0.94; in copies whose channels were
+exchanged, equalised or freed of their local mean, order is at most 0.45. Of 30 drawn photographs the ratio of `contrast` is at most
+1.57, of copies freed of their local mean at least 2.2.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ MIN_COVERAGE = 0.8
 MIN_SHARE = 0.3  # of the outline on a circle, for it to be the field's
 MAX_COVERAGE = 1.05
 MIN_COLOUR, MIN_ORDER = 12.0, 0.5
-NEAR, FAR, MAX_COARSE, MAX_RATIO = 2.0, 6.0, 36.0, 1.2
+NEAR, FAR, MAX_COARSE, MAX_RATIO = 2.0, 6.0, 40.0, 1.8
 NO_EDGE, NOT_ROUND, NOT_IN_COLOUR, COLOURS, CONTRAST = 'edge not seen', 'not round', 'not in colour', 'colours', 'contrast'
 REASONS = ('blurred', 'dark', 'overexposed', 'cut', SECOND, SURROUND, NO_EDGE, NOT_ROUND, NOT_IN_COLOUR, COLOURS, CONTRAST)
 DIGITS = 3
