@@ -186,8 +186,7 @@ class Folders:
 
     # '..' is a stem as well; of a UID the last number is no ending.
     stem = file.name if file.suffix and not file.suffix.strip('.0123456789') else file.stem
-    stem = stem.strip('.') if not stem.strip('.') else stem.lstrip('.')
-    stem = stem or 'photograph'
+    stem = stem.lstrip('.') or 'photograph'
     names = itertools.chain([stem], (f'{stem}~{number}' for number in itertools.count(2)))
     for name in (name for name in names if name.casefold() not in self._taken):
       folder = self._out / name

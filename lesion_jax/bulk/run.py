@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import errno
 import itertools
@@ -17,7 +18,7 @@ import jax
 from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE, plan, search, text
 from lesion_jax.bulk.options import Options, Refused, identify, load_predictor
 from lesion_jax.clinical.record import Network, describe, is_whole, read_record
-from lesion_jax.locking import Locked, locked
+from lesion_jax.locking import locked
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.predict import prepare
@@ -108,14 +109,24 @@ def predict_photographs(
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
   waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
+  with contextlib.ExitStack() as stack:
+    try:
+      stack.enter_context(locked(out, 'a prediction'))
+    except OSError as error:
+      raise Refused('out', f': {error}') from error
+    return _guarded(waiting, predict, out, entries, len(files))
+
+
+def _guarded(
+    waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path, entries: dict[int, Entry],
+    total: int,
+) -> list[Entry]:
+  """`_run`; what ends it early knows how far it came."""
   try:
-    with locked(out, 'a prediction'):
-      return _run(waiting, predict, out, entries)
-  except Locked as error:
-    raise Refused('out', f': {error}') from error
+    return _run(waiting, predict, out, entries)
   except (KeyboardInterrupt, Stopped) as error:
     ended = error if isinstance(error, Stopped) else Interrupted()
-    ended.entries, ended.total = _ordered(entries), len(files)
+    ended.entries, ended.total = _ordered(entries), total
     raise ended from error.__cause__
 
 
