@@ -33,6 +33,7 @@ RADII = (0.4, 0.8)  # of the longer side of the box: more than half where the fi
 FRAME_SHARE, FRAME_WIDTH, EDGE_LEVEL = 0.15, 0.03, 20
 # A surround: so much of the picture's edge has one colour, up to this many levels in each channel.
 SURROUND_SHARE, ONE_COLOUR = 0.5, 24
+RED = 30  # levels of red above blue, of a retina
 LEAST_SHARE = 0.05  # of the picture that the field within a surround must cover
 SECOND_SHARE = 0.5  # of the largest part: a second one of that size is not dust
 OTHER_SHARE = 0.15  # of the largest part: a retina of that size beside something larger that is none
@@ -95,36 +96,56 @@ def clear(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> tuple[np.
   Returns:
     The same where there is nothing of the kind, else a copy in which it is black; and whether there was something.
   """
+  seen = luminance > BORDER_LUMINANCE
+  rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+  if not len(rows):
+    return luminance, False
+  box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)  # without black that was added around it
+  inside = luminance[box]
+  kept = _without_frame(inside)
+  if kept is None:
+    kept = _without_surround(inside, lambda: colours()[box])
+  if kept is None:
+    return luminance, False
+  cleared = np.zeros_like(luminance)
+  cleared[box] = np.where(kept, inside, 0)
+  return cleared, True
+
+
+def _without_frame(luminance: np.ndarray) -> np.ndarray | None:
+  """bool [h, w], what lies within a frame; None where there is none."""
   height, width = luminance.shape
   deep = max(2, round(FRAME_WIDTH * min(height, width)))
   if min(height, width) < 4 * deep:
-    return luminance, False
-  framed, changed = 0, luminance
+    return None
   sides = [luminance, luminance[::-1], luminance.T, luminance.T[::-1]]
-  bright = [(side[0] > EDGE_LEVEL) & (side[:deep + 1] <= BORDER_LUMINANCE).any(axis=0) for side in sides]
-  if sum(map(np.count_nonzero, bright)) > FRAME_SHARE * 2 * (height + width):
-    framed = max(int(np.percentile((side[:deep + 1] <= BORDER_LUMINANCE).argmax(axis=0)[on], 90))
-                 for side, on in zip(sides, bright, strict=True) if on.any())
-    changed = np.zeros_like(luminance)
-    inner = slice(framed, height - framed), slice(framed, width - framed)
-    changed[inner] = luminance[inner]
-    return changed, True
-  edge = np.concatenate([side[0] for side in sides])
+  dark = [side[:deep + 1] <= BORDER_LUMINANCE for side in sides]
+  on = [(side[0] > EDGE_LEVEL) & each.any(axis=0) for side, each in zip(sides, dark, strict=True)]
+  if sum(map(np.count_nonzero, on)) <= FRAME_SHARE * 2 * (height + width):
+    return None
+  wide = max(int(np.percentile(each.argmax(axis=0)[there], 90)) for each, there in zip(dark, on, strict=True) if there.any())
+  kept = np.zeros(luminance.shape, bool)
+  kept[wide:height - wide, wide:width - wide] = True
+  return kept
+
+
+def _without_surround(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> np.ndarray | None:
+  """bool [h, w], the round field within a surround of one colour; None where there is none."""
+  edge = np.concatenate([luminance[0], luminance[-1], luminance[:, 0], luminance[:, -1]])
   if np.median(edge) <= BORDER_LUMINANCE:
-    return luminance, False
+    return None
   pixels = colours().astype(np.int16)
-  edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-  near = (np.abs(pixels - np.median(edge, axis=0)) <= ONE_COLOUR).all(axis=-1)
+  red, green, blue = colour = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
+  if red > green > blue and red - blue > RED:  # a retina that fills the picture
+    return None
+  near = (np.abs(pixels - colour) <= ONE_COLOUR).all(axis=-1)
   around = np.zeros_like(near)
   around[[0, -1]], around[:, [0, -1]] = near[[0, -1]], near[:, [0, -1]]
-  if np.count_nonzero(around) < SURROUND_SHARE * 2 * (height + width):
-    return luminance, False
-  around = ndimage.binary_propagation(around, mask=near)
-  rest = _largest(ndimage.binary_opening(~around, iterations=2))
+  if np.count_nonzero(around) < SURROUND_SHARE * 2 * sum(luminance.shape):
+    return None
+  rest = _largest(ndimage.binary_opening(~ndimage.binary_propagation(around, mask=near), iterations=2))
   circle = fit_circle(rest) if rest.mean() >= LEAST_SHARE else None
-  if circle is None or circle.share < CIRCULAR:
-    return luminance, False
-  return np.where(rest, luminance, 0).astype(np.uint8), True
+  return rest if circle is not None and circle.share >= CIRCULAR else None
 
 
 def choose_part(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:

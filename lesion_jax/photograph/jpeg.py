@@ -27,7 +27,7 @@ _IN_SCAN = re.compile(b'\xff+([^\x00\xd0-\xd7\xff])', re.DOTALL)
 _KINDS = {0xc3: 'lossless JPEG', **dict.fromkeys((0xc5, 0xc6, 0xc7, 0xcd, 0xce, 0xcf), 'hierarchical JPEG'),
           **dict.fromkeys((0xc9, 0xca), 'JPEG of arithmetic coding'), 0xcb: 'lossless JPEG', 0xf7: 'JPEG-LS'}
 _FRAMES = {0xc0, 0xc1, 0xc2, *_KINDS}
-_HARMLESS = 'extraneous bytes before marker 0xd9'  # padding behind the last row
+_PADDING = 'extraneous bytes before marker 0xd9'
 _EARLY = 'its coded data end early'
 
 
@@ -92,8 +92,8 @@ def _check_codes(data: bytes) -> None:
     simplejpeg.decode_jpeg(data, colours, fastdct=True, fastupsample=True, min_height=1, min_width=1, min_factor=8, strict=True)
   except ValueError as error:
     said = str(error)
-    if _HARMLESS in said:
-      return
+    if _PADDING in said and (bare := data.removesuffix(_END_MARKER).rstrip(b'\0')) + _END_MARKER != data:
+      return _check_codes(bare + _END_MARKER)  # zeros are harmless behind the last row, and there alone
     if 'remature' in said:
       raise ValueError(f'{_EARLY}, or have a hole; copy it again') from error
     if 'orrupt' in said or 'Huffman' in said:
