@@ -18,8 +18,8 @@ if TYPE_CHECKING:
   from lesion_jax.report.table import Entry
 
 REPORT, TABLE = 'report.html', 'results.csv'
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff', '.bmp', '.gif',
-            '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
+            '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
 APPLE_DOUBLE = '._'  # how names begin that a Mac puts beside a file on disks of others; what is in them is no picture
 # Folders in which systems and stores keep copies and thumbnails of what lies beside them.
 COPIES = {'@eadir', '__macosx', '.thumbnails', '.@__thumb', '#recycle', '$recycle.bin', '.trash', '.trashes', '@recycle'}

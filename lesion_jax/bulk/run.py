@@ -109,25 +109,25 @@ def predict_photographs(
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
   waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
+  return _run_alone(waiting, predict, out, entries, len(files))
+
+
+def _run_alone(
+    waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path, entries: dict[int, Entry],
+    total: int,
+) -> list[Entry]:
+  """`_run`, while no other writes to the folder; what ends it early knows how far it came."""
   with contextlib.ExitStack() as stack:
     try:
       stack.enter_context(locked(out, 'a prediction'))
     except OSError as error:
       raise Refused('out', f': {error}') from error
-    return _guarded(waiting, predict, out, entries, len(files))
-
-
-def _guarded(
-    waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path, entries: dict[int, Entry],
-    total: int,
-) -> list[Entry]:
-  """`_run`; what ends it early knows how far it came."""
-  try:
-    return _run(waiting, predict, out, entries)
-  except (KeyboardInterrupt, Stopped) as error:
-    ended = error if isinstance(error, Stopped) else Interrupted()
-    ended.entries, ended.total = _ordered(entries), total
-    raise ended from error.__cause__
+    try:
+      return _run(waiting, predict, out, entries)
+    except (KeyboardInterrupt, Stopped) as error:
+      ended = error if isinstance(error, Stopped) else Interrupted()
+      ended.entries, ended.total = _ordered(entries), total
+      raise ended from error.__cause__
 
 
 def predict_entries(

@@ -81,7 +81,8 @@ def _holds(keyword: str, wanted: Any, value: Any, schema: Mapping[str, Any], roo
     case 'items':
       return not is_list or all(fits(each, wanted, root) for each in value)
     case 'uniqueItems':
-      return not (wanted and is_list) or not any(_same(one, other) for number, one in enumerate(value) for other in value[:number])
+      return not (wanted and is_list) or not any(
+          _same(one, other) for number, one in enumerate(value) for other in value[:number])
   raise NotImplementedError(f'{keyword} of JSON Schema is not done here')
 
 

@@ -42,8 +42,8 @@ STARTS = (START, (b'\xff\x4f\xff\x51', b'\0\0\0\x0cjP  '))  # of JPEG, of JPEG 2
 HOLE = bytes(1024)
 NEEDED = ('PhotometricInterpretation', 'SamplesPerPixel', 'BitsAllocated', 'BitsStored', 'PixelRepresentation')
 # Modalities (PS3.3, C.7.3.1.1.1) of which no picture is a photograph of a retina.
-OTHERS = {'OPT': 'tomography of the eye', 'OCT': 'tomography', 'OPTENF': 'tomography seen from the front', 'OAM': 'axial measurements',
-          'OPM': 'mapping of the eye', 'OPV': 'visual field', 'KER': 'keratometry', 'AR': 'refraction', 'LEN': 'lensometry',
+OTHERS = {'OPT': 'tomography of the eye', 'OCT': 'tomography', 'OPTENF': 'tomography seen from the front',
+          'OAM': 'axial measurements', 'OPM': 'mapping of the eye', 'OPV': 'visual field', 'KER': 'keratometry', 'AR': 'refraction', 'LEN': 'lensometry',
           'CR': 'radiography', 'DX': 'radiography', 'RG': 'radiography', 'CT': 'computed tomography', 'MR': 'magnetic resonance',
           'US': 'ultrasound', 'BDUS': 'ultrasound', 'MG': 'mammography', 'XA': 'angiography by X-rays', 'RF': 'fluoroscopy',
           'PT': 'positron emission', 'NM': 'nuclear medicine', 'PX': 'dental radiography', 'IO': 'dental radiography',
@@ -155,8 +155,8 @@ def _check_header(header: Any, max_pixels: int) -> None:
   for pair in (('RescaleSlope', 'RescaleIntercept'), ('WindowCenter', 'WindowWidth')):
     empty = [name for name in pair if header.get(name) in (None, '')]
     if len(empty) == 1:
-      raise _Refused(f'its header has {next(name for name in pair if name not in empty)} without {empty[0]}: which of its numbers '
-                     'is black is not known; export it again')
+      there, = set(pair) - set(empty)
+      raise _Refused(f'its header has {there} without {empty[0]}: which of its numbers is black is not known; export it again')
 
 
 def _decode(dataset: Any, syntax: str) -> np.ndarray:
@@ -169,8 +169,8 @@ def _decode(dataset: Any, syntax: str) -> np.ndarray:
     return pixels.pixel_array(dataset)
   frame = next(encaps.generate_frames(dataset.PixelData, number_of_frames=1))
   if not frame.startswith(STARTS[syntax in JPEG_2000]):
-    raise _Refused(f'its pixels are said to be {READABLE[syntax]}, but do not begin as those do: they are damaged, or stored in a '
-                   'way of their maker\'s own; export it again')
+    raise _Refused(f'its pixels are said to be {READABLE[syntax]}, but do not begin as those do: they are damaged, or stored '
+                   'in a way of their maker\'s own; export it again')
   try:
     image = Image.open(io.BytesIO(frame), formats=('JPEG', 'JPEG2000'))
   except UnidentifiedImageError as error:
@@ -239,8 +239,8 @@ def _check_length(dataset: Any) -> None:
   if len(dataset.PixelData) < expected:
     raise _Refused(f'its pixels end early: {len(dataset.PixelData):,} of {expected:,} bytes are there; copy it again')
   if len(dataset.PixelData) > expected + 1:  # one may be added to make it even
-    raise _Refused(f'it has {len(dataset.PixelData):,} bytes of pixels, its header says {expected:,}: one of them is wrong; export '
-                   'it again')
+    raise _Refused(f'it has {len(dataset.PixelData):,} bytes of pixels, its header says {expected:,}: one is wrong; export it '
+                   'again')
 
 
 def _check_colors(stored: np.ndarray, dataset: Any) -> None:
@@ -250,8 +250,8 @@ def _check_colors(stored: np.ndarray, dataset: Any) -> None:
     return
   looks = _looks_like(stored)
   if looks is not None and looks != (said == 'RGB'):
-    raise _Refused(f'its header says that its colours are {said}, but its black is that of {"RGB" if looks else "YBR_FULL"}; export '
-                   'it again')
+    raise _Refused(f'its header says that its colours are {said}, but its black is that of {"RGB" if looks else "YBR_FULL"}; '
+                   'export it again')
 
 
 def _to_rgb(stored: np.ndarray, dataset: Any) -> np.ndarray:
@@ -288,8 +288,8 @@ def _check_palette(dataset: Any) -> None:
       raise _Refused(f'its colour table lacks its {name.lower()} part; export it in RGB')
     entries, bits = descriptor[0] or 1 << 16, descriptor[2]
     if bits not in (8, 16) or not 0 <= len(data) - entries * bits // 8 <= 1:
-      raise _Refused(f'its colour table is said to have {entries} entries of {bits} bits, but holds {len(data):,} bytes; export it '
-                     'in RGB')
+      raise _Refused(f'its colour table is said to have {entries} entries of {bits} bits, but holds {len(data):,} bytes; '
+                     'export it in RGB')
     if bits == 16:
       wide.append(int(np.frombuffer(data[:2 * entries], '<u2').max()))
   if wide and max(wide) < 256:

@@ -37,30 +37,16 @@ def prepare(
 
   Raises:
     FileNotFoundError: where there is no such file.
-    ValueError: naming the photograph, where it cannot be read, is no array of those, has fewer than MIN_SIDE pixels along a side, or has no
-      field of view, or two.
+    ValueError: naming the photograph, where it cannot be read, is no array of those, has fewer than MIN_SIDE pixels along a side,
+      or has no field of view, or two.
   """
   if isinstance(photograph, Square):
     if photograph.pixels.shape != (size, size, 3):
       raise ValueError(f'{name or "the square"}: its pixels are {list(photograph.pixels.shape)}; this network takes '
                        f'[{size}, {size}, 3]')
     return photograph
-  is_path = isinstance(photograph, str | os.PathLike)
-  name = name or (str(photograph) if is_path else 'the photograph')
-  if isinstance(photograph, Image.Image):
-    try:
-      image = upright(photograph)
-    except ValueError as error:
-      raise ValueError(f'{name}: {error}') from error
-  elif is_path or isinstance(photograph, bytes | bytearray | memoryview) or hasattr(photograph, 'read'):
-    try:
-      image = read_photograph(photograph)
-    except ValueError as error:
-      if is_path:
-        raise
-      raise ValueError(f'{name}: {str(error).partition(": ")[2]}') from error
-  else:
-    image = _in_colour(np.asarray(photograph))
+  name = name or (str(photograph) if isinstance(photograph, str | os.PathLike) else 'the photograph')
+  image = _pixels(photograph, name)
   if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
     raise ValueError(f'{name}: expected an RGB photograph, uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}')
   if not image.size:
@@ -81,6 +67,22 @@ def prepare(
                        ) from error
   pixels = found.apply(image, size)
   return Square(pixels, found, pixels if view is None else found.apply(image, min(found.side, view)), doubts)
+
+
+def _pixels(photograph: Photograph, name: str) -> np.ndarray:
+  """Of any of the forms that `prepare` takes, upright."""
+  is_path = isinstance(photograph, str | os.PathLike)
+  try:
+    if isinstance(photograph, Image.Image):
+      return upright(photograph)
+    if is_path or isinstance(photograph, bytes | bytearray | memoryview) or hasattr(photograph, 'read'):
+      return read_photograph(photograph)
+  except ValueError as error:
+    if is_path:
+      raise
+    said = str(error) if isinstance(photograph, Image.Image) else str(error).partition(': ')[2]
+    raise ValueError(f'{name}: {said}') from error
+  return _in_colour(np.asarray(photograph))
 
 
 def _in_colour(image: np.ndarray) -> np.ndarray:

@@ -34,8 +34,8 @@ Further reasons, each of a picture that is no photograph of one retina as a came
 
 Of IDRiD's 597 photographs none is refused by `crop.locate`, none has one of these reasons but two `contrast`, and two are `dark`:
 4 of 597 (0.7 %) are flagged. Their colour is at least 52 levels and their order at least 0.94; in copies whose channels were
-exchanged, equalised or freed of their local mean, order is at most 0.45. Of 30 drawn photographs the ratio of `contrast` is at most
-1.57, of copies freed of their local mean at least 2.2.
+exchanged, equalised or freed of their local mean, order is at most 0.45. Of 30 drawn photographs the ratio of `contrast` is at
+most 1.57, of copies freed of their local mean at least 2.2.
 """
 
 from __future__ import annotations

@@ -153,9 +153,8 @@ def load(
     raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
   if rule not in (OWN_RULE, MAXIMUM):
     raise ValueError(f'unknown rule {rule!r}; choose {OWN_RULE} or {MAXIMUM}')
-  origin = {'path': [str(one) for one in paths], 'dtype': dtype, 'device': None if device is None else str(_named(device)),
-            'thresholds': dict(thresholds) if isinstance(thresholds, Mapping) else thresholds, 'tta': tta, 'backend': backend,
-            'window': window, 'rule': rule}
+  origin = {'path': [str(one) for one in paths], 'dtype': dtype, 'device': _named(device), 'thresholds': thresholds, 'tta': tta,
+            'backend': backend, 'window': window, 'rule': rule}
   if backend == 'onnxruntime':
     return dataclasses.replace(_load_graph(paths, dtype, device, _thresholds(thresholds), tta, window, rule), origin=origin)
   place, changes = find_device(device), _thresholds(thresholds)
@@ -193,9 +192,9 @@ def _load_graph(
   return Predictor(config, {}, onnx_graph.make_predict_fn(bundle))
 
 
-def _named(device: str | jax.Device) -> str:
+def _named(device: str | jax.Device | None) -> str | None:
   """A device as `find_device` knows it in another process."""
-  return device if isinstance(device, str) else f'{device.platform}:{_devices(device.platform).index(device)}'
+  return device if device is None or isinstance(device, str) else f'{device.platform}:{_devices(device.platform).index(device)}'
 
 
 def find_device(device: str | jax.Device | None) -> jax.Device | None:

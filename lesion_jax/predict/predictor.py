@@ -46,8 +46,8 @@ class Predictor:
 
   def __reduce__(self) -> tuple[Any, ...]:
     if self.origin is None:
-      raise TypeError('this predictor was not made by `load` alone, so it cannot be pickled: send the path of its bundle, and load '
-                      'it in each process')
+      raise TypeError('this predictor was not made by `load` alone, so it cannot be pickled: send the path of its bundle, '
+                      'and load it in each process')
     return _load_anew, (dict(self.origin),)
 
   @property
