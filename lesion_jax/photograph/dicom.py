@@ -29,6 +29,7 @@ UNCOMPRESSED = {'1.2.840.10008.1.2': 'Implicit VR Little Endian', '1.2.840.10008
                 '1.2.840.10008.1.2.2': 'Explicit VR Big Endian'}
 JPEG = {'1.2.840.10008.1.2.4.50': 'JPEG Baseline', '1.2.840.10008.1.2.4.51': 'JPEG Extended of 8 bits'}
 JPEG_2000 = {'1.2.840.10008.1.2.4.90': 'JPEG 2000 Lossless', '1.2.840.10008.1.2.4.91': 'JPEG 2000'}
+BIG_ENDIAN = '1.2.840.10008.1.2.2'
 READABLE = UNCOMPRESSED | JPEG | JPEG_2000
 MONOCHROME = ('MONOCHROME1', 'MONOCHROME2')
 COLORS = ('RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
@@ -165,6 +166,7 @@ def _decode(dataset: Any, syntax: str) -> np.ndarray:
 
   if syntax in UNCOMPRESSED:
     _check_length(dataset)
+    _check_bits(dataset, syntax)
     _check_colors(pixels.pixel_array(dataset, raw=True), dataset)
     return pixels.pixel_array(dataset)
   frame = next(encaps.generate_frames(dataset.PixelData, number_of_frames=1))
@@ -243,6 +245,17 @@ def _check_length(dataset: Any) -> None:
                    'again')
 
 
+def _check_bits(dataset: Any, syntax: str) -> None:
+  """Holds the stored bits that the header names to uncompressed numbers, of which pydicom takes so many and no more."""
+  if dataset.PixelRepresentation == 1 or dataset.BitsStored == dataset.BitsAllocated or dataset.BitsAllocated not in (8, 16):
+    return
+  kind = 'u1' if dataset.BitsAllocated == 8 else '>u2' if syntax == BIG_ENDIAN else '<u2'
+  data = dataset.PixelData
+  most = int(np.frombuffer(data[:len(data) // 2 * 2], kind).max(initial=0))
+  if most >= 1 << dataset.BitsStored:
+    raise _Refused(f'its header says {dataset.BitsStored} bits, but its numbers go up to {most}; export it again')
+
+
 def _check_colors(stored: np.ndarray, dataset: Any) -> None:
   """Holds the colours that the header names to what is black in uncompressed numbers of 8 bits. Raises ValueError."""
   said = dataset.PhotometricInterpretation
@@ -262,8 +275,6 @@ def _to_rgb(stored: np.ndarray, dataset: Any) -> np.ndarray:
     raise _Refused(f'its pixels are {list(stored.shape)}, which are not those of {photometric}')
   bits = dataset.BitsStored
   if dataset.PixelRepresentation != 1:
-    if int(stored.max(initial=0)) >= 1 << bits:
-      raise _Refused(f'its header says {bits} bits, but its numbers go up to {stored.max()}; export it again')
     windowed = any(dataset.get(name) not in (None, '') for name in ('WindowCenter', 'VOILUTSequence', 'ModalityLUTSequence'))
     if bits > 8 and photometric != PALETTE and not windowed and stored.max(initial=0) < 256 and stored.size > FEW:
       raise _Refused(f'its header says {bits} bits, but none of its numbers is above 255; export it with 8 bits')
