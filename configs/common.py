@@ -86,8 +86,8 @@ def _stage() -> ConfigDict:
           # its masks are ('lesion=1,ignore=255') and the numbers of its index maps ('1=MA,2=iHE'); '' is what the folder's
           # own dataset.json says, or the default of docs/datasets.md.
           'scale': '',
-          'values': '',
-          'indices': '',
+          'mask_values': '',
+          'mask_indices': '',
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
           # Where a release does not say which photographs are for training, validation and test: 'hash' deals patients by
           # chance alone, 'stratified' spreads grades and lesions as well, the rarest first; '' is the data set's own way

@@ -22,7 +22,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-# Modules of `experiments.benchmarks`, each with `add(commands)`, which sets `run(arguments) -> exit status`.
+# Modules of `experiments.benchmarks`, each with `add_options(parser)` and `run(arguments) -> exit status`.
 PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk', 'profile', 'gpu', 'convolutions')
 
 
@@ -34,7 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   argv = sys.argv[1:] if argv is None else argv
   # Only the one that is asked for: what the others import may not be installed.
   for program in [name for name in PROGRAMS if name in argv[:1]] or PROGRAMS:
-    importlib.import_module(f'experiments.benchmarks.{program}').add(commands)
+    module = importlib.import_module(f'experiments.benchmarks.{program}')
+    options = commands.add_parser(program, help=module.__doc__.splitlines()[0], description=module.__doc__,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_options(options)
+    options.set_defaults(run=module.run)
   arguments = parser.parse_args(argv)
   return arguments.run(arguments)
 

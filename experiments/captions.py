@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from experiments import presets
+from experiments import page, presets
 from experiments.collect import Result
 from experiments.rows import ROWS
 
@@ -44,7 +44,7 @@ def conditions(results: Sequence[Result]) -> str:
 def machine(results: Iterable[Result]) -> list[str]:
   """Hardware and versions, each as a text."""
   results = list(results)
-  hardware = distinct(_hardware(result['hardware']) for result in results)
+  hardware = distinct(page.machine(result['hardware']) for result in results)
   names = distinct(name for result in results for name in result['versions'])
   versions = [f'{name} {" and ".join(distinct(result["versions"].get(name, "?") for result in results))}'
               for name in names]
@@ -106,12 +106,6 @@ def squares(sides: Iterable[int]) -> str:
   """'32 x 32, 64 x 64 and 128 x 128'."""
   *first, last = [f'{side} x {side}' for side in sorted(set(sides))]
   return f'{", ".join(first)} and {last}' if first else last
-
-
-def _hardware(found: Result) -> str:
-  cores = f'{found["cpus"]} CPU {"core" if found["cpus"] == 1 else "cores"}'
-  return cores if found['device'] == 'cpu' and found['devices'] == 1 else (
-      f'{found["devices"]} x {found["device"]}, {cores}')
 
 
 def _without_choice(command: str) -> str:

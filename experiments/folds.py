@@ -25,13 +25,13 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from experiments import collect, record
+from experiments.page import join, number, table
 from experiments.presets import portable
 from lesion_jax import main, runtime, stages
 from lesion_jax.command import one_line_errors, parse_flags
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import full_report, headline
 from lesion_jax.report import run as report_run
-from lesion_jax.report.card import table
 from lesion_jax.train.interrupt import Interrupt
 
 FLAGS = flags.FLAGS  # config, workdir and data_dir are those of `lesion_jax.main`
@@ -122,12 +122,12 @@ def markdown(result: Mapping[str, Any]) -> str:
   parts = [f'## {len(folds)} folds']
   for stage, found in result['stages'].items():
     together, limits = headline(found['together']), found['together']['intervals']
-    rows = [[NAMES[name], *map(_number, spread['values']), _mean(spread), _all(together.get(name), _limits(limits, name))]
+    rows = [[NAMES[name], *map(_number, spread['values']), _mean(spread), _number(together.get(name), _limits(limits, name))]
             for name, spread in found['figures'].items()]
     for figure, lesions in found['lesions'].items():
       alone = found['together'].get(figure, {}).get('lesions', {})
       rows += [[f'{LESION_FIGURES[figure]} of {key}', *map(_number, spread['values']), _mean(spread),
-                _all(alone.get(key), limits.get(figure, {}).get('lesions', {}).get(key))]
+                _number(alone.get(key), limits.get(figure, {}).get('lesions', {}).get(key))]
                for key, spread in lesions.items()]
     header = [stage, *(f'fold {fold}' for fold in folds), 'mean ± sd', 'all together']
     parts += [table(header, rows), f'Test photographs: {", ".join(f"{images:,}" for images in found["images"])}.']
@@ -138,7 +138,7 @@ def markdown(result: Mapping[str, Any]) -> str:
       'Grandvalet, 2004). All together: every photograph judged by the network that did not learn from it, in square '
       f'brackets the {100 * level:g} % interval of {resamples:,} resamples of the patients; AUPR is not computed, as scores of '
       'different networks have no common thresholds. –: undefined.')
-  return '\n\n'.join(parts) + '\n'
+  return join(*parts) + '\n'
 
 
 def _limits(limits: Mapping[str, Any], name: str) -> Sequence[float] | None:
@@ -146,16 +146,12 @@ def _limits(limits: Mapping[str, Any], name: str) -> Sequence[float] | None:
   return found['mean'] if isinstance(found, Mapping) else found
 
 
-def _number(value: float | None) -> str:
-  return '–' if value is None else f'{value:.3f}'
+def _number(value: float | None, interval: Sequence[float] | None = None) -> str:
+  return number(value, interval, undefined='–')
 
 
 def _mean(spread: Mapping[str, Any]) -> str:
   return _number(spread['mean']) + ('' if spread['sd'] is None else f' ± {spread["sd"]:.3f}')
-
-
-def _all(value: float | None, limits: Sequence[float] | None) -> str:
-  return _number(value) + (f' [{limits[0]:.3f}, {limits[1]:.3f}]' if limits and value is not None else '')
 
 
 def start(unused_argv: list[str]) -> int:

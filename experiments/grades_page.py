@@ -11,13 +11,13 @@ import jax
 import numpy as np
 
 from experiments.collect import read_counts
+from experiments.page import bounds, join, number, table
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.registry import Dataset
 from lesion_jax.evaluate import compare, present_in
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
-from lesion_jax.report.card import table
 from lesion_jax.report.page import overlay_page
 from lesion_jax.weights.bundle import Bundle
 
@@ -43,7 +43,7 @@ def write(results: pathlib.Path) -> list[pathlib.Path]:
     seen = results / SEEN
     parts += [_agreement(found[first]['agreement']),
               _worst(first, found[first], json.loads(seen.read_text('utf-8')) if seen.exists() else {})]
-  (results / PAGE).write_text('\n\n'.join(part for part in parts if part) + '\n', encoding='utf-8')
+  (results / PAGE).write_text(join(*parts) + '\n', encoding='utf-8')
   return [results / PAGE]
 
 
@@ -88,7 +88,7 @@ def _differences(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) 
     differences = compare(*pair, ())
     rows.append([f'`{name}` less `{first}`', *(
         '-' if differences[key]['difference'] is None else
-        f'{differences[key]["difference"]:+.3f}{_ends(differences[key]["interval"])}, p = {differences[key]["p"]:.2f}'
+        f'{differences[key]["difference"]:+.3f}{bounds(differences[key]["interval"])}, p = {differences[key]["p"]:.2f}'
         for key in ('kappa', 'accuracy')), str(len(pair[0]['id']))])
   return 'Differences, photograph by photograph:\n\n' + table(['', 'kappa', 'accuracy', 'photographs'], rows) if rows else ''
 
@@ -117,8 +117,8 @@ def _three(result: Mapping[str, Any]) -> str:
   if not lesions:
     return ''
   keys = [key for key, value in lesions['aupr']['lesions'].items() if value is not None]
-  rows = [[label, *(_with({'value': lesions[name]['lesions'][key]}, lesions['intervals'][name]['lesions'][key]) for key in keys),
-           _with({'value': lesions[name]['mean']}, lesions['intervals'][name]['mean'])]
+  rows = [[label, *(number(lesions[name]['lesions'][key], lesions['intervals'][name]['lesions'][key]) for key in keys),
+           number(lesions[name]['mean'], lesions['intervals'][name]['mean'])]
           for name, label in (('aupr', 'AUPR (exact)'), ('pixel_f1', 'pixel F1'))]
   graded = int(np.sum(lesions['confusion']))
   text = ('### Three tasks, one forward pass\n\nThe same network on the official test set of part A, in the same evaluation:\n\n'
@@ -133,8 +133,8 @@ def _three(result: Mapping[str, Any]) -> str:
 
 
 def _agreement(found: Mapping[str, Any]) -> str:
-  rows = [[pair, str(found[pair]['photographs']), *(_with(found[pair][key], None) for key in ('kappa', 'accuracy')),
-           *(_with(found[pair]['referable'][key], None) for key in ('sensitivity', 'specificity'))]
+  rows = [[pair, str(found[pair]['photographs']), *(_with(found[pair][key]) for key in ('kappa', 'accuracy')),
+           *(_with(found[pair]['referable'][key]) for key in ('sensitivity', 'specificity'))]
           for pair in found if pair != 'referral']
   text = ('The grade by rule is that of Table I from the lesions that are called present.\n\n'
           + table(['', 'photographs', 'kappa', 'accuracy', 'sensitivity', 'specificity'], rows))
@@ -143,7 +143,7 @@ def _agreement(found: Mapping[str, Any]) -> str:
     by = list(referral['found'])
     text += ('\n\nReferral: who calls what referable. Where network and rule disagree, prediction says "second look": '
              f'{referral["second_look"]} of {referral["photographs"]} photographs. Referred if either says so: sensitivity '
-             f'{_with(referral["either"]["sensitivity"], None)}, specificity {_with(referral["either"]["specificity"], None)}.\n\n'
+             f'{_with(referral["either"]["sensitivity"])}, specificity {_with(referral["either"]["specificity"])}.\n\n'
              + table(['', *by], [['referable photographs, found by', *(str(referral['found'][key]) for key in by)],
                                  ['others, called referable by', *(str(referral['false_alarms'][key]) for key in by)]]))
   return '## The grade by rule\n\n' + text
@@ -159,9 +159,5 @@ def _worst(name: str, result: Mapping[str, Any], seen: Mapping[str, str]) -> str
           + f'\n\n![The ten worst mistakes]({name}-worst.jpg)')
 
 
-def _with(score: Mapping[str, Any], ends: Sequence[float] | None) -> str:
-  return '-' if score['value'] is None else f'{score["value"]:.3f}{_ends(ends)}'
-
-
-def _ends(interval: Sequence[float] | None) -> str:
-  return f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''
+def _with(score: Mapping[str, Any], interval: Sequence[float] | None = None) -> str:
+  return number(score['value'], interval)

@@ -32,10 +32,11 @@ from experiments import idrid_page, record
 from experiments.collect import read_counts
 from lesion_jax import main as program
 from lesion_jax import runtime
-from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, Prediction
+from lesion_jax.core import LESION_KEYS, REFERABLE_GRADE, UNKNOWN_GRADE, Prediction
 from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.native import NativeSource
 from lesion_jax.data.registry import Dataset, Subset, load_dataset
+from lesion_jax.data.sampler import Joined
 from lesion_jax.evaluate import (
     choose, full_report, judge_healthy, native_counts, native_report, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
@@ -45,7 +46,7 @@ from lesion_jax.models.forward import forward
 from lesion_jax.photograph.fingerprint import twins
 from lesion_jax.predict.tta import augmented
 from lesion_jax.report.run import TEST_COUNTS
-from lesion_jax.stages import make_counter
+from lesion_jax.stages import leaks, make_counter
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
@@ -139,9 +140,9 @@ def judge(options: argparse.Namespace) -> None:
   result['presence'] = about
   steps: dict[str, Callable[[], dict[str, Any]]] = {
       'network': lambda: report.get('data_sets', {}).get('idrid', report),
-      'tta': lambda: with_tta(bundle, part_a),
       'grades': lambda: by_grade(
           bundle, part_a, part_b, rule, None if options.without_negatives else directory / TEST_COUNTS),
+      'tta': lambda: with_tta(bundle, part_a),
       'native': lambda: at_native(bundle, part_a),
       'sharpness': lambda: sharpness(bundle, part_a, part_b),
   }
@@ -210,13 +211,15 @@ def with_tta(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
 def presence_rule(
     options: argparse.Namespace, bundle: Bundle, part_a: Dataset, part_b: Dataset) -> tuple[Rule, dict[str, Any]]:
   """The bundle's rule for presence, and what it says of it; of a network that saw no healthy eye, the rule that is chosen
-  on those validation photographs on which that of the others is."""
+  on those validation photographs, and idle ones of training, on which that of the others is."""
   if not options.without_negatives:
     return Rule.of(bundle.config), bundle.config['presence']
   data = preset_of.get_config(options.preset).segment.data
   negatives = part_b.with_negatives(tuple(bundle.config['annotated']), aside=data.aside)
-  counts = _count(bundle, Mixture((part_a, negatives), ()).source('validation'))
-  found = choose(counts, scored_lesions(LESION_KEYS, bundle.config['annotated']))
+  both = Mixture((part_a, negatives), ())
+  counts, idle = _count(bundle, both.source('validation')), _count(bundle, Joined(leaks.idle(both)))
+  found = choose(counts, scored_lesions(LESION_KEYS, bundle.config['annotated']),
+                 sick=idle['presence_scores'][idle['grade'] >= REFERABLE_GRADE])
   return Rule.of(bundle.config | found), found['presence']
 
 

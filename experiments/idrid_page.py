@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.page import join, number, table
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.registry import Dataset
 from lesion_jax.evaluate import present_in
@@ -17,7 +18,6 @@ from lesion_jax.metrics import log_odds
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
-from lesion_jax.report.card import table
 from lesion_jax.report.curves import training_curves
 from lesion_jax.report.page import overlay_page
 from lesion_jax.weights.bundle import Bundle
@@ -77,10 +77,9 @@ def write(results: pathlib.Path) -> list[pathlib.Path]:
     raise FileNotFoundError(f'no result in {results}; run python -m experiments.idrid --source_dir=DIR first')
   found = {path.stem: json.loads(path.read_text('utf-8')) for path in paths}
   page = results / 'idrid.md'
-  page.write_text('\n\n'.join(['# Lesions of real photographs: IDRiD', INTRODUCTION,
-                               *(_run(name, result, results) for name, result in found.items()),
-                               *_controls(found), _published(found)]) + '\n',
-                  encoding='utf-8')
+  page.write_text(join('# Lesions of real photographs: IDRiD', INTRODUCTION,
+                       *(_run(name, result, results) for name, result in found.items()),
+                       *_controls(found), _published(found)) + '\n', encoding='utf-8')
   return [page]
 
 
@@ -107,13 +106,13 @@ def _run(name: str, result: Mapping[str, Any], results: pathlib.Path) -> str:
     parts.append(table(['at', '', *KEYS, 'mean'], rows))
     parts.append('Pixels are called a lesion at the thresholds of best F1 on validation: ' + ', '.join(
         f'{key} {result["thresholds"][key]:.3f}' for key in KEYS) + '.')
-  parts += [text for text in (_presence(result), _healthy(result), _sharpness(result), _evaluations(result)) if text]
+  parts += [_presence(result), _healthy(result), _sharpness(result), _evaluations(result)]
   for picture, caption in (('curves.png', 'Training and validation'),
                            ('test.jpg', 'Test photographs: photograph, annotation, what the network finds'),
                            ('healthy.jpg', 'Healthy eyes of the test set: first those in which something is marked')):
     if (results / f'{name}-{picture}').exists():
       parts.append(f'![{caption}]({name}-{picture})\n\n{caption}.')
-  return '\n\n'.join(parts)
+  return join(*parts)
 
 
 def _about(result: Mapping[str, Any]) -> str:
@@ -138,8 +137,7 @@ def _presence(result: Mapping[str, Any]) -> str:
   found, rule = result.get('network', {}).get('presence'), result.get('presence')
   if not found or not rule:
     return ''
-  rows = [[name, *('-' if found['figures'][name]['lesions'][key] is None else f'{found["figures"][name]["lesions"][key]:.3f}'
-                   for key in KEYS)] for name in ('f1', 'sensitivity')]
+  rows = [[name, *(number(found['figures'][name]['lesions'][key]) for key in KEYS)] for name in ('f1', 'sensitivity')]
   return ('A lesion is called present where its 500 most probable pixels, by the mean of their log odds, are above '
           + ', '.join(f'{key} {log_odds(rule["thresholds"][key]):.1f}' for key in KEYS)
           + f', chosen so that at most {1 - rule["specificity"]:.0%} of the {rule["healthy"]} healthy eyes of validation have '
@@ -219,15 +217,11 @@ def _published(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _value(report: Mapping[str, Any], figure: str, key: str) -> str:
-  value = report[figure]['lesions'][key]
-  interval = report.get('intervals', {}).get(figure, {}).get('lesions', {}).get(key)
-  shown = '-' if value is None else f'{value:.3f}'
-  return shown + (f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval and value is not None else '')
+  return number(report[figure]['lesions'][key], report.get('intervals', {}).get(figure, {}).get('lesions', {}).get(key))
 
 
 def _mean(report: Mapping[str, Any], figure: str) -> str:
-  interval = report.get('intervals', {}).get(figure, {}).get('mean')
-  return f'{report[figure]["mean"]:.3f}' + (f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else '')
+  return number(report[figure]['mean'], report.get('intervals', {}).get(figure, {}).get('mean'))
 
 
 def _share(share: Mapping[str, Any]) -> str:

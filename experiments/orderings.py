@@ -29,8 +29,8 @@ from scipy import stats
 from experiments import captions
 from experiments.claims import CLAIMS, Claim
 from experiments.collect import Result, by_row, figure, paper_figure, title, without_dual
+from experiments.page import join, table
 from lesion_jax.evaluate import compare
-from lesion_jax.report.card import table
 
 FIGURES = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
 REPLICATES = {'pixel_f1': 'mean_pixel_f1', 'image_f1': 'mean_image_f1', 'kappa': 'kappa'}
@@ -118,7 +118,7 @@ def markdown(results: Sequence[Result]) -> str:
     keys = captions.distinct(key for each in group for key in each.claim.rows)
     command = [f'`{captions.command_for(results, keys)}`'] if results else []
     parts += [f'### {heading}', table(header, [_line(each, rows) for each in group]), *command]
-  return '\n\n'.join(parts)
+  return join(*parts)
 
 
 def _check_paired(claim: Claim, results: Sequence[Result]) -> None:

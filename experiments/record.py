@@ -1,4 +1,7 @@
-"""What is written down of a measurement: one JSON file each, with all that is needed to judge it."""
+"""What is written down of a measurement: one JSON file each, with all that is needed to judge it.
+
+JAX is imported where a device is looked at alone: a process that is measured from its start imports this module too.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ import resource
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
-
-import jax
 
 import lesion_jax
 
@@ -27,12 +28,16 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
   """What the computation runs on."""
+  import jax
+
   devices = jax.devices()
   return {'device': devices[0].device_kind, 'devices': len(devices), 'cpus': len(os.sched_getaffinity(0))}
 
 
 def peak_memory() -> dict[str, Any]:
   """The most that was held since this process began: on the accelerator where there is one, else by the whole process."""
+  import jax
+
   stats = jax.local_devices()[0].memory_stats() or {}
   if 'peak_bytes_in_use' in stats:
     return {'bytes': int(stats['peak_bytes_in_use']), 'of': 'accelerator'}

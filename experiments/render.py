@@ -8,12 +8,10 @@ from typing import Any
 
 from experiments import captions, presets
 from experiments.captions import GB
-from experiments.collect import Figure, Result, by_row, figure, load, load_memories, paper_figure, title
+from experiments.collect import Figure, Result, by_row, figure, paper_figure, title
+from experiments.page import bounds, code, join, table
 from experiments.rows import COLUMNS, ROWS, SYSTEMS, TABLE2, TABLE3
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.report.card import table
-
-__all__ = ['load', 'load_memories', 'summary', 'table2', 'table3', 'table4', 'cost']
 
 NOT_RUN = '–'
 HALVES = {'pixel_f1': 'lesion segmentation (pixel F1)', 'image_f1': 'lesion classification (image F1)'}
@@ -48,7 +46,7 @@ def summary(results: Sequence[Result]) -> str:
     lines.append([title(key, rows[key]), *(_beside(ours, paper_figure(key, name)) if ours else ''
                                            for ours, name in zip(shown, (*HALVES, 'kappa'), strict=True))])
   header = ['system', 'pixel F1 (paper)', 'image F1 (paper)', 'kappa (paper)']
-  return _join(table(header, lines), captions.conditions(results)) if lines else ''
+  return join(table(header, lines), captions.conditions(results)) if lines else ''
 
 
 def table2(results: Sequence[Result]) -> str:
@@ -57,8 +55,8 @@ def table2(results: Sequence[Result]) -> str:
   keys = [row.key for row in TABLE2]
   own = [result for key in keys for result in rows.get(key, ())]
   halves = [_half(rows, [key for key in keys if paper_figure(key, name) is not None], name) for name in HALVES]
-  return _join('## Table II', *halves, _caption(own, "per lesion our figure, the paper's in brackets", bold=True),
-               cost(own))
+  return join('## Table II', *halves, _caption(own, "per lesion our figure, the paper's in brackets", bold=True),
+              cost(own))
 
 
 def table3(results: Sequence[Result]) -> str:
@@ -69,9 +67,9 @@ def table3(results: Sequence[Result]) -> str:
   best = _best(rows, keys, 'kappa')
   lines = [[title(key, rows.get(key, ())), _full(figure(rows.get(key, ()), 'kappa'), notes, bold=key == best),
             _number(paper_figure(key, 'kappa'))] for key in keys]
-  return _join('## Table III: DR grading (quadratic weighted kappa)', table(['system', 'ours', 'paper'], lines),
-               *notes.lines(), _caption(own, 'an empty cell: the paper prints no figure', bold=True), cost(own),
-               _other_networks(results))
+  return join('## Table III: DR grading (quadratic weighted kappa)', table(['system', 'ours', 'paper'], lines),
+              *notes.lines(), _caption(own, 'an empty cell: the paper prints no figure', bold=True), cost(own),
+              _other_networks(results))
 
 
 def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
@@ -96,8 +94,8 @@ def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
   header = ['system', 'pixel F1', 'image F1', 'kappa']
   caption = _caption(own, "in round brackets the paper's figure (beside the F1 of the multi-task network that of "
                           'Lesion-Net-16s, its lesion branch)', every_row=False)
-  return _join('## Table IV', table(header, lines), *notes.lines(), caption, _other_networks(results),
-               _memory(memories))
+  return join('## Table IV', table(header, lines), *notes.lines(), caption, _other_networks(results),
+              _memory(memories))
 
 
 def cost(results: Sequence[Result]) -> str:
@@ -120,7 +118,7 @@ def cost(results: Sequence[Result]) -> str:
            'contains a lesion network does not count its training.']
   if interrupted:
     notes.append('\\* interrupted and resumed: seconds and peak memory since the last start alone.')
-  return _join('### Cost', table(header, lines), *notes)
+  return join('### Cost', table(header, lines), *notes)
 
 
 def _other_networks(results: Sequence[Result]) -> str:
@@ -145,7 +143,7 @@ def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) 
                for part in LESION_KEYS]
     lines.append([title(key, rows.get(key, ())), mean, _number(paper_figure(key, name)), *lesions])
   header = ['system', 'mean', 'paper', *LESION_KEYS]
-  return _join(f'### {HALVES[name][0].upper()}{HALVES[name][1:]}', table(header, lines), *notes.lines())
+  return join(f'### {HALVES[name][0].upper()}{HALVES[name][1:]}', table(header, lines), *notes.lines())
 
 
 def _memory(memories: Sequence[Result]) -> str:
@@ -168,7 +166,7 @@ def _memory(memories: Sequence[Result]) -> str:
   share_in_turn = ['one network against three in turn', _share_in_turn(found), '', '']
   lines = [*lines[:-1], together, in_turn, lines[-1], share, share_in_turn]
   header = ['memory at run time, GB', "program, XLA's count", 'measured peak', 'paper']
-  return _join('### Memory', table(header, lines), *_memory_notes(found))
+  return join('### Memory', table(header, lines), *_memory_notes(found))
 
 
 def _memory_notes(found: Mapping[str, Result]) -> list[str]:
@@ -187,7 +185,7 @@ def _memory_notes(found: Mapping[str, Result]) -> list[str]:
   if first['hardware']['device'] == 'cpu':
     notes.append('Neither count is memory of a GPU: XLA counts here what it compiled for a CPU, whose convolutions take '
                  'other temporaries.')
-  return [*notes, _code(captions.distinct(result['command'] for result in results))]
+  return [*notes, code(captions.distinct(result['command'] for result in results))]
 
 
 def _turns(found: Mapping[str, Any]) -> int | None:
@@ -246,8 +244,7 @@ def _short(found: Figure | None, notes: Notes, *, bold: bool = False) -> str:
 
 def _full(found: Figure | None, notes: Notes, *, bold: bool = False) -> str:
   """As `_short`, with the interval: '0.419 [0.392, 0.447]'."""
-  ends = f' [{found.interval[0]:.3f}, {found.interval[1]:.3f}]' if found and found.interval else ''
-  return _short(found, notes, bold=bold) + ends
+  return _short(found, notes, bold=bold) + bounds(found and found.interval)
 
 
 def _beside(ours: str, paper: float | None) -> str:
@@ -262,13 +259,5 @@ def _caption(results: Sequence[Result], reading: str, *, bold: bool = False, eve
   """How to read a table, and under which conditions its figures were measured."""
   largest = 'bold: our largest of the column; ' if bold and ranks(results) else ''
   reading = f'{reading[0].upper()}{reading[1:]}; {largest}{NOT_RUN}: not run.'
-  return _join(' '.join(part for part in (reading, captions.intervals(results), captions.conditions(results)) if part),
-               _code(captions.commands(results, rows=not every_row)))
-
-
-def _code(commands: Sequence[str]) -> str:
-  return '\n'.join(['```', *commands, '```']) if commands else ''
-
-
-def _join(*parts: str) -> str:
-  return '\n\n'.join(part for part in parts if part)
+  return join(' '.join(part for part in (reading, captions.intervals(results), captions.conditions(results)) if part),
+              code(captions.commands(results, rows=not every_row)))

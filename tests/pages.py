@@ -15,7 +15,7 @@ PROGRAMS = ('lesion-jax', 'python', 'make', 'pip', 'label-studio', 'sed', '.')
 HIDDEN = re.compile(r'^<!-- shipped:.*?\n(.*?)^shipped -->\n', re.DOTALL | re.MULTILINE)
 
 _FENCED = re.compile(r'^( *)```(\w*)\n(.*?)^\1```$', re.DOTALL | re.MULTILINE)
-_COMMENT = re.compile(r'<!--.*?-->', re.DOTALL)
+_COMMENT = re.compile(r'^<!--.*?-->', re.DOTALL | re.MULTILINE)  # not what a block of code says of comments
 _LINK = re.compile(r'!?\[[^\]]*\]\(([^)\s]+)\)')
 _ASSIGNMENT = re.compile(r'[A-Z_]+=\S*')
 

@@ -1,6 +1,5 @@
 """The whole job on a shallow network: what it leaves, how it goes on after any end, and what it says to mistakes."""
 
-import dataclasses
 import errno
 import functools
 import json
@@ -359,7 +358,8 @@ def test_where_the_best_network_is_lost_the_status_says_so(run, tmp_path, capsys
   monkeypatch.setattr(loop.Checkpoints, 'read', unreadable)
   assert run(workdir) == 1
   said = capsys.readouterr()
-  assert said.err.splitlines()[-1].startswith('error: segment: the best checkpoint, step 6, cannot be read (checkpoint 6 is gone)')
+  assert said.err.splitlines()[-1].startswith(
+      'error: segment: the best checkpoint, step 6, cannot be read (checkpoint 6 is gone)')
   assert 'grade took' not in said.out and not (workdir / 'grade').exists()
   assert metrics_of(workdir)['segment']['selection']['value'] is None
 
@@ -373,9 +373,7 @@ def test_a_signal_while_it_evaluates_is_heard_and_the_same_command_goes_on(finis
     os.kill(os.getpid(), signal.SIGTERM)
     raise AssertionError('it went on')
 
-  original = stages.build_stage
-  monkeypatch.setattr(main.build, 'build_stage', lambda *given, **named: dataclasses.replace(
-      original(*given, **named), choose=evaluating))
+  monkeypatch.setattr(stages.Stage, 'choose', evaluating)
   with main.Interrupt() as should_stop, pytest.raises(main.Interrupted):
     main.run(config, workdir, str(data_dir), should_stop)
   monkeypatch.undo()

@@ -85,10 +85,11 @@ class TestCriterion:
     with pytest.raises(ValueError, match="stage 'segment': .* needs a photograph with a scored pixel of HaEx .*column `split`"):
       opened(tmp_path, tmp_path / 'mine', segment__criterion=figure)
 
-  @pytest.mark.parametrize(('grades', 'has'), [((0, 1, '', '', 3, 4), 'none with a grade'), ((0, 1, 2, 2, 3, 4), 'all of grade 2')])
+  @pytest.mark.parametrize(('grades', 'has'), [
+      ((0, 1, '', '', 3, 4), 'none with a grade'), ((0, 1, 2, 2, 3, 4), 'all of grade 2')])
   def test_of_grades_needs_several_grades_in_validation(self, tmp_path, grades, has):
     draw(tmp_path / 'mine', 0, grades=grades)
-    with pytest.raises(ValueError, match=rf"stage 'grade': .* by kappa .* needs photographs of several grades \(it has 2, {has}\)"):
+    with pytest.raises(ValueError, match=rf"'grade': .* by kappa .* photographs of several grades \(it has 2, {has}\)"):
       opened(tmp_path, tmp_path / 'mine', stage='grade', grade__model__name='inception_v3_grader')
 
   def test_one_photograph_that_can_tell_is_enough(self, tmp_path):

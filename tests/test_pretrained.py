@@ -171,6 +171,15 @@ class TestWhatIsSaidOfThem:
         'figures': {'pixel_f1': 0.51, 'kappa': 0.77, 'referable_sensitivity': 0.9}}  # those that have a value
     assert not found['large']['default']
 
+  def test_of_several_data_sets_figures_are_those_that_others_have_too(self):
+    report = lambda aupr, kappa, pixels, graded: {
+        'aupr': {'mean': aupr}, 'kappa': {'value': kappa}, 'positive_pixels': {'MA': pixels}, 'confusion': [[graded, 0], [0, 1]]}
+    masked, graded = report(0.64, 0.5, 100, 10), report(None, 0.75, 0, 99)
+    whole = report(0.6, 0.7, 100, 110)
+    assert pretrained.figures(whole) == {'aupr': 0.6, 'kappa': 0.7}
+    assert pretrained.figures(whole | {'data_sets': {'a': masked, 'b': graded}}) == {'aupr': 0.64, 'kappa': 0.75}
+    assert pretrained.figures(whole | {'data_sets': {'a': masked, 'b': masked | {'confusion': []}}}) == {'aupr': 0.6, 'kappa': 0.5}
+
   def test_info_lists_them(self, root, capsys):
     del root
     assert cli.main(['info']) == 0

@@ -105,6 +105,7 @@ class TestImports:
     readers = {relative(path) for path in LIBRARY if 'ml_collections' in imported(path)}
     assert {path.replace('lesion_jax/stages/', 'stages/') for path in readers} == {
         'stages/check.py', 'stages/datasets.py', 'stages/leaks.py', 'stages/parts.py', 'stages/stage.py',
+        'stages/values.py',
         'lesion_jax/main.py', 'lesion_jax/command.py'}
 
   def test_the_library_imports_neither_configurations_nor_experiments_nor_tests(self):

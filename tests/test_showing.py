@@ -32,6 +32,7 @@ def test_everything_that_is_printed_goes_through_it_and_progress_bars_still_move
 
 def test_a_command_shows_the_names_of_files(tmp_path, capsys):
   with pytest.raises(SystemExit):
-    main(['predict', str(tmp_path / 'no\x1b]0;owned\x07.jpg'), '--out', str(tmp_path / 'out')])
+    main(['predict', str(tmp_path / 'no\x1b]0;owned\x07.jpg'), '--model', str(tmp_path / 'no\x1b]0;owned\x07'),
+          '--out', str(tmp_path / 'out')])
   said = capsys.readouterr().err
   assert '\x1b' not in said and '\x07' not in said and '\\x1b]0;owned\\x07' in said

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments import record
+from experiments import page, record
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data import synthetic
 from lesion_jax.models import get_model
@@ -29,19 +29,16 @@ from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.weights.bundle import save_bundle
 from lesion_jax.weights.initialize import initialize
 
-RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
 FIELDS = {'name': 'inception_v3_grader', 'width': 1 / 32}  # what it says means nothing; it is fast
 SIZE, WORKERS = 64, 2
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('bulk', help=__doc__.splitlines()[0], description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
   parser.add_argument('--work', type=pathlib.Path, default=pathlib.Path('runs/benchmark/bulk'),
                       help='where photographs and results are kept (default runs/benchmark/bulk)')
   parser.add_argument('--count', type=int, default=10_000, help='photographs (default 10000)')
-  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
-  parser.set_defaults(run=run)
+  parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,12 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
   found = check(out, sorted(photographs.iterdir()))
   result = {'benchmark': 'bulk', 'count': count, 'size': SIZE, 'workers': WORKERS, 'model': FIELDS, 'status': status,
             'killed_after': killed, 'seconds': round(seconds, 1), **found,
-            'versions': record.versions() | {'ray': metadata.version('ray')}, 'hardware': record.hardware(),
-            'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
-  record.save(arguments.out / 'bulk.json', result)
-  page = render(result)
-  (arguments.out / 'bulk.md').write_text(page, encoding='utf-8')
-  print(page)
+            'versions': record.versions() | {'ray': metadata.version('ray')}, 'hardware': record.hardware()}
+  print(page.write(arguments.out, 'bulk', result, render))
   return 0 if status == 0 and killed is not None and found['once'] == count and not found['other'] else 1
 
 
@@ -137,16 +130,13 @@ def check(out: pathlib.Path, photographs: Sequence[pathlib.Path]) -> dict[str, i
 
 def render(result: Mapping[str, Any]) -> str:
   """The page of a result, in Markdown."""
-  return '\n'.join([
-      '# Bulk prediction', '',
+  return page.join(
+      '# Bulk prediction',
       f'{result["count"]:,} photographs of {result["size"]}x{result["size"]} pixels through `lesion-jax predict '
       f'--engine ray` on a Ray cluster of this machine with {result["workers"]} workers, one of which was killed when '
       f'{result["killed_after"] or 0:,} photographs were done. The network is a narrow one; what is measured is '
-      'the rest.', '',
-      '| photographs | exactly once in the output | rows of results.csv | folders | seconds | photographs/s |',
-      '|---|---|---|---|---|---|',
-      f'| {result["count"]:,} | {result["once"]:,} | {result["rows"]:,} | {result["folders"]:,} | '
-      f'{result["seconds"]:.0f} | {result["count"] / result["seconds"]:.1f} |', '',
-      f'On {result["hardware"]["cpus"]} CPU cores. Versions: '
-      + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', '',
-      f'Written by `{result["command"]}`.', ''])
+      'the rest.',
+      page.table(['photographs', 'exactly once in the output', 'rows of results.csv', 'folders', 'seconds', 'photographs/s'],
+                 [[*(f'{result[name]:,}' for name in ('count', 'once', 'rows', 'folders')), f'{result["seconds"]:.0f}',
+                   f'{result["count"] / result["seconds"]:.1f}']]),
+      page.provenance(result)) + '\n'

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import pathlib
 import statistics
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,25 +16,21 @@ from unittest import mock
 import jax
 import numpy as np
 
-from experiments import record
-from experiments.benchmarks.predict_page import machine_of
-from experiments.benchmarks.rounds import compare
+from experiments import page, record
+from experiments.benchmarks.turns import RATIO, compare, ratio_cells
 from lesion_jax import runtime
 from lesion_jax.predict import winograd
 from lesion_jax.predict.rewriting import rewritten
 
-RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
 # Side of the square, channels in and out.
 SHAPES = ((56, 1280, 512), (56, 512, 512), (28, 512, 512), (28, 448, 384), (28, 2048, 256), (112, 256, 256), (112, 256, 128),
           (112, 96, 96), (224, 80, 192), (20, 512, 512), (14, 512, 512), (14, 1280, 512))
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('convolutions', help=__doc__.splitlines()[0], description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
   parser.add_argument('--rounds', type=int, default=9, help='turns of each (default 9)')
-  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
-  parser.set_defaults(run=run)
+  parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,11 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
   for row in rows:
     row['used'] = (min(row['channels']) >= winograd.MIN_CHANNELS and row['tiles'] >= winograd.MIN_TILES)
   result = {'benchmark': 'convolutions', 'rounds': arguments.rounds, 'rows': rows, 'hardware': record.hardware(),
-            'versions': record.versions(), 'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
-  record.save(arguments.out / 'convolutions.json', result)
-  page = render(result)
-  (arguments.out / 'convolutions.md').write_text(page, encoding='utf-8')
-  print(page)
+            'versions': record.versions()}
+  print(page.write(arguments.out, 'convolutions', result, render))
   return 0
 
 
@@ -80,15 +72,16 @@ def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def render(result: Mapping[str, Any]) -> str:
   """The page of a result, in Markdown."""
-  lines = ['# Wide convolutions', '', ' '.join(__doc__.splitlines()), '',
-           f'One photograph, float32, results of about 1; medians of {result["rounds"]} turns.', '',
-           '| side | channels | tiles | XLA, ms | Winograd, ms | Winograd / XLA | 95 % interval | largest difference | used |',
-           '|---|---|---|---|---|---|---|---|---|']
-  for row in result['rows']:
-    ratio, seconds = row['ratio'], row['seconds']
-    lines.append(f'| {row["size"]} | {row["channels"][0]} to {row["channels"][1]} | {row["tiles"]} | '
-                 f'{1e3 * seconds["xla"]:.1f} | {1e3 * seconds["winograd"]:.1f} | {ratio["median"]:.2f} | '
-                 f'{ratio["low"]:.2f}–{ratio["high"]:.2f} | {row["difference"]:.1e} | {"yes" if row["used"] else "no"} |')
-  return '\n'.join([*lines, '', f'On {machine_of(result["hardware"])}. Versions: '
-                    + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', '',
-                    f'Written by `{result["command"]}`.', ''])
+  return page.join(
+      '# Wide convolutions', ' '.join(__doc__.splitlines()),
+      f'One photograph, float32, results of about 1; medians of {result["rounds"]} turns.',
+      page.table(['side', 'channels', 'tiles', 'XLA, ms', 'Winograd, ms', 'Winograd / XLA', RATIO[-1], 'largest difference',
+                  'used'], map(_cells, result['rows'])),
+      page.provenance(result)) + '\n'
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+  channels, features = row['channels']
+  return [str(row['size']), f'{channels} to {features}', str(row['tiles']),
+          *(f'{1e3 * row["seconds"][way]:.1f}' for way in ('xla', 'winograd')), *ratio_cells(row['ratio'])[1:],
+          f'{row["difference"]:.1e}', 'yes' if row['used'] else 'no']

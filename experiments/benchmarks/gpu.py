@@ -10,9 +10,9 @@ import argparse
 import pathlib
 import subprocess
 import sys
-from typing import Any
 
-RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
+from experiments import page
+
 SIDES = '--sides ours torch torch_compiled'  # 'plain' is ours there, and onnxruntime is for CPUs
 RUNS = {
     'predict': f'predict --dtype bfloat16 --batch 1 32 --count 10 {SIDES}',
@@ -23,12 +23,10 @@ RUNS = {
 }
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('gpu', help=__doc__.splitlines()[0], description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
   parser.add_argument('--only', choices=RUNS, nargs='+', default=list(RUNS), help='of these (default: all)')
-  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
-  parser.set_defaults(run=run)
+  parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,23 +11,19 @@ import json
 import pathlib
 import sys
 from collections.abc import Mapping
-from typing import Any
 
-from experiments.benchmarks.answers import Job
-from experiments.benchmarks.predict import RESULTS, measure
+from experiments import page
+from experiments.benchmarks.predict import Job, measure
 
 ALLOWED = 0.2  # of a ratio that may be lost
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('guard', help=__doc__.splitlines()[0], description=__doc__,
-                               formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('--recorded', type=pathlib.Path, default=RESULTS / 'predict.json',
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
+  parser.add_argument('--recorded', type=pathlib.Path, default=page.BENCHMARKS / 'predict.json',
                       help='the result to compare with (default: the committed one)')
   parser.add_argument('--rounds', type=int, default=5, help='turns of each side (default 5)')
   parser.add_argument('--with-compiled', action='store_true', help='beside compiled PyTorch too, which takes a minute to start')
-  parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -62,7 +58,7 @@ def losses(recorded: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapp
   """A sentence for each ratio that lost more than ALLOWED.
 
   Args:
-    recorded: by 'PEER / OURS', of `rounds.compare`.
+    recorded: by 'PEER / OURS', of `turns.compare`.
     found: the same, measured now; pairs that only one of them has are passed over.
   """
   sentences = []

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
+import itertools
+import json
+import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from experiments import record
-from experiments.benchmarks.drawn_release import QUALITY, SEED, write_release
-from experiments.benchmarks.workers import cpu_seconds
+import numpy as np
+from PIL import Image
 
-RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
+from experiments import page, record
+from experiments.benchmarks.turns import ask, cpu_seconds, hear, worker
+from lesion_jax.core import LESION_KEYS, unpack_bits
+from lesion_jax.data import synthetic
+from lesion_jax.data.datasets.retinal_lesions import MASK_NAMES, PRESENT, UNSCORED
+from lesion_jax.data.pipeline import train_batches
+from lesion_jax.data.registry import load_dataset
+from lesion_jax.photograph.threads import ordered_map
+
+SEED, QUALITY = 0, 92  # of the drawn photographs, and of their JPEG files
 PACKAGES = ('grain', 'pillow', 'tensorflow-datasets', 'array-record', 'torch')
 PAUSE = 2.0  # seconds between turns, in which a reader fills its buffers instead of another's turn
 # Batches read before the clock starts, beyond those that a reader may hold ready, two for each worker of a DataLoader.
@@ -25,9 +36,123 @@ WARM = 4
 MASKS = {'eight': 'eight masks a photograph', 'present': 'masks of lesions that are there, as in the release'}
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('input', help=__doc__, description=__doc__)
+def write_release(root: pathlib.Path, *, count: int, size: int, every_mask: bool) -> None:
+  """Writes `count` photographs with their masks and grades, unless that was done before.
+
+  Args:
+    root: of the release.
+    count: of the photographs.
+    size: side of the squares.
+    every_mask: write eight masks each; else only those of lesions that are there, as the release does.
+  """
+  table = root / 'dr_grades.csv'
+  if table.exists():
+    return
+  lines = ordered_map(lambda index: _write(root, index, size, every_mask), range(count))
+  rows = ['image id,kaggle label,our label', *lines]
+  table.write_text('\n'.join([*rows, '']))
+
+
+def _write(root: pathlib.Path, index: int, size: int, every_mask: bool) -> str:
+  """Writes one photograph; returns its row of the table."""
+  sample = synthetic.generate(seed=SEED, index=index, size=size)
+  photograph = root / 'images_896x896' / f'{sample.id}.jpg'
+  masks = root / 'lesion_segs_896x896' / sample.id
+  for folder in (photograph.parent, masks):
+    folder.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(sample.image).save(photograph, quality=QUALITY)
+  present, unscored = unpack_bits(sample.lesions), unpack_bits(sample.ignore)
+  for j, key in enumerate(LESION_KEYS):
+    levels = np.where(present[..., j], PRESENT, np.where(unscored[..., j], UNSCORED, 0)).astype(np.uint8)
+    if every_mask or levels.any():
+      Image.fromarray(levels).save(masks / f'{MASK_NAMES[key]}.png')
+  return f'{sample.id},0,{sample.grade}'
+
+
+def ours(release: pathlib.Path, prepared: pathlib.Path, batch: int, workers: int) -> tuple[Iterator[Any], str]:
+  """Batches of a prepared data set, read by threads of this process, and the digest of its first example."""
+  size = _size(release)
+  source = load_dataset('retinal_lesions', data_dir=prepared, source_dir=release, size=size, quiet=True).source('train')
+  example = source[0]
+  masks = unpack_bits(example['lesions']).transpose(2, 0, 1)
+  return train_batches(source, batch_size=batch, seed=SEED, threads=workers), _digest(example['image'], masks)
+
+
+def torch(release: pathlib.Path, prepared: pathlib.Path, batch: int, workers: int) -> tuple[Iterator[Any], str]:
+  """Batches of a DataLoader over the same photographs: image uint8 [3, S, S], masks uint8 [8, S, S], read anew."""
+  import torch as th
+
+  size, names = _size(release), [MASK_NAMES[key] for key in LESION_KEYS]
+
+  class Photographs(th.utils.data.Dataset):
+    """The files of the release, in the plainest way."""
+
+    def __init__(self, ids: Sequence[str]):
+      self.ids = ids
+
+    def __len__(self) -> int:
+      return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+      name = self.ids[index]
+      with Image.open(release / 'images_896x896' / f'{name}.jpg') as picture:
+        image = th.from_numpy(np.array(picture)).permute(2, 0, 1)
+      masks = th.zeros((len(names), size, size), dtype=th.uint8)
+      for j, lesion in enumerate(names):
+        path = release / 'lesion_segs_896x896' / name / f'{lesion}.png'
+        if path.exists():
+          with Image.open(path) as mask:
+            masks[j] = th.from_numpy(np.array(mask))
+      return image, masks
+
+  ids = load_dataset('retinal_lesions', data_dir=prepared, source_dir=release, size=size, quiet=True).source('train').ids()
+  dataset = Photographs(ids)
+  image, masks = dataset[0]
+  sampler = th.utils.data.RandomSampler(dataset, replacement=True, num_samples=10**7,
+                                        generator=th.Generator().manual_seed(SEED))
+  loader = th.utils.data.DataLoader(dataset, batch_size=batch, sampler=sampler, num_workers=workers)
+  return iter(loader), _digest(image.permute(1, 2, 0).numpy(), masks.numpy() == PRESENT)
+
+
+def _size(release: pathlib.Path) -> int:
+  with Image.open(next((release / 'images_896x896').glob('*.jpg'))) as picture:
+    return picture.width
+
+
+def _digest(image: np.ndarray, masks: np.ndarray) -> str:
+  return hashlib.sha256(np.ascontiguousarray(image).tobytes() + np.packbits(masks).tobytes()).hexdigest()
+
+
+READERS = {'ours': ours, 'torch': torch}
+
+
+def read(argv: Sequence[str] | None = None) -> None:
+  """Reads a release in batches, a process that is told when to.
+
+    python -m experiments.benchmarks.input ours|torch --release DIR --prepared DIR --batch 8 --workers 16 --cores 1
+
+  It writes a line of JSON first, with the digest of one photograph with its masks, the same for both. Then it answers a line
+  'N' on stdin, a number of batches, with the seconds that they took.
+  """
+  parser = argparse.ArgumentParser()
+  parser.add_argument('side', choices=READERS)
+  parser.add_argument('--release', type=pathlib.Path, required=True)
+  parser.add_argument('--prepared', type=pathlib.Path, required=True)
+  for name in ('batch', 'workers', 'cores'):
+    parser.add_argument(f'--{name}', type=int, required=True)
+  arguments = parser.parse_args(argv)
+  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:arguments.cores])
+  batches, digest = READERS[arguments.side](arguments.release, arguments.prepared, arguments.batch, arguments.workers)
+  print(json.dumps({'digest': digest}), flush=True)
+  for line in sys.stdin:
+    start = time.perf_counter()
+    for _ in itertools.islice(batches, int(line)):
+      pass
+    print(json.dumps({'seconds': time.perf_counter() - start}), flush=True)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
   parser.add_argument('--work', type=pathlib.Path, default=pathlib.Path('runs/benchmark'),
                       help='where the drawn release is kept (default runs/benchmark)')
   parser.add_argument('--count', type=int, default=48, help='photographs to draw (default 48)')
@@ -36,8 +161,7 @@ def add(commands: Any) -> None:
   parser.add_argument('--batches', type=int, default=8, help='of one turn (default 8)')
   parser.add_argument('--rounds', type=int, default=5, help='turns of each reader, interleaved (default 5)')
   parser.add_argument('--cores', type=int, nargs='+', default=[1, 2], help='cores that a reader may use (default 1 2)')
-  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
-  parser.set_defaults(run=run)
+  parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,10 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
       'versions': record.versions() | {name: metadata.version(name) for name in PACKAGES},
       'hardware': record.hardware(),
   }
-  record.save(arguments.out / 'input.json', result)
-  page = render(result)
-  (arguments.out / 'input.md').write_text(page, encoding='utf-8')
-  print(page)
+  print(page.write(arguments.out, 'input', result, render))
   return 0
 
 
@@ -73,64 +194,52 @@ def measure(
   with contextlib.ExitStack() as stack:
     running = {name: stack.enter_context(_reader(*reader, release, prepared, cores, arguments.batch))
                for name, reader in readers.items()}
-    digests = {process.stdout.readline() for process in running.values()}
+    digests = {hear(process)['digest'] for process in running.values()}
     if len(digests) != 1:
       raise ValueError(f'the readers do not read the same: {digests}')
     for _ in range(arguments.rounds):
       for name, process in running.items():
         time.sleep(PAUSE)
-        _ask(process, WARM + 2 * max(workers for side, workers in readers.values() if side == 'torch'))
+        ask(process, str(WARM + 2 * max(workers for side, workers in readers.values() if side == 'torch')))
         before = cpu_seconds(process.pid)
-        speeds[name].append(round(images / _ask(process, arguments.batches), 2))
+        speeds[name].append(round(images / ask(process, str(arguments.batches))['seconds'], 2))
         work[name].append(round(1000 * (cpu_seconds(process.pid) - before) / images, 2))
   return [{'masks': masks, 'cores': cores, 'reader': name, 'images_per_second': speeds[name],
            'median': statistics.median(speeds[name]), 'cpu_ms_per_image': work[name],
            'cpu_ms': statistics.median(work[name])} for name in readers]
 
 
-@contextlib.contextmanager
-def _reader(side: str, workers: int, release: pathlib.Path, prepared: pathlib.Path, cores: int, batch: int,
-            ) -> Iterator[subprocess.Popen]:
+def _reader(side: str, workers: int, release: pathlib.Path, prepared: pathlib.Path, cores: int, batch: int) -> Any:
+  """The process of a reader, a context."""
   more_than_cores = 'ignore:This DataLoader will create:UserWarning'  # they wait for the disk too
-  command = [sys.executable, '-W', more_than_cores, '-m', 'experiments.benchmarks.readers', side, '--release', release,
-             '--prepared', prepared, '--batch', batch, '--workers', workers, '--cores', cores]
-  with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-    yield process
-    process.stdin.close()
-
-
-def _ask(process: subprocess.Popen, batches: int) -> float:
-  """The seconds that a reader needs for so many batches."""
-  process.stdin.write(f'{batches}\n')
-  process.stdin.flush()
-  return float(process.stdout.readline())
+  return worker('experiments.benchmarks.input', side, '--release', release, '--prepared', prepared, '--batch', batch,
+                '--workers', workers, '--cores', cores, environment={'PYTHONWARNINGS': more_than_cores})
 
 
 def render(result: Mapping[str, Any]) -> str:
   """The page of a result, in Markdown."""
-  lines = [
-      '# Reading speed', '',
+  groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+  for row in result['rows']:
+    groups.setdefault((row['masks'], row['cores']), []).append(row)
+  return page.join(
+      '# Reading speed',
       f'Photographs of {result["size"]}x{result["size"]} pixels with masks, from disk to batches of {result["batch"]}: '
       f'images/s, the median of {result["rounds"]} turns of {result["batches"]} batches that the readers took one '
       'after another, and the lowest and highest; and the CPU time of an image, which depends less on what else the '
       'machine does. `ours` reads a prepared data set; `DataLoader` is plain PyTorch on the JPEG and PNG files of the '
-      'same release. Both give the same pixels. Written by `python -m experiments.benchmark input`.', '',
-      '| masks | cores | reader | images/s | per core | range | ours / this | CPU ms an image | this / ours |',
-      '|---|---|---|---|---|---|---|---|---|']
-  groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-  for row in result['rows']:
-    groups.setdefault((row['masks'], row['cores']), []).append(row)
-  for (masks, cores), rows in groups.items():
-    lines += [_line(masks, cores, row, rows) for row in rows]
-  hardware = result['hardware']
-  return '\n'.join([*lines, '', f'On {hardware["cpus"]} CPU cores. Versions: '
-                    + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', ''])
+      'same release. Both give the same pixels.',
+      page.table(['masks', 'cores', 'reader', 'images/s', 'per core', 'range', 'ours / this', 'CPU ms an image', 'this / ours'],
+                 [_cells(row, rows) for rows in groups.values() for row in rows]),
+      page.provenance(result)) + '\n'
 
 
-def _line(masks: str, cores: int, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-  mine = next(other for other in rows if other['reader'].startswith('ours'))
+def _cells(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+  mine, found, cores = next(each for each in rows if each['reader'].startswith('ours')), row['images_per_second'], row['cores']
   times, less = ('', '') if row is mine else (
       f'{mine["median"] / row["median"]:.2f}', f'{row["cpu_ms"] / mine["cpu_ms"]:.2f}')
-  found = row['images_per_second']
-  return (f'| {MASKS[masks]} | {cores} | {row["reader"]} | {row["median"]:.1f} | {row["median"] / cores:.1f} | '
-          f'{min(found):.1f}–{max(found):.1f} | {times} | {row["cpu_ms"]:.1f} | {less} |')
+  return [MASKS[row['masks']], str(cores), row['reader'], f'{row["median"]:.1f}', f'{row["median"] / cores:.1f}',
+          page.span(min(found), max(found), '.1f'), times, f'{row["cpu_ms"]:.1f}', less]
+
+
+if __name__ == '__main__':
+  read()

@@ -10,57 +10,252 @@ Needs jax, flax, optax, numpy and torch alone; a side that needs more is left ou
 
 from __future__ import annotations
 
+import time
+
+STARTED = time.perf_counter()  # of this process, where it is one of the sides: before all imports
+
 import argparse
 import contextlib
+import functools
+import json
 import pathlib
+import resource
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from flax import traverse_util
 
-from experiments import record
-from experiments.benchmarks import machine, predict_page
-from experiments.benchmarks.answers import DTYPES, HEADS, SIDES, Job
-from experiments.benchmarks.rounds import compare, take_turns
-from experiments.benchmarks.workers import ask, hear, summarize, worker
+from experiments import page, record
+from experiments.benchmarks import machine
+from experiments.benchmarks.turns import (
+    NAMES, RATIO, ask, compare, hear, pair_name, ratio_cells, summarize, take_turns, worker)
+from experiments.memory import program
+from lesion_jax import runtime
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.models import get_model
+from lesion_jax.predict.step import forward, make_predict_fn
+from lesion_jax.weights.initialize import initialize
 
-RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
+DTYPES = ('float32', 'bfloat16')
+HEADS = ('maps', 'lesions', 'grades')  # what all sides give
+SEED = 0
 OURS, PEERS = ('ours', 'onnxruntime'), ('torch', 'torch_compiled', 'plain')
 TOLERANCE = {'float32': 1e-4, 'bfloat16': 0.1}  # of a probability, from ours
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('predict', help=__doc__.splitlines()[0], description=__doc__,
-                               formatter_class=argparse.RawDescriptionHelpFormatter)
+class Job(NamedTuple):
+  """What is answered: photographs by size and number, the type of the computation, and a multiplier of all channels."""
+
+  size: int
+  batch: int
+  dtype: str
+  width: float = 1.0
+
+  @property
+  def fields(self) -> dict[str, Any]:
+    """Of `get_model`: the multi-task network with Lesion-Net-16s."""
+    own = {'dtype': self.dtype, 'width': self.width}
+    return {'name': 'multitask', 'lesion': {'name': 'lesion_net_16s', **own}, **own}
+
+  def arguments(self) -> list[str]:
+    """Of the command line."""
+    return [text for name, value in self._asdict().items() for text in (f'--{name}', str(value))]
+
+
+def make_images(job: Job) -> np.ndarray:
+  """uint8 [B, S, S, 3]: noise, the same each time. The time of an answer does not depend on it."""
+  return np.random.default_rng(SEED).integers(0, 256, (job.batch, job.size, job.size, 3), np.uint8)
+
+
+def make_variables(job: Job) -> dict[str, Any]:
+  """The weights of all sides: drawn, running statistics and BatchNorm's parameters included."""
+  example = jax.ShapeDtypeStruct((1, job.size, job.size, 3), np.uint8)
+  flat = traverse_util.flatten_dict(initialize(get_model(**job.fields), example, SEED), sep='/')
+  rng = np.random.default_rng(SEED)
+  for name, value in flat.items():
+    if name.endswith(('/scale', '/var')):
+      flat[name] = value * rng.uniform(0.8, 1.25, value.shape).astype(np.float32)
+    elif name.endswith(('/mean', '/bias')):
+      flat[name] = value + rng.normal(0, 0.05, value.shape).astype(np.float32)
+  return traverse_util.unflatten_dict(flat, sep='/')
+
+
+def make_config(job: Job) -> dict[str, Any]:
+  """A bundle's config.json."""
+  from lesion_jax.photograph.crop import SQUARE
+
+  return {'model': job.fields, 'lesions': list(LESION_KEYS), 'grades': list(GRADE_KEYS), 'annotated': list(LESION_KEYS),
+          'thresholds': dict.fromkeys(LESION_KEYS, 0.5), 'preprocessing': {'size': job.size, 'crop': SQUARE}}
+
+
+class Ours:
+  """Our answer, as `lesion_jax.load` computes it by default, or as JAX computes the network as it is (`plain`)."""
+
+  def __init__(self, job: Job, *, plain: bool = False):
+    runtime.use_cache()
+    self._job, self._model = job, get_model(**job.fields)
+    self._variables, self._images = jax.device_put((make_variables(job), make_images(job)))
+    predict_fn = jax.jit(forward(self._model)) if plain else make_predict_fn(self._model)
+    self._compiled = predict_fn.lower(self._variables, self._images).compile()
+
+  def answer(self) -> Any:
+    """Waits for it."""
+    return jax.block_until_ready(self._compiled(self._variables, self._images))
+
+  def text(self) -> str:
+    """Of the compiled program."""
+    return self._compiled.as_text()
+
+  def result(self) -> dict[str, np.ndarray]:
+    """By head, float32."""
+    found = self.answer()
+    return {head: np.asarray(getattr(found, head)) for head in HEADS}
+
+  def facts(self) -> dict[str, Any]:
+    """The machine and its limits as measured now, and what the network asks of it."""
+    peak = record.peak_memory()  # before anything else
+    plain = lambda variables, images: self._model.apply(variables, images, train=False).probabilities()
+    works = machine.count(plain, self._variables, self._images)
+    return {'versions': record.versions(), 'hardware': record.hardware(), 'peak_memory': peak,
+            'program': program(self._compiled), 'work': works, **machine.limits(self._job.dtype)}
+
+
+class Onnxruntime:
+  """The answer of our network through onnxruntime, as `lesion_jax.load(..., backend='onnxruntime')` computes it."""
+
+  def __init__(self, job: Job):
+    if job.dtype != 'float32':
+      raise ImportError(f'the ONNX graph computes in float32, not in {job.dtype}')
+    import onnxruntime
+
+    from lesion_jax.export.source import Source
+    from lesion_jax.predict.onnx_graph import make_predict_fn
+    from lesion_jax.weights.bundle import Bundle
+
+    bundle = Bundle(make_config(job), make_variables(job))
+    self._predict_fn = make_predict_fn(Bundle(bundle.config, bundle.variables, Source.of(bundle).digest))
+    self._images, self._version = make_images(job), onnxruntime.__version__
+
+  def answer(self) -> Any:
+    """Waits for it."""
+    return self._predict_fn(None, self._images)
+
+  def result(self) -> dict[str, np.ndarray]:
+    """By head, float32."""
+    found = self.answer()
+    return {head: getattr(found, head) for head in HEADS}
+
+  def facts(self) -> dict[str, Any]:
+    """Versions and memory."""
+    return {'versions': {'onnxruntime': self._version},
+            'peak_memory': {'bytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 'of': 'process'}}
+
+
+class Torch:
+  """PyTorch's answer: BatchNorm folded into the convolutions, channels last, autocast to bfloat16 if asked to, compiled if
+  asked to. Its network is that which `lesion-jax export --to torch` writes, which computes what ours does."""
+
+  def __init__(self, job: Job, *, compiled: bool = False):
+    jax.config.update('jax_platforms', 'cpu')  # JAX only draws the weights here, and must not take the device's memory
+    import torch
+
+    from experiments.benchmarks import peer
+
+    self._torch, self._peer, self._job, self._device = torch, peer, job, peer.set_up()
+    network = peer.build(job.fields, make_variables(job))
+    peer.fold(network.eval())
+    self._network = network.to(self._device, memory_format=torch.channels_last)
+    if compiled:
+      torch._inductor.config.freezing = True  # weights become constants, laid out as oneDNN and cuDNN like them
+      self._network = torch.compile(self._network, mode='reduce-overhead' if self._device == 'cuda' else None)
+    self._images = torch.from_numpy(make_images(job)).to(self._device)
+
+  def answer(self) -> Any:
+    """Waits for it."""
+    torch = self._torch
+    rounded = (torch.autocast(self._device, torch.bfloat16) if self._job.dtype == 'bfloat16' else
+               contextlib.nullcontext())
+    with torch.no_grad(), rounded:
+      found = self._network(self._images)
+    self._peer.wait(self._device)
+    return found
+
+  def result(self) -> dict[str, np.ndarray]:
+    """By head, float32."""
+    return {head: value.float().cpu().numpy() for head, value in self.answer().items()}
+
+  def facts(self) -> dict[str, Any]:
+    """Versions, memory, and the rate of its matrix products."""
+    return self._peer.facts(self._device, self._job.dtype)
+
+
+SIDES: dict[str, Callable[[Job], Any]] = {
+    'ours': Ours, 'plain': functools.partial(Ours, plain=True), 'onnxruntime': Onnxruntime, 'torch': Torch,
+    'torch_compiled': functools.partial(Torch, compiled=True)}
+
+
+def add_job(parser: argparse.ArgumentParser, *, batches: str | None = None) -> None:
+  """Adds what says which answer is measured: of one batch, or with `batches='+'` of several."""
+  parser.add_argument('--size', type=int, default=896, help='side of the photographs (default 896)')
+  parser.add_argument('--batch', type=int, nargs=batches, default=[1] if batches else 1,
+                      help='photographs in an answer (default 1)')
+  parser.add_argument('--dtype', choices=DTYPES, default='float32')
+  parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1, the whole network)')
+
+
+def answer(argv: Sequence[str] | None = None) -> None:
+  """One side, a process that is told when to answer.
+
+    python -m experiments.benchmarks.predict ours|plain|onnxruntime|torch|torch_compiled --size 896 --batch 1
+
+  It writes one line of JSON when it has answered for the first time. Then it answers lines on stdin: 'N' with the seconds
+  that N further answers took, 'save PATH' by writing its answer there, 'facts' with what it knows. Where a package is
+  missing, the line is {"missing": ...} and the process ends.
+  """
+  parser = argparse.ArgumentParser()
+  parser.add_argument('side', choices=SIDES)
   add_job(parser)
+  arguments = vars(parser.parse_args(argv))
+  try:
+    side = SIDES[arguments.pop('side')](Job(**arguments))
+  except ImportError as error:
+    print(json.dumps({'missing': str(error)}), flush=True)
+    return
+  side.answer()
+  print(json.dumps({'seconds_to_ready': time.perf_counter() - STARTED}), flush=True)
+  side.answer()  # a second one of the same shape is the first that is like all others
+  for line in map(str.strip, sys.stdin):
+    start = time.perf_counter()
+    if line == 'facts':
+      found = side.facts()
+    elif line.startswith('save '):
+      np.savez(line.removeprefix('save '), **side.result())
+      found = {}
+    else:
+      for _ in range(int(line)):
+        side.answer()
+      found = {'seconds': (time.perf_counter() - start) / int(line)}
+    print(json.dumps(found), flush=True)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
+  add_job(parser, batches='+')
   parser.add_argument('--sides', choices=SIDES, nargs='+', default=list(SIDES), help='which to measure (default: all)')
   parser.add_argument('--rounds', type=int, default=11, help='turns of each side, interleaved (default 11)')
   parser.add_argument('--count', type=int, default=1, help='answers in a turn (default 1; try 10 on a GPU)')
-  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
-  parser.set_defaults(run=run)
-
-
-def add_job(parser: argparse.ArgumentParser) -> None:
-  """Adds what says which answer is measured."""
-  parser.add_argument('--size', type=int, default=896, help='side of the photographs (default 896)')
-  parser.add_argument('--batch', type=int, nargs='+', default=[1], help='photographs in an answer (default 1)')
-  parser.add_argument('--dtype', choices=DTYPES, default='float32')
-  parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1, the whole network)')
+  parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:
   """Measures, and writes predict.json and predict.md, or predict-gpu.* on a GPU; returns 1 where answers differ."""
   jobs = [Job(arguments.size, batch, arguments.dtype, arguments.width) for batch in arguments.batch]
-  command = ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])
-  result = {'benchmark': 'predict', **measure(jobs, arguments.sides, arguments.rounds, arguments.count), 'command': command}
-  name = 'predict' if result['hardware']['device'] == 'cpu' else 'predict-gpu'
-  record.save(arguments.out / f'{name}.json', result)
-  page = predict_page.render(result)
-  (arguments.out / f'{name}.md').write_text(page, encoding='utf-8')
-  print(page)
+  result = {'benchmark': 'predict', **measure(jobs, arguments.sides, arguments.rounds, arguments.count)}
+  print(page.write(arguments.out, page.on_gpu('predict', result['hardware']), result, render))
   apart = [(row['batch'], side, found['difference']) for row in result['rows'] for side, found in row['sides'].items()
            if not found['difference'] <= TOLERANCE[arguments.dtype]]
   for batch, side, difference in apart:
@@ -85,13 +280,18 @@ def measure(jobs: Sequence[Job], sides: Sequence[str], rounds: int, count: int) 
           'rows': rows, 'missing': missing, **limits, 'hardware': facts['hardware'], 'versions': facts['versions']}
 
 
+def start(side: str, job: Job) -> Any:
+  """The process of a side, a context."""
+  return worker('experiments.benchmarks.predict', side, *job.arguments())
+
+
 def _measure_one(job: Job, sides: Sequence[str], rounds: int, count: int,
                  ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
   """By side what was measured; what all of them know, their best rate of matrix products; what is missing, by side."""
   with contextlib.ExitStack() as stack:
     running, ready, missing = {}, {}, {}
     for side in sides:
-      process = stack.enter_context(worker('experiments.benchmarks.answers', side, *job.arguments()))
+      process = stack.enter_context(start(side, job))
       said = hear(process)
       if 'missing' in said:
         missing[side] = said['missing']
@@ -117,8 +317,8 @@ def _differences(running: Mapping[str, Any]) -> dict[str, float]:
       ask(process, f'save {folder}/{side}.npz')
       with np.load(f'{folder}/{side}.npz') as file:
         answers[side] = {head: file[head] for head in HEADS}
-  return {side: max(float(np.abs(answer[head] - answers['ours'][head]).max()) for head in HEADS)
-          for side, answer in answers.items()}
+  return {side: max(float(np.abs(found[head] - answers['ours'][head]).max()) for head in HEADS)
+          for side, found in answers.items()}
 
 
 def _ratios(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -126,3 +326,43 @@ def _ratios(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
   seconds = {side: one['seconds']['all'] for side, one in found.items()}
   return {f'{peer} / {own}': compare(seconds[own], seconds[peer])
           for own in OURS for peer in PEERS if own in seconds and peer in seconds}
+
+
+def render(result: Mapping[str, Any]) -> str:
+  """The page of a result, in Markdown."""
+  matmul, copied, rows = result['matmul_flops_per_second'], result['copy_bytes_per_second'], result['rows']
+  return page.join(
+      '# Answers',
+      f'The multi-task network with Lesion-Net-16s at {result["size"]}x{result["size"]}, {result["dtype"]}, width '
+      f'{result["width"]:g}: from uint8 photographs on the device to all probabilities. The median of {result["rounds"]} '
+      'turns, which the sides took one after another, and the lowest and highest. Same weights and photographs. JAX as it '
+      'is: our network without our options of the compiler, pools and convolutions for a CPU. PyTorch has BatchNorm folded '
+      'and is channels last; compiled, its weights are frozen. The difference is that in probability from '
+      'ours in JAX. Time to ready: from the start of the program to its first answer; ours may find its program in the '
+      'cache of an earlier run.',
+      page.table(['batch', 'side', 's an answer', 'range', 'photographs/s', 'CPU s', 'share of the floor',
+                  'largest difference', 's to ready'],
+                 [_cells(row, side, found) for row in rows for side, found in row['sides'].items()]),
+      '\n'.join(f'- {NAMES[side]} was left out: {why}.' for side, why in result['missing'].items()),
+      page.table(['batch', 'how many times as long', *RATIO],
+                 [[str(row['batch']), pair_name(pair), *ratio_cells(ratio)]
+                  for row in rows for pair, ratio in row['ratios'].items()]),
+      f'The floor: the network\'s convolutions and matrix products, {rows[0]["flops"] / 1e9:.0f} GFLOP for '
+      f'{rows[0]["batch"]} counted from their shapes, each as long as its arithmetic takes at '
+      f'{matmul / 1e9:.4g} GFLOP/s, the rate of one large matrix product on this machine in this run, or as its '
+      f'operands and result take at {copied / 1e9:.3g} GB/s, the rate of copying, whichever is longer: '
+      + ', '.join(f'{row["floor_seconds"]:.3g} s for {row["batch"]}' for row in rows)
+      + '. A share above 1 means that the product was disturbed, or that multiplications were saved.',
+      page.provenance(result)) + '\n'
+
+
+def _cells(row: Mapping[str, Any], side: str, found: Mapping[str, Any]) -> list[str]:
+  seconds = found['seconds']
+  return [str(row['batch']), NAMES[side], f'{seconds["median"]:.3g}',
+          page.span(seconds['lowest'], seconds['highest'], '.3g'), f'{row["batch"] / seconds["median"]:.3g}',
+          f'{found["cpu_seconds"]["median"]:.3g}', f'{row["floor_seconds"] / seconds["median"]:.2f}',
+          '' if side == 'ours' else f'{found["difference"]:.1e}', f'{found["seconds_to_ready"]:.1f}']
+
+
+if __name__ == '__main__':
+  answer()

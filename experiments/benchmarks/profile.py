@@ -15,14 +15,12 @@ import json
 import os
 import pathlib
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.benchmarks.predict_page import machine_of
+from experiments import page, record
 
-RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
 NETWORKS = ('lesion_net_16s', 'multitask')
 # Of an operation in the text of a compiled program: its name, what it is, and what JAX calls its source, if it says so.
 OPERATION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*? ([\w\-]+)\((?:.*?metadata=\{[^}\n]*op_name="([^"\n]*)")?', re.MULTILINE)
@@ -31,9 +29,8 @@ CLASSES = ('MultiTask', 'LesionNet')  # of NETWORKS
 UNNAMED = 'without a name'
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('profile', help=__doc__.splitlines()[0], description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
   parser.add_argument('what', choices=['answer', 'step'])
   parser.add_argument('--network', choices=NETWORKS, default='lesion_net_16s', help='of a step; an answer is multitask')
   parser.add_argument('--size', type=int, default=896)
@@ -41,8 +38,7 @@ def add(commands: Any) -> None:
   parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32')
   parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1, the whole network)')
   parser.add_argument('--top', type=int, default=15, help='rows of each table (default 15)')
-  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
-  parser.set_defaults(run=run)
+  parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,38 +49,28 @@ def run(arguments: argparse.Namespace) -> int:
   os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), '--xla_cpu_multi_thread_eigen=false',
                                       '--xla_gpu_enable_command_buffer='])
   os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'  # operations in it may have other names than in the text
-  from experiments import record
-
   compute, text = (_answer if arguments.what == 'answer' else _step)(arguments)
   compute()
   seconds = times(trace(compute))
-  rows = tables(seconds, text)
-  hardware = record.hardware()
   result = {'benchmark': 'profile', **{name: getattr(arguments, name) for name in (
       'what', 'size', 'batch', 'dtype', 'width')}, 'network': 'multitask' if arguments.what == 'answer' else arguments.network,
-      **rows, 'hardware': hardware, 'versions': record.versions(),
-      'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
-  name = f'profile-{arguments.what}' + ('' if hardware['device'] == 'cpu' else '-gpu')
-  record.save(arguments.out / f'{name}.json', result)
-  page = render(result, arguments.top)
-  (arguments.out / f'{name}.md').write_text(page, encoding='utf-8')
-  print(page)
+      **tables(seconds, text), 'hardware': record.hardware(), 'versions': record.versions()}
+  print(page.write(arguments.out, page.on_gpu(f'profile-{arguments.what}', result['hardware']), result,
+                   lambda result: render(result, arguments.top)))
   return 0
 
 
 def _answer(arguments: argparse.Namespace) -> tuple[Callable[[], Any], str]:
-  from experiments.benchmarks.answer_ours import Side
-  from experiments.benchmarks.answers import Job
+  from experiments.benchmarks.predict import Job, Ours
 
-  side = Side(Job(arguments.size, arguments.batch, arguments.dtype, arguments.width))
+  side = Ours(Job(arguments.size, arguments.batch, arguments.dtype, arguments.width))
   return side.answer, side.text()
 
 
 def _step(arguments: argparse.Namespace) -> tuple[Callable[[], Any], str]:
-  from experiments.benchmarks.step_ours import Side
-  from experiments.benchmarks.steps import Job
+  from experiments.benchmarks.train import Job, Ours
 
-  side = Side(Job(arguments.network, arguments.size, arguments.batch, arguments.dtype, arguments.width))
+  side = Ours(Job(arguments.network, arguments.size, arguments.batch, arguments.dtype, arguments.width))
   return lambda: side.finish(side.step()), side.text()
 
 
@@ -134,14 +120,11 @@ def part_of(source: str) -> str:
 
 def render(result: Mapping[str, Any], top: int) -> str:
   """The page of a result, in Markdown."""
-  share = lambda seconds: f'{seconds / result["seconds"]:.1%}'
-  lines = [f'# Profile of {"an answer" if result["what"] == "answer" else "a training step"}', '',
-           ' '.join(__doc__.splitlines()), '',
-           f'{result["network"]}, {result["batch"]} of {result["size"]}x{result["size"]}, {result["dtype"]}, width {result["width"]:g}: '
-           f'{result["seconds"]:.3g} s in all.']
-  for title, rows in (('operation', result['kinds']), ('part of the network', result['parts'])):
-    lines += ['', f'| {title} | share | s |', '|---|---|---|',
-              *(f'| {name} | {share(seconds)} | {seconds:.3g} |' for name, seconds in list(rows.items())[:top])]
-  return '\n'.join([*lines, '', f'On {machine_of(result["hardware"])}. Versions: '
-                    + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', '',
-                    f'Written by `{result["command"]}`.', ''])
+  return page.join(
+      f'# Profile of {"an answer" if result["what"] == "answer" else "a training step"}', ' '.join(__doc__.splitlines()),
+      f'{result["network"]}, {result["batch"]} of {result["size"]}x{result["size"]}, {result["dtype"]}, width '
+      f'{result["width"]:g}: {result["seconds"]:.3g} s in all.',
+      *(page.table([title, 'share', 's'], [[name, f'{seconds / result["seconds"]:.1%}', f'{seconds:.3g}']
+                                           for name, seconds in list(rows.items())[:top]])
+        for title, rows in (('operation', result['kinds']), ('part of the network', result['parts']))),
+      page.provenance(result)) + '\n'

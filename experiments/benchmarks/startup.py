@@ -8,75 +8,138 @@ bundle.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from experiments import record
-from experiments.benchmarks import bundles
-from experiments.benchmarks.answers import Job
-from experiments.benchmarks.first import SIDES, command, environment
-from experiments.benchmarks.predict_page import NAMES, machine_of
-from experiments.benchmarks.rounds import compare
-from experiments.benchmarks.workers import summarize
+import numpy as np
 
-RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
-IMPORTS = {code: code for code in ('import lesion_jax', 'from lesion_jax import load')}
+from experiments import page, record
+from experiments.benchmarks.turns import NAMES, RATIO, compare, pair_name, ratio_cells, summarize
+
+SIDES = ('ours', 'onnxruntime', 'torch', 'torch_compiled')
+IMPORTS = ('import lesion_jax', 'from lesion_jax import load')
 MOST_IMPORT = 2.0  # seconds
 COMPILED = ('ours', 'torch_compiled')  # sides for which a cold cache makes a difference in every process
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('startup', help=__doc__.splitlines()[0], description=__doc__,
-                               formatter_class=argparse.RawDescriptionHelpFormatter)
+def write_networks(work: pathlib.Path, size: int, width: float) -> pathlib.Path:
+  """Writes our bundle and the folder of PyTorch, each unless it is there; returns their folder, which the size and the width
+  name. Raises ImportError where torch is missing."""
+  # Not above: what is measured here starts in this file as well.
+  from experiments.benchmarks.predict import Job, make_config, make_variables
+  from lesion_jax.export import export
+  from lesion_jax.weights.bundle import load_bundle, save_bundle
+
+  root, job = work / f'network-{size}-{width:g}', Job(size, 1, 'float32', width)
+  if not (root / 'bundle').exists():
+    save_bundle(root / 'bundle', config=make_config(job), variables=make_variables(job), card='')
+  if not (root / 'torch').exists():
+    export(load_bundle(root / 'bundle'), 'torch', root / 'torch')
+  return root
+
+
+def ours(work: pathlib.Path, backend: str) -> Any:
+  """As a user of this library does it."""
+  import lesion_jax
+
+  predictor = lesion_jax.load(work / 'bundle', backend=backend)
+  return predictor(np.zeros((predictor.size, predictor.size, 3), np.uint8), crop=False).grades
+
+
+def torch(work: pathlib.Path, compiled: bool) -> Any:
+  """As a user of the exported folder does it who wants the fastest answers."""
+  import torch as th
+
+  from experiments.benchmarks import peer
+
+  sys.path.insert(0, str(work / 'torch'))
+  import lesion_jax_torch
+
+  peer.set_up()
+  network = lesion_jax_torch.load(work / 'torch')
+  peer.fold(network)
+  network = network.to(memory_format=th.channels_last)
+  if compiled:
+    network = th.compile(network)  # not frozen, unlike where answers are timed: what is frozen is not kept in its cache
+  size = json.loads((work / 'torch' / 'config.json').read_text('utf-8'))['preprocessing']['size']
+  with th.no_grad():
+    return network(th.zeros((1, size, size, 3), dtype=th.uint8))['grades'].numpy()
+
+
+def first(argv: Sequence[str] | None = None) -> None:
+  """One process from nothing to the first answer for one photograph; it prints a line of JSON when it has it, and ends.
+
+    python -m experiments.benchmarks.startup ours|onnxruntime|torch|torch_compiled --work DIR
+
+  DIR is of `write_networks`.
+  """
+  parser = argparse.ArgumentParser()
+  parser.add_argument('side', choices=SIDES)
+  parser.add_argument('--work', type=pathlib.Path, required=True)
+  arguments = parser.parse_args(argv)
+  if arguments.side.startswith('torch'):
+    grades = torch(arguments.work, arguments.side == 'torch_compiled')
+  else:
+    grades = ours(arguments.work, 'jax' if arguments.side == 'ours' else arguments.side)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  print(json.dumps({'grades': [round(float(grade), 3) for grade in grades[0]], 'peak_bytes': peak}), flush=True)
+
+
+def run_first(side: str, work: pathlib.Path, caches: pathlib.Path) -> tuple[float, int]:
+  """Seconds of one such process with its caches there, and the most bytes that it held. The graph of onnxruntime is kept
+  beside the network."""
+  compiled = work / 'graphs' if side == 'onnxruntime' else caches / 'jax'
+  seconds, said = _time([sys.executable, '-m', 'experiments.benchmarks.startup', side, '--work', str(work)],
+                        {'JAX_COMPILATION_CACHE_DIR': str(compiled), 'TORCHINDUCTOR_CACHE_DIR': str(caches / 'torch')})
+  return seconds, json.loads(said.splitlines()[-1])['peak_bytes']
+
+
+def _time(command: list[str], environment: Mapping[str, str]) -> tuple[float, str]:
+  """Seconds that a process takes, and what it prints."""
+  start = time.perf_counter()
+  done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+  return time.perf_counter() - start, done.stdout
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
   parser.add_argument('--work', type=pathlib.Path, default=pathlib.Path('runs/benchmark'),
                       help='where the networks are kept (default runs/benchmark)')
   parser.add_argument('--size', type=int, default=896, help='side of the photograph (default 896)')
   parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1, the whole network)')
   parser.add_argument('--rounds', type=int, default=5, help='processes of each side (default 5)')
   parser.add_argument('--cold', type=int, default=1, help='of them with empty caches (default 1)')
-  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
-  parser.set_defaults(run=run)
+  parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:
   """Measures, and writes startup.json and startup.md; returns 1 where an import takes over MOST_IMPORT."""
-  work = arguments.work / f'network-{arguments.size}-{arguments.width:g}'
-  bundles.write(work, Job(arguments.size, 1, 'float32', arguments.width))
+  work = write_networks(arguments.work, arguments.size, arguments.width)
   with tempfile.TemporaryDirectory() as warm:
     for side in SIDES:
-      _first(side, work, pathlib.Path(warm))  # fills the caches
+      run_first(side, work, pathlib.Path(warm))  # fills the caches
     warm_times = {side: [] for side in SIDES}
-    imports = {name: [] for name in IMPORTS}
+    imports = {code: [] for code in IMPORTS}
     for _ in range(arguments.rounds):
-      for name, code in IMPORTS.items():
-        imports[name].append(_time([sys.executable, '-c', code], {}))
+      for code in IMPORTS:
+        imports[code].append(_time([sys.executable, '-c', code], {})[0])
       for side in SIDES:
-        warm_times[side].append(_first(side, work, pathlib.Path(warm)))
+        warm_times[side].append(run_first(side, work, pathlib.Path(warm))[0])
   cold_times = {side: [] for side in COMPILED}
   for _ in range(arguments.cold):
     for side in COMPILED:
       with tempfile.TemporaryDirectory() as empty:
-        cold_times[side].append(_first(side, work, pathlib.Path(empty)))
+        cold_times[side].append(run_first(side, work, pathlib.Path(empty))[0])
   return _finish(arguments, warm_times, cold_times, imports)
-
-
-def _first(side: str, work: pathlib.Path, caches: pathlib.Path) -> float:
-  """Seconds of one process with its caches there."""
-  return _time(command(side, work), environment(side, work, caches))
-
-
-def _time(command: list[str], environment: Mapping[str, str]) -> float:
-  start = time.perf_counter()
-  subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | environment)
-  return time.perf_counter() - start
 
 
 def _finish(arguments: argparse.Namespace, warm: Mapping[str, list[float]], cold: Mapping[str, list[float]],
@@ -87,12 +150,8 @@ def _finish(arguments: argparse.Namespace, warm: Mapping[str, list[float]], cold
             'ratios': {f'{peer} / {own}': compare(warm[own], warm[peer])
                        for own in ('ours', 'onnxruntime') for peer in ('torch', 'torch_compiled')},
             'hardware': record.hardware(),
-            'versions': record.versions() | {name: metadata.version(name) for name in ('torch', 'onnxruntime')},
-            'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
-  record.save(arguments.out / 'startup.json', result)
-  page = render(result)
-  (arguments.out / 'startup.md').write_text(page, encoding='utf-8')
-  print(page)
+            'versions': record.versions() | {name: metadata.version(name) for name in ('torch', 'onnxruntime')}}
+  print(page.write(arguments.out, 'startup', result, render))
   slow = [name for name, found in result['imports'].items() if found['median'] > MOST_IMPORT]
   for name in slow:
     print(f'{name} takes {result["imports"][name]["median"]:.1f} s, over {MOST_IMPORT:g} s', file=sys.stderr)
@@ -101,19 +160,20 @@ def _finish(arguments: argparse.Namespace, warm: Mapping[str, list[float]], cold
 
 def render(result: Mapping[str, Any]) -> str:
   """The page of a result, in Markdown."""
-  line = lambda name, found: (f'| {name} | {found["median"]:.2f} | {found["lowest"]:.2f}–{found["highest"]:.2f} | '
-                              f'{len(found["all"])} |')
-  lines = ['# Time to the first answer', '', ' '.join(__doc__.splitlines()),
-           '', f'The multi-task network with Lesion-Net-16s, {result["size"]}x{result["size"]}, width {result["width"]:g}.',
-           '', '| | s, median | range | processes |', '|---|---|---|---|',
-           *(line(f'`{name}`', found) for name, found in result['imports'].items()),
-           *(line(f'{NAMES[side]}, warm', found) for side, found in result['warm'].items()),
-           *(line(f'{NAMES[side]}, cold', found) for side, found in result['cold'].items()), '',
-           '| how many times as long, warm | by medians | median of the rounds | 95 % interval |', '|---|---|---|---|']
-  for pair, ratio in result['ratios'].items():
-    peer, own = pair.split(' / ')
-    lines.append(f'| {NAMES[peer]} / {NAMES[own]} | {ratio["of_medians"]:.2f} | {ratio["median"]:.2f} | '
-                 f'{ratio["low"]:.2f}–{ratio["high"]:.2f} |')
-  return '\n'.join([*lines, '', f'On {machine_of(result["hardware"])}. Versions: '
-                    + ', '.join(f'{name} {version}' for name, version in result['versions'].items()) + '.', '',
-                    f'Written by `{result["command"]}`.', ''])
+  cells = lambda name, found: [name, f'{found["median"]:.2f}', page.span(found['lowest'], found['highest']),
+                               str(len(found['all']))]
+  return page.join(
+      '# Time to the first answer', ' '.join(__doc__.splitlines()),
+      f'The multi-task network with Lesion-Net-16s, {result["size"]}x{result["size"]}, width {result["width"]:g}.',
+      page.table(['', 's, median', 'range', 'processes'],
+                 [*(cells(f'`{name}`', found) for name, found in result['imports'].items()),
+                  *(cells(f'{NAMES[side]}, {caches}', found) for caches in ('warm', 'cold')
+                    for side, found in result[caches].items())]),
+      page.table(['how many times as long, warm', *RATIO],
+                 [[pair_name(pair), *ratio_cells(ratio)]
+                  for pair, ratio in result['ratios'].items()]),
+      page.provenance(result)) + '\n'
+
+
+if __name__ == '__main__':
+  first()

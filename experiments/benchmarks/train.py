@@ -10,30 +10,254 @@ Needs jax, flax, optax, numpy and torch alone. A batch for which a device has to
 
 from __future__ import annotations
 
+import time
+
+STARTED = time.perf_counter()  # of this process, where it is one of the sides: before all imports
+
 import argparse
 import contextlib
+import functools
+import json
 import math
 import pathlib
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from unittest import mock
 
-from experiments import record
-from experiments.benchmarks import train_page
-from experiments.benchmarks.rounds import compare, take_turns
-from experiments.benchmarks.steps import NETWORKS, SIDES
-from experiments.benchmarks.workers import ask, hear, summarize, worker
+import jax
+import numpy as np
 
-RESULTS = pathlib.Path(__file__).parents[1] / 'results' / 'benchmark'
+from experiments import page, record
+from experiments.benchmarks.machine import limits
+from experiments.benchmarks.turns import RATIO, ask, compare, hear, ratio_cells, summarize, take_turns, worker
+from lesion_jax import runtime
+from lesion_jax.core import unpack_bits
+from lesion_jax.losses import get_loss
+from lesion_jax.models import get_model
+from lesion_jax.train.parallel import AXIS, Devices
+from lesion_jax.train.state import create_state, sgd, split_frozen
+from lesion_jax.train.step import Knobs, make_train_step
+from lesion_jax.weights.initialize import initialize
+
+LESION = {'name': 'lesion_net_16s'}
+# What is trained: the network, the name of its loss, and the branch that is not trained.
+NETWORKS: dict[str, dict[str, Any]] = {
+    'lesion_net_16s': {'fields': LESION, 'loss': 'dual_dice', 'frozen': None},
+    'multitask': {'fields': {'name': 'multitask', 'lesion': LESION}, 'loss': 'grade_cross_entropy', 'frozen': 'lesion'},
+}
+RATE, MOMENTUM, WEIGHT_DECAY, DUAL_WEIGHT = 1e-3, 0.95, 1e-4, 0.8  # IV-A and III-A of the paper
+SEED = 0
+LOSSES = 2  # of so many first steps; the second is the first that depends on a gradient
 # How far the losses of two sides may lie apart, as a part of their value: the first is of the same weights. After a step
 # batch statistics of few pixels have magnified roundings.
 TOLERANCE, AFTER_A_STEP = {'float32': 1e-3, 'bfloat16': 3e-2}, 20
 
 
-def add(commands: Any) -> None:
-  """Adds the program to the sub-parsers `commands`."""
-  parser = commands.add_parser('train', help=__doc__.splitlines()[0], description=__doc__,
-                               formatter_class=argparse.RawDescriptionHelpFormatter)
+class Job(NamedTuple):
+  """What one process trains."""
+
+  network: str
+  size: int
+  batch: int
+  dtype: str
+  width: float
+
+  @property
+  def fields(self) -> dict[str, Any]:
+    """Of `get_model`, every network in it with the width and the dtype."""
+    own = {'width': self.width, 'dtype': self.dtype}
+    fields = NETWORKS[self.network]['fields']
+    return {key: value | own if isinstance(value, dict) else value for key, value in fields.items()} | own
+
+
+def make_batch(job: Job) -> dict[str, np.ndarray]:
+  """Noise with lesions on a twentieth of the area and all grades: the same each time. The time of a step does not
+  depend on it."""
+  rng = np.random.default_rng(SEED)
+  square = (job.batch, job.size, job.size)
+  return {
+      'image': rng.integers(0, 256, (*square, 3), np.uint8),
+      'lesions': rng.integers(0, 256, square, np.uint8) * (rng.random(square) < 0.1).astype(np.uint8),
+      'ignore': np.zeros(square, np.uint8),
+      'annotated': np.full(job.batch, 255, np.uint8),
+      'grade': np.arange(job.batch, dtype=np.int32) % 5,
+      'weight': np.ones(job.batch, np.float32),
+  }
+
+
+def initial_variables(job: Job) -> dict[str, Any]:
+  """The weights from which both sides start."""
+  images = jax.ShapeDtypeStruct((1, job.size, job.size, 3), np.uint8)
+  return initialize(get_model(**job.fields), images, SEED)
+
+
+class Ours:
+  """Our training step, as `lesion_jax.train` runs it, on one device, with our options of the compiler or without (`plain`):
+  state and batch on the device, and the compiled step."""
+
+  def __init__(self, job: Job, *, plain: bool = False):
+    runtime.use_cache()
+    self.job, chosen = job, NETWORKS[job.network]
+    optimizer = sgd(momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    trainable, frozen = split_frozen(initial_variables(job), chosen['frozen'])
+    devices = Devices(jax.devices()[:1])
+    step = make_train_step(get_model(**job.fields).apply, get_loss(chosen['loss']), optimizer, axis_name=AXIS)
+    with mock.patch.object(runtime, 'compiler_options', lambda platform: None) if plain else contextlib.nullcontext():
+      self._program = devices.train(step)
+    self._state = devices.replicate(create_state(trainable, optimizer))
+    self._frozen = devices.replicate(frozen)
+    self._batch = jax.device_put(devices.shard(make_batch(job)), jax.devices()[0])
+    self._knobs = Knobs(np.float32(RATE), np.float32(DUAL_WEIGHT))
+
+  def step(self) -> Any:
+    """One step; its loss, on the device."""
+    self._state, metrics = self._program(self._state, self._batch, self._frozen, self._knobs)
+    return metrics['loss']
+
+  def finish(self, loss: Any) -> float:
+    """Waits for the step, whole."""
+    jax.block_until_ready(self._state)
+    return float(loss)
+
+  def text(self) -> str:
+    """Of the compiled program, which takes the steps from here on."""
+    lowered = self._program.lower(self._state, self._batch, self._frozen, self._knobs)
+    # Those of the `jit` around `pmap` would be forgotten here.
+    self._program = lowered.compile(runtime.compiler_options(jax.default_backend()))
+    return self._program.as_text()
+
+  @staticmethod
+  def is_out_of_memory(error: Exception) -> bool:
+    """As XLA says it."""
+    return isinstance(error, jax.errors.JaxRuntimeError) and 'RESOURCE_EXHAUSTED' in str(error)
+
+  def facts(self) -> dict[str, Any]:
+    """The machine, its limits as measured now, and the arithmetic of a step."""
+    return {'hardware': record.hardware(), 'versions': record.versions(), 'peak_memory': record.peak_memory(),
+            'flops': self._flops(), **limits(self.job.dtype)}
+
+  def _flops(self) -> float:
+    """XLA's count for the step as it is written: before any optimisation, which may move it into libraries that XLA
+    cannot look into."""
+    lowered = self._program.lower(self._state, self._batch, self._frozen, self._knobs)
+    return lowered.cost_analysis()['flops']
+
+
+def dual_dice(found: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
+  """Eq. 2 of the paper; every pixel of the batch is scored."""
+  maps = found['maps'].float().sigmoid()  # [B, S, S, 8], a view of channels second
+  segmentation = dice(maps, batch['masks'])
+  # The maximum of the logits: a float32 sigmoid makes ties of everything above 17.
+  classification = dice(found['maps'].float().amax((1, 2)).sigmoid(), batch['present'])
+  return DUAL_WEIGHT * segmentation + (1 - DUAL_WEIGHT) * classification
+
+
+def dice(p: Any, t: Any) -> Any:
+  """Eq. 3."""
+  return 1 - 2 * (p * t).sum() / (p.square().sum() + t.sum())
+
+
+class Torch:
+  """The same step in PyTorch: channels last, autocast to bfloat16, TF32, fused SGD, and compiled if asked to. Its networks are
+  those that `lesion-jax export --to torch` writes, which compute what ours do."""
+
+  def __init__(self, job: Job, *, compiled: bool = False):
+    jax.config.update('jax_platforms', 'cpu')  # JAX only draws the weights here, and must not take the device's memory
+    import torch
+
+    from experiments.benchmarks import peer
+
+    self._torch, self._peer, self.job, chosen = torch, peer, job, NETWORKS[job.network]
+    self.device = peer.set_up()
+    network = peer.build(job.fields, initial_variables(job))
+    if chosen['frozen']:
+      peer.fold(getattr(network, chosen['frozen']))
+    network = network.to(self.device, memory_format=torch.channels_last).train()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    self._optimizer = torch.optim.SGD(trained, RATE, MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True)
+    losses = {'dual_dice': dual_dice, 'grade_cross_entropy': lambda found, batch: torch.nn.functional.cross_entropy(
+        found['grades'].float(), batch['grade'])}
+    self._batch, loss = self._targets(), losses[chosen['loss']]
+
+    def loss_of(batch: Mapping[str, Any]) -> Any:
+      with torch.autocast(self.device, torch.bfloat16, enabled=job.dtype == 'bfloat16'):
+        found = network(batch['image'], logits=True)
+      return loss(found, batch)
+
+    self._loss_of = torch.compile(loss_of) if compiled else loss_of
+
+  def _targets(self) -> dict[str, Any]:
+    """The batch on the device, unpacked once, as the loss takes it."""
+    torch, batch = self._torch, make_batch(self.job)
+    masks = torch.from_numpy(unpack_bits(batch['lesions'])).to(self.device)
+    return {'image': torch.from_numpy(batch['image']).to(self.device), 'masks': masks, 'present': masks.amax((1, 2)),
+            'grade': torch.from_numpy(batch['grade']).long().to(self.device)}
+
+  def step(self) -> Any:
+    """One step; its loss, on the device."""
+    self._optimizer.zero_grad(set_to_none=True)
+    loss = self._loss_of(self._batch)
+    loss.backward()
+    self._optimizer.step()
+    return loss.detach()
+
+  def finish(self, loss: Any) -> float:
+    """Waits for the step, whole."""
+    self._peer.wait(self.device)
+    return float(loss)
+
+  def is_out_of_memory(self, error: Exception) -> bool:
+    """As PyTorch says it, on either device."""
+    return isinstance(error, self._torch.OutOfMemoryError) or 'not enough memory' in str(error)
+
+  def facts(self) -> dict[str, Any]:
+    """Versions, memory, and the rate of its matrix products."""
+    return self._peer.facts(self.device, self.job.dtype)
+
+
+SIDES: dict[str, Callable[[Job], Any]] = {
+    'ours': Ours, 'plain': functools.partial(Ours, plain=True), 'torch': Torch,
+    'torch_compiled': functools.partial(Torch, compiled=True)}
+NAMES = {'ours': 'ours', 'plain': 'JAX as it is', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}  # on the page
+
+
+def steps(argv: Sequence[str] | None = None) -> None:
+  """One side, a process that is told when to take steps.
+
+    python -m experiments.benchmarks.train ours|plain|torch|torch_compiled --network lesion_net_16s --size 256 --batch 2 ...
+
+  It writes one line of JSON when it is ready: the losses of its first two steps and how long it took to get there. Then it
+  answers a line 'N' on stdin with the seconds that one of N further steps took, and 'facts' with what it knows of its machine
+  and of the step. Where the device's memory does not suffice, the line is {"error": ...} and the process ends.
+  """
+  parser = argparse.ArgumentParser()
+  parser.add_argument('side', choices=SIDES)
+  for name, kind in (('network', str), ('size', int), ('batch', int), ('dtype', str), ('width', float)):
+    parser.add_argument(f'--{name}', type=kind, required=True)
+  arguments = vars(parser.parse_args(argv))
+  side = SIDES[arguments.pop('side')](Job(**arguments))
+  try:
+    losses = [side.finish(side.step()) for _ in range(LOSSES)]
+  except Exception as error:
+    if not side.is_out_of_memory(error):
+      raise
+    print(json.dumps({'error': 'out of memory'}), flush=True)
+    return
+  print(json.dumps({'losses': losses, 'seconds_to_ready': round(time.perf_counter() - STARTED, 1)}), flush=True)
+  for line in sys.stdin:
+    if line.strip() == 'facts':
+      print(json.dumps(side.facts()), flush=True)
+      continue
+    start = time.perf_counter()
+    for _ in range(int(line)):
+      loss = side.step()
+    side.finish(loss)
+    print(json.dumps({'seconds': (time.perf_counter() - start) / int(line)}), flush=True)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags."""
   parser.add_argument('--network', choices=NETWORKS, nargs='+', default=list(NETWORKS))
   parser.add_argument('--size', type=int, default=256, help='side of the photographs (default 256)')
   parser.add_argument('--batch', type=int, nargs='+', default=[2], help='photographs in a step (default 2)')
@@ -42,8 +266,7 @@ def add(commands: Any) -> None:
   parser.add_argument('--sides', choices=SIDES, nargs='+', default=list(SIDES), help='which to measure (default: all)')
   parser.add_argument('--steps', type=int, help='of one turn (default 1 on a CPU, 10 on an accelerator)')
   parser.add_argument('--rounds', type=int, default=7, help='turns of each side, interleaved (default 7)')
-  parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
-  parser.set_defaults(run=run)
+  parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,13 +277,13 @@ def run(arguments: argparse.Namespace) -> int:
       found, facts = measure(network, batch, arguments)
       rows.append(found)
       machine |= facts
-      print(*train_page.lines_of(found), sep='\n', flush=True)
+      print(*lines_of(found), sep='\n', flush=True)
       if 'hardware' in machine:  # A larger batch may fail; what is known is written.
-        page = _write(arguments, rows, machine)
+        text = _write(arguments, rows, machine)
   if 'hardware' not in machine:
     print('no batch fits into the memory of the device; choose a smaller --batch or --size', file=sys.stderr)
     return 1
-  print(page)
+  print(text)
   apart = [row for row in rows if row['loss_difference'] is not None
            and not _agree(row['loss_difference'], row['loss_difference_after_a_step'], arguments.dtype)]
   for row in apart:
@@ -72,13 +295,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(arguments: argparse.Namespace, rows: Sequence[Any], machine: dict[str, Any]) -> str:
   """Writes what was measured so far; returns the page."""
   result = {'benchmark': 'train', 'size': arguments.size, 'dtype': arguments.dtype, 'width': arguments.width,
-            'rounds': arguments.rounds, 'rows': rows, **machine,
-            'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
-  name = 'train' if result['hardware']['device'] == 'cpu' else 'train-gpu'
-  record.save(arguments.out / f'{name}.json', result)
-  page = train_page.render(result)
-  (arguments.out / f'{name}.md').write_text(page, encoding='utf-8')
-  return page
+            'rounds': arguments.rounds, 'rows': rows, **machine}
+  return page.write(arguments.out, page.on_gpu('train', result['hardware']), result, render)
 
 
 def _agree(first: float, second: float, dtype: str) -> bool:
@@ -112,7 +330,7 @@ def _together(sides: Sequence[str], network: str, batch: int, arguments: argpars
     running, found = {}, {}
     for side in sides:
       process = stack.enter_context(worker(
-          'experiments.benchmarks.steps', side, '--network', network, '--size', arguments.size, '--batch', batch,
+          'experiments.benchmarks.train', side, '--network', network, '--size', arguments.size, '--batch', batch,
           '--dtype', arguments.dtype, '--width', arguments.width))
       found[side] = hear(process)
       if 'error' in found[side]:
@@ -154,3 +372,58 @@ def _machine(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
   versions = {name: value for one in measured for name, value in one['versions'].items()}
   return {'hardware': ours['hardware'], 'versions': versions, 'copy_bytes_per_second': ours['copy_bytes_per_second'],
           'matmul_flops_per_second': max(one['matmul_flops_per_second'] for one in measured)}
+
+
+def render(result: Mapping[str, Any]) -> str:
+  """The page of a result, in Markdown."""
+  rate, copied = result['matmul_flops_per_second'], result['copy_bytes_per_second']
+  return page.join(
+      '# Training steps',
+      f'One step at {result["size"]}x{result["size"]}, {result["dtype"]}, width {result["width"]:g}: forward, loss, '
+      f'gradient, SGD. The median of {result["rounds"]} turns, which the sides took one after another, and the lowest '
+      'and highest. Same weights, input and loss; neither side augments. PyTorch is channels last, with autocast where the '
+      'type is bfloat16, fused SGD, and with BatchNorm folded in the lesion branch that the multi-task network does not '
+      'train. JAX as it is: our step without our options of the compiler. This / ours: by the medians of both, and the '
+      'median of the rounds with the range in which it lies by bootstrap, where they took turns. Time to ready: imports, '
+      'weights, compilation and two steps; ours may find its program in the cache of an earlier run.',
+      f'The device reached {rate / 1e12:.3g} TFLOP/s in one large matrix product, the better of both libraries, and '
+      f'{copied / 1e9:.3g} GB/s in copying. The share is that of the floor, the FLOPs of the step (XLA\'s count of the '
+      'step as it is written) at this rate, in the time that the step took; above 1 where convolutions save multiplications '
+      'or the matrix product was disturbed.',
+      page.table(['network', 'batch', 'side', 's a step', 'range', 'images/s', f'this / ours, {RATIO[0]}', *RATIO[1:],
+                  'CPU s a step', 'share of the matrix rate', 's to ready'],
+                 [_cells(row, side, found, rate) for row in result['rows'] for side, found in row['sides'].items()]),
+      '\n'.join(f'- {line}' for row in result['rows'] for line in lines_of(row)),
+      page.provenance(result)) + '\n'
+
+
+def lines_of(row: Mapping[str, Any]) -> list[str]:
+  """What is to be said of a row in words."""
+  about = f'{row["network"]}, batch {row["batch"]}'
+  lines = []
+  if row['flops']:
+    lines.append(f'{about}: {row["flops"] / 1e9:.1f} GFLOP a step.')
+  if row['loss_difference'] is not None:
+    lines.append(f'{about}: the losses of the first step differ by {row["loss_difference"]:.1e} of their value, those '
+                 f'after it by {row["loss_difference_after_a_step"]:.1e}.')
+  if not row['side_by_side']:
+    lines.append(f'{about}: the sides do not fit into memory together, and were started alone, twice each.')
+  return lines
+
+
+def _cells(row: Mapping[str, Any], side: str, found: Mapping[str, Any], rate: float) -> list[str]:
+  first = [row['network'], str(row['batch']), NAMES[side]]
+  if 'error' in found:
+    return [*first, found['error'], *[''] * 8]
+  seconds, compared = found['seconds'], ['', '', '']
+  if ratio := row['ratios'].get(side):
+    compared = ratio_cells(ratio)
+    if not row['side_by_side']:
+      compared[1:] = '', ''
+  return [*first, f'{seconds["median"]:.3f}', page.span(seconds['lowest'], seconds['highest'], '.3f'),
+          f'{row["batch"] / seconds["median"]:.2f}', *compared, f'{found["cpu_seconds"]["median"]:.2f}',
+          f'{row["flops"] / rate / seconds["median"]:.2f}' if row['flops'] else '', f'{found["seconds_to_ready"]:.0f}']
+
+
+if __name__ == '__main__':
+  steps()

@@ -40,18 +40,27 @@ class Findings:
     """One sentence of all that was found: a single mistake after its place, several counted by their kind."""
     if len(self) == 1:
       (problem, (where,)), = self._places.items()
-      return f'{where}: {problem}'
+      return f'{where}{_link(problem)}{problem}'
+    files = {where.partition(', ')[0] for places in self._places.values() for where in places}
+    common = f'{files.pop()}, ' if len(files) == 1 and all(
+        ', ' in where for places in self._places.values() for where in places) else ''
     kinds = sorted(self._places.items(), key=lambda item: -len(item[1]))
     parts = []
     for problem, places in kinds[:KINDS]:
-      different = list(dict.fromkeys(places))
+      different = list(dict.fromkeys(where.removeprefix(common) for where in places))
       more = f' and {len(different) - SHOWN} more places' if len(different) > SHOWN else ''
       times = f' ({len(places)} times)' if len(places) > 1 else ''
-      parts.append(f'{", ".join(different[:SHOWN])}{more}: {problem}{times}')
+      parts.append(f'{"; ".join(different[:SHOWN])}{more}{_link(problem)}{problem}{times}')
     rest = f'; and {len(kinds) - KINDS} more kinds of mistake' if len(kinds) > KINDS else ''
-    return f'{len(self)} mistakes: ' + '; '.join(parts) + rest
+    start = f'{common.removesuffix(", ")}: ' if common else ''
+    return f'{start}{len(self)} mistakes: ' + '. '.join(parts) + rest
 
   def require_none(self) -> None:
     """Raises ValueError with what `say` says, where anything was found."""
     if self._places:
       raise ValueError(self.say())
+
+
+def _link(problem: str) -> str:
+  """Between a place and what is wrong there: a space where that goes on with a verb."""
+  return ' ' if problem.startswith(('is ', 'does ', 'has ')) else ': '

@@ -147,9 +147,8 @@ def predict_entries(
   Raises:
     Stopped: no further result could be written, or the device has too little memory.
   """
-  network, size = Network.of(predictor.config), predictor.size
+  network, size, on_way = Network.of(predictor.config), predictor.size, collections.deque[Numbered]()
   crop, threads = predictor.crop if options.crop is None else options.crop, os.cpu_count() or 1
-  on_way: collections.deque[Numbered] = collections.deque()
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
@@ -189,10 +188,13 @@ def predict_entries(
   except jax.errors.JaxRuntimeError as error:
     if NO_MEMORY not in str(error):
       raise
-    raise Stopped(f'stopped, as the device has too little memory for {options.batch_size} photographs of {size}x{size} '
-                  'pixels at once: choose a smaller --batch-size, or --device cpu '
-                  f'({str(error).splitlines()[0]})') from error
+    raise Stopped(_too_large(options.batch_size, size, error)) from error
   advance()
+
+
+def _too_large(batch_size: int, size: int, error: Exception) -> str:
+  return (f'stopped, as the device has too little memory for {batch_size} photographs of {size}x{size} pixels at once: choose a '
+          f'smaller --batch-size, or --device cpu ({str(error).splitlines()[0]})')
 
 
 def _run(

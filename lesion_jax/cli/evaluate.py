@@ -75,7 +75,8 @@ def add(commands: Any) -> None:
   evaluate.add_argument('--window', type=options.window, metavar='N',
                         help=options.WINDOW)
   evaluate.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',
-                        help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr; '
+                        help='of the data set, can be repeated: count and seed of synthetic, images_dir of maples_dr, '
+                        'scale, values and indices of folder (what its numbers mean); '
                         'and split=hash or stratified, split_seed, folds and fold where the split is ours')
   evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
                         help='where prepared data sets are kept (default runs/data, as in training)')

@@ -7,7 +7,9 @@ import dataclasses
 import logging as std_logging
 import os
 import pathlib
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -95,12 +97,12 @@ class ExampleSource(Sequence):
                dropped: Collection[str] = (), *, whole: bool = False, grades: Mapping[str, int] | None = None):
     # TFDS decodes masks with three channels, of which it drops two.
     encoded = dict.fromkeys(('image', 'lesions', 'ignore'), tfds.decode.SkipDecoding())
+    self._folder = builder.data_path
     try:
       self._records = builder.as_data_source(split, decoders=encoded)
       found = read_index(builder.data_path, split)
     except (RuntimeError, FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
-      raise ValueError(f'the prepared data in {builder.data_path} are damaged ({str(error).splitlines()[0][:200]}); prepare '
-                       'them again: delete that folder, and run the same command') from error
+      raise self._damaged(error) from error
     self._rows = np.arange(len(found))
     if grades:
       lent = np.array([grades.get(name, UNKNOWN_GRADE) for name in found.id.tolist()], np.int32)
@@ -117,6 +119,12 @@ class ExampleSource(Sequence):
 
   def __getitem__(self, index: int) -> Example:
     index = range(len(self))[index]  # raises IndexError, counts from the end
+    try:
+      return self._decode(index)
+    except (RuntimeError, OSError, ValueError, struct.error, zlib.error) as error:
+      raise self._damaged(error) from error
+
+  def _decode(self, index: int) -> Example:
     record = self._records[int(self._rows[index])]
     return Example(
         image=decode_picture(record['image']),
@@ -128,6 +136,11 @@ class ExampleSource(Sequence):
         id=record['id'].decode(),
         patient=record['patient'].decode(),
     )
+
+  def _damaged(self, error: Exception) -> ValueError:
+    said = str(error).splitlines() or [type(error).__name__]
+    return ValueError(f'the prepared data in {self._folder} are damaged ({said[0][:200]}); prepare them again: delete that '
+                      'folder, and run the same command')
 
   def ids(self) -> list[str]:
     """The photographs in their order, without decoding any."""
@@ -262,6 +275,15 @@ class Dataset:
       return self
     annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
     return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, aside=aside)._counted()
+
+  def idle(self) -> Source | None:
+    """The training photographs that say nothing of any lesion, which `with_negatives` leaves out; None where there are none.
+    Nothing is learned from them, so they tell how many of the sick are called so."""
+    if not self.negatives or self.whole or not self.lengths['train']:
+      return None
+    every = dataclasses.replace(self, whole=True)._source('train')
+    rows = np.flatnonzero(every.index.annotated == 0)
+    return Subset(every, rows.tolist()) if len(rows) else None
 
   def without(self, ids: Mapping[str, Collection[str]]) -> Dataset:
     """The same data set without some photographs, by split; lengths are counted anew. Splits that are not named, and
@@ -403,14 +425,21 @@ def load_dataset(
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   open_builder = lambda: builder_class(config=config, data_dir=root, file_format='array_record')
   target = root / name / config.name / str(builder_class.VERSION)
-  stale = _stale(target, open_builder, config.places()) if target.exists() else ''
+  with _fresh(target, open_builder, config.places(), anew):
+    prepare(builder := open_builder(), progress or (silent if quiet else None))
+  return _dataset(name, builder)
+
+
+def _fresh(
+    target: pathlib.Path, open_builder: Callable[[], LesionBuilder], places: tuple[pathlib.Path, ...], anew: bool,
+) -> contextlib.AbstractContextManager[None]:
+  """Puts prepared data aside that cannot be taken. Raises ValueError where there are such, and not `anew`."""
+  stale = _stale(target, open_builder, places) if target.exists() else ''
   if stale and not anew:
     raise ValueError(f'{stale}; `lesion-jax prepare` of the same source and size prepares it anew, or delete {target}')
   if stale:
     logging.warning('%s; it is prepared anew', stale)
-  with set_aside(target) if stale else contextlib.nullcontext():
-    prepare(builder := open_builder(), progress or (silent if quiet else None))
-  return _dataset(name, builder)
+  return set_aside(target) if stale else contextlib.nullcontext()
 
 
 def _stale(target: pathlib.Path, open_builder: Callable[[], LesionBuilder], places: tuple[pathlib.Path, ...]) -> str:

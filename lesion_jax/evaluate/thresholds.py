@@ -20,6 +20,7 @@ HALF = 0.5  # the paper's threshold, where nothing was to choose from
 
 def choose(
     counts: Mapping[str, np.ndarray], scored: Iterable[str], *, specificity: float = SPECIFICITY,
+    sick: np.ndarray | None = None,
 ) -> dict[str, Any]:
   """Thresholds, the rule for presence and temperatures, all of one validation split.
 
@@ -46,6 +47,8 @@ def choose(
     counts: of `image_counts`, with the summed histogram for a network that makes maps.
     scored: keys of the lesions that are judged on the split.
     specificity: above 0 and below 1.
+    sick: presence scores, float [M, 8], of more photographs graded DR2 and above, from which nothing was learned: they count with
+      those of the split.
 
   Returns:
     For config.json, with those of the keys for which there is something: 'thresholds' {key: float}; 'presence' {'rule',
@@ -65,7 +68,7 @@ def choose(
         key: best for key in scored
         if (best := metrics.best_f1_threshold(counts['histogram'][:, LESION_KEYS.index(key)])) is not None}
   if scored and 'presence_scores' in counts:
-    found['presence'] = _presence(counts, scored, specificity)
+    found['presence'] = _presence(counts, scored, specificity, sick)
   if temperatures := _temperatures(counts, scored):
     found['temperatures'] = temperatures
   if 'grade_probabilities' in counts and 'grade' in counts:
@@ -95,7 +98,9 @@ def _by_lesion(temperatures: Mapping[str, Any]) -> np.ndarray:
   return np.array([temperatures.get('lesions', {}).get(key, 1.0) for key in LESION_KEYS])
 
 
-def _presence(counts: Mapping[str, np.ndarray], scored: tuple[str, ...], specificity: float) -> dict[str, Any]:
+def _presence(
+    counts: Mapping[str, np.ndarray], scored: tuple[str, ...], specificity: float, more: np.ndarray | None,
+) -> dict[str, Any]:
   columns = [LESION_KEYS.index(key) for key in scored]
   scores, healthy = counts['presence_scores'][:, columns], healthy_eyes(counts, scored)
   tp, fp, fn, tn = (counts[f'image_{kind}'][:, columns] > 0 for kind in ('tp', 'fp', 'fn', 'tn'))
@@ -112,20 +117,21 @@ def _presence(counts: Mapping[str, np.ndarray], scored: tuple[str, ...], specifi
   thresholds = dict.fromkeys(LESION_KEYS, HALF) | {
       key: found.threshold for key, found in zip(scored, quantiles, strict=True) if found}
   grade = counts.get('grade', np.full(len(scores), UNKNOWN_GRADE))
-  sick = grade >= REFERABLE_GRADE
+  sick = np.concatenate([scores[grade >= REFERABLE_GRADE], *([] if more is None else [more[:, columns]])])
   judged = [j for j, found in enumerate(quantiles) if found]
-  margin = metrics.widest_margin(scores[sick][:, judged], [thresholds[scored[j]] for j in judged], SENSITIVITY) / 2
+  margin = metrics.widest_margin(sick[:, judged], [thresholds[scored[j]] for j in judged], SENSITIVITY) / 2
   thresholds |= {scored[j]: metrics.raised(thresholds[scored[j]], margin) for j in judged}
-  called = scores > np.array([thresholds[key] for key in scored])
+  limits = np.array([thresholds[key] for key in scored])
+  called = scores > limits
   share = lambda calls: float(np.mean(calls)) if len(calls) else None
   return {'rule': TOP, 'thresholds': thresholds} | about | {
-      'referable': int(sick.sum()), 'margin': margin,
+      'referable': len(sick), 'margin': margin,
       'promised': {key: found.promised for key, found in zip(scored, quantiles, strict=True) if found},
       'validation': {
           'specificity': {key: share(~called[negative[:, j], j]) for j, key in enumerate(scored)},
           'sensitivity': {key: share(called[positive[:, j], j]) for j, key in enumerate(scored)},
           'healthy_clean': share(~called[healthy].any(axis=1)),
-          'referable_called': share(called[sick].any(axis=1)),
+          'referable_called': share((sick > limits).any(axis=1)),
       }}
 
 

@@ -166,8 +166,7 @@ def load(
     members.append(member._replace(variables=jax.device_put(member.variables, place)))  # goes on while others are read
   config, variables, predict_fn = join(members)
   config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
-  predict_fn = augmented(predict_fn, tta)
-  plain = augmented(join([member.plain() for member in members])[2], tta)
+  predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))
   program = _first_program(members, predict_fn, variables, config, platform)
   return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform), origin)
 

@@ -93,10 +93,18 @@ def available() -> dict[str, dict[str, Any]]:
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
   """The main figures of a bundle's test report: `pixel_f1`, `image_f1` and `aupr`, means over the lesions, `kappa`
-  (quadratic weights), `accuracy`, `referable_sensitivity`, `referable_specificity`; those that it has a value for."""
-  means = {key: metrics.get(key, {}).get('mean') for key in ('pixel_f1', 'image_f1', 'aupr')}
-  scores = {key: metrics.get(key, {}).get('value') for key in ('kappa', 'accuracy')}
-  referable = {f'referable_{key}': metrics.get('referable', {}).get(key, {}).get('value')
+  (quadratic weights), `accuracy`, `referable_sensitivity`, `referable_specificity`; those that it has a value for.
+
+  Of several data sets that were judged together the figures of lesions are those of the one that has lesions in its masks, and
+  those of grades those of the one with most graded photographs: these can be compared with others on that set. Where several
+  have lesions, they are of all together."""
+  alone = list(metrics.get('data_sets', {}).values())
+  masked = [report for report in alone if any(report.get('positive_pixels', {}).values())]
+  graded = max(alone, key=lambda report: sum(map(sum, report.get('confusion', ()))), default=metrics)
+  lesions = masked[0] if len(masked) == 1 else metrics
+  means = {key: lesions.get(key, {}).get('mean') for key in ('pixel_f1', 'image_f1', 'aupr')}
+  scores = {key: graded.get(key, {}).get('value') for key in ('kappa', 'accuracy')}
+  referable = {f'referable_{key}': graded.get('referable', {}).get(key, {}).get('value')
                for key in ('sensitivity', 'specificity')}
   return {key: value for key, value in (means | scores | referable).items() if value is not None}
 

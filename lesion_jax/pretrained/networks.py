@@ -5,6 +5,16 @@ model.safetensors and `config_sha256` of its config.json, `about`, one line, `si
 network takes, `storage` of its weights, and `licence` of weights and training data.
 """
 
-DEFAULT = None  # the name of the one that is used where none is named
+DEFAULT = 'idrid'  # the name of the one that is used where none is named
 
-NETWORKS = {}
+NETWORKS = {
+    'idrid': {
+        'folder': 'idrid',
+        'weights_sha256': '56f5177726c90bdc70ada20c54f93494e33e49ecf6cbb12a350893e62aea8e36',
+        'config_sha256': 'c2677cbe20f1e77d003cac86ff0c353c6d35640ffe70ded4d3862271fc027056',
+        'about': 'four lesions of diabetic retinopathy, silent in most healthy eyes; learned from IDRiD; no grade',
+        'size': 1440,
+        'storage': 'int8',
+        'licence': 'weights Apache-2.0; data CC BY 4.0 (IDRiD)',
+    },
+}

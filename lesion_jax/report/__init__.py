@@ -3,7 +3,7 @@
   overlay.py   lesion contours on a photograph            page.py      a page of held-out examples
   curves.py    training curves, confusion matrix          scores.py    precision against recall, reliability
   terminal.py  a report as aligned text                   card.py      the Markdown card of a bundle
-  run.py       the files of an evaluation
+  run.py       the files of an evaluation         markdown.py  tables in Markdown
 
 Of predicted photographs:
 

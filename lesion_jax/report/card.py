@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.photograph.crop import SQUARE
+from lesion_jax.report.markdown import table
 from lesion_jax.report.terminal import (
     COLUMNS, data_sets, grading_rows, healthy_notes, interval_notes, lesion_rows, presence_notes, presence_rows,
     selection_notes, undefined_notes)
@@ -49,12 +50,6 @@ def model_card(config: Mapping[str, Any]) -> str:
       _intended_use(config), _provenance(config),
   ]
   return '\n\n'.join(section for section in sections if section) + '\n'
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """A Markdown table; the first column to the left, the others to the right."""
-  rule = ['---', *['---:'] * (len(header) - 1)]
-  return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (header, rule, *rows))
 
 
 def _introduction(config: Mapping[str, Any]) -> str:

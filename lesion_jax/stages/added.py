@@ -31,9 +31,9 @@ _OF_A_STAGE: dict[str, Any] = {
     'data.fold': 0,
     'data.folds': 0,
     'data.seed': 2020,
-    'data.indices': '',
+    'data.mask_indices': '',
+    'data.mask_values': '',
     'data.scale': '',
-    'data.values': '',
     'data.split': HASH,  # the only way that there was; its default is now the data set's own, see `resolved`
     'data.draw_lesions': (),
     'data.grades_as_lesions': 'default',

@@ -106,12 +106,14 @@ def _calls(names: list[str], folders: list[str]) -> list[str]:
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
   data = stage.data
   count = {'count': data.count} if data.count else {}
-  meanings = {key: data[key] for key in ('scale', 'values', 'indices') if data.get(key)}
+  meanings = {'scale': data.scale, 'values': data.mask_values, 'indices': data.mask_indices}
   dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
-  parts = [dataclasses.replace(load_dataset(one.name, data_dir=data_dir, size=data.size, source_dir=one.source_dir, **dealing,
-                                            **(count if one.name == 'synthetic' else meanings if one.name == 'folder' else {})),
-                               name=one.called) for one in chosen]
-  if grades(stage):  # masks of one data set and grades of another, of the same photographs
+  own = {'synthetic': count, 'folder': meanings}
+  parts = [load_dataset(one.name, data_dir=data_dir, size=data.size, source_dir=one.source_dir, **dealing, **own.get(one.name, {}))
+           for one in chosen]
+  parts = [part if one.called == one.name else dataclasses.replace(part, name=one.called)
+           for part, one in zip(parts, chosen, strict=True)]
+  if grades(stage) and len(parts) > 1:  # masks of one data set and grades of another, of the same photographs
     parts = [part if part.graded else part.graded_by(parts) for part in parts]
   parts = _with_negatives(stage, parts)
   return parts[0] if len(parts) == 1 else Mixture(tuple(parts), tuple(stage.data.weights))
@@ -141,8 +143,9 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
     has = {'grades': data.graded, lesions: taught(stage, data.annotated)}
     return [what for what in needed if not has[what]]
 
-  coarse = [part for part in getattr(data, 'parts', (data,)) if part.graded and not part.scale['steps']]
-  if coarse and 'grades' in needed:
+  coarse = [part for part in getattr(data, 'parts', (data,))
+            if 'grades' in needed and part.graded and not part.scale['steps']]
+  if coarse:
     raise ValueError(f'the grades of {coarse[0].name} are on the scale {coarse[0].scale["name"]}, from which a network of the '
                      f'five steps DR0 to DR4 cannot learn; judge one on them with `lesion-jax evaluate`, or choose another '
                      f'--config.{name}.data.name')
@@ -164,7 +167,8 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
     known = np.unique(index.grade[index.grade != UNKNOWN_GRADE])
     if len(known) > 1:
       return
-    lacking = f'photographs of several grades (it has {len(index)}, {"all of grade " + str(known[0]) if len(known) else "none with a grade"})'
+    has = f'all of grade {known[0]}' if len(known) else 'none with a grade'
+    lacking = f'photographs of several grades (it has {len(index)}, {has})'
   else:
     keys = taught(stage, data.annotated)
     shown = (index.annotated & np.uint8(lesion_bits(keys)))[:, None] >> np.arange(len(LESION_KEYS), dtype=np.uint8) & 1
@@ -172,5 +176,5 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
       return
     lacking = f'a photograph with a scored pixel of {", ".join(keys)} (it has {len(index)} without)'
   raise ValueError(f'stage {name!r}: the best network is chosen by {figure} on the validation split, and this needs {lacking}. '
-                   f'Put such photographs into the validation split, by the column `split` or another --config.{name}.data.seed, '
-                   f'or choose another --config.{name}.criterion')
+                   'Put such photographs into the validation split, by the column `split` or another '
+                   f'--config.{name}.data.seed, or choose another --config.{name}.criterion')

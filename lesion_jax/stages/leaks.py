@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from lesion_jax.data.mixture import SEPARATOR, Mixture
-from lesion_jax.data.registry import Dataset
+from lesion_jax.data.registry import Dataset, Subset
 from lesion_jax.photograph.fingerprint import SMALL, reduced, twins
 from lesion_jax.stages import parts
 from lesion_jax.weights.bundle import Bundle, load_bundle
@@ -90,6 +90,19 @@ def guard(
                        'split too, or among those from which a network before this one learned; choose other data, or '
                        f'judge them all the same with --config.{name}.data.leaks=keep, which the report then says')
   return dataclasses.replace(data, parts=tuple(left)) if isinstance(data, Mixture) else left[0]
+
+
+def idle(data: Dataset | Mixture) -> list[Subset]:
+  """Photographs of the training splits from which nothing is learned (`Dataset.idle`), without those of which any split has a
+  twin; none where there are none."""
+  all_parts = data.parts if isinstance(data, Mixture) else (data,)
+  used = [part.source(split).index.fingerprint for part in all_parts for split in part.splits]
+  prints, found = reduced(np.concatenate(used)), []
+  for part in all_parts:
+    if (source := part.idle()) is not None:
+      rows = np.flatnonzero(~twins(reduced(source.index.fingerprint), prints))
+      found += [Subset(source, rows.tolist())] if len(rows) else []
+  return found
 
 
 def learned_before(

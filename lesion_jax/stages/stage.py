@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 import lesion_jax
 from lesion_jax.augment import augment
-from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS, REFERABLE_GRADE
 from lesion_jax.data.asked import Asked, ask, kept_answers
 from lesion_jax.data.mixture import Mixture, shares
 from lesion_jax.data.pipeline import train_batches
@@ -188,11 +188,7 @@ class Stage:
     """
     settings = {'thresholds': HALVES} | dict(chosen or {})
     thresholds, data = tuple(settings['thresholds'][key] for key in LESION_KEYS), self.dataset
-    # One program for validation and test, and another where the thresholds of the pixels are not 0.5.
-    if not (count := self._counters.get(thresholds)):
-      count = self._counters[thresholds] = make_counter(
-          forward(self.model), self.devices, batch_size=self.config.eval_batch_size,
-          thresholds=np.array(thresholds, np.float32))
+    count = self._counter(thresholds)
     if split != 'test':  # a validation only chooses, by the figure itself
       key = split, thresholds, _digest(variables)
       if self._last.get('key') != key:  # what was just validated is often what thresholds are chosen for
@@ -206,9 +202,16 @@ class Stage:
     found = full(counts, data.annotated)
     return Evaluation(found | ({'data_sets': alone} if alone else {}), counts)
 
+  def _counter(self, thresholds: tuple[float, ...]) -> Callable[..., Any]:
+    """What counts: one program for validation and test, and another where the thresholds of the pixels are not 0.5."""
+    if thresholds not in self._counters:
+      self._counters[thresholds] = make_counter(
+          forward(self.model), self.devices, batch_size=self.config.eval_batch_size,
+          thresholds=np.array(thresholds, np.float32))
+    return self._counters[thresholds]
+
   @functools.cached_property
   def _counters(self) -> dict[tuple[float, ...], Callable[..., Any]]:
-    """By thresholds, what counts."""
     return {}
 
   @functools.cached_property
@@ -227,13 +230,22 @@ class Stage:
       return _kept(self.network.bundle)
     if not parts.chooses(self.config):
       return {}
-    found = choose(self.evaluate(variables, 'validation').counts, self.scored, specificity=self.config.specificity)
+    found = choose(self.evaluate(variables, 'validation').counts, self.scored, specificity=self.config.specificity,
+                   sick=self._sick(variables))
     kept = _kept(self.lesion) if self.lesion and self.network.frozen else {}
     if not kept or self.scored and 'presence' not in kept:
       return found
     if 'grades' in found.get('temperatures', {}):
       kept['temperatures'] = kept.get('temperatures', {}) | {'grades': found['temperatures']['grades']}
     return kept | {key: found[key] for key in ('cut_points',) if key in found}
+
+  def _sick(self, variables: dict[str, Any]) -> np.ndarray | None:
+    """Presence scores, float32 [M, 8], of training photographs graded DR2 and above from which nothing is learned."""
+    idle = leaks.idle(self.dataset) if not parts.grades(self.config) else []
+    if not idle:
+      return None
+    counts = self._counter(tuple(HALVES.values()))(variables, Joined(idle))
+    return counts['presence_scores'][counts['grade'] >= REFERABLE_GRADE]
 
   def selection(self, fitted: Fitted) -> dict[str, Any]:
     """How the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the validation

@@ -21,7 +21,8 @@ STAGE_KEYS = (
     'save_every', 'schedule', 'specificity', 'stop_after', 'thresholds', 'validate_every', 'warm_up', 'weight_decay')
 DATA_KEYS = (
     'aside', 'ask_once', 'centred', 'count', 'crop', 'crop_scale', 'draw_grades', 'draw_lesions', 'fold', 'folds',
-    'grades_as_lesions', 'keep', 'leaks', 'name', 'seed', 'size', 'source_dir', 'split', 'weights')
+    'grades_as_lesions', 'keep', 'leaks', 'mask_indices', 'mask_values', 'name', 'scale', 'seed', 'size', 'source_dir', 'split',
+    'weights')
 MODEL_KEYS = ('name', 'sync_batch_norm')
 # What tuples hold, by the last name of their key, and the least that it may be.
 WHOLE_NUMBERS = {'milestones': 1, 'decoder_channels': 1}

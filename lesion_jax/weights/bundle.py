@@ -45,8 +45,8 @@ STORED_VERSION = 2  # of those in another storage
 VERSIONS = {VERSION: (FLOAT32,), STORED_VERSION: STORAGES[1:]}  # which storages go with which
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 PHOTOGRAPHS = 'photographs.safetensors'
-# Bytes that each file may have, in an archive or a directory; the largest network here has 0.2 GB of weights, and 100,000 photographs are
-# 0.08 GB.
+# Bytes that each file may have, in an archive or a directory; the largest network here has 0.2 GB of weights, and 100,000
+# photographs are 0.08 GB.
 LIMITS = {CONFIG: 16 << 20, WEIGHTS: 2 << 30, CARD: 16 << 20, PHOTOGRAPHS: 1 << 30}
 REQUIRED = ('format_version', 'weights_sha256')
 RESERVED = (*REQUIRED, 'photographs_sha256', 'storage')  # keys of config.json that are the format's own
@@ -102,8 +102,8 @@ def save_bundle(
   path = pathlib.Path(path).expanduser().resolve()
   _check_replaceable(path)
   flat = traverse_util.flatten_dict(variables, sep='/')
-  check_weights(flat, 'the network')
   weights = tensors.encode(pack({name: np.asarray(array) for name, array in flat.items()}, storage))
+  check_weights({name: np.asarray(array) for name, array in flat.items()}, 'the network')
   kept = {} if photographs is None else {PHOTOGRAPHS: tensors.encode(photographs)}
   text = _config_text(config, weights, kept.get(PHOTOGRAPHS), storage)
   files = {CONFIG: text.encode(), WEIGHTS: weights, CARD: card.encode(), **kept}

@@ -122,8 +122,8 @@ def _recognise(path: pathlib.Path) -> str:
 def _torch(path: pathlib.Path, kind: str) -> EncoderWeights:
   state, prefix, beside = _without_prefix(read_torchvision(path), path)
   ignored: dict[str, list[str]] = {}
-  for prefix, why in CLASSIFIERS.items():
-    ignored[why] = sorted(name for name in state if name.startswith(prefix))
+  for classifier, why in CLASSIFIERS.items():
+    ignored[why] = sorted(name for name in state if name.startswith(classifier))
   ignored['counters that nothing reads'] = sorted(
       name for name in state if name.rpartition('.')[2] in COUNTERS and not name.startswith(tuple(CLASSIFIERS)))
   left_out = {name for names in ignored.values() for name in names}

@@ -44,6 +44,6 @@ def test_an_annotator_is_not_given_for_an_export_that_says_it(tmp_path):
     read_exports([('anna', write_json(tmp_path / 'a.json', []))], Labels())
 
 
-def test_a_folder_is_refused(tmp_path):
-  with pytest.raises(ValueError, match='is a folder; name the exported files in it'):
+def test_a_folder_without_files_of_labelme_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='is a folder without JSON files of labelme; name the exported files in it'):
     read_exports([('', tmp_path)], Labels())

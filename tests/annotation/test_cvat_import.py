@@ -78,7 +78,7 @@ def test_a_label_that_is_mapped_to_null_is_left_out_whatever_was_drawn(read):
     ('<polygon label="MA" points="1,1;2;3,3"/>', "'2' is no point"),
     ('<ellipse label="MA" cx="1" cy="1" rx="one" ry="1"/>', "rx is 'one'; expected a number"),
     ('<ellipse label="MA" cx="inf" cy="1" rx="1" ry="1"/>', "cx is 'inf'; expected a number"),
-    ('<ellipse label="HE" cx="1" cy="1" rx="1" ry="1"/>', "'HE' is no lesion. Known are MA"),
+    ('<ellipse label="disc" cx="1" cy="1" rx="1" ry="1"/>', "'disc' is no lesion. Known are MA"),
     ('<tag label="PDR"/>', "'PDR' is no grade. Known are DR0"),
     ('<tag label="DR1"/><tag label="DR2"/>', r'the grades \[1, 2\]'),
 ])

@@ -110,8 +110,8 @@ def test_a_label_that_is_mapped_to_null_is_left_out_whatever_was_drawn(read):
   assert annotation.shapes == () and annotation.grade == 0
 
 
-def _brush():
-  return {'id': 'y', 'type': 'brushlabels', 'value': {'format': 'rle', 'rle': [1], 'brushlabels': ['MA']}}
+def _key_point():
+  return {'id': 'y', 'type': 'keypointlabels', 'value': {'x': 1, 'y': 1, 'keypointlabels': ['MA']}}
 
 
 def _without_label():
@@ -127,7 +127,7 @@ def _with(**changes):
 
 
 @pytest.mark.parametrize('results, message', [
-    ([_brush()], r'annotator 5: a brush stroke is no outline; .* null'),
+    ([_key_point()], r'annotator 5: a key point is no outline; .* null'),
     ([_with(ellipselabels=['Drusen'])], r"'Drusen' is no lesion\. Known are MA, .*--labels"),
     ([choice(1), choice(2)], r'one annotation has the grades \[1, 2\]'),
     ([_without_label()], 'a ellipselabels without a label; give it one'),

@@ -406,8 +406,9 @@ def test_a_second_evaluation_takes_the_place_of_the_first(save_oracle, idrid, ev
   assert status == 0 and names(out) == FILES  # no picture of the first
 
 
-def test_a_network_without_numbers_ends_with_1(save_oracle, idrid, evaluate, capsys):
-  status, out = evaluate(save_oracle(gain=np.nan), 'idrid', '--data-dir', idrid)
+def test_a_network_without_numbers_ends_with_1(save_oracle, idrid, evaluate, capsys, monkeypatch):
+  monkeypatch.setitem(models.MODELS, 'overflowing', oracle.Overflowing)
+  status, out = evaluate(save_oracle(model={'name': 'overflowing'}), 'idrid', '--data-dir', idrid)
   assert status == 1 and not names(out)
   assert capsys.readouterr().err.endswith(
       'error: the network answers with something that is no number on 2 of 2 photographs; its weights are not fit for '
@@ -593,8 +594,9 @@ class TestInTheirOwnPixels:
                      '--prepared', str(prepared), '--at', 'native', '--resamples', '20']) == 0
     assert names(tmp_path / 'oracle-idrid-test-native') == FILES | {'precision_recall.png', 'examples.png'}
 
-  def test_a_network_without_numbers_ends_with_1(self, save_oracle, lesions, evaluate, capsys):
-    status, out = evaluate(save_oracle(gain=np.nan), 'idrid', '--data-dir', lesions, '--at', 'native')
+  def test_a_network_without_numbers_ends_with_1(self, save_oracle, lesions, evaluate, capsys, monkeypatch):
+    monkeypatch.setitem(models.MODELS, 'overflowing', oracle.Overflowing)
+    status, out = evaluate(save_oracle(model={'name': 'overflowing'}), 'idrid', '--data-dir', lesions, '--at', 'native')
     assert status == 1 and not names(out)
     assert 'something that is no number on IDRiD_55; its weights are not fit for use' in capsys.readouterr().err
 

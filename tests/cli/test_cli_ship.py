@@ -107,7 +107,7 @@ def test_mistakes_end_with_2(bundle, tmp_path, monkeypatch, capsys, arguments, m
   monkeypatch.chdir(tmp_path)
   before = load_bundle(bundle).digest
   (tmp_path / 'file').write_text('mine')
-  save_bundle('broken', config=oracle.oracle_config(), card='', variables={'params': {'gain': np.float32(np.nan)}})
+  save_bundle('broken', config=oracle.oracle_config(), card='', variables={'params': {'gain': np.float64(1e300)}})
   with pytest.raises(SystemExit) as stop:
     cli.main(['ship', *arguments])
   assert stop.value.code == 2 and message in capsys.readouterr().err

@@ -132,21 +132,21 @@ def _nothing(release):
 MISTAKES = {
     'grade': (_change('eye03,p1,3', 'eye03,p1,7'),
               r"grades\.csv, row 5 \(eye03\): grade is '7'; grades are 0\.\.4, or empty"),
-    'row of no photograph': (_change('eye03,', 'eye03.jpg,'), r"row 5: there is no photograph 'eye03\.jpg' in images/"),
+    'row of no photograph': (_change('eye03,', 'eye33,'), r"row 5: there is no photograph 'eye33' in images/"),
     'second row': (_change('eye03,', 'eye02,'), 'row 5: eye02 has a row already'),
     'no row': (_change('eye03,p1,3\n', ''), r'grades\.csv has no row for 1 photographs: eye03; give each one'),
     'no ids': (_change('id,', 'name,'), r'grades\.csv has no column id; its columns are name, patient, grade'),
-    'bytes': (lambda release: (release / 'grades.csv').write_bytes(b'id,grade\n\xff,1\n'),
-              r'cannot read the table .*grades\.csv: .*CSV in UTF-8'),
+    'bytes': (lambda release: (release / 'grades.csv').write_bytes(b'id,grade\n\x81,1\n'),
+              r'cannot read the table .*grades\.csv: it is no text in UTF-8 or Windows-1252'),
     'split': (_change('id,patient,grade', 'id,patient,split'),
-              r"row 2 \(eye00\): split is '0'; the splits are train, validation, test"),
+              r"12 mistakes: .*row 2 \(eye00\); row 12 \(eye10\): split is '0'; the splits are train, validation, test"),
     'patient on two sides': (_of_two_sides, r'row 13 \(eye11\): the patient p5 is in test and in train'),
     'patient of another': (_named_like_another, r'row 8 \(eye06\): the patient eye05 is in test and in train'),
     'patient of a photograph before': (_of_patient_before,
                                        r'row 8 \(eye05\): the patient eye05 is in train and in test'),
     'nothing known': (_nothing, 'has neither a folder masks/<lesion>/ .* nor a grade in grades.csv'),
-    'unknown lesion': (lambda release: (release / 'masks' / 'HE').mkdir(),
-                       'masks/HE: there is no lesion of that name; the folders in .* are named MA, iHE, HaEx'),
+    'unknown lesion': (lambda release: (release / 'masks' / 'disc').mkdir(),
+                       'masks/disc: there is no lesion of that name; the folders in .* are named MA, iHE, HaEx'),
     'mask of no photograph': (lambda release: save(release / 'masks' / 'MA' / 'eye99.png', grey(drawn(0, 0, 1, 1))),
                               r'eye99\.png is the mask of no photograph'),
     'mask of another size': (lambda release: save(release / 'masks' / 'MA' / 'eye02.png', np.zeros((9, 9), np.uint8)),
@@ -180,3 +180,160 @@ def test_a_folder_without_photographs_is_said(release):
   (release / 'images').mkdir()
   with pytest.raises(FileNotFoundError, match='no photograph in .*images'):
     open_release('folder', release)
+
+
+class TestFormsThatPeopleHave:
+
+  def _places(self, dataset):
+    return {example['id']: (split, example['patient'], int(example['grade']))
+            for split in dataset.splits for example in dataset.source(split)}
+
+  def test_pairs_of_eyes_by_name_are_one_patient_and_that_is_said(self, tmp_path):
+    for number in range(10):
+      for eye in ('OD', 'OS'):
+        save(tmp_path / 'mine' / 'images' / f'p{number}_{eye}.jpg', photograph(number))
+    _rewrite(tmp_path / 'mine', 'id,grade', *(f'p{number}_{eye},{number % 5}' for number in range(10) for eye in ('OD', 'OS')))
+    dataset = open_release('folder', tmp_path / 'mine')
+    places = self._places(dataset)
+    assert all(places[f'p{number}_OD'][:2] == places[f'p{number}_OS'][:2] for number in range(10))
+    assert any('10 patients of 20 photographs, as 20 names are of the form' in note for note in dataset.notes)
+
+  def test_a_column_goes_before_names(self, tmp_path):
+    for name in ('a_left', 'a_right', 'b_left', 'b_right'):
+      save(tmp_path / 'mine' / 'images' / f'{name}.jpg', photograph(1))
+    _rewrite(tmp_path / 'mine', 'id,grade,Patient', 'a_left,0,x', 'a_right,3,y', 'b_left,2,x', 'b_right,1,y')
+    dataset = open_release('folder', tmp_path / 'mine')
+    assert {name: patient for name, (_, patient, _) in self._places(dataset).items()} == {
+        'a_left': 'x', 'a_right': 'y', 'b_left': 'x', 'b_right': 'y'}
+    assert '2 patients of 4 photographs, from the column patient' in dataset.notes
+
+  def test_one_eye_in_another_split_by_name_is_warned_of(self, tmp_path):
+    for name in ('a_left', 'a_right'):
+      save(tmp_path / 'mine' / 'images' / f'{name}.jpg', photograph(1))
+    _rewrite(tmp_path / 'mine', 'id,grade,split', 'a_left,0,train', 'a_right,3,test')
+    assert any('so one eye leaks the other' in note for note in open_release('folder', tmp_path / 'mine').notes)
+
+  def test_ids_may_have_endings_and_another_case_or_form(self, tmp_path):
+    for name in ('re\u0301tine', 'EYE', 'x'):
+      save(tmp_path / 'mine' / 'images' / f'{name}.jpg', photograph(1))
+    _rewrite(tmp_path / 'mine', 'id,grade', 'r\u00e9tine,1', 'eye.png,2', 'images/x.jpg,3.0')
+    assert {name: grade for name, (_, _, grade) in self._places(open_release('folder', tmp_path / 'mine')).items()} == {
+        'r\u00e9tine': 1, 'EYE': 2, 'x': 3}
+
+  def test_columns_that_are_not_used_are_named(self, release):
+    _rewrite(release, 'id,subject', *(f'eye{number:02d},s' for number in range(12)))
+    assert any('the columns subject are not used' in note for note in open_release('folder', release).notes)
+
+  def test_all_mistakes_of_a_table_are_said_at_once(self, release):
+    _rewrite(release, 'id,grade', *(f'eye{number:02d},{9 if number < 7 else 1}' for number in range(12)))
+    with pytest.raises(ValueError, match=r'7 mistakes: row 2 \(eye00\); .* and 2 more places: grade is .9.*\(7 times\)'):
+      open_release('folder', release)
+
+  def test_patients_that_differ_in_case_alone_are_refused(self, release):
+    _rewrite(release, 'id,patient', *(f'eye{number:02d},{"P1" if number else "p1"}' for number in range(12)))
+    with pytest.raises(ValueError, match='the patients p1 and P1 differ in nothing but case'):
+      open_release('folder', release)
+
+  def test_folders_named_as_releases_name_lesions(self, release):
+    (release / 'masks' / 'NV').rename(release / 'masks' / 'EX')
+    dataset = open_release('folder', release)
+    assert dataset.annotated == ('MA', 'HaEx') and 'folders of masks are taken by their names: EX as HaEx' in dataset.notes
+    (release / 'masks' / 'hard exudates').mkdir()
+    with pytest.raises(ValueError, match='hard exudates and EX are both HaEx'):
+      open_release('folder', release, size=40)
+
+  @pytest.mark.parametrize('split', ['', 'valid'])
+  def test_folders_by_grade(self, tmp_path, split):
+    for number, grade in enumerate(('0', '3', 'DR4')):
+      save(tmp_path / 'mine' / split / grade / f'x{number}.jpg', photograph(number))
+    found = self._places(open_release('folder', tmp_path / 'mine'))
+    assert {name: grade for name, (_, _, grade) in found.items()} == {'x0': 0, 'x1': 3, 'x2': 4}
+    assert not split or {place for place, _, _ in found.values()} == {'validation'}
+
+  def test_names_that_occur_in_several_folders_are_told_apart(self, tmp_path):
+    for split in ('train', 'test'):
+      for grade in '02':
+        save(tmp_path / 'mine' / split / grade / '1.jpg', photograph(1))
+    assert sorted(self._places(open_release('folder', tmp_path / 'mine'))) == [
+        'test-0-1', 'test-2-1', 'train-0-1', 'train-2-1']
+
+  def test_folders_of_splits(self, tmp_path):
+    for number, split in enumerate(('train', 'val', 'test')):
+      save(tmp_path / 'mine' / split / 'images' / f'x{number}.jpg', photograph(number))
+      save(tmp_path / 'mine' / split / 'masks' / 'MA' / f'x{number}.png', grey(drawn(40, 60, 4, 4)))
+    dataset = open_release('folder', tmp_path / 'mine')
+    assert dataset.lengths == {'train': 1, 'validation': 1, 'test': 1} and dataset.dealing is None
+    for example in examples_of(dataset).values():
+      np.testing.assert_array_equal(mask_of(example, 'MA'), halved(40, 60, 4, 4))
+
+  def test_index_maps_with_a_mapping(self, tmp_path):
+    numbers = drawn(40, 60, 4, 4) * np.uint8(1) + drawn(20, 40, 4, 4) * np.uint8(2) + drawn(60, 80, 8, 8) * np.uint8(9)
+    save(tmp_path / 'mine' / 'images' / 'x.jpg', photograph(1))
+    save(tmp_path / 'mine' / 'images' / 'y.jpg', photograph(2))
+    save(tmp_path / 'mine' / 'masks' / 'x.png', numbers)
+    with pytest.raises(ValueError, match=r'taken for an index map.*its values are 0, 1, 2, 9: say which lesion'):
+      open_release('folder', tmp_path / 'mine')
+    dataset = open_release('folder', tmp_path / 'mine', indices='1=MA,2=HE,9=ignore')
+    examples = examples_of(dataset)
+    assert dataset.annotated == ('MA', 'iHE') and examples['y']['annotated'] == 0
+    np.testing.assert_array_equal(mask_of(examples['x'], 'MA'), halved(40, 60, 4, 4))
+    np.testing.assert_array_equal(mask_of(examples['x'], 'iHE'), halved(20, 40, 4, 4))
+    np.testing.assert_array_equal(mask_of(examples['x'], 'MA', 'ignore'), halved(60, 80, 8, 8))
+
+  @pytest.mark.parametrize('declared', ['option', 'file'])
+  def test_what_255_is_can_be_declared(self, release, declared):
+    save(release / 'masks' / 'MA' / 'eye00.png',
+         drawn(40, 60, 4, 4) * np.uint8(1) + drawn(20, 40, 4, 4) * np.uint8(255))
+    with pytest.raises(ValueError, match=r'eye00\.png hold both 1 and 255'):
+      open_release('folder', release)
+    if declared == 'file':
+      (release / 'dataset.json').write_text('{"values": {"lesion": 1, "ignore": 255}}')
+    for name in ('NV', 'MA'):  # masks of the other convention are now wrong as well
+      for path in (release / 'masks' / name).iterdir():
+        if path.name != 'eye00.png':
+          path.unlink()
+    example = examples_of(open_release('folder', release, **(
+        {'values': 'lesion=1,ignore=255'} if declared == 'option' else {})))['eye00']
+    np.testing.assert_array_equal(mask_of(example, 'MA'), halved(40, 60, 4, 4))
+    np.testing.assert_array_equal(mask_of(example, 'MA', 'ignore'), halved(20, 40, 4, 4))
+
+  def test_a_scale_is_kept_with_the_data(self, release):
+    _rewrite(release, 'id,grade', *(f'eye{number:02d},{number % 2}' for number in range(12)))
+    dataset = open_release('folder', release)
+    assert dataset.scale['steps'] and any('only the grades 0, 1 occur' in note for note in dataset.notes)
+    dataset = open_release('folder', release, scale='referable')
+    assert dataset.scale == {'name': 'referable', 'steps': False, 'referable': True, 'healthy': False}
+    assert {int(example['grade']) for example in examples_of(dataset).values()} == {0, 2} and not any(
+        'occur' in note for note in dataset.notes)
+    with pytest.raises(ValueError, match='the scale referable, which does not say which lesions are absent'):
+      dataset.with_negatives(('MA',))
+
+  def test_a_mask_of_more_than_half_of_the_field_or_of_the_border_is_warned_of(self, release):
+    save(release / 'masks' / 'MA' / 'eye02.png', np.full(SHAPE, 255, np.uint8))
+    notes = open_release('folder', release).notes
+    assert any('MA is marked on the black border in 1 photographs (eye02)' in note for note in notes)
+
+  def test_turned_photographs_with_masks_are_counted(self, release):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for name in ('eye00.jpg', 'eye03.jpg'):
+      save(release / 'images' / name, Image.fromarray(photograph(0)), exif=exif)
+    save(release / 'masks' / 'MA' / 'eye03.png', np.zeros(SHAPE, np.uint8))
+    with pytest.raises(ValueError, match=r'2 mistakes: .*eye00\.jpg; .*eye03\.jpg is turned by its EXIF orientation \(3\)'):
+      open_release('folder', release)
+
+  def test_all_masks_that_do_not_fit_are_counted(self, release):
+    for number in range(12):
+      save(release / 'masks' / 'MA' / f'eye{number:02d}.png', np.zeros((9, 9), np.uint8))
+    (release / 'masks' / 'MA' / 'eye01.tif').unlink()
+    with pytest.raises(ValueError, match='12 of 12 photographs cannot be read'):
+      open_release('folder', release)
+
+  @pytest.mark.parametrize('text, message', [
+      ('[', 'dataset.json is not JSON'), ('[]', 'dataset.json is no object'), ('{"scales": 1}', 'dataset.json has scales'),
+      ('{"scale": "x"}', 'dataset.json: scale='), ('{"values": 3}', 'dataset.json: '),
+  ])
+  def test_other_settings_are_refused(self, release, text, message):
+    (release / 'dataset.json').write_text(text)
+    with pytest.raises(ValueError, match=message):
+      open_release('folder', release)

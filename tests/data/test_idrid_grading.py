@@ -57,7 +57,7 @@ class TestReadGrades:
     text = '\ufeffImage name,Retinopathy grade ,Risk ,,\n IDRiD_001 , 3,0,,\n\n,,,,\nIDRiD_002,0,1,,\n'
     assert self._read(tmp_path / 'a.csv', text) == {'IDRiD_001': 3, 'IDRiD_002': 0}
 
-  @pytest.mark.parametrize('grade', ['7', '5', '-1', '', '2.0', 'mild'])
+  @pytest.mark.parametrize('grade', ['7', '5', '-1', '', '2.5', 'mild'])
   def test_a_grade_outside_0_to_4_names_row_and_value(self, tmp_path, grade):
     with pytest.raises(ValueError, match=rf"a\.csv, row 3 \(b\): Retinopathy grade is '{grade}'; grades are 0\.\.4"):
       self._read(tmp_path / 'a.csv', f'Image name,Retinopathy grade\na,1\nb,{grade}\n')

@@ -46,6 +46,15 @@ def test_photographs_that_say_nothing_of_a_lesion_are_left_out_of_training_and_t
       assert not example['lesions'].any() and not example['ignore'].any()
 
 
+def test_of_what_training_leaves_out_nothing_is_known_of_any_lesion(graded):
+  found = graded.with_negatives(FOUR)
+  idle, learned = found.idle(), found.source('train')
+  assert set(idle.index.id) | set(learned.index.id) == set(graded.source('train').index.id)
+  assert not set(idle.index.id) & set(learned.index.id)
+  assert (idle.index.grade >= 2).all() and not idle.index.annotated.any() and idle[0]['id'] == idle.index.id[0]
+  assert graded.idle() is None and graded.with_negatives(FOUR, whole=True).idle() is None
+
+
 def test_all_photographs_stay_where_they_are_asked_for(graded):
   found = graded.with_negatives(FOUR, whole=True)
   assert found.lengths == graded.lengths

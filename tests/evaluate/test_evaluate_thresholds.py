@@ -140,3 +140,18 @@ def test_tempered_counts_are_better_calibrated_and_nothing_else_moves():
 def test_another_specificity_is_refused(specificity):
   with pytest.raises(ValueError, match='above 0 and below 1'):
     choose(make_counts(), SCORED, specificity=specificity)
+
+
+def test_more_of_the_sick_say_how_far_thresholds_may_be_raised():
+  counts = make_counts()
+  scores = np.where(counts['grade'][:, None] == 0, counts['presence_scores'] / 10, np.float32(0.9999))
+  counts |= {'presence_scores': scores.astype(np.float32),
+             **{f'image_{kind}': np.zeros((N, 8), np.int64) for kind in ('tp', 'fp', 'fn', 'tn')}}  # nobody drew a mask
+  alone = choose(counts, SCORED)['presence']
+  assert alone['margin'] > 0
+  found = choose(counts, SCORED, sick=np.full((2 * N, 8), 0.01, np.float32))['presence']  # that healthy eyes have more of
+  assert found['referable'] == alone['referable'] + 2 * N and found['margin'] == 0
+  assert all(found['thresholds'][key] < alone['thresholds'][key] for key in SCORED)
+  assert found['validation']['referable_called'] < 0.5 < alone['validation']['referable_called'] == 1
+  assert found['validation']['healthy_clean'] >= 0.95
+  assert choose(counts, SCORED, sick=np.full((N, 8), 0.9999, np.float32))['presence']['margin'] == alone['margin']

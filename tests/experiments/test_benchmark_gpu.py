@@ -16,8 +16,8 @@ from experiments.benchmarks import gpu
 def test_each_is_a_command_that_there_is(name):
   program, *options = gpu.RUNS[name].split()
   parser = argparse.ArgumentParser()
-  importlib.import_module(f'experiments.benchmarks.{program}').add(parser.add_subparsers())
-  assert parser.parse_args([program, *options]).dtype == 'bfloat16'
+  importlib.import_module(f'experiments.benchmarks.{program}').add_options(parser)
+  assert parser.parse_args(options).dtype == 'bfloat16'
 
 
 def test_one_that_fails_does_not_keep_the_others_from_running(monkeypatch, capsys, tmp_path):

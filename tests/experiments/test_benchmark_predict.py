@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +13,9 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import (
-    bulk, convolutions, guard, machine, memory, predict_page, profile, scale_page, startup, train_page)
-from experiments.benchmarks.answers import Job, make_images, make_variables
-from experiments.benchmarks.rounds import compare
+    bulk, convolutions, guard, machine, memory, predict, profile, scale, startup, train)
+from experiments.benchmarks.predict import Job, make_images, make_variables
+from experiments.benchmarks.turns import compare
 
 COMMITTED = pathlib.Path(__file__).parents[2] / 'experiments' / 'results' / 'benchmark'
 
@@ -69,9 +71,21 @@ def test_the_network_has_statistics_as_after_training_the_same_each_time():
   assert make_images(job).shape == (2, 32, 32, 3)
 
 
+def test_what_is_measured_from_its_start_imports_nothing_that_others_would_not():
+  code = 'import experiments.benchmarks.startup, sys; print({"jax", "torch", "PIL", "scipy"} & set(sys.modules))'
+  assert subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout == 'set()\n'
+
+
+def test_on_the_machine_of_a_gpu_jax_flax_optax_and_numpy_are_enough():
+  absent = ('PIL', 'scipy', 'grain', 'tensorflow_datasets', 'orbax', 'safetensors', 'matplotlib', 'torch', 'ml_collections')
+  code = (f'import sys; sys.modules.update(dict.fromkeys({absent!r}))\n'
+          'from experiments.benchmarks import gpu, memory, predict, profile, train')
+  subprocess.run([sys.executable, '-c', code], check=True)
+
+
 @pytest.mark.parametrize('name, render', [
-    ('predict', predict_page.render), ('startup', startup.render), ('memory', memory.render), ('train', train_page.render),
-    ('scale', scale_page.render), ('bulk', bulk.render), ('convolutions', convolutions.render),
+    ('predict', predict.render), ('startup', startup.render), ('memory', memory.render), ('train', train.render),
+    ('scale', scale.render), ('bulk', bulk.render), ('convolutions', convolutions.render),
     ('profile-answer', lambda result: profile.render(result, 15)), ('profile-step', lambda result: profile.render(result, 15))])
 def test_the_committed_page_is_of_the_committed_result(name, render):
   result = json.loads((COMMITTED / f'{name}.json').read_text(encoding='utf-8'))

@@ -39,6 +39,6 @@ def test_on_a_gpu_only_its_streams_count():
 def test_the_page_has_shares():
   page = profile.render({'what': 'step', 'network': 'multitask', 'batch': 2, 'size': 64, 'dtype': 'float32', 'width': 1.0,
                          'seconds': 2.0, 'kinds': {'convolution': 1.5, 'fusion': 0.5}, 'parts': {'encoder': 2.0},
-                         'hardware': {'device': 'cpu', 'cpus': 2}, 'versions': {}, 'command': 'go'}, top=1)
+                         'hardware': {'device': 'cpu', 'devices': 1, 'cpus': 2}, 'versions': {}, 'command': 'go'}, top=1)
   assert '| convolution | 75.0% | 1.5 |' in page and 'fusion' not in page
   assert '| encoder | 100.0% | 2 |' in page

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks.scale import Cluster, at_best, difference, reading_time
-from experiments.benchmarks.scale_worker import all_reduces, make_batch
+from experiments.benchmarks.scale import Cluster, all_reduces, at_best, difference, make_batch, reading_time
 from lesion_jax.train.parallel import AXIS, Devices
 
 

@@ -8,12 +8,12 @@ import math
 import pytest
 
 from experiments import benchmark
-from experiments.benchmarks import train, train_page
-from experiments.benchmarks.steps import Job
+from experiments.benchmarks import train
+from experiments.benchmarks.train import Job
 
 RESULT = {
     'size': 896, 'dtype': 'bfloat16', 'width': 1.0, 'rounds': 5, 'matmul_flops_per_second': 5e14,
-    'copy_bytes_per_second': 2e12, 'versions': {'torch': '2'}, 'hardware': {'device': 'X100', 'cpus': 4}, 'command': 'go',
+    'copy_bytes_per_second': 2e12, 'versions': {'torch': '2'}, 'hardware': {'device': 'X100', 'devices': 1, 'cpus': 4}, 'command': 'go',
 }
 
 
@@ -27,10 +27,10 @@ def test_the_page_has_ratios_shares_and_what_did_not_fit():
           'loss_difference_after_a_step': 1e-5, 'ratios': {'torch': {'of_medians': 1.3, 'median': 1.25, 'low': 1.1, 'high': 1.5}}, 'sides': {'ours': side(0.02), 'torch': side(0.025)}}
   too_large = {'network': 'lesion_net_16s', 'batch': 64, 'side_by_side': False, 'flops': None, 'loss_difference': None,
                'ratios': {}, 'sides': {'ours': {'error': 'out of memory'}, 'torch': side(0.2)}}
-  page = train_page.render(RESULT | {'rows': [fits, too_large]})
+  page = train.render(RESULT | {'rows': [fits, too_large]})
   assert '| lesion_net_16s | 8 | ours | 0.020 | 0.010–0.040 | 400.00 |  |  |  | 0.02 | 0.40 | 20 |' in page
   assert '| lesion_net_16s | 8 | PyTorch | 0.025 | 0.013–0.050 | 320.00 | 1.30 | 1.25 | 1.10–1.50 |' in page
-  assert '| lesion_net_16s | 64 | ours | out of memory |' in page
+  assert '| lesion_net_16s | 64 | ours | out of memory |' in page and 'On 1 x X100, 4 CPU cores.' in page
   assert 'lesion_net_16s, batch 64: the sides do not fit into memory together' in page
 
 

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from experiments import consensus, consensus_text
+from experiments import consensus
 from lesion_jax.annotation.agreement import Ballot
 from lesion_jax.core import LESION_KEYS
 
@@ -48,7 +48,7 @@ def test_a_run_writes_its_figures_and_its_page(tmp_path, capsys):
   assert consensus.main(['--count=8', '--size=96', f'--out={tmp_path}']) == 0
   result = json.loads((tmp_path / 'consensus.json').read_text())
   assert set(result['panel']['lesions']) == set(LESION_KEYS) and result['versions']['lesion_jax']
-  assert (tmp_path / 'consensus.md').read_text() == consensus_text.markdown(result)
+  assert (tmp_path / 'consensus.md').read_text() == consensus.markdown(result)
   assert 'One annotator, three, five' in capsys.readouterr().out
 
 
@@ -61,7 +61,7 @@ def test_a_faultless_panel_overlooks_nothing():
 
 
 def test_the_committed_page_is_of_the_committed_figures(committed):
-  assert (RESULTS / 'consensus.md').read_text('utf-8') == consensus_text.markdown(committed)
+  assert (RESULTS / 'consensus.md').read_text('utf-8') == consensus.markdown(committed)
 
 
 @pytest.mark.parametrize('key', LESION_KEYS)
@@ -78,4 +78,4 @@ def test_the_documentation_says_what_was_measured(committed):
   accuracies = [f'{committed["panel"]["grades"][name]["accuracy"]:.3f}' for name in ('one', 'three', 'five')]
   assert '{}, {} and {} are right'.format(*accuracies) in text
   undecided = [f'{100 * committed["panel"]["grades"][name]["undecided"]:.1f} %' for name in ('three', 'five')]
-  assert '{} and {} of the votes'.format(*undecided) in text and f'{committed["count"]} photographs' in text
+  assert '{} and {} of the votes'.format(*undecided) in text and f'{committed["count"]} images' in text

@@ -53,6 +53,8 @@ def data_dir(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def shallow(monkeypatch):
   monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+  # The splits drawn here are too few to choose a network by, which none of these tests does.
+  monkeypatch.setattr(stages.datasets, '_require_criterion', lambda *unused: None)
 
 
 @pytest.fixture
@@ -258,3 +260,13 @@ def test_a_data_set_without_some_photographs(release, data_dir):
   assert less.lengths == data.lengths | {'train': len(others)} and less.dropped == {'train': {first}}
   assert less.without({'train': {others[0]}}).dropped == {'train': {first, others[0]}}
   assert data.without({}) is data and first in data.source('train').ids()
+
+
+def test_the_sick_that_are_idle_are_the_twins_of_no_photograph_that_is_learned_or_judged(release, data_dir):
+  masked, graded = opened('idrid', release, data_dir), opened('idrid_grading', release, data_dir)
+  sick = types.SimpleNamespace(idle=lambda: graded.source('train'), splits=())  # as if nothing were known of any of them
+  both = object.__new__(leaks.Mixture)
+  object.__setattr__(both, 'parts', (masked, sick))
+  found, every = ({*source.index.id.tolist()} for source in (leaks.idle(both)[0], graded.source('train')))
+  assert found and found == every - {'IDRiD_030', 'IDRiD_040'}  # copies of photographs of the other part
+  assert leaks.idle(masked) == []

@@ -158,7 +158,8 @@ def meta_file(checkpoints, step):
 META = {'control': {'rate': 0.25, 'stop': False}, 'position': 40, 'best_step': 1}
 
 
-@pytest.mark.parametrize(('old', 'new'), [('0.25', '0.75'), ('false', 'true '), ('40', '41'), ('"best_step": 1', '"best_step": 0')])
+@pytest.mark.parametrize(('old', 'new'), [
+    ('0.25', '0.75'), ('false', 'true '), ('40', '41'), ('"best_step": 1', '"best_step": 0')])
 def test_what_is_stored_beside_the_arrays_is_sealed_too(checkpoints, old, new, caplog):
   for step in (1, 2):
     checkpoints.save(step, tree(step), META)

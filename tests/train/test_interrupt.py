@@ -45,7 +45,8 @@ def test_two_that_come_together_are_two(number, status):
              '  time.sleep(2)\n'
              '  print("alive", should_stop(), flush=True)\n')
   for count in (1, 2):
-    with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
       assert process.stdout.readline() == 'ready\n'
       for _ in range(count):
         time.sleep(0.05)

@@ -1,13 +1,15 @@
 """The loop: when it looks, when it ends, what it returns, and how it goes on. The network is a single number."""
 
+import errno
 import logging
 import math
+import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
-from full_disk import full_disk
 
 from lesion_jax.train.checkpoint import Checkpoints, digest
 from lesion_jax.train.control import Control
@@ -292,20 +294,25 @@ def test_the_last_state_is_not_lost_where_it_is_the_best(run, monkeypatch):
   assert (fitted.best_step, fitted.selected, fitted.lost) == (7, True, '')
 
 
-def test_a_stopped_run_whose_state_cannot_be_saved_says_so(run, tmp_path):
+def full(*unused, **options):
+  raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_stopped_run_whose_state_cannot_be_saved_says_so(run, monkeypatch):
   first = run(stop_at=3)
   assert first.lost == ''
-  with full_disk():
-    fitted = run(stop_at=4)
+  monkeypatch.setattr(ocp.CheckpointManager, 'save', full)
+  fitted = run(stop_at=4)
   assert (fitted.finished, fitted.step) == (False, 4)
   assert fitted.lost.startswith('the state of step 4 could not be saved to ') and fitted.lost.endswith('is [3]')
 
 
-def test_the_best_outlives_a_full_disk(run):
+def test_the_best_outlives_a_full_disk(run, monkeypatch):
   whole = run([0.1, 0.9, 0.2], max_steps=9, name='whole')
   run([0.1, 0.9, 0.2], max_steps=9, stop_at=4)
-  with full_disk():
-    fitted = run([0.1, 0.9, 0.2], max_steps=9)
+  monkeypatch.setattr(ocp.CheckpointManager, 'save', full)
+  fitted = run([0.1, 0.9, 0.2], max_steps=9)
+  assert run.checkpoints.steps() == [3, 4]
   assert (fitted.best_step, fitted.selected, fitted.lost) == (6, True, '') and digest(fitted.state) == digest(whole.state)
 
 

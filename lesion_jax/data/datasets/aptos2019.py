@@ -18,7 +18,8 @@ class Aptos2019(GradingBuilder):
 
   Verified in several loaders of the release: the columns `id_code,diagnosis` and the files `<id_code>.png`. No patient
   is named, so every photograph counts as its own; but files that are copies of one another, byte by byte, count as of
-  one patient and stay on one side of the split (our choice; how many the release holds was not counted).
+  one patient and stay on one side of the split (our choice; how many the release holds was not counted). The true release was
+  not at hand: case of endings, encoding and separator of the table are free.
   """
 
   VERSION = tfds.core.Version('1.1.0')

@@ -33,7 +33,11 @@ ABSENT, PRESENT = 0, 255
 
 
 class Ddr(MaskBuilder):
-  """`source_dir` is the folder that holds 'lesion_segmentation'. All three splits are the official ones."""
+  """`source_dir` is the folder that holds 'lesion_segmentation'. All three splits are the official ones.
+
+  Seen in public loaders: the folders, their other name in the validation set, the endings, and 0 and 255 in the masks. The
+  true release was not at hand: case and spelling of endings are therefore free.
+  """
 
   VERSION = tfds.core.Version('1.1.0')
   READS = (ROOT,)

@@ -23,7 +23,7 @@ class DdrGrading(GradingBuilder):
   Verified in several loaders of the release: the lists `DR_grading/{train,valid,test}.txt` of lines 'name.jpg label'
   without a header, the folders of photographs of the same names beside them, and that label 5 means ungradable. The
   counts are those of the lists and of the paper; they were not counted again. 13,673 photographs are of 9,598 patients,
-  whom the release does not name: each photograph counts as its own, so that both eyes of a patient may be in
+  whom the release does not name (the true release was not at hand; case of endings is free): each photograph counts as its own, so that both eyes of a patient may be in
   different official sets.
   """
 
@@ -57,11 +57,13 @@ class DdrGrading(GradingBuilder):
     paths = list_photographs(root / official_set, '*.jpg')
     table = root / f'{official_set}.txt'
     labels = list(_read_lines(table))
+    labels = [(where, name.lower(), label) for where, name, label in labels]  # files may have endings of another case
     grades = collect_grades(row for row in labels if row[2] != NO_GRADE)
     without = {name for _, name, label in labels if label == NO_GRADE}
-    if missing := [path.name for path in paths if path.name not in grades and path.name not in without]:
+    if missing := [path.name for path in paths if path.name.lower() not in grades | dict.fromkeys(without)]:
       raise ValueError(f'{table} has no line for {len(missing)} photographs: {", ".join(missing[:5])}')
-    graded = [GradedPhotograph(path, path.stem, grades[path.name]) for path in paths if path.name not in without]
+    graded = [GradedPhotograph(path, path.stem, grades[path.name.lower()]) for path in paths
+              if path.name.lower() not in without]
     return graded, len(paths) - len(graded)
 
 

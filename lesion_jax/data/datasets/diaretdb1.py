@@ -13,6 +13,7 @@ from lesion_jax.annotation.diaretdb1 import LESION_OF, Marking, read_markings
 from lesion_jax.annotation.raster import stamp
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.builders.base import Release
+from lesion_jax.data.builders.layout import find_alike
 from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.native import Native
 from lesion_jax.photograph.crop import read_field
@@ -30,7 +31,12 @@ class Photograph(NamedTuple):
 
 
 class Diaretdb1(MaskBuilder):
-  """`source_dir` is the folder ddb1_v02_01. Validation is carved from the official training set."""
+  """`source_dir` is the folder ddb1_v02_01. Validation is carved from the official training set.
+
+  Seen in the true release: each of its 712 XML files has the line `<!DOCTYPE imgannotool>`. Seen in public loaders: the two
+  lists with five paths a line, the regions, confidences and types of the XML. Case of files' names in the lists, backslashes
+  and line ends are free.
+  """
 
   VERSION = tfds.core.Version('1.1.0')
   RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
@@ -105,8 +111,8 @@ def _read_list(root: pathlib.Path, name: str) -> list[Photograph]:
   if not path.is_file():
     raise FileNotFoundError(f'no list {path}; source_dir must be the folder ddb1_v02_01 of the release')
   photographs = []
-  for number, line in enumerate(path.read_text('utf-8').splitlines(), start=1):
-    files = [root / part for part in line.split()]
+  for number, line in enumerate(path.read_text('utf-8-sig').splitlines(), start=1):
+    files = [find_alike(root / part.replace('\\', '/')) for part in line.split()]
     if not files:
       continue
     if len(files) != 1 + EXPERTS:

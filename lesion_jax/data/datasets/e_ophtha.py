@@ -48,7 +48,8 @@ class EOphtha(MaskBuilder):
   The photographs lie in folders E...; each is taken for a patient (our choice: the release does not say more). The same
   folder can occur in both parts, and the same photograph: the split is over both parts together, so that no folder is
   on two sides, 70/10/20 of the folders. A photograph of both parts is two examples, each of which annotates one
-  lesion.
+  lesion. Seen in public loaders: the folders with their misspelling, how masks are named, and files beside the photographs.
+  The true release was not at hand: case of masks' names and endings of photographs are free.
   """
 
   VERSION = tfds.core.Version('1.1.0')

@@ -24,7 +24,8 @@ class Eyepacs(GradingBuilder):
   The split is Kaggle's: its training set, and of its test set 'Public' as validation and 'Private', which decided the
   challenge, as test. Verified in several loaders of the release: the columns `image,level` and
   `image,level,Usage`, names without extension in the tables, and the folders train/ and test/ into which Kaggle's zip
-  files unpack. Not verified, for want of the release: that no patient is on both sides of the split. It is checked
+  files unpack. Case and spelling of endings, encoding and separator of the
+  tables are free. Not verified, for want of the release: that no patient is on both sides of the split. It is checked
   whenever the data set is prepared, and a warning names those who are.
   """
 

@@ -42,8 +42,9 @@ class Photograph(NamedTuple):
 class Fgadr(MaskBuilder):
   """`source_dir` is the folder that holds 'Seg-set'. Split 70/10/20 with our seed, as there is no official split.
 
-  The release names no patients, so the split is by photograph. The published counts are those of a public loader of the
-  release; they were not counted again.
+  The release names no patients, so the split is by photograph. Seen in a public loader: folders, their misspelt name, the
+  table without a header, anti-aliased masks, and the counts, which were not counted again. The true release was not at hand:
+  case and spelling of endings, encoding and separator of the table are free.
   """
 
   VERSION = tfds.core.Version('1.1.0')

@@ -54,7 +54,10 @@ TABLE_OF = {
 
 class IdridGrading(GradingBuilder):
   """`source_dir` is the folder that holds 'B. Disease Grading'. Validation is carved from the official training set by
-  visit, see `visits`."""
+  visit, see `visits`.
+
+  Seen in the true release: all of it, names, folders, both tables with their empty columns, counts and splits.
+  """
 
   VERSION = tfds.core.Version('1.1.0')
   READS = ('B. Disease Grading',)

@@ -66,6 +66,7 @@ class MaplesDr(MaskBuilder):
   masks a set, PNG, each mask of the photograph's own size and name; which lesions an uncertain one can be; that
   neovascularization is not told from intraretinal microvascular abnormalities, for which reason it is not annotated
   here; the codes of the grades, R0, R1, R2, R3, R4A, R4S (stable after treatment) and R6 (not gradable).
+  Not seen: the true release; case and spelling of endings are free.
   What is assumed: that the masks of lesions are there for every photograph, and that the lesion is 1 or 255 in them.
   The grades are not used: they follow a Canadian scale for screening, drawn from the international one and the Scottish
   one, and that its R1 means microaneurysms alone, as DR1 does, is nowhere said.

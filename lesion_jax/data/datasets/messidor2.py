@@ -26,7 +26,8 @@ class Messidor2(GradingBuilder):
   files (IM004832.jpg and IM004832.JPG); an ungradable photograph has no grade. With messidor-2.csv both eyes of an
   examination stay together; without it each photograph counts as its own patient, and the warning of differing counts
   says that there were no pairs.
-  The numbers are of loaders and audits, not counted again.
+  The numbers are of loaders and audits, not counted again; the true release was not at hand. Encoding and separator of the
+  tables are free.
   """
 
   VERSION = tfds.core.Version('1.1.0')

@@ -44,7 +44,12 @@ class Photograph(NamedTuple):
 
 
 class RetinalLesions(MaskBuilder):
-  """`source_dir` is the folder retinal-lesions-v20191227. Split by patient, 70/10/20, as there is no official split."""
+  """`source_dir` is the folder retinal-lesions-v20191227. Split by patient, 70/10/20, as there is no official split.
+
+  Described by its authors and read by a public loader: folders, names of masks, the columns of the table, the level 127, and
+  the counts. The true release was not at hand: case and spelling of endings, encoding and separator of the table are free.
+  What `lesion-jax consensus` writes is of this layout.
+  """
 
   VERSION = tfds.core.Version('1.1.0')
   READS = ('images_896x896', 'lesion_segs_896x896', 'dr_grades.csv')

@@ -32,7 +32,8 @@ class Tjdr(MaskBuilder):
   The release names no patients, so that is by photograph. By a public audit, six photographs occur twice, byte for
   byte, with different maps, and two of these pairs cross the official split. They are looked for: a photograph of the
   training set that is a copy of a test photograph is left out, and copies within the training set are dealt to one
-  side.
+  side. Folders, endings and the numbers of the maps are as its authors' repository describes them and a public loader reads
+  them; the true release was not at hand, so case and spelling of endings are free.
   """
 
   VERSION = tfds.core.Version('1.1.0')

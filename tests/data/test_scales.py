@@ -1,0 +1,52 @@
+"""Scales of grades: what is written, what it can be, and what a scale can tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from lesion_jax.core import UNKNOWN_GRADE
+from lesion_jax.data.scales import asks, read_scale, whole_number
+
+
+@pytest.mark.parametrize('text, grade', [
+    ('0', 0), ('4', 4), ('3.0', 3), ('2,0', 2), ('DR1', 1), ('', UNKNOWN_GRADE), ('NaN', UNKNOWN_GRADE), ('-1', UNKNOWN_GRADE),
+])
+def test_the_five_steps_in_the_ways_that_tables_write_them(text, grade):
+  assert read_scale('').grade(text) == grade
+
+
+@pytest.mark.parametrize('text', ['1.5', '5', 'mild', '1e0'])
+def test_another_grade_is_refused_and_the_scales_are_named(text):
+  with pytest.raises(ValueError, match=r'grades are 0\.\.4.*referable \(0 no, 1 yes\)'):
+    read_scale('').grade(text)
+
+
+@pytest.mark.parametrize('scale, grades, told', [
+    ('icdr', {'0': 0, '1': 1}, (True, True, True)),
+    ('referable', {'0': 0, '1': 2, 'yes': 2, 'No': 0}, (False, True, False)),
+    ('three', {'0': 0, '1': 1, '2': 4}, (False, False, True)),
+    ('0=0,1=1,2=2-4,5=unknown', {'2': 2, '5': UNKNOWN_GRADE}, (False, True, True)),
+    ({'R0': 'DR0', 'R1': 'DR1-DR4'}, {'r0': 0, 'R1': 1}, (False, False, True)),
+])
+def test_scales(scale, grades, told):
+  found = read_scale(scale)
+  assert {text: found.grade(text) for text in grades} == grades
+  assert (found.steps, found.referable, found.healthy) == told
+  assert read_scale(found.name).spans == found.spans  # its name is a scale again
+
+
+@pytest.mark.parametrize('scale', ['other', '0=9', '0=3-1', '0', '0=x'])
+def test_what_is_no_scale_is_refused(scale):
+  with pytest.raises(ValueError, match=r'scale=.*a scale is icdr'):
+    read_scale(scale)
+
+
+def test_few_grades_without_a_scale_are_asked_about():
+  scale = read_scale('')
+  assert 'only the grades 0, 1 occur' in asks(scale, [0, 1, -1]) and 'referable yes/no' in asks(scale, [0, 1])
+  assert 'three classes' in asks(scale, [0, 1, 2])
+  assert not asks(scale, [0, 3]) and not asks(scale, [-1]) and not asks(scale, [1]) and not asks(read_scale('icdr'), [0, 1])
+
+
+def test_whole_numbers():
+  assert [whole_number(text) for text in ('3.0', ' 3 ', '3,00', '3.5', 'x')] == ['3', '3', '3', '3.5', 'x']
