@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from typing import BinaryIO
 
 import numpy as np
@@ -75,7 +76,9 @@ def _pixels(photograph: Photograph, name: str) -> np.ndarray:
   try:
     if isinstance(photograph, Image.Image):
       return upright(photograph)
-    if is_path or isinstance(photograph, bytes | bytearray | memoryview) or hasattr(photograph, 'read'):
+    if is_path:
+      return read_photograph(pathlib.Path(photograph))
+    if isinstance(photograph, bytes | bytearray | memoryview) or hasattr(photograph, 'read'):
       return read_photograph(photograph)
   except ValueError as error:
     if is_path:

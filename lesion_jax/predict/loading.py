@@ -145,14 +145,7 @@ def load(
   """
   path = pretrained.default_name() if path is None else path
   paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-  if not paths:
-    raise ValueError('no bundle came; give the path of one, or a list of them')
-  if dtype not in (None, *DTYPES):
-    raise ValueError(f'unknown dtype {dtype!r}; choose one of {", ".join(DTYPES)}, or None')
-  if backend not in BACKENDS:
-    raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
-  if rule not in (OWN_RULE, MAXIMUM):
-    raise ValueError(f'unknown rule {rule!r}; choose {OWN_RULE} or {MAXIMUM}')
+  _check_choices(paths, dtype, backend, rule)
   origin = {'path': [str(one) for one in paths], 'dtype': dtype, 'device': _named(device), 'thresholds': thresholds, 'tta': tta,
             'backend': backend, 'window': window, 'rule': rule}
   if backend == 'onnxruntime':
@@ -169,6 +162,18 @@ def load(
   predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))
   program = _first_program(members, predict_fn, variables, config, platform)
   return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform), origin)
+
+
+def _check_choices(paths: Sequence[Path], dtype: str | None, backend: str, rule: str) -> None:
+  """Raises ValueError where `load` does not know an argument."""
+  if not paths:
+    raise ValueError('no bundle came; give the path of one, or a list of them')
+  if dtype not in (None, *DTYPES):
+    raise ValueError(f'unknown dtype {dtype!r}; choose one of {", ".join(DTYPES)}, or None')
+  if backend not in BACKENDS:
+    raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
+  if rule not in (OWN_RULE, MAXIMUM):
+    raise ValueError(f'unknown rule {rule!r}; choose {OWN_RULE} or {MAXIMUM}')
 
 
 def _load_graph(
