@@ -120,7 +120,8 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
     if values is not None and not np.isfinite(values).all():
       raise ValueError(f'{file}: the network answered with numbers that are not finite ({head}); its weights are '
                        'damaged, or its dtype is too small for them')
-  crop, field, quality = square.crop, square.field, assess(square.view, square.doubts)
+  crop, field = square.crop, square.field
+  quality = assess(square.view, square.doubts, field)
   known = network.config.get('likeness')
   likeness = judge(known, fingerprint(square.view)) if known else None
   lesions = None if found.lesions is None else _lesions(found, network)

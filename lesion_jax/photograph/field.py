@@ -58,11 +58,15 @@ class Field:
     inside: bool [S, S].
     row: the first row of the lower quadrants.
     column: the first column of the right ones.
+    found: bool [s, s], the field as it was found, on a copy of s = min(S, FIELD_SIDE) pixels; nothing is True where there is none.
+    framed: whether a frame or a surround that is not black was passed over.
   """
 
   inside: np.ndarray
   row: int
   column: int
+  found: np.ndarray
+  framed: bool
 
 
 def find_field_of_view(square: np.ndarray, size: int) -> Field:
@@ -75,15 +79,21 @@ def find_field_of_view(square: np.ndarray, size: int) -> Field:
     size: the network's.
   """
   side = min(FIELD_SIDE, size)
-  whole = Image.fromarray(square)
-  luminance, _ = clear(np.asarray(whole.convert('L').resize((side, side), Image.Resampling.BOX)),
-                       lambda: np.asarray(whole.resize((side, side), Image.Resampling.BOX)))
-  inside = find_mask(luminance)
-  inside = inside if inside.any() else np.ones((side, side), bool)
+  found, framed = mask_of(square, side)
+  inside = found if found.any() else np.ones((side, side), bool)
   top, bottom, left, right = find_box(inside)
   row, column = ((low + high) * size // (2 * side) for low, high in ((top, bottom), (left, right)))
   nearest = (np.arange(size) * side) // size
-  return Field(inside[nearest][:, nearest], row, column)
+  return Field(inside[nearest][:, nearest], row, column, found, framed)
+
+
+def mask_of(square: np.ndarray, side: int) -> tuple[np.ndarray, bool]:
+  """Where the field of view is in its square, uint8 [D, D, 3], on a copy of `side` pixels: bool [side, side], nothing True where
+  there is none; and whether a frame or a surround that is not black was passed over."""
+  whole = Image.fromarray(square)
+  luminance, framed = clear(np.asarray(whole.convert('L').resize((side, side), Image.Resampling.BOX)),
+                            lambda: np.asarray(whole.resize((side, side), Image.Resampling.BOX)))
+  return find_mask(luminance), framed
 
 
 def clear(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:

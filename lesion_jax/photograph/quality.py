@@ -47,9 +47,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from lesion_jax.photograph.field import SECOND, SURROUND, clear, find_box, find_mask, fit_circle
+from lesion_jax.photograph.field import FIELD_SIDE, SECOND, SURROUND, Field, find_box, fit_circle, mask_of
 
-SIDE = 512
+SIDE = FIELD_SIDE
 MARGIN = 0.04  # of the field's diameter: the edge is the sharpest thing in a photograph
 FINE, COARSE = 1.0, 3.0  # pixels
 MIN_SHARPNESS = 0.3
@@ -89,16 +89,20 @@ class Quality(NamedTuple):
     return {'gradable': not self.reasons, **self._asdict(), 'reasons': list(self.reasons)}
 
 
-def assess(square: np.ndarray, doubts: Sequence[str] = ()) -> Quality:
+def assess(square: np.ndarray, doubts: Sequence[str] = (), found: Field | None = None) -> Quality:
   """The quality of a photograph.
 
   Args:
     square: uint8 [D, D, 3], the square around the field of view, at any size from about SIDE pixels.
     doubts: of `crop.locate`, of the photograph as a whole.
+    found: the field of view in it, of `field.find_field_of_view`; it is looked for where it is None, or where it was found on a
+      copy of fewer than SIDE pixels.
   """
   image = Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.BOX)
-  luminance, framed = clear(np.asarray(image.convert('L')), lambda: np.asarray(image))
-  field = find_mask(luminance)
+  if found is None or len(found.found) != SIDE:
+    field, framed = mask_of(square, SIDE)
+  else:
+    field, framed = found.found, found.framed
   if not field.any():
     return Quality(0.0, 0.0, 0.0, ('dark',))
   circle = fit_circle(field)
