@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import stat
+import tempfile
 import warnings
 
 import jax
@@ -31,10 +32,15 @@ def compiler_options(platform: str) -> dict[str, str] | None:
 
 def cache_dir() -> pathlib.Path:
   """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else $XDG_CACHE_HOME/lesion_jax, else
-  ~/.cache/lesion_jax. Safe to delete."""
+  ~/.cache/lesion_jax, or a folder of this user's among the temporary ones where there is no home. Safe to delete."""
   if chosen := os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     return pathlib.Path(chosen)
-  return pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache') / 'lesion_jax'
+  if chosen := os.environ.get('XDG_CACHE_HOME'):
+    return pathlib.Path(chosen) / 'lesion_jax'
+  try:
+    return pathlib.Path.home() / '.cache' / 'lesion_jax'
+  except RuntimeError:  # no HOME, and a user of whom the system knows nothing: a folder of its own, as in a container
+    return pathlib.Path(tempfile.gettempdir()) / f'lesion_jax-{os.getuid() if hasattr(os, "getuid") else "cache"}'
 
 
 def set_up(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:

@@ -2,57 +2,170 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lesion_jax.locking import NAME as LOCK
 
 if TYPE_CHECKING:
   from lesion_jax.report.table import Entry
 
 REPORT, TABLE = 'report.html', 'results.csv'
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.jp2', '.j2k', '.tif', '.tiff', '.bmp', '.gif', '.webp', '.ppm', '.dcm', '.dicom')
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
+            '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
+APPLE_DOUBLE = '._'  # how names begin that a Mac puts beside a file on disks of others; what is in them is no picture
+# Folders in which systems and stores keep copies and thumbnails of what lies beside them.
+COPIES = {'@eadir', '__macosx', '.thumbnails', '.@__thumb', '#recycle', '$recycle.bin', '.trash', '.trashes', '@recycle'}
+DICOMDIR = 'DICOMDIR'
+SHOWN = 8  # kinds of files that were not taken, in a sentence
+
+
+class Search(NamedTuple):
+  """What was found.
+
+  Attributes:
+    photographs: each once, in order.
+    failed: those among them that cannot be taken, and folders that cannot be searched, with the cause.
+    others: how many other files lay in the folders, by what tells them apart: their ending, or the name of a kind.
+  """
+
+  photographs: list[pathlib.Path]
+  failed: dict[pathlib.Path, str]
+  others: Mapping[str, int]
+
+  def left_out(self) -> str:
+    """The others in a sentence without its full stop; '' where there are none."""
+    number = sum(self.others.values())
+    if not number:
+      return ''
+    kinds = sorted(self.others.items(), key=lambda kind: (-kind[1], kind[0]))
+    shown = ', '.join(f'{kind} {count}' for kind, count in kinds[:SHOWN]) + (', ...' if len(kinds) > SHOWN else '')
+    return f'{number} other {"file was" if number == 1 else "files were"} not taken ({shown})'
 
 
 def find_photographs(paths: Sequence[pathlib.Path], out: pathlib.Path) -> list[pathlib.Path]:
+  """The photographs of `search`."""
+  return search(paths, out).photographs
+
+
+def search(paths: Sequence[pathlib.Path], out: pathlib.Path) -> Search:
   """The files among `paths`, those that patterns among them match, and the photographs in folders, each once.
 
   The order is that of `paths`; what a folder or a pattern gives is sorted. A path that does not exist and is no pattern
-  that matches is kept as it is: reading it says so. What lies in `out` is the output of an earlier run, and neither
-  searched nor matched.
+  that matches is kept as it is: reading it says so. So is a link to nothing and a folder that cannot be read. Results of
+  `predict` are neither searched nor matched, wherever they lie: of `out`, and folders with a record of ours.
 
   Args:
-    paths: files, folders, which are searched with all folders in them for SUFFIXES and for DICOM files, and patterns as
-      of a shell, where `**` stands for any number of folders.
+    paths: files, folders, which are searched with all folders in them, links to folders too, for SUFFIXES and for DICOM
+      files, and patterns as of a shell, where `**` stands for any number of folders.
     out: where the results go.
   """
-  inside, found = out.resolve(), {}
+  found: dict[pathlib.Path, pathlib.Path] = {}
+  failed: dict[pathlib.Path, str] = {}
+  others: Counter[str] = Counter()
+  ours = functools.cache(lambda folder: _is_result(folder, out.resolve()))
   for path in paths:
     matches = [path]
     if not path.exists() and glob.has_magic(str(path)):
       matches = [match for match in map(pathlib.Path, sorted(glob.glob(str(path), recursive=True)))
-                 if not match.resolve().is_relative_to(inside)] or [path]
+                 if not _is_output(match, out, ours)] or [path]
     for match in matches:
-      files = sorted(_search(match, inside)) if match.is_dir() else [match]
+      files = sorted(_search(match, out, ours, failed, others)) if match.is_dir() else [match]
       for file in files:
         found.setdefault(file.resolve(), file)
-  return list(found.values())
+  return Search(list(found.values()), failed, others)
 
 
-def _search(folder: pathlib.Path, out: pathlib.Path) -> Iterator[pathlib.Path]:
-  return (file for file in folder.rglob('*') if file.is_file() and _is_photograph(file)
-          and not file.resolve().is_relative_to(out))
+def _search(
+    top: pathlib.Path, out: pathlib.Path, ours: Callable[[pathlib.Path], bool], failed: dict[pathlib.Path, str],
+    others: Counter[str],
+) -> Iterator[pathlib.Path]:
+  """What a folder holds: photographs, and what should be told of. Each folder is searched once, whatever links lead to it."""
+  seen, waiting = set(), [top]
+  while waiting:
+    folder = waiting.pop()
+    try:
+      place = folder.stat()
+      if (place.st_dev, place.st_ino) in seen:
+        continue
+      seen.add((place.st_dev, place.st_ino))
+      items = sorted(folder.iterdir())
+    except OSError as error:
+      failed[folder] = f'this folder cannot be searched: {error.strerror}'
+      yield folder
+      continue
+    if ours(folder.resolve()):
+      continue
+    for item in items:
+      try:
+        if item.is_dir():
+          if item.name.casefold() in COPIES:
+            others[item.name] += sum(len(names) for *_, names in os.walk(item))
+          else:
+            waiting.append(item)
+        elif item.name.startswith(APPLE_DOUBLE):
+          others[f'{APPLE_DOUBLE}*'] += 1
+        elif not item.exists():
+          if item.suffix.lower() in SUFFIXES:
+            failed[item] = 'it is a link to nothing'
+            yield item
+          else:
+            others['links to nothing'] += 1
+        elif not item.is_file():
+          others['pipes and devices'] += 1
+        elif _is_photograph(item):
+          yield item
+        elif not _is_output(item, out, ours):
+          others[DICOMDIR if item.name.upper() == DICOMDIR else item.suffix.lower() or 'without an ending'] += 1
+      except OSError as error:
+        failed[item] = f'it cannot be looked at: {error.strerror}'
+        yield item
+
+
+def _is_output(path: pathlib.Path, out: pathlib.Path, ours: Callable[[pathlib.Path], bool]) -> bool:
+  """Whether a file is table, page or lock of `out`, or lies in a folder of results."""
+  path = path.resolve()
+  if path.parent == out.resolve() and (path.name in (TABLE, REPORT, LOCK) or path.name.startswith((f'.{TABLE}.', f'.{REPORT}.'))):
+    return True
+  return ours(path if path.is_dir() else path.parent)
+
+
+def _is_result(folder: pathlib.Path, out: pathlib.Path) -> bool:
+  """Whether a folder holds the results of a photograph: a record of ours; in `out` also nothing but files of ours, as of a run
+  that was killed."""
+  from lesion_jax.clinical.record import RECORD, is_record
+  from lesion_jax.report.result import NAMES
+
+  if (folder / RECORD).is_file() and is_record(folder):
+    return True
+  if folder.parent != out:
+    return False
+  try:
+    names = {item.name for item in folder.iterdir()}
+  except OSError:
+    return False
+  return bool(names) and all(name in NAMES or name.startswith(f'.{RECORD}.') for name in names)
 
 
 def _is_photograph(file: pathlib.Path) -> bool:
   """By its name; archives also give DICOM files names without an ending, or with a number for one."""
-  from lesion_jax.photograph.dicom import is_dicom
+  from lesion_jax.photograph.dicom import is_dicom, is_index
 
   ending = file.suffix.lower()
-  return ending in SUFFIXES or not ending.strip('.0123456789') and os.access(file, os.R_OK) and is_dicom(file)
+  if ending in SUFFIXES:
+    return True
+  if ending.strip('.0123456789') or file.name.upper() == DICOMDIR:
+    return False
+  if not os.access(file, os.R_OK):
+    return False
+  return is_dicom(file) and not is_index(file)
 
 
 class Folders:
@@ -64,14 +177,16 @@ class Folders:
   """
 
   def __init__(self, out: pathlib.Path) -> None:
-    self._out, self._taken = out, {TABLE, REPORT}
+    self._out, self._taken = out, {TABLE, REPORT, LOCK}
 
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """The folder's name, and the record that it holds, if any, of the same photograph."""
     from lesion_jax.clinical.record import read_record
     from lesion_jax.report.result import FIELD
 
-    stem = file.stem.lstrip('.') or 'photograph'  # '..' is a stem as well
+    # '..' is a stem as well; of a UID the last number is no ending.
+    stem = file.name if file.suffix and not file.suffix.strip('.0123456789') else file.stem
+    stem = stem.lstrip('.') or 'photograph'
     names = itertools.chain([stem], (f'{stem}~{number}' for number in itertools.count(2)))
     for name in (name for name in names if name.casefold() not in self._taken):
       folder = self._out / name
@@ -87,7 +202,7 @@ class Folders:
 
 def plan(
     files: Iterable[pathlib.Path], out: pathlib.Path, entries: dict[int, Entry], *, model: str, options: dict[str, Any],
-    overwrite: bool,
+    overwrite: bool, failed: Mapping[pathlib.Path, str] | None = None,
 ) -> Iterator[tuple[int, Entry]]:
   """The photographs that need the network, each after its place in the input, in order and lazily. Files are read on
   threads, to know them by their bytes.
@@ -99,15 +214,21 @@ def plan(
     model: what tells the bundle from every other one.
     options: that change results.
     overwrite: take no result of an earlier run.
+    failed: what is known already to be of no use, with the cause.
   """
   from lesion_jax.clinical.record import Run, is_done
   from lesion_jax.photograph.threads import ordered_map
   from lesion_jax.report.table import FAILED, SKIPPED, WAITING, Entry
 
   folders = Folders(out)
-  for number, (file, digest) in enumerate(ordered_map(_digest, files)):
+  failed = failed or {}
+  for number, (file, digest) in enumerate(ordered_map(lambda file: (file, failed.get(file)) if file in failed else _digest(file),
+                                                      files)):
     name = os.fspath(file)
-    if isinstance(digest, OSError):
+    if file in failed:
+      entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {failed[file]}'))
+      continue
+    if isinstance(digest, OSError | ValueError):
       entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {_why(file, digest)}'))
       continue
     run = Run(digest, model, options, hashlib.sha256(os.fsencode(file.resolve())).hexdigest())
@@ -123,15 +244,19 @@ def text(name: Any) -> str:
   return str(name).encode('utf-8', 'backslashreplace').decode('utf-8')
 
 
-def _digest(file: pathlib.Path) -> tuple[pathlib.Path, str | OSError]:
+def _digest(file: pathlib.Path) -> tuple[pathlib.Path, str | OSError | ValueError]:
+  from lesion_jax.photograph.read import open_regular
+
   try:
-    with file.open('rb') as stream:
+    with open_regular(file) as stream:
       return file, hashlib.file_digest(stream, 'sha256').hexdigest()
-  except OSError as error:
+  except (OSError, ValueError) as error:
     return file, error
 
 
-def _why(file: pathlib.Path, error: OSError) -> str:
+def _why(file: pathlib.Path, error: OSError | ValueError) -> str:
+  if isinstance(error, ValueError):
+    return str(error)
   if isinstance(error, FileNotFoundError):
     return 'no file matches this pattern' if glob.has_magic(str(file)) else 'there is no such file'
   return f'it cannot be read: {error.strerror}'

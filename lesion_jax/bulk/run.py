@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import errno
 import itertools
@@ -14,15 +15,16 @@ from typing import Any
 
 import jax
 
-from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE, find_photographs, plan, text
+from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE, plan, search, text
 from lesion_jax.bulk.options import Options, Refused, identify, load_predictor
-from lesion_jax.clinical.record import Network, describe
+from lesion_jax.clinical.record import Network, describe, is_whole, read_record
+from lesion_jax.locking import locked
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.predict import prepare
 from lesion_jax.report.html import write_report
 from lesion_jax.report.result import FIELD_SIDE, write_result
-from lesion_jax.report.table import PREDICTED, Entry, write_table
+from lesion_jax.report.table import PREDICTED, SKIPPED, Entry, write_table
 
 ENGINES = ('local', 'ray')
 NO_MEMORY = 'RESOURCE_EXHAUSTED'  # as XLA says it
@@ -53,9 +55,12 @@ class Interrupted(KeyboardInterrupt):
 def predict_photographs(
     photographs: str | os.PathLike | Iterable[str | os.PathLike], out: str | os.PathLike,
     options: Options = Options(), *, engine: str = 'local', workers: int | None = None, overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, notice: Callable[[str], None] | None = None,
 ) -> list[Entry]:
-  """Predicts what is not done yet and writes everything. Whatever ends it, table and page hold what is finished.
+  """Predicts what is not done yet and writes everything. Whatever ends it, table and page hold what is finished, and what
+  earlier runs left in the folder: they are made of all records that lie there, those of this run first.
+
+  One run at a time writes to a folder; a second one is refused.
 
   Args:
     photographs: a file, a folder or a pattern, or several, see `find_photographs`.
@@ -67,12 +72,14 @@ def predict_photographs(
     progress: called in this thread, before the first photograph is predicted and after every one, with the numbers of
       those that are finished or have failed, and of all; not called where everything is done. It ends the run by
       raising KeyboardInterrupt.
+    notice: called once with a sentence, where files in the folders were not taken.
 
   Returns:
-    The entries, in the order of the photographs.
+    The entries of these photographs, in their order.
 
   Raises:
-    Refused: nothing can be done: there is no photograph, no such network, or one that does not fit the options.
+    Refused: nothing can be done: there is no photograph, no such network, or one that does not fit the options; another run
+      writes to the folder.
     Stopped: no further result, or table or page, could be written; too little memory; the cluster failed.
     Interrupted: by Ctrl-C, or by `progress`.
   """
@@ -83,12 +90,15 @@ def predict_photographs(
     raise Refused('workers', ' are those of --engine ray; leave it out, or add --engine ray')
   photographs = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
   photographs = [pathlib.Path(photograph) for photograph in photographs]
-  files = find_photographs(photographs, out)
+  found = search(photographs, out)
+  files, others = found.photographs, found.left_out()
   if not files:
-    raise Refused('', f'no photograph found in {", ".join(map(str, photographs))}; '
+    raise Refused('', f'no photograph found in {", ".join(map(str, photographs))}{f": {others}" if others else ""}; '
                   f'of folders, files ending in {" ".join(SUFFIXES)} are taken')
   model = identify(options.models)
   _check_out(out)
+  if notice and others:
+    notice(others)
   entries: dict[int, Entry] = {}
   advance = (lambda: progress(len(entries), len(files))) if progress else (lambda: None)
   if engine == 'ray':
@@ -98,13 +108,26 @@ def predict_photographs(
     predict = lambda waiting: cluster.predict_on(ray, waiting, out, options, workers, entries, advance)
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
-  waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite)
-  try:
-    return _run(waiting, predict, out, entries)
-  except (KeyboardInterrupt, Stopped) as error:
-    ended = error if isinstance(error, Stopped) else Interrupted()
-    ended.entries, ended.total = _ordered(entries), len(files)
-    raise ended from error.__cause__
+  waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
+  return _run_alone(waiting, predict, out, entries, len(files))
+
+
+def _run_alone(
+    waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path, entries: dict[int, Entry],
+    total: int,
+) -> list[Entry]:
+  """`_run`, while no other writes to the folder; what ends it early knows how far it came."""
+  with contextlib.ExitStack() as stack:
+    try:
+      stack.enter_context(locked(out, 'a prediction'))
+    except OSError as error:
+      raise Refused('out', f': {error}') from error
+    try:
+      return _run(waiting, predict, out, entries)
+    except (KeyboardInterrupt, Stopped) as error:
+      ended = error if isinstance(error, Stopped) else Interrupted()
+      ended.entries, ended.total = _ordered(entries), total
+      raise ended from error.__cause__
 
 
 def predict_entries(
@@ -184,14 +207,35 @@ def _run(
       predict(itertools.chain([first], waiting))
   finally:
     ordered, unwritten = _ordered(entries), []
+    everything = [*ordered, *_earlier(out, ordered)]
     for name, write in ((TABLE, write_table), (REPORT, write_report)):
       try:
-        write(out / name, ordered)
+        for left in out.glob(f'.{name}.*.new'):  # by a run that was killed
+          left.unlink(missing_ok=True)
+        write(out / name, everything)
       except OSError as error:
         unwritten.append(f'{name} could not be written: {error}')
     if unwritten:
       raise Stopped('; '.join(unwritten))
   return ordered
+
+
+def _earlier(out: pathlib.Path, entries: Sequence[Entry]) -> list[Entry]:
+  """What lies in the folder of results beside those of this run, by name: whole, and not of the same photographs."""
+  folders = {entry.folder for entry in entries}
+  places, files = {entry.run.place for entry in entries if entry.run}, {text(entry.file) for entry in entries}
+  found = []
+  try:
+    items = sorted(out.iterdir())
+  except OSError:
+    return []
+  for folder in items:
+    if folder.name in folders or not folder.is_dir():
+      continue
+    record = read_record(folder)
+    if record and is_whole(record, folder) and record['run']['place'] not in places and record['file'] not in files:
+      found.append(Entry(record['file'], folder.name, SKIPPED, record))
+  return sorted(found, key=lambda entry: (entry.file, entry.folder))
 
 
 def _ordered(entries: dict[int, Entry]) -> list[Entry]:

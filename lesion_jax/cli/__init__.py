@@ -14,7 +14,7 @@ import lesion_jax
 from lesion_jax.cli import (
     consensus, data, evaluate, export, import_weights, info, interruption, label_studio, predict, prepare,
     ship)
-from lesion_jax.showing import escaping
+from lesion_jax.showing import escaping, open_missing
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
@@ -27,14 +27,22 @@ __all__ = ['COMMANDS', 'main', 'make_parser']
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command line; returns the exit status. Ctrl-C and SIGTERM end a command alike, without a traceback."""
-  with escaping():
-    return _main(argv)
+  open_missing()
+  with escaping() as (out, _):
+    status = _main(argv)
+    out.flush()
+    if out.failure:
+      print(f'what is printed could not be written: {out.failure.strerror}', file=sys.stderr)
+      status = status or 1
+    return status
 
 
 def _main(argv: Sequence[str] | None) -> int:
   arguments = make_parser().parse_args(argv)
   # What is too large `photograph.read` refuses in words; Pillow would warn of it besides, with a limit of its own.
   warnings.filterwarnings('ignore', 'Image size .* decompression bomb')
+  for module in ('PIL', 'pydicom'):  # of tags and elements, which say nothing of the pixels
+    warnings.filterwarnings('ignore', module=rf'{module}\b')
   try:
     with interruption.listening():
       return arguments.run(arguments, arguments.parser)

@@ -2,6 +2,8 @@
 
 Python raises wherever the main thread happens to be, and inside a callback of C code (a finaliser, a hook of the garbage
 collector) the exception goes no further. So it is written down as well, and long loops ask.
+
+A second signal, of either kind, ends the process at once, whatever it waits for: a thread may be busy with one file.
 """
 
 from __future__ import annotations
@@ -41,4 +43,7 @@ def check() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
   del number, frame
   _heard.set()
+  for each in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(each) is _interrupt:
+      signal.signal(each, signal.SIG_DFL)
   raise KeyboardInterrupt

@@ -32,7 +32,8 @@ A photograph that cannot be read, or whose results cannot be written, does not s
 the same photograph, model and options has written is not predicted again.
 
 Of folders, every file is taken whose name ends in {' '.join(SUFFIXES)},
-and DICOM files whose name has no ending.'''
+and DICOM files whose name has no ending. How many others there were is said. Results of earlier runs are never taken for
+photographs; table and page are made of all results that lie in DIR. One run at a time writes to it.'''
 EXAMPLES = '''\
 examples:
   lesion-jax predict photograph.jpg --out results    (with the network of this package, where it has one)
@@ -96,21 +97,22 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend)
+  notices: list[str] = []
   try:
     with _bar(arguments.quiet) as progress:
       entries = predict_photographs(
           arguments.files, arguments.out, chosen, engine=arguments.engine, workers=arguments.workers,
-          overwrite=arguments.overwrite, progress=progress)
+          overwrite=arguments.overwrite, progress=progress, notice=notices.append)
   except Refused as error:
     parser.error(f'--{error}' if error.option else str(error))
   except Stopped as error:
     print(f'{error}; run the same command again to go on', file=sys.stderr)
-    return _conclude(error.entries, error.total, arguments) or 1
+    return _conclude(error.entries, error.total, arguments, notices, page=False) or 1
   except Interrupted as error:
-    _conclude(error.entries, error.total, arguments)
+    _conclude(error.entries, error.total, arguments, notices)
     print('run the same command again to go on', file=sys.stderr)
     raise
-  return _conclude(entries, len(entries), arguments)
+  return _conclude(entries, len(entries), arguments, notices)
 
 
 @contextlib.contextmanager
@@ -134,8 +136,10 @@ def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
       bar.close()
 
 
-def _conclude(entries: Sequence[Any], total: int, arguments: argparse.Namespace) -> int:
-  """Says how it went; returns 1 where a photograph failed."""
+def _conclude(
+    entries: Sequence[Any], total: int, arguments: argparse.Namespace, notices: Sequence[str], *, page: bool = True,
+) -> int:
+  """Says how it went, and where the page is unless it may not be there; returns 1 where a photograph failed."""
   from lesion_jax.clinical.look import summary
   from lesion_jax.clinical.record import warnings_of
 
@@ -149,8 +153,10 @@ def _conclude(entries: Sequence[Any], total: int, arguments: argparse.Namespace)
     print(f'{len(failed)} of {total} photographs failed:', *failed, sep='\n  ', file=sys.stderr)
   if not arguments.quiet:
     before = f', {skipped} were done before' if skipped else ''
-    print(f'{len(entries) - len(failed) - skipped} of {total} photographs predicted{before}; '
-          f'see {arguments.out / REPORT}')
+    print(f'{len(entries) - len(failed) - skipped} of {total} photographs predicted{before}'
+          + (f'; see {arguments.out / REPORT}' if page else ''))
+    for notice in notices:
+      print(notice)
     if records:
       said = summary(records)
       print(said[0].upper() + said[1:])

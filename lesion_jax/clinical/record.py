@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import stat
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import lesion_jax
 from lesion_jax.clinical.evidence import weigh
 from lesion_jax.clinical.findings import measure, regions_by_quadrant
 from lesion_jax.clinical.look import look
+from lesion_jax.clinical.schema import fits, read_schema
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
 from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
 from lesion_jax.metrics.temperature import temper, temper_classes
@@ -26,6 +28,7 @@ from lesion_jax.weights.origin import SENTENCES, is_synthetic, synthetic_note
 SCHEMA = pathlib.Path(__file__).with_name('result.schema.json')
 SCHEMA_VERSION = 4
 RECORD = 'result.json'
+MAX_RECORD = 1 << 24  # bytes; ours have about 30,000
 NOT_CALIBRATED = 'The probabilities are not calibrated.'
 CALIBRATED = ('Probabilities are calibrated by one temperature a head, on the validation photographs of the network. '
               'Thresholds and presence scores are in the network\'s own probabilities, before it.')
@@ -117,7 +120,8 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
     if values is not None and not np.isfinite(values).all():
       raise ValueError(f'{file}: the network answered with numbers that are not finite ({head}); its weights are '
                        'damaged, or its dtype is too small for them')
-  crop, field, quality = square.crop, square.field, assess(square.view)
+  crop, field = square.crop, square.field
+  quality = assess(square.view, square.doubts, field)
   known = network.config.get('likeness')
   likeness = judge(known, fingerprint(square.view)) if known else None
   lesions = None if found.lesions is None else _lesions(found, network)
@@ -153,14 +157,40 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
 
 
 def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
-  """The record in a folder, or None where there is none of this version."""
+  """The record in a folder, or None where there is none of this version, or one that is not what `SCHEMA` describes: damaged, or
+  written by somebody else."""
+  record = _read(folder)
   try:
-    record = json.loads((folder / RECORD).read_text('utf-8'))
-  except (OSError, ValueError):
+    if record is None or record.get('schema_version') != SCHEMA_VERSION or not fits(record, read_schema(SCHEMA)):
+      return None
+    consistent = (record['lesions'] is None) == (record['evidence'] is None) and all(
+        (key in (record['lesions'] or {})) == (state != NOT_EVALUATED) for key, state in record['states'].items())
+    return record if consistent else None
+  except RecursionError:  # of what the schema leaves open
     return None
-  if not isinstance(record, dict) or record.get('schema_version') != SCHEMA_VERSION:
+
+
+def is_record(folder: pathlib.Path) -> bool:
+  """Whether a folder has a record of any version of this library, sound or not."""
+  record = _read(folder)
+  return record is not None and {'schema_version', 'file', 'run'} <= record.keys()
+
+
+def _read(folder: pathlib.Path) -> dict[str, Any] | None:
+  path = folder / RECORD
+  try:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_RECORD:
+      return None
+    record = json.loads(path.read_text('utf-8'))
+  except (OSError, ValueError, RecursionError):
     return None
-  return record if isinstance(record.get('run'), dict) and isinstance(record.get('files'), list) else None
+  return record if isinstance(record, dict) else None
+
+
+def is_whole(record: Mapping[str, Any], folder: pathlib.Path) -> bool:
+  """Whether all files of which a record speaks are in its folder."""
+  return all((folder / name).is_file() for name in record['files'])
 
 
 def is_done(record: Mapping[str, Any] | None, folder: pathlib.Path, run: Run) -> bool:
@@ -168,7 +198,7 @@ def is_done(record: Mapping[str, Any] | None, folder: pathlib.Path, run: Run) ->
   if record is None:
     return False
   same = {**record['run'], 'place': run.place} == run.to_json()
-  return same and all((folder / name).is_file() for name in record['files'])
+  return same and is_whole(record, folder)
 
 
 def _lesions(found: PhotographPrediction, network: Network) -> dict[str, dict[str, Any]]:

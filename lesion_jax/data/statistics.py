@@ -19,6 +19,7 @@ UNKNOWN = 'unknown'
 TOUCHING = np.ones((3, 3), bool)  # eight neighbours
 QUANTILES = (5, 25, 50, 75, 95)  # per cent
 ALL = 'all'
+ALWAYS = ('blurred', 'dark', 'overexposed', 'cut')  # doubts that are counted though none has them; others where one has
 NOTES = (
     'A region is a connected part (8 neighbours) of the mask of a lesion; lesions that touch count once.',
     'Areas and pixels are of the prepared squares, shares are of the whole square, of the photographs with the lesion.',
@@ -125,7 +126,8 @@ def _quality(found: Sequence[Quality]) -> dict[str, Any] | None:
     return None
   return {
       'gradable': sum(one.gradable for one in found),
-      'doubts': {reason: sum(reason in one.reasons for one in found) for reason in REASONS},
+      'doubts': {reason: number for reason in REASONS
+                 if (number := sum(reason in one.reasons for one in found)) or reason in ALWAYS},
       **{name: _quantiles(np.array([getattr(one, name) for one in found]), digits=3)
          for name in ('sharpness', 'light', 'coverage')},
   }

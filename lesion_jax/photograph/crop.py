@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 
 import numpy as np
 from PIL import Image
 
 from lesion_jax.core import NUM_LESIONS
-from lesion_jax.photograph.field import BORDER_LUMINANCE, find_box, find_mask
+from lesion_jax.photograph.field import BORDER_LUMINANCE, SECOND, SURROUND, choose_part, clear, find_box, find_mask
 from lesion_jax.photograph.read import read_photograph
 
 # What a network learned from, and so what prediction makes of a photograph: the square that this library finds around
@@ -131,11 +132,24 @@ def find_field(image: np.ndarray) -> Crop:
   Raises:
     ValueError: where the image is not uint8 [H, W, 3], or nothing in it is bright and large enough to be a field.
   """
+  return locate(image)[0]
+
+
+def locate(image: np.ndarray) -> tuple[Crop, tuple[str, ...]]:
+  """`find_field`, and what is to be said of the photograph as a whole: `field.SECOND`, a second part about as large as the field;
+  `field.SURROUND`, a frame or a surround that is not black.
+
+  Raises:
+    ValueError: as `find_field`; or there are two fields of view.
+  """
   if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
     raise ValueError(f'expected an RGB photograph, uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}')
   height, width = image.shape[:2]
   factor = max(1, max(height, width) // DETECTION_SIDE)
   luminance = np.asarray(Image.fromarray(image).convert('L').reduce(factor))
+  colours = functools.cache(lambda: np.asarray(Image.fromarray(image).reduce(factor)))
+  luminance, framed = clear(luminance, colours)
+  luminance, second = choose_part(luminance, colours)
   field = find_mask(luminance)
   if field.mean() < MIN_FIELD_SHARE:
     raise ValueError(
@@ -147,7 +161,13 @@ def find_field(image: np.ndarray) -> Crop:
   side = max(bottom - top, right - left)
   return Crop(
       top=int((top + bottom - side) // 2), left=int((left + right - side) // 2), side=int(side),
-      height=height, width=width)
+      height=height, width=width), (SECOND,) * second + (SURROUND,) * framed
+
+
+def around(height: int, width: int) -> Crop:
+  """The square around all of a photograph, black where it is not square."""
+  side = max(height, width)
+  return Crop(top=(height - side) // 2, left=(width - side) // 2, side=side, height=height, width=width)
 
 
 def whole(height: int, width: int) -> Crop:

@@ -1,6 +1,8 @@
 """Where the field of view is in a small grey copy of a photograph: its mask, and the box around it.
 
-Three steps, each for what fools the one before (our choice, held to IDRiD's photographs and drawn ones by the tests):
+Before anything else, what people put around photographs is made black (`clear`), and only where it is there: a frame along the
+picture's edge, and a surround of one bright colour in which a round field lies. Then three steps, each for what fools the one
+before (our choice, held to IDRiD's photographs and drawn ones by the tests):
 
   1. the largest connected part brighter than the camera's black border, holes filled
   2. glare or noise that lifts the border above that: where the edge of a brighter part is sharp, and beyond it comes a
@@ -11,6 +13,7 @@ Three steps, each for what fools the one before (our choice, held to IDRiD's pho
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +29,15 @@ ON_CIRCLE, OFF_CIRCLE = 0.01, 0.02  # of the diameter: the outline lies on it; s
 CIRCULAR = 0.6  # share of the outline that lies on the circle, the photograph's own edges left out
 FEW_POINTS, TRIPLES = 64, 300
 RADII = (0.4, 0.8)  # of the longer side of the box: more than half where the field is cut
+# A frame: so much of the picture's edge is brighter than EDGE_LEVEL, and black this share of the shorter side further in.
+FRAME_SHARE, FRAME_WIDTH, EDGE_LEVEL = 0.15, 0.03, 20
+# A surround: so much of the picture's edge has one colour, up to this many levels in each channel.
+SURROUND_SHARE, ONE_COLOUR = 0.5, 24
+RED = 30  # levels of red above blue, of a retina
+LEAST_SHARE = 0.05  # of the picture that the field within a surround must cover
+SECOND_SHARE = 0.5  # of the largest part: a second one of that size is not dust
+OTHER_SHARE = 0.15  # of the largest part: a retina of that size beside something larger that is none
+SECOND, SURROUND = 'second part', 'surround'  # what is said of a photograph
 FIELD_SIDE = 512  # Within a square, the field is looked for on a copy of at most this side.
 
 
@@ -46,11 +58,15 @@ class Field:
     inside: bool [S, S].
     row: the first row of the lower quadrants.
     column: the first column of the right ones.
+    found: bool [s, s], the field as it was found, on a copy of s = min(S, FIELD_SIDE) pixels; nothing is True where there is none.
+    framed: whether a frame or a surround that is not black was passed over.
   """
 
   inside: np.ndarray
   row: int
   column: int
+  found: np.ndarray
+  framed: bool
 
 
 def find_field_of_view(square: np.ndarray, size: int) -> Field:
@@ -63,12 +79,122 @@ def find_field_of_view(square: np.ndarray, size: int) -> Field:
     size: the network's.
   """
   side = min(FIELD_SIDE, size)
-  inside = find_mask(np.asarray(Image.fromarray(square).convert('L').resize((side, side), Image.Resampling.BOX)))
-  inside = inside if inside.any() else np.ones((side, side), bool)
+  found, framed = mask_of(square, side)
+  inside = found if found.any() else np.ones((side, side), bool)
   top, bottom, left, right = find_box(inside)
   row, column = ((low + high) * size // (2 * side) for low, high in ((top, bottom), (left, right)))
   nearest = (np.arange(size) * side) // size
-  return Field(inside[nearest][:, nearest], row, column)
+  return Field(inside[nearest][:, nearest], row, column, found, framed)
+
+
+def mask_of(square: np.ndarray, side: int) -> tuple[np.ndarray, bool]:
+  """Where the field of view is in its square, uint8 [D, D, 3], on a copy of `side` pixels: bool [side, side], nothing True where
+  there is none; and whether a frame or a surround that is not black was passed over."""
+  whole = Image.fromarray(square)
+  luminance, framed = clear(np.asarray(whole.convert('L').resize((side, side), Image.Resampling.BOX)),
+                            lambda: np.asarray(whole.resize((side, side), Image.Resampling.BOX)))
+  return find_mask(luminance), framed
+
+
+def clear(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
+  """A grey photograph without what people put around photographs.
+
+  Args:
+    luminance: uint8 [h, w].
+    colours: gives the same in colour, uint8 [h, w, 3]; called where it is needed.
+
+  Returns:
+    The same where there is nothing of the kind, else a copy in which it is black; and whether there was something.
+  """
+  seen = luminance > BORDER_LUMINANCE
+  rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+  if not len(rows):
+    return luminance, False
+  box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)  # without black that was added around it
+  inside = luminance[box]
+  kept = _without_frame(inside)
+  if kept is None:
+    kept = _without_surround(inside, lambda: colours()[box])
+  if kept is None:
+    return luminance, False
+  cleared = np.zeros_like(luminance)
+  cleared[box] = np.where(kept, inside, 0)
+  return cleared, True
+
+
+def _without_frame(luminance: np.ndarray) -> np.ndarray | None:
+  """bool [h, w], what lies within a frame; None where there is none."""
+  height, width = luminance.shape
+  deep = max(2, round(FRAME_WIDTH * min(height, width)))
+  if min(height, width) < 4 * deep:
+    return None
+  sides = [luminance, luminance[::-1], luminance.T, luminance.T[::-1]]
+  dark = [side[:deep + 1] <= BORDER_LUMINANCE for side in sides]
+  on = [(side[0] > EDGE_LEVEL) & each.any(axis=0) for side, each in zip(sides, dark, strict=True)]
+  if sum(map(np.count_nonzero, on)) <= FRAME_SHARE * 2 * (height + width):
+    return None
+  wide = max(int(np.percentile(each.argmax(axis=0)[there], 90)) for each, there in zip(dark, on, strict=True) if there.any())
+  kept = np.zeros(luminance.shape, bool)
+  kept[wide:height - wide, wide:width - wide] = True
+  return kept
+
+
+def _without_surround(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> np.ndarray | None:
+  """bool [h, w], the round field within a surround of one colour; None where there is none."""
+  edge = np.concatenate([luminance[0], luminance[-1], luminance[:, 0], luminance[:, -1]])
+  if np.median(edge) <= BORDER_LUMINANCE:
+    return None
+  pixels = colours().astype(np.int16)
+  red, green, blue = colour = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
+  if red > green > blue and red - blue > RED:  # a retina that fills the picture
+    return None
+  near = (np.abs(pixels - colour) <= ONE_COLOUR).all(axis=-1)
+  around = np.zeros_like(near)
+  around[[0, -1]], around[:, [0, -1]] = near[[0, -1]], near[:, [0, -1]]
+  if np.count_nonzero(around) < SURROUND_SHARE * 2 * sum(luminance.shape):
+    return None
+  rest = _largest(ndimage.binary_opening(~ndimage.binary_propagation(around, mask=near), iterations=2))
+  circle = fit_circle(rest) if rest.mean() >= LEAST_SHARE else None
+  return rest if circle is not None and circle.share >= CIRCULAR else None
+
+
+def choose_part(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
+  """A grey photograph with that part alone which is a retina, where there are several large ones.
+
+  The largest, unless it is no retina and another is: round, and red over green over blue.
+
+  Args:
+    luminance: uint8 [h, w].
+    colours: as `clear` takes it.
+
+  Returns:
+    The same where the largest part is kept, else a copy in which the others are black; and whether there is a second part of at
+    least SECOND_SHARE of the largest, or that was taken.
+
+  Raises:
+    ValueError: two of them are retinas.
+  """
+  labels, number = ndimage.label(luminance > BORDER_LUMINANCE)
+  if number < 2:
+    return luminance, False
+  areas = np.bincount(labels.ravel())
+  areas[0] = 0
+  order = [part for part in np.argsort(areas)[::-1][:3] if areas[part] >= OTHER_SHARE * areas.max()]
+  if len(order) < 2:
+    return luminance, False
+  pixels = colours()
+  retinas = [part for part in order if _is_retina(ndimage.binary_fill_holes(labels == part), pixels)]
+  if len(retinas) > 1 and areas[retinas[1]] >= SECOND_SHARE * areas[retinas[0]]:
+    raise ValueError('it shows two fields of view, of two eyes perhaps: save each as a photograph of its own')
+  if retinas and retinas[0] != order[0]:
+    return np.where(ndimage.binary_fill_holes(labels == retinas[0]), luminance, 0).astype(np.uint8), True
+  return luminance, bool(areas[order[1]] >= SECOND_SHARE * areas[order[0]])
+
+
+def _is_retina(mask: np.ndarray, pixels: np.ndarray) -> bool:
+  circle = fit_circle(mask)
+  red, green, blue = np.median(pixels[mask], axis=0)
+  return circle is not None and circle.share >= CIRCULAR and red > green >= blue
 
 
 def find_mask(luminance: np.ndarray) -> np.ndarray:

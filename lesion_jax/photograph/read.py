@@ -7,37 +7,67 @@ What is done to the pixels, where more than one thing could be (our choice):
   transparency         dropped, not laid over a background: cameras store no transparency, and what it hides is retina
   CMYK, YCCK JPEG      taken as Adobe writes them (inverted), and mixed without a colour profile
   colour profiles      ignored everywhere, as networks are trained without them
-  several pictures     the first is taken (of an animation, a TIFF of several pages, a telephone's MPO)
+  several pictures     the first is taken (of an animation, a telephone's MPO); of a TIFF the first page that is not a
+                       smaller copy of another, see `photograph.tiff`
+  coded data           that end early or make the decoder stumble are damage: see `photograph.jpeg`
   DICOM                see `photograph.dicom`
 """
 
 from __future__ import annotations
 
+import io
 import os
-import pathlib
+import re
+import stat
 import struct
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lesion_jax.photograph import jpeg, tiff
 from lesion_jax.photograph.dicom import is_dicom, read_dicom
 
 # About four times the largest fundus photograph we know of, and below Pillow's own warning. A photograph of this size
 # takes 0.6 GB while it is read.
 MAX_PIXELS = 64_000_000
+MAX_BYTES = 1 << 30  # of a file: more than MAX_PIXELS take in any format
 # Pillow knows more, but starts a PostScript interpreter for one of them, and no camera writes the others.
 FORMATS = ('JPEG', 'PNG', 'BMP', 'PPM', 'GIF', 'TIFF', 'WEBP', 'JPEG2000')
-WHITE_IS_ZERO, PHOTOMETRIC, BITS = 0, 262, 258  # of TIFF
 # What Pillow's readers raise for damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error,
           Image.DecompressionBombError, Image.DecompressionBombWarning)
+HOLE = bytes(1024)  # Never in the coded data of WebP and JPEG 2000, whose bytes are as good as random.
+MAX_PLAIN = 4_000_000  # pixels of a PNM in digits, which Pillow reads one by one
+# Files by their first bytes, from the given place on, that people take for photographs.
+STRANGERS = (
+    (4, re.compile(b'ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)'), 'a HEIC photograph, as telephones write them'),
+    (4, re.compile(b'ftypavi[fs]'), 'an AVIF picture'),
+    (4, re.compile(b'ftypcrx'), 'a raw photograph (CR3)'),
+    (4, re.compile(b'ftyp'), 'a film'),
+    (0, re.compile(b'\xff\x0a|\0\0\0\x0cJXL '), 'a JPEG XL picture'),
+    (0, re.compile(b'\xff\xd8\xff\xf7'), 'a JPEG-LS picture'),
+    (0, re.compile(b'II\xbc'), 'a JPEG XR picture'),
+    (0, re.compile(b'II\x2a\0.{4}CR', re.DOTALL), 'a raw photograph (CR2)'),
+    (0, re.compile(b'FUJIFILMCCD-RAW|IIRO|IIU\0'), 'a raw photograph'),
+    (0, re.compile(b'8BPS'), 'a Photoshop file'),
+    (0, re.compile(b'%PDF'), 'a PDF'),
+    (0, re.compile(b'\0\x05\x16[\0\x07]'), "a Mac's AppleDouble file, which holds no picture"),
+    (0, re.compile(b'PK\x03\x04'), 'a zip archive'),
+    (0, re.compile(b'v/1\x01'), 'an OpenEXR picture'),
+    (0, re.compile(b'SIMPLE  ='), 'a FITS picture'),
+    (0, re.compile(rb'\s*<svg|\s*<\?xml|\s*<!DOCTYPE|\s*<html', re.IGNORECASE), 'XML or HTML'),
+)
+
+Source = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
 
-def read_photograph(path: str | os.PathLike) -> np.ndarray:
+def read_photograph(source: Source) -> np.ndarray:
   """Reads a photograph, upright by its EXIF orientation.
 
   Args:
-    path: a file of one of FORMATS, or DICOM (with the extra `dicom`); its content decides, not its name.
+    source: a file of one of FORMATS, or DICOM (with the extra `dicom`); its content decides, not its name. A path, the bytes
+      of such a file, or one that is open for reading in binary, which is read from where it stands.
 
   Returns:
     uint8 [H, W, 3], RGB.
@@ -47,47 +77,154 @@ def read_photograph(path: str | os.PathLike) -> np.ndarray:
     ValueError: naming file and cause, where it cannot be read, is no image, is damaged, or has more than MAX_PIXELS
       pixels, which is seen before they are decoded.
   """
-  path = pathlib.Path(path)
+  name = source if isinstance(source, str | os.PathLike) else getattr(source, 'name', 'that came as bytes')
   try:
-    if path.is_dir():
-      raise ValueError('it is a directory; name the files in it')
-    return read_dicom(path, max_pixels=MAX_PIXELS) if is_dicom(path) else _read_image(path)
+    with _open(source) as file:
+      return read_dicom(file, max_pixels=MAX_PIXELS) if is_dicom(file) else _read_image(file)
   except FileNotFoundError:
     raise
   except DAMAGE as error:
     cause = error.strerror if isinstance(error, OSError) and error.strerror else error
-    raise ValueError(f'cannot read the photograph {path}: {cause}') from error
+    raise ValueError(f'cannot read the photograph {name}: {cause}') from error
 
 
-def _read_image(path: pathlib.Path) -> np.ndarray:
-  if path.stat().st_size == 0:
-    raise ValueError('the file is empty')
-  Image.preinit()  # the first five; without it any of the others loads every reader there is
+def open_regular(path: str | os.PathLike) -> BinaryIO:
+  """Opens a file for reading that has an end: no pipe and no device, which may keep whoever reads them for ever.
+
+  Raises:
+    OSError, ValueError: it cannot be opened, or is something else.
+  """
+  file = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
   try:
-    image = Image.open(path, formats=FORMATS)
+    found = os.fstat(file)
+    if stat.S_ISDIR(found.st_mode):
+      raise ValueError('it is a directory; name the files in it')
+    if not stat.S_ISREG(found.st_mode):
+      raise ValueError('it is a pipe or a device, not a file; copy what it holds into a file')
+    if found.st_size > MAX_BYTES:
+      raise ValueError(f'it has {found.st_size:,} bytes, more than {MAX_BYTES:,}; is it a photograph?')
+    return os.fdopen(file, 'rb')
+  except BaseException:
+    os.close(file)
+    raise
+
+
+def _open(source: Source) -> BinaryIO:
+  """A file that can be sought in; the caller closes it."""
+  if isinstance(source, str | os.PathLike):
+    return open_regular(source)
+  data = source if isinstance(source, bytes | bytearray | memoryview) else source.read(MAX_BYTES + 1)
+  if not isinstance(data, bytes | bytearray | memoryview):
+    raise ValueError("it was opened as text; open it with mode 'rb'")
+  if len(data) > MAX_BYTES:
+    raise ValueError(f'it has more than {MAX_BYTES:,} bytes; is it a photograph?')
+  return io.BytesIO(data)
+
+
+def _read_image(file: BinaryIO) -> np.ndarray:
+  file.seek(0)
+  head = file.read(64)
+  if not head:
+    raise ValueError('the file is empty')
+  if found := _read_wide_pnm(file, head):
+    return found[0]
+  Image.preinit()  # the first five; without it any of the others loads every reader there is
+  file.seek(0)
+  try:
+    image = Image.open(file, formats=FORMATS)
   except UnidentifiedImageError as error:
-    raise ValueError('it is no image, or damaged in its first bytes; read are '
-                     f'{", ".join(FORMATS)} and DICOM') from error
+    raise ValueError(_why_unknown(file, head)) from error
   except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limit is another
     raise ValueError(f'it has more than {MAX_PIXELS:,} pixels; reduce it') from error
   with image:
+    if image.format == 'TIFF':
+      tiff.choose_page(image)
     if image.width * image.height > MAX_PIXELS:
       raise ValueError(f'it has {image.width}x{image.height} pixels (width x height), more than {MAX_PIXELS:,}; '
                        'reduce it')
+    _look_for_damage(image, file, head)
     if image.mode.startswith(('I', 'F')):
       return _from_grey(image)
     ImageOps.exif_transpose(image, in_place=True)
     return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
 
 
+def _why_unknown(file: BinaryIO, head: bytes) -> str:
+  """Of a file that Pillow does not know."""
+  for place, pattern, words in STRANGERS:
+    if pattern.match(head, place):
+      return f'it is {words}, and not read; save it as JPEG, PNG or TIFF'
+  tiff.refuse_numbers(file)
+  if head.startswith(jpeg.START):
+    file.seek(0)
+    try:
+      jpeg.check_jpeg(file.read())
+    except jpeg.OtherKind as error:
+      return str(error)
+    except ValueError:
+      pass
+  return f'it is no image, or damaged in its first bytes; read are {", ".join(FORMATS)} and DICOM'
+
+
+def _look_for_damage(image: Image.Image, file: BinaryIO, head: bytes) -> None:
+  """Raises ValueError for coded data that a decoder would fill up without a word, or that would take too long."""
+  place = file.tell()
+  if image.format in ('JPEG', 'MPO'):
+    file.seek(0)
+    jpeg.check_jpeg(file.read())
+  elif image.format in ('WEBP', 'JPEG2000'):
+    file.seek(0)
+    if HOLE in file.read():
+      raise ValueError(f'its coded data have a hole of {len(HOLE):,} zeros; copy it again')
+  elif head[:2] in (b'P1', b'P2', b'P3') and image.width * image.height > MAX_PLAIN:
+    raise ValueError(f'its {image.width}x{image.height} numbers are written as digits, of which at most {MAX_PLAIN:,} pixels '
+                     'are read; save it as PNG')
+  file.seek(place)
+
+
+def _read_wide_pnm(file: BinaryIO, head: bytes) -> tuple[np.ndarray] | None:
+  """PGM and PPM of 16 bits, whose colours Pillow reads number by number; None of all others."""
+  if head[:2] not in (b'P5', b'P6'):
+    return None
+  file.seek(0)
+  found = re.match(rb'P[56](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s', file.read(4096))
+  if not found or not 255 < (white := int(found[3])) < 65536:
+    return None
+  width, height, channels = int(found[1]), int(found[2]), 1 if head[:2] == b'P5' else 3
+  if not 0 < width * height <= MAX_PIXELS:
+    raise ValueError(f'it has {width}x{height} pixels (width x height), more than {MAX_PIXELS:,}; reduce it')
+  file.seek(found.end())
+  data = file.read(size := 2 * width * height * channels)
+  if len(data) < size:
+    raise ValueError(f'image file is truncated ({size - len(data)} bytes are missing)')
+  numbers = np.frombuffer(data, '>u2').reshape(height, width, channels)
+  levels = np.clip((np.arange(1 << 16) * 510 + white) // (2 * white), 0, 255).astype(np.uint8)  # rounded
+  return (np.ascontiguousarray(np.broadcast_to(levels[numbers], (height, width, 3))),)
+
+
 def _from_grey(image: Image.Image) -> np.ndarray:
   """16-bit grey, which Pillow would clip instead of scaling."""
-  tags = getattr(image, 'tag_v2', {})
-  if not image.mode.startswith('I;16') or tags.get(BITS, (16,)) != (16,):
+  tags: Any = getattr(image, 'tag_v2', {})
+  if not image.mode.startswith('I;16') or tags.get(tiff.BITS, (16,)) != (16,):
     raise ValueError(f'its pixels are numbers of more than 8 bits whose white is not known ({image.mode!r}); '
                      'convert it to 8 or 16 bits a channel')
   ImageOps.exif_transpose(image, in_place=True)
   grey = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
-  if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+  if tags.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO:
     grey = 255 - grey
   return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def upright(image: Image.Image) -> np.ndarray:
+  """The pixels of an open Pillow image, uint8 [H, W, 3], as those of a file: upright, transparency dropped.
+
+  Raises:
+    ValueError: its numbers have more than 8 bits and no known white, or it cannot be decoded.
+  """
+  try:
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode.startswith(('I', 'F')):
+      return _from_grey(turned)
+    return np.array(turned if turned.mode == 'RGB' else turned.convert('RGB'))
+  except DAMAGE as error:
+    raise ValueError(f'the Pillow image cannot be taken: {error}') from error

@@ -27,11 +27,13 @@ class Square:
     pixels: uint8 [S, S, 3].
     crop: where that square lies in the photograph.
     view: uint8 [D, D, 3], the same square at this size or another, to look at and for what is measured of it.
+    doubts: what is to be said of the photograph as a whole, see `crop.locate`.
   """
 
   pixels: np.ndarray
   crop: Crop
   view: np.ndarray
+  doubts: tuple[str, ...] = ()
 
   @functools.cached_property
   def field(self) -> Field:
@@ -79,10 +81,10 @@ class PhotographPrediction:
   def __len__(self) -> int:
     return len(self.squares)
 
-  def __getitem__(self, index: int) -> PhotographPrediction:
-    """One photograph's, with the leading axis kept (B = 1)."""
+  def __getitem__(self, index: int | slice) -> PhotographPrediction:
+    """One photograph's, with the leading axis kept (B = 1), or those of a slice."""
     row = range(len(self))[index]  # raises IndexError, counts from the end
-    rows = slice(row, row + 1)
+    rows = index if isinstance(index, slice) else slice(row, row + 1)
     heads = (getattr(self, head) for head in HEADS)
     return PhotographPrediction(*(None if x is None else x[rows] for x in heads), squares=self.squares[rows],
                                 rule=self.rule)

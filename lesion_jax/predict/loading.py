@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import numbers
 import os
@@ -144,16 +145,11 @@ def load(
   """
   path = pretrained.default_name() if path is None else path
   paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-  if not paths:
-    raise ValueError('no bundle came; give the path of one, or a list of them')
-  if dtype not in (None, *DTYPES):
-    raise ValueError(f'unknown dtype {dtype!r}; choose one of {", ".join(DTYPES)}, or None')
-  if backend not in BACKENDS:
-    raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
-  if rule not in (OWN_RULE, MAXIMUM):
-    raise ValueError(f'unknown rule {rule!r}; choose {OWN_RULE} or {MAXIMUM}')
+  _check_choices(paths, dtype, backend, rule)
+  origin = {'path': [str(one) for one in paths], 'dtype': dtype, 'device': _named(device), 'thresholds': thresholds, 'tta': tta,
+            'backend': backend, 'window': window, 'rule': rule}
   if backend == 'onnxruntime':
-    return _load_graph(paths, dtype, device, _thresholds(thresholds), tta, window, rule)
+    return dataclasses.replace(_load_graph(paths, dtype, device, _thresholds(thresholds), tta, window, rule), origin=origin)
   place, changes = find_device(device), _thresholds(thresholds)
   platform = place.platform if place else jax.default_backend()
   runtime.use_cache()
@@ -165,7 +161,19 @@ def load(
   config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
   predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))
   program = _first_program(members, predict_fn, variables, config, platform)
-  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform))
+  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform), origin)
+
+
+def _check_choices(paths: Sequence[Path], dtype: str | None, backend: str, rule: str) -> None:
+  """Raises ValueError where `load` does not know an argument."""
+  if not paths:
+    raise ValueError('no bundle came; give the path of one, or a list of them')
+  if dtype not in (None, *DTYPES):
+    raise ValueError(f'unknown dtype {dtype!r}; choose one of {", ".join(DTYPES)}, or None')
+  if backend not in BACKENDS:
+    raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
+  if rule not in (OWN_RULE, MAXIMUM):
+    raise ValueError(f'unknown rule {rule!r}; choose {OWN_RULE} or {MAXIMUM}')
 
 
 def _load_graph(
@@ -186,6 +194,11 @@ def _load_graph(
   config = _ruled(member.config, rule) | {
       'thresholds': member.config['thresholds'] | changes, 'backend': 'onnxruntime'}
   return Predictor(config, {}, onnx_graph.make_predict_fn(bundle))
+
+
+def _named(device: str | jax.Device | None) -> str | None:
+  """A device as `find_device` knows it in another process."""
+  return device if device is None or isinstance(device, str) else f'{device.platform}:{_devices(device.platform).index(device)}'
 
 
 def find_device(device: str | jax.Device | None) -> jax.Device | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, Prediction
 from lesion_jax.metrics.presence import Rule
@@ -29,12 +30,25 @@ class Predictor:
     variables: {'params': ..., 'batch_stats': ...}; of an ensemble, a tuple of those; empty of the onnxruntime backend.
     predict_fn: the pure jitted function underneath, see `make_predict_fn`; or that of `onnx_graph.make_predict_fn`.
     program: the same for one photograph, as an earlier process traced it, see `programs`; None where that was not kept.
+    origin: the arguments of `load`, by which another process loads it anew: so it is pickled. None: it cannot be.
+    process: that loaded it. JAX's own threads do not live on in a fork of it, which is refused.
+
+  Any number of threads may call one predictor at once: it keeps nothing between calls, and each gets the answer that it would
+  get alone.
   """
 
   config: dict[str, Any]
   variables: Any
   predict_fn: Callable[[Any, Any], Prediction]
   program: Callable[[Any, Any], Prediction] | None = None
+  origin: Mapping[str, Any] | None = None
+  process: int = dataclasses.field(default_factory=os.getpid)
+
+  def __reduce__(self) -> tuple[Any, ...]:
+    if self.origin is None:
+      raise TypeError('this predictor was not made by `load` alone, so it cannot be pickled: send the path of its bundle, '
+                      'and load it in each process')
+    return _load_anew, (dict(self.origin),)
 
   @property
   def size(self) -> int:
@@ -65,8 +79,8 @@ class Predictor:
     """Predicts all photographs and holds all results: 28 MB each at S = 896. `stream` holds two batches.
 
     Args:
-      photographs: uint8 [B, H, W, 3] or [H, W, 3] in RGB, a path, what `prepare` made of either, or an iterable of
-        these, of any sizes.
+      photographs: one of what `prepare` takes (a path, an array, a Pillow image, bytes, an open file), what it made of one,
+        uint8 [B, H, W, 3], or an iterable or an array of any of these, of any sizes.
       batch_size: photographs in one forward pass. 1 is right on a CPU, more pays on an accelerator. The last batch is
         padded, so that one program serves all of them.
       crop: find the field of view. False: the photographs are squares around the field already, only resized. None: as
@@ -94,6 +108,9 @@ class Predictor:
 
     At most two batches and their inputs are held, however many photographs come. They are read while the device works.
     """
+    if os.getpid() != self.process:
+      raise RuntimeError('this predictor was loaded before the process was forked, and would wait for ever for threads that are '
+                         "not here: load it in each process, or start processes with the method 'spawn'")
     if batch_size < 1:
       raise ValueError(f'batch_size must be at least 1; got {batch_size}')
     size, rule, crop = self.size, self.rule, self.crop if crop is None else crop
@@ -114,13 +131,22 @@ class Predictor:
       yield from _collect(*late, rule)
 
 
+def _load_anew(origin: dict[str, Any]) -> Predictor:
+  from lesion_jax.predict.loading import load
+
+  return load(**origin)
+
+
 def _as_iterable(photographs: Any) -> Iterable[Any]:
-  if isinstance(photographs, str | os.PathLike | Square):
+  if isinstance(photographs, str | os.PathLike | Square | Image.Image | bytes | bytearray | memoryview) or hasattr(
+      photographs, 'read'):
     return [photographs]
+  if isinstance(photographs, np.ndarray) and photographs.dtype.kind in 'OU':  # of paths, or of anything else
+    return [str(each) if isinstance(each, np.str_) else each for each in photographs.ravel()]
   if hasattr(photographs, 'ndim'):
-    if photographs.ndim not in (3, 4):
+    if photographs.ndim not in (2, 3, 4):
       raise ValueError(f'expected photographs uint8 [B, H, W, 3] or [H, W, 3]; got {list(photographs.shape)}')
-    return [photographs] if photographs.ndim == 3 else list(photographs)
+    return list(photographs) if photographs.ndim == 4 else [photographs]
   return photographs
 
 

@@ -120,7 +120,7 @@ def _overview(entries: Sequence[Entry], out: pathlib.Path, pictures: int) -> str
   graded, judged = (any(record[key] for record in records) for key in ('grade', 'lesions'))
   header = ['No.', 'Photograph', *(['Grade'] if graded else []),
             *(['Lesions found', 'Table I of the paper'] if judged else []), 'Folder']
-  rows = []
+  rows, first = [], next((record['run']['model'] for record in records), None)
   for number, entry in enumerate(entries, 1):
     file = escape(entry.file)
     if entry.record is None:
@@ -132,6 +132,8 @@ def _overview(entries: Sequence[Entry], out: pathlib.Path, pictures: int) -> str
       name = f'<a data-number="{number}" href="#photo={number}">{thumbnail(out / entry.folder)}{name}</a>'
     pictures -= 1
     kept = ' <span class="soft small">of an earlier run</span>' if entry.status == SKIPPED else ''
+    if entry.record['run']['model'] != first:
+      kept += f' <span class="soft small">by another network, {escape(entry.record["model"]["name"])}</span>'
     looks = f' {badge("a person looks", "plain")}' if look(entry.record)['needed'] else ''
     rows.append((str(number), name + kept + looks, *([_grade(entry.record)] if graded else []),
                  *(_findings(entry.record) if judged else []), f'<span class="small">{escape(entry.folder)}</span>'))
@@ -142,7 +144,7 @@ def _grade(record: Mapping[str, Any]) -> str:
   grade = record['grade']
   if not grade:
     return ''
-  return (f'<strong>{grade["key"]}</strong> <span class="soft">{max(grade["probabilities"].values()):.2f}</span>'
+  return (f'<strong>{escape(grade["key"])}</strong> <span class="soft">{max(grade["probabilities"].values()):.2f}</span>'
           + (f' {badge("referable", "strong")}' if grade['referable'] else ''))
 
 
@@ -151,7 +153,7 @@ def _findings(record: Mapping[str, Any]) -> tuple[str, str]:
     return f'<span class="soft">{NOT_EVALUATED}</span>', ''
   found, left = ' '.join(map(chip, present_lesions(record))), not_evaluated(record)
   others = f'<br><span class="soft small">{NOT_EVALUATED}: {", ".join(left)}</span>' if left else ''
-  none = 'none' + (f' of {", ".join(record["lesions"])}' if left else '')
+  none = 'none' + (f' of {escape(", ".join(record["lesions"]))}' if left else '')
   return (found or f'<span class="soft">{none}</span>') + others, verdict_badge(record)
 
 

@@ -72,7 +72,7 @@ def _caption(record: Mapping[str, Any]) -> str:
   size, attention = record['photograph'], record['attention']
   text = f'{size["width"]} &times; {size["height"]} pixels; the square that the network looked at.'
   quality = record['quality']
-  verdict = f'may not be gradable: {", ".join(quality["reasons"])}' if quality['reasons'] else 'gradable'
+  verdict = f'may not be gradable: {escape(", ".join(quality["reasons"]))}' if quality['reasons'] else 'gradable'
   text += (f' Quality: {verdict} (sharpness {quality["sharpness"]:.2f}, light {quality["light"]:.0f}, coverage '
            f'{quality["coverage"]:.2f}).')
   if attention:
@@ -85,11 +85,11 @@ def _grade(record: Mapping[str, Any]) -> str:
   grade = record['grade']
   if not grade:
     return '<p class="note">This network does not grade.</p>'
-  rows = [(f'{key} <span class="soft">{escape(GRADES[value].name)}</span>', bar(p), f'{p:.2f}')
+  rows = [(f'{escape(key)} <span class="soft">{escape(GRADES[value].name)}</span>', bar(p), f'{p:.2f}')
           for value, (key, p) in enumerate(grade['probabilities'].items())]
   referable = badge('referable', 'strong') if grade['referable'] else badge('not referable', 'plain')
   return ('<section class="grade"><h3>Grade</h3>'
-          f'<p class="result"><strong>{grade["key"]}</strong> {escape(grade["name"])} {referable}</p>'
+          f'<p class="result"><strong>{escape(grade["key"])}</strong> {escape(grade["name"])} {referable}</p>'
           + table(('Grade', 'Probability', VALUE), rows, kind='bars') + '</section>')
 
 
@@ -112,12 +112,12 @@ def _lesions(record: Mapping[str, Any]) -> str:
 
 def _lesion(key: str, lesion: Mapping[str, Any], state: str, outlined: bool) -> tuple[str, ...]:
   """The cells of one lesion, with the score that decides; its name switches its outlines, where it has some."""
-  name = f'{swatch(key)}{key} <span class="soft">{escape(lesion["name"])}</span>'
+  name = f'{swatch(key)}{escape(key)} <span class="soft">{escape(lesion["name"])}</span>'
   score, threshold = lesion['presence']['score'], lesion['presence']['threshold']
   state, area = state if lesion['present'] else f'<span class="soft">{state}</span>', ''
   if outlined:
     found = lesion['found']
-    name = f'<label><input type="checkbox" checked data-lesion="{key}">{name}</label>'
+    name = f'<label><input type="checkbox" checked data-lesion="{escape(key)}">{name}</label>'
     state = f'{count(found["regions"])} region{"" if found["regions"] == 1 else "s"}'
     area = share(found['share'])
   return name, bar(score, threshold), f'{score:.2f}', state, area
@@ -130,7 +130,7 @@ def _evidence(record: Mapping[str, Any]) -> str:
   states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not judged</span>'}
   # Exclusively among those that are evaluated: of the others nobody knows.
   among = ' <span class="soft">among the lesions evaluated</span>' if not_evaluated(record) else ''
-  rows = [(GRADE_KEYS[entry['grade']], escape(entry['finding']) + (f' ({entry["lesion"]})' if entry['lesion'] else ''),
+  rows = [(GRADE_KEYS[entry['grade']], escape(entry['finding']) + (f' ({escape(entry["lesion"])})' if entry['lesion'] else ''),
            'sufficient' if entry['sufficient'] else 'indirect',
            states[entry['state']] + (among if entry['grade'] == 1 and entry['state'] == FOUND else ''))
           for entry in evidence['findings']]
@@ -147,7 +147,7 @@ def _quadrants(record: Mapping[str, Any]) -> str:
     return ''
   header = ['Lesion', *(name.replace('_', ' ').capitalize() for name in QUADRANTS), 'All', 'Pixels']
   cell = lambda part: f'{count(part["regions"])} <span class="soft">{share(part["share"])}</span>'
-  rows = [(f'{swatch(key)}{key} <span class="soft">{escape(lesions[key]["name"])}</span>',
+  rows = [(f'{swatch(key)}{escape(key)} <span class="soft">{escape(lesions[key]["name"])}</span>',
            *(cell(part['quadrants'][name]) for name in QUADRANTS), cell(part), count(part['pixels']))
           for key, part in found.items()]
   return ('<section class="quadrants"><h3>Regions and area by quadrant</h3>'

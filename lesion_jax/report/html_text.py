@@ -32,13 +32,13 @@ def bar(value: float, mark: float | None = None) -> str:
 
 def swatch(key: str) -> str:
   """The colour of a lesion's outline."""
-  return (f'<svg class="swatch {key}" viewBox="0 0 16 16" aria-hidden="true">'
+  return (f'<svg class="swatch {escape(key)}" viewBox="0 0 16 16" aria-hidden="true">'
           '<rect x="3" y="3" width="10" height="10"/></svg>')
 
 
 def chip(key: str) -> str:
   """A lesion's key beside its colour."""
-  return f'<span class="chip">{swatch(key)}{key}</span>'
+  return f'<span class="chip">{swatch(key)}{escape(key)}</span>'
 
 
 def badge(text: str, kind: str) -> str:

@@ -20,6 +20,8 @@ from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
 from lesion_jax.report.overlay import draw_overlay
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
+# All that a folder of results may hold.
+NAMES = frozenset({RECORD, OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION, *(f'{key}.png' for key in LESION_KEYS)})
 OVERLAY_SIDE = 1024  # The network's own size may be too small to read.
 FIELD_SIDE = 2048  # at most; a microaneurysm of 125 um still has about 17 pixels where the field is 45 degrees wide
 QUALITY = 85

@@ -140,9 +140,9 @@ def test_results_of_another_photograph_are_left_alone(predict, save, read_table)
   first = save('x/eye.png', grade=1)
   _, out = predict(first)
   predict(save('y/eye.png', grade=4))
-  assert [(row['folder'], row['grade']) for row in read_table(out)] == [('eye~2', '4')]
+  assert [(row['folder'], row['grade']) for row in read_table(out)] == [('eye~2', '4'), ('eye', '1')], 'the table is of both'
   predict(first)
-  assert statuses(read_table(out)) == [('eye', 'skipped')]
+  assert statuses(read_table(out)) == [('eye', 'skipped'), ('eye~2', 'skipped')]
 
 
 def test_files_of_somebody_else_are_left_alone(predict, save, read_table, tmp_path):

@@ -256,3 +256,99 @@ def test_importing_the_reader_does_not_import_pydicom():
 
   code = f'import sys, {read.__name__}; print("pydicom" in sys.modules)'
   assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == 'False\n'
+
+
+class TestContradictions:
+  """A header that contradicts the pixels is seen, and nothing of pydicom or Python is said."""
+
+  @pytest.mark.parametrize('mark', ['none', 'numbers'])
+  @pytest.mark.parametrize('subsampling', [0, 1, 2])
+  def test_unmarked_ycbcr_under_a_header_of_rgb(self, write, subsampling, mark):
+    data = encode(COLOR, quality=98, subsampling=subsampling)
+    data = data[:2] + data[4 + int.from_bytes(data[4:6], 'big'):]
+    path = write(data, 'RGB', syntax=pydicom.uid.JPEGBaseline8Bit)
+    assert np.abs(read_photograph(path).astype(int) - COLOR).mean() < 12
+
+  def test_uncompressed_colours_of_another_kind_than_said(self, write):
+    ybr = np.asarray(Image.fromarray(COLOR).convert('YCbCr'))
+    for pixels, said in ((ybr, 'RGB'), (COLOR, 'YBR_FULL')):
+      with pytest.raises(ValueError, match=f'its colours are {said}, but its black is that of'):
+        read_photograph(write(pixels, said))
+
+  @pytest.mark.parametrize('bits, high', [(12, 15), (12, 12), (8, 15), (10, 11)])
+  def test_bits_in_another_place(self, write, bits, high):
+    with pytest.raises(ValueError, match=f'the highest of {bits} bits is number {high}, where {bits - 1} is right'):
+      read_photograph(write(COLOR.astype(np.uint16), 'RGB', BitsStored=bits, HighBit=high))
+
+  def test_numbers_beyond_the_bits_and_far_below_them(self, write):
+    with pytest.raises(ValueError, match=r'says 10 bits, but its numbers go up to \d{4,5}'):
+      read_photograph(write(COLOR.astype(np.uint16) * 257, 'RGB', BitsStored=10, HighBit=9))
+    large = np.repeat(np.repeat(COLOR, 4, axis=0), 4, axis=1)
+    with pytest.raises(ValueError, match='says 16 bits, but none of its numbers is above 255'):
+      read_photograph(write(large.astype(np.uint16), 'RGB'))
+
+  @pytest.mark.parametrize('changes, said', [
+      ({'RedPaletteColorLookupTableDescriptor': [9, 0, 8]}, 'said to have 9 entries of 8 bits, but holds 4 bytes'),
+      ({'GreenPaletteColorLookupTableDescriptor': [4, 0, 12]}, 'of 12 bits'),
+      ({'BluePaletteColorLookupTableData': None}, 'its colour table lacks its blue part'),
+      ({f'{name}PaletteColorLookupTable{what}': value for name in ('Red', 'Green', 'Blue')
+        for what, value in (('Descriptor', [4, 0, 16]), ('Data', np.array([0, 9, 200, 255], '<u2').tobytes()))},
+       'said to have 16 bits, but none of its entries is above 255'),
+  ])
+  def test_colour_tables(self, write, changes, said):
+    colors = [(0, 0, 0), (200, 90, 40), (1, 2, 3), (255, 255, 255)]
+    index = np.array([[0, 1, 2], [3, 1, 0]], np.uint8)
+    with pytest.raises(ValueError, match=said):
+      read_photograph(write(index, 'PALETTE COLOR', **table(*colors) | changes))
+
+  @pytest.mark.parametrize('there, missing', [
+      ('RescaleIntercept', 'RescaleSlope'), ('RescaleSlope', 'RescaleIntercept'), ('WindowCenter', 'WindowWidth')])
+  def test_half_a_pair_of_numbers_for_grey(self, write, there, missing):
+    with pytest.raises(ValueError, match=f'its header has {there} without {missing}'):
+      read_photograph(write(GREY, 'MONOCHROME2', **{there: 1, missing: None}))
+    np.testing.assert_array_equal(
+        read_photograph(write(GREY, 'MONOCHROME2', **{there: None, missing: None})), grey_rgb(GREY))
+
+  @pytest.mark.parametrize('damage, said', [
+      (lambda data: data[:len(data) // 2] + b'\xff\xd9', 'its coded data end early'),
+      (lambda data: b'VENDOR\0\1' + data, 'do not begin as those do'),
+      (lambda data: data.replace(b'\xff\xc0\0\x11\x08', b'\xff\xc1\0\x11\x0c'), 'a JPEG of 12 bits'),
+      (lambda data: data[:2] + b'\xff\xc4\0\x05abc' + bytes(60), 'JPEG Baseline data are damaged|has no picture|header is cut'),
+  ])
+  def test_streams(self, write, damage, said):
+    large = np.repeat(np.repeat(COLOR, 4, axis=0), 4, axis=1)
+    path = write(damage(encode(large, quality=95)), 'YBR_FULL_422', syntax=pydicom.uid.JPEGBaseline8Bit, Rows=80, Columns=120)
+    with pytest.raises(ValueError, match=said) as raised:
+      read_photograph(path)
+    assert '0x' not in str(raised.value) and 'Error' not in str(raised.value)
+
+  def test_a_jpeg_2000_that_is_cut(self, write):
+    data = encode(np.random.default_rng(0).integers(0, 256, COLOR.shape, np.uint8), 'JPEG2000', no_jp2=True)
+    with pytest.raises(ValueError, match='its JPEG 2000 Lossless data are damaged'):
+      read_photograph(write(data[:len(data) // 3], 'RGB', syntax=pydicom.uid.JPEG2000Lossless))
+
+  def test_pixels_that_end_early(self, write):
+    path = write(COLOR, 'RGB', Rows=21)
+    with pytest.raises(ValueError, match=r'its pixels end early: 1,800 of 1,890 bytes'):
+      read_photograph(path)
+
+  @pytest.mark.parametrize('modality, kind', [('OCT', KIND), ('CR', KIND), ('OP', pydicom.uid.OphthalmicTomographyImageStorage)])
+  def test_other_pictures_of_medicine(self, write, modality, kind):
+    with pytest.raises(ValueError, match='no colour photograph of a retina'):
+      read_photograph(write(COLOR, 'RGB', Modality=modality, SOPClassUID=kind))
+    np.testing.assert_array_equal(read_photograph(write(COLOR, 'RGB', Modality='OP')), COLOR)
+
+  def test_without_its_first_132_bytes_it_is_read_and_without_its_first_part_refused(self, write, tmp_path):
+    data = write(COLOR, 'RGB').read_bytes()
+    (tmp_path / 'a.dcm').write_bytes(data[132:])
+    np.testing.assert_array_equal(read_photograph(tmp_path / 'a.dcm'), COLOR)
+    length = int.from_bytes(data[140:144], 'little')
+    (tmp_path / 'b.dcm').write_bytes(data[144 + length:])
+    with pytest.raises(ValueError, match='it is DICOM without its first part'):
+      read_photograph(tmp_path / 'b.dcm')
+
+  def test_an_index_is_called_one(self, write):
+    path = write(COLOR, 'RGB', name='DICOMDIR')
+    path.write_bytes(path.read_bytes().replace(KIND.encode(), b'1.2.840.10008.1.3.10'.ljust(len(KIND), b'\0')))
+    with pytest.raises(ValueError, match='it is a DICOMDIR, the index of a medium'):
+      read_photograph(path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from oracle import photograph
 
+from lesion_jax.photograph.crop import Crop
 from lesion_jax.predict import Square, prepare
 
 
@@ -23,14 +24,13 @@ def test_a_square_passes_through_when_it_fits():
     prepare(square, 32)
 
 
-def test_only_squares_go_without_cropping():
-  with pytest.raises(ValueError, match=r'eye: expected a square photograph; got 200x300.*crop=True'):
-    prepare(photograph(), 64, crop=False, name='eye')
+def test_any_shape_goes_without_cropping():
+  assert prepare(photograph(), 64, crop=False).crop == Crop(top=-50, left=0, side=300, height=200, width=300)
   assert isinstance(prepare(np.zeros((9, 9, 3), np.uint8), 4, crop=False), Square)
 
 
 def test_a_black_square_is_refused_unless_it_is_said_to_be_a_field():
-  with pytest.raises(ValueError, match='eye: no field of view.*goes through with crop=False'):
+  with pytest.raises(ValueError, match='eye: no field of view.*goes through whole with crop=False'):
     prepare(np.zeros((90, 90, 3), np.uint8), 64, crop=None, name='eye')
 
 

@@ -8,7 +8,9 @@ from drawing import fundus
 from PIL import Image, ImageFilter
 
 from lesion_jax.data import synthetic
+from lesion_jax.photograph import quality
 from lesion_jax.photograph.crop import find_field
+from lesion_jax.photograph.field import find_field_of_view, mask_of
 from lesion_jax.photograph.quality import assess
 from lesion_jax.photograph.read import read_photograph
 
@@ -69,6 +71,16 @@ def test_coverage_is_the_share_of_the_circle():
   cut[:, :200] = 0
   assert assess(whole).coverage == pytest.approx(1, abs=0.02)
   assert assess(cut).coverage == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize('size', [1440, 512, 300])
+def test_the_field_that_was_found_for_the_network_is_taken(size, monkeypatch):
+  """Once for a photograph; a network of fewer pixels found it on a copy too small for this."""
+  view = _disc(900, 430, 90)
+  found, alone, looked = find_field_of_view(view, size), assess(view), []
+  monkeypatch.setattr(quality, 'mask_of', lambda *arguments: looked.append(arguments) or mask_of(*arguments))
+  assert assess(view, (), found) == alone
+  assert len(looked) == (size < 512)
 
 
 @pytest.mark.parametrize('level', [0, 120])
