@@ -10,6 +10,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -253,6 +254,7 @@ class TestBlocks:
       return
     if 'grade-stablehlo' in block:
       assert cli.main(exports_stablehlo(page)) == 0
+    monkeypatch.setattr(sys, 'path', list(sys.path))  # a page may add to it
     exec(compile(block, pages.name_of(page), 'exec'), {'__name__': 'page'})
 
   @pytest.mark.parametrize('name', ['README.md', 'docs/quickstart.md', 'docs/predict.md'])

@@ -19,7 +19,8 @@ Writes a bundle as a folder for another framework:
   saved_model   for TensorFlow and TensorFlow Serving
   stablehlo     a program of jax.export for CPU and CUDA, and its weights
 
-In each folder are the bundle's config.json and a README.md that says how to load it. All take uint8 RGB images
+In each folder are a config.json of a page, the bundle's whole configuration (bundle.json), preprocessing/, which makes
+the input of a photograph with NumPy and Pillow alone, and a README.md that says how to load it. All take uint8 RGB images
 [B, S, S, 3] in batches of any size and return probabilities. They compute in float32.
 
 What was written is run on randomly drawn photographs and held to Flax: the largest difference in probability is

@@ -9,15 +9,16 @@ import shutil
 import uuid
 
 from lesion_jax import locking
-from lesion_jax.export import readme, to_onnx, to_saved_model, to_stablehlo, to_torch
+from lesion_jax.export import alone, readme, to_onnx, to_saved_model, to_stablehlo, to_torch
 from lesion_jax.export.check import TOLERANCE, compare
 from lesion_jax.export.source import Refused, Source
 from lesion_jax.photograph import windows
 from lesion_jax.weights.bundle import Bundle
 
-# Each has `write(source, folder) -> run`, which raises ImportError where a package is missing, and USAGE.
+# Each has `write(source, folder) -> run`, which raises ImportError where a package is missing, USAGE, and MODULES, with which it is
+# written and run.
 FORMATS = {'torch': to_torch, 'onnx': to_onnx, 'saved_model': to_saved_model, 'stablehlo': to_stablehlo}
-CONFIG, README, WINDOWS = 'config.json', 'README.md', 'windows.py'
+CONFIG, BUNDLE, README, WINDOWS = 'config.json', 'bundle.json', 'README.md', 'windows.py'
 
 
 def export(
@@ -25,8 +26,10 @@ def export(
 ) -> dict[str, float]:
   """Writes a bundle for another framework, and holds what was written to the Flax network on randomly drawn photographs.
 
-  Beside the format's own files the folder has the bundle's configuration (lesions, grades, thresholds, the rule
-  for presence, preprocessing) and a README.md that says how to load it. Of a bundle that is asked by windows (preprocessing.window) the export takes
+  Beside the format's own files the folder has config.json, what a deployer needs of the bundle's configuration (lesions, grades,
+  thresholds, the rule for presence, preprocessing) and the versions with which it was written; bundle.json, all of that
+  configuration; `preprocessing/`, which makes the network's input of a photograph with NumPy and Pillow alone; and a README.md that
+  says how to load it. Of a bundle that is asked by windows (preprocessing.window) the export takes
   images of that size, and windows.py, which needs NumPy alone, stitches them: it is `photograph.windows` as it stands.
 
   Args:
@@ -58,14 +61,18 @@ def export(
   held = locking.hold(fresh)  # by which another one sees that this one is alive
   try:
     # The configuration first: a format may read it back.
-    (fresh / CONFIG).write_text(json.dumps(source.config, indent=2, sort_keys=True) + '\n', 'utf-8')
+    (fresh / BUNDLE).write_text(json.dumps(source.config, indent=2, sort_keys=True) + '\n', 'utf-8')
+    (fresh / CONFIG).write_text(alone.page(source.config, source.digest, {}), 'utf-8')
     differences = compare(FORMATS[to].write(source, fresh), source, tolerance)
+    versions = alone.find_versions(FORMATS[to].MODULES)
+    (fresh / CONFIG).write_text(alone.page(source.config, source.digest, versions), 'utf-8')
+    alone.write_preprocessing(fresh)
     if source.window:
       if 'maps' not in differences or 'grades' in differences:
         raise Refused(f'the bundle says windows (preprocessing.window={source.window}), and its network has '
                       f'{", ".join(differences)}: windows are for a network with maps and without grades')
       shutil.copyfile(windows.__file__, fresh / WINDOWS)
-    (fresh / README).write_text(readme.render(source, FORMATS[to].USAGE, differences), 'utf-8')
+    (fresh / README).write_text(readme.render(source, FORMATS[to].USAGE, differences, path.name, versions), 'utf-8')
     fresh.rename(path)
   finally:
     shutil.rmtree(fresh, ignore_errors=True)

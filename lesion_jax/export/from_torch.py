@@ -1,4 +1,4 @@
-"""Back from PyTorch: the folder that `export` wrote, or a state dict beside its config.json, as a bundle."""
+"""Back from PyTorch: the folder that `export` wrote, or a state dict beside its config.json and bundle.json, as a bundle."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lesion_jax.export.alone import PAGE
 from lesion_jax.models import get_model
 from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.merge import merge
 from lesion_jax.weights.names import to_flax
 from lesion_jax.weights.torchvision import read_torchvision
 
-CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
+CONFIG, BUNDLE, WEIGHTS = 'config.json', 'bundle.json', 'model.safetensors'
 
 
 def from_torch(path: str | pathlib.Path) -> Bundle:
@@ -38,9 +39,12 @@ def from_torch(path: str | pathlib.Path) -> Bundle:
                             'state dict in it')
   try:
     config = json.loads(config_path.read_text('utf-8'))
+    if (full := weights.with_name(BUNDLE)).is_file():  # what was changed on the page holds
+      config_path, page, config = full, config, json.loads(full.read_text('utf-8'))
+      config |= {key: page[key] for key in page.keys() & set(PAGE)}
     network = get_model(**config['model'])
     size = config['preprocessing']['size']
-  except (ValueError, KeyError, TypeError) as error:
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(f'{config_path} does not describe a network ({error}); copy the folder again') from error
   state = read_torchvision(weights)
   if any(name.startswith('params/') for name in state):

@@ -25,20 +25,35 @@ that and needs NumPy alone.
 
 ```python
 import windows
-found = windows.stitch(run, squares, {window})  # squares: uint8 [B, {size}, {size}, 3]
+found = windows.stitch(run, images, {window})  # images: uint8 [B, {size}, {size}, 3]
 ```
 
 `run` takes uint8 [B, {window}, {window}, 3] and returns the outputs below by name as NumPy arrays. `found` has `maps`
 of the whole squares, and `lesions`, their maxima (those of a single window say nothing of the photograph).'''
 
 
-def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
+PREPARED = '''\
+```python
+import json, pathlib, sys
+import numpy as np
+folder = pathlib.Path({folder!r})  # where this README lies
+sys.path.insert(0, str(folder))
+import preprocessing
+config = json.loads((folder / 'config.json').read_text('utf-8'))
+square = preprocessing.prepare('photograph.jpg', **config['preprocessing'])
+images = square.pixels[None]  # uint8 [1, {size}, {size}, 3]
+```'''
+
+
+def render(source: Source, usage: str, differences: Mapping[str, float], folder: str, versions: Mapping[str, str]) -> str:
   """Markdown.
 
   Args:
     source: what was exported.
-    usage: how to load the format; '{size}' in it is the side of the images that it takes.
+    usage: how to load the format; '{size}' in it is the side of the images that it takes, and `folder` and `images` are known to it.
     differences: of `compare`, by head.
+    folder: the name of the folder.
+    versions: of `alone.find_versions`.
   """
   config, size = source.config, str(source.size)
   absent = [lesion.key for lesion in LESIONS if lesion.key not in config['annotated']]
@@ -48,9 +63,12 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
       f'# {config["model"]["name"]}', '',
       f'Written by lesion_jax {lesion_jax.__version__} from the bundle whose weights have the SHA-256 '
       f'`{source.digest}`. For research only: not a medical device.', '',
-      usage.strip().replace('{size}', size), '',
       f'Input: RGB photographs, uint8 [B, {size}, {size}, 3], any B: {_windows_of(source)}{square}, resized '
-      'antialiased and bilinear.', '',
+      'antialiased and bilinear. `preprocessing/` makes it of a photograph, and needs NumPy and Pillow alone; it was checked against '
+      "lesion_jax's own to the pixel:", '',
+      PREPARED.format(folder=folder, size=config['preprocessing']['size']), '',
+      "`square.crop.invert(map)` brings a map of the square, float [s, s], to the photograph's own pixels.", '',
+      usage.strip().replace('{size}', size), '',
       *([_windows(source), ''] if source.window else []),
       'Outputs:', '',
       *(f'- `{head}`: {OUTPUTS[head].replace("{size}", size)}' for head in differences), '',
@@ -62,7 +80,9 @@ def render(source: Source, usage: str, differences: Mapping[str, float]) -> str:
   figures = ', '.join(f'{head} {value:.1e}' for head, value in differences.items())
   lines += [*_thresholds(config), '',
             f'Largest difference in probability from Flax on randomly drawn photographs, in batches of '
-            f'{" and ".join(map(str, BATCHES))}: {figures}.']
+            f'{" and ".join(map(str, BATCHES))}: {figures}.', '',
+            f'Written and checked with {", ".join(f"{name} {version}" for name, version in versions.items())}. `config.json` is what '
+            "running it takes; `bundle.json` is all of the bundle's configuration, training data and measured figures included."]
   return '\n'.join(lines) + '\n'
 
 

@@ -15,13 +15,14 @@ from lesion_jax.export.source import Source
 
 FILE = 'model.onnx'
 OPSET = 20
+MODULES = ('onnxruntime', 'onnx', 'torch')
 USAGE = f'''\
 `{FILE}` is one graph (opset {OPSET}) from uint8 images to all outputs, for any batch. Its metadata holds what
 `config.json` says of lesions, grades, thresholds, presence, temperatures and preprocessing.
 
 ```python
 import onnxruntime
-session = onnxruntime.InferenceSession('{FILE}')
+session = onnxruntime.InferenceSession(folder / '{FILE}')
 found = dict(zip([output.name for output in session.get_outputs()], session.run(None, {{'images': images}})))
 ```'''
 

@@ -11,13 +11,16 @@ from lesion_jax.export.source import Source
 
 SIGNATURE = 'serving_default'
 PLATFORMS = ('cpu', 'cuda')
+MODULES = ('tensorflow', 'jax')
+VERSION = '1'  # TensorFlow Serving takes the highest number among a model's folders
 USAGE = f'''\
-This folder is a TensorFlow SavedModel; its signature `{SIGNATURE}` takes `images`. It needs `tensorflow`, or TensorFlow
-Serving, and nothing of lesion_jax nor JAX.
+`{VERSION}/` is a TensorFlow SavedModel; its signature `{SIGNATURE}` takes `images`. It needs `tensorflow`, or TensorFlow
+Serving, and nothing of lesion_jax nor JAX. For TensorFlow Serving this folder is the model's base path
+(`tensorflow_model_server --model_name=lesions --model_base_path=` and its full path): `{VERSION}` is the version.
 
 ```python
 import tensorflow as tf
-model = tf.saved_model.load('this folder')
+model = tf.saved_model.load(str(folder / '{VERSION}'))
 found = model.signatures['{SIGNATURE}'](images=tf.constant(images))  # a dict of tensors
 ```'''
 
@@ -45,8 +48,8 @@ def write(source: Source, folder: pathlib.Path) -> Run:
   def serve(images):
     return converted(dict(zip(source.weights, module.weights, strict=True)), images)
 
-  tf.saved_model.save(module, str(folder), signatures={SIGNATURE: serve})
-  signature = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
+  tf.saved_model.save(module, str(folder / VERSION), signatures={SIGNATURE: serve})
+  signature = tf.saved_model.load(str(folder / VERSION)).signatures[SIGNATURE]
 
   def run(images: np.ndarray) -> dict[str, np.ndarray]:
     return {head: value.numpy() for head, value in signature(images=tf.constant(images)).items()}

@@ -14,17 +14,18 @@ from lesion_jax.weights import tensors
 
 PROGRAM, WEIGHTS = 'model.stablehlo', 'model.safetensors'
 PLATFORMS = ('cpu', 'cuda')
+MODULES = ('jax', 'safetensors')
 USAGE = f'''\
 `{PROGRAM}` is a program of `jax.export` for {" and ".join(PLATFORMS)} and any batch; `{WEIGHTS}` are the weights, its
 first argument. Running it needs `jax`, `flatbuffers` and `safetensors`, and nothing of lesion_jax. JAX promises to read
-it for six months.
+it for six months. The first call with each size of batch compiles the program, which takes seconds to minutes; later ones of
+that size do not. Serve few sizes: fill up the last batch.
 
 ```python
-import pathlib
 import jax, jax.export
 import safetensors.numpy
-program = jax.export.deserialize(bytearray(pathlib.Path('{PROGRAM}').read_bytes()))
-weights = jax.device_put(safetensors.numpy.load_file('{WEIGHTS}'))
+program = jax.export.deserialize(bytearray((folder / '{PROGRAM}').read_bytes()))
+weights = jax.device_put(safetensors.numpy.load_file(folder / '{WEIGHTS}'))
 predict = jax.jit(program.call)
 found = predict(weights, images)  # a dict of arrays
 ```'''

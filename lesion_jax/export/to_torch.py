@@ -17,18 +17,21 @@ from lesion_jax.export.source import Refused, Source
 from lesion_jax.weights import names, tensors
 
 MODULE, WEIGHTS = 'lesion_jax_torch', 'model.safetensors'
+MODULES = ('torch', 'safetensors')
 USAGE = f'''\
 `{MODULE}/` has the network as plain PyTorch modules; it needs `torch` and `safetensors`, and nothing of lesion_jax.
 `{WEIGHTS}` is its state dict.
 
 ```python
-import sys, torch
-sys.path.insert(0, 'this folder')
+import torch
 import {MODULE}
-network = {MODULE}.load('this folder')
+network = {MODULE}.load(folder)
 with torch.inference_mode():
-  found = network(images)  # a dict of tensors; network(images, logits=True) for training
+  found = network(torch.from_numpy(images))  # a dict of tensors; network(images, logits=True) for training
 ```
+
+It takes uint8, or floats in 0..255, at the size of the network alone, and refuses what was scaled to 0..1 or normalised, of
+which it would answer wrongly. `network.size = None` lets it take other sizes, as for training on crops.
 
 Trained on in PyTorch, it goes back with `safetensors.torch.save_file(network.state_dict(), '{WEIGHTS}')` and
 `lesion-jax import-weights`; the figures in `config.json` are then no longer its own.

@@ -131,6 +131,23 @@ def legend_strip(width: int, keys: Sequence[str]) -> np.ndarray:
   return np.asarray(strip)
 
 
+def warning_strip(width: int, text: str) -> np.ndarray:
+  """A strip of a warning's colour, uint8 [height, width, 3], with a sentence in as many rows as it takes."""
+  size = max(11, width // 56)
+  font, gap, rows = ImageFont.load_default(size=size), size // 2, ['']
+  for word in text.split():
+    longer = f'{rows[-1]} {word}'.strip()
+    if rows[-1] and font.getlength(longer) > width - 2 * gap:
+      rows.append(word)
+    else:
+      rows[-1] = longer
+  strip = Image.new('RGB', (width, len(rows) * (size + gap) + gap), (122, 12, 12))
+  draw = ImageDraw.Draw(strip)
+  for number, row in enumerate(rows):
+    draw.text((gap, gap + number * (size + gap) + size / 2), row, font=font, fill=(255, 255, 255), anchor='lm')
+  return np.asarray(strip)
+
+
 def _mask(lesions: np.ndarray, j: int, thresholds: np.ndarray, size: int) -> np.ndarray:
   """Bool [size, size] of LESIONS[j]: a map enlarged, then cut; packed masks by their nearest pixels."""
   if lesions.ndim == 3:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lesion_jax.clinical.record import RECORD, present_lesions
+from lesion_jax.clinical.record import RECORD, present_lesions, warnings_of
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.report.files import write_grey, write_whole
 from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
-from lesion_jax.report.overlay import draw_overlay
+from lesion_jax.report.overlay import draw_overlay, warning_strip
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
 # All that a folder of results may hold.
@@ -72,6 +72,8 @@ def _write_lesions(
   def write_overlay() -> None:
     seen = Image.fromarray(square.view).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
     overlay = draw_overlay(np.asarray(seen), maps, keys=thresholds, thresholds=levels)
+    if said := warnings_of(record):
+      overlay = np.concatenate([overlay, warning_strip(OVERLAY_SIDE, ' '.join(said))])
     Image.fromarray(overlay).save(folder / OVERLAY, compress_level=FAST)
 
   def write_mask(key: str) -> tuple[np.ndarray, str]:

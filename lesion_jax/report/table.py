@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesion_jax.clinical.look import look
-from lesion_jax.clinical.record import Run
+from lesion_jax.clinical.record import Run, warnings_of
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.report.files import write_whole
 
@@ -20,7 +20,7 @@ WAITING = 'waiting'  # to be predicted; no row of a table has it
 NOT_NEEDED = 'not needed'
 COLUMNS = ('file', 'folder', 'status', 'error', 'look', 'quality', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
            *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')),
-           *(f'{key} state' for key in LESION_KEYS))
+           *(f'{key} state' for key in LESION_KEYS), 'warning')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Entry:
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   """Writes rows of COLUMNS as CSV: why a person should look, what speaks against the quality of the photograph, the
   predicted grade and what its evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
-  What a photograph does not have stays empty. Last, each lesion is present, absent, not evaluated or ungradable.
+  What a photograph does not have stays empty. Last, each lesion is present, absent, not evaluated or ungradable, and what `warnings_of`
+  says of the network.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
   """
@@ -68,6 +69,7 @@ def _row(entry: Entry) -> dict[str, Any]:
   if entry.record is None:
     return row
   row['look'] = ', '.join(look(entry.record)['reasons']) or NOT_NEEDED
+  row['warning'] = ' '.join(warnings_of(entry.record))
   row['quality'] = ', '.join(entry.record['quality']['reasons']) or 'gradable'
   if entry.record['grade']:
     row |= {'grade': entry.record['grade']['value'], **entry.record['grade']['probabilities']}

@@ -29,7 +29,8 @@ def as_format(monkeypatch):
       return lambda images: change(
           {head: np.array(value) for head, value in source.function(source.weights, images).items()})
 
-    monkeypatch.setitem(folder.FORMATS, 'other', types.SimpleNamespace(write=write, USAGE='Load it at {size} pixels.'))
+    monkeypatch.setitem(folder.FORMATS, 'other', types.SimpleNamespace(
+        write=write, USAGE='Load it at {size} pixels.', MODULES=('jax',)))
     return 'other'
 
   return make
@@ -38,9 +39,10 @@ def as_format(monkeypatch):
 def test_what_is_right_is_left_with_its_configuration_and_how_to_load_it(bundle, as_format, tmp_path):
   differences = export(bundle, as_format(lambda found: found), tmp_path / 'deep' / 'net')
   assert list(differences) == ['maps', 'lesions', 'grades'] and max(differences.values()) <= 1e-6
-  assert sorted(path.name for path in (tmp_path / 'deep' / 'net').iterdir()) == ['README.md', 'config.json', 'model']
+  assert sorted(path.name for path in (tmp_path / 'deep' / 'net').iterdir()) == [
+      'README.md', 'bundle.json', 'config.json', 'model', 'preprocessing']
   assert [path.name for path in (tmp_path / 'deep').iterdir()] == ['net']
-  assert json.loads((tmp_path / 'deep' / 'net' / 'config.json').read_text()) == bundle.config
+  assert json.loads((tmp_path / 'deep' / 'net' / 'bundle.json').read_text()) == bundle.config
   readme = (tmp_path / 'deep' / 'net' / 'README.md').read_text()
   for text in ('Load it at 64 pixels.', 'MA microaneurysm', 'DR4', 'to be ignored: iHE, vHE', 'square around'):
     assert text in readme
@@ -50,10 +52,26 @@ def test_thresholds_rule_and_temperatures_go_with_it(bundle, as_format, tmp_path
   bundle.config.update(presence={'rule': 'top500', 'thresholds': dict.fromkeys(bundle.config['lesions'], 0.2)},
                        temperatures={'grades': 2.0})
   export(bundle, as_format(lambda found: found), tmp_path / 'net')
-  assert json.loads((tmp_path / 'net' / 'config.json').read_text()) == bundle.config
+  page = json.loads((tmp_path / 'net' / 'config.json').read_text())
+  assert page['presence'] == bundle.config['presence'] and page['temperatures'] == {'grades': 2.0}
   readme = (tmp_path / 'net' / 'README.md').read_text()
   for text in ('by the mean of their log odds', 'under `presence`', 'under `temperatures`'):
     assert text in readme
+
+
+def test_a_deployer_gets_a_page_with_the_versions_and_code_that_runs_where_the_folder_lies(bundle, as_format, tmp_path):
+  bundle.config.update(metrics={'curve': [0.5] * 5000}, data={'counts': {'train': 9}})
+  export(bundle, as_format(lambda found: found), tmp_path / 'net')
+  text = (tmp_path / 'net' / 'config.json').read_text()
+  page = json.loads(text)
+  assert len(text.splitlines()) < 20 and len(text) < 4000 and not page.keys() & {'metrics', 'data', 'provenance'}
+  for key in ('model', 'preprocessing', 'lesions', 'annotated', 'thresholds'):
+    assert page[key] == bundle.config[key]
+  assert page['versions'].keys() == {'python', 'lesion_jax', 'jax', 'numpy', 'pillow'} and page['weights_sha256']
+  readme = (tmp_path / 'net' / 'README.md').read_text()
+  assert "folder = pathlib.Path('net')" in readme and 'this folder' not in readme
+  for name, version in page['versions'].items():
+    assert f'{name} {version}' in readme
 
 
 def beside(found):

@@ -20,7 +20,9 @@ CASES = [
 def test_the_signature_computes_what_flax_computes(make_bundle, tmp_path, model):
   differences = export(make_bundle(**model), 'saved_model', tmp_path / 'net')
   assert max(differences.values()) < 1e-6
-  signature = tf.saved_model.load(str(tmp_path / 'net')).signatures['serving_default']
+  served = [path.name for path in (tmp_path / 'net').iterdir() if path.name.isdecimal()]
+  assert served == ['1'], 'the versions that TensorFlow Serving finds'
+  signature = tf.saved_model.load(str(tmp_path / 'net' / '1')).signatures['serving_default']
   (images,) = signature.structured_input_signature[1].values()
   assert (images.name, images.dtype, images.shape.as_list()) == ('images', tf.uint8, [None, 48, 48, 3])
   found = signature(images=tf.zeros([5, 48, 48, 3], tf.uint8))

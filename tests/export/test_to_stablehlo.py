@@ -43,4 +43,5 @@ def test_the_program_computes_what_flax_computes(make_bundle, tmp_path, model):
   differences = export(make_bundle(**model), 'stablehlo', tmp_path / 'net')
   assert max(differences.values()) < 1e-6
   names = sorted(file.name for file in (tmp_path / 'net').iterdir())
-  assert names == ['README.md', 'config.json', 'model.safetensors', 'model.stablehlo']
+  assert names == ['README.md', 'bundle.json', 'config.json', 'model.safetensors', 'model.stablehlo', 'preprocessing']
+  assert 'The first call with each size of batch compiles' in (tmp_path / 'net' / 'README.md').read_text()

@@ -81,8 +81,9 @@ def test_the_folder_is_readable_and_complete(exported):
   path, differences = exported
   assert max(differences.values()) < 3e-6
   files = {file.relative_to(path).as_posix() for file in path.rglob('*') if file.is_file()}
-  assert files == {'README.md', 'config.json', 'model.safetensors', *(
-      f'lesion_jax_torch/{name}.py' for name in ('__init__', 'encoder', 'lesions', 'baselines', 'grades'))}
+  assert files == {'README.md', 'config.json', 'bundle.json', 'model.safetensors', *(
+      f'lesion_jax_torch/{name}.py' for name in ('__init__', 'encoder', 'lesions', 'baselines', 'grades')), *(
+      f'preprocessing/{name}.py' for name in ('__init__', 'crop', 'field', 'morphology', 'read'))}
 
 
 def test_it_needs_nothing_of_the_library_and_predicts_what_flax_predicts(bundle, exported, tmp_path):
@@ -109,6 +110,45 @@ def test_the_encoders_are_named_as_in_torchvision(exported):
 
 def test_the_way_back_gives_the_same_bundle_bit_by_bit(bundle, exported):
   assert_same(from_torch(exported[0]), bundle)
+
+
+def test_what_was_changed_on_the_page_comes_back(small, folder):
+  (folder / 'bundle.json').write_text(json.dumps(small.config))
+  (folder / 'config.json').write_text(json.dumps({'model': small.config['model'], 'thresholds': {'MA': 0.25}, 'versions': {}}))
+  assert from_torch(folder).config == small.config | {'thresholds': {'MA': 0.25}}
+
+
+@pytest.mark.parametrize('change, said', [
+    (lambda images: images.float() / 255, r'floats in 0..255; got floats from 0 to 1\. Scaling is part of the network'),
+    (lambda images: (images.float() / 255 - 0.5) / 0.5, 'floats from -1 to 1'),
+    (lambda images: images.float() * 257, 'floats from 0 to 6.55e'),
+    (lambda images: images.float() * float('nan'), 'floats from nan to nan'),
+    (lambda images: images.int(), 'got torch.int32'),
+    (lambda images: images[:, :32, :32], '64x64 pixels, for which the network was made; got 32x32'),
+    (lambda images: images.permute(0, 3, 1, 2), r'channels last; got \[1, 3, 64, 64\]'),
+    (lambda images: images[0], r'channels last; got \[64, 64, 3\]')])
+def test_what_it_would_answer_wrongly_is_refused(exported, change, said):
+  torch = pytest.importorskip('torch')
+  from lesion_jax.export.to_torch import _import_from
+
+  network = _import_from(exported[0]).load(exported[0])
+  images = torch.randint(0, 256, (1, SIZE, SIZE, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+  images[0, 0, 0], images[0, 0, 1] = 0, 255
+  with torch.inference_mode(), pytest.raises(ValueError, match=said):
+    network(change(images))
+
+
+def test_floats_in_the_range_of_bytes_and_other_sizes_on_request_are_taken(exported):
+  torch = pytest.importorskip('torch')
+  from lesion_jax.export.to_torch import _import_from
+
+  network = _import_from(exported[0]).load(exported[0])
+  images = torch.full((1, SIZE, SIZE, 3), 90, dtype=torch.uint8)
+  with torch.inference_mode():
+    torch.testing.assert_close(network(images.float()), network(images))
+    assert network(torch.zeros(1, SIZE, SIZE, 3))['grades'].shape == (1, 5)
+    network.size = None
+    assert network(images[:, :48, :48])['maps'].shape == (1, 48, 48, 8)
 
 
 def test_the_way_back_does_not_need_torch(small, folder, monkeypatch):

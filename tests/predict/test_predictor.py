@@ -132,7 +132,8 @@ def test_thresholds_and_size_are_the_bundles(make_bundle):
 
 @pytest.mark.parametrize('photographs, message', [
     ([], 'no photographs came'),
-    (np.zeros((4, 4), np.uint8), r'expected photographs uint8 \[B, H, W, 3\]'),
+    (np.zeros(4, np.uint8), r'expected photographs uint8 \[B, H, W, 3\]'),
+    (np.zeros((4, 4), np.uint8), 'photograph 0: 4x4 pixels are too few'),  # grey
     ([photograph(), np.zeros((99, 99, 3), np.uint8)], 'photograph 1: no field of view'),
     ([np.zeros((9, 9, 3), np.float32)], r'photograph 0: expected an RGB photograph, uint8 .* got float32 \[9, 9, 3\]'),
 ])

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import batch
 import jsonschema
+import numpy as np
 import pytest
+from PIL import Image
 
 from lesion_jax.clinical.record import SCHEMA, warnings_of
 from lesion_jax.report.html import write_report
+from lesion_jax.report.overlay import warning_strip
+from lesion_jax.report.result import OVERLAY
+from lesion_jax.report.table import write_table
 from lesion_jax.weights.origin import ALONE, GRADES_ALONE, LESIONS_ALONE
 
 GRADED = {'name': 'idrid_grading', 'before': {'lesion': ['synthetic']}}
@@ -27,6 +33,24 @@ def test_record_and_schema(tmp_path, data, synthetic, notes):
   jsonschema.validate(record, schema)
   del record['model']['synthetic']  # results of before have none
   jsonschema.validate(record, schema)
+
+
+def test_table_and_overlay_say_it_too(tmp_path):
+  entries = [batch.write(tmp_path, batch.RICH, data=GRADED), batch.failed()]
+  write_table(tmp_path / 'results.csv', entries)
+  with (tmp_path / 'results.csv').open(newline='') as file:
+    assert [row['warning'] for row in csv.DictReader(file)] == [LESIONS_ALONE, '']
+  warned = np.asarray(Image.open(tmp_path / entries[0].folder / OVERLAY))
+  strip = warning_strip(warned.shape[1], LESIONS_ALONE)
+  np.testing.assert_array_equal(warned[-len(strip):], strip)
+  plain = np.asarray(Image.open(tmp_path / batch.write(tmp_path, batch.RICH, data={'name': 'idrid'}).folder / OVERLAY))
+  np.testing.assert_array_equal(plain, warned[:-len(strip)])
+
+
+def test_a_warning_takes_as_many_rows_as_it_needs():
+  one, several = warning_strip(300, 'short'), warning_strip(300, ALONE)
+  assert one.shape[1] == several.shape[1] == 300 and len(several) > 2 * len(one)
+  assert (several[:, -2:] == several[0, 0]).all(), 'no word is cut'
 
 
 def test_the_banner_is_the_first_thing_on_the_page(tmp_path):

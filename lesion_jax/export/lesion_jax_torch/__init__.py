@@ -1,7 +1,8 @@
 """The networks of lesion_jax in PyTorch. Needs torch, and safetensors to read weights; nothing of lesion_jax.
 
 `load(folder)` gives a network in eval mode from the `config.json` and `model.safetensors` of that folder. A network
-takes RGB images [B, H, W, 3], uint8 or float in 0..255, and returns a dict of those that it has of
+takes RGB images [B, S, S, 3], uint8 or float in 0..255, of the size S that it was made for (`network.size`; None: any), and returns
+a dict of those that it has of
 
     maps    [B, H, W, 8]  the probability of each lesion at each pixel
     lesions [B, 8]        the probability of each lesion anywhere in the image
@@ -54,6 +55,8 @@ def load(folder):
   import safetensors.torch  # needed for this alone
 
   folder = pathlib.Path(folder)
-  network = build(**json.loads((folder / 'config.json').read_text('utf-8'))['model'])
+  config = json.loads((folder / 'config.json').read_text('utf-8'))
+  network = build(**config['model'])
+  network.size = config['preprocessing'].get('window') or config['preprocessing']['size']
   network.load_state_dict(safetensors.torch.load_file(folder / 'model.safetensors'))
   return network.eval()

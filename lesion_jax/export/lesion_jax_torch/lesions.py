@@ -11,12 +11,33 @@ HEADS = {'maps': torch.sigmoid, 'lesions': torch.sigmoid, 'grades': lambda x: x.
          'attention': lambda x: x.mean(1)}
 
 
+def check_images(images, size):
+  """Raises ValueError for what the network would take without a word, and answer wrongly."""
+  if images.ndim != 4 or images.shape[3] != 3:
+    raise ValueError(f'expected RGB images [B, H, W, 3], channels last; got {list(images.shape)}')
+  if size is not None and tuple(images.shape[1:3]) != (size, size):
+    raise ValueError(f'expected images of {size}x{size} pixels, for which the network was made; got {images.shape[1]}x'
+                     f'{images.shape[2]}. Make them with preprocessing.prepare; network.size = None takes any size')
+  if images.dtype == torch.uint8 or torch.compiler.is_compiling():
+    return
+  if not images.is_floating_point():
+    raise ValueError(f'expected uint8, or floats in 0..255; got {images.dtype}')
+  low, high = (float(x) for x in torch.aminmax(images.detach())) if images.numel() else (0.0, 0.0)
+  if not (low >= 0 and high <= 255) or 0 < high <= 1:
+    raise ValueError(f'expected uint8, or floats in 0..255; got floats from {low:.3g} to {high:.3g}. Scaling is part of the network: '
+                     'do not scale or normalise')
+
+
 class Network(nn.Module):
-  """Base of all networks. `find` gives logits by head, channels second; keyword `fields` are those of the encoder."""
+  """Base of all networks. `find` gives logits by head, channels second; keyword `fields` are those of the encoder. `size` is the side
+  of the images that it takes; None: any."""
+
+  size = None
 
   def forward(self, images, logits=False):
     """[B, H, W, 3] -> probabilities by head; or logits, with all weight maps in `attention` [B, h, w, K] and,
-    of an ABN, those of its attention branch in `auxiliary` [B, K]."""
+    of an ABN, those of its attention branch in `auxiliary` [B, K]. Raises ValueError for images of another kind or size."""
+    check_images(images, self.size)
     found = self.find(images)
     if not logits:
       found = {head: finish(found[head]) for head, finish in HEADS.items() if head in found}
