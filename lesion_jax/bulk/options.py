@@ -42,6 +42,9 @@ class Options:
     dtype: in which the network computes; None: the model's own.
     device: where, 'cpu', 'gpu', 'cuda:1'; None: JAX's own choice.
     backend: 'jax' or 'onnxruntime'.
+    threads: that read photographs and write results; None: as many as the process may use processors.
+    memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
+      the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
   """
 
   models: str | os.PathLike | Sequence[str | os.PathLike] = ()
@@ -54,10 +57,15 @@ class Options:
   dtype: str | None = None
   device: str | None = None
   backend: str = 'jax'
+  threads: int | None = None
+  memory: int | None = None
 
   def __post_init__(self) -> None:
     if isinstance(self.models, str | os.PathLike):
       object.__setattr__(self, 'models', (self.models,))
+    for name in ('threads', 'memory'):
+      if (value := getattr(self, name)) is not None and value < 1:
+        raise Refused(name, f' {value}: give a whole number from 1 on')
 
   def recorded(self) -> dict[str, Any]:
     """Those that change results, as they stand in a record: a run with others predicts again."""

@@ -18,9 +18,10 @@ import jax
 from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE, plan, search, text
 from lesion_jax.bulk.options import Options, Refused, identify, load_predictor
 from lesion_jax.clinical.record import Network, describe, is_whole, read_record
+from lesion_jax.core import NUM_LESIONS
 from lesion_jax.locking import locked
 from lesion_jax.photograph.square import PhotographPrediction, Square
-from lesion_jax.photograph.threads import ordered_map
+from lesion_jax.photograph.threads import PHOTOGRAPH, allowed_threads, limited, ordered_map
 from lesion_jax.predict import prepare
 from lesion_jax.report.html import write_report
 from lesion_jax.report.result import FIELD_SIDE, write_result
@@ -31,6 +32,7 @@ NO_MEMORY = 'RESOURCE_EXHAUSTED'  # as XLA says it
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # What stops one photograph in this way stops all that follow.
 
 Numbered = tuple[int, Entry]  # its place in the input
+WRITERS = 4  # threads that write the results of one photograph, at most
 
 
 class Stopped(Exception):
@@ -109,7 +111,8 @@ def predict_photographs(
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
   waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
-  return _run_alone(waiting, predict, out, entries, len(files))
+  with limited(options.threads, options.memory):
+    return _run_alone(waiting, predict, out, entries, len(files))
 
 
 def _run_alone(
@@ -148,7 +151,7 @@ def predict_entries(
     Stopped: no further result could be written, or the device has too little memory.
   """
   network, size, on_way = Network.of(predictor.config), predictor.size, collections.deque[Numbered]()
-  crop, threads = predictor.crop if options.crop is None else options.crop, os.cpu_count() or 1
+  crop = predictor.crop if options.crop is None else options.crop
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
@@ -157,7 +160,7 @@ def predict_entries(
       return item, text(error)
 
   def squares() -> Iterator[Square]:
-    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, threads)):
+    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, allowed_threads()), each=reading):
       if isinstance(square, str):
         entries[number] = entry.failed(square)
       else:
@@ -168,7 +171,8 @@ def predict_entries(
     (number, entry), found = item
     try:
       record = describe(found, network, file=text(entry.file), run=entry.run)
-      record = write_result(out / entry.folder, found, record)
+      with limited(min(allowed_threads(), WRITERS)):
+        record = write_result(out / entry.folder, found, record)
     except ValueError as error:
       entries[number] = entry.failed(text(error))
     except OSError as error:
@@ -178,10 +182,12 @@ def predict_entries(
     else:
       entries[number] = dataclasses.replace(entry, status=PREDICTED, record=record)
 
+  # Half of the room is for those that are read, half for those whose results are written: maps, and what is made of them.
+  reading, writing = 2 * PHOTOGRAPH, 2 * (PHOTOGRAPH + 4 * NUM_LESIONS * size ** 2)
   advance()
   try:
     found = ((on_way.popleft(), each) for each in predictor.stream(squares(), batch_size=options.batch_size))
-    for _ in ordered_map(finish, found, ahead=threads):
+    for _ in ordered_map(finish, found, ahead=allowed_threads(), each=writing):
       advance()
   except FloatingPointError as error:
     raise Stopped(f'stopped: {error}') from error

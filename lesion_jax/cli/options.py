@@ -19,6 +19,29 @@ def positive(text: str) -> int:
   return value
 
 
+def memory(text: str) -> int:
+  """'2G', '800M' or a number of bytes to bytes; K, M, G and T are powers of 1024, as containers have them.
+
+  Raises:
+    argparse.ArgumentTypeError: it is none of these, or nothing.
+  """
+  found = re.fullmatch(r'(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?', text.strip(), re.IGNORECASE)
+  value = int(float(found[1]) * 1024 ** ' KMGT'.index(found[2].upper() or ' ')) if found else 0
+  if value < 1:
+    raise argparse.ArgumentTypeError(f'{text!r} is no amount of memory; write 2G, 800M or a number of bytes')
+  return value
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+  """Adds --threads and --memory."""
+  parser.add_argument('--threads', type=positive, metavar='N',
+                      help='that read photographs and write results (default: as many as this process may use processors, by '
+                           'affinity and by the quota of its container; at most 16)')
+  parser.add_argument('--memory', type=memory, metavar='BYTES',
+                      help='that the process may use, as 4G or 800M: a quarter of it bounds how many photographs are on their '
+                           'way at once (default: what the machine, or the limit of the container, leaves it)')
+
+
 NETWORK = ('the network: a directory with config.json and model.safetensors, a zip archive of one, or the name of a network '
            'in this package (`lesion-jax info` lists them)')
 

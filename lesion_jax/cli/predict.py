@@ -85,6 +85,7 @@ def add(commands: Any) -> None:
   predict.add_argument('--backend', choices=['jax', 'onnxruntime'], default='jax',
                        help='what computes (default jax); onnxruntime is faster on a CPU, for one network without --tta; '
                             'its graph is made the first time, which takes a minute')
+  options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
   predict.add_argument('--quiet', action='store_true', help='say only what went wrong')
   predict.set_defaults(run=_predict, parser=predict)
@@ -96,7 +97,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   chosen = Options(
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
-      backend=arguments.backend)
+      backend=arguments.backend, threads=arguments.threads, memory=arguments.memory)
   notices: list[str] = []
   try:
     with _bar(arguments.quiet) as progress:
