@@ -139,6 +139,9 @@ def _stage() -> ConfigDict:
       # that is returned; see lesion_jax.evaluate.thresholds.
       'thresholds': 'half',
       'specificity': 0.95,  # of 'validation': share of photographs without a lesion, and of healthy eyes, called clean
+      # The smallest region of a lesion that masks and counts hold: 'none', every region; 'validation', by lesion, the one with
+      # which most regions of the validation photographs are right (F1 by region, lesion_jax.evaluate.regions).
+      'smallest': 'none',
       'augmentation': {  # the kinds are the paper's (IV-A), the ranges ours; see lesion_jax.augment
           'rotation': (-180.0, 180.0),  # degrees
           'scale': (0.9, 1.2),  # above 1 crops

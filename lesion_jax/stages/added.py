@@ -56,6 +56,7 @@ _OF_A_STAGE: dict[str, Any] = {
     'save_every': 0,
     'specificity': 0.95,
     'thresholds': 'half',
+    'smallest': 'none',
     'schedule': 'plateau',
     'warm_up': 0,
 }

@@ -49,6 +49,7 @@ LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may 
 STAGES = (*LESION_STAGES, 'grade')
 SETTINGS = ('sync_batch_norm',)  # keys of a stage's `model` that are of its training
 THRESHOLDS = ('half', 'validation')  # where those of a bundle come from
+SMALLEST = ('none', 'validation')  # likewise, smallest regions
 
 
 def stages(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -282,6 +283,14 @@ def chooses(stage: ConfigDict) -> bool:
     raise ValueError(f'config.specificity={stage.specificity}: give the share of photographs without a lesion that are to '
                      'be called clean, above 0 and below 1')
   return stage.thresholds == 'validation'
+
+
+def chooses_smallest(stage: ConfigDict) -> bool:
+  """Whether the smallest region that counts is chosen on validation, by lesion; else every region counts. Raises ValueError for an
+  unknown source."""
+  if stage.smallest not in SMALLEST:
+    raise ValueError(f'config.smallest={stage.smallest!r}: choose one of {", ".join(SMALLEST)}')
+  return stage.smallest == 'validation'
 
 
 def check_asked(stage: ConfigDict, model: Any) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -27,7 +27,7 @@ from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.registry import Dataset
 from lesion_jax.data.sampler import Joined, Source, keep_decoded
 from lesion_jax.evaluate import (
-    Evaluation, choose, criterion, full_report, headline, part_of, report, scored_lesions, totals)
+    Evaluation, choose, choose_smallest, criterion, full_report, headline, part_of, report, scored_lesions, totals)
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import LESION_BRANCH
 from lesion_jax.models.forward import forward
@@ -44,7 +44,7 @@ from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.initialize import initialize
 
 # Of a bundle's configuration, what the stage chooses on validation. Where one is missing, the paper's stands.
-CHOSEN = ('thresholds', 'presence', 'temperatures', 'cut_points')
+CHOSEN = ('thresholds', 'presence', 'temperatures', 'cut_points', 'referral', 'smallest')
 HALVES = dict.fromkeys(LESION_KEYS, 0.5)
 
 
@@ -196,7 +196,8 @@ class Stage:
       counts = self._last['counts']
       return Evaluation(report(totals(counts), data.annotated, self.annotated), counts)
     full = functools.partial(full_report, learned=self.annotated, rule=Rule.of(settings),
-                             temperatures=settings.get('temperatures'), cut_points=settings.get('cut_points'))
+                             temperatures=settings.get('temperatures'), cut_points=settings.get('cut_points'),
+                             operating_point=settings.get('referral', {}).get('threshold'))
     counts = count(variables, data.source(split), keep_histograms=bool(self.scored))
     alone = {part.name: full(part_of(counts, rows), part.annotated) for part, rows in shares(data, split)}
     found = full(counts, data.annotated)
@@ -229,15 +230,26 @@ class Stage:
     if self.network.bundle:
       return _kept(self.network.bundle)
     if not parts.chooses(self.config):
-      return {}
+      return self._smallest(variables, HALVES)
     found = choose(self.evaluate(variables, 'validation').counts, self.scored, specificity=self.config.specificity,
                    sick=self._sick(variables))
+    found |= self._smallest(variables, found.get('thresholds', HALVES))
     kept = _kept(self.lesion) if self.lesion and self.network.frozen else {}
     if not kept or self.scored and 'presence' not in kept:
       return found
     if 'grades' in found.get('temperatures', {}):
       kept['temperatures'] = kept.get('temperatures', {}) | {'grades': found['temperatures']['grades']}
-    return kept | {key: found[key] for key in ('cut_points',) if key in found}
+    return kept | {key: found[key] for key in ('cut_points', 'referral') if key in found}
+
+  def _smallest(self, variables: dict[str, Any], thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """The smallest regions that count, where the configuration asks for them and the network makes maps."""
+    if not parts.chooses_smallest(self.config) or not self.scored:
+      return {}
+    predict, there = jax.jit(forward(self.model)), jax.device_put(variables)
+    found = choose_smallest(
+        lambda image: predict(there, image[None]).maps[0], _each(self.dataset.source('validation')), self.scored,
+        [thresholds[key] for key in LESION_KEYS])
+    return {'smallest': found} if found else {}
 
   def _sick(self, variables: dict[str, Any]) -> np.ndarray | None:
     """Presence scores, float32 [M, 8], of training photographs graded DR2 and above from which nothing is learned."""
@@ -306,6 +318,11 @@ def build_stage(
   lesion = None if network.bundle else bundles.get(parts.lesion_stage(config, name))
   return Stage(name, config[name], config.seed, pathlib.Path(workdir).absolute() / name, dataset, network, lesion, devices,
                leaks.learned_before(config, name, {}, bundles))
+
+
+def _each(source: Source) -> Iterator[Any]:
+  """The examples of a split, one after the other."""
+  return (source[number] for number in range(len(source)))
 
 
 def _kept(bundle: Bundle) -> dict[str, Any]:
