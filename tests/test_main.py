@@ -22,7 +22,11 @@ from lesion_jax.evaluate import bootstrap, calibration, intervals, judge_healthy
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.locking import locked
 from lesion_jax.predict.config import check_config
+from lesion_jax.data.registry import load_dataset
+from lesion_jax.stages.stage import require_same_data
 from lesion_jax.train import loop
+from lesion_jax.train.checkpoint import OtherRun
+from lesion_jax.train.parallel import Devices
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.weights.bundle import load_bundle
 from lesion_jax.weights.initialize import initialize
@@ -279,6 +283,72 @@ def test_a_directory_of_another_configuration_is_refused(run, finished, capsys):
   said = capsys.readouterr().err
   assert end.value.code == 2
   assert 'seed: 0 there, 3 now' in said and 'segment.rate: 0.05 there, 0.5 now' in said and 'momentum' not in said
+  assert f'Another run begins with what this one has learned by --config.segment.init={finished}/segment/bundle' in said
+
+
+def test_it_goes_on_bit_identical_where_no_step_depends_on_what_changed(data_dir, run, tmp_path, capsys):
+  only = {'stages': ('segment',)}
+  assert run(tmp_path / 'whole', **only) == 0
+  asked = []
+
+  def stop():
+    asked.append(1)
+    return len(asked) == 4
+
+  assert main.run(tiny_config.changed(**only), tmp_path / 'changed', str(data_dir), stop) == main.STOPPED
+  capsys.readouterr()
+  changes = {'log_every': 3, 'eval_batch_size': 4, 'save_every': 5, 'data__keep': 0.1}
+  assert run(tmp_path / 'changed', **only, **{f'segment__{key}': value for key, value in changes.items()}) == 0
+  said = capsys.readouterr().out
+  assert 'going on from the checkpoint of step 4' in said
+  assert 'NOTE: segment.log_every was 1 and is 3 from here on; no step depends on it' in said
+  bundles = [tmp_path / name / 'segment' / 'bundle' / 'model.safetensors' for name in ('whole', 'changed')]
+  assert bundles[0].read_bytes() == bundles[1].read_bytes()
+  assert json.loads((tmp_path / 'changed' / 'config.json').read_text())['segment']['log_every'] == 3
+  with pytest.raises(SystemExit):
+    run(tmp_path / 'changed', **only, segment__log_every=2, segment__batch_size=4)
+  said = capsys.readouterr().err
+  assert 'segment.batch_size: 8 there, 4 now' in said and 'log_every' not in said
+
+
+def test_it_goes_on_with_another_number_of_devices(data_dir, tmp_path, monkeypatch, capsys):
+  asked = []
+
+  def stop():
+    asked.append(1)
+    return len(asked) == 3
+
+  config = tiny_config.changed(stages=('segment',))
+  monkeypatch.setattr(main, 'write_run', lambda *unused: [])
+  assert main.run(config, tmp_path, str(data_dir), stop) == main.STOPPED
+  monkeypatch.setattr(main, 'Devices', lambda: Devices(jax.local_devices()[:2]))
+  assert main.run(config, tmp_path, str(data_dir), lambda: False) == 0
+  assert 'going on from the checkpoint of step 3' in capsys.readouterr().out
+
+
+class TestSameData:
+
+  @pytest.fixture
+  def data(self, data_dir):
+    return load_dataset('synthetic', data_dir=str(data_dir), size=32, count=60)
+
+  def test_the_photographs_of_a_run_are_known_wherever_they_lie(self, data, data_dir, tmp_path):
+    require_same_data(tmp_path, data, begun=False)
+    require_same_data(tmp_path, data, begun=True)
+    other = load_dataset('synthetic', data_dir=str(data_dir), size=32, count=60, split_seed=1)
+    with pytest.raises(OtherRun, match='training photographs are others than the .* with which the run in .* began'):
+      require_same_data(tmp_path, other, begun=True)
+    require_same_data(tmp_path, other, begun=False)  # nothing was learned from the others
+    require_same_data(tmp_path, other, begun=True)
+
+  def test_a_folder_may_lie_elsewhere_where_that_can_be_seen(self, tmp_path):
+    may_differ = stages.harmless(tmp_path)
+    assert may_differ('segment.data.source_dir') and may_differ('grade.log_every')
+    (tmp_path / 'segment' / 'checkpoints').mkdir(parents=True)
+    assert not may_differ('segment.data.source_dir'), 'a run from before photographs were written down'
+    (tmp_path / 'segment' / 'data.json').write_text('{}')
+    assert may_differ('segment.data.source_dir')
+    assert not any(map(may_differ, ('seed', 'segment.rate', 'segment.data.size', 'log_every')))
 
 
 def test_a_run_from_before_photographs_were_dealt_in_two_ways_goes_on_by_hash_alone(run, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -33,8 +34,9 @@ from lesion_jax.models import LESION_BRANCH
 from lesion_jax.models.forward import forward
 from lesion_jax.photograph import likeness
 from lesion_jax.stages import leaks, parts
+from lesion_jax.stages.added import DATA
 from lesion_jax.stages.counting import make_counter
-from lesion_jax.train.checkpoint import Checkpoints
+from lesion_jax.train.checkpoint import Checkpoints, OtherRun
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.loop import Fitted, fit
 from lesion_jax.train.parallel import AXIS, Devices
@@ -158,6 +160,7 @@ class Stage:
       value = criterion(result, self.criterion)
       return value, headline(result) | {'criterion': value}
 
+    require_same_data(self.directory, self.dataset, begun=any((self.directory / 'checkpoints').glob('[0-9]*')))
     checkpoints = Checkpoints(self.directory / 'checkpoints')
     try:
       return fit(
@@ -318,6 +321,35 @@ def build_stage(
   lesion = None if network.bundle else bundles.get(parts.lesion_stage(config, name))
   return Stage(name, config[name], config.seed, pathlib.Path(workdir).absolute() / name, dataset, network, lesion, devices,
                leaks.learned_before(config, name, {}, bundles))
+
+
+def require_same_data(directory: pathlib.Path, dataset: Dataset | Mixture, *, begun: bool) -> None:
+  """Holds the training photographs to those with which a stage began, wherever they lie by now: by ids, grades, areas of lesions and
+  fingerprints, in their order. A stage that did not begin, or from before this was kept, gets them written down.
+
+  Args:
+    directory: of the stage.
+    dataset: of the stage.
+    begun: whether there is a checkpoint to go on from.
+
+  Raises:
+    OtherRun: they are others.
+  """
+  index, total = dataset.source('train').index, hashlib.blake2b(digest_size=16)
+  for column in (index.id, index.grade, index.annotated, index.areas, index.fingerprint):
+    column = np.asarray(column)
+    total.update(repr(column.tolist()).encode() if column.dtype.kind == 'U' else np.ascontiguousarray(column).tobytes())
+  now, path = {'photographs': len(index), 'train': total.hexdigest()}, directory / DATA
+  if begun and path.exists():
+    there = json.loads(path.read_text('utf-8'))
+    if there != now:
+      raise OtherRun(f'the {now["photographs"]} training photographs are others than the {there.get("photographs")} with which the run in '
+                     f'{directory} began; name the folder with those, or use another --workdir')
+  elif jax.process_index() == 0:
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(json.dumps(now) + '\n', 'utf-8')
+    temporary.replace(path)
 
 
 def _each(source: Source) -> Iterator[Any]:
