@@ -134,6 +134,9 @@ def _stage() -> ConfigDict:
       'validate_every': 1000,  # batches (IV-A)
       'save_every': 0,  # batches between checkpoints without a validation, where validations are far apart
       'log_every': 50,
+      # Where the curves go beside metrics.csv: 'tensorboard', 'mlflow' (its extra; in files, or where MLFLOW_TRACKING_URI says), or
+      # what lesion_jax.train.trackers.TRACKERS was given; () is nowhere else.
+      'track': ('tensorboard',),
       # From which probability a pixel counts, and by which rule a lesion is called present. 'half': 0.5, and Eq. 1, the
       # paper's. 'validation': both by lesion, and a temperature a head, from the validation photographs of the network
       # that is returned; see lesion_jax.evaluate.thresholds.

@@ -18,9 +18,11 @@ import pytest
 import tiny_config
 
 from lesion_jax import locking, main, models, stages
-from lesion_jax.evaluate import bootstrap, calibration, intervals, judge_healthy, judge_images, report, totals
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.evaluate import bootstrap, calibration, choose_smallest, intervals, judge_healthy, judge_images, report, totals
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.locking import locked
+from lesion_jax.models.forward import forward
 from lesion_jax.predict.config import check_config
 from lesion_jax.data.registry import load_dataset
 from lesion_jax.stages.stage import require_same_data
@@ -170,8 +172,17 @@ def test_by_default_a_bundle_has_the_papers_thresholds_and_no_rule_of_its_own(fi
   assert set(config['thresholds'].values()) == {0.5} and not {'presence', 'temperatures'} & set(config)
 
 
-def test_thresholds_from_validation_ship_with_the_weights_and_are_those_of_the_figures(run, finished, tmp_path):
-  assert run(tmp_path, segment__thresholds='validation', grade__thresholds='validation', segment__specificity=0.8) == 0
+def smallest_by_hand(bundle, data_dir):
+  """What a bundle should say of smallest regions: chosen at its thresholds, on the validation photographs of the tiny data."""
+  source = load_dataset('synthetic', data_dir=str(data_dir), size=32, count=60).source('validation')
+  predict = jax.jit(forward(models.get_model(**bundle.config['model'])))
+  return choose_smallest(lambda image: predict(bundle.variables, image[None]).maps[0], [source[n] for n in range(len(source))],
+                         bundle.config['annotated'], [bundle.config['thresholds'][key] for key in LESION_KEYS])
+
+
+def test_thresholds_from_validation_ship_with_the_weights_and_are_those_of_the_figures(run, finished, data_dir, tmp_path):
+  assert run(tmp_path, segment__thresholds='validation', grade__thresholds='validation', segment__specificity=0.8,
+             segment__smallest='validation') == 0
   weights = [(workdir / 'segment' / 'bundle' / 'model.safetensors').read_bytes() for workdir in (finished, tmp_path)]
   assert weights[0] == weights[1], 'they are chosen when all is trained'
   config = load_bundle(tmp_path / 'segment' / 'bundle').config
@@ -185,6 +196,8 @@ def test_thresholds_from_validation_ship_with_the_weights_and_are_those_of_the_f
   assert '## Thresholds' in (tmp_path / 'segment' / 'bundle' / 'README.md').read_text()
   grade = load_bundle(tmp_path / 'grade' / 'bundle').config
   assert grade['temperatures']['grades'] > 0 and 'tempered' in metrics_of(tmp_path)['grade']
+  assert metrics_of(tmp_path)['grade']['referral']['at_operating_point']['threshold'] == grade['referral']['threshold']
+  assert config.get('smallest', {}) == smallest_by_hand(load_bundle(tmp_path / 'segment' / 'bundle'), data_dir)
   # A finished bundle is evaluated as it says itself.
   again = tmp_path / 'again'
   assert run(again, stages=('segment',), segment__bundle=str(tmp_path / 'segment' / 'bundle')) == 0

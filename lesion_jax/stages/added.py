@@ -59,6 +59,7 @@ _OF_A_STAGE: dict[str, Any] = {
     'save_every': 0,
     'specificity': 0.95,
     'thresholds': 'half',
+    'track': ('tensorboard',),
     'smallest': 'none',
     'schedule': 'plateau',
     'warm_up': 0,
@@ -84,7 +85,7 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
 SOURCE = 'data.source_dir'
 # Keys of a stage by which no step of its training differs: what is logged and kept when, on how many photographs at once it is
 # evaluated, and where the release lies, as long as the photographs are the same (`stage.require_same_data`).
-HARMLESS = ('log_every', 'save_every', 'eval_batch_size', 'data.keep', SOURCE)
+HARMLESS = ('log_every', 'track', 'save_every', 'eval_batch_size', 'data.keep', SOURCE)
 
 
 def harmless(workdir: str | pathlib.Path) -> Callable[[str], bool]:

@@ -77,7 +77,7 @@ def _check_training(stage: ConfigDict, network: parts.Network) -> None:
   masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
   jax.eval_shape(parts.loss(stage).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
   for part in (parts.control, parts.plan, parts.schedule, parts.augmentation, parts.optimizer, parts.chooses,
-               parts.chooses_smallest):
+               parts.chooses_smallest, parts.trackers):
     part(stage)
   if parts.chooses_smallest(stage) and outputs.maps is None:
     raise ValueError(f"smallest='validation' is of lesion maps, and {stage.model.name} makes none; set it to 'none'")

@@ -23,6 +23,7 @@ from lesion_jax.train.loop import Plan
 from lesion_jax.train.parallel import AXIS
 from lesion_jax.train.schedule import PLATEAU, shares
 from lesion_jax.train.state import get_optimizer
+from lesion_jax.train.trackers import check_trackers
 from lesion_jax.weights.bundle import Bundle, load_bundle
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
@@ -269,6 +270,11 @@ def schedule(stage: ConfigDict) -> np.ndarray:
   """The share of the control's rate at each step."""
   return shares(stage.schedule, max_steps=stage.max_steps or None, warm_up=stage.warm_up, final_rate=stage.final_rate,
                 power=stage.power)
+
+
+def trackers(stage: ConfigDict) -> tuple[str, ...]:
+  """Names of what takes the figures beside metrics.csv. Raises ValueError for one that there is not."""
+  return check_trackers(stage.track)
 
 
 def chooses(stage: ConfigDict) -> bool:

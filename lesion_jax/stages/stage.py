@@ -171,7 +171,7 @@ class Stage:
           validate=validate, control=parts.control(config), plan=parts.plan(config), checkpoints=checkpoints,
           devices=self.devices, should_stop=should_stop, schedule=parts.schedule(config),
           make_logs=lambda start: Logs(self.directory, total=config.max_steps or None, start=start,
-                                       title=self.directory.name, active=jax.process_index() == 0))
+                                       title=self.directory.name, active=jax.process_index() == 0, track=parts.trackers(config)))
     finally:
       checkpoints.close()
 
