@@ -1,8 +1,8 @@
 """Processors and memory that this process may use, which may be far fewer than the machine shows.
 
-A container of two processors on a server of 64 sees 64 of them, and threads for all of these take memory and no less time. What
-counts is the least of three: the processors on which the system lets the process run (affinity, `taskset`, a cpuset), the quota
-of its control groups (`docker --cpus`, Kubernetes' limits), and what is asked for.
+A container of two processors on a server of 64 sees 64 of them, and threads for all of these take memory and no less
+time. What counts is the least of three: the processors on which the system lets the process run (affinity, `taskset`, a
+cpuset), the quota of its control groups (`docker --cpus`, Kubernetes' limits), and what is asked for.
 
 Files, facts from the kernel's documentation: version 2 of control groups has `cpu.max` ("QUOTA PERIOD", or "max PERIOD") and
 `memory.max` (bytes, or "max") in each folder from the process's own group up to the root; version 1 `cpu.cfs_quota_us` (-1:
@@ -32,7 +32,8 @@ def processors(root: str | os.PathLike[str] = '/') -> int:
 
 
 def memory(root: str | os.PathLike[str] = '/') -> float:
-  """Bytes of memory that the process may use: the machine's, or the limit of a control group; infinite where neither is known.
+  """Bytes of memory that the process may use: the machine's, or the limit of a control group; infinite where neither is
+  known.
 
   Args:
     root: as of `processors`.

@@ -37,6 +37,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # What stops one photograph
 
 Numbered = tuple[int, Entry]  # its place in the input
 WRITERS = 4  # threads that write the results of one photograph, at most
+READING = 2 * PHOTOGRAPH  # as half of the room is for photographs that are read, half for those whose results are written
 
 
 class Stopped(Exception):
@@ -155,16 +156,15 @@ def predict_entries(
     Stopped: no further result could be written, or the device has too little memory.
   """
   network, size, on_way = _network(predictor, options), predictor.size, collections.deque[Numbered]()
-  crop = predictor.crop if options.crop is None else options.crop
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
-      return item, prepare(item[1].file, size, crop=crop, view=FIELD_SIDE)
+      return item, prepare(item[1].file, size, crop=predictor.crop if options.crop is None else options.crop, view=FIELD_SIDE)
     except (OSError, ValueError) as error:
       return item, text(error)
 
   def squares() -> Iterator[Square]:
-    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, allowed_threads()), each=reading):
+    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, allowed_threads()), each=READING):
       if isinstance(square, str):
         entries[number] = entry.failed(square)
       else:
@@ -186,12 +186,10 @@ def predict_entries(
     else:
       entries[number] = dataclasses.replace(entry, status=PREDICTED, record=record)
 
-  # Half of the room is for those that are read, half for those whose results are written: maps, and what is made of them.
-  reading, writing = 2 * PHOTOGRAPH, 2 * (PHOTOGRAPH + 4 * NUM_LESIONS * size ** 2)
   advance()
   try:
     found = ((on_way.popleft(), each) for each in predictor.stream(squares(), batch_size=options.batch_size))
-    for _ in ordered_map(finish, found, ahead=allowed_threads(), each=writing):
+    for _ in ordered_map(finish, found, ahead=allowed_threads(), each=READING + 8 * NUM_LESIONS * size ** 2):
       advance()
   except FloatingPointError as error:
     raise Stopped(f'stopped: {error}') from error

@@ -5,8 +5,9 @@
   found = rethreshold('results', {'MA': 0.3})  # of `lesion-jax predict ... --maps npz`
   [entry.record['lesions']['MA']['found']['regions'] for entry in found.entries]
 
-Masks, outlines, counts, records, table and page become those of a prediction with these thresholds: from npz exactly, from PNG of 16
-bits but for pixels whose probability is within 1 / 131070 of the threshold. Only the overlay is drawn on the picture that was kept.
+Masks, outlines, counts, records, table and page become those of a prediction with these thresholds: from npz exactly,
+from PNG of 16 bits but for pixels whose probability is within 1 / 131070 of the threshold. Only the overlay is drawn on
+the picture that was kept.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ def rethreshold(
 
   Args:
     out: the folder, as `predict_photographs` left it with `Options.maps` at the network's size.
-    thresholds: from which probability a pixel is in the mask, by lesion, above 0 and below 1; others stay as they are. A lesion that
-      is called present by Eq. 1 is present from there on too; one with a threshold of its own for that stays what it was called.
+    thresholds: from which probability a pixel is in the mask, by lesion, above 0 and below 1; others stay as they are. A
+      lesion that is called present by Eq. 1 is present from there on too; one with a threshold of its own for that stays
+      what it was called.
     smallest: the smallest region that counts, by lesion, in the place of what was chosen before; None leaves that.
     coco: write the masks as COCO's JSON too, 'rle' or 'polygons'.
     threads: as of `Options`.
@@ -66,8 +68,8 @@ def rethreshold(
     progress: called as photographs are done, with how many are and how many there are.
 
   Raises:
-    Refused: there is no such folder, nothing in it has maps, a lesion is not judged in any, another run writes to it, or a value is
-      none of those.
+    Refused: there is no such folder, nothing in it has maps, a lesion is not judged in any, another run writes to it, or
+      a value is none of those.
     Stopped: nothing more could be written.
     Interrupted: by Ctrl-C, or by `progress`; what is done is done.
   """

@@ -26,14 +26,15 @@ from lesion_jax.photograph.field import Field
 QUADRANTS: tuple[str, ...] = ('upper_left', 'upper_right', 'lower_left', 'lower_right')
 TOUCHING = np.ones((3, 3), bool)  # eight neighbours
 PIXELS, DISC_AREAS = 'pixels', 'disc areas'
-# The optic disc, of which nobody says where it is, is taken for this share of the field of view: a disc 1.8 mm wide in a field of
-# 45 degrees, which are 13 mm of retina (our choice; in a wider field the share is smaller, and so are the regions that go).
+# The optic disc, of which nobody says where it is, is taken for this share of the field of view: a disc 1.8 mm wide in a
+# field of 45 degrees, which are 13 mm of retina (our choice; in a wider field the share is smaller, and so are the
+# regions that go).
 DISC_SHARE = 0.019
 
 
 class Smallest(NamedTuple):
-  """The smallest region of a lesion that counts; a smaller one is left out of mask, outline, number and area. Whether the lesion
-  is called present is another question, see `metrics.presence`.
+  """The smallest region of a lesion that counts; a smaller one is left out of mask, outline, number and area. Whether
+  the lesion is called present is another question, see `metrics.presence`.
 
   Attributes:
     value: above 0.
@@ -73,8 +74,8 @@ def without_small(values: np.ndarray, threshold: float, least: int) -> np.ndarra
     least: in pixels; 1 leaves everything.
 
   Returns:
-    float [S, S]; the same array where nothing is too small. What is left of the mask is what it was, also between pixels: regions
-    do not touch.
+    float [S, S]; the same array where nothing is too small. What is left of the mask is what it was, also between
+    pixels: regions do not touch.
   """
   if least <= 1:
     return values

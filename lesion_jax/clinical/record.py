@@ -164,8 +164,8 @@ def rethreshold(
     record: Mapping[str, Any], maps: np.ndarray, field: Field, thresholds: Mapping[str, float],
     smallest: Mapping[str, Smallest] | None = None,
 ) -> dict[str, Any]:
-  """The record that the same photograph would have with other thresholds, of its maps alone: masks, counts, what Table I says to
-  them, and whether a person should look. Probabilities, grade and quality stay.
+  """The record that the same photograph would have with other thresholds, of its maps alone: masks, counts, what Table I
+  says to them, and whether a person should look. Probabilities, grade and quality stay.
 
   Args:
     record: with 'maps', see `maps_entry`, and 'files' that are no longer right.
@@ -211,9 +211,9 @@ def maps_entry(record: Mapping[str, Any], found: PhotographPrediction, network: 
     at: at whose size they are.
 
   Returns:
-    {'format', 'at', 'centre': {'row', 'column'} of the quadrants at the network's size, 'scores': {key: score, by which presence is
-    judged, unrounded}, 'presence_follows': whether a lesion is present from the threshold of its pixels on (Eq. 1) and not from one
-    of its own}.
+    {'format', 'at', 'centre': {'row', 'column'} of the quadrants at the network's size, 'scores': {key: score, by which
+    presence is judged, unrounded}, 'presence_follows': whether a lesion is present from the threshold of its pixels on
+    (Eq. 1) and not from one of its own}.
   """
   scores = network.rule.score(found.maps, found.lesions)[0]
   field = found.squares[0].field
@@ -242,8 +242,8 @@ def smallest_note(smallest: Mapping[str, Smallest]) -> str:
 
 
 def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
-  """The record in a folder, or None where there is none of this version, or one that is not what `SCHEMA` describes: damaged, or
-  written by somebody else."""
+  """The record in a folder, or None where there is none of this version, or one that is not what `SCHEMA` describes:
+  damaged, or written by somebody else."""
   record = _read(folder)
   try:
     if record is None or record.get('schema_version') != SCHEMA_VERSION or not fits(record, read_schema(SCHEMA)):

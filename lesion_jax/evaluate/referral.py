@@ -27,9 +27,10 @@ def referral(
 
   Returns:
     Ready for JSON: 'photographs' and 'referable', how many are graded and how many of them DR2 and above; 'auc', of the
-    probability of DR2 and above, and 'sensitivity' and 'specificity', of the grade that is given, each {'value', 'interval', 'reason'}, the last
-    two with 'count' and 'of'; with a threshold 'at_operating_point', sensitivity and specificity likewise where a photograph is
-    called from that probability of DR2 and above on, and the 'threshold'; 'level' and 'resamples'.
+    probability of DR2 and above, and 'sensitivity' and 'specificity', of the grade that is given, each {'value',
+    'interval', 'reason'}, the last two with 'count' and 'of'; with a threshold 'at_operating_point', sensitivity and
+    specificity likewise where a photograph is called from that probability of DR2 and above on, and the 'threshold';
+    'level' and 'resamples'.
   """
   known = counts['grade'] != UNKNOWN_GRADE
   truth = counts['grade'][known] >= REFERABLE_GRADE
@@ -44,17 +45,19 @@ def referral(
 
 
 def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
-  """The probability of DR2 and above from which photographs are called referable, of a validation split: that with the largest sum of
-  sensitivity and specificity (Youden's index; W. J. Youden, "Index for rating diagnostic tests", Cancer 3, 1950).
+  """The probability of DR2 and above from which photographs are called referable, of a validation split: that with the
+  largest sum of sensitivity and specificity (Youden's index; W. J. Youden, "Index for rating diagnostic tests", Cancer
+  3, 1950).
 
-  It lies in the middle between two probabilities that occur; of several with one sum it is the lowest, which misses least (our choice).
+  It lies in the middle between two probabilities that occur; of several with one sum it is the lowest, which misses
+  least (our choice).
 
   Args:
     counts: of `referral`.
 
   Returns:
-    For config.json: {'threshold', 'validation': {'sensitivity', 'specificity', 'referable', 'photographs'}}; None where the photographs
-    that are graded are all referable, or none is.
+    For config.json: {'threshold', 'validation': {'sensitivity', 'specificity', 'referable', 'photographs'}}; None where
+    the photographs that are graded are all referable, or none is.
   """
   known = counts['grade'] != UNKNOWN_GRADE
   truth = counts['grade'][known] >= REFERABLE_GRADE

@@ -1,19 +1,20 @@
 """Figures by lesion, not by pixel: how many regions of the truth are found, and how many that are found are right.
 
-A region is a connected part of a mask, pixels that touch at a corner being connected, at the network's own size. The rule by which
-regions match is ours, after the shares of overlap by which papers on exudates and microaneurysms count (X. Zhang et al., "Exudate
-detection in color retinal images for mass screening of diabetic retinopathy", Medical Image Analysis 18, 2014, has 0.2 as well):
+A region is a connected part of a mask, pixels that touch at a corner being connected, at the network's own size. The
+rule by which regions match is ours, after the shares of overlap by which papers on exudates and microaneurysms count (X.
+Zhang et al., "Exudate detection in color retinal images for mass screening of diabetic retinopathy", Medical Image
+Analysis 18, 2014, has 0.2 as well):
 
 - a region of the truth is found where what is predicted covers at least SHARE of its pixels;
 - a predicted region is right where at least SHARE of its pixels lie in the truth, and a false positive otherwise.
 
-So one large prediction may find several small regions, and a region in two pieces is found once, both pieces being right. Sensitivity is
-found over all of the truth, precision right over all that are predicted, F1 their harmonic mean. Pixels that must not be scored belong
-to no mask, neither of the truth nor of the prediction.
+So one large prediction may find several small regions, and a region in two pieces is found once, both pieces being
+right. Sensitivity is found over all of the truth, precision right over all that are predicted, F1 their harmonic mean.
+Pixels that must not be scored belong to no mask, neither of the truth nor of the prediction.
 
-FROC: sensitivity against false positives a photograph as the threshold of the pixels goes down (P. Bunch et al., "A free response
-approach to the measurement and characterization of radiographic observer performance", 1977). At a number of false positives it is
-the largest sensitivity of the thresholds that have no more of them, without interpolation.
+FROC: sensitivity against false positives a photograph as the threshold of the pixels goes down (P. Bunch et al., "A free
+response approach to the measurement and characterization of radiographic observer performance", 1977). At a number of
+false positives it is the largest sensitivity of the thresholds that have no more of them, without interpolation.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class Matches(NamedTuple):
   Attributes:
     sizes: int64 [P], pixels of each predicted region.
     right: bool [P].
-    found: int64 [T], of each region of the truth the smallest size below which predicted regions may be left out without losing it;
-      0 where it is not found at all.
+    found: int64 [T], of each region of the truth the smallest size below which predicted regions may be left out without
+      losing it; 0 where it is not found at all.
   """
 
   sizes: np.ndarray
@@ -99,7 +100,8 @@ def region_counts(
 
   Returns:
     region_found, region_truth, region_right, region_called int64 [N, 8] and froc_found, froc_false int64 [N, 8, K], K of
-    FROC_THRESHOLDS; region_known bool [N, 8], whether the photograph is annotated for the lesion; nothing is counted where it is not.
+    FROC_THRESHOLDS; region_known bool [N, 8], whether the photograph is annotated for the lesion; nothing is counted
+    where it is not.
 
   Raises:
     FloatingPointError: a probability is not a number.
@@ -174,8 +176,8 @@ def choose_smallest(
     thresholds: of the pixels, as they were chosen before.
 
   Returns:
-    For config.json, {key: {'value': pixels, 'unit': 'pixels'}} of the lesions of which leaving out small regions helps; of several
-    sizes with one F1 the smallest.
+    For config.json, {key: {'value': pixels, 'unit': 'pixels'}} of the lesions of which leaving out small regions helps;
+    of several sizes with one F1 the smallest.
   """
   limits = np.broadcast_to(np.asarray(thresholds, np.float64), NUM_LESIONS)
   sizes = (1, *SIZES)
@@ -221,12 +223,13 @@ def judge_regions(
     smallest: those with which it was counted, to be said.
 
   Returns:
-    Ready for JSON: 'rule', the sentence of RULE; 'smallest' {key: text}; 'level', 'resamples'; 'mean_f1', over the lesions that occur in
-    the truth; 'undefined' {key: reason}; and 'lesions' {key: ...} with 'photographs', 'truth', 'found', 'predicted', 'right', 'f1',
-    'sensitivity' and 'precision', each {'value', 'interval'}, None without a region in the truth (of precision: without a predicted
-    one), 'false_per_photograph' {'value', 'interval'}, 'clean' {'value', 'count', 'of'}: of the photographs without the lesion the share
-    in which no region is predicted (the specificity), and 'froc': {'thresholds', 'sensitivity', 'false_per_photograph', 'at': {rate:
-    sensitivity}, 'mean': over RATES}, None without a region in the truth.
+    Ready for JSON: 'rule', the sentence of RULE; 'smallest' {key: text}; 'level', 'resamples'; 'mean_f1', over the
+    lesions that occur in the truth; 'undefined' {key: reason}; and 'lesions' {key: ...} with 'photographs', 'truth',
+    'found', 'predicted', 'right', 'f1', 'sensitivity' and 'precision', each {'value', 'interval'}, None without a region
+    in the truth (of precision: without a predicted one), 'false_per_photograph' {'value', 'interval'}, 'clean' {'value',
+    'count', 'of'}: of the photographs without the lesion the share in which no region is predicted (the specificity),
+    and 'froc': {'thresholds', 'sensitivity', 'false_per_photograph', 'at': {rate: sensitivity}, 'mean': over RATES},
+    None without a region in the truth.
   """
   lesions, undefined = {}, {key: NOT_ANNOTATED for key in LESION_KEYS if key not in scored}
   patients = np.unique(counts.get(PATIENT, np.arange(len(counts['region_known']))), return_inverse=True)[1]

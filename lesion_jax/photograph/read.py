@@ -90,8 +90,8 @@ def read_photograph(source: Source) -> np.ndarray:
 
 
 def read_spacing(source: Source) -> tuple[float, float] | None:
-  """Millimetres on the retina between rows and between columns of a photograph that was read; None but of DICOM files that say it,
-  by their path or their bytes."""
+  """Millimetres on the retina between rows and between columns of a photograph that was read; None but of DICOM files
+  that say it, by their path or their bytes."""
   if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
     return None
   try:

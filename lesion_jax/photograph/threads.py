@@ -18,8 +18,8 @@ from lesion_jax import machine
 MAX_WORKERS = 16
 # A photograph of 12 megapixels takes about so many bytes while it is read and cropped, or its results are written.
 PHOTOGRAPH = 200 << 20
-# Of the memory that may be used, what photographs on their way may take; the rest is the network's. At most LARGEST_SHARE: more
-# photographs than processors can work at only wait (our choice).
+# Of the memory that may be used, what photographs on their way may take; the rest is the network's. At most
+# LARGEST_SHARE: more photographs than processors can work at only wait (our choice).
 SHARE, LARGEST_SHARE = 0.25, 4 << 30
 
 Input = TypeVar('Input')

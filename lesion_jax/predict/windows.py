@@ -82,10 +82,10 @@ def choose_window(size: int, device: jax.Device | str | None = None) -> int:
   """The window where neither the caller nor the bundle says one: 0, the whole square, where memory allows.
 
   The rule: a photograph takes BYTES for each of its size^2 pixels; if that is more than SHARE of the memory of the
-  device (on a CPU, of what the process may use of the machine's), windows of AUTOMATIC pixels are taken, or none where the square is not larger
-  than those. BYTES is what the largest of four networks takes and a third more: as XLA counts them for a CPU in float32
-  and width 1, U-Net has 614 bytes a pixel, DeepLabv3+ 492, Lesion-Net-2s 424 and Lesion-Net-16s 260. So 1440 goes whole
-  from 3.3 GB on. It looks at nothing else: one machine answers alike every time.
+  device (on a CPU, of what the process may use of the machine's), windows of AUTOMATIC pixels are taken, or none where
+  the square is not larger than those. BYTES is what the largest of four networks takes and a third more: as XLA counts
+  them for a CPU in float32 and width 1, U-Net has 614 bytes a pixel, DeepLabv3+ 492, Lesion-Net-2s 424 and
+  Lesion-Net-16s 260. So 1440 goes whole from 3.3 GB on. It looks at nothing else: one machine answers alike every time.
 
   Args:
     size: of the square, in pixels.

@@ -1,8 +1,9 @@
 """Masks of a folder of results as COCO's JSON of instances: one annotation for each region, as run lengths or as polygons.
 
-Both hold the masks pixel for pixel. Run lengths are those of the format, absent and present in turn down the columns. A polygon
-runs along the edges of the pixels, its corners are whole numbers counted from the photograph's corner, and a pixel belongs to it
-that has its centre inside. A hole is joined to the outline by a line there and back, since polygons of COCO have no holes.
+Both hold the masks pixel for pixel. Run lengths are those of the format, absent and present in turn down the columns. A
+polygon runs along the edges of the pixels, its corners are whole numbers counted from the photograph's corner, and a
+pixel belongs to it that has its centre inside. A hole is joined to the outline by a line there and back, since polygons
+of COCO have no holes.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ NAME = 'coco.json'
 def write_coco(path: pathlib.Path, entries: Sequence[Entry], form: str = RLE) -> None:
   """Writes the masks of all photographs that have some to one file, and photographs without a lesion without an annotation.
 
-  Categories are the eight lesions, by their keys, from 1 on. An annotation has `segmentation`, `bbox` [x, y, width, height], `area`
-  in pixels, and `score`, by which the lesion was called present. Photographs whose network makes no maps are left out.
+  Categories are the eight lesions, by their keys, from 1 on. An annotation has `segmentation`, `bbox` [x, y, width,
+  height], `area` in pixels, and `score`, by which the lesion was called present. Photographs whose network makes no maps
+  are left out.
 
   Args:
     path: of the file; the folders of the photographs lie beside it.
@@ -103,7 +105,8 @@ def polygons(part: np.ndarray, top: int, left: int) -> list[list[int]]:
 
 
 def _corners(line: np.ndarray) -> np.ndarray:
-  """Corners of the pixels' edges that a contour at one half crosses in their middles, int [n, 2], from the unpadded mask's corner.
+  """Corners of the pixels' edges that a contour at one half crosses in their middles, int [n, 2], from the unpadded
+  mask's corner.
 
   Args:
     line: float [m, 2], closed, (x, y), at the middles between pixels of the padded mask, whose centres are whole numbers.

@@ -29,10 +29,11 @@ class Maps(NamedTuple):
   """How maps are written.
 
   Attributes:
-    form: PNG, one file a lesion, '<lesion>_map.png', in 16 bits: a pixel v stands for the probability v / 65535, which is within
-      1 / 131070 of the network's. NPZ, all in ARCHIVE, float32 under the lesion's key, exactly what the network says.
-    at: NETWORK, the square that the network saw at its size S, [S, S]; PHOTOGRAPH, [H, W] in the photograph's own pixels, 0 outside
-      of the square, bilinear, as masks are cut from.
+    form: PNG, one file a lesion, '<lesion>_map.png', in 16 bits: a pixel v stands for the probability v / 65535, which
+      is within 1 / 131070 of the network's. NPZ, all in ARCHIVE, float32 under the lesion's key, exactly what the
+      network says.
+    at: NETWORK, the square that the network saw at its size S, [S, S]; PHOTOGRAPH, [H, W] in the photograph's own
+      pixels, 0 outside of the square, bilinear, as masks are cut from.
   """
 
   form: str = NPZ

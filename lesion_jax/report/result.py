@@ -80,7 +80,8 @@ def rewrite_lesions(
 ) -> dict[str, Any]:
   """Makes anew what `write_result` made of the maps, for a record of `rethreshold`; the overlay is drawn on FIELD.
 
-  Meanwhile the old record lies beside under the name WAITING: a process that is killed leaves a folder that can be done again.
+  Meanwhile the old record lies beside under the name WAITING: a process that is killed leaves a folder that can be done
+  again.
 
   Args:
     folder: of the photograph.
@@ -126,7 +127,8 @@ def masks_on_disk(folder: pathlib.Path, record: Mapping[str, Any]) -> dict[str, 
 def _write_lesions(
     folder: pathlib.Path, maps: np.ndarray, square: Square, record: Mapping[str, Any], photograph: np.ndarray | None,
 ) -> list[str]:
-  """Overlay, masks and outlines of the lesions that are present, and the photograph with them burnt in; returns the files' names.
+  """Overlay, masks and outlines of the lesions that are present, and the photograph with them burnt in; returns the
+  files' names.
 
   In threads, as nearly all of it is resizing and packing: the first photograph is out in half the time.
   """

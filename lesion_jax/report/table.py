@@ -53,10 +53,10 @@ class Entry:
 
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   """Writes rows of COLUMNS as CSV: why a person should look, what speaks against the quality of the photograph, the
-  predicted grade and what its evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
-  What a photograph does not have stays empty. Last, each lesion is present, absent, not evaluated or ungradable; where a
-  photograph says its scale, MM2 are the areas in mm2; where a smallest region was chosen, SMALLEST says below which size regions do
-  not count.
+  predicted grade and what its evidence is, the probabilities by grade and lesion, and number of regions and share of the
+  field of view by lesion. What a photograph does not have stays empty. Last, each lesion is present, absent, not
+  evaluated or ungradable; where a photograph says its scale, MM2 are the areas in mm2; where a smallest region was
+  chosen, SMALLEST says below which size regions do not count.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
   """

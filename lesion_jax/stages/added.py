@@ -83,14 +83,14 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
 
 
 SOURCE = 'data.source_dir'
-# Keys of a stage by which no step of its training differs: what is logged and kept when, on how many photographs at once it is
-# evaluated, and where the release lies, as long as the photographs are the same (`stage.require_same_data`).
+# Keys of a stage by which no step of its training differs: what is logged and kept when, on how many photographs at once
+# it is evaluated, and where the release lies, as long as the photographs are the same (`stage.require_same_data`).
 HARMLESS = ('log_every', 'track', 'save_every', 'eval_batch_size', 'data.keep', SOURCE)
 
 
 def harmless(workdir: str | pathlib.Path) -> Callable[[str], bool]:
-  """Whether a run in `workdir` may go on though a key with dots differs: it is one of HARMLESS, and of a folder that lies elsewhere it
-  is known of which photographs the run was."""
+  """Whether a run in `workdir` may go on though a key with dots differs: it is one of HARMLESS, and of a folder that
+  lies elsewhere it is known of which photographs the run was."""
 
   def may_differ(key: str) -> bool:
     name, _, rest = key.partition('.')

@@ -292,8 +292,8 @@ def chooses(stage: ConfigDict) -> bool:
 
 
 def chooses_smallest(stage: ConfigDict) -> bool:
-  """Whether the smallest region that counts is chosen on validation, by lesion; else every region counts. Raises ValueError for an
-  unknown source."""
+  """Whether the smallest region that counts is chosen on validation, by lesion; else every region counts. Raises
+  ValueError for an unknown source."""
   if stage.smallest not in SMALLEST:
     raise ValueError(f'config.smallest={stage.smallest!r}: choose one of {", ".join(SMALLEST)}')
   return stage.smallest == 'validation'

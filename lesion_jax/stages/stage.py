@@ -324,8 +324,8 @@ def build_stage(
 
 
 def require_same_data(directory: pathlib.Path, dataset: Dataset | Mixture, *, begun: bool) -> None:
-  """Holds the training photographs to those with which a stage began, wherever they lie by now: by ids, grades, areas of lesions and
-  fingerprints, in their order. A stage that did not begin, or from before this was kept, gets them written down.
+  """Holds the training photographs to those with which a stage began, wherever they lie by now: by ids, grades, areas of
+  lesions and fingerprints, in their order. A stage that did not begin, or from before this was kept, gets them written down.
 
   Args:
     directory: of the stage.

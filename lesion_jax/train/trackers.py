@@ -1,7 +1,7 @@
 """Where curves of a run go beside its CSV: TensorBoard's files, MLflow, or whatever fills the same small interface.
 
-A tracker is made by a function of a `Place` and has two methods. To add one's own, put it into TRACKERS and name it in the key `track`
-of a stage:
+A tracker is made by a function of a `Place` and has two methods. To add one's own, put it into TRACKERS and name it in
+the key `track` of a stage:
 
     from lesion_jax.train.trackers import TRACKERS
 
@@ -78,8 +78,9 @@ class TensorBoard:
 
 
 class MLflow:
-  """A run of MLflow (the extra `mlflow`): in files in the folder `mlflow` of the stage, or where MLFLOW_TRACKING_URI says. The experiment is
-  named by MLFLOW_EXPERIMENT_NAME, else 'lesion_jax'. A stage that goes on goes on with its run of MLflow.
+  """A run of MLflow (the extra `mlflow`): in files in the folder `mlflow` of the stage, or where MLFLOW_TRACKING_URI
+  says. The experiment is named by MLFLOW_EXPERIMENT_NAME, else 'lesion_jax'. A stage that goes on goes on with its run
+  of MLflow.
 
   Raises:
     ValueError: MLflow is not installed.

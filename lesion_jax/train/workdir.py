@@ -48,14 +48,15 @@ def claim_workdir(
     workdir: created when missing.
     config: nested, of JSON values.
     compare: `(stored configuration, config) -> what differs`, as `differing` returns it.
-    harmless: whether a key with dots may differ, as no step of the training depends on it. Where nothing else differs the run goes on,
-      and the new configuration is written down.
+    harmless: whether a key with dots may differ, as no step of the training depends on it. Where nothing else differs
+      the run goes on, and the new configuration is written down.
 
   Returns:
     What differs and is harmless.
 
   Raises:
-    ValueError: the directory holds a run of another configuration; the message names the keys that differ and what may be done.
+    ValueError: the directory holds a run of another configuration; the message names the keys that differ and what may
+      be done.
   """
   workdir = pathlib.Path(workdir)
   path = workdir / NAME
