@@ -134,11 +134,17 @@ def _stage() -> ConfigDict:
       'validate_every': 1000,  # batches (IV-A)
       'save_every': 0,  # batches between checkpoints without a validation, where validations are far apart
       'log_every': 50,
+      # Where the curves go beside metrics.csv: 'tensorboard', 'mlflow' (its extra; in files, or where MLFLOW_TRACKING_URI says), or
+      # what lesion_jax.train.trackers.TRACKERS was given; () is nowhere else.
+      'track': ('tensorboard',),
       # From which probability a pixel counts, and by which rule a lesion is called present. 'half': 0.5, and Eq. 1, the
       # paper's. 'validation': both by lesion, and a temperature a head, from the validation photographs of the network
       # that is returned; see lesion_jax.evaluate.thresholds.
       'thresholds': 'half',
       'specificity': 0.95,  # of 'validation': share of photographs without a lesion, and of healthy eyes, called clean
+      # The smallest region of a lesion that masks and counts hold: 'none', every region; 'validation', by lesion, the one with
+      # which most regions of the validation photographs are right (F1 by region, lesion_jax.evaluate.regions).
+      'smallest': 'none',
       'augmentation': {  # the kinds are the paper's (IV-A), the ranges ours; see lesion_jax.augment
           'rotation': (-180.0, 180.0),  # degrees
           'scale': (0.9, 1.2),  # above 1 crops

@@ -25,13 +25,15 @@ import jax
 import numpy as np
 
 import lesion_jax
+from lesion_jax.clinical.findings import Smallest
+from lesion_jax.clinical.record import smallest_note, smallest_of
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
 from lesion_jax.data.native import NativeSource, require_native
 from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, load_dataset
 from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import (
-    Evaluation, examples, full_report, native_counts, native_report, present_in, scored_lesions)
+    Evaluation, examples, full_report, judge_regions, native_counts, native_report, present_in, region_counts, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.metrics.presence import MAXIMUM, Rule
@@ -78,6 +80,7 @@ class Settings:
     thresholds: of the pixels, by lesion; those that are not given are the bundle's.
     rule: by which lesions are called present: 'bundle', its own, or 'maximum', Eq. 1.
     other_crop: evaluate on squares although the network learned from fields of view.
+    regions: figures by region too, see `evaluate.regions`: a second pass over the photographs, and some seconds each.
 
   Raises:
     ValueError: a word that is none of those, or a threshold that is not between 0 and 1.
@@ -97,6 +100,7 @@ class Settings:
   thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
   rule: str = BUNDLE
   other_crop: bool = False
+  regions: bool = False
 
   def __post_init__(self):
     for name, allowed in CHOICES.items():
@@ -186,10 +190,23 @@ class Job:
     if wrong.any():
       raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of '
                                f'{self.length} photographs; its weights are not fit for use')
-    return Evaluation(full_report(counts, self.dataset.annotated, self.bundle.config['annotated'], rule=self.rule,
-                                  temperatures=self.bundle.config.get('temperatures'),
-                                  cut_points=self.bundle.config.get('cut_points'), scale=self.dataset.scale,
-                                  **options), counts)
+    config = self.bundle.config
+    found = full_report(counts, self.dataset.annotated, config['annotated'], rule=self.rule,
+                        temperatures=config.get('temperatures'), cut_points=config.get('cut_points'), scale=self.dataset.scale,
+                        operating_point=config.get('referral', {}).get('threshold'), **options)
+    if self.settings.regions and self.scored:
+      smallest = smallest_of(config)
+      counts = counts | self._regions(smallest, progress)
+      found['regions'] = judge_regions(counts, self.scored, smallest=smallest, **options)
+    return Evaluation(found, counts)
+
+  def _regions(self, smallest: Mapping[str, Smallest], progress: Progress) -> dict[str, np.ndarray]:
+    """The regions of each photograph, on one device."""
+    device, source = self.devices.local[0], self.source
+    predict, variables = compiled(self.predict_fn, device.platform), jax.device_put(self.bundle.variables, device)
+    examples = _watch(ordered_map(source.__getitem__, range(len(source)), ahead=1), len(source), progress)
+    return region_counts(lambda square: predict(variables, square[None]).maps[0], examples, self.scored,
+                         np.array(list(self.thresholds.values())), smallest=smallest)
 
   def _evaluate_native(self, progress: Progress, **options: Any) -> Evaluation:
     device, source = self.devices.local[0], self.photographs
@@ -324,6 +341,8 @@ def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None
   native = how.at == NATIVE
   devices = Devices(jax.local_devices()[:1] if native else None)
   batch_size = _batch_size(how, devices)
+  if how.regions and native:
+    raise ValueError(f"regions=True is of the network's own size; leave it out with at={NATIVE!r}")
   members, heads = _members([models] if isinstance(models, Path) else list(models), how, devices)
   config, variables, predict_fn = join(members)
   bundle = Bundle(config, variables, _digest(members))
@@ -348,6 +367,11 @@ def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += [*said, *dataset.notes] + _lesion_notes(left_out) + _data_notes(members, dataset, how.split, grades, native)
+  if how.regions and all(one.maps is None for one in heads):
+    raise ValueError(f'regions=True is of lesion maps, and {config["model"]["name"]} makes none; leave it out')
+  if smallest := smallest_of(config):
+    notes.append(f'figures of pixels and of whole photographs are of all regions; {smallest_note(smallest)[0].lower()}'
+                 f'{smallest_note(smallest)[1:]}')
   source, leaks, said = _guard(members, dataset, source, how)
   photographs = NativeSource(dataset, how.split, set(source.index.id.tolist())) if native else None
   return Job(how, bundle, members, augmented(predict_fn, how.tta), devices, batch_size, thresholds, rule, dataset, source,

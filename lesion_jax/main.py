@@ -66,7 +66,8 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
     devices, results = Devices(), {}
     networks = stages.check(config, devices)
     bundles = stages.finished(networks)
-    claim_workdir(workdir, config.to_dict(), stages.differing)
+    for key, (there, now) in claim_workdir(workdir, config.to_dict(), stages.differing, stages.harmless(workdir)).items():
+      say(f'NOTE: {key} was {there!r} and is {now!r} from here on; no step depends on it', flush=True)
     datasets = stages.open_datasets(config, data_dir, devices, bundles)
   for name, dataset in datasets.items():
     start, lost = time.perf_counter(), ''

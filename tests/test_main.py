@@ -18,11 +18,17 @@ import pytest
 import tiny_config
 
 from lesion_jax import locking, main, models, stages
-from lesion_jax.evaluate import bootstrap, calibration, intervals, judge_healthy, judge_images, report, totals
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.evaluate import bootstrap, calibration, choose_smallest, intervals, judge_healthy, judge_images, report, totals
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.locking import locked
+from lesion_jax.models.forward import forward
 from lesion_jax.predict.config import check_config
+from lesion_jax.data.registry import load_dataset
+from lesion_jax.stages.stage import require_same_data
 from lesion_jax.train import loop
+from lesion_jax.train.checkpoint import OtherRun
+from lesion_jax.train.parallel import Devices
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.weights.bundle import load_bundle
 from lesion_jax.weights.initialize import initialize
@@ -166,8 +172,17 @@ def test_by_default_a_bundle_has_the_papers_thresholds_and_no_rule_of_its_own(fi
   assert set(config['thresholds'].values()) == {0.5} and not {'presence', 'temperatures'} & set(config)
 
 
-def test_thresholds_from_validation_ship_with_the_weights_and_are_those_of_the_figures(run, finished, tmp_path):
-  assert run(tmp_path, segment__thresholds='validation', grade__thresholds='validation', segment__specificity=0.8) == 0
+def smallest_by_hand(bundle, data_dir):
+  """What a bundle should say of smallest regions: chosen at its thresholds, on the validation photographs of the tiny data."""
+  source = load_dataset('synthetic', data_dir=str(data_dir), size=32, count=60).source('validation')
+  predict = jax.jit(forward(models.get_model(**bundle.config['model'])))
+  return choose_smallest(lambda image: predict(bundle.variables, image[None]).maps[0], [source[n] for n in range(len(source))],
+                         bundle.config['annotated'], [bundle.config['thresholds'][key] for key in LESION_KEYS])
+
+
+def test_thresholds_from_validation_ship_with_the_weights_and_are_those_of_the_figures(run, finished, data_dir, tmp_path):
+  assert run(tmp_path, segment__thresholds='validation', grade__thresholds='validation', segment__specificity=0.8,
+             segment__smallest='validation') == 0
   weights = [(workdir / 'segment' / 'bundle' / 'model.safetensors').read_bytes() for workdir in (finished, tmp_path)]
   assert weights[0] == weights[1], 'they are chosen when all is trained'
   config = load_bundle(tmp_path / 'segment' / 'bundle').config
@@ -181,6 +196,8 @@ def test_thresholds_from_validation_ship_with_the_weights_and_are_those_of_the_f
   assert '## Thresholds' in (tmp_path / 'segment' / 'bundle' / 'README.md').read_text()
   grade = load_bundle(tmp_path / 'grade' / 'bundle').config
   assert grade['temperatures']['grades'] > 0 and 'tempered' in metrics_of(tmp_path)['grade']
+  assert metrics_of(tmp_path)['grade']['referral']['at_operating_point']['threshold'] == grade['referral']['threshold']
+  assert config.get('smallest', {}) == smallest_by_hand(load_bundle(tmp_path / 'segment' / 'bundle'), data_dir)
   # A finished bundle is evaluated as it says itself.
   again = tmp_path / 'again'
   assert run(again, stages=('segment',), segment__bundle=str(tmp_path / 'segment' / 'bundle')) == 0
@@ -279,6 +296,72 @@ def test_a_directory_of_another_configuration_is_refused(run, finished, capsys):
   said = capsys.readouterr().err
   assert end.value.code == 2
   assert 'seed: 0 there, 3 now' in said and 'segment.learning_rate: 0.05 there, 0.5 now' in said and 'momentum' not in said
+  assert f'Another run begins with what this one has learned by --config.segment.init={finished}/segment/bundle' in said
+
+
+def test_it_goes_on_bit_identical_where_no_step_depends_on_what_changed(data_dir, run, tmp_path, capsys):
+  only = {'stages': ('segment',)}
+  assert run(tmp_path / 'whole', **only) == 0
+  asked = []
+
+  def stop():
+    asked.append(1)
+    return len(asked) == 4
+
+  assert main.run(tiny_config.changed(**only), tmp_path / 'changed', str(data_dir), stop) == main.STOPPED
+  capsys.readouterr()
+  changes = {'log_every': 3, 'eval_batch_size': 4, 'save_every': 5, 'data__keep': 0.1}
+  assert run(tmp_path / 'changed', **only, **{f'segment__{key}': value for key, value in changes.items()}) == 0
+  said = capsys.readouterr().out
+  assert 'going on from the checkpoint of step 4' in said
+  assert 'NOTE: segment.log_every was 1 and is 3 from here on; no step depends on it' in said
+  bundles = [tmp_path / name / 'segment' / 'bundle' / 'model.safetensors' for name in ('whole', 'changed')]
+  assert bundles[0].read_bytes() == bundles[1].read_bytes()
+  assert json.loads((tmp_path / 'changed' / 'config.json').read_text())['segment']['log_every'] == 3
+  with pytest.raises(SystemExit):
+    run(tmp_path / 'changed', **only, segment__log_every=2, segment__batch_size=4)
+  said = capsys.readouterr().err
+  assert 'segment.batch_size: 8 there, 4 now' in said and 'log_every' not in said
+
+
+def test_it_goes_on_with_another_number_of_devices(data_dir, tmp_path, monkeypatch, capsys):
+  asked = []
+
+  def stop():
+    asked.append(1)
+    return len(asked) == 3
+
+  config = tiny_config.changed(stages=('segment',))
+  monkeypatch.setattr(main, 'write_run', lambda *unused: [])
+  assert main.run(config, tmp_path, str(data_dir), stop) == main.STOPPED
+  monkeypatch.setattr(main, 'Devices', lambda: Devices(jax.local_devices()[:2]))
+  assert main.run(config, tmp_path, str(data_dir), lambda: False) == 0
+  assert 'going on from the checkpoint of step 3' in capsys.readouterr().out
+
+
+class TestSameData:
+
+  @pytest.fixture
+  def data(self, data_dir):
+    return load_dataset('synthetic', data_dir=str(data_dir), size=32, count=60)
+
+  def test_the_photographs_of_a_run_are_known_wherever_they_lie(self, data, data_dir, tmp_path):
+    require_same_data(tmp_path, data, begun=False)
+    require_same_data(tmp_path, data, begun=True)
+    other = load_dataset('synthetic', data_dir=str(data_dir), size=32, count=60, split_seed=1)
+    with pytest.raises(OtherRun, match='training photographs are others than the .* with which the run in .* began'):
+      require_same_data(tmp_path, other, begun=True)
+    require_same_data(tmp_path, other, begun=False)  # nothing was learned from the others
+    require_same_data(tmp_path, other, begun=True)
+
+  def test_a_folder_may_lie_elsewhere_where_that_can_be_seen(self, tmp_path):
+    may_differ = stages.harmless(tmp_path)
+    assert may_differ('segment.data.source_dir') and may_differ('grade.log_every')
+    (tmp_path / 'segment' / 'checkpoints').mkdir(parents=True)
+    assert not may_differ('segment.data.source_dir'), 'a run from before photographs were written down'
+    (tmp_path / 'segment' / 'data.json').write_text('{}')
+    assert may_differ('segment.data.source_dir')
+    assert not any(map(may_differ, ('seed', 'segment.learning_rate', 'segment.data.size', 'log_every')))
 
 
 def test_a_run_from_before_photographs_were_dealt_in_two_ways_goes_on_by_hash_alone(run, tmp_path, capsys):

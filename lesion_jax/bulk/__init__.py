@@ -14,7 +14,7 @@ import importlib
 from typing import Any
 
 _PLACES = {'Interrupted': 'run', 'Options': 'options', 'Refused': 'options', 'Stopped': 'run',
-           'find_photographs': 'files', 'predict_photographs': 'run'}
+           'Rethresholded': 'thresholds', 'find_photographs': 'files', 'predict_photographs': 'run', 'rethreshold': 'thresholds'}
 __all__ = sorted(_PLACES)
 
 

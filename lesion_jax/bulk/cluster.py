@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from lesion_jax import machine
 from lesion_jax.bulk.options import Options, Refused, load_predictor
 from lesion_jax.bulk.run import Numbered, Stopped, predict_entries
 from lesion_jax.clinical.record import Run
+from lesion_jax.photograph.threads import limited
 from lesion_jax.report.table import Entry
 
 CHUNK = 16  # photographs that a worker is given at once, and that are done again where it is lost
@@ -98,7 +100,8 @@ class Worker:
   def __call__(self, rows: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
     entries: dict[int, Entry] = {}
     try:
-      predict_entries(self._predictor, map(unpack, rows['entry']), self._out, self._options, entries, lambda: None)
+      with limited(self._options.threads, self._options.memory):
+        predict_entries(self._predictor, map(unpack, rows['entry']), self._out, self._options, entries, lambda: None)
     except Stopped as error:  # as a value: what is raised here Ray would wrap, and its other workers go on
       return {'number': [STOPPED], 'entry': [json.dumps(str(error))]}
     return {'number': list(entries), 'entry': [pack(item) for item in entries.items()]}
@@ -122,7 +125,7 @@ def _start(ray: Any, workers: int | None) -> None:
     ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
   else:
     ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING, _node_ip_address='127.0.0.1',
-             num_cpus=max(os.cpu_count() or 1, workers or 1))
+             num_cpus=max(machine.processors(), workers or 1))
   logging.getLogger('ray.data').setLevel(logging.WARNING)
   context = ray.data.DataContext.get_current()
   context.enable_progress_bars = False

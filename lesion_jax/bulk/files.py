@@ -17,7 +17,7 @@ from lesion_jax.locking import NAME as LOCK
 if TYPE_CHECKING:
   from lesion_jax.report.table import Entry
 
-REPORT, TABLE = 'report.html', 'results.csv'
+REPORT, TABLE, COCO = 'report.html', 'results.csv', 'coco.json'
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
             '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
 APPLE_DOUBLE = '._'  # how names begin that a Mac puts beside a file on disks of others; what is in them is no picture
@@ -132,7 +132,8 @@ def _search(
 def _is_output(path: pathlib.Path, out: pathlib.Path, ours: Callable[[pathlib.Path], bool]) -> bool:
   """Whether a file is table, page or lock of `out`, or lies in a folder of results."""
   path = path.resolve()
-  if path.parent == out.resolve() and (path.name in (TABLE, REPORT, LOCK) or path.name.startswith((f'.{TABLE}.', f'.{REPORT}.'))):
+  if path.parent == out.resolve() and (
+      path.name in (TABLE, REPORT, COCO, LOCK) or path.name.startswith((f'.{TABLE}.', f'.{REPORT}.', f'.{COCO}.'))):
     return True
   return ours(path if path.is_dir() else path.parent)
 
@@ -177,7 +178,7 @@ class Folders:
   """
 
   def __init__(self, out: pathlib.Path) -> None:
-    self._out, self._taken = out, {TABLE, REPORT, LOCK}
+    self._out, self._taken = out, {TABLE, REPORT, COCO, LOCK}
 
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """The folder's name, and the record that it holds, if any, of the same photograph."""

@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesion_jax import pretrained
+from lesion_jax.clinical.findings import Smallest
+from lesion_jax.report.coco import FORMS as COCO_FORMS
+from lesion_jax.report.maps import FORMS as MAPS
+from lesion_jax.report.maps import PLACES
 
 
 class Refused(ValueError):
@@ -42,6 +46,14 @@ class Options:
     dtype: in which the network computes; None: the model's own.
     device: where, 'cpu', 'gpu', 'cuda:1'; None: JAX's own choice.
     backend: 'jax' or 'onnxruntime'.
+    smallest: the smallest region that counts, by lesion; of the other lesions none is too small. None: as the model says.
+    maps: write the probability maps too, as 'png' of 16 bits or 'npz' of float32; None: not. See `report.maps.Maps`.
+    maps_at: 'network', at its size, or 'photograph', in the photograph's own pixels.
+    burnt_in: write the photograph with the lesions drawn into its own pixels too.
+    coco: write the masks of all photographs as COCO's JSON too, as 'rle' or 'polygons'.
+    threads: that read photographs and write results; None: as many as the process may use processors.
+    memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
+      the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
   """
 
   models: str | os.PathLike | Sequence[str | os.PathLike] = ()
@@ -54,16 +66,31 @@ class Options:
   dtype: str | None = None
   device: str | None = None
   backend: str = 'jax'
+  smallest: Mapping[str, Smallest] | None = None
+  maps: str | None = None
+  maps_at: str = 'network'
+  burnt_in: bool = False
+  coco: str | None = None
+  threads: int | None = None
+  memory: int | None = None
 
   def __post_init__(self) -> None:
     if isinstance(self.models, str | os.PathLike):
       object.__setattr__(self, 'models', (self.models,))
+    for name, allowed in (('maps', (None, *MAPS)), ('maps_at', PLACES), ('coco', (None, *COCO_FORMS))):
+      if (value := getattr(self, name)) not in allowed:
+        raise Refused(name, f' {value!r}: choose one of {", ".join(map(str, allowed))}')
+    for name in ('threads', 'memory'):
+      if (value := getattr(self, name)) is not None and value < 1:
+        raise Refused(name, f' {value}: give a whole number from 1 on')
 
   def recorded(self) -> dict[str, Any]:
     """Those that change results, as they stand in a record: a run with others predicts again."""
     chosen = {'crop': self.crop, 'threshold': dict(self.thresholds), 'tta': self.tta, 'dtype': self.dtype}
     # Left out where they are not used: results from before there were such options stay valid.
-    later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle')}
+    later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle'),
+             'smallest': (None if self.smallest is None else {key: each._asdict() for key, each in self.smallest.items()}, None),
+             'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False)}
     return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 
@@ -112,6 +139,9 @@ def load_predictor(options: Options) -> Any:
   except (FileNotFoundError, ImportError, ValueError) as error:
     raise Refused('', f'the network cannot be used: {error}') from error
   judged = predictor.config['annotated']
+  if strange := [key for key in options.smallest or {} if key not in judged]:
+    if len(options.smallest) < len(predictor.thresholds):
+      raise Refused('smallest', f': this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
   strange = [key for key in options.thresholds if key not in judged]
   if strange and len(options.thresholds) < len(predictor.thresholds):  # a number for all means those that are judged
     raise Refused('threshold', f': this network does not judge {", ".join(strange)}, only {", ".join(judged)}')

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import errno
+import functools
 import itertools
 import os
 import pathlib
@@ -15,14 +16,18 @@ from typing import Any
 
 import jax
 
-from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE, plan, search, text
+from lesion_jax.bulk.files import COCO, REPORT, SUFFIXES, TABLE, plan, search, text
 from lesion_jax.bulk.options import Options, Refused, identify, load_predictor
-from lesion_jax.clinical.record import Network, describe, is_whole, read_record
+from lesion_jax.clinical.record import Network, describe, is_whole, maps_entry, read_record
+from lesion_jax.core import NUM_LESIONS
 from lesion_jax.locking import locked
+from lesion_jax.photograph.read import read_photograph
 from lesion_jax.photograph.square import PhotographPrediction, Square
-from lesion_jax.photograph.threads import ordered_map
+from lesion_jax.photograph.threads import PHOTOGRAPH, allowed_threads, limited, ordered_map
 from lesion_jax.predict import prepare
+from lesion_jax.report.coco import write_coco
 from lesion_jax.report.html import write_report
+from lesion_jax.report.maps import Maps
 from lesion_jax.report.result import FIELD_SIDE, write_result
 from lesion_jax.report.table import PREDICTED, SKIPPED, Entry, write_table
 
@@ -31,6 +36,8 @@ NO_MEMORY = 'RESOURCE_EXHAUSTED'  # as XLA says it
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # What stops one photograph in this way stops all that follow.
 
 Numbered = tuple[int, Entry]  # its place in the input
+WRITERS = 4  # threads that write the results of one photograph, at most
+READING = 2 * PHOTOGRAPH  # as half of the room is for photographs that are read, half for those whose results are written
 
 
 class Stopped(Exception):
@@ -109,12 +116,13 @@ def predict_photographs(
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
   waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
-  return _run_alone(waiting, predict, out, entries, len(files))
+  with limited(options.threads, options.memory):
+    return _run_alone(waiting, predict, out, entries, len(files), options.coco)
 
 
 def _run_alone(
     waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path, entries: dict[int, Entry],
-    total: int,
+    total: int, coco: str | None,
 ) -> list[Entry]:
   """`_run`, while no other writes to the folder; what ends it early knows how far it came."""
   with contextlib.ExitStack() as stack:
@@ -123,7 +131,7 @@ def _run_alone(
     except OSError as error:
       raise Refused('out', f': {error}') from error
     try:
-      return _run(waiting, predict, out, entries)
+      return _run(waiting, predict, out, entries, coco)
     except (KeyboardInterrupt, Stopped) as error:
       ended = error if isinstance(error, Stopped) else Interrupted()
       ended.entries, ended.total = _ordered(entries), total
@@ -147,17 +155,16 @@ def predict_entries(
   Raises:
     Stopped: no further result could be written, or the device has too little memory.
   """
-  network, size, on_way = Network.of(predictor.config), predictor.size, collections.deque[Numbered]()
-  crop, threads = predictor.crop if options.crop is None else options.crop, os.cpu_count() or 1
+  network, size, on_way = _network(predictor, options), predictor.size, collections.deque[Numbered]()
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
-      return item, prepare(item[1].file, size, crop=crop, view=FIELD_SIDE)
+      return item, prepare(item[1].file, size, crop=predictor.crop if options.crop is None else options.crop, view=FIELD_SIDE)
     except (OSError, ValueError) as error:
       return item, text(error)
 
   def squares() -> Iterator[Square]:
-    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, threads)):
+    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, allowed_threads()), each=READING):
       if isinstance(square, str):
         entries[number] = entry.failed(square)
       else:
@@ -168,7 +175,8 @@ def predict_entries(
     (number, entry), found = item
     try:
       record = describe(found, network, file=text(entry.file), run=entry.run)
-      record = write_result(out / entry.folder, found, record)
+      with limited(min(allowed_threads(), WRITERS)):
+        record = _write(out / entry.folder, found, record, network, options, entry.file)
     except ValueError as error:
       entries[number] = entry.failed(text(error))
     except OSError as error:
@@ -181,7 +189,7 @@ def predict_entries(
   advance()
   try:
     found = ((on_way.popleft(), each) for each in predictor.stream(squares(), batch_size=options.batch_size))
-    for _ in ordered_map(finish, found, ahead=threads):
+    for _ in ordered_map(finish, found, ahead=allowed_threads(), each=READING + 8 * NUM_LESIONS * size ** 2):
       advance()
   except FloatingPointError as error:
     raise Stopped(f'stopped: {error}') from error
@@ -192,6 +200,24 @@ def predict_entries(
   advance()
 
 
+def _network(predictor: Any, options: Options) -> Network:
+  """What records say of the network, with the smallest regions that were asked for."""
+  if options.smallest is None:
+    return Network.of(predictor.config)
+  judged = {key: each._asdict() for key, each in options.smallest.items() if key in predictor.config['annotated']}
+  return Network.of(predictor.config | {'smallest': judged})
+
+
+def _write(
+    folder: pathlib.Path, found: PhotographPrediction, record: dict[str, Any], network: Network, options: Options, file: str,
+) -> dict[str, Any]:
+  maps = Maps(options.maps, options.maps_at) if options.maps and found.maps is not None else None
+  if maps:
+    record = record | {'maps': maps_entry(record, found, network, *maps)}
+  photograph = read_photograph(file) if options.burnt_in and found.maps is not None else None
+  return write_result(folder, found, record, maps=maps, photograph=photograph)
+
+
 def _too_large(batch_size: int, size: int, error: Exception) -> str:
   return (f'stopped, as the device has too little memory for {batch_size} photographs of {size}x{size} pixels at once: choose a '
           f'smaller --batch-size, or --device cpu ({str(error).splitlines()[0]})')
@@ -199,25 +225,40 @@ def _too_large(batch_size: int, size: int, error: Exception) -> str:
 
 def _run(
     waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path,
-    entries: dict[int, Entry],
+    entries: dict[int, Entry], coco: str | None,
 ) -> list[Entry]:
   """Has predicted what waits, if anything does, and writes table and page in any case."""
   try:
     if (first := next(waiting, None)) is not None:
       predict(itertools.chain([first], waiting))
   finally:
-    ordered, unwritten = _ordered(entries), []
-    everything = [*ordered, *_earlier(out, ordered)]
-    for name, write in ((TABLE, write_table), (REPORT, write_report)):
-      try:
-        for left in out.glob(f'.{name}.*.new'):  # by a run that was killed
-          left.unlink(missing_ok=True)
-        write(out / name, everything)
-      except OSError as error:
-        unwritten.append(f'{name} could not be written: {error}')
-    if unwritten:
-      raise Stopped('; '.join(unwritten))
+    ordered = _ordered(entries)
+    write_summaries(out, ordered, coco)
   return ordered
+
+
+def write_summaries(out: pathlib.Path, entries: Sequence[Entry], coco: str | None = None) -> None:
+  """Writes table, page and, where it is asked for, COCO's file, of these entries and of whatever else lies in the folder.
+
+  Args:
+    out: the folder of all results.
+    entries: of a run.
+    coco: of `Options`.
+
+  Raises:
+    Stopped: something could not be written.
+  """
+  unwritten, everything = [], [*entries, *_earlier(out, entries)]
+  also = [(COCO, functools.partial(write_coco, form=coco))] if coco else []
+  for name, write in ((TABLE, write_table), (REPORT, write_report), *also):
+    try:
+      for left in out.glob(f'.{name}.*.new'):  # by a run that was killed
+        left.unlink(missing_ok=True)
+      write(out / name, everything)
+    except (OSError, ValueError) as error:
+      unwritten.append(f'{name} could not be written: {error}')
+  if unwritten:
+    raise Stopped('; '.join(unwritten))
 
 
 def _earlier(out: pathlib.Path, entries: Sequence[Entry]) -> list[Entry]:

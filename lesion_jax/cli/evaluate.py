@@ -43,7 +43,7 @@ done.'''
 
 # The library's name of an argument -> the option, where a message names it.
 FLAGS = {'source_dir': '--source', 'data_dir': '--prepared', 'out': '--out', 'leaks': '--leaks', 'at': '--at',
-         'batch_size': '--batch-size', 'thresholds': '--threshold', 'other_crop': '--other-crop'}
+         'batch_size': '--batch-size', 'regions': '--regions', 'thresholds': '--threshold', 'other_crop': '--other-crop'}
 
 
 def add(commands: Any) -> None:
@@ -97,6 +97,9 @@ def add(commands: Any) -> None:
                         help='of the bootstrap (default 2020)')
   evaluate.add_argument('--other-crop', action='store_true',
                         help='evaluate on squares although the network learned from fields of view')
+  evaluate.add_argument('--regions', action='store_true',
+                        help='figures by lesion too, not by pixel: F1 by connected region, false positives a photograph, and FROC; '
+                        'a second pass over the photographs')
   evaluate.add_argument('--no-pictures', action='store_true', help='write no PNG')
   evaluate.set_defaults(run=_evaluate, parser=evaluate)
 
@@ -138,7 +141,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
   return {'source_dir': arguments.data_dir, 'data_dir': arguments.prepared, 'options': dict(arguments.option),
           'thresholds': arguments.threshold,
           **{name: getattr(arguments, name) for name in ('split', 'only', 'without', 'leaks', 'at', 'tta', 'window',
-                                                         'batch_size', 'rule', 'other_crop')}}
+                                                         'batch_size', 'rule', 'other_crop', 'regions')}}
 
 
 def _beside(arguments: argparse.Namespace) -> pathlib.Path:

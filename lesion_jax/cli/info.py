@@ -6,13 +6,12 @@ import argparse
 import importlib.metadata
 import json
 import math
-import os
 import pathlib
 import platform
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lesion_jax import pretrained
+from lesion_jax import machine, pretrained
 
 DESCRIPTION = '''\
 Of a BUNDLE: the network and its fields, its parameters by part, the lesions that it learned and from which probability
@@ -131,7 +130,7 @@ def describe_installation(*, count: bool) -> dict[str, Any]:
       'versions': {'lesion_jax': lesion_jax.__version__, 'python': platform.python_version()}
                   | {name: _version(name) for name in (*REQUIRED, *EXTRAS)},
       'devices': [{'platform': device.platform, 'kind': device.device_kind} for device in jax.devices()],
-      'processors': os.cpu_count(),
+      'processors': machine.processors(),
       'cache': {'folder': str(cache), 'bytes': sum(file.stat().st_size for file in cache.rglob('*') if file.is_file())},
       'pretrained': pretrained.available(),
       'models': {name: _count(name) if count else None for name in MODELS},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
+from typing import Any
 
 
 def positive(text: str) -> int:
@@ -17,6 +18,29 @@ def positive(text: str) -> int:
   if value < 1:
     raise argparse.ArgumentTypeError(f'{text} is below 1')
   return value
+
+
+def memory(text: str) -> int:
+  """'2G', '800M' or a number of bytes to bytes; K, M, G and T are powers of 1024, as containers have them.
+
+  Raises:
+    argparse.ArgumentTypeError: it is none of these, or nothing.
+  """
+  found = re.fullmatch(r'(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?', text.strip(), re.IGNORECASE)
+  value = int(float(found[1]) * 1024 ** ' KMGT'.index(found[2].upper() or ' ')) if found else 0
+  if value < 1:
+    raise argparse.ArgumentTypeError(f'{text!r} is no amount of memory; write 2G, 800M or a number of bytes')
+  return value
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+  """Adds --threads and --memory."""
+  parser.add_argument('--threads', type=positive, metavar='N',
+                      help='that read photographs and write results (default: as many as this process may use processors, by '
+                           'affinity and by the quota of its container; at most 16)')
+  parser.add_argument('--memory', type=memory, metavar='BYTES',
+                      help='that the process may use, as 4G or 800M: a quarter of it bounds how many photographs are on their '
+                           'way at once (default: what the machine, or the limit of the container, leaves it)')
 
 
 NETWORK = ('the network: a directory with config.json and model.safetensors, a zip archive of one, or the name of a network '
@@ -91,6 +115,54 @@ def thresholds(text: str) -> dict[str, float]:
       raise argparse.ArgumentTypeError(f'{number} is not between 0 and 1')
     found |= {key: value} if named else dict.fromkeys((key for key in LESION_KEYS if key not in found), value)
   return found
+
+
+def smallest(text: str) -> dict[str, tuple[float, str]]:
+  """'MA=3', '5,HaEx=0.001DA' or 'none' to the smallest region by lesion: a number, and 'pixels' or 'disc areas'.
+
+  Raises:
+    argparse.ArgumentTypeError: for what is no lesion, or no number above 0.
+  """
+  from lesion_jax.core import LESION_KEYS
+
+  found: dict[str, tuple[float, str]] = {}
+  for part in [] if text.strip().casefold() == 'none' else text.split(','):
+    key, named, number = part.strip().rpartition('=')
+    if named and key not in LESION_KEYS:
+      raise argparse.ArgumentTypeError(f'{key!r} is no lesion; the lesions are {", ".join(LESION_KEYS)}')
+    discs = number.casefold().endswith('da')
+    try:
+      value = float(number[:-2] if discs else number)
+    except ValueError:
+      raise argparse.ArgumentTypeError(f"{number!r} is no size; write MA=3 for 3 pixels of the network's, MA=0.001DA for a "
+                                       'thousandth of a disc area, or none') from None
+    if not 0 < value < float('inf'):
+      raise argparse.ArgumentTypeError(f'{number} is not above 0')
+    each = value, 'disc areas' if discs else 'pixels'
+    found |= {key: each} if named else dict.fromkeys((key for key in LESION_KEYS if key not in found), each)
+  return found
+
+
+def as_smallest(given: Mapping[str, tuple[float, str]] | None) -> Any:
+  """What `smallest` gave as the library takes it."""
+  from lesion_jax.clinical.findings import Smallest
+
+  return None if given is None else {key: Smallest(*each) for key, each in given.items()}
+
+
+def add_smallest(parser: argparse.ArgumentParser, default: str) -> None:
+  """Adds --smallest."""
+  parser.add_argument('--smallest', type=smallest, metavar='T',
+                      help="smallest region that counts, in pixels at the network's size or in disc areas (DA): a number for all "
+                           'lesions, or by lesion as in MA=3,HaEx=0.001DA; smaller ones are left out of masks, counts and areas; none: '
+                           f'every region counts (default: {default})')
+
+
+def add_coco(parser: argparse.ArgumentParser) -> None:
+  """Adds --coco."""
+  parser.add_argument('--coco', choices=['rle', 'polygons'],
+                      help="write the masks of all results in the folder as COCO's JSON too, coco.json: run lengths or polygons, "
+                           'either pixel for pixel')
 
 
 def in_flags(error: Exception, flags: Mapping[str, str]) -> str:

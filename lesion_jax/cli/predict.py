@@ -24,6 +24,11 @@ and of networks with lesion maps
   <name>/<lesion>.png   a mask in the photograph's own pixels, 0 or 255, of each lesion that is present
   <name>/lesions.png    all masks in one: bit 0 is MA, then iHE, HaEx, CWS, vHE, pHE, NV, FiP
   <name>/outlines.svg   their outlines, in the photograph's own pixels
+and where they are asked for
+  <name>/maps.npz       with --maps npz, or <lesion>_map.png with --maps png: the probability of every pixel
+  <name>/inside.png     with --maps at the network's size, the field of view by which areas are counted
+  <name>/burnt.jpg      with --burnt-in, the photograph in its own pixels with the outlines drawn into it, a strip of names below
+  coco.json             with --coco, all masks of all photographs as COCO's instances
 
 and for all of them {TABLE} and {REPORT}, one page that needs no other file and no network. It shows pictures of the
 first 200 photographs, and lists the others.
@@ -39,6 +44,7 @@ examples:
   lesion-jax predict photograph.jpg --out results    (with the network of this package, where it has one)
   lesion-jax predict left.jpg right.jpg --model runs/demo/grade/bundle --out results
   lesion-jax predict photographs/ --model bundle --out results --batch-size 8    (on a GPU)
+  lesion-jax predict photographs/ --out results --maps npz    (and later `lesion-jax rethreshold results --threshold MA=0.3`)
   lesion-jax predict 'clinic/**/*_OD.dcm' --model bundle --out results --threshold MA=0.3,iHE=0.6
 
 exit status: 0, or 1 where a photograph failed, or 2 where nothing could be done, or 130 where you interrupted it; run
@@ -85,6 +91,16 @@ def add(commands: Any) -> None:
   predict.add_argument('--backend', choices=['jax', 'onnxruntime'], default='jax',
                        help='what computes (default jax); onnxruntime is faster on a CPU, for one network without --tta; '
                             'its graph is made the first time, which takes a minute')
+  options.add_smallest(predict, "the model's own, if it has one")
+  predict.add_argument('--maps', choices=['png', 'npz'],
+                       help='write the probability maps of the lesions too, from which `lesion-jax rethreshold` makes everything '
+                            'anew: png of 16 bits, one file a lesion, or npz, float32 in one file')
+  predict.add_argument('--maps-at', choices=['network', 'photograph'], default='network',
+                       help="at the network's size (default), or in the photograph's own pixels, for other tools")
+  predict.add_argument('--burnt-in', action='store_true',
+                       help='write the photograph too with the outlines drawn into its own pixels')
+  options.add_coco(predict)
+  options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
   predict.add_argument('--quiet', action='store_true', help='say only what went wrong')
   predict.set_defaults(run=_predict, parser=predict)
@@ -96,10 +112,11 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   chosen = Options(
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
-      backend=arguments.backend)
+      backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
+      burnt_in=arguments.burnt_in, coco=arguments.coco, threads=arguments.threads, memory=arguments.memory)
   notices: list[str] = []
   try:
-    with _bar(arguments.quiet) as progress:
+    with bar(arguments.quiet) as progress:
       entries = predict_photographs(
           arguments.files, arguments.out, chosen, engine=arguments.engine, workers=arguments.workers,
           overwrite=arguments.overwrite, progress=progress, notice=notices.append)
@@ -116,8 +133,8 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
 
 
 @contextlib.contextmanager
-def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-  """A bar on a terminal, from the first photograph that is predicted on; it also hears Ctrl-C where that was lost."""
+def bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+  """A bar on a terminal, from the first photograph on; it also hears Ctrl-C where that was lost."""
   bar = None
 
   def progress(done: int, total: int) -> None:

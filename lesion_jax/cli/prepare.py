@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from lesion_jax.cli import datasets
+from lesion_jax.cli import datasets, options
 
 DESCRIPTION = '''\
 Reads a release, finds the field of view in its photographs, brings photographs and masks to squares of --size pixels,
@@ -20,7 +20,7 @@ kept in DIR/.preparing. A preparation that was interrupted or killed goes on fro
 again, and what has changed in the release since is read anew; so is a
 release that was changed after it had been prepared. Meanwhile the room for two copies is needed.
 
-Photographs are prepared on all cores.'''
+Photographs are prepared on all processors that the process may use.'''
 EPILOG = '''\
 examples:
   lesion-jax prepare idrid --source IDRiD --out runs/data
@@ -39,6 +39,7 @@ def add(commands: Any) -> None:
       formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('name', nargs='?', metavar='NAME', help='the data set; left out: list those that there are')
   datasets.add_options(parser, prepared='--out')
+  options.add_limits(parser)
   parser.add_argument('--quiet', action='store_true', help='say only what went wrong')
   parser.set_defaults(run=_prepare, parser=parser)
 
@@ -47,8 +48,11 @@ def _prepare(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   if arguments.name is None:
     print(datasets.describe_all())
     return 0
+  from lesion_jax.photograph.threads import limited
+
   try:
-    dataset = datasets.open_dataset(arguments, parser, quiet=arguments.quiet, anew=True)
+    with limited(arguments.threads, arguments.memory):
+      dataset = datasets.open_dataset(arguments, parser, quiet=arguments.quiet, anew=True)
   except KeyboardInterrupt:
     print('run the same command again to go on', file=sys.stderr)
     raise

@@ -4,7 +4,7 @@ Three things are our choice, as neither the paper nor a guideline settles them f
 fovea:
 
 - A region is a connected part of a mask at the network's own size; pixels that touch at a corner are connected. None is
-  too small to count, and lesions that touch count once.
+  too small to count, unless a smallest one was chosen (`Smallest`), and lesions that touch count once.
 - The quadrants are those of the picture, upper and lower, left and right of the centre of the field of view. A region
   belongs to the quadrant of its centroid, an area pixel by pixel to the quadrant of the pixel.
 - Areas are counted at the network's size and given in the photograph's pixels. A mask brought to the photograph has a
@@ -14,8 +14,9 @@ fovea:
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -24,20 +25,79 @@ from lesion_jax.photograph.field import Field
 
 QUADRANTS: tuple[str, ...] = ('upper_left', 'upper_right', 'lower_left', 'lower_right')
 TOUCHING = np.ones((3, 3), bool)  # eight neighbours
+PIXELS, DISC_AREAS = 'pixels', 'disc areas'
+# The optic disc, of which nobody says where it is, is taken for this share of the field of view: a disc 1.8 mm wide in a
+# field of 45 degrees, which are 13 mm of retina (our choice; in a wider field the share is smaller, and so are the
+# regions that go).
+DISC_SHARE = 0.019
 
 
-def measure(mask: np.ndarray, field: Field, side: int) -> dict[str, Any]:
+class Smallest(NamedTuple):
+  """The smallest region of a lesion that counts; a smaller one is left out of mask, outline, number and area. Whether
+  the lesion is called present is another question, see `metrics.presence`.
+
+  Attributes:
+    value: above 0.
+    unit: PIXELS, of the mask at the network's own size, or DISC_AREAS, see DISC_SHARE.
+  """
+
+  value: float
+  unit: str = PIXELS
+
+  @classmethod
+  def of(cls, found: Any) -> Smallest:
+    """From JSON, {'value', 'unit'}.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    value, unit = (found.get('value'), found.get('unit', PIXELS)) if isinstance(found, Mapping) else (None, None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf or unit not in (PIXELS, DISC_AREAS):
+      raise ValueError(f"{found!r} is no smallest region: it is {{'value': number above 0, 'unit': {PIXELS!r} or {DISC_AREAS!r}}}")
+    return cls(value, unit)
+
+  def pixels(self, field: Field) -> int:
+    """The number of pixels at the network's size below which a region does not count."""
+    whole = np.count_nonzero(field.inside) if self.unit == DISC_AREAS else 1
+    return max(1, math.ceil(self.value * (DISC_SHARE * whole if self.unit == DISC_AREAS else 1) - 1e-9))
+
+  def __str__(self) -> str:
+    return f'{self.value:g} {self.unit if self.value != 1 else self.unit.removesuffix("s")}'
+
+
+def without_small(values: np.ndarray, threshold: float, least: int) -> np.ndarray:
+  """A map in which the regions of fewer than `least` pixels are 0.
+
+  Args:
+    values: float [S, S], probabilities; it is not changed.
+    threshold: from which a pixel is in the mask.
+    least: in pixels; 1 leaves everything.
+
+  Returns:
+    float [S, S]; the same array where nothing is too small. What is left of the mask is what it was, also between
+    pixels: regions do not touch.
+  """
+  if least <= 1:
+    return values
+  labels, count = ndimage.label(values >= threshold, TOUCHING)
+  small = np.bincount(labels.ravel(), minlength=count + 1) < least
+  small[0] = False
+  return np.where(small[labels], np.zeros((), values.dtype), values) if small.any() else values
+
+
+def measure(mask: np.ndarray, field: Field, side: int, spacing: tuple[float, float] | None = None) -> dict[str, Any]:
   """Regions and areas of one lesion.
 
   Args:
     mask: bool [S, S], where the lesion is, at the network's size.
     field: of the same square.
     side: of the square, in the photograph's pixels.
+    spacing: mm on the retina between rows and between columns of the photograph; None where it is not known.
 
   Returns:
     {'regions': int, 'pixels': int, 'share': float, 'quadrants': {each of QUADRANTS: {'regions', 'pixels', 'share'}}}:
     `pixels` is the area in the photograph's pixels, `share` the part inside the field of view, over the area of the
-    field of view.
+    field of view; with a spacing `mm2` too, the area in square millimetres, as if the retina were flat.
 
   Raises:
     ValueError: mask and field are not of one size.
@@ -61,8 +121,11 @@ def measure(mask: np.ndarray, field: Field, side: int) -> dict[str, Any]:
     inside = np.count_nonzero(mask[part] & field.inside[part])
     quadrants[name] = {'regions': int(regions[number]), 'pixels': round(np.count_nonzero(mask[part]) * pixel),
                        'share': round(float(inside / whole), 8)}
-  total = {key: sum(quadrant[key] for quadrant in quadrants.values()) for key in ('regions', 'pixels', 'share')}
-  return total | {'share': round(total['share'], 8), 'quadrants': quadrants}
+    if spacing:
+      quadrants[name]['mm2'] = round(float(np.count_nonzero(mask[part]) * pixel * spacing[0] * spacing[1]), 6)
+  total = {key: sum(quadrant[key] for quadrant in quadrants.values()) for key in quadrants[QUADRANTS[0]]}
+  return total | {key: round(total[key], digits) for key, digits in (('share', 8), ('mm2', 6)) if key in total} | {
+      'quadrants': quadrants}
 
 
 def regions_by_quadrant(lesions: Mapping[str, Any], key: str = 'iHE') -> list[int] | None:

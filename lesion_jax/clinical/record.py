@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import pathlib
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import lesion_jax
 from lesion_jax.clinical.evidence import weigh
-from lesion_jax.clinical.findings import measure, regions_by_quadrant
+from lesion_jax.clinical.findings import Smallest, measure, regions_by_quadrant, without_small
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.schema import fits, read_schema
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
-from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
+from lesion_jax.metrics.presence import ABSENT, MAXIMUM, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
 from lesion_jax.metrics.temperature import temper, temper_classes
+from lesion_jax.photograph.field import Field
 from lesion_jax.photograph.fingerprint import fingerprint
 from lesion_jax.photograph.likeness import judge
 from lesion_jax.photograph.quality import assess
@@ -44,6 +46,10 @@ NOTES = (
 )
 
 
+IN_MILLIMETRES = ('Areas in mm2 are by the pixel spacing that the DICOM file states, as if the retina were flat: cameras state it for '
+                  'an eye of average length.')
+
+
 class Network(NamedTuple):
   """What the records of all photographs say of their network, worked out once.
 
@@ -54,6 +60,7 @@ class Network(NamedTuple):
     temperatures: of its heads, {} where it is not calibrated.
     model: what stands under 'model' in a record.
     notes: what stands under 'notes'.
+    smallest: the smallest region that counts, by lesion; {} where none is too small.
   """
 
   config: Mapping[str, Any]
@@ -62,6 +69,7 @@ class Network(NamedTuple):
   temperatures: Mapping[str, Any]
   model: dict[str, Any]
   notes: list[str]
+  smallest: Mapping[str, Smallest] = {}
 
   @classmethod
   def of(cls, config: Mapping[str, Any]) -> Network:
@@ -75,7 +83,9 @@ class Network(NamedTuple):
     notes = [CALIBRATED if temperatures and note == NOT_CALIBRATED else note for note in NOTES]
     notes += [warning] if (warning := synthetic_note(config)) else []
     notes += [rule.describe()] if rule.name == TOP else []
-    return cls(config, tuple(float(config['thresholds'][key]) for key in LESION_KEYS), rule, temperatures, model, notes)
+    smallest = smallest_of(config)
+    notes += [smallest_note(smallest)] if smallest else []
+    return cls(config, tuple(float(config['thresholds'][key]) for key in LESION_KEYS), rule, temperatures, model, notes, smallest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,14 +136,12 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
   likeness = judge(known, fingerprint(square.view)) if known else None
   lesions = None if found.lesions is None else _lesions(found, network)
   grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0))
-  evidence = None if lesions is None else weigh(
-      {key: lesion['present'] for key, lesion in lesions.items()}, regions_by_quadrant(lesions),
-      None if grade is None else grade['value'])
   attention, scale = None if found.attention is None else found.attention[0], crop.side / len(square.pixels)
   record = {
       'schema_version': SCHEMA_VERSION,
       'file': file,
-      'photograph': {'height': crop.height, 'width': crop.width},
+      'photograph': {'height': crop.height, 'width': crop.width} | (
+          {'spacing': dict(zip(('row', 'column'), square.spacing, strict=True))} if square.spacing else {}),
       'crop': {'top': crop.top, 'left': crop.left, 'side': crop.side},
       'field': {  # in the photograph's pixels
           'pixels': round(np.count_nonzero(field.inside) * scale ** 2),
@@ -142,23 +150,101 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
       'likeness': None if likeness is None else likeness.to_json(),
       'grade': grade,
       'lesions': lesions,
-      # What is found is found whatever the photograph; that nothing is there takes one that can be graded.
-      'states': {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
-                 UNGRADABLE if quality.reasons else ABSENT for key in LESION_KEYS},
-      'evidence': evidence,
+      **_drawn_from(lesions, quality.reasons, grade),
       'attention': None if attention is None else {
           'minimum': round(float(attention.min()), 6), 'maximum': round(float(attention.max()), 6),
           'height': attention.shape[0], 'width': attention.shape[1]},
       'model': network.model,
-      'notes': network.notes,
+      'notes': network.notes + ([IN_MILLIMETRES] if square.spacing and lesions else []),
       'run': run.to_json(),
   }
   return record | {'look': look(record)}
 
 
+def rethreshold(
+    record: Mapping[str, Any], maps: np.ndarray, field: Field, thresholds: Mapping[str, float],
+    smallest: Mapping[str, Smallest] | None = None,
+) -> dict[str, Any]:
+  """The record that the same photograph would have with other thresholds, of its maps alone: masks, counts, what Table I
+  says to them, and whether a person should look. Probabilities, grade and quality stay.
+
+  Args:
+    record: with 'maps', see `maps_entry`, and 'files' that are no longer right.
+    maps: float32 [S, S, 8], probabilities at the network's size; of lesions that are not judged anything.
+    field: of view at that size.
+    thresholds: by lesion, those that change; of lesions that are not judged they are no more than written down.
+    smallest: smallest regions by lesion in the place of those of the record, likewise; None leaves these.
+  """
+  about, lesions = record['maps'], copy.deepcopy(record['lesions'])
+  known = record['photograph'].get('spacing')
+  spacing = (known['row'], known['column']) if known else None
+  asked = {} if smallest is None else {'smallest': {key: each._asdict() for key, each in smallest.items()}}
+  if smallest is None:
+    smallest = {key: Smallest.of(lesion['smallest']) for key, lesion in lesions.items() if 'smallest' in lesion}
+  smallest = {key: each for key, each in smallest.items() if key in lesions}
+  for key, lesion in lesions.items():
+    lesion['threshold'] = float(thresholds.get(key, lesion['threshold']))
+    if about['presence_follows']:
+      presence = lesion['presence'] = lesion['presence'] | {'threshold': lesion['threshold']}
+      lesion['present'] = about['scores'][key] >= presence['threshold']
+    values = maps[..., LESION_KEYS.index(key)]
+    lesion.pop('smallest', None)
+    lesion |= _where(values, lesion['threshold'], lesion['present'], field, record['crop']['side'], smallest.get(key), spacing)
+  notes = [note for note in record['notes'] if not note.startswith(_SMALLEST)]
+  notes += [smallest_note(smallest)] if smallest else []
+  chosen = record['run']['options']
+  options = {**chosen, 'threshold': {**chosen.get('threshold', {}), **{key: float(value) for key, value in thresholds.items()}}, **asked}
+  changed = {key: value for key, value in record.items() if key != 'look'} | {
+      'lesions': lesions, 'notes': notes, 'run': record['run'] | {'options': options},
+      **_drawn_from(lesions, record['quality']['reasons'], record['grade'])}
+  looked = look(changed)
+  return {key: looked if key == 'look' else changed[key] for key in record}
+
+
+def maps_entry(record: Mapping[str, Any], found: PhotographPrediction, network: Network, form: str, at: str) -> dict[str, Any]:
+  """What a record says of the probability maps beside it, 'maps': all that `rethreshold` needs and that is not in them.
+
+  Args:
+    record: of `describe`.
+    found: the prediction of one photograph (B = 1), with maps.
+    network: that answered.
+    form: of the files.
+    at: at whose size they are.
+
+  Returns:
+    {'format', 'at', 'centre': {'row', 'column'} of the quadrants at the network's size, 'scores': {key: score, by which
+    presence is judged, unrounded}, 'presence_follows': whether a lesion is present from the threshold of its pixels on
+    (Eq. 1) and not from one of its own}.
+  """
+  scores = network.rule.score(found.maps, found.lesions)[0]
+  field = found.squares[0].field
+  return {'format': form, 'at': at, 'centre': {'row': int(field.row), 'column': int(field.column)}, 'scores': {
+      key: float(scores[LESION_KEYS.index(key)]) for key in record['lesions']},
+          'presence_follows': network.rule.name == MAXIMUM and network.config.get('presence') is None}
+
+
+_SMALLEST = 'Left out of masks, counts and areas: '
+
+
+def smallest_of(config: Mapping[str, Any]) -> dict[str, Smallest]:
+  """The smallest regions that a bundle's configuration names, by lesion; {} where it names none.
+
+  Raises:
+    ValueError: it names something else.
+  """
+  return {key: Smallest.of(found) for key, found in (config.get('smallest') or {}).items()}
+
+
+def smallest_note(smallest: Mapping[str, Smallest]) -> str:
+  """What is left out, in a sentence for people."""
+  named = ', '.join(f'{key} {smallest[key]}' for key in LESION_KEYS if key in smallest)
+  return (f'{_SMALLEST}regions smaller than these, at the size of the network: {named}. Whether a lesion is called present does not '
+          'depend on it.')
+
+
 def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
-  """The record in a folder, or None where there is none of this version, or one that is not what `SCHEMA` describes: damaged, or
-  written by somebody else."""
+  """The record in a folder, or None where there is none of this version, or one that is not what `SCHEMA` describes:
+  damaged, or written by somebody else."""
   record = _read(folder)
   try:
     if record is None or record.get('schema_version') != SCHEMA_VERSION or not fits(record, read_schema(SCHEMA)):
@@ -209,16 +295,41 @@ def _lesions(found: PhotographPrediction, network: Network) -> dict[str, dict[st
     if lesion.key not in network.config['annotated']:
       continue
     present, probability = bool(called[j]), temper(found.lesions[0, j], temperatures.get(lesion.key, 1.0))
-    mask = None if found.maps is None else (found.maps[0, ..., j] >= threshold) & present
     lesions[lesion.key] = {
         'name': lesion.name,
         'probability': round(float(probability), 6),
         'threshold': threshold,
         'presence': {'score': round(float(scores[j]), 6), 'threshold': float(network.rule.thresholds[j])},
         'present': present,
-        'found': None if mask is None else measure(mask, square.field, square.crop.side),
+        **({'found': None} if found.maps is None else _where(found.maps[0, ..., j], threshold, present, square.field,
+                                                             square.crop.side, network.smallest.get(lesion.key), square.spacing)),
     }
   return lesions
+
+
+def _where(
+    values: np.ndarray, threshold: float, present: bool, field: Field, side: int, smallest: Smallest | None,
+    spacing: tuple[float, float] | None,
+) -> dict[str, Any]:
+  """Where a lesion is, by its map: 'found', and 'smallest' where a smallest region was chosen."""
+  least = smallest.pixels(field) if smallest else 1
+  mask = (without_small(values, threshold, least) >= threshold) & present
+  return {'found': measure(mask, field, side, spacing)} | (
+      {'smallest': smallest._asdict() | {'network_pixels': least}} if smallest else {})
+
+
+def _drawn_from(
+    lesions: Mapping[str, Mapping[str, Any]] | None, reasons: Sequence[str], grade: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+  """'states' and 'evidence', which follow from the lesions, the quality and the grade."""
+  return {
+      # What is found is found whatever the photograph; that nothing is there takes one that can be graded.
+      'states': {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
+                 UNGRADABLE if reasons else ABSENT for key in LESION_KEYS},
+      'evidence': None if lesions is None else weigh(
+          {key: lesion['present'] for key, lesion in lesions.items()}, regions_by_quadrant(lesions),
+          None if grade is None else grade['value']),
+  }
 
 
 def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:

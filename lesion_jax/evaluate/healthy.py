@@ -117,8 +117,8 @@ def _group(
   paper = called_present(counts, PAPER_RULE)[rows][:, columns]
   patients = np.unique(_patients(counts)[rows], return_inverse=True)[1]
   calls = np.column_stack([called.any(axis=1), called]).astype(float)
-  drawn = _drawn(patients, calls, ones := np.ones_like(calls), ones, resamples, seed)
-  shares = [{'value': float(value), 'interval': _interval(column)}
+  drawn = drawn_shares(patients, calls, ones := np.ones_like(calls), ones, resamples, seed)
+  shares = [{'value': float(value), 'interval': percentiles(column)}
             for value, column in zip(calls.mean(axis=0), drawn.T, strict=True)]
   found = {
       'images': int(rows.sum()), 'patients': int(patients.max()) + 1,
@@ -153,7 +153,7 @@ def _figures(
       'f1': (2 * cells['tp'], 2 * cells['tp'] + cells['fp'] + cells['fn'], present, None),
       'sensitivity': (cells['tp'], cells['tp'] + cells['fn'], present, NO_IMAGE),
       'specificity': (cells['tn'], cells['tn'] + cells['fp'], absent, NO_NEGATIVE)}.items():
-    drawn = _drawn(patients, above, below, needed, resamples, seed)
+    drawn = drawn_shares(patients, above, below, needed, resamples, seed)
     whole = dict(zip(scored, zip(above.sum(axis=0), below.sum(axis=0), needed.any(axis=0), drawn.T, strict=True),
                      strict=True))
     values = {key: float(whole[key][0] / whole[key][1]) if key in whole and whole[key][2] else None
@@ -163,7 +163,7 @@ def _figures(
         'mean': metrics.mean_defined(np.array([np.nan if value is None else value for value in values.values()])),
         'lesions': values,
         'undefined': {key: reasons.get(key, NOT_ANNOTATED) for key, value in values.items() if value is None},
-        'intervals': {key: _interval(whole[key][3]) if key in whole else None for key in LESION_KEYS}}
+        'intervals': {key: percentiles(whole[key][3]) if key in whole else None for key in LESION_KEYS}}
   return result
 
 
@@ -177,7 +177,7 @@ def _patients(counts: Mapping[str, np.ndarray]) -> np.ndarray:
   return counts['patient'] if 'patient' in counts else np.arange(len(counts['presence_scores']))
 
 
-def _drawn(
+def drawn_shares(
     patients: np.ndarray, above: np.ndarray, below: np.ndarray, needed: np.ndarray, resamples: int, seed: int,
 ) -> np.ndarray:
   """sum(above) / sum(below) over patients drawn with replacement, float64 [R, K]; NaN where nothing is `needed`.
@@ -200,7 +200,7 @@ def _drawn(
   return np.divide(upper, lower, out=np.full(upper.shape, np.nan), where=some > 0)
 
 
-def _interval(values: np.ndarray) -> list[float] | None:
+def percentiles(values: np.ndarray) -> list[float] | None:
   """The percentile interval at LEVEL of what is defined."""
   defined = values[~np.isnan(values)]
   return [float(end) for end in np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])] if defined.size else None

@@ -14,35 +14,84 @@ from lesion_jax.evaluate.totals import PATIENT
 LEVEL = 0.95
 
 
-def referral(counts: Mapping[str, np.ndarray], *, resamples: int, seed: int) -> dict[str, Any]:
+def referral(
+    counts: Mapping[str, np.ndarray], *, resamples: int, seed: int, threshold: float | None = None,
+) -> dict[str, Any]:
   """How well DR2 and above are told from the rest, with intervals by patient.
 
   Args:
     counts: of `image_counts`, of a network that grades, with 'grade'. Where they have no 'patient', every image is one.
     resamples: of the bootstrap, in which P of the P patients are drawn, each with all images.
     seed: of the draws.
+    threshold: of `operating_point`, of the validation split.
 
   Returns:
     Ready for JSON: 'photographs' and 'referable', how many are graded and how many of them DR2 and above; 'auc', of the
-    probability of DR2 and above, and 'sensitivity' and 'specificity', of the grade that is given, each {'value', 'interval', 'reason'}, the last
-    two with 'count' and 'of'; 'level' and 'resamples'.
+    probability of DR2 and above, and 'sensitivity' and 'specificity', of the grade that is given, each {'value',
+    'interval', 'reason'}, the last two with 'count' and 'of'; with a threshold 'at_operating_point', sensitivity and
+    specificity likewise where a photograph is called from that probability of DR2 and above on, and the 'threshold';
+    'level' and 'resamples'.
   """
   known = counts['grade'] != UNKNOWN_GRADE
   truth = counts['grade'][known] >= REFERABLE_GRADE
   probability = counts['grade_probabilities'][known][:, REFERABLE_GRADE:].sum(axis=1, dtype=np.float64)
   called = np.argmax(counts['grade_probabilities'][known], axis=1) >= REFERABLE_GRADE
-  figures: dict[str, Callable[[np.ndarray], metrics.Score]] = {
-      'auc': lambda rows: metrics.area_under_roc(probability[rows], truth[rows]),
+  drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
+  area = lambda rows: metrics.area_under_roc(probability[rows], truth[rows])
+  found = {'auc': _with_interval(area, len(truth), drawn)} | _called(called, truth, drawn)
+  if threshold is not None:
+    found['at_operating_point'] = {'threshold': float(threshold)} | _called(probability >= threshold, truth, drawn)
+  return {'photographs': len(truth), 'referable': int(truth.sum()), **found, 'level': LEVEL, 'resamples': resamples}
+
+
+def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+  """The probability of DR2 and above from which photographs are called referable, of a validation split: that with the
+  largest sum of sensitivity and specificity (Youden's index; W. J. Youden, "Index for rating diagnostic tests", Cancer
+  3, 1950).
+
+  It lies in the middle between two probabilities that occur; of several with one sum it is the lowest, which misses
+  least (our choice).
+
+  Args:
+    counts: of `referral`.
+
+  Returns:
+    For config.json: {'threshold', 'validation': {'sensitivity', 'specificity', 'referable', 'photographs'}}; None where
+    the photographs that are graded are all referable, or none is.
+  """
+  known = counts['grade'] != UNKNOWN_GRADE
+  truth = counts['grade'][known] >= REFERABLE_GRADE
+  if not truth.any() or truth.all():
+    return None
+  probability = counts['grade_probabilities'][known][:, REFERABLE_GRADE:].sum(axis=1, dtype=np.float64)
+  levels = np.unique(probability)
+  points = np.concatenate([levels[:1] / 2, (levels[1:] + levels[:-1]) / 2])
+  sick, well = np.sort(probability[truth]), np.sort(probability[~truth])
+  sensitivity = 1 - np.searchsorted(sick, points) / len(sick)
+  specificity = np.searchsorted(well, points) / len(well)
+  best = int(np.argmax(np.round(sensitivity + specificity, 12)))
+  return {'threshold': float(points[best]), 'validation': {
+      'sensitivity': float(sensitivity[best]), 'specificity': float(specificity[best]), 'referable': int(truth.sum()),
+      'photographs': len(truth)}}
+
+
+def _called(called: np.ndarray, truth: np.ndarray, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
+  """Sensitivity and specificity of calls, bool [N], with intervals and counts."""
+  figures = {
       'sensitivity': lambda rows: _share(called[rows], truth[rows], 'no image has referable DR'),
       'specificity': lambda rows: _share(~called[rows], ~truth[rows], 'every image has referable DR'),
   }
-  whole = np.arange(len(truth))
-  drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
-  values = {name: np.array([figure(rows).value for rows in drawn], float) for name, figure in figures.items()}
-  found = {name: figure(whole)._asdict() | {'interval': _interval(values[name])} for name, figure in figures.items()}
+  found = {name: _with_interval(figure, len(truth), drawn) for name, figure in figures.items()}
   found['sensitivity'] |= {'count': int((called & truth).sum()), 'of': int(truth.sum())}
   found['specificity'] |= {'count': int((~called & ~truth).sum()), 'of': int((~truth).sum())}
-  return {'photographs': len(truth), 'referable': int(truth.sum()), **found, 'level': LEVEL, 'resamples': resamples}
+  return found
+
+
+def _with_interval(
+    figure: Callable[[np.ndarray], metrics.Score], length: int, drawn: Sequence[np.ndarray],
+) -> dict[str, Any]:
+  values = np.array([figure(rows).value for rows in drawn], float)
+  return figure(np.arange(length))._asdict() | {'interval': _interval(values)}
 
 
 def at_cut_points(

@@ -36,7 +36,7 @@ def full_report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
     resamples: int = RESAMPLES, seed: int = SEED, rule: Rule = PAPER_RULE,
     temperatures: Mapping[str, Any] | None = None, cut_points: Sequence[float] | None = None,
-    scale: Mapping[str, Any] | None = None,
+    scale: Mapping[str, Any] | None = None, operating_point: float | None = None,
 ) -> dict[str, Any]:
   """What is said of a held-out split: `report`, with 'intervals', 'calibration', where lesions are found 'presence' and
   'healthy', and where photographs are graded 'referral'.
@@ -51,6 +51,7 @@ def full_report(
     temperatures: of the bundle; the calibration is then told once more of tempered probabilities, as 'tempered'.
     cut_points: of the bundle; the figures at them are then told as 'at_cut_points', see `at_cut_points`.
     scale: of the grades of the data, see `fit_scale`; None: DR0 to DR4.
+    operating_point: of the bundle, see `referral`.
 
   Returns:
     The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were. 'presence' is of `judge_images`, 'healthy' of `judge_healthy`: of all lesions that the
@@ -71,7 +72,7 @@ def full_report(
     if looked_at := scored or scored_lesions(LESION_KEYS, learned):
       told['healthy'] = judge_healthy(counts, looked_at, rule, resamples=resamples, seed=seed)
   if 'grade_probabilities' in counts and np.any(counts.get('grade', UNKNOWN_GRADE) != UNKNOWN_GRADE):
-    told['referral'] = referral(counts, resamples=resamples, seed=seed)
+    told['referral'] = referral(counts, resamples=resamples, seed=seed, threshold=operating_point)
     if cut_points:
       told['at_cut_points'] = at_cut_points(counts, cut_points, resamples=resamples, seed=seed)
   whole = report(totals(counts), annotated, learned) | {

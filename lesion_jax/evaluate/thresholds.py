@@ -10,6 +10,7 @@ import numpy as np
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS, REFERABLE_GRADE, UNKNOWN_GRADE, lesion_index
 from lesion_jax.evaluate.healthy import healthy_eyes
+from lesion_jax.evaluate.referral import operating_point
 from lesion_jax.evaluate.totals import HISTOGRAMS
 from lesion_jax.metrics.presence import MAXIMUM, TOP
 
@@ -47,8 +48,8 @@ def choose(
     counts: of `image_counts`, with the summed histogram for a network that makes maps.
     scored: keys of the lesions that are judged on the split.
     specificity: above 0 and below 1.
-    sick: presence scores, float [M, 8], of more photographs graded DR2 and above, from which nothing was learned: they count with
-      those of the split.
+    sick: presence scores, float [M, 8], of more photographs graded DR2 and above, from which nothing was learned: they
+      count with those of the split.
 
   Returns:
     For config.json, with those of the keys for which there is something: 'thresholds' {key: float}; 'presence' {'rule',
@@ -56,7 +57,8 @@ def choose(
     {'specificity' {key: float}, 'sensitivity' {key: float | None}, 'healthy_clean', 'referable_called': float | None},
     'referable': int, 'margin': float, in log odds}, where promised is the
     specificity that so few negatives can promise on a further photograph; 'temperatures' {'lesions': {key: float},
-    'grades': float}; 'cut_points', four floats.
+    'grades': float}; 'cut_points', four floats; 'referral' of `operating_point`, which is reported beside the most
+    probable grade too.
 
   Raises:
     ValueError: for another specificity, or a key that is no lesion.
@@ -74,6 +76,8 @@ def choose(
   if 'grade_probabilities' in counts and 'grade' in counts:
     points = metrics.cut_points(metrics.expected_grade(counts['grade_probabilities']), counts['grade'])
     found |= {'cut_points': points} if points else {}
+    point = operating_point(counts)
+    found |= {'referral': point} if point else {}
   return found
 
 

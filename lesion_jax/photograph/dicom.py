@@ -14,6 +14,7 @@ colour profiles and the patient's data are left alone.
 from __future__ import annotations
 
 import io
+import math
 import pathlib
 import re
 from typing import Any, BinaryIO
@@ -117,6 +118,29 @@ def read_dicom(file: BinaryIO, *, max_pixels: int) -> np.ndarray:
   except Exception as error:  # pydicom and what it calls raise anything for damaged files
     raise ValueError('it is no sound DICOM file: something in its header or its pixels is damaged or missing; export it '
                      'again') from error
+
+
+def read_spacing(file: BinaryIO) -> tuple[float, float] | None:
+  """The distance between the centres of two rows and of two columns of a DICOM file, in mm on the retina, as its Pixel Spacing says;
+  None where it says none, or something that is none.
+
+  In ophthalmic photography (PS3.3, C.8.17.2) that is the nominal distance at the focal plane, the retina. Of wide fields it holds in
+  one place of the projection alone, and is not taken.
+
+  Args:
+    file: open for reading in binary, of which `read_dicom` read the photograph.
+  """
+  import pydicom
+
+  file.seek(0)
+  try:
+    header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=['SOPClassUID', 'PixelSpacing'])
+    row, column = (float(value) for value in header.PixelSpacing)
+    if 'Wide Field' in getattr(header.get('SOPClassUID'), 'name', ''):
+      return None
+  except Exception:  # noqa: BLE001. Whatever pydicom raises for what is damaged or missing: then nothing is known.
+    return None
+  return (row, column) if all(0 < value < math.inf for value in (row, column)) else None
 
 
 def _is_bare(head: bytes) -> bool:

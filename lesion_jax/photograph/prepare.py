@@ -10,11 +10,14 @@ import numpy as np
 from PIL import Image
 
 from lesion_jax.photograph.crop import around, locate, whole
-from lesion_jax.photograph.read import read_photograph, upright
+from lesion_jax.photograph.read import read_photograph, read_spacing, upright
 from lesion_jax.photograph.square import Square
 
 # Of a photograph, in pixels (our choice). A thumbnail shows no lesion, and would be called healthy.
 MIN_SIDE = 64
+# Of the square around a field of view, in mm: from some degrees to all that a camera sees of a retina. What makes it another was no
+# distance on the retina: 1 mm a pixel, as programs write where they do not know, or the size of a print.
+WIDTHS = (2.0, 40.0)
 
 Photograph = str | os.PathLike | np.ndarray | Image.Image | bytes | bytearray | memoryview | BinaryIO
 
@@ -67,7 +70,15 @@ def prepare(
       raise ValueError(f'{name}: {error} (if all of the picture is retina, it goes through whole with crop=False, --no-crop)'
                        ) from error
   pixels = found.apply(image, size)
-  return Square(pixels, found, pixels if view is None else found.apply(image, min(found.side, view)), doubts)
+  return Square(pixels, found, pixels if view is None else found.apply(image, min(found.side, view)), doubts,
+                _spacing(photograph, found.side))
+
+
+def _spacing(photograph: Photograph, side: int) -> tuple[float, float] | None:
+  """What the file says of its scale, where the field of view is then as wide as one can be."""
+  if isinstance(photograph, np.ndarray | Image.Image) or not (spacing := read_spacing(photograph)):
+    return None
+  return spacing if all(WIDTHS[0] <= side * each <= WIDTHS[1] for each in spacing) else None
 
 
 def _pixels(photograph: Photograph, name: str) -> np.ndarray:

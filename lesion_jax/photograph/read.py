@@ -27,6 +27,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lesion_jax.photograph import jpeg, tiff
 from lesion_jax.photograph.dicom import is_dicom, read_dicom
+from lesion_jax.photograph.dicom import read_spacing as read_dicom_spacing
 
 # About four times the largest fundus photograph we know of, and below Pillow's own warning. A photograph of this size
 # takes 0.6 GB while it is read.
@@ -86,6 +87,18 @@ def read_photograph(source: Source) -> np.ndarray:
   except DAMAGE as error:
     cause = error.strerror if isinstance(error, OSError) and error.strerror else error
     raise ValueError(f'cannot read the photograph {name}: {cause}') from error
+
+
+def read_spacing(source: Source) -> tuple[float, float] | None:
+  """Millimetres on the retina between rows and between columns of a photograph that was read; None but of DICOM files
+  that say it, by their path or their bytes."""
+  if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+    return None
+  try:
+    with _open(source) as file:
+      return read_dicom_spacing(file) if is_dicom(file) else None
+  except DAMAGE:
+    return None
 
 
 def open_regular(path: str | os.PathLike) -> BinaryIO:

@@ -28,12 +28,14 @@ class Square:
     crop: where that square lies in the photograph.
     view: uint8 [D, D, 3], the same square at this size or another, to look at and for what is measured of it.
     doubts: what is to be said of the photograph as a whole, see `crop.locate`.
+    spacing: mm on the retina between rows and between columns of the photograph; None where nobody says.
   """
 
   pixels: np.ndarray
   crop: Crop
   view: np.ndarray
   doubts: tuple[str, ...] = ()
+  spacing: tuple[float, float] | None = None
 
   @functools.cached_property
   def field(self) -> Field:

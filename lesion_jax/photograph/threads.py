@@ -1,36 +1,93 @@
-"""`map` on threads, for decoding and encoding images: Pillow, zlib and most of NumPy release the GIL."""
+"""`map` on threads, for decoding and encoding images: Pillow, zlib and most of NumPy release the GIL.
+
+How many threads there are, and how many photographs are on their way at once, follows what the process may use
+(`lesion_jax.machine`), or what `limited` says.
+"""
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
-import os
+import contextlib
+import contextvars
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-MAX_WORKERS = 16  # A photograph of 12 megapixels takes about 200 MB while it is cropped.
+from lesion_jax import machine
+
+MAX_WORKERS = 16
+# A photograph of 12 megapixels takes about so many bytes while it is read and cropped, or its results are written.
+PHOTOGRAPH = 200 << 20
+# Of the memory that may be used, what photographs on their way may take; the rest is the network's. At most
+# LARGEST_SHARE: more photographs than processors can work at only wait (our choice).
+SHARE, LARGEST_SHARE = 0.25, 4 << 30
 
 Input = TypeVar('Input')
 Output = TypeVar('Output')
 
 
+class Limits(NamedTuple):
+  """What was asked for, None where nothing was: threads, and bytes of memory for the whole process."""
+
+  threads: int | None = None
+  memory: int | None = None
+
+
+_limits: contextvars.ContextVar[Limits] = contextvars.ContextVar('limits', default=Limits())
+
+
+@contextlib.contextmanager
+def limited(threads: int | None = None, memory: int | None = None) -> Iterator[None]:
+  """Within it, `ordered_map` uses no more threads than these, and holds no more items than fit into a share of that memory.
+
+  It counts for what is called in it, on threads of `ordered_map` too. None leaves what there was.
+
+  Raises:
+    ValueError: a number below 1.
+  """
+  for name, value in (('threads', threads), ('memory', memory)):
+    if value is not None and value < 1:
+      raise ValueError(f'{name}={value}: give a whole number from 1 on')
+  outer = _limits.get()
+  token = _limits.set(Limits(threads or outer.threads, memory or outer.memory))
+  try:
+    yield
+  finally:
+    _limits.reset(token)
+
+
+def allowed_threads() -> int:
+  """Threads that there may be: those asked for, else as many as the process may use processors, and at most MAX_WORKERS."""
+  return min(_limits.get().threads or machine.processors(), MAX_WORKERS)
+
+
+def room(each: int = PHOTOGRAPH) -> int:
+  """How many items of so many bytes may be on their way at once, at least 1: as many as fit into SHARE of the memory."""
+  allowed = min(_limits.get().memory or machine.memory(), machine.memory())
+  return max(1, int(min(SHARE * allowed, LARGEST_SHARE) // each))
+
+
 def ordered_map(
-    function: Callable[[Input], Output], items: Iterable[Input], *, ahead: int | None = None,
+    function: Callable[[Input], Output], items: Iterable[Input], *, ahead: int | None = None, each: int = 0,
 ) -> Iterator[Output]:
   """Results in the order of `items`, lazily. An exception is raised where its result would stand.
 
   Args:
-    function: called in one thread for each core, at most MAX_WORKERS and at most `ahead`.
+    function: called in `allowed_threads` threads, and in no more than items may be on their way.
     items: taken as results are asked for.
     ahead: how many items are taken before their results are asked for; None: twice the threads.
+    each: bytes that an item takes from when it is taken until its result is; 0: few. Then no more are taken than there is
+      `room` for.
   """
-  workers = min(os.cpu_count() or 1, MAX_WORKERS)
+  workers = allowed_threads()
   ahead = 2 * workers if ahead is None else ahead
+  if each:  # one more than those waiting is taken
+    ahead = min(ahead, room(each) - 1)
   pending: collections.deque[concurrent.futures.Future[Output]] = collections.deque()
-  pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(ahead, workers)))
+  pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(max(ahead, 1), workers)))
   try:
     for item in items:
-      pending.append(pool.submit(function, item))
+      pending.append(pool.submit(contextvars.copy_context().run, function, item))
       if len(pending) > ahead:
         yield pending.popleft().result()
     while pending:

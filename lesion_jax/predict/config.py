@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lesion_jax.clinical.findings import Smallest
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.metrics.presence import RULES
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
@@ -54,6 +55,7 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   _require(isinstance(annotated, list) and all(key in LESION_KEYS for key in annotated), source, 'annotated', annotated,
            f'a list of keys out of {", ".join(LESION_KEYS)}')
   _check_presence(config, source)
+  _check_smallest(config, source)
   _check_temperatures(config, source)
   _check_likeness(config, source)
   for key in TOLD:
@@ -94,6 +96,18 @@ def _check_presence(config: Mapping[str, Any], source: str) -> None:
            'presence.thresholds', thresholds, 'numbers from 0 to 1')
   _require(specificity is None or (isinstance(specificity, int | float) and 0 < specificity < 1), source,
            'presence.specificity', specificity, 'between 0 and 1, or left out')
+
+
+def _check_smallest(config: Mapping[str, Any], source: str) -> None:
+  """Of the smallest regions that count; of a bundle without them every region does."""
+  smallest = config.get('smallest', {})
+  _require(isinstance(smallest, Mapping) and set(smallest) <= set(LESION_KEYS), source, 'smallest', smallest,
+           f'an object by lesion, out of {", ".join(LESION_KEYS)}, or left out')
+  try:
+    for found in smallest.values():
+      Smallest.of(found)
+  except ValueError as error:
+    raise ValueError(f'{source}: smallest: {error}. Save the bundle again with this lesion_jax') from None
 
 
 def _check_temperatures(config: Mapping[str, Any], source: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from lesion_jax import machine
 from lesion_jax.core import NUM_LESIONS, Array, Prediction
 from lesion_jax.photograph.windows import check_window, window_shares, window_starts
 
@@ -82,10 +82,10 @@ def choose_window(size: int, device: jax.Device | str | None = None) -> int:
   """The window where neither the caller nor the bundle says one: 0, the whole square, where memory allows.
 
   The rule: a photograph takes BYTES for each of its size^2 pixels; if that is more than SHARE of the memory of the
-  device (on a CPU, of the machine's), windows of AUTOMATIC pixels are taken, or none where the square is not larger
-  than those. BYTES is what the largest of four networks takes and a third more: as XLA counts them for a CPU in float32
-  and width 1, U-Net has 614 bytes a pixel, DeepLabv3+ 492, Lesion-Net-2s 424 and Lesion-Net-16s 260. So 1440 goes whole
-  from 3.3 GB on. It looks at nothing else: one machine answers alike every time.
+  device (on a CPU, of what the process may use of the machine's), windows of AUTOMATIC pixels are taken, or none where
+  the square is not larger than those. BYTES is what the largest of four networks takes and a third more: as XLA counts
+  them for a CPU in float32 and width 1, U-Net has 614 bytes a pixel, DeepLabv3+ 492, Lesion-Net-2s 424 and
+  Lesion-Net-16s 260. So 1440 goes whole from 3.3 GB on. It looks at nothing else: one machine answers alike every time.
 
   Args:
     size: of the square, in pixels.
@@ -96,11 +96,8 @@ def choose_window(size: int, device: jax.Device | str | None = None) -> int:
 
 
 def _memory(device: jax.Device | str | None) -> float:
-  """Bytes of the device; of a CPU, the machine's. Infinite where it does not say."""
+  """Bytes of the device; of a CPU, what the process may use of the machine's. Infinite where it does not say."""
   device = device or jax.local_devices()[0]
   if device == 'cpu' or device.platform == 'cpu':
-    try:
-      return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    except (AttributeError, ValueError, OSError):  # not on this system
-      return float('inf')
+    return machine.memory()
   return (device.memory_stats() or {}).get('bytes_limit', float('inf'))

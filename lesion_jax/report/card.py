@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lesion_jax.clinical.record import smallest_note, smallest_of
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.metrics.presence import Rule
@@ -143,7 +144,8 @@ def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
 def _thresholds(config: Mapping[str, Any]) -> str:
   """How lesions are called present, where the bundle says so itself; its plain thresholds stand in the provenance."""
   presence, temperatures = config.get('presence'), config.get('temperatures', {})
-  if not presence and not temperatures:
+  smallest = smallest_of(config)
+  if not presence and not temperatures and not smallest:
     return ''
   lines = ['## Thresholds', '']
   lesions = temperatures.get('lesions', {})
@@ -157,6 +159,13 @@ def _thresholds(config: Mapping[str, Any]) -> str:
   lines += [table(['lesion', 'pixel from', *more, 'temperature'], rows)] if rows else []
   if 'grades' in temperatures:
     lines += ['', f'Temperature of the grades: {temperatures["grades"]:.3g}.']
+  if smallest:
+    lines += ['', smallest_note(smallest)]
+  if 'referral' in config:
+    point = config['referral']
+    lines += ['', f'Referable DR is called at the operating point from a probability of DR2 and above of {point["threshold"]:.3g} on, '
+              f'where sensitivity and specificity on {point["validation"]["photographs"]:,} validation photographs are '
+              f'{point["validation"]["sensitivity"]:.3f} and {point["validation"]["specificity"]:.3f}.']
   return '\n'.join(lines)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesion_jax.clinical.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED
-from lesion_jax.clinical.findings import QUADRANTS
+from lesion_jax.clinical.findings import QUADRANTS, Smallest
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.record import not_evaluated, present_lesions
 from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS, lesion_index
@@ -145,12 +145,21 @@ def _quadrants(record: Mapping[str, Any]) -> str:
   found = {key: lesions[key]['found'] for key in present_lesions(record) if lesions[key]['found']}
   if not found:
     return ''
-  header = ['Lesion', *(name.replace('_', ' ').capitalize() for name in QUADRANTS), 'All', 'Pixels']
+  in_mm = all('mm2' in part for part in found.values())
+  header = ['Lesion', *(name.replace('_', ' ').capitalize() for name in QUADRANTS), 'All', 'Pixels', *(['mm&sup2;'] if in_mm else [])]
   cell = lambda part: f'{count(part["regions"])} <span class="soft">{share(part["share"])}</span>'
   rows = [(f'{swatch(key)}{escape(key)} <span class="soft">{escape(lesions[key]["name"])}</span>',
-           *(cell(part['quadrants'][name]) for name in QUADRANTS), cell(part), count(part['pixels']))
+           *(cell(part['quadrants'][name]) for name in QUADRANTS), cell(part), count(part['pixels']),
+           *([f'{part["mm2"]:.3g}'] if in_mm else []))
           for key, part in found.items()]
   return ('<section class="quadrants"><h3>Regions and area by quadrant</h3>'
           '<div class="scroll" tabindex="0" role="region" aria-label="Regions and area by quadrant">'
           + table(header, rows) + '</div><p class="soft small">Quadrants of the picture about the centre of the field '
-          'of view; optic disc and fovea are not known. Areas are shares of the field of view.</p></section>')
+          'of view; optic disc and fovea are not known. Areas are shares of the field of view.'
+          + _left_out(found, lesions) + '</p></section>')
+
+
+def _left_out(found: Mapping[str, Any], lesions: Mapping[str, Any]) -> str:
+  """Below which size regions do not count, where that was chosen."""
+  named = ', '.join(f'{key} {Smallest.of(lesions[key]["smallest"])}' for key in found if 'smallest' in lesions[key])
+  return f' Regions smaller than these do not count: {escape(named)}.' if named else ''

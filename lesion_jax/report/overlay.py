@@ -83,12 +83,44 @@ def draw_overlay(
 
 def draw_outline(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], width: float) -> np.ndarray:
   """An antialiased line of that width around a mask (bool [H, W]) on float32 [H, W, 3], with a thin dark rim."""
+  near, line, rim = _line(mask, width)
+  drawn = image.copy()
+  drawn[near] = _drawn(image[near], line, rim, color)
+  return drawn
+
+
+def burn(image: np.ndarray, masks: Mapping[str, np.ndarray], width: float | None = None) -> np.ndarray:
+  """A photograph with the outlines of its lesions drawn into its own pixels, and below it a strip that names them.
+
+  The lines lie around the lesions, as those of `draw_overlay`: no pixel of a lesion is changed unless another lesion is near.
+
+  Args:
+    image: uint8 [H, W, 3].
+    masks: bool [H, W] by lesion.
+    width: of a line, in pixels; None: in proportion to the longer side, at least 1.
+
+  Returns:
+    uint8 [H + h, W, 3], h the strip's height.
+  """
+  drawn, width = image.copy(), max(1.0, max(image.shape[:2]) / 1000) if width is None else width
+  keys = [key for key in LESION_KEYS if key in masks and masks[key].any()]
+  for key in keys:
+    near, line, rim = _line(masks[key], width)
+    drawn[near] = np.round(_drawn(drawn[near].astype(np.float32), line, rim, COLORS[key])).astype(np.uint8)
+  return np.concatenate([drawn, legend_strip(image.shape[1], keys)])
+
+
+def _line(mask: np.ndarray, width: float) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+  """The pixels of an outline around a mask, and the opacities of line and rim in each, [n, 1]."""
   near, distance = _around(mask, width + 2)
   line, rim = (np.clip(reach + 1 - distance, 0, 1)[:, None] for reach in (width, width + 1))
-  darkened = image[near] * (1 - HALO * rim)
-  drawn = image.copy()
-  drawn[near] = darkened + line * (np.array(color, np.float32) - darkened)
-  return drawn
+  return near, line, rim
+
+
+def _drawn(pixels: np.ndarray, line: np.ndarray, rim: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+  """Pixels, float32 [n, 3], under a line and its rim."""
+  darkened = pixels * (1 - HALO * rim)
+  return darkened + line * (np.array(color, np.float32) - darkened)
 
 
 def _around(mask: np.ndarray, reach: float) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:

@@ -11,24 +11,36 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lesion_jax.clinical.findings import without_small
 from lesion_jax.clinical.record import RECORD, present_lesions, warnings_of
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
+from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import ordered_map
+from lesion_jax.report import maps as maps_on_disk
 from lesion_jax.report.files import write_grey, write_whole
+from lesion_jax.report.maps import Maps, write_maps
 from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
-from lesion_jax.report.overlay import draw_overlay, warning_strip
+from lesion_jax.report.overlay import burn, draw_overlay, warning_strip
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
+BURNT = 'burnt.jpg'
+WAITING = f'.{RECORD}.before'  # the record of before, while new thresholds are put into effect
 # All that a folder of results may hold.
-NAMES = frozenset({RECORD, OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION, *(f'{key}.png' for key in LESION_KEYS)})
+# What is made of maps and thresholds, all that new thresholds change.
+MADE = (OVERLAY, PACKED, OUTLINES, BURNT, *(f'{key}.png' for key in LESION_KEYS))
+NAMES = frozenset({RECORD, FIELD, ATTENTION, *MADE, *maps_on_disk.NAMES})
 OVERLAY_SIDE = 1024  # The network's own size may be too small to read.
 FIELD_SIDE = 2048  # at most; a microaneurysm of 125 um still has about 17 pixels where the field is 45 degrees wide
 QUALITY = 85
+BURNT_QUALITY = 95
 FAST = 1  # compression of PNG: a higher one takes three times as long and saves a tenth
 
 
-def write_result(folder: str | pathlib.Path, found: PhotographPrediction, record: Mapping[str, Any]) -> dict[str, Any]:
+def write_result(
+    folder: str | pathlib.Path, found: PhotographPrediction, record: Mapping[str, Any], *, maps: Maps | None = None,
+    photograph: np.ndarray | None = None,
+) -> dict[str, Any]:
   """Writes what `lesion-jax predict --help` lists. What an earlier run left in the folder is removed.
 
   The record is removed first and written last: a folder with one is complete. The field is removed last and written
@@ -37,20 +49,24 @@ def write_result(folder: str | pathlib.Path, found: PhotographPrediction, record
   Args:
     folder: made where it does not exist.
     found: the prediction of one photograph (B = 1).
-    record: of `describe`.
+    record: of `describe`, with 'maps' of `maps_entry` where there are maps to write.
+    maps: write the probability maps of the lesions too, so.
+    photograph: uint8 [H, W, 3], all of it: write it with the lesions burnt in.
 
   Returns:
     The record as written, with the names of the other files under 'files'.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  for old in (RECORD, OVERLAY, PACKED, OUTLINES, ATTENTION, *(f'{key}.png' for key in LESION_KEYS), FIELD):
+  for old in (RECORD, *MADE, *maps_on_disk.NAMES, ATTENTION, FIELD):
     (folder / old).unlink(missing_ok=True)
   files = [FIELD]
   square, = found.squares
   Image.fromarray(square.view).save(folder / FIELD, quality=QUALITY)
   if found.maps is not None:
-    files += [OVERLAY, *_write_lesions(folder, found.maps[0], square, record)]
+    files += _write_lesions(folder, found.maps[0], square, record, photograph)
+    if maps and record['lesions']:
+      files += write_maps(folder, found.maps[0], square.field, square.crop, list(record['lesions']), maps)
   if found.attention is not None:
     files.append(ATTENTION)
     _stretched(found.attention[0]).save(folder / ATTENTION, compress_level=FAST)
@@ -59,15 +75,70 @@ def write_result(folder: str | pathlib.Path, found: PhotographPrediction, record
   return record
 
 
+def rewrite_lesions(
+    folder: pathlib.Path, maps: np.ndarray, record: Mapping[str, Any], photograph: np.ndarray | None = None,
+) -> dict[str, Any]:
+  """Makes anew what `write_result` made of the maps, for a record of `rethreshold`; the overlay is drawn on FIELD.
+
+  Meanwhile the old record lies beside under the name WAITING: a process that is killed leaves a folder that can be done
+  again.
+
+  Args:
+    folder: of the photograph.
+    maps: float32 [S, S, 8].
+    record: the new one.
+    photograph: as of `write_result`.
+
+  Returns:
+    The record as written.
+  """
+  if (folder / RECORD).exists():
+    (folder / RECORD).replace(folder / WAITING)
+  for old in MADE:
+    (folder / old).unlink(missing_ok=True)
+  with Image.open(folder / FIELD) as image:
+    view = np.asarray(image.convert('RGB'))
+  square = Square(view, Crop(**record['crop'], height=record['photograph']['height'], width=record['photograph']['width']), view)
+  kept = [name for name in record['files'] if name not in MADE]
+  files = [FIELD, *_write_lesions(folder, maps, square, record, photograph), *(name for name in kept if name != FIELD)]
+  record = {**record, 'files': files}
+  write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
+  (folder / WAITING).unlink(missing_ok=True)
+  return record
+
+
+def masks_on_disk(folder: pathlib.Path, record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """The masks that lie beside a record, bool [H, W] by lesion, of those that are present.
+
+  Raises:
+    OSError: one cannot be read.
+    ValueError: one is of another size.
+  """
+  size, masks = (record['photograph']['height'], record['photograph']['width']), {}
+  for key in present_lesions(record):
+    if f'{key}.png' in record['files']:
+      with Image.open(folder / f'{key}.png') as image:
+        masks[key] = np.asarray(image) > 0
+      if masks[key].shape != size:
+        raise ValueError(f'{folder / key}.png is {list(masks[key].shape)}, its photograph {list(size)}')
+  return masks
+
+
 def _write_lesions(
-    folder: pathlib.Path, maps: np.ndarray, square: Square, record: Mapping[str, Any],
+    folder: pathlib.Path, maps: np.ndarray, square: Square, record: Mapping[str, Any], photograph: np.ndarray | None,
 ) -> list[str]:
-  """Overlay, masks and outlines of the lesions that are present; returns the names of the files but the overlay's.
+  """Overlay, masks and outlines of the lesions that are present, and the photograph with them burnt in; returns the
+  files' names.
 
   In threads, as nearly all of it is resizing and packing: the first photograph is out in half the time.
   """
   thresholds = {key: record['lesions'][key]['threshold'] for key in present_lesions(record)}
   crop, levels = square.crop, [thresholds.get(key, np.inf) for key in LESION_KEYS]
+  least = {key: record['lesions'][key]['smallest']['network_pixels'] for key in thresholds if 'smallest' in record['lesions'][key]}
+  if least:  # of these alone, as a copy of all maps is large
+    maps = maps.copy()
+    for key, pixels in least.items():
+      maps[..., lesion_index(key)] = without_small(maps[..., lesion_index(key)], thresholds[key], pixels)
 
   def write_overlay() -> None:
     seen = Image.fromarray(square.view).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
@@ -90,7 +161,10 @@ def _write_lesions(
     paths[key] = path
   write_grey(folder / PACKED, packed)
   write_outlines(folder / OUTLINES, paths, crop)
-  return [PACKED, OUTLINES, *(f'{key}.png' for key in thresholds)]
+  if photograph is not None:
+    masks = {key: (packed & np.uint8(lesion_bits([key]))) > 0 for key in thresholds}
+    Image.fromarray(burn(photograph, masks)).save(folder / BURNT, quality=BURNT_QUALITY)
+  return [OVERLAY, PACKED, OUTLINES, *(f'{key}.png' for key in thresholds), *([] if photograph is None else [BURNT])]
 
 
 def _stretched(attention: np.ndarray) -> Image.Image:

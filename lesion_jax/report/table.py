@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lesion_jax.clinical.findings import Smallest
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.record import Run, warnings_of
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
@@ -21,6 +22,8 @@ NOT_NEEDED = 'not needed'
 COLUMNS = ('file', 'folder', 'status', 'error', 'look', 'quality', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
            *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')),
            *(f'{key} state' for key in LESION_KEYS), 'warning')
+MM2 = tuple(f'{key} mm2' for key in LESION_KEYS)  # columns where a photograph says its scale
+SMALLEST = 'smallest regions'  # a column where a smallest region was chosen, of any photograph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +53,18 @@ class Entry:
 
 def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   """Writes rows of COLUMNS as CSV: why a person should look, what speaks against the quality of the photograph, the
-  predicted grade and what its evidence is, the probabilities by grade and lesion, and number of regions and share of the field of view by lesion.
-  What a photograph does not have stays empty. Last, each lesion is present, absent, not evaluated or ungradable, and what `warnings_of`
-  says of the network.
+  predicted grade and what its evidence is, the probabilities by grade and lesion, and number of regions and share of the
+  field of view by lesion. What a photograph does not have stays empty. Last, each lesion is present, absent, not
+  evaluated or ungradable, and what `warnings_of` says of the network; where a photograph says its scale, MM2 are the areas
+  in mm2; where a smallest region was chosen, SMALLEST says below which size regions do not count.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
   """
   text = io.StringIO(newline='')
-  writer = csv.DictWriter(text, COLUMNS)
+  lesions = [lesion for entry in entries if entry.record for lesion in (entry.record['lesions'] or {}).values()]
+  more = MM2 if any('mm2' in (lesion['found'] or {}) for lesion in lesions) else ()
+  more += (SMALLEST,) if any('smallest' in lesion for lesion in lesions) else ()
+  writer = csv.DictWriter(text, COLUMNS + more, extrasaction='ignore')
   writer.writeheader()
   writer.writerows(_row(entry) for entry in entries)
   write_whole(path, text.getvalue())
@@ -78,7 +85,10 @@ def _row(entry: Entry) -> dict[str, Any]:
   for key, lesion in (entry.record['lesions'] or {}).items():
     row[key] = lesion['probability']
     if lesion['found']:
-      row |= {f'{key} regions': lesion['found']['regions'], f'{key} share': lesion['found']['share']}
+      row |= {f'{key} regions': lesion['found']['regions'], f'{key} share': lesion['found']['share'],
+              f'{key} mm2': lesion['found'].get('mm2')}
+  row[SMALLEST] = ', '.join(f'{key} {Smallest.of(lesion["smallest"])}' for key, lesion in (entry.record['lesions'] or {}).items()
+                            if 'smallest' in lesion)
   return row | {f'{key} state': state for key, state in entry.record['states'].items()}
 
 

@@ -39,6 +39,8 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
     parts.append('\n'.join([table, *undefined_notes(report, columns)]))
   if rows := presence_rows(report):
     parts.append('\n'.join([_table(rows[1:], rows[0]), *presence_notes(report)]))
+  if rows := region_rows(report):
+    parts.append('\n'.join([_table(rows[1:], rows[0]), *region_notes(report)]))
   if notes := healthy_notes(report):
     parts.append('\n'.join(notes))
   if rows := calibration_rows(report):
@@ -85,6 +87,34 @@ def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
   for lesion in LESIONS:
     rows.append([f'{lesion.key} {lesion.name}', *(_cell(part, lesion.key) for _, part, _ in columns)])
   return [*rows, ['mean of those defined', *(_number(part['mean']) for _, part, _ in columns)]]
+
+
+def region_rows(report: Mapping[str, Any]) -> list[list[str]]:
+  """Figures by region as a table of text, its header first; [] where the report has none."""
+  found = report.get('regions')
+  if not found:
+    return []
+  told = lambda part: 'undefined' if part is None or part['value'] is None else _number(part['value'], part.get('interval'))
+  rows = [['regions', 'F1', 'found', 'right', 'false a photograph', 'FROC', 'photographs without it']]
+  for lesion in LESIONS:
+    each = found['lesions'].get(lesion.key)
+    if each is None:
+      rows.append([f'{lesion.key} {lesion.name}', *[found['undefined'][lesion.key]] * 6])
+      continue
+    clean, froc = each['clean'], each['froc']
+    rows.append([f'{lesion.key} {lesion.name}', told(each['f1']), f'{each["found"]} of {each["truth"]}',
+                 f'{each["right"]} of {each["predicted"]}', told(each['false_per_photograph']),
+                 'undefined' if froc is None else _number(froc['mean']), f'{clean["count"]} of {clean["of"]} clean'])
+  return [*rows, ['mean of those defined', _number(found['mean_f1']), *[''] * 5]]
+
+
+def region_notes(report: Mapping[str, Any]) -> list[str]:
+  """What the figures of `region_rows` are."""
+  found = report['regions']
+  notes = [f'regions: {found["rule"]}', 'FROC: mean of the sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives a photograph']
+  if found['smallest']:
+    notes.append('smaller regions do not count: ' + ', '.join(f'{key} {text}' for key, text in found['smallest'].items()))
+  return notes
 
 
 def presence_notes(report: Mapping[str, Any]) -> list[str]:
@@ -213,6 +243,7 @@ def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
   """(name, value) of the figures of grading."""
   found, calibration = report.get('intervals', {}), report.get('calibration', {}).get('grade')
   cut, referral = report.get('at_cut_points'), report.get('referral', {})
+  point = referral.get('at_operating_point')
   told = lambda part, name: _score(part[name], part[name].get('interval'))
   rows = [
       ('quadratic weighted kappa', _score(report['kappa'], found.get('kappa'))),
@@ -222,6 +253,8 @@ def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         if referral or 'auc' in report['referable'] else []),
       *((f'{name}, referable DR', told(referral or report['referable'], name) + _counted(referral.get(name)))
         for name in ('sensitivity', 'specificity')),
+      *((f'{name}, referable DR, at {point["threshold"]:.3g}', told(point, name) + _counted(point[name]))
+        for name in ('sensitivity', 'specificity') if point),
   ]
   return rows if calibration is None else [*rows, *(
       (name, _score({'value': calibration[figure], 'reason': calibration.get('reason')}))

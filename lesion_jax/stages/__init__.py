@@ -6,7 +6,7 @@
       stage = build_stage(config, name, dataset, networks[name], workdir=workdir, devices=devices, bundles=bundles)
 """
 
-from lesion_jax.stages.added import ADDED_KEYS, differing, resolved
+from lesion_jax.stages.added import ADDED_KEYS, differing, harmless, resolved
 from lesion_jax.stages.check import check, finished
 from lesion_jax.stages.counting import make_counter
 from lesion_jax.stages.datasets import open_datasets
@@ -16,4 +16,4 @@ from lesion_jax.stages.stage import Stage, build_stage
 from lesion_jax.stages.values import check_values
 
 __all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'check_values', 'differing', 'finished',
-           'leak_notes', 'make_counter', 'open_datasets', 'resolved', 'stages', 'start_note']
+           'harmless', 'leak_notes', 'make_counter', 'open_datasets', 'resolved', 'stages', 'start_note']

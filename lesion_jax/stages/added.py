@@ -8,7 +8,8 @@ what was done before: mostly its default, but not always. A key that was renamed
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lesion_jax.data.mixture import SEPARATOR
@@ -16,6 +17,8 @@ from lesion_jax.data.registry import DATASETS
 from lesion_jax.data.splits import DEALINGS
 from lesion_jax.stages.parts import STAGES
 from lesion_jax.train import workdir
+
+DATA = 'data.json'  # in the folder of a stage: from which photographs it learns
 
 HASH = DEALINGS[0]
 # key of a stage -> the value as which its absence counts.
@@ -56,6 +59,8 @@ _OF_A_STAGE: dict[str, Any] = {
     'save_every': 0,
     'specificity': 0.95,
     'thresholds': 'half',
+    'track': ('tensorboard',),
+    'smallest': 'none',
     'schedule': 'plateau',
     'warm_up': 0,
 }
@@ -77,6 +82,24 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
   of_the_run = lambda config: {key: value for key, value in resolved(config).items() if key not in idle}
   return workdir.differing(of_the_run(then), of_the_run(now),
                            {key: value for key, value in ADDED_KEYS.items() if key.partition('.')[0] not in idle})
+
+
+SOURCE = 'data.source_dir'
+# Keys of a stage by which no step of its training differs: what is logged and kept when, on how many photographs at once
+# it is evaluated, and where the release lies, as long as the photographs are the same (`stage.require_same_data`).
+HARMLESS = ('log_every', 'track', 'save_every', 'eval_batch_size', 'data.keep', SOURCE)
+
+
+def harmless(workdir: str | pathlib.Path) -> Callable[[str], bool]:
+  """Whether a run in `workdir` may go on though a key with dots differs: it is one of HARMLESS, and of a folder that
+  lies elsewhere it is known of which photographs the run was."""
+
+  def may_differ(key: str) -> bool:
+    name, _, rest = key.partition('.')
+    place = pathlib.Path(workdir) / name
+    return name in STAGES and rest in HARMLESS and (rest != SOURCE or (place / DATA).exists() or not (place / 'checkpoints').exists())
+
+  return may_differ
 
 
 def _runs(config: Mapping[str, Any], name: str) -> bool:

@@ -76,8 +76,11 @@ def _check_training(stage: ConfigDict, network: parts.Network) -> None:
                                       jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
   masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
   jax.eval_shape(parts.loss(stage).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
-  for part in (parts.plateau, parts.plan, parts.schedule, parts.augmentation, parts.optimizer, parts.chooses):
+  for part in (parts.plateau, parts.plan, parts.schedule, parts.augmentation, parts.optimizer, parts.chooses,
+               parts.chooses_smallest, parts.trackers):
     part(stage)
+  if parts.chooses_smallest(stage) and outputs.maps is None:
+    raise ValueError(f"smallest='validation' is of lesion maps, and {stage.model.name} makes none; set it to 'none'")
   parts.check_asked(stage, model)
   _check_criterion(stage, outputs)
   make_train_step(model.apply, parts.loss(stage), optax.identity(), ema=stage.ema)

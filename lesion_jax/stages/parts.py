@@ -23,6 +23,7 @@ from lesion_jax.train.loop import Plan
 from lesion_jax.train.parallel import AXIS
 from lesion_jax.train.schedule import PLATEAU, shares
 from lesion_jax.train.state import get_optimizer
+from lesion_jax.train.trackers import check_trackers
 from lesion_jax.weights.bundle import Bundle, load_bundle
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
@@ -49,6 +50,7 @@ LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may 
 STAGES = (*LESION_STAGES, 'grade')
 SETTINGS = ('sync_batch_norm',)  # keys of a stage's `model` that are of its training
 THRESHOLDS = ('half', 'validation')  # where those of a bundle come from
+SMALLEST = ('none', 'validation')  # likewise, smallest regions
 
 
 def stages(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -270,6 +272,11 @@ def schedule(stage: ConfigDict) -> np.ndarray:
                 power=stage.power)
 
 
+def trackers(stage: ConfigDict) -> tuple[str, ...]:
+  """Names of what takes the figures beside metrics.csv. Raises ValueError for one that there is not."""
+  return check_trackers(stage.track)
+
+
 def chooses(stage: ConfigDict) -> bool:
   """Whether thresholds, the rule for presence and temperatures are chosen on validation; else the paper's stand.
 
@@ -282,6 +289,14 @@ def chooses(stage: ConfigDict) -> bool:
     raise ValueError(f'config.specificity={stage.specificity}: give the share of photographs without a lesion that are to '
                      'be called clean, above 0 and below 1')
   return stage.thresholds == 'validation'
+
+
+def chooses_smallest(stage: ConfigDict) -> bool:
+  """Whether the smallest region that counts is chosen on validation, by lesion; else every region counts. Raises
+  ValueError for an unknown source."""
+  if stage.smallest not in SMALLEST:
+    raise ValueError(f'config.smallest={stage.smallest!r}: choose one of {", ".join(SMALLEST)}')
+  return stage.smallest == 'validation'
 
 
 def check_asked(stage: ConfigDict, model: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -27,14 +28,15 @@ from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.registry import Dataset
 from lesion_jax.data.sampler import Joined, Source, keep_decoded
 from lesion_jax.evaluate import (
-    Evaluation, choose, criterion, full_report, headline, part_of, report, scored_lesions, totals)
+    Evaluation, choose, choose_smallest, criterion, full_report, headline, part_of, report, scored_lesions, totals)
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import LESION_BRANCH
 from lesion_jax.models.forward import forward
 from lesion_jax.photograph import likeness
 from lesion_jax.stages import leaks, parts
+from lesion_jax.stages.added import DATA
 from lesion_jax.stages.counting import make_counter
-from lesion_jax.train.checkpoint import Checkpoints
+from lesion_jax.train.checkpoint import Checkpoints, OtherRun
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.loop import TrainResult, fit
 from lesion_jax.train.parallel import AXIS, Devices
@@ -44,7 +46,7 @@ from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.initialize import initialize
 
 # Of a bundle's configuration, what the stage chooses on validation. Where one is missing, the paper's stands.
-CHOSEN = ('thresholds', 'presence', 'temperatures', 'cut_points')
+CHOSEN = ('thresholds', 'presence', 'temperatures', 'cut_points', 'referral', 'smallest')
 HALVES = dict.fromkeys(LESION_KEYS, 0.5)
 
 
@@ -158,6 +160,7 @@ class Stage:
       value = criterion(result, self.criterion)
       return value, headline(result) | {'criterion': value}
 
+    require_same_data(self.directory, self.dataset, begun=any((self.directory / 'checkpoints').glob('[0-9]*')))
     checkpoints = Checkpoints(self.directory / 'checkpoints')
     try:
       return fit(
@@ -168,7 +171,7 @@ class Stage:
           validate=validate, plateau=parts.plateau(config), plan=parts.plan(config), checkpoints=checkpoints,
           devices=self.devices, should_stop=should_stop, schedule=parts.schedule(config),
           make_logs=lambda start: Logs(self.directory, total=config.max_steps or None, start=start,
-                                       title=self.directory.name, active=jax.process_index() == 0))
+                                       title=self.directory.name, active=jax.process_index() == 0, track=parts.trackers(config)))
     finally:
       checkpoints.close()
 
@@ -196,7 +199,8 @@ class Stage:
       counts = self._last['counts']
       return Evaluation(report(totals(counts), data.annotated, self.annotated), counts)
     full = functools.partial(full_report, learned=self.annotated, rule=Rule.of(settings),
-                             temperatures=settings.get('temperatures'), cut_points=settings.get('cut_points'))
+                             temperatures=settings.get('temperatures'), cut_points=settings.get('cut_points'),
+                             operating_point=settings.get('referral', {}).get('threshold'))
     counts = count(variables, data.source(split), keep_histograms=bool(self.scored))
     alone = {part.name: full(part_of(counts, rows), part.annotated) for part, rows in shares(data, split)}
     found = full(counts, data.annotated)
@@ -229,15 +233,26 @@ class Stage:
     if self.network.bundle:
       return _kept(self.network.bundle)
     if not parts.chooses(self.config):
-      return {}
+      return self._smallest(variables, HALVES)
     found = choose(self.evaluate(variables, 'validation').counts, self.scored, specificity=self.config.specificity,
                    sick=self._sick(variables))
+    found |= self._smallest(variables, found.get('thresholds', HALVES))
     kept = _kept(self.lesion) if self.lesion and self.network.frozen else {}
     if not kept or self.scored and 'presence' not in kept:
       return found
     if 'grades' in found.get('temperatures', {}):
       kept['temperatures'] = kept.get('temperatures', {}) | {'grades': found['temperatures']['grades']}
-    return kept | {key: found[key] for key in ('cut_points',) if key in found}
+    return kept | {key: found[key] for key in ('cut_points', 'referral') if key in found}
+
+  def _smallest(self, variables: dict[str, Any], thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """The smallest regions that count, where the configuration asks for them and the network makes maps."""
+    if not parts.chooses_smallest(self.config) or not self.scored:
+      return {}
+    predict, there = jax.jit(forward(self.model)), jax.device_put(variables)
+    found = choose_smallest(
+        lambda image: predict(there, image[None]).maps[0], _each(self.dataset.source('validation')), self.scored,
+        [thresholds[key] for key in LESION_KEYS])
+    return {'smallest': found} if found else {}
 
   def _sick(self, variables: dict[str, Any]) -> np.ndarray | None:
     """Presence scores, float32 [M, 8], of training photographs graded DR2 and above from which nothing is learned."""
@@ -306,6 +321,40 @@ def build_stage(
   lesion = None if network.bundle else bundles.get(parts.lesion_stage(config, name))
   return Stage(name, config[name], config.seed, pathlib.Path(workdir).absolute() / name, dataset, network, lesion, devices,
                leaks.learned_before(config, name, {}, bundles))
+
+
+def require_same_data(directory: pathlib.Path, dataset: Dataset | Mixture, *, begun: bool) -> None:
+  """Holds the training photographs to those with which a stage began, wherever they lie by now: by ids, grades, areas of
+  lesions and fingerprints, in their order. A stage that did not begin, or from before this was kept, gets them written down.
+
+  Args:
+    directory: of the stage.
+    dataset: of the stage.
+    begun: whether there is a checkpoint to go on from.
+
+  Raises:
+    OtherRun: they are others.
+  """
+  index, total = dataset.source('train').index, hashlib.blake2b(digest_size=16)
+  for column in (index.id, index.grade, index.annotated, index.areas, index.fingerprint):
+    column = np.asarray(column)
+    total.update(repr(column.tolist()).encode() if column.dtype.kind == 'U' else np.ascontiguousarray(column).tobytes())
+  now, path = {'photographs': len(index), 'train': total.hexdigest()}, directory / DATA
+  if begun and path.exists():
+    there = json.loads(path.read_text('utf-8'))
+    if there != now:
+      raise OtherRun(f'the {now["photographs"]} training photographs are others than the {there.get("photographs")} with which the run in '
+                     f'{directory} began; name the folder with those, or use another --workdir')
+  elif jax.process_index() == 0:
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(json.dumps(now) + '\n', 'utf-8')
+    temporary.replace(path)
+
+
+def _each(source: Source) -> Iterator[Any]:
+  """The examples of a split, one after the other."""
+  return (source[number] for number in range(len(source)))
 
 
 def _kept(bundle: Bundle) -> dict[str, Any]:

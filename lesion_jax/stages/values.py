@@ -18,8 +18,8 @@ STAGE_KEYS = (
     'accumulate', 'augmentation', 'batch_size', 'bundle', 'clip', 'criterion', 'data', 'dual_weight', 'ema',
     'encoder_lr_factor', 'eval_batch_size', 'final_lr_factor', 'freeze', 'hard_negatives', 'init', 'init_drop',
     'learning_rate', 'lesion_weights', 'log_every', 'loss', 'lr_decay', 'max_steps', 'milestones', 'model', 'momentum',
-    'optimizer', 'patience', 'power', 'pretrained', 'prior', 'save_every', 'schedule', 'specificity', 'stop_after',
-    'thresholds', 'validate_every', 'warm_up', 'weight_decay')
+    'optimizer', 'patience', 'power', 'pretrained', 'prior', 'save_every', 'schedule', 'smallest', 'specificity',
+    'stop_after', 'thresholds', 'track', 'validate_every', 'warm_up', 'weight_decay')
 DATA_KEYS = (
     'aside', 'ask_once', 'centred', 'count', 'crop', 'crop_scale', 'draw_grades', 'draw_lesions', 'fold', 'folds',
     'grades_as_lesions', 'keep', 'leaks', 'mask_indices', 'mask_values', 'name', 'scale', 'seed', 'size', 'source_dir', 'split',
@@ -27,7 +27,7 @@ DATA_KEYS = (
 MODEL_KEYS = ('name', 'sync_batch_norm')
 # What tuples hold, by the last name of their key, and the least that it may be.
 WHOLE_NUMBERS = {'milestones': 1, 'decoder_channels': 1}
-TEXTS = ('freeze', 'init_drop', 'stages')
+TEXTS = ('freeze', 'init_drop', 'stages', 'track')
 LARGEST_SEED = 2**32 - 1  # of NumPy's generators and JAX's keys alike
 
 

@@ -1,4 +1,4 @@
-"""Where the figures of a run go: the terminal, TensorBoard files, and one CSV."""
+"""Where the figures of a run go: the terminal, one CSV, and trackers, such as TensorBoard's files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import contextlib
 import csv
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tqdm
 from absl import logging
+
+from lesion_jax.train.trackers import TRACKERS, Place, Tracker, check_trackers
 
 COLUMNS = ('step', 'split', 'name', 'value')
 
@@ -21,28 +23,29 @@ class Logs:
   Once open, it never stops a run: where something cannot be written, a full disk for instance, it says so once.
 
   Args:
-    directory: gets `metrics.csv` (long format: step, split, name, value; appended to on resume) and TensorBoard's
-      event files.
+    directory: gets `metrics.csv` (long format: step, split, name, value; appended to on resume), and what trackers keep.
     total: steps of the run, for the progress bar's time left; None when only early stop ends it.
     start: steps already done.
     title: what the progress bar says first.
     active: False on processes that must not write.
+    track: names of trackers, see `train.trackers`.
   """
 
   def __init__(self, directory: str | pathlib.Path, *, total: int | None, start: int = 0, title: str = '',
-               active: bool = True):
+               active: bool = True, track: Sequence[str] = ('tensorboard',)):
     self.active = active
     if not active:
       return
-    from lesion_jax.train.events import Events  # imported here: slow, and only a training run needs it
-
     self._directory, self._failed = pathlib.Path(directory), False
     self._directory.mkdir(parents=True, exist_ok=True)
     path = self._directory / 'metrics.csv'
     _forget_after(path, start)
     self._file = path.open('a', newline='')
     self._csv = csv.writer(self._file)
-    self._events = Events(self._directory / 'tensorboard', start)
+    self._trackers: list[Tracker] = []
+    for name in check_trackers(track):
+      with self._tracking(name):
+        self._trackers.append(TRACKERS[name](Place(self._directory, title, start)))
     self._bar = tqdm.tqdm(total=total, initial=start, desc=title, unit='step', dynamic_ncols=True, mininterval=1.0)
 
   def advance(self, **shown: Any) -> None:
@@ -61,10 +64,9 @@ class Logs:
     with self._going_on():
       self._csv.writerows([step, split, name, value] for name, value in numbers.items())
       self._file.flush()
-    with self._going_on():
-      for name, value in numbers.items():
-        self._events.scalar(step, f'{split}/{name}', value)
-      self._events.flush()
+    for tracker in self._trackers:
+      with self._tracking(type(tracker).__name__):
+        tracker.scalars(step, {f'{split}/{name}': value for name, value in numbers.items()})
 
   def say(self, text: str) -> None:
     """A line on the terminal above the progress bar."""
@@ -75,9 +77,12 @@ class Logs:
   def close(self) -> None:
     """Flushes and closes everything."""
     if self.active:
-      for each in (self._bar, self._events, self._file):
+      for each in (self._bar, self._file):
         with self._going_on():
           each.close()
+      for tracker in self._trackers:
+        with self._tracking(type(tracker).__name__):
+          tracker.close()
 
   @contextlib.contextmanager
   def _going_on(self) -> Iterator[None]:
@@ -88,6 +93,15 @@ class Logs:
         self._failed = True
         logging.error('the logs in %s cannot be written (%s); training goes on, and curves may have gaps',
                       self._directory, error)
+
+  @contextlib.contextmanager
+  def _tracking(self, name: str) -> Iterator[None]:
+    """As `_going_on`, for what may raise anything."""
+    with self._going_on():
+      try:
+        yield
+      except Exception as error:  # noqa: BLE001. A service that does not answer must not lose the run.
+        raise error if isinstance(error, OSError) else OSError(f'{name}: {type(error).__name__}: {error}') from error
 
 
 def read_scalars(path: str | pathlib.Path) -> dict[tuple[str, str], tuple[list[int], list[float]]]:

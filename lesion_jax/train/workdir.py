@@ -38,7 +38,8 @@ def differing(
 
 def claim_workdir(
     workdir: str | pathlib.Path, config: Mapping[str, Any], compare: Compare = differing,
-) -> None:
+    harmless: Callable[[str], bool] = lambda key: False,
+) -> dict[str, tuple[Any, Any]]:
   """Writes the configuration into the directory, or checks that it is the one already there.
 
   A directory with nothing but a configuration in it holds no run yet, so a mistake put right there is no conflict.
@@ -47,9 +48,15 @@ def claim_workdir(
     workdir: created when missing.
     config: nested, of JSON values.
     compare: `(stored configuration, config) -> what differs`, as `differing` returns it.
+    harmless: whether a key with dots may differ, as no step of the training depends on it. Where nothing else differs
+      the run goes on, and the new configuration is written down.
+
+  Returns:
+    What differs and is harmless.
 
   Raises:
-    ValueError: the directory holds a run of another configuration; the message names the keys that differ.
+    ValueError: the directory holds a run of another configuration; the message names the keys that differ and what may
+      be done.
   """
   workdir = pathlib.Path(workdir)
   path = workdir / NAME
@@ -58,12 +65,34 @@ def claim_workdir(
       theirs = json.loads(path.read_text())
     except ValueError as error:
       raise ValueError(f'{path} is not readable JSON ({error}); remove it, or choose another --workdir') from error
-    if found := compare(theirs, config):
-      shown = '\n'.join(f'  {key}: {there!r} there, {ours!r} now' for key, (there, ours) in found.items())
+    found = compare(theirs, config)
+    if serious := {key: both for key, both in found.items() if not harmless(key)}:
+      shown = '\n'.join(f'  {key}: {there!r} there, {ours!r} now' for key, (there, ours) in serious.items())
       raise ValueError(f'{workdir} holds a run of another configuration:\n{shown}\n'
-                       'Use the same configuration to go on with it, or another --workdir.')
-  elif jax.process_index() == 0:
-    workdir.mkdir(parents=True, exist_ok=True)
+                       f'Use the same configuration to go on with it, or another --workdir.{_from_here(workdir, config, serious)}')
+    if found:
+      _write(path, config)
+    return found
+  _write(path, config)
+  return {}
+
+
+def _from_here(workdir: pathlib.Path, config: Mapping[str, Any], serious: Mapping[str, Any]) -> str:
+  """How a run with other settings begins with what this one has learned, in sentences after a blank."""
+  stages = [stage for stage in dict.fromkeys(key.partition('.')[0] for key in serious) if isinstance(config.get(stage), Mapping)]
+  said = []
+  for stage in stages:
+    bundle = workdir / stage / 'bundle'
+    if bundle.is_dir():
+      said.append(f'--config.{stage}.init={bundle}')
+    elif (workdir / stage).is_dir():
+      said.append(f'--config.{stage}.init={bundle}, which is there once this run has finished')
+  return f' Another run begins with what this one has learned by {" and ".join(said)}.' if said else ''
+
+
+def _write(path: pathlib.Path, config: Mapping[str, Any]) -> None:
+  if jax.process_index() == 0:
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix('.tmp')
     temporary.write_text(json.dumps(config, indent=2, sort_keys=True))
     temporary.replace(path)

@@ -142,3 +142,16 @@ def test_a_cluster_writes_what_this_process_writes(place, ray, changes):
 def test_a_photograph_travels_as_text_whatever_its_name_is():
   item = 3, Entry('eyes/\udcff=1.png', 'f', 'waiting', run=Run('a', 'b', {'crop': None}, 'c'))
   assert unpack(pack(item)) == item
+
+
+def test_threads_and_memory_change_no_result_and_are_no_part_of_what_it_depends_on(place):
+  predict_photographs(place / 'eyes', place / 'out', Options(place / 'bundle'))
+  first = files(place / 'out')
+  few = Options(place / 'bundle', threads=1, memory=64 << 20)
+  assert [entry.status for entry in predict_photographs(place / 'eyes', place / 'out', few)[:3]] == ['skipped'] * 3
+  predict_photographs(place / 'eyes', place / 'out', few, overwrite=True)
+  again = files(place / 'out')
+  assert {name: data for name, data in again.items() if name != 'results.csv'} == {
+      name: data for name, data in first.items() if name != 'results.csv'}
+  with pytest.raises(Refused, match='memory 0: give a whole number from 1 on'):
+    Options(place / 'bundle', memory=0)

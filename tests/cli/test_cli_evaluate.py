@@ -13,6 +13,7 @@ import pytest
 import tiny_config
 from drawing import IDRID_FOLDERS, IDRID_SHAPE, draw_idrid, fundus
 from PIL import Image
+from scipy import ndimage
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 from tiny import SIZE, TINY_MODELS
 
@@ -619,3 +620,32 @@ def test_windows_for_a_network_that_grades_are_refused(save_oracle, idrid, evalu
     with pytest.raises(SystemExit) as stop:
       evaluate(bundle, 'idrid', '--data-dir', idrid, f'--window={window}')
     assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+class TestRegions:
+
+  def test_figures_by_region_are_of_the_same_photographs_and_the_truth_is_counted_by_scipy(
+      self, save_oracle, prepared, tmp_path, capsys):
+    assert cli.main(['evaluate', '--model', str(save_oracle(smallest={'MA': {'value': 2, 'unit': 'pixels'}})), '--data', 'synthetic',
+                     '--option', f'count={COUNT}', '--prepared', str(prepared), '--out', str(tmp_path / 'out'), '--regions',
+                     '--no-pictures', '--resamples', '20']) == 0
+    said = capsys.readouterr().out
+    assert 'false a photograph' in said and 'regions: a region of the truth is found where' in said
+    assert 'smaller regions do not count: MA 2 pixels' in said and 'Left out of masks, counts and areas'.lower() in said.lower()
+    report = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    source = load_dataset('synthetic', data_dir=str(prepared), size=oracle.SIZE, count=COUNT).source('test')
+    assert set(report['regions']['lesions']) == {'MA', 'HaEx', 'CWS'} and report['evaluated']['lesions']['scored'] == [
+        'MA', 'HaEx', 'CWS']
+    with np.load(tmp_path / 'out' / 'counts.npz') as counts:
+      for key, each in report['regions']['lesions'].items():
+        j = LESION_KEYS.index(key)
+        truth = [ndimage.label(source[n]['lesions'] >> j & ~source[n]['ignore'] >> j & 1, np.ones((3, 3)))[1]
+                 for n in range(len(source))]
+        assert counts['region_truth'][:, j].tolist() == truth and each['truth'] == sum(truth)
+        assert counts['region_called'][:, j].sum() == each['predicted']
+
+  def test_it_is_of_lesion_maps_at_the_networks_size(self, save_oracle, prepared):
+    with pytest.raises(ValueError, match="regions=True is of the network's own size"):
+      assessment.check(save_oracle(), 'idrid', data_dir=prepared, at='native', regions=True)
+    with pytest.raises(ValueError, match='regions=True is of lesion maps, and grader makes none'):
+      assessment.check(save_oracle(model={'name': 'grader'}), 'synthetic', data_dir=prepared, options={'count': COUNT}, regions=True)

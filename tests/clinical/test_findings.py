@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lesion_jax.clinical.findings import QUADRANTS, measure
+from lesion_jax.clinical.findings import QUADRANTS, Smallest, measure, without_small
 from lesion_jax.photograph.field import Field, find_field_of_view
 
 SIZE = 40
@@ -117,3 +117,43 @@ def test_a_reflection_that_sticks_out_does_not_move_the_quadrants():
 def test_a_square_without_anything_bright_is_all_field():
   field = find_field_of_view(np.zeros((50, 50, 3), np.uint8), 64)
   assert field.inside.all() and (field.row, field.column) == (32, 32)
+
+
+class TestMillimetres:
+
+  def test_areas_are_of_the_photographs_pixels_and_its_spacing(self, field):
+    mask = draw((0, 4, 0, 5), (30, 33, 30, 36))
+    found = measure(mask, field, 4 * SIZE, spacing=(0.005, 0.006))
+    assert found['mm2'] == pytest.approx(38 * 16 * 0.005 * 0.006, abs=1e-6)
+    assert [found['quadrants'][name]['mm2'] for name in QUADRANTS] == pytest.approx(
+        [20 * 16 * 3e-5, 0, 0, 18 * 16 * 3e-5], abs=1e-6)
+
+  def test_without_one_there_are_none(self, field):
+    found = measure(draw((0, 4, 0, 5)), field, SIZE)
+    assert 'mm2' not in found and 'mm2' not in found['quadrants']['upper_left']
+
+
+class TestSmallestRegion:
+
+  def test_regions_below_it_are_set_to_nothing_and_the_others_stay(self):
+    values = np.random.default_rng(0).random((SIZE, SIZE)).astype(np.float32) * 0.4
+    big, small = draw((2, 5, 2, 5)), draw((20, 22, 20, 23), (23, 24, 23, 24))  # the second of 6 pixels, and one apart
+    values[big | small] = 0.9
+    kept = without_small(values, 0.5, 7)
+    np.testing.assert_array_equal(kept >= 0.5, big)
+    np.testing.assert_array_equal(kept[~small], values[~small])
+    assert without_small(values, 0.5, 1) is values and without_small(values, 0.95, 3) is values
+
+  def test_pixels_that_touch_at_a_corner_count_together(self):
+    values = draw((1, 2, 1, 2), (2, 3, 2, 3)).astype(np.float32)
+    assert (without_small(values, 0.5, 2) > 0).sum() == 2 and not (without_small(values, 0.5, 3) > 0).any()
+
+  @pytest.mark.parametrize('chosen, pixels', [
+      (Smallest(1), 1), (Smallest(2.5), 3), (Smallest(7), 7), (Smallest(1, 'disc areas'), 31), (Smallest(0.001, 'disc areas'), 1)])
+  def test_its_pixels_are_those_of_the_network_or_a_share_of_the_field(self, field, chosen, pixels):
+    assert chosen.pixels(field) == pixels  # 0.019 of 1600 pixels are 30.4
+
+  def test_it_says_itself_in_words(self):
+    assert [str(each) for each in (Smallest(1), Smallest(6), Smallest(0.001, 'disc areas'))] == [
+        '1 pixel', '6 pixels', '0.001 disc areas']
+    assert Smallest.of({'value': 6, 'unit': 'pixels'}) == Smallest(6)

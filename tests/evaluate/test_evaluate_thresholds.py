@@ -114,7 +114,7 @@ def test_of_a_classifier_probabilities_are_judged_and_of_a_grader_the_temperatur
   assert found.keys() == {'presence', 'temperatures'} and found['temperatures']['lesions'].keys() == set(SCORED)
   rng = np.random.default_rng(0)
   grades = {'grade_probabilities': rng.dirichlet(np.ones(5), N).astype(np.float32), 'grade': rng.integers(0, 5, N)}
-  assert choose(grades, ()).keys() == {'temperatures', 'cut_points'} and choose(grades, ())['temperatures'].keys() == {'grades'}
+  assert choose(grades, ()).keys() == {'temperatures', 'cut_points', 'referral'} and choose(grades, ())['temperatures'].keys() == {'grades'}
   assert choose(grades | {'grade': np.full(N, -1)}, ()) == {}
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, roc_auc_score
 
 from lesion_jax import metrics
-from lesion_jax.evaluate import at_cut_points, choose, referral
+from lesion_jax.evaluate import at_cut_points, choose, operating_point, referral
 from lesion_jax.report.terminal import grading_rows
 
 N = 80
@@ -80,3 +80,35 @@ def test_cut_points_are_chosen_with_the_thresholds_and_shown_beside_the_likelies
   assert ' of ' in rows['sensitivity, referable DR'] and '[' in rows['accuracy, at cut points']
   assert list(dict(grading_rows(grades))) == ['quadratic weighted kappa', 'accuracy', 'sensitivity, referable DR',
                                               'specificity, referable DR']
+
+
+class TestOperatingPoint:
+
+  def test_no_threshold_has_a_larger_sum_of_sensitivity_and_specificity(self):
+    counts = make_counts(4)
+    known = counts['grade'] >= 0
+    sick, probability = counts['grade'][known] >= 2, counts['grade_probabilities'][known][:, 2:].sum(axis=1, dtype=np.float64)
+    found = operating_point(counts)
+    sums = [(probability[sick] >= t).mean() + (probability[~sick] < t).mean() for t in np.linspace(0, 1, 2001)]
+    told = found['validation']
+    assert told['sensitivity'] + told['specificity'] == pytest.approx(max(sums))
+    assert told['sensitivity'] == (probability[sick] >= found['threshold']).mean()
+    assert told['specificity'] == (probability[~sick] < found['threshold']).mean()
+    assert (told['photographs'], told['referable']) == (N - 4, sick.sum())
+
+  def test_at_it_sensitivity_and_specificity_have_intervals_and_counts(self):
+    counts = make_counts(5)
+    found = referral(counts, resamples=50, seed=1, threshold=0.3)
+    known = counts['grade'] >= 0
+    sick, called = counts['grade'][known] >= 2, counts['grade_probabilities'][known][:, 2:].sum(axis=1) >= 0.3
+    point = found['at_operating_point']
+    assert point['threshold'] == 0.3
+    assert (point['sensitivity']['count'], point['sensitivity']['of']) == ((called & sick).sum(), sick.sum())
+    assert point['specificity']['value'] == (~called)[~sick].mean()
+    low, high = point['specificity']['interval']
+    assert low < point['specificity']['value'] < high
+    assert 'at_operating_point' not in referral(counts, resamples=5, seed=1)
+
+  @pytest.mark.parametrize('grade', [0, 3, -1])
+  def test_without_both_kinds_there_is_none(self, grade):
+    assert operating_point(make_counts() | {'grade': np.full(N, grade)}) is None

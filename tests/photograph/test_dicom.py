@@ -7,11 +7,13 @@ import re
 import sys
 
 import numpy as np
+import oracle
 import pytest
 from drawing import fundus
 from PIL import Image
 
 from lesion_jax.photograph import read
+from lesion_jax.photograph.prepare import prepare
 from lesion_jax.photograph.read import read_photograph
 
 pydicom = pytest.importorskip('pydicom')
@@ -352,3 +354,26 @@ class TestContradictions:
     path.write_bytes(path.read_bytes().replace(KIND.encode(), b'1.2.840.10008.1.3.10'.ljust(len(KIND), b'\0')))
     with pytest.raises(ValueError, match='it is a DICOMDIR, the index of a medium'):
       read_photograph(path)
+
+
+class TestSpacing:
+
+  @pytest.mark.parametrize('stated, found', [
+      (['0.0062', '0.0064'], (0.0062, 0.0064)), ('', None), (['0', '0.006'], None), (['0.006'], None)])
+  def test_millimetres_between_rows_and_between_columns(self, write, stated, found):
+    path = write(COLOR, 'RGB', **({'PixelSpacing': stated} if stated else {}))
+    assert read.read_spacing(path) == found == read.read_spacing(path.read_bytes())
+
+  def test_no_other_file_has_one(self, tmp_path):
+    Image.fromarray(COLOR).save(tmp_path / 'eye.jpg', dpi=(300, 300))
+    assert read.read_spacing(tmp_path / 'eye.jpg') is None and read.read_spacing(io.BytesIO(b'')) is None
+
+  def test_of_wide_fields_it_holds_in_one_place_alone(self, write):
+    kind = pydicom.uid.WideFieldOphthalmicPhotographyStereographicProjectionImageStorage
+    assert read.read_spacing(write(COLOR, 'RGB', SOPClassUID=kind, PixelSpacing=['0.01', '0.01'])) is None
+
+  @pytest.mark.parametrize('spacing, taken', [(0.08, True), (1.0, False), (0.001, False)])
+  def test_a_field_of_view_is_as_wide_as_one_can_be(self, write, spacing, taken):
+    image = oracle.photograph(height=200, width=300, radius=80)  # a square of 162 pixels or so: 13 mm at 0.08
+    square = prepare(write(image, 'RGB', PixelSpacing=[str(spacing)] * 2), 64)
+    assert square.spacing == ((spacing, spacing) if taken else None)

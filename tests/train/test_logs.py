@@ -1,10 +1,13 @@
 """Figures of a run: one CSV, TensorBoard's files, a line on the terminal."""
 
 import logging
+import sys
+import types
 
 import pytest
 from full_disk import full_disk
 
+from lesion_jax.train import trackers
 from lesion_jax.train.logs import Logs, read_scalars
 
 
@@ -123,3 +126,112 @@ def test_a_process_that_is_not_the_first_writes_nothing(logs, tmp_path, capsys):
   log.close()
   assert not list(tmp_path.iterdir())
   assert capsys.readouterr().out == ''
+
+
+class TestTrackers:
+
+  @pytest.fixture
+  def mlflow(self, monkeypatch):
+    """MLflow's client as far as it is used, with what it was told."""
+    told = {'runs': {}, 'experiments': {}, 'logged': [], 'ended': [], 'again': []}
+
+    class Client:
+
+      def __init__(self, tracking_uri):
+        told['uri'] = tracking_uri
+
+      def get_experiment_by_name(self, name):
+        return types.SimpleNamespace(experiment_id=told['experiments'][name]) if name in told['experiments'] else None
+
+      def create_experiment(self, name):
+        return told['experiments'].setdefault(name, str(len(told['experiments'])))
+
+      def create_run(self, experiment_id, run_name):
+        run = f'run{len(told["runs"])}'
+        told['runs'][run] = (experiment_id, run_name)
+        return types.SimpleNamespace(info=types.SimpleNamespace(run_id=run))
+
+      def get_run(self, run):
+        return told['runs'][run]
+
+      def update_run(self, run, status):
+        told['again'].append((run, status))
+
+      def log_batch(self, run, metrics):
+        if told.get('down'):
+          raise ConnectionError('the server does not answer')
+        told['logged'] += [(run, *metric) for metric in metrics]
+
+      def set_terminated(self, run):
+        told['ended'].append(run)
+
+    module = types.ModuleType('mlflow')
+    module.MlflowClient = Client
+    module.entities = types.SimpleNamespace(Metric=lambda key, value, timestamp, step: (key, value, step))
+    monkeypatch.setitem(sys.modules, 'mlflow', module)
+    for name in ('MLFLOW_TRACKING_URI', 'MLFLOW_EXPERIMENT_NAME'):
+      monkeypatch.delenv(name, raising=False)
+    return told
+
+  def test_mlflow_gets_every_number_in_files_beside_the_run(self, logs, tmp_path, mlflow):
+    log = logs(track=('mlflow',), title='segment')
+    log.scalars(3, 'train', {'loss': 0.25, 'note': 'no number'})
+    log.close()
+    assert mlflow['uri'] == (tmp_path / 'mlflow').as_uri() and mlflow['runs'] == {'run0': ('0', 'segment')}
+    assert mlflow['logged'] == [('run0', 'train/loss', 0.25, 3)] and mlflow['ended'] == ['run0']
+    assert not (tmp_path / 'tensorboard').exists()
+    assert read_scalars(tmp_path / 'metrics.csv') == {('train', 'loss'): ([3], [0.25])}
+
+  def test_a_run_that_goes_on_goes_on_there_and_a_fresh_one_begins_another(self, logs, mlflow):
+    logs(track=('mlflow',)).close()
+    logs(step=2, track=('mlflow',)).scalars(3, 'train', {'loss': 1.0})
+    assert list(mlflow['runs']) == ['run0'] and mlflow['again'] == [('run0', 'RUNNING')] and mlflow['logged'][0][0] == 'run0'
+    logs(track=('mlflow',))
+    assert list(mlflow['runs']) == ['run0', 'run1']
+    mlflow['runs'].clear()
+    logs(step=2, track=('mlflow',))
+    assert list(mlflow['runs']) == ['run0'], 'what is not there any more begins anew'
+
+  def test_the_environment_says_where(self, logs, mlflow, monkeypatch):
+    monkeypatch.setenv('MLFLOW_TRACKING_URI', 'http://server:5000')
+    monkeypatch.setenv('MLFLOW_EXPERIMENT_NAME', 'eyes')
+    logs(track=('mlflow',))
+    assert mlflow['uri'] == 'http://server:5000' and list(mlflow['experiments']) == ['eyes']
+
+  def test_a_server_that_does_not_answer_is_said_once_and_training_goes_on(self, logs, tmp_path, mlflow, caplog):
+    log = logs(track=('mlflow', 'tensorboard'))
+    mlflow['down'] = True
+    with caplog.at_level(logging.ERROR):
+      for step in (1, 2, 3):
+        log.scalars(step, 'train', {'loss': 1.0})
+    assert caplog.text.count('the server does not answer') == 1 and 'training goes on' in caplog.text
+    assert read_scalars(tmp_path / 'metrics.csv')['train', 'loss'][0] == [1, 2, 3]
+    assert list((tmp_path / 'tensorboard').iterdir())
+
+  def test_others_fill_the_same_interface(self, logs, tmp_path, monkeypatch):
+    seen = []
+
+    class Mine:
+
+      def __init__(self, place):
+        seen.append((place.directory, place.title, place.start))
+
+      def scalars(self, step, values):
+        seen.append((step, dict(values)))
+
+      def close(self):
+        seen.append('closed')
+
+    monkeypatch.setitem(trackers.TRACKERS, 'mine', Mine)
+    log = logs(step=4, track=('mine',), title='grade')
+    log.scalars(5, 'validation', {'kappa': 0.5})
+    log.close()
+    assert seen == [(tmp_path, 'grade', 4), (5, {'validation/kappa': 0.5}), 'closed']
+
+  def test_what_there_is_not_is_refused_with_what_there_is(self, monkeypatch):
+    with pytest.raises(ValueError, match='there is no wandb; choose of tensorboard, mlflow'):
+      trackers.check_trackers(('tensorboard', 'wandb'))
+    monkeypatch.setitem(sys.modules, 'mlflow', None)
+    with pytest.raises(ValueError, match=r"pip install 'lesion_jax\[mlflow\]'"):
+      trackers.check_trackers('mlflow')
+    assert trackers.check_trackers(()) == ()

@@ -72,3 +72,25 @@ def test_what_differs_is_said_of_either_side():
       'a.c': (1, 2), 'gone': (0, '(absent)'), 'new': ('(absent)', None)}
   assert differing(then, then) == {}
   assert differing({'added': 4}, {'added': 3}, {'added': 3}) == {'added': (4, 3)}
+
+
+def test_what_no_step_depends_on_may_change_and_is_written_down(run):
+  now = CONFIG | {'segment': CONFIG['segment'] | {'milestones': (3,)}}
+  found = claim_workdir(run, now, harmless=lambda key: key == 'segment.milestones')
+  assert found == {'segment.milestones': ([], [3])}
+  assert json.loads((run / 'config.json').read_text())['segment']['milestones'] == [3]
+  assert claim_workdir(run, now) == {}
+  before = (run / 'config.json').read_bytes()
+  with pytest.raises(ValueError) as error:
+    claim_workdir(run, now | {'seed': 4, 'segment': CONFIG['segment']}, harmless=lambda key: key == 'segment.milestones')
+  assert 'seed: 0 there, 4 now' in str(error.value) and 'milestones' not in str(error.value)
+  assert (run / 'config.json').read_bytes() == before
+
+
+def test_of_other_changes_it_says_how_a_run_begins_with_what_was_learned(run):
+  other = CONFIG | {'segment': CONFIG['segment'] | {'rate': 0.1}}
+  with pytest.raises(ValueError, match=rf'by --config\.segment\.init={run}/segment/bundle, which is there once this run has finished'):
+    claim_workdir(run, other)
+  (run / 'segment' / 'bundle').mkdir()
+  with pytest.raises(ValueError, match=rf'what this one has learned by --config\.segment\.init={run}/segment/bundle\.$'):
+    claim_workdir(run, other)

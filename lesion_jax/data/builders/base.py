@@ -27,7 +27,7 @@ from lesion_jax.data.scales import ICDR
 from lesion_jax.data.splits import SPLITS, Dealing
 from lesion_jax.photograph.fingerprint import SIDE, fingerprint
 from lesion_jax.photograph.png import decode_picture, encode_png
-from lesion_jax.photograph.threads import ordered_map
+from lesion_jax.photograph.threads import PHOTOGRAPH, ordered_map
 
 MIN_SIZE = 32
 # Lesions on so much of the square's border, or on so much of the field, are said (our choice): no mask of a release has it.
@@ -266,7 +266,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _generate_examples(self, split: str, items: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     self._waiting.pop(split, None)
-    for number, made in enumerate(ordered_map(self._example, items)):
+    for number, made in enumerate(ordered_map(self._example, items, each=PHOTOGRAPH)):
       if isinstance(made, ValueError):
         self._left_out.add(split, items[number], made)
         if self._left_out.too_many:
@@ -285,7 +285,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     if self._left_out.photographs > COUNTED:
       return
     for name, those in rest.items():
-      for item, made in zip(those, ordered_map(self._example, those), strict=True):
+      for item, made in zip(those, ordered_map(self._example, those, each=PHOTOGRAPH), strict=True):
         if isinstance(made, ValueError):
           self._left_out.add(name, item, made)
 

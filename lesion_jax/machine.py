@@ -1,0 +1,113 @@
+"""Processors and memory that this process may use, which may be far fewer than the machine shows.
+
+A container of two processors on a server of 64 sees 64 of them, and threads for all of these take memory and no less
+time. What counts is the least of three: the processors on which the system lets the process run (affinity, `taskset`, a
+cpuset), the quota of its control groups (`docker --cpus`, Kubernetes' limits), and what is asked for.
+
+Files, facts from the kernel's documentation: version 2 of control groups has `cpu.max` ("QUOTA PERIOD", or "max PERIOD") and
+`memory.max` (bytes, or "max") in each folder from the process's own group up to the root; version 1 `cpu.cfs_quota_us` (-1:
+none), `cpu.cfs_period_us` and `memory.limit_in_bytes`, each below the place of its controller. /proc/self/cgroup has the
+groups, /proc/self/mountinfo where they are mounted, and which part of the tree that is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+# Version 1 says 'no limit' by a number near 2^63.
+UNLIMITED = 1 << 60
+
+
+def processors(root: str | os.PathLike[str] = '/') -> int:
+  """How many processors the process may use, at least 1; a quota of one and a half counts as two.
+
+  Args:
+    root: where /proc lies, and what it names.
+  """
+  quota = min(map(_quota, _groups(pathlib.Path(root), 'cpu')), default=math.inf)
+  return max(1, math.ceil(min(_scheduled(), quota)))
+
+
+def memory(root: str | os.PathLike[str] = '/') -> float:
+  """Bytes of memory that the process may use: the machine's, or the limit of a control group; infinite where neither is
+  known.
+
+  Args:
+    root: as of `processors`.
+  """
+  try:
+    machine = float(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'))
+  except (AttributeError, ValueError, OSError):  # not on this system
+    machine = math.inf
+  return min([machine, *map(_limit, _groups(pathlib.Path(root), 'memory'))])
+
+
+def _scheduled() -> int:
+  """On how many processors the system may run the process."""
+  counts: tuple[Callable[[], int | None], ...] = (
+      getattr(os, 'process_cpu_count', lambda: None),  # from Python 3.13 on
+      lambda: len(os.sched_getaffinity(0)),
+      os.cpu_count)
+  for count in counts:
+    try:
+      if found := count():
+        return found
+    except (AttributeError, OSError):  # not on this system
+      continue
+  return 1
+
+
+def _quota(group: pathlib.Path) -> float:
+  """Processors' worth of time that a group has, of either version."""
+  quota, _, period = _read(group / 'cpu.max').partition(' ')
+  if not quota:
+    quota, period = _read(group / 'cpu.cfs_quota_us'), _read(group / 'cpu.cfs_period_us')
+  if not (quota.isdecimal() and period.isdecimal() and int(period)):
+    return math.inf
+  return int(quota) / int(period) or math.inf
+
+
+def _limit(group: pathlib.Path) -> float:
+  """Bytes of memory that a group may have, of either version."""
+  text = _read(group / 'memory.max') or _read(group / 'memory.limit_in_bytes')
+  return float(text) if text.isdecimal() and 0 < int(text) < UNLIMITED else math.inf
+
+
+def _groups(root: pathlib.Path, controller: str) -> Iterator[pathlib.Path]:
+  """The folders of the process's group and of all around it, for a controller."""
+  mounts = list(_mounts(root, controller))
+  for line in _read(root / 'proc/self/cgroup').splitlines():
+    _, names, path = (*line.split(':', 2), '', '')[:3]
+    if names and controller not in names.split(','):
+      continue
+    for place, part, version in mounts:
+      if version != (1 if names else 2):
+        continue
+      # What is mounted may be a part of the tree alone: a container sees its own group as the root, or names of the host's.
+      inside = pathlib.PurePosixPath(path)
+      inside = inside.relative_to(part) if inside.is_relative_to(part) else pathlib.PurePosixPath('.')
+      folder = root / place.lstrip('/')
+      yield from (folder / each for each in (inside, *inside.parents))
+
+
+def _mounts(root: pathlib.Path, controller: str) -> Iterator[tuple[str, str, int]]:
+  """(where, which part of the tree, version) of mounted control groups that have a controller."""
+  for line in _read(root / 'proc/self/mountinfo').splitlines():
+    before, _, after = line.partition(' - ')
+    fields, kind = before.split(), after.split()
+    if len(fields) < 5 or len(kind) < 3:
+      continue
+    if kind[0] == 'cgroup2':
+      yield fields[4], fields[3], 2
+    elif kind[0] == 'cgroup' and controller in kind[2].split(','):
+      yield fields[4], fields[3], 1
+
+
+def _read(path: pathlib.Path) -> str:
+  try:
+    return path.read_text('ascii').strip()
+  except (OSError, ValueError):
+    return ''

@@ -1,0 +1,87 @@
+"""What the process may use, of trees of control groups that are drawn here as the kernel writes them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from lesion_jax import machine
+
+V2 = '30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate'
+V1 = ('31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n'
+      '32 31 0:29 {part} /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n'
+      '33 31 0:30 {part} /sys/fs/cgroup/memory rw shared:10 - cgroup cgroup rw,memory')
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+  """`draw(files) -> root` of a system of 64 processors and 64 GB: {path: text}."""
+  monkeypatch.setattr(os, 'process_cpu_count', lambda: 64, raising=False)
+  monkeypatch.setattr(os, 'sysconf', {'SC_PHYS_PAGES': 1 << 24, 'SC_PAGE_SIZE': 1 << 12}.__getitem__)
+
+  def write(files):
+    for name, text in files.items():
+      path = tmp_path / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(text + '\n')
+    return tmp_path
+
+  return write
+
+
+def test_without_control_groups_it_is_what_the_machine_has(draw):
+  assert machine.processors(draw({})) == 64 and machine.memory(draw({})) == 64 << 30
+
+
+def test_the_least_of_a_group_and_those_around_it_counts_in_version_2(draw):
+  root = draw({
+      'proc/self/mountinfo': V2, 'proc/self/cgroup': '0::/kube/pod/one',
+      'sys/fs/cgroup/kube/pod/one/cpu.max': 'max 100000', 'sys/fs/cgroup/kube/pod/cpu.max': '250000 100000',
+      'sys/fs/cgroup/kube/cpu.max': '800000 100000',
+      'sys/fs/cgroup/kube/pod/one/memory.max': '4294967296', 'sys/fs/cgroup/kube/pod/memory.max': 'max',
+      'sys/fs/cgroup/memory.max': '8589934592'})
+  assert machine.processors(root) == 3, 'two and a half are three'
+  assert machine.memory(root) == 4 << 30
+
+
+def test_a_container_sees_its_own_group_as_the_root(draw):
+  root = draw({'proc/self/mountinfo': V2, 'proc/self/cgroup': '0::/', 'sys/fs/cgroup/cpu.max': '50000 100000',
+               'sys/fs/cgroup/memory.max': '1073741824'})
+  assert machine.processors(root) == 1 and machine.memory(root) == 1 << 30
+
+
+@pytest.mark.parametrize('part, place', [('/', 'docker/7f/'), ('/docker/7f', ''), ('/docker', '7f/')])
+def test_version_1_also_where_a_part_of_the_tree_is_mounted(draw, part, place):
+  cpu, memory = f'sys/fs/cgroup/cpu,cpuacct/{place}', f'sys/fs/cgroup/memory/{place}'
+  root = draw({
+      'proc/self/mountinfo': V1.format(part=part),
+      'proc/self/cgroup': '9:name=systemd:/\n4:memory:/docker/7f\n1:cpu,cpuacct:/docker/7f\n0::/',
+      f'{cpu}cpu.cfs_quota_us': '200000', f'{cpu}cpu.cfs_period_us': '100000',
+      f'{memory}memory.limit_in_bytes': '2147483648'})
+  assert machine.processors(root) == 2 and machine.memory(root) == 2 << 30
+
+
+def test_names_of_the_host_that_the_container_does_not_see_are_of_what_is_mounted(draw):
+  root = draw({
+      'proc/self/mountinfo': V1.format(part='/docker/7f'), 'proc/self/cgroup': '1:cpu,cpuacct:/another\n2:memory:/another',
+      'sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us': '300000', 'sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us': '100000',
+      'sys/fs/cgroup/memory/memory.limit_in_bytes': '3221225472'})
+  assert machine.processors(root) == 3 and machine.memory(root) == 3 << 30
+
+
+@pytest.mark.parametrize('quota, limit', [('-1', str((1 << 63) - 4096)), ('', ''), ('many', 'much'), ('0', '0')])
+def test_no_limit_and_nonsense_are_no_limit(draw, quota, limit):
+  root = draw({'proc/self/mountinfo': V1.format(part='/'), 'proc/self/cgroup': '1:cpu,cpuacct:/\n2:memory:/',
+               'sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us': quota, 'sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us': '100000',
+               'sys/fs/cgroup/memory/memory.limit_in_bytes': limit})
+  assert machine.processors(root) == 64 and machine.memory(root) == 64 << 30
+
+
+def test_affinity_counts_where_python_does_not_say_it_itself(tmp_path, monkeypatch):
+  monkeypatch.delattr(os, 'process_cpu_count', raising=False)
+  monkeypatch.setattr(os, 'cpu_count', lambda: 64)
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda process: {3, 5, 7}, raising=False)
+  assert machine.processors(tmp_path) == 3
+  monkeypatch.delattr(os, 'sched_getaffinity')
+  assert machine.processors(tmp_path) == 64
