@@ -40,6 +40,7 @@ from lesion_jax.photograph.fingerprint import reduced, twins
 from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.predict.ensemble import check_heads
 from lesion_jax.predict.loading import Member, join, read_member
+from lesion_jax.predict.predictor import Predictor
 from lesion_jax.predict.step import compiled
 from lesion_jax.predict.tta import augmented
 from lesion_jax.report.run import COUNTS, PICTURES, REPORT, write_figures, write_pictures
@@ -50,6 +51,7 @@ from lesion_jax.weights.bundle import Bundle
 BATCH_SIZE = 8  # as training evaluates
 NETWORK, NATIVE = 'network', 'native'  # where maps and masks are compared
 REFUSE, LEAVE_OUT, KEEP = 'refuse', 'leave-out', 'keep'  # what is done with photographs that the network learned from
+OWN = 'folder'  # the data set that reads a folder of one's own
 BUNDLE = 'bundle'  # the rule for presence that the bundle brings
 SHOWN = 5  # examples of them in a message
 FILES = (REPORT, COUNTS, *PICTURES)  # what `Job.write` leaves, where there is material for it
@@ -260,14 +262,16 @@ class Job:
 
 
 def evaluate(
-    models: Path | Sequence[Path], data: str, *, out: Path | None = None, pictures: bool = True, resamples: int = RESAMPLES,
+    models: Path | Predictor | Sequence[Path], data: Path, *, out: Path | None = None, pictures: bool = True, resamples: int = RESAMPLES,
     seed: int = SEED, progress: Progress = silent, **settings: Any,
 ) -> Evaluation:
   """Judges a network, or several as one, on a data set.
 
   Args:
-    models: bundles, directories or zip archives, or names of networks in this package.
-    data: name of the data set, of `data.source.DATASETS`.
+    models: bundles, directories or zip archives, or names of networks in this package; or a predictor of `load`, with its
+      thresholds, rule, windows and test-time augmentation.
+    data: name of the data set, of `data.registry.DATASETS`; or, as a `pathlib.Path`, a folder of one's own
+      (docs/own-data.md).
     out: the folder into which report.json, counts.npz and the pictures go, in the place of an earlier evaluation; None
       writes nothing.
     pictures: draw the pictures too.
@@ -307,7 +311,8 @@ def require_free(out: Path) -> None:
                      'directory, so that no file is overwritten')
 
 
-def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None = None, **settings: Any) -> Job:
+def check(
+    models: Path | Predictor | Sequence[Path], data: Path, *, progress: Progress | None = None, **settings: Any) -> Job:
   """Finds mistakes before anything takes long, and opens the data set, which is prepared where that was not done yet.
 
   Args:
@@ -320,12 +325,15 @@ def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None
     OSError: the prepared data cannot be kept.
     ValueError: naming what cannot be evaluated, and what can.
   """
-  how = Settings(**settings)
+  if isinstance(data, os.PathLike):
+    data, settings = OWN, {'source_dir': data} | settings
+  how = _as_loaded(Settings(**settings), models) if isinstance(models, Predictor) else Settings(**settings)
   native = how.at == NATIVE
   devices = Devices(jax.local_devices()[:1] if native else None)
   batch_size = _batch_size(how, devices)
-  members, heads = _members([models] if isinstance(models, Path) else list(models), how, devices)
+  members, heads = _members([models] if isinstance(models, Path) else models, how, devices)
   config, variables, predict_fn = join(members)
+  config = models.config if isinstance(models, Predictor) else config
   bundle = Bundle(config, variables, _digest(members))
   thresholds = {key: float((config['thresholds'] | dict(how.thresholds))[key]) for key in LESION_KEYS}
   rule = Rule.of(config if how.rule != MAXIMUM else {}, np.array(list(thresholds.values())))
@@ -444,14 +452,25 @@ def _read_ids(path: pathlib.Path) -> set[str]:
   return ids
 
 
+def _as_loaded(how: Settings, predictor: Predictor) -> Settings:
+  """The settings with what a predictor was loaded with. Raises ValueError where they say another thing."""
+  if not predictor.members:
+    raise ValueError("a predictor of the onnxruntime backend is not evaluated; load it with backend='jax', or give the bundle")
+  if given := [name for name in ('tta', 'window') if getattr(how, name) is not None]:
+    raise ValueError(f'{" and ".join(given)}: the predictor has its own; give what you want to lesion_jax.load')
+  return dataclasses.replace(how, tta=predictor.config.get('tta'))
+
+
 def _members(
-    models: Sequence[Path], how: Settings, devices: Devices) -> tuple[tuple[Member, ...], list[Prediction]]:
+    models: Predictor | Sequence[Path], how: Settings, devices: Devices) -> tuple[tuple[Member, ...], list[Prediction]]:
   """The networks and their heads, as shapes. At the network's size they compute as training's own evaluation does, bit
   by bit; else as on their platform they are fastest."""
   device = devices.local[0]
   platform = device.platform if how.at == NATIVE else None
-  members = tuple(read_member(path, window=how.window, platform=platform, device=device)
-                  for path in models)
+  if isinstance(models, Predictor):
+    members = tuple(member if how.at == NATIVE else member.plain() for member in models.members)
+  else:
+    members = tuple(read_member(path, window=how.window, platform=platform, device=device) for path in models)
   heads = [member.look() for member in members]
   check_heads([member.name for member in members], heads)
   return members, heads

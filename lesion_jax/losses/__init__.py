@@ -22,7 +22,7 @@ What each is for; in brackets the names in the paper's tables, or the field's:
 branch). The paper tried `joint` (IV-A) and gives no weights; 1 for each is our choice, as is that training starts with
 the dual loss, for its lesion branch has been trained. The two losses for small lesions are not the paper's.
 
-Losses that take a lesion at a time (WITH_LESION_WEIGHTS) take weights of the lesions, `get_loss(name, weights)`; in
+Losses that take a lesion at a time (WITH_LESION_WEIGHTS) take weights, `get_loss(name, lesion_weights=...)`; in
 the others all lesions share one ratio of sums. `hard_negatives` can be added to every loss of lesion maps.
 """
 
@@ -102,7 +102,7 @@ LOSSES: dict[str, Loss] = {
 WITHOUT_MAPS = ('presence_dice', 'grade_cross_entropy')
 
 
-def get_loss(name: str, lesion_weights: Sequence[float] = (), hard: float = 0.0) -> Loss:
+def get_loss(name: str, *, lesion_weights: Sequence[float] = (), hard: float = 0.0) -> Loss:
   """The loss of that name.
 
   Args:

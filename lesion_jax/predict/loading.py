@@ -165,7 +165,8 @@ def load(
   config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
   predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))
   program = _first_program(members, predict_fn, variables, config, platform)
-  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform))
+  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform),
+                   tuple(members))
 
 
 def _load_graph(

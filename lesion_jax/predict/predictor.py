@@ -29,12 +29,14 @@ class Predictor:
     variables: {'params': ..., 'batch_stats': ...}; of an ensemble, a tuple of those; empty of the onnxruntime backend.
     predict_fn: the pure jitted function underneath, see `make_predict_fn`; or that of `onnx_graph.make_predict_fn`.
     program: the same for one photograph, as an earlier process traced it, see `programs`; None where that was not kept.
+    members: the networks in it, of `loading.Member`; () where it computes by another backend.
   """
 
   config: dict[str, Any]
   variables: Any
   predict_fn: Callable[[Any, Any], Prediction]
   program: Callable[[Any, Any], Prediction] | None = None
+  members: tuple[Any, ...] = ()
 
   @property
   def size(self) -> int:

@@ -65,7 +65,7 @@ def grades(stage: ConfigDict) -> bool:
 
 def loss(stage: ConfigDict) -> Loss:
   """The loss, with the stage's weights of the lesions and hard negatives. Raises ValueError for what cannot be."""
-  return get_loss(stage.loss, tuple(stage.lesion_weights), stage.hard_negatives)
+  return get_loss(stage.loss, lesion_weights=tuple(stage.lesion_weights), hard=stage.hard_negatives)
 
 
 def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
