@@ -16,7 +16,9 @@ if TYPE_CHECKING:
   from lesion_jax import core, losses, metrics
   from lesion_jax.api import LoadedModel, export, load_model
   from lesion_jax.assessment import evaluate
-  from lesion_jax.models import get_model
+  from lesion_jax.data.registry import register_dataset
+  from lesion_jax.losses import register_loss
+  from lesion_jax.models import get_model, register_model
   from lesion_jax.photograph.prepare import prepare
   from lesion_jax.predict.loading import load
   from lesion_jax.predict.predictor import Predictor
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 
 __all__ = ['LoadedModel', 'Predictor', '__version__', 'available', 'core', 'evaluate', 'export', 'get_model', 'load',
-           'load_model', 'losses', 'metrics', 'prepare']
+           'load_model', 'losses', 'metrics', 'prepare', 'register_dataset', 'register_loss', 'register_model']
 
 # Where each name is defined: a module, or a module and its attribute.
 _PLACES = {
@@ -41,6 +43,9 @@ _PLACES = {
     'losses': 'lesion_jax.losses',
     'metrics': 'lesion_jax.metrics',
     'prepare': 'lesion_jax.photograph.prepare:prepare',
+    'register_dataset': 'lesion_jax.data.registry:register_dataset',
+    'register_loss': 'lesion_jax.losses:register_loss',
+    'register_model': 'lesion_jax.models:register_model',
 }
 
 

@@ -28,7 +28,7 @@ import lesion_jax
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
 from lesion_jax.data.native import NativeSource, require_native
 from lesion_jax.data.progress import Progress, silent
-from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, load_dataset
+from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, find_builder, load_dataset
 from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import (
     Evaluation, examples, full_report, native_counts, native_report, present_in, scored_lesions)
@@ -339,7 +339,7 @@ def check(
   rule = Rule.of(config if how.rule != MAXIMUM else {}, np.array(list(thresholds.values())))
   lesions, grades = (any(getattr(one, name) is not None for one in heads) for name in ('lesions', 'grades'))
   learned, notes = tuple(config['annotated']) if lesions else (), []
-  if builder := DATASETS.get(data):  # `load` refuses another, and names those that there are
+  if builder := find_builder(data):  # `load` refuses another, and names those that there are
     known = {*builder.ANNOTATED, *(learned if builder.GRADES_AS_LESIONS else ())}
     annotated = tuple(key for key in LESION_KEYS if key in known)
     _require_common(data, annotated, builder.GRADED, learned, grades)

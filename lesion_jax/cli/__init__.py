@@ -14,6 +14,8 @@ import lesion_jax
 from lesion_jax.cli import (
     consensus, data, evaluate, export, import_weights, info, interruption, label_studio, predict, prepare,
     ship)
+from lesion_jax.extras import MissingExtra
+from lesion_jax.plugins import import_modules
 from lesion_jax.showing import escaping
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
@@ -33,11 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
   arguments = make_parser().parse_args(argv)
+  try:
+    import_modules(getattr(arguments, 'import', ()))
+  except ImportError as error:
+    arguments.parser.error(f'--import: {error}')
   # What is too large `photograph.read` refuses in words; Pillow would warn of it besides, with a limit of its own.
   warnings.filterwarnings('ignore', 'Image size .* decompression bomb')
   try:
     with interruption.listening():
       return arguments.run(arguments, arguments.parser)
+  except MissingExtra as error:
+    arguments.parser.error(f'this command needs more than prediction does: {error}')
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     return INTERRUPTED
@@ -50,4 +58,8 @@ def make_parser() -> argparse.ArgumentParser:
   commands = parser.add_subparsers(metavar='COMMAND', required=True)
   for command in COMMANDS:
     command.add(commands)
+  for each in commands.choices.values():
+    each.add_argument('--import', dest='import', action='append', default=[], metavar='MODULE',
+                      help='import this module first, for the networks and data sets that it registers, see docs/extend.md; '
+                           'importing runs it')
   return parser

@@ -6,6 +6,10 @@
       stage = build_stage(config, name, dataset, networks[name], workdir=workdir, devices=devices, bundles=bundles)
 """
 
+from lesion_jax.extras import require
+
+require('train', 'clu', 'ml_collections')  # before what uses them is imported
+
 from lesion_jax.stages.added import ADDED_KEYS, differing, resolved
 from lesion_jax.stages.check import check, finished
 from lesion_jax.stages.counting import make_counter

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from lesion_jax.augment import Augmentation
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
-from lesion_jax.losses import Loss, get_loss
+from lesion_jax.losses import CRITERIA, FIGURES, Loss, get_loss
 from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.models import LESION_BRANCH, get_defaults, get_fields, get_model
 from lesion_jax.train.control import Control
@@ -27,21 +27,6 @@ from lesion_jax.weights.bundle import Bundle, load_bundle
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
 
-# The figure by which the best model is chosen where none is named, by loss; the means are of the lesions that occur in
-# the validation split. The dual loss gives a little of the pixels' F1 for the images' (Table II), so both count.
-CRITERIA = {
-    'dual_dice': 'pixel_image_f1',
-    'dice': 'pixel_f1',
-    'presence_dice': 'image_f1',
-    'grade_cross_entropy': 'kappa',
-    'cross_entropy': 'pixel_f1',
-    'weighted_cross_entropy': 'pixel_f1',
-    'focal': 'pixel_f1',
-    'dice_cross_entropy': 'pixel_f1',
-    'focal_tversky': 'pixel_f1',
-    'joint': 'kappa',
-}
-FIGURES = ('pixel_f1', 'image_f1', 'pixel_image_f1', 'aupr', 'kappa')  # of `evaluate.criterion`
 TWO_PHASES = ('dual_dice',)  # losses that begin as loss_seg and become loss_dual
 ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed_7a to 7c once more
 LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out

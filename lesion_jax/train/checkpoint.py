@@ -17,10 +17,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from absl import logging
 
+from lesion_jax.extras import needs
 from lesion_jax.train.parallel import on_all_processes
+
+with needs('train'):
+  import orbax.checkpoint as ocp
 
 Tree = Any
 
