@@ -355,7 +355,8 @@ def check(
   _require_judged(how.thresholds, scored)
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
-  notes += [*said, *dataset.notes] + _lesion_notes(left_out) + _data_notes(members, dataset, how.split, grades, native)
+  notes += [*said, *dataset.notes, *_lesion_notes(left_out),
+            *_data_notes(members, dataset, how.split, grades, native)]
   source, leaks, said = _guard(members, dataset, source, how)
   photographs = NativeSource(dataset, how.split, set(source.index.id.tolist())) if native else None
   return Job(how, bundle, members, augmented(predict_fn, how.tta), devices, batch_size, thresholds, rule, dataset, source,

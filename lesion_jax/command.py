@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import os
 import pathlib
 import re
 import runpy
 import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from absl import app, flags, logging
 
@@ -59,7 +60,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     _stop(message)
   if CONFIG in flags.FLAGS:
     flag = flags.FLAGS[CONFIG]
-    flag.parser = _WithFields(flag.parser, argv)
+    flag.parser = cast(Any, _WithFields(flag.parser, argv))
   if any(arg in _HELP for arg in argv[1:]):
     print(help_text(argv))
     sys.exit(0)
@@ -156,7 +157,7 @@ def _stop(message: str, status: int = BAD_INPUT) -> NoReturn:
 def _values(argv: list[str], flag: str) -> list[str]:
   """The values that a flag is given, --flag=VALUE or --flag VALUE."""
   words = [word for arg in argv for word in arg.split('=', 1)]
-  return [value for word, value in zip(words, words[1:], strict=False) if word in (f'--{flag}', f'-{flag}')]
+  return [value for word, value in itertools.pairwise(words) if word in (f'--{flag}', f'-{flag}')]
 
 
 def _with_presets(argv: list[str]) -> list[str]:
@@ -190,7 +191,7 @@ def _broken_config(argv: list[str]) -> str | None:
             f'clone, or one of {", ".join(presets())}')
   try:
     found = runpy.run_path(shown)['get_config'](*([argument] if ':' in files[-1] else []))
-  except Exception as error:  # noqa: BLE001. It is a program.
+  except Exception as error:  # noqa: BLE001 (it is a program)
     said = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if isinstance(error, ModuleNotFoundError) and (error.name or '').partition('.')[0] in ('configs', 'experiments'):
       said += (f'; {error.name} lies in the clone of lesion_jax and is not installed: start the command there, or set '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import itertools
 import tokenize
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -75,12 +76,12 @@ class _Reader:
     """Whether a key is written in a statement itself, and not in a function that it calls."""
     last = key.name.rpartition('.')[2]
     own = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)}
-    return last in own or isinstance(node, ast.Assign) and not isinstance(node.value, ast.Call)
+    return last in own or (isinstance(node, ast.Assign) and not isinstance(node.value, ast.Call))
 
   def _keys(self, name: str, value: ast.expr, at: ast.expr) -> Iterator[Key]:
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
       if value.func.id in self._functions:
-        value = next(node.value for node in self._functions[value.func.id].body if isinstance(node, ast.Return))
+        value = next(node.value for node in self._functions[value.func.id].body if isinstance(node, ast.Return) and node.value)
       elif value.args:
         value = value.args[0]  # ConfigDict(...)
       else:
@@ -92,12 +93,8 @@ class _Reader:
       if key is None:
         yield from self._keys(name, item, item)  # **fields()
       else:
-        yield from self._keys(f'{name}.{key.value}', item, key)
+        yield from self._keys(f'{name}.{ast.literal_eval(key)}', item, key)
 
   def _comment(self, first: int, last: int) -> list[str]:
-    above = []
-    line = first - 1
-    while line in self._alone:
-      above.insert(0, self._comments[line])
-      line -= 1
-    return above + [self._comments[line] for line in range(first, last + 1) if line in self._comments]
+    above = list(itertools.takewhile(self._alone.__contains__, range(first - 1, 0, -1)))[::-1]
+    return [self._comments[line] for line in above] + [self._comments[line] for line in range(first, last + 1) if line in self._comments]

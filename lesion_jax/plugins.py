@@ -31,7 +31,7 @@ def import_modules(names: Iterable[str]) -> None:
       raise ImportError(f'{name!r} is not the name of a module; a module of the current folder is named without .py')
     try:
       importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001. It is a program.
+    except Exception as error:
       raise ImportError(f'the module {name} cannot be imported: {type(error).__name__}: {error}') from error
 
 

@@ -7,7 +7,6 @@ import threading
 
 import pytest
 
-import pytest
 
 # Before jax is imported anywhere.
 os.environ['JAX_PLATFORMS'] = 'cpu'

@@ -22,6 +22,7 @@ DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
 COMMANDS = (predict, evaluate, export, ship, import_weights, info, prepare, data, label_studio, consensus)
 
+MISSING = 2  # exit status, as of a command that cannot begin
 INTERRUPTED = 130  # exit status, as a shell has it for SIGINT
 
 __all__ = ['COMMANDS', 'main', 'make_parser']
@@ -45,7 +46,8 @@ def _main(argv: Sequence[str] | None) -> int:
     with interruption.listening():
       return arguments.run(arguments, arguments.parser)
   except MissingExtra as error:
-    arguments.parser.error(f'this command needs more than prediction does: {error}')
+    print(f'error: {error}; this command needs more than prediction does', file=sys.stderr)
+    return MISSING
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     return INTERRUPTED

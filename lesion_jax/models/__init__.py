@@ -47,9 +47,28 @@ BUILT_IN = frozenset(MODELS)
 MAX_DEPTH, MAX_WIDTH, MAX_NUMBER, MAX_ITEMS = 3, 8.0, 10_000, 64
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}  # float16 would need loss scaling
 
-__all__ = ['LESION_BRANCH', 'MODELS', 'ABN', 'DANet', 'DeepLabV3Plus', 'FCN', 'InceptionClassifier', 'InceptionGrader',
-           'InceptionV3', 'LesionConcat', 'LesionNet', 'MultiTask', 'PatchFCN', 'UNet', 'get_defaults', 'get_fields', 'get_imports',
-           'get_model', 'get_settings', 'register_model']
+__all__ = [
+  'ABN',
+  'FCN',
+  'LESION_BRANCH',
+  'MODELS',
+  'DANet',
+  'DeepLabV3Plus',
+  'InceptionClassifier',
+  'InceptionGrader',
+  'InceptionV3',
+  'LesionConcat',
+  'LesionNet',
+  'MultiTask',
+  'PatchFCN',
+  'UNet',
+  'get_defaults',
+  'get_fields',
+  'get_imports',
+  'get_model',
+  'get_settings',
+  'register_model',
+]
 
 
 def register_model(name: str, module: Callable[..., nn.Module]) -> None:
@@ -82,9 +101,10 @@ def get_settings(name: str) -> dict[str, Any]:
   """The fields of a network that a configuration can have as keys, with their defaults: numbers, texts, booleans, and tuples
   of these. Raises ValueError for an unknown name."""
   plain, known = (bool, int, float, str), _fields(name)
-  bound = MODELS[name].keywords if isinstance(MODELS[name], functools.partial) else {}
+  module = MODELS[name]
+  bound = module.keywords if isinstance(module, functools.partial) else {}
   return {field: value for field, value in (known | bound).items()
-          if isinstance(value, plain) or isinstance(value, tuple) and all(isinstance(item, plain) for item in value)}
+          if isinstance(value, plain) or (isinstance(value, tuple) and all(isinstance(item, plain) for item in value))}
 
 
 def get_model(name: str, **fields: Any) -> nn.Module:

@@ -291,7 +291,7 @@ def _best(
   """The best state and its step; where it cannot be read the last one's, and what is lost."""
   try:
     return best_step, checkpoints.read(best_step, template).tree, ''
-  except Exception as error:  # noqa: BLE001. A damaged or missing file must not lose the run.
+  except Exception as error:  # noqa: BLE001 (a damaged or missing file must not lose the run)
     if best_step == last[0]:  # it is still here
       return *last, ''
     lost = f'the best checkpoint, step {best_step}, cannot be read ({_first_line(error)}); the last state is used instead'

@@ -57,8 +57,8 @@ def lesion_table(report):
 
 
 def test_tables_are_aligned(result, with_intervals):
-  for report in (result, with_intervals):
-    assert len({len(line) for line in lesion_table(report)}) == 1
+  for each in (result, with_intervals):
+    assert len({len(line) for line in lesion_table(each)}) == 1
 
 
 def test_means_and_grading_have_their_intervals(with_intervals):
