@@ -69,6 +69,9 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
       say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
     networks = stages.check(config, devices)
+    for name, stage in stages.stages(config).items():
+      if loaded := stages.loaded_note(stage):
+        say(f'{name}: {loaded}', flush=True)
     bundles = stages.finished(networks)
     claim_workdir(workdir, config.to_dict(), stages.differing)
     datasets = stages.open_datasets(config, data_dir, devices, bundles)

@@ -7,6 +7,7 @@ import configparser
 import functools
 import importlib.util
 import pathlib
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from ml_collections import ConfigDict, config_flags
 from packaged import packaged
 from tiny import TinyEncoder
 
+import lesion_jax
 from configs import common
 from lesion_jax import cli, losses, main, models, pretrained, stages
 from lesion_jax.command import parse_flags
@@ -369,3 +371,23 @@ class TestExtend:
 def build_targets(truth, scored):
   """Targets of lesion maps alone."""
   return Targets(lesions=truth, scored=scored, grade=np.full(len(truth), -1))
+
+
+class TestSite:
+  """What `make docs` builds; its own check of links and anchors is `mkdocs build --strict`."""
+
+  NAV = (ROOT / 'mkdocs.yml').read_text('utf-8').partition('\nnav:\n')[2].partition('\nnot_in_nav')[0]
+
+  def test_every_page_has_its_place(self):
+    named = re.findall(r'([\w/-]+\.md)', self.NAV)
+    assert sorted(named) == sorted(path.relative_to(ROOT / 'docs').as_posix() for path in (ROOT / 'docs').rglob('*.md'))
+
+  @pytest.mark.parametrize('page', sorted((ROOT / 'docs' / 'reference').glob('*.md')), ids=lambda page: page.stem)
+  def test_the_reference_is_of_names_that_there_are(self, page):
+    for name in re.findall(r'^::: ([\w.]+)', page.read_text('utf-8'), re.MULTILINE):
+      assert pkgutil.resolve_name(name).__doc__, name
+
+  def test_every_public_name_is_in_the_reference(self):
+    text = '\n'.join(page.read_text('utf-8') for page in (ROOT / 'docs' / 'reference').glob('*.md'))
+    named = {name.rpartition('.')[2] for name in re.findall(r'^::: ([\w.]+)', text, re.MULTILINE)}
+    assert set(lesion_jax.__all__) - {'__version__', 'losses', 'metrics'} <= named

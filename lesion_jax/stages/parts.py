@@ -161,6 +161,21 @@ def start_note(name: str, stage: ConfigDict) -> str | None:
           f'so its figures are not to be expected: give them with --config.{name}.pretrained=FILE')
 
 
+def loaded_note(stage: ConfigDict) -> str | None:
+  """What the stage starts from where that is a file of weights or a bundle, in a sentence; None where it is neither. Call it
+  after `check`, which finds what is wrong with them."""
+  if stage.bundle or not (stage.pretrained or stage.init):
+    return None
+  if stage.init:
+    dropped = f', but what init_drop names: {", ".join(stage.init_drop)}' if stage.init_drop else ''
+    return f'starts from the weights of {stage.init}{dropped}'
+  found = read_encoder(stage.pretrained)
+  numbers = sum(array.size for array in found.arrays.values())
+  ignored = f'; left out: {", ".join(found.ignored)}' if found.ignored else ''
+  return (f'the encoder starts from {stage.pretrained}, {found.source}: {len(found.arrays)} arrays, {numbers:,} '
+          f'numbers{ignored}' + ''.join(f'; {note}' for note in found.notes))
+
+
 def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
   """`variables` (arrays, or shapes alone) with the pretrained weights in the encoder that the stage trains, and in the
   copy of its last blocks where an Attention Branch Network has one.

@@ -137,6 +137,7 @@ def fit(
     control, best_step = taken['control'], restored.meta['best_step']
     dual, best_dual = restored.meta.get('dual', control.dual), restored.meta.get('best_dual')
   logs = make_logs(step)
+  step_fn = _announced(step_fn, logs)
   if restored:
     logs.say(f'going on from the checkpoint of step {step}')
   watch = _Watch(checkpoints, logs, plan.log_every)
@@ -192,6 +193,23 @@ def fit(
                     'step %d, the last one', returned_step)
   return Fitted(jax.device_get(returned), control, step, returned_step, finished=not stopped, selected=selected, lost=lost,
                 phase=phase if control.two_phases and best_dual is not None else None)
+
+
+def _announced(step_fn: Callable[..., Any], logs: Logs) -> Callable[..., Any]:
+  """The same function, which says of its first call that it compiles, and how long that took."""
+  first = True
+
+  def step(*arguments: Any) -> Any:
+    nonlocal first
+    if not first:
+      return step_fn(*arguments)
+    first, start = False, time.perf_counter()
+    logs.say('the first step compiles: minutes for a network of full width, seconds where an earlier run has compiled it')
+    result = step_fn(*arguments)
+    logs.say(f'compiled in {time.perf_counter() - start:.0f} s')
+    return result
+
+  return step
 
 
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
