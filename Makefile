@@ -1,17 +1,21 @@
 # make demo      sets everything up and runs the main job on the embedded data
-# make test      sets everything up, checks the layers and runs the tests
+# make test      sets everything up and runs the tests
 # make test-all  the same with the slow tests: every network where `test` takes one of a kind, and what takes minutes
+# make lint      checks style (ruff), types (mypy) and layers (import-linter)
+# make docs      builds the documentation into site/, warnings being errors
 # make rooms     lists the rooms of the code, the top floor first, with one line each
 # make clean     removes the environment and the caches; runs/ with your results stays
 #
-# Needs Python 3.11 or newer and nothing else. PYTHON=... names one, DEMO=... the demo's folder.
+# Needs Python 3.11 or newer and nothing else. PYTHON=... names one, DEMO=... the demo's folder, CONSTRAINTS=/dev/null takes
+# the newest version of everything.
 
 PYTHON ?= $(shell for name in python3.11 python3; do \
   $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 DEMO ?= runs/demo
 VENV := .venv
+CONSTRAINTS ?= constraints.txt
 
-.PHONY: help demo test test-all rooms clean
+.PHONY: help demo test test-all lint docs rooms clean
 
 help:
 	@sed -n '/^$$/q; s/^# *//p' Makefile
@@ -22,10 +26,16 @@ demo: $(VENV)/installed
 	@echo 'The run is in $(DEMO). Pictures:'
 	@ls $(DEMO)/*/*.png
 
-# The layers first, so that pytest's summary is the last line.
 test test-all: $(VENV)/installed-test
-	$(VENV)/bin/lint-imports --config setup.cfg
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(if $(filter test-all,$@),-m '')
+
+lint: $(VENV)/installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --config setup.cfg
+
+docs: $(VENV)/installed-docs
+	$(VENV)/bin/mkdocs build --strict --site-dir site
 
 # The floors are those of setup.cfg, the line is the first of a room's docstring.
 rooms:
@@ -39,7 +49,7 @@ rooms:
 	done
 
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) .cache .pytest_cache .import_linter_cache build dist site *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make a second call instant. The installation is editable: what runs is what lies here.
@@ -47,13 +57,17 @@ define install
 @test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Name one: make PYTHON=/path/to/python3.11 ...'; exit 1; }
 @echo 'Installing into $(VENV), about a gigabyte; this happens once.'
 $(PYTHON) -m venv $(VENV)
-$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '$(1)'
+$(VENV)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '$(1)'
 endef
 
-$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
-	$(call install,.)
+$(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt
+	$(call install,.[train])
 	@touch $@
 
-$(VENV)/installed-test: setup.cfg pyproject.toml constraints.txt
+$(VENV)/installed-test: setup.cfg setup.py pyproject.toml constraints.txt
 	$(call install,.[test])
 	@touch $(VENV)/installed $@
+
+$(VENV)/installed-docs: setup.cfg setup.py pyproject.toml constraints.txt
+	$(call install,.[docs])
+	@touch $@

@@ -39,6 +39,15 @@ def get_config() -> ConfigDict:
   return config.lock()
 
 
+def use_network(stage: ConfigDict, name: str, **fields) -> None:
+  """Chooses the network of a stage and sets fields of it, those too that no network of lesion_jax has.
+
+    common.use_network(config.segment, 'my_network', depth=3)
+  """
+  with stage.model.unlocked():
+    stage.model.update(name=name, **fields)
+
+
 def _stage() -> ConfigDict:
   """What every stage has."""
   return ConfigDict({

@@ -69,10 +69,10 @@ def annotate(seed: int, index: int, size: int, styles: Sequence[Style]) -> Photo
   frame = Frame(size, scene.camera.radius, scene.camera.cut)
   truth, inside = rasterise_findings(frame, scene.findings), frame.inside()
   masks, grades = [], []
-  for number, style in enumerate(styles):
-    shapes = annotate_as(stream(seed, index, f'panel {number}'), style, frame, scene.findings)
+  for place, style in enumerate(styles):
+    shapes = annotate_as(stream(seed, index, f'panel {place}'), style, frame, scene.findings)
     masks.append(rasterise(shapes, (size, size)) * inside)
-    grades.append(grade_as(stream(seed, index, f'panel grade {number}'), style, scene.true_grade))
+    grades.append(grade_as(stream(seed, index, f'panel grade {place}'), style, scene.true_grade))
   agreed = {name: [majority_masks([masks[i] for i in choice]) for choice in choices]
             for name, choices in GROUPS.items()}
   return Photograph(

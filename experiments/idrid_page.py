@@ -191,7 +191,7 @@ def _sharpness(result: Mapping[str, Any]) -> str:
   found = result.get('sharpness')
   if not found:
     return ''
-  rows = [[title, *('{:.3f} ({:.3f} to {:.3f})'.format(scores[key][1], scores[key][0], scores[key][2]) for key in KEYS)]
+  rows = [[title, *(f'{scores[key][1]:.3f} ({scores[key][0]:.3f} to {scores[key][2]:.3f})' for key in KEYS)]
           for title, scores in found['quartiles'].items()]
   return (f'Does it read the blur of part B as "nothing there"? Presence score of tiles of {found["side"]} px '
           'of validation photographs (mean log odds of the 48 most probable pixels, as a probability), median and quartiles:\n\n' + table(['tiles', *KEYS], rows))

@@ -30,7 +30,7 @@ from lesion_jax.clinical.record import smallest_note, smallest_of
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
 from lesion_jax.data.native import NativeSource, require_native
 from lesion_jax.data.progress import Progress, silent
-from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, load_dataset
+from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, find_builder, load_dataset
 from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import (
     Evaluation, examples, full_report, judge_regions, native_counts, native_report, present_in, region_counts, scored_lesions)
@@ -42,6 +42,7 @@ from lesion_jax.photograph.fingerprint import reduced, twins
 from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.predict.ensemble import check_heads
 from lesion_jax.predict.loading import Member, join, read_member
+from lesion_jax.predict.predictor import Predictor
 from lesion_jax.predict.step import compiled
 from lesion_jax.predict.tta import augmented
 from lesion_jax.report.run import COUNTS, PICTURES, REPORT, write_figures, write_pictures
@@ -52,6 +53,7 @@ from lesion_jax.weights.bundle import Bundle
 BATCH_SIZE = 8  # as training evaluates
 NETWORK, NATIVE = 'network', 'native'  # where maps and masks are compared
 REFUSE, LEAVE_OUT, KEEP = 'refuse', 'leave-out', 'keep'  # what is done with photographs that the network learned from
+OWN = 'folder'  # the data set that reads a folder of one's own
 BUNDLE = 'bundle'  # the rule for presence that the bundle brings
 SHOWN = 5  # examples of them in a message
 FILES = (REPORT, COUNTS, *PICTURES)  # what `Job.write` leaves, where there is material for it
@@ -277,14 +279,16 @@ class Job:
 
 
 def evaluate(
-    models: Path | Sequence[Path], data: str, *, out: Path | None = None, pictures: bool = True, resamples: int = RESAMPLES,
+    models: Path | Predictor | Sequence[Path], data: Path, *, out: Path | None = None, pictures: bool = True, resamples: int = RESAMPLES,
     seed: int = SEED, progress: Progress = silent, **settings: Any,
 ) -> Evaluation:
   """Judges a network, or several as one, on a data set.
 
   Args:
-    models: bundles, directories or zip archives, or names of networks in this package.
-    data: name of the data set, of `data.source.DATASETS`.
+    models: bundles, directories or zip archives, or names of networks in this package; or a predictor of `load`, with its
+      thresholds, rule, windows and test-time augmentation.
+    data: name of the data set, of `data.registry.DATASETS`; or, as a `pathlib.Path`, a folder of one's own
+      (docs/own-data.md).
     out: the folder into which report.json, counts.npz and the pictures go, in the place of an earlier evaluation; None
       writes nothing.
     pictures: draw the pictures too.
@@ -324,7 +328,8 @@ def require_free(out: Path) -> None:
                      'directory, so that no file is overwritten')
 
 
-def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None = None, **settings: Any) -> Job:
+def check(
+    models: Path | Predictor | Sequence[Path], data: Path, *, progress: Progress | None = None, **settings: Any) -> Job:
   """Finds mistakes before anything takes long, and opens the data set, which is prepared where that was not done yet.
 
   Args:
@@ -337,20 +342,23 @@ def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None
     OSError: the prepared data cannot be kept.
     ValueError: naming what cannot be evaluated, and what can.
   """
-  how = Settings(**settings)
+  if isinstance(data, os.PathLike):
+    data, settings = OWN, {'source_dir': data} | settings
+  how = _as_loaded(Settings(**settings), models) if isinstance(models, Predictor) else Settings(**settings)
   native = how.at == NATIVE
   devices = Devices(jax.local_devices()[:1] if native else None)
   batch_size = _batch_size(how, devices)
   if how.regions and native:
     raise ValueError(f"regions=True is of the network's own size; leave it out with at={NATIVE!r}")
-  members, heads = _members([models] if isinstance(models, Path) else list(models), how, devices)
+  members, heads = _members([models] if isinstance(models, Path) else models, how, devices)
   config, variables, predict_fn = join(members)
+  config = models.config if isinstance(models, Predictor) else config
   bundle = Bundle(config, variables, _digest(members))
   thresholds = {key: float((config['thresholds'] | dict(how.thresholds))[key]) for key in LESION_KEYS}
   rule = Rule.of(config if how.rule != MAXIMUM else {}, np.array(list(thresholds.values())))
   lesions, grades = (any(getattr(one, name) is not None for one in heads) for name in ('lesions', 'grades'))
   learned, notes = tuple(config['annotated']) if lesions else (), []
-  if builder := DATASETS.get(data):  # `load` refuses another, and names those that there are
+  if builder := find_builder(data):  # `load` refuses another, and names those that there are
     known = {*builder.ANNOTATED, *(learned if builder.GRADES_AS_LESIONS else ())}
     annotated = tuple(key for key in LESION_KEYS if key in known)
     _require_common(data, annotated, builder.GRADED, learned, grades)
@@ -366,7 +374,8 @@ def check(models: Path | Sequence[Path], data: str, *, progress: Progress | None
   _require_judged(how.thresholds, scored)
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
-  notes += [*said, *dataset.notes] + _lesion_notes(left_out) + _data_notes(members, dataset, how.split, grades, native)
+  notes += [*said, *dataset.notes, *_lesion_notes(left_out),
+            *_data_notes(members, dataset, how.split, grades, native)]
   if how.regions and all(one.maps is None for one in heads):
     raise ValueError(f'regions=True is of lesion maps, and {config["model"]["name"]} makes none; leave it out')
   if smallest := smallest_of(config):
@@ -468,14 +477,25 @@ def _read_ids(path: pathlib.Path) -> set[str]:
   return ids
 
 
+def _as_loaded(how: Settings, predictor: Predictor) -> Settings:
+  """The settings with what a predictor was loaded with. Raises ValueError where they say another thing."""
+  if not predictor.members:
+    raise ValueError("a predictor of the onnxruntime backend is not evaluated; load it with backend='jax', or give the bundle")
+  if given := [name for name in ('tta', 'window') if getattr(how, name) is not None]:
+    raise ValueError(f'{" and ".join(given)}: the predictor has its own; give what you want to lesion_jax.load')
+  return dataclasses.replace(how, tta=predictor.config.get('tta'))
+
+
 def _members(
-    models: Sequence[Path], how: Settings, devices: Devices) -> tuple[tuple[Member, ...], list[Prediction]]:
+    models: Predictor | Sequence[Path], how: Settings, devices: Devices) -> tuple[tuple[Member, ...], list[Prediction]]:
   """The networks and their heads, as shapes. At the network's size they compute as training's own evaluation does, bit
   by bit; else as on their platform they are fastest."""
   device = devices.local[0]
   platform = device.platform if how.at == NATIVE else None
-  members = tuple(read_member(path, window=how.window, platform=platform, device=device)
-                  for path in models)
+  if isinstance(models, Predictor):
+    members = tuple(member if how.at == NATIVE else member.plain() for member in models.members)
+  else:
+    members = tuple(read_member(path, window=how.window, platform=platform, device=device) for path in models)
   heads = [member.look() for member in members]
   check_heads([member.name for member in members], heads)
   return members, heads

@@ -14,6 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+__all__ = [
+    'EVIDENCE', 'GRADES', 'GRADE_KEYS', 'LESIONS', 'LESION_KEYS', 'NUM_GRADES', 'NUM_LESIONS', 'REFERABLE_GRADE',
+    'SEVERE_HEMORRHAGES', 'UNKNOWN_GRADE', 'Array', 'Evidence', 'Example', 'Grade', 'Lesion', 'Outputs', 'Prediction',
+    'Targets', 'lesion_bits', 'lesion_index', 'unpack_bits', 'unpack_targets']
+
 Array = jax.Array | np.ndarray
 
 

@@ -1,4 +1,4 @@
-"""Trains, evaluates and leaves a model: python -m lesion_jax.main --config=configs/multitask.py --workdir=runs/demo"""
+"""Trains, evaluates and leaves a model: python -m lesion_jax.main --config=multitask --workdir=runs/demo"""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import jax
 from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
 
 from lesion_jax import runtime, stages
 from lesion_jax.command import one_line_errors, parse_flags
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import examples, present_in
+from lesion_jax.extras import needs
 from lesion_jax.locking import locked
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models.forward import forward
@@ -31,8 +31,12 @@ from lesion_jax.train.parallel import Devices
 from lesion_jax.train.workdir import claim_workdir
 from lesion_jax.weights.bundle import save_bundle
 
+with needs('train'):
+  from ml_collections import ConfigDict, config_flags
+
 FLAGS = flags.FLAGS
-config_flags.DEFINE_config_file('config', None, 'Configuration file, with :ARGUMENT for the data.')
+config_flags.DEFINE_config_file('config', None, 'Configuration file, or a preset by name, with :ARGUMENT for the data.')
+flags.DEFINE_multi_string('import', [], 'Modules to import first, for the networks, losses and data sets that they register.')
 flags.DEFINE_string('workdir', 'runs/multitask', 'Where the run is kept; the same command goes on with it.')
 flags.DEFINE_string('data_dir', 'runs/data', 'Where prepared data sets are kept.')
 flags.DEFINE_string('coordinator', None, 'Several processes: host:port of the first one.')
@@ -65,6 +69,9 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
       say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
     networks = stages.check(config, devices)
+    for name, stage in stages.stages(config).items():
+      if loaded := stages.loaded_note(stage):
+        say(f'{name}: {loaded}', flush=True)
     bundles = stages.finished(networks)
     for key, (there, now) in claim_workdir(workdir, config.to_dict(), stages.differing, stages.harmless(workdir)).items():
       say(f'NOTE: {key} was {there!r} and is {now!r} from here on; no step depends on it', flush=True)

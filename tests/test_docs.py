@@ -7,6 +7,7 @@ import configparser
 import functools
 import importlib.util
 import pathlib
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from ml_collections import ConfigDict, config_flags
 from packaged import packaged
 from tiny import TinyEncoder
 
+import lesion_jax
 from configs import common
 from lesion_jax import cli, losses, main, models, pretrained, stages
 from lesion_jax.command import parse_flags
@@ -286,7 +288,9 @@ def mine(tmp_path_factory):
   spec.loader.exec_module(module)
   assert [known.keys() - old.keys() for known, old in zip(registries, before, strict=True)] == [
       {'two_taps'}, {'brier'}, {'brier'}, {'clinic'}]
+  sys.modules['mine'] = module
   yield module
+  del sys.modules['mine']
   for known, old in zip(registries, before, strict=True):
     known.clear()
     known.update(old)
@@ -295,15 +299,53 @@ def mine(tmp_path_factory):
 class TestExtend:
   """The page about networks, losses and data sets of one's own: its blocks are one file."""
 
-  def test_network_and_loss_train_and_leave_a_bundle_that_predicts(self, mine, tmp_path, monkeypatch):
+  def test_network_and_loss_train_and_leave_a_bundle_that_predicts(self, mine, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(models.MODELS, 'two_taps', functools.partial(mine.TwoTaps, encoder=TinyEncoder))
     monkeypatch.setattr(main, 'write_run', lambda *unused: [])  # pictures take longer than the training
-    config = tiny_config.changed(stages=('segment',), segment__model__name='two_taps', segment__loss='brier',
-                                 segment__max_steps=2, segment__milestones=(), segment__data__count=30)
+    config = tiny_config.changed(stages=('segment',), segment__loss='brier', segment__max_steps=2, segment__milestones=(),
+                                 segment__data__count=30)
+    common.use_network(config.segment, 'two_taps', fine=4)
     assert main.run(config, tmp_path / 'run', str(tmp_path / 'data'), lambda: False) == 0
-    bundle = load_bundle(tmp_path / 'run' / 'segment' / 'bundle')
-    assert bundle.config['model']['name'] == 'two_taps'
-    assert {'score_8', 'score_32'} <= bundle.variables['params'].keys()
+    path = tmp_path / 'run' / 'segment' / 'bundle'
+    bundle = load_bundle(path)
+    assert (bundle.config['model']['name'], bundle.config['model']['fine'], bundle.config['imports']) == ('two_taps', 4, ['mine'])
+    assert {'score_4', 'score_32'} <= bundle.variables['params'].keys()
+    self.the_command_predicts_once_the_module_is_imported(path, mine, tmp_path, monkeypatch, capsys)
+
+  def the_command_predicts_once_the_module_is_imported(self, path, mine, tmp_path, monkeypatch, capsys):
+    save(tmp_path / 'photograph.png', fundus(200, 200))
+    predict = ['predict', str(tmp_path / 'photograph.png'), '--model', str(path), '--out', str(tmp_path / 'found')]
+    known = models.MODELS.pop('two_taps')
+    monkeypatch.delitem(sys.modules, 'mine')
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'mine.py').write_text("raise SystemExit('a bundle has imported it')")
+    with pytest.raises(SystemExit) as stop:
+      cli.main(predict)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "the network 'two_taps' is not part of lesion_jax but of mine, which was not imported" in said and '--import mine' in said
+    (tmp_path / 'mine.py').write_text('from lesion_jax import models\nmodels.MODELS.update(two_taps=models.waiting)\n')
+    monkeypatch.setattr(models, 'waiting', known, raising=False)
+    assert cli.main([*predict, '--import', 'mine']) == 0
+    assert (tmp_path / 'found' / 'photograph' / 'result.json').is_file()
+    monkeypatch.setitem(sys.modules, 'mine', mine)
+
+  @pytest.mark.filterwarnings('ignore:the load_module:DeprecationWarning')  # how ml_collections loads a configuration
+  def test_fields_of_its_own_are_keys_of_the_configuration(self, mine, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    network = '--config.segment.model.name=two_taps'
+    options = ['--config=configs/segment.py', network, '--config.segment.model.fine=4']
+    assert configuration(options, monkeypatch).segment.model.fine == 4
+    assert configuration(options[:2], monkeypatch).segment.model.fine == 8
+    with pytest.raises(SystemExit):
+      configuration([options[0], options[2]], monkeypatch)  # of another network it is none
+    assert "has no key 'fine'" in capsys.readouterr().err
+    with pytest.raises((TypeError, ValueError)):
+      configuration([*options[:2], '--config.segment.model.fine=much'], monkeypatch)
+
+  def test_it_takes_thirty_lines(self):
+    first = pages.blocks(EXTEND.read_text('utf-8'), 'python')[0]
+    assert len([line for line in first.splitlines() if line.strip()]) <= 30
 
   def test_the_loss_is_that_of_the_whole_batch_and_of_scored_pixels(self, mine):
     rng = np.random.default_rng(0)
@@ -330,3 +372,23 @@ class TestExtend:
 def build_targets(truth, scored):
   """Targets of lesion maps alone."""
   return Targets(lesions=truth, scored=scored, grade=np.full(len(truth), -1))
+
+
+class TestSite:
+  """What `make docs` builds; its own check of links and anchors is `mkdocs build --strict`."""
+
+  NAV = (ROOT / 'mkdocs.yml').read_text('utf-8').partition('\nnav:\n')[2].partition('\nnot_in_nav')[0]
+
+  def test_every_page_has_its_place(self):
+    named = re.findall(r'([\w/-]+\.md)', self.NAV)
+    assert sorted(named) == sorted(path.relative_to(ROOT / 'docs').as_posix() for path in (ROOT / 'docs').rglob('*.md'))
+
+  @pytest.mark.parametrize('page', sorted((ROOT / 'docs' / 'reference').glob('*.md')), ids=lambda page: page.stem)
+  def test_the_reference_is_of_names_that_there_are(self, page):
+    for name in re.findall(r'^::: ([\w.]+)', page.read_text('utf-8'), re.MULTILINE):
+      assert pkgutil.resolve_name(name).__doc__, name
+
+  def test_every_public_name_is_in_the_reference(self):
+    text = '\n'.join(page.read_text('utf-8') for page in (ROOT / 'docs' / 'reference').glob('*.md'))
+    named = {name.rpartition('.')[2] for name in re.findall(r'^::: ([\w.]+)', text, re.MULTILINE)}
+    assert set(lesion_jax.__all__) - {'__version__', 'losses', 'metrics'} <= named

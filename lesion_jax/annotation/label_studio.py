@@ -139,7 +139,7 @@ def _read(
       raise ValueError(f'{where}: the value of a region is {cut(result["value"])}, and not an object; export it again')
   labelled = {str(result.get('id')) for result in results if _labels_of(result)}
   for result in results:
-    kind, value = str(result.get('type')), result.get('value') or {}
+    kind = str(result.get('type'))
     if kind == 'choices':
       grades.update(_grades(result, labels, where, passed_over))
     elif kind in _SIDE_REMARKS:

@@ -14,12 +14,15 @@ import lesion_jax
 from lesion_jax.cli import (
     consensus, data, evaluate, export, import_weights, info, interruption, label_studio, predict, prepare,
     rethreshold, ship)
+from lesion_jax.extras import MissingExtra
+from lesion_jax.plugins import import_modules
 from lesion_jax.showing import escaping, open_missing
 
 DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
 COMMANDS = (predict, rethreshold, evaluate, export, ship, import_weights, info, prepare, data, label_studio, consensus)
 
+MISSING = 2  # exit status, as of a command that cannot begin
 INTERRUPTED = 130  # exit status, as a shell has it for SIGINT
 
 __all__ = ['COMMANDS', 'main', 'make_parser']
@@ -39,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
   arguments = make_parser().parse_args(argv)
+  try:
+    import_modules(getattr(arguments, 'import', ()))
+  except ImportError as error:
+    arguments.parser.error(f'--import: {error}')
   # What is too large `photograph.read` refuses in words; Pillow would warn of it besides, with a limit of its own.
   warnings.filterwarnings('ignore', 'Image size .* decompression bomb')
   for module in ('PIL', 'pydicom'):  # of tags and elements, which say nothing of the pixels
@@ -46,6 +53,9 @@ def _main(argv: Sequence[str] | None) -> int:
   try:
     with interruption.listening():
       return arguments.run(arguments, arguments.parser)
+  except MissingExtra as error:
+    print(f'error: {error}; this command needs more than prediction does', file=sys.stderr)
+    return MISSING
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     return INTERRUPTED
@@ -58,4 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
   commands = parser.add_subparsers(metavar='COMMAND', required=True)
   for command in COMMANDS:
     command.add(commands)
+  for each in commands.choices.values():
+    each.add_argument('--import', dest='import', action='append', default=[], metavar='MODULE',
+                      help='import this module first, for the networks and data sets that it registers, see docs/extend.md; '
+                           'importing runs it')
   return parser

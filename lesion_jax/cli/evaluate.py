@@ -164,7 +164,7 @@ def _command(arguments: argparse.Namespace) -> str:
     if isinstance(value, dict):
       words += [flag, ','.join(f'{key}={each:g}' for key, each in value.items())]
     elif isinstance(value, list):
-      given = [str(one) if isinstance(one, pathlib.Path) else '{}={}'.format(*one) for one in value]
+      given = [str(one) if isinstance(one, str | pathlib.Path) else '{}={}'.format(*one) for one in value]
       words += [word for one in given for word in (flag, one)]
     else:
       words += [flag] if value is True else [flag, str(value)]

@@ -11,12 +11,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import grain
 import numpy as np
 
 from lesion_jax.core import UNKNOWN_GRADE, Example
 from lesion_jax.data.crops import Draw
 from lesion_jax.data.sampler import Source, training_order
+from lesion_jax.extras import needs
+
+with needs('train'):
+  import grain
 
 THREADS = 16  # Decoding releases the GIL. More threads than cores pay, as reading waits for the disk too.
 

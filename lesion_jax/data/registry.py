@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from absl import logging
 
+from lesion_jax import plugins
 from lesion_jax.core import EVIDENCE, LESION_KEYS, UNKNOWN_GRADE, Example, lesion_bits
 from lesion_jax.data import origin
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
@@ -42,9 +42,13 @@ from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.sampler import Joined, Source
 from lesion_jax.data.scales import ICDR
 from lesion_jax.data.splits import SPLIT_SEED, SPLITS, Dealing, shuffled
+from lesion_jax.extras import needs
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
 from lesion_jax.photograph.fingerprint import reduced, twins_of
 from lesion_jax.photograph.png import decode_mask, decode_picture
+
+with needs('train'):
+  import tensorflow_datasets as tfds
 
 ALL = 'all'  # the splits of a data set as one
 DATASETS: dict[str, type[LesionBuilder]] = {
@@ -493,11 +497,36 @@ def _dataset(name: str, builder: tfds.core.DatasetBuilder) -> Dataset:
       notes=(*info.metadata.get('notes', ()), *info.metadata.get('warnings', ())))
 
 
+def register_dataset(name: str, builder: type[LesionBuilder]) -> None:
+  """Adds a data set of one's own: `load_dataset`, configurations and `lesion-jax evaluate` then know it by name.
+
+  Args:
+    name: the builder's own, which is that of its class in lower case with underscores: 'my_clinic' of MyClinic.
+    builder: a subclass of `data.builders.base.LesionBuilder`.
+
+  Raises:
+    ValueError: another data set has the name, or it is not the builder's.
+    TypeError: it is no such class.
+  """
+  plugins.check_new('data set', name, builder, DATASETS)
+  if not (isinstance(builder, type) and issubclass(builder, LesionBuilder)):
+    raise TypeError(f'{builder!r} is no builder; a data set is a subclass of lesion_jax.data.builders.base.LesionBuilder')
+  if name != builder.name:
+    raise ValueError(f'{name!r} is not the name of the builder {builder.__name__}, under which its data are prepared; that '
+                     f'is {builder.name!r}')
+  DATASETS[name] = builder
+
+
+def find_builder(name: str) -> type[LesionBuilder] | None:
+  """The builder of a data set, also of one that an installed package brings; None where there is none."""
+  return DATASETS[name] if plugins.look_up('data set', name, DATASETS) else None
+
+
 def require_known(name: str) -> type[LesionBuilder]:
   """The builder of a data set. Raises ValueError, listing the names, where there is none."""
-  if name not in DATASETS:
-    raise ValueError(f'unknown data set {name!r}; there are: {", ".join(DATASETS)}')
-  return DATASETS[name]
+  if found := find_builder(name):
+    return found
+  raise ValueError(f'unknown data set {name!r}; there are: {plugins.names("data set", DATASETS)}')
 
 
 def _fields(config_class: type[LesionConfig]) -> set[str]:

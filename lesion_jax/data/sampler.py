@@ -7,13 +7,16 @@ import itertools
 from collections.abc import Sequence
 from typing import Protocol
 
-import grain
 import numpy as np
-from grain import experimental
 
 from lesion_jax.core import Example
 from lesion_jax.data.crops import Draw, Draws, Kept
 from lesion_jax.data.index import Index, join
+from lesion_jax.extras import needs
+
+with needs('train'):
+  import grain
+  from grain import experimental
 
 
 class Source(Protocol):

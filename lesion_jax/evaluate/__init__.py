@@ -1,5 +1,6 @@
-"""From a network and a held-out split to the paper's figures."""
+"""From a network and a held-out split to the paper's figures. Called, it evaluates a bundle: `assessment.evaluate`."""
 
+from lesion_jax.calling import make_callable
 from lesion_jax.evaluate.agreement import agreement
 from lesion_jax.evaluate.bootstrap import bootstrap, compare, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
@@ -17,3 +18,5 @@ __all__ = ['Counts', 'Evaluation', 'agreement', 'at_cut_points', 'bootstrap', 'c
            'criterion', 'examples', 'full_report', 'headline', 'healthy_eyes', 'image_counts', 'intervals', 'judge_healthy',
            'judge_images', 'judge_regions', 'make_count_step', 'match', 'native_counts', 'native_report', 'operating_point', 'part_of',
            'patients', 'present_in', 'referral', 'region_counts', 'report', 'scored_lesions', 'tempered', 'totals']
+
+make_callable(__name__, 'lesion_jax.assessment', 'evaluate')

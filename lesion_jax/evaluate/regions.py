@@ -26,7 +26,7 @@ import numpy as np
 from scipy import ndimage
 
 from lesion_jax import metrics
-from lesion_jax.clinical.findings import TOUCHING, Smallest, without_small
+from lesion_jax.clinical.findings import TOUCHING, Smallest
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS, Array, unpack_bits
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.evaluate.healthy import LEVEL, drawn_shares, percentiles

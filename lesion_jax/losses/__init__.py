@@ -22,7 +22,7 @@ What each is for; in brackets the names in the paper's tables, or the field's:
 branch). The paper tried `joint` (IV-A) and gives no weights; 1 for each is our choice, as is that training starts with
 the dual loss, for its lesion branch has been trained. The two losses for small lesions are not the paper's.
 
-Losses that take a lesion at a time (WITH_LESION_WEIGHTS) take weights of the lesions, `get_loss(name, weights)`; in
+Losses that take a lesion at a time (WITH_LESION_WEIGHTS) take weights, `get_loss(name, lesion_weights=...)`; in
 the others all lesions share one ratio of sums. `hard_negatives` can be added to every loss of lesion maps.
 """
 
@@ -36,6 +36,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from lesion_jax import plugins
 from lesion_jax.core import LESION_KEYS, Array
 from lesion_jax.losses.cross_entropy import (
     cross_entropy_loss, cross_entropy_sums, focal_loss, focal_sums, weighted_cross_entropy_loss,
@@ -51,9 +52,9 @@ from lesion_jax.losses.per_lesion import (
 from lesion_jax.losses.reduce import across_devices, mean_value, share
 
 __all__ = [
-    'LOSSES', 'WITH_LESION_WEIGHTS', 'Loss', 'across_devices', 'cross_entropy_loss', 'dice_cross_entropy_loss',
-    'dice_loss', 'dual_dice_loss', 'focal_loss', 'focal_tversky_loss', 'get_loss', 'grade_cross_entropy_loss', 'share',
-    'sum_of', 'weighted_cross_entropy_loss', 'with_auxiliary']
+    'CRITERIA', 'LOSSES', 'WITH_LESION_WEIGHTS', 'Loss', 'across_devices', 'cross_entropy_loss', 'dice_cross_entropy_loss',
+    'dice_loss', 'dual_dice_loss', 'focal_loss', 'focal_tversky_loss', 'get_loss', 'grade_cross_entropy_loss', 'register_loss',
+    'share', 'sum_of', 'weighted_cross_entropy_loss', 'with_auxiliary']
 
 _DUAL = Loss(dual_sums, dual_value)
 _GRADES = one_part(grade_sums, mean_value, 'grading')
@@ -99,10 +100,46 @@ LOSSES: dict[str, Loss] = {
     'joint': sum_of(_DUAL, _GRADES),
 }
 
+# The figure of the validation split by which the best network is chosen where none is named, by loss; the means are of the
+# lesions that occur in the split. The dual loss gives a little of the pixels' F1 for the images' (Table II), so both count.
+CRITERIA = {
+    'dual_dice': 'pixel_image_f1',
+    'dice': 'pixel_f1',
+    'presence_dice': 'image_f1',
+    'grade_cross_entropy': 'kappa',
+    'cross_entropy': 'pixel_f1',
+    'weighted_cross_entropy': 'pixel_f1',
+    'focal': 'pixel_f1',
+    'dice_cross_entropy': 'pixel_f1',
+    'focal_tversky': 'pixel_f1',
+    'joint': 'kappa',
+}
+FIGURES = ('pixel_f1', 'image_f1', 'pixel_image_f1', 'aupr', 'kappa')  # of `evaluate.criterion`
 WITHOUT_MAPS = ('presence_dice', 'grade_cross_entropy')
 
 
-def get_loss(name: str, lesion_weights: Sequence[float] = (), hard: float = 0.0) -> Loss:
+def register_loss(name: str, loss: Loss, *, criterion: str) -> None:
+  """Adds a loss of one's own: `get_loss` and configurations then know it by name.
+
+  Args:
+    name: letters, digits and underscores.
+    loss: two pure functions, see `Loss`.
+    criterion: the figure of the validation split by which the best network is chosen, one of FIGURES. 'kappa' says that the
+      loss learns grades, any other that it learns lesions.
+
+  Raises:
+    ValueError: another loss has the name, or there is no such figure.
+    TypeError: it is no `Loss`.
+  """
+  plugins.check_new('loss', name, loss, LOSSES)
+  if criterion not in FIGURES:
+    raise ValueError(f'unknown criterion {criterion!r}; the best network can be chosen by {", ".join(FIGURES)}')
+  if not isinstance(loss, Loss):
+    raise TypeError(f'{loss!r} is no loss; make one of two functions, lesion_jax.losses.Loss(sums, value)')
+  LOSSES[name], CRITERIA[name] = loss, criterion
+
+
+def get_loss(name: str, *, lesion_weights: Sequence[float] = (), hard: float = 0.0) -> Loss:
   """The loss of that name.
 
   Args:
@@ -127,8 +164,8 @@ def get_loss(name: str, lesion_weights: Sequence[float] = (), hard: float = 0.0)
 
 def _checked_weights(name: str, lesion_weights: Sequence[float]) -> np.ndarray | None:
   """The weights over the largest of them, float32 [8]; None for lesions that weigh alike. Errors as of `get_loss`."""
-  if name not in LOSSES:
-    raise ValueError(f'unknown loss {name!r}; the losses are {", ".join(LOSSES)}')
+  if not plugins.look_up('loss', name, LOSSES):
+    raise ValueError(f'unknown loss {name!r}; the losses are {plugins.names("loss", LOSSES)}')
   if not len(lesion_weights):
     return None
   if name not in WITH_LESION_WEIGHTS:

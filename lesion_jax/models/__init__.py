@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import pathlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from lesion_jax import plugins
 from lesion_jax.models.abn import ABN
 from lesion_jax.models.classifier import InceptionClassifier, InceptionGrader
 from lesion_jax.models.danet import DANet
@@ -39,12 +42,69 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     'lesion_concat': LesionConcat,
     'multitask': MultiTask,
 }
+BUILT_IN = frozenset(MODELS)
 # Of a configuration, which may come from a stranger: how deep networks may lie in one another, and how large a number may be.
 MAX_DEPTH, MAX_WIDTH, MAX_NUMBER, MAX_ITEMS = 3, 8.0, 10_000, 64
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}  # float16 would need loss scaling
 
-__all__ = ['LESION_BRANCH', 'MODELS', 'ABN', 'DANet', 'DeepLabV3Plus', 'FCN', 'InceptionClassifier', 'InceptionGrader',
-           'InceptionV3', 'LesionConcat', 'LesionNet', 'MultiTask', 'PatchFCN', 'UNet', 'get_defaults', 'get_fields', 'get_model']
+__all__ = [
+  'ABN',
+  'FCN',
+  'LESION_BRANCH',
+  'MODELS',
+  'DANet',
+  'DeepLabV3Plus',
+  'InceptionClassifier',
+  'InceptionGrader',
+  'InceptionV3',
+  'LesionConcat',
+  'LesionNet',
+  'MultiTask',
+  'PatchFCN',
+  'UNet',
+  'get_defaults',
+  'get_fields',
+  'get_imports',
+  'get_model',
+  'get_settings',
+  'register_model',
+]
+
+
+def register_model(name: str, module: Callable[..., nn.Module]) -> None:
+  """Adds a network of one's own: `get_model`, configurations and bundles then know it by name.
+
+  Args:
+    name: letters, digits and underscores.
+    module: a Flax module class, best a subclass of `models.network.Network`, or a `functools.partial` of one. Its fields
+      become keys of the configuration where their defaults are numbers, texts, booleans or tuples of these.
+
+  Raises:
+    ValueError: another network has the name.
+    TypeError: it is no Flax module class.
+  """
+  plugins.check_new('model', name, module, MODELS)
+  if not (isinstance(base := _unwrapped(module), type) and issubclass(base, nn.Module)):
+    raise TypeError(f'{module!r} is no class of Flax modules, nor functools.partial of one; a network is a subclass of '
+                    'lesion_jax.models.network.Network')
+  MODELS[name] = module
+
+
+def get_imports(fields: Mapping[str, Any]) -> list[str]:
+  """The modules that register the networks of a description (arguments of `get_model`) that are not part of lesion_jax."""
+  found = [] if fields['name'] in BUILT_IN else [_module_of(MODELS[fields['name']])]
+  inside = (get_imports(value) for value in fields.values() if isinstance(value, Mapping))
+  return list(dict.fromkeys([*found, *(name for names in inside for name in names)]))
+
+
+def get_settings(name: str) -> dict[str, Any]:
+  """The fields of a network that a configuration can have as keys, with their defaults: numbers, texts, booleans, and tuples
+  of these. Raises ValueError for an unknown name."""
+  plain, known = (bool, int, float, str), _fields(name)
+  module = MODELS[name]
+  bound = module.keywords if isinstance(module, functools.partial) else {}
+  return {field: value for field, value in (known | bound).items()
+          if isinstance(value, plain) or (isinstance(value, tuple) and all(isinstance(item, plain) for item in value))}
 
 
 def get_model(name: str, **fields: Any) -> nn.Module:
@@ -90,12 +150,28 @@ def get_defaults(field: str) -> dict[str, Any]:
 
 def _fields(name: str) -> dict[str, Any]:
   """The fields of a network and their defaults, those of `functools.partial` in MODELS left aside."""
-  if not isinstance(name, str) or name not in MODELS:
-    raise ValueError(f'unknown model {str(name)[:60]!r}; the models are {", ".join(MODELS)}')
+  if not plugins.look_up('model', name, MODELS):
+    raise ValueError(f'unknown model {str(name)[:60]!r}; the models are {plugins.names("model", MODELS)}')
   module = MODELS[name]
+  return {field: known.default for field, known in _unwrapped(module).__dataclass_fields__.items()
+          if field not in ('parent', 'name')}
+
+
+def _unwrapped(module: Any) -> Any:
+  """The class of an entry of MODELS."""
   while isinstance(module, functools.partial):
     module = module.func
-  return {field: known.default for field, known in module.__dataclass_fields__.items() if field not in ('parent', 'name')}
+  return module
+
+
+def _module_of(module: Any) -> str:
+  """The name under which others import the module of a network; of a program that was started, its own."""
+  name = _unwrapped(module).__module__
+  if name != '__main__':
+    return name
+  main = sys.modules['__main__']
+  spec = getattr(main, '__spec__', None)
+  return spec.name if spec else pathlib.PurePath(getattr(main, '__file__', None) or '__main__').stem
 
 
 def _resolve(key: str, value: Any, depth: int) -> Any:

@@ -138,7 +138,7 @@ def read_spacing(file: BinaryIO) -> tuple[float, float] | None:
     row, column = (float(value) for value in header.PixelSpacing)
     if 'Wide Field' in getattr(header.get('SOPClassUID'), 'name', ''):
       return None
-  except Exception:  # noqa: BLE001. Whatever pydicom raises for what is damaged or missing: then nothing is known.
+  except Exception:  # noqa: BLE001 (whatever pydicom raises for what is damaged or missing: then nothing is known)
     return None
   return (row, column) if all(0 < value < math.inf for value in (row, column)) else None
 

@@ -58,15 +58,16 @@ class Field:
     inside: bool [S, S].
     row: the first row of the lower quadrants.
     column: the first column of the right ones.
-    found: bool [s, s], the field as it was found, on a copy of s = min(S, FIELD_SIDE) pixels; nothing is True where there is none.
+    found: bool [s, s], the field as it was found, on a copy of s = min(S, FIELD_SIDE) pixels; nothing is True where there is none;
+      None: it was not looked for here.
     framed: whether a frame or a surround that is not black was passed over.
   """
 
   inside: np.ndarray
   row: int
   column: int
-  found: np.ndarray
-  framed: bool
+  found: np.ndarray | None = None
+  framed: bool = False
 
 
 def find_field_of_view(square: np.ndarray, size: int) -> Field:

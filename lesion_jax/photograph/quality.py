@@ -99,7 +99,7 @@ def assess(square: np.ndarray, doubts: Sequence[str] = (), found: Field | None =
       copy of fewer than SIDE pixels.
   """
   image = Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.BOX)
-  if found is None or len(found.found) != SIDE:
+  if found is None or found.found is None or len(found.found) != SIDE:
     field, framed = mask_of(square, SIDE)
   else:
     field, framed = found.found, found.framed

@@ -33,7 +33,7 @@ class Limits(NamedTuple):
   memory: int | None = None
 
 
-_limits: contextvars.ContextVar[Limits] = contextvars.ContextVar('limits', default=Limits())
+_limits: contextvars.ContextVar[Limits] = contextvars.ContextVar('limits', default=Limits())  # noqa: B039 (a tuple)
 
 
 @contextlib.contextmanager

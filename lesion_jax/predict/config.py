@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lesion_jax import plugins
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.metrics.presence import RULES
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
 from lesion_jax.photograph.likeness import check as check_likeness
+from lesion_jax.models import MAX_DEPTH, MODELS
 from lesion_jax.photograph.windows import GRID, MIN_WINDOW, check_window
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
@@ -38,6 +40,7 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   crop = preprocessing.get('crop') if isinstance(preprocessing, Mapping) else None
   _require(isinstance(model, Mapping) and isinstance(model.get('name'), str), source, 'model', model,
            'an object with the name of a network and its fields')
+  _require_imported(config, source)
   _require(config['lesions'] == list(LESION_KEYS), source, 'lesions', config['lesions'],
            f'{list(LESION_KEYS)}, in this order: it is the order of the network\'s outputs')
   _require(config['grades'] == list(GRADE_KEYS), source, 'grades', config['grades'], f'{list(GRADE_KEYS)}')
@@ -61,6 +64,22 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   for key in TOLD:
     _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
   _check_data(config.get('data', {}), source)
+
+
+def _require_imported(config: Mapping[str, Any], source: str) -> None:
+  """Raises ValueError where the network is of another package, whose module was not imported; a bundle cannot import one."""
+  modules = config.get('imports', [])
+  _require(isinstance(modules, list) and all(map(plugins.is_module_name, modules)), source, 'imports', modules,
+           'a list of names of modules, or left out')
+  names, inside = [], config['model']
+  while isinstance(inside, Mapping) and len(names) < MAX_DEPTH:
+    names.append(inside.get('name'))
+    inside = inside.get('lesion')
+  missing = [name for name in names if modules and not plugins.look_up('model', name, MODELS)]
+  if missing:
+    raise ValueError(f'{source}: the network {str(missing[0])[:60]!r} is not part of lesion_jax but of {", ".join(modules)}, '
+                     'which was not imported; importing runs what it holds, and a bundle never does that by itself. If you '
+                     f'trust it: --import {modules[0]}, or `import {modules[0]}` before lesion_jax.load')
 
 
 def _check_data(data: Mapping[str, Any], source: str) -> None:

@@ -161,7 +161,8 @@ def load(
   config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
   predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))
   program = _first_program(members, predict_fn, variables, config, platform)
-  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform), origin)
+  return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform),
+                   tuple(members), origin)
 
 
 def _check_choices(paths: Sequence[Path], dtype: str | None, backend: str, rule: str) -> None:

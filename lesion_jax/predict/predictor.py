@@ -30,6 +30,7 @@ class Predictor:
     variables: {'params': ..., 'batch_stats': ...}; of an ensemble, a tuple of those; empty of the onnxruntime backend.
     predict_fn: the pure jitted function underneath, see `make_predict_fn`; or that of `onnx_graph.make_predict_fn`.
     program: the same for one photograph, as an earlier process traced it, see `programs`; None where that was not kept.
+    members: the networks in it, of `loading.Member`; () where it computes by another backend.
     origin: the arguments of `load`, by which another process loads it anew: so it is pickled. None: it cannot be.
     process: that loaded it. JAX's own threads do not live on in a fork of it, which is refused.
 
@@ -41,6 +42,7 @@ class Predictor:
   variables: Any
   predict_fn: Callable[[Any, Any], Prediction]
   program: Callable[[Any, Any], Prediction] | None = None
+  members: tuple[Any, ...] = ()
   origin: Mapping[str, Any] | None = None
   process: int = dataclasses.field(default_factory=os.getpid)
 

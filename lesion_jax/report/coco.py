@@ -8,9 +8,10 @@ of COCO have no holes.
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import contourpy
@@ -72,7 +73,7 @@ def regions(mask: np.ndarray, form: str) -> Iterator[dict[str, Any]]:
     (top, bottom), (left, right) = ((each.start, each.stop) for each in place)
     yield {
         'segmentation': {'size': list(mask.shape), 'counts': run_lengths(part, top, left, mask.shape)} if form == RLE
-                        else [ring for ring in polygons(part, top, left)],
+                        else polygons(part, top, left),
         'bbox': [left, top, right - left, bottom - top], 'area': int(np.count_nonzero(part))}
 
 
@@ -92,7 +93,7 @@ def polygons(part: np.ndarray, top: int, left: int) -> list[list[int]]:
   found, offsets = contourpy.contour_generator(z=padded, fill_type=contourpy.FillType.OuterOffset).filled(0.5, 2)
   result = []
   for points, ends in zip(found, offsets, strict=True):
-    rings = [_corners(points[start:stop]) + (left, top) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+    rings = [_corners(points[start:stop]) + np.array([left, top]) for start, stop in itertools.pairwise(ends)]
     path = [rings[0]]
     for hole in rings[1:]:
       start, entry = rings[0][0], hole[0]

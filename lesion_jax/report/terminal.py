@@ -18,6 +18,7 @@ CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'm
             'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa'}
 CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
                     'Brier: mean squared error')
+FEW, MARK = 10, '*'  # an interval of fewer images says little (our choice), and is marked
 LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the figure
 
 
@@ -50,7 +51,6 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
     parts.append(_confusion(report['confusion']))
   parts += interval_notes(report) + selection_notes(report)
-  parts += interval_notes(report)
   parts += [f'note: {note}' for note in report.get('notes', ())]
   parts += [format_report(alone, f'{title}; of these {name} alone') for name, alone in data_sets(report)]
   return '\n\n'.join(parts)
@@ -68,7 +68,8 @@ def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[
     cells = [_cell(report[key], lesion.key) for key in columns]
     rows.append([f'{lesion.key} {lesion.name}', *cells])
   found = report.get('intervals', {})
-  means = [_number(report[key]['mean'], found.get(key, {}).get('mean')) for key in columns]
+  few = bool(few_positive(report))
+  means = [_number(report[key]['mean'], found.get(key, {}).get('mean'), few) for key in columns]
   return [*rows, ['mean of those defined', *means]]
 
 
@@ -158,7 +159,8 @@ def healthy_notes(report: Mapping[str, Any]) -> list[str]:
 
 def _percent(share: Mapping[str, Any]) -> str:
   ends = share['interval']
-  return f'{100 * share["value"]:.1f} %' + (f' [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]' if ends else '')
+  mark = MARK if share.get('of', FEW) < FEW else ''
+  return f'{100 * share["value"]:.1f} %' + (f' [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]{mark}' if ends else '')
 
 
 def calibration_rows(report: Mapping[str, Any]) -> list[list[str]]:
@@ -198,13 +200,28 @@ def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[s
 
 
 def interval_notes(report: Mapping[str, Any]) -> list[str]:
-  """What the numbers in brackets are: one line, or none where the report has no intervals."""
+  """What the numbers in brackets are, a line each; none where the report has no intervals."""
   if 'intervals' not in report:
     return []
   level, resamples = (report['intervals'][key] for key in ('level', 'resamples'))
   patients = report['intervals'].get('patients')
   drawn = 'images' if patients is None else f'{patients:,} patients'
-  return [f'in brackets: {100 * level:g} % intervals, from {resamples:,} draws of the {drawn} with replacement']
+  notes = [f'in brackets: {100 * level:g} % intervals, from {resamples:,} draws of the {drawn} with replacement']
+  if marked := [*(f'{key} {count}' for key, count in few_positive(report).items()),
+                *([f'graded {graded}'] if 0 < (graded := _graded(report)) < FEW else [])]:
+    notes.append(f'{MARK} an interval in which fewer than {FEW} images count ({", ".join(marked)}): it is too narrow, and says '
+                 'little')
+  return notes
+
+
+def few_positive(report: Mapping[str, Any]) -> dict[str, int]:
+  """The lesions that occur in fewer than FEW of the images, and in how many; what is said of them rests on these."""
+  return {key: count for key, count in report.get('positive_images', {}).items() if 0 < count < FEW}
+
+
+def _graded(report: Mapping[str, Any]) -> int:
+  """How many images are graded."""
+  return sum(map(sum, report.get('confusion', ())))
 
 
 def selection_notes(report: Mapping[str, Any]) -> list[str]:
@@ -228,26 +245,26 @@ def _cell(scores: Mapping[str, Any], lesion: str) -> str:
   return reason if reason in LEFT_OUT else _number(value)
 
 
-def _number(value: float | None, interval: Sequence[float] | None = None) -> str:
-  """Three digits, and where there is an interval '0.419 [0.392, 0.447]'."""
-  ends = f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''
+def _number(value: float | None, interval: Sequence[float] | None = None, few: bool = False) -> str:
+  """Three digits, and where there is an interval '0.419 [0.392, 0.447]', with MARK where it is of few images."""
+  ends = f' [{interval[0]:.3f}, {interval[1]:.3f}]{MARK if few else ""}' if interval else ''
   return 'undefined' if value is None else f'{value:.3f}{ends}'
 
 
-def _score(score: Mapping[str, Any], interval: Sequence[float] | None = None) -> str:
+def _score(score: Mapping[str, Any], interval: Sequence[float] | None = None, few: bool = False) -> str:
   """A {'value', 'reason'} score as `_number`, or why there is none."""
-  return f'undefined: {score["reason"]}' if score['value'] is None else _number(score['value'], interval)
+  return f'undefined: {score["reason"]}' if score['value'] is None else _number(score['value'], interval, few)
 
 
 def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
   """(name, value) of the figures of grading."""
   found, calibration = report.get('intervals', {}), report.get('calibration', {}).get('grade')
   cut, referral = report.get('at_cut_points'), report.get('referral', {})
-  point = referral.get('at_operating_point')
-  told = lambda part, name: _score(part[name], part[name].get('interval'))
+  few, point = _graded(report) < FEW, referral.get('at_operating_point')
+  told = lambda part, name: _score(part[name], part[name].get('interval'), part[name].get('of', FEW) < FEW or few)
   rows = [
-      ('quadratic weighted kappa', _score(report['kappa'], found.get('kappa'))),
-      ('accuracy', _score(report['accuracy'], found.get('accuracy'))),
+      ('quadratic weighted kappa', _score(report['kappa'], found.get('kappa'), few)),
+      ('accuracy', _score(report['accuracy'], found.get('accuracy'), few)),
       *([('kappa, at cut points', told(cut, 'kappa')), ('accuracy, at cut points', told(cut, 'accuracy'))] if cut else []),
       *([('area under ROC, referable DR', told(referral or report['referable'], 'auc'))]
         if referral or 'auc' in report['referable'] else []),

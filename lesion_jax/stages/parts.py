@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from lesion_jax.augment import Augmentation
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
-from lesion_jax.losses import Loss, get_loss
+from lesion_jax.losses import CRITERIA, FIGURES, Loss, get_loss
 from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.models import LESION_BRANCH, get_defaults, get_fields, get_model
 from lesion_jax.train.plateau import PlateauState
@@ -28,21 +28,6 @@ from lesion_jax.weights.bundle import Bundle, load_bundle
 from lesion_jax.weights.encoder import read_encoder
 from lesion_jax.weights.merge import merge
 
-# The figure by which the best model is chosen where none is named, by loss; the means are of the lesions that occur in
-# the validation split. The dual loss gives a little of the pixels' F1 for the images' (Table II), so both count.
-CRITERIA = {
-    'dual_dice': 'pixel_image_f1',
-    'dice': 'pixel_f1',
-    'presence_dice': 'image_f1',
-    'grade_cross_entropy': 'kappa',
-    'cross_entropy': 'pixel_f1',
-    'weighted_cross_entropy': 'pixel_f1',
-    'focal': 'pixel_f1',
-    'dice_cross_entropy': 'pixel_f1',
-    'focal_tversky': 'pixel_f1',
-    'joint': 'kappa',
-}
-FIGURES = ('pixel_f1', 'image_f1', 'pixel_image_f1', 'aupr', 'kappa')  # of `evaluate.criterion`
 TWO_PHASES = ('dual_dice',)  # losses that begin as loss_seg and become loss_dual
 ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed_7a to 7c once more
 LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out
@@ -67,7 +52,7 @@ def grades(stage: ConfigDict) -> bool:
 
 def loss(stage: ConfigDict) -> Loss:
   """The loss, with the stage's weights of the lesions and hard negatives. Raises ValueError for what cannot be."""
-  return get_loss(stage.loss, tuple(stage.lesion_weights), stage.hard_negatives)
+  return get_loss(stage.loss, lesion_weights=tuple(stage.lesion_weights), hard=stage.hard_negatives)
 
 
 def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
@@ -176,6 +161,21 @@ def start_note(name: str, stage: ConfigDict) -> str | None:
     return None
   return (f'the encoder of the stage {name!r} starts from random weights; the paper starts from ImageNet weights (IV-A), '
           f'so its figures are not to be expected: give them with --config.{name}.pretrained=FILE')
+
+
+def loaded_note(stage: ConfigDict) -> str | None:
+  """What the stage starts from where that is a file of weights or a bundle, in a sentence; None where it is neither. Call it
+  after `check`, which finds what is wrong with them."""
+  if stage.bundle or not (stage.pretrained or stage.init):
+    return None
+  if stage.init:
+    dropped = f', but what init_drop names: {", ".join(stage.init_drop)}' if stage.init_drop else ''
+    return f'starts from the weights of {stage.init}{dropped}'
+  found = read_encoder(stage.pretrained)
+  numbers = sum(array.size for array in found.arrays.values())
+  ignored = f'; left out: {", ".join(found.ignored)}' if found.ignored else ''
+  return (f'the encoder starts from {stage.pretrained}, {found.source}: {len(found.arrays)} arrays, {numbers:,} '
+          f'numbers{ignored}' + ''.join(f'; {note}' for note in found.notes))
 
 
 def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:

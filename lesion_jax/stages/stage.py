@@ -30,7 +30,7 @@ from lesion_jax.data.sampler import Joined, Source, keep_decoded
 from lesion_jax.evaluate import (
     Evaluation, choose, choose_smallest, criterion, full_report, headline, part_of, report, scored_lesions, totals)
 from lesion_jax.metrics.presence import Rule
-from lesion_jax.models import LESION_BRANCH
+from lesion_jax.models import LESION_BRANCH, get_imports
 from lesion_jax.models.forward import forward
 from lesion_jax.photograph import likeness
 from lesion_jax.stages import leaks, parts
@@ -286,8 +286,10 @@ class Stage:
     data = self.dataset
     selected = {key: value for key, value in result.get('selection', {}).items() if key in ('criterion', 'phase')}
     parameters = parameter_overview.count_parameters(variables['params'])
+    imports = get_imports(self.network.fields)
     return Bundle({
         'model': self.network.fields,
+        **({'imports': imports} if imports else {}),
         'lesions': list(LESION_KEYS),
         'grades': list(GRADE_KEYS),
         'annotated': list(self.annotated),

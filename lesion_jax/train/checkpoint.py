@@ -17,10 +17,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from absl import logging
 
+from lesion_jax.extras import needs
 from lesion_jax.train.parallel import on_all_processes
+
+with needs('train'):
+  import orbax.checkpoint as ocp
 
 Tree = Any
 
@@ -111,7 +114,7 @@ class Checkpoints:
     try:
       self._manager.save(checkpoint.step, force=True, args=ocp.args.Composite(
           tree=ocp.args.StandardSave(_without_absent(checkpoint.tree)), meta=ocp.args.JsonSave(checkpoint.meta)))
-    except Exception as error:  # noqa: BLE001. Orbax and TensorStore raise anything here.
+    except Exception as error:  # noqa: BLE001 (orbax and TensorStore raise anything here)
       self._report(error)
 
   def wait(self) -> None:
@@ -147,7 +150,7 @@ class Checkpoints:
         take(found)
       except OtherRun:
         raise
-      except Exception as error:  # noqa: BLE001. Whatever a damaged file raises.
+      except Exception as error:  # noqa: BLE001 (whatever a damaged file raises)
         found, reason = None, _first_line(error)
       if on_all_processes(found is not None):
         self._keep.best_step = found.meta.get('best_step')

@@ -7,9 +7,12 @@ import socket
 import time
 from typing import Any
 
-from tensorboardX import RecordWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
+from lesion_jax.extras import needs
+
+with needs('train'):
+  from tensorboardX import RecordWriter
+  from tensorboardX.proto.event_pb2 import Event, SessionLog
+  from tensorboardX.summary import scalar
 
 
 class Events:

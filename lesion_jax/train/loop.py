@@ -137,6 +137,7 @@ def fit(
     plateau, best_step = taken['plateau'], restored.meta['best_step']
     dual, best_dual = restored.meta.get('dual', plateau.dual), restored.meta.get('best_dual')
   logs = make_logs(step)
+  step_fn = _announced(step_fn, logs)
   if restored:
     logs.say(f'going on from the checkpoint of step {step}')
   watch = _Watch(checkpoints, logs, plan.log_every)
@@ -192,6 +193,23 @@ def fit(
                     'step %d, the last one', returned_step)
   return TrainResult(jax.device_get(returned), plateau, step, returned_step, finished=not stopped, selected=selected, lost=lost,
                 phase=phase if plateau.two_phases and best_dual is not None else None)
+
+
+def _announced(step_fn: Callable[..., Any], logs: Logs) -> Callable[..., Any]:
+  """The same function, which says of its first call that it compiles, and how long that took."""
+  first = True
+
+  def step(*arguments: Any) -> Any:
+    nonlocal first
+    if not first:
+      return step_fn(*arguments)
+    first, start = False, time.perf_counter()
+    logs.say('the first step compiles: minutes for a network of full width, seconds where an earlier run has compiled it')
+    result = step_fn(*arguments)
+    logs.say(f'compiled in {time.perf_counter() - start:.0f} s')
+    return result
+
+  return step
 
 
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
@@ -291,7 +309,7 @@ def _best(
   """The best state and its step; where it cannot be read the last one's, and what is lost."""
   try:
     return best_step, checkpoints.read(best_step, template).tree, ''
-  except Exception as error:  # noqa: BLE001. A damaged or missing file must not lose the run.
+  except Exception as error:  # noqa: BLE001 (a damaged or missing file must not lose the run)
     if best_step == last[0]:  # it is still here
       return *last, ''
     lost = f'the best checkpoint, step {best_step}, cannot be read ({_first_line(error)}); the last state is used instead'

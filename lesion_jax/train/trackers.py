@@ -111,7 +111,7 @@ class MLflow:
       self._client.get_run(found['run'])
       self._client.update_run(found['run'], 'RUNNING')
       return found['run']
-    except Exception:  # noqa: BLE001. Whatever MLflow raises for a run that is not there: it begins another.
+    except Exception:  # noqa: BLE001 (whatever MLflow raises for a run that is not there: it begins another)
       return None
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:

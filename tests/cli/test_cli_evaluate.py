@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -146,6 +147,27 @@ def test_a_notebook_can_do_all_that_the_command_can(save_oracle, idrid, evaluate
   assert told[0] == (0, 9) and told[-1] == (9, 9) and told == sorted(told)
   job = assessment.check([bundle], 'idrid', source_dir=idrid, data_dir=prepared)
   assert job.title == 'oracle on idrid, split test: 2 photographs' and job.describe()['notes'] == job.notes
+
+
+def test_a_predictor_is_evaluated_as_it_was_loaded(save_oracle, idrid, evaluate, prepared):
+  """The report is that of the command with the same options."""
+  bundle = save_oracle()
+  _, out = evaluate(bundle, 'idrid', '--source', idrid, '--split', 'all', '--threshold', 'MA=0.3', '--rule', 'maximum',
+                    '--tta', 'flips')
+  predictor = lesion_jax.load(bundle, thresholds={'MA': 0.3}, rule='maximum', tta='flips')
+  report, command = lesion_jax.evaluate(predictor, 'idrid', source_dir=idrid, data_dir=prepared, split='all',
+                                        resamples=20).report, read(out)
+  del command['evaluated']['command']
+  assert report == command
+  with pytest.raises(ValueError, match='tta and window: the predictor has its own; give what you want to lesion_jax.load'):
+    lesion_jax.evaluate(predictor, 'idrid', source_dir=idrid, data_dir=prepared, tta='flips', window=96)
+  with pytest.raises(ValueError, match="onnxruntime backend is not evaluated; load it with backend='jax'"):
+    lesion_jax.evaluate(dataclasses.replace(predictor, members=()), 'idrid')
+
+
+def test_a_path_is_a_folder_of_ones_own(save_oracle, tmp_path):
+  with pytest.raises(ValueError, match=f'{tmp_path / "none"}'):
+    lesion_jax.evaluate(save_oracle(), tmp_path / 'none', data_dir=tmp_path / 'prepared')
 
 
 @pytest.mark.parametrize(('settings', 'message'), [

@@ -11,14 +11,10 @@ from lesion_jax.photograph.field import Field, find_field_of_view
 SIZE = 40
 
 
-def as_found(inside, row, column):
-  return Field(inside, row, column, found=inside, framed=False)
-
-
 @pytest.fixture
 def field():
   """All of the square, quartered in the middle."""
-  return as_found(np.ones((SIZE, SIZE), bool), SIZE // 2, SIZE // 2)
+  return Field(np.ones((SIZE, SIZE), bool), SIZE // 2, SIZE // 2)
 
 
 def draw(*boxes):
@@ -67,7 +63,7 @@ def test_areas_are_in_pixels_of_the_photograph(field):
 def test_shares_are_of_the_field_of_view_and_of_what_lies_inside():
   inside = np.zeros((SIZE, SIZE), bool)
   inside[10:30, 10:30] = True
-  found = measure(draw((5, 15, 10, 14)), as_found(inside, 20, 20), SIZE)
+  found = measure(draw((5, 15, 10, 14)), Field(inside, 20, 20), SIZE)
   assert found['pixels'] == 40 and found['share'] == 20 / 400
   assert sum(found['quadrants'][name]['share'] for name in QUADRANTS) == pytest.approx(found['share'])
 

@@ -28,7 +28,7 @@ class TestLesions:
     """The audit's case: eight lesions of which one is absent, all others at 0.6."""
     counts = {f'pixel_{kind}': np.full(8, value) for kind, value in (('tp', 3), ('fp', 2), ('fn', 2))}
     counts |= {f'image_{kind}': np.full(8, value) for kind, value in (('tp', 3), ('fp', 2), ('fn', 2), ('tn', 0))}
-    for name, value in counts.items():
+    for value in counts.values():
       value[7] = 0
     clean = report(counts, LESION_KEYS)
     alarmed = report(counts | {'pixel_fp': counts['pixel_fp'] + np.eye(8, dtype=int)[7]}, LESION_KEYS)

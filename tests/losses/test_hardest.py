@@ -74,7 +74,7 @@ def test_where_every_image_has_every_lesion_it_is_silent(outputs, targets):
 
 def test_is_added_to_a_loss_of_maps(large):
   outputs, targets = large
-  plain, with_hard = (get_loss('dice_cross_entropy', (), hard) for hard in (0.0, 0.5))
+  plain, with_hard = (get_loss('dice_cross_entropy', hard=hard) for hard in (0.0, 0.5))
   assert plain is LOSSES['dice_cross_entropy']
   parts, alone = with_hard.value(with_hard.sums(outputs, targets), 1.0), plain.value(plain.sums(outputs, targets), 1.0)
   assert set(parts) == {*alone, 'hard_negatives'}
@@ -84,13 +84,13 @@ def test_is_added_to_a_loss_of_maps(large):
 @pytest.mark.parametrize('name', ['presence_dice', 'grade_cross_entropy'])
 def test_a_loss_without_maps_has_none(name):
   with pytest.raises(ValueError, match=f"'{name}' takes no hard_negatives=0.5, for they are pixels of lesion maps"):
-    get_loss(name, (), 0.5)
+    get_loss(name, hard=0.5)
 
 
 @pytest.mark.parametrize('factor', [-1, float('nan'), 'much'])
 def test_the_factor_is_a_number_of_0_or_more(factor):
   with pytest.raises(ValueError, match='give a factor of 0 or more'):
-    get_loss('dice', (), factor)
+    get_loss('dice', hard=factor)
 
 
 def test_sums_of_parts_of_a_batch_add_up(large):

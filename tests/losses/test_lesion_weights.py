@@ -32,7 +32,7 @@ each_name = pytest.mark.parametrize('name', WITH_LESION_WEIGHTS)
 
 
 def value_of(name, outputs, targets, weights=()):
-  loss = get_loss(name, weights)
+  loss = get_loss(name, lesion_weights=weights)
   return loss.value(loss.sums(outputs, targets), 0.8)['loss']
 
 
@@ -42,7 +42,7 @@ def test_every_loss_takes_weights_or_refuses_them():
 
 @pytest.mark.parametrize('name', LOSSES)
 def test_without_weights_it_is_the_loss_itself(name):
-  assert get_loss(name) is get_loss(name, ()) is get_loss(name, []) is LOSSES[name]
+  assert get_loss(name) is get_loss(name, lesion_weights=()) is get_loss(name, lesion_weights=[]) is LOSSES[name]
 
 
 @each_name
@@ -95,7 +95,7 @@ def test_where_nothing_that_weighs_is_scored_it_is_zero_with_zero_gradient(name,
 def test_a_loss_without_terms_of_lesions_refuses_them(name):
   with pytest.raises(ValueError, match=f"'{name}' takes no lesion_weights.* leave them empty, or choose one of "
                                        'cross_entropy, .*dice_cross_entropy'):
-    get_loss(name, WEIGHTS)
+    get_loss(name, lesion_weights=WEIGHTS)
 
 
 @pytest.mark.parametrize('weights', [
@@ -104,9 +104,9 @@ def test_a_loss_without_terms_of_lesions_refuses_them(name):
 def test_what_are_no_weights_is_refused(weights):
   message = r'lesion_weights=\(.*give 8 numbers of 0 or more, not all 0, in the order MA, iHE'
   with pytest.raises(ValueError, match=message):
-    get_loss('dice_cross_entropy', weights)
+    get_loss('dice_cross_entropy', lesion_weights=weights)
 
 
 def test_an_unknown_loss_is_named_before_its_weights():
   with pytest.raises(ValueError, match="unknown loss 'hinge'"):
-    get_loss('hinge', WEIGHTS)
+    get_loss('hinge', lesion_weights=WEIGHTS)

@@ -25,7 +25,7 @@ def sample(rows=2):
 def test_nan_in_gives_nan(name, everywhere):
   maps, grades, targets = sample()
   spoil = lambda x: np.where(everywhere | (np.arange(x.size).reshape(x.shape) == 5), np.nan, x).astype(x.dtype)
-  loss = get_loss('dice_cross_entropy', (), 0.5) if name == 'hard negatives' else get_loss(name)
+  loss = get_loss('dice_cross_entropy', hard=0.5) if name == 'hard negatives' else get_loss(name)
   part = 'hard_negatives' if name == 'hard negatives' else 'loss'
 
   def value(maps, grades):

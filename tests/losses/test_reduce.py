@@ -51,7 +51,7 @@ def targets(targets):
 
 @each_loss
 def test_four_devices_equal_one(name, lesion_weights, weights, outputs, targets):
-  loss, inputs = get_loss(name, lesion_weights), for_loss(name, outputs)
+  loss, inputs = get_loss(name, lesion_weights=lesion_weights), for_loss(name, outputs)
 
   def step(weights, inputs, targets):
     def objective(w):
@@ -68,7 +68,7 @@ def test_four_devices_equal_one(name, lesion_weights, weights, outputs, targets)
 
 @each_loss
 def test_accumulated_micro_batches_equal_the_full_batch(name, lesion_weights, weights, outputs, targets):
-  loss, inputs = get_loss(name, lesion_weights), for_loss(name, outputs)
+  loss, inputs = get_loss(name, lesion_weights=lesion_weights), for_loss(name, outputs)
   parts = [jax.tree.map(lambda x, i=i: x[i], (split(inputs), split(targets))) for i in range(DEVICES)]
   local_sums = jax.jit(lambda x, t: loss.sums(network(weights, x), t))
   totals = jax.tree.map(lambda *s: sum(s), *(local_sums(x, t) for x, t in parts))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from every_model import WIDTH, pictures, tiny, variables_of
+from every_model import pictures, tiny, variables_of
 
 from lesion_jax.augment import Augmentation, augment
 from lesion_jax.models.side_attention import average_to_grid

@@ -10,6 +10,7 @@ import pytest
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import full_report, report
 from lesion_jax.metrics import Rule
+from lesion_jax.report import terminal
 from lesion_jax.report.terminal import format_report
 
 
@@ -57,8 +58,8 @@ def lesion_table(report):
 
 
 def test_tables_are_aligned(result, with_intervals):
-  for report in (result, with_intervals):
-    assert len({len(line) for line in lesion_table(report)}) == 1
+  for each in (result, with_intervals):
+    assert len({len(line) for line in lesion_table(each)}) == 1
 
 
 def test_means_and_grading_have_their_intervals(with_intervals):
@@ -164,3 +165,17 @@ def test_eq_1_at_a_half_stands_there_once(judged):
   header = next(line for line in format_report(judged | {'presence': judged['presence'] | same}, 'x').splitlines()
                 if line.startswith('presence'))
   assert header.split()[1:] == ['Eq.', '1:', 'F1', 'Eq.', '1:', 'sensitivity', 'Eq.', '1:', 'specificity']
+
+
+def test_an_interval_of_fewer_than_ten_images_is_marked(with_intervals):
+  few = with_intervals | {'positive_images': {'MA': 30, 'CWS': 9, 'NV': 0}, 'confusion': np.diag([5, 4, 0, 0, 0]).tolist()}
+  text = format_report(few, 'x')
+  assert text.count('[-0.050, 0.250]*') == 1 and next(line for line in text.splitlines() if line.startswith('mean')).count(']*') == 3
+  assert text.endswith('* an interval in which fewer than 10 images count (CWS 9, graded 9): it is too narrow, and says little')
+  enough = with_intervals | {'positive_images': {'MA': 30, 'CWS': 10, 'NV': 0}, 'confusion': np.diag([5, 5, 0, 0, 0]).tolist()}
+  assert '*' not in format_report(enough, 'x')
+
+
+def test_a_share_of_fewer_than_ten_images_is_marked():
+  share = lambda of: {'value': 0.5, 'interval': [0.25, 0.75], 'count': of // 2, 'of': of}
+  assert (terminal._percent(share(8)), terminal._percent(share(10))) == ('50.0 % [25.0, 75.0]*', '50.0 % [25.0, 75.0]')

@@ -240,7 +240,7 @@ def test_a_bundle_keeps_what_all_its_stages_learned_from(configure, data_dir, tm
 
 
 def test_names_of_data_sets_go_along_through_all_stages(configure, tmp_path):
-  prints = {split: leaks.NOTHING for split in leaks.LEARNED}
+  prints = dict.fromkeys(leaks.LEARNED, leaks.NOTHING)
   save = lambda place, **data: save_bundle(tmp_path / place, config={'data': data}, variables={'params': {}}, card='',
                                            photographs=prints)
   save('lesions', name='idrid+synthetic', before={'init': ['ddr']})

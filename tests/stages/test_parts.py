@@ -50,10 +50,20 @@ def test_pretrained_weights_fill_both_encoders_of_an_abn(tmp_path, monkeypatch):
   stage.pretrained = str(tmp_path / 'weights.safetensors')
   safetensors.numpy.save_file({name: np.ascontiguousarray(value) for name, value in to_torch(published).items()} |
                               {'fc.weight': np.zeros((2, 2), np.float32)}, stage.pretrained)
+  note = stages.loaded_note(stage)
+  assert note.startswith(f'the encoder starts from {stage.pretrained}, state dict under torchvision')
+  assert f': {len(published)} arrays, {sum(array.size for array in published.values()):,} numbers; left out: the classifier' in note
   found = traverse_util.flatten_dict(stages.parts.with_pretrained(fresh, stage), sep='/')
   for name, value in found.items():
     source = name.replace('attention_encoder/', 'encoder/')
     np.testing.assert_array_equal(value, flat[source] + 1 if '/encoder/' in source else flat[name], err_msg=name)
+
+
+def test_what_a_stage_starts_from_is_said():
+  assert stages.loaded_note(changed().grade) is None
+  started = changed(grade__init='runs/a/grade/bundle', grade__init_drop=('head/*',)).grade
+  assert stages.loaded_note(started) == 'starts from the weights of runs/a/grade/bundle, but what init_drop names: head/*'
+  assert stages.loaded_note(changed(grade__bundle='runs/a/grade/bundle', grade__pretrained='x.pth').grade) is None
 
 
 def test_pretrained_weights_that_do_not_fit_are_refused_before_training(tmp_path):

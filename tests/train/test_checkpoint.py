@@ -187,7 +187,7 @@ def test_any_flipped_bit_of_it_is_damage_or_nothing(checkpoints):
     path.write_bytes(data)
     try:
       found = checkpoints.read(1, tree(0))
-    except Exception:  # noqa: BLE001. Whatever reading raises is damage.
+    except Exception:  # noqa: BLE001 (whatever reading raises is damage)
       refused += 1
     else:
       assert {key: found.meta[key] for key in META} == META

@@ -4,6 +4,7 @@ import errno
 import logging
 import math
 import os
+import re
 
 import jax
 import jax.numpy as jnp
@@ -97,6 +98,14 @@ def test_it_validates_every_so_many_steps_and_once_more_at_the_end(run):
   trained = run(max_steps=7, every=3)
   assert run.validated == [3, 6, 7]
   assert (trained.step, trained.finished, trained.best_step) == (7, True, 7)
+
+
+def test_it_says_that_the_first_step_compiles_and_no_other(run, monkeypatch):
+  said = []
+  monkeypatch.setattr(Logs, 'say', lambda self, text: said.append(text))
+  run(max_steps=4, every=4)
+  assert said[0].startswith('the first step compiles') and re.fullmatch(r'compiled in \d+ s', said[1])
+  assert len(said) == 3 and said[2].startswith('step 4: ')
 
 
 def test_the_last_validation_is_not_done_twice(run):

@@ -1,0 +1,48 @@
+"""What `mkdocs build` is told beside mkdocs.yml: files of the project to which pages lead are part of the site too."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / 'docs'
+_LINK = re.compile(r'(\]\()([^)\s#]+)(#[^)\s]*)?(\))')
+
+
+def on_files(files: Files, *, config: Any) -> Files:
+  """Adds what pages lead to outside docs/, and what those lead to, at their paths in the project."""
+  waiting = [DOCS / file.src_uri for file in files.documentation_pages()]
+  seen = set(waiting)
+  while waiting:
+    page = waiting.pop()
+    for _, target, _, _ in _LINK.findall(page.read_text('utf-8')):
+      path = (page.parent / target).resolve()
+      if re.match(r'\w+:', target) or path in seen or not path.is_file() or path.is_relative_to(DOCS):
+        continue
+      seen.add(path)
+      files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+      if path.suffix == '.md':
+        waiting.append(path)
+  return files
+
+
+def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
+  """Leads the links of a page to where files lie in the site: those of docs/ at its root."""
+  del config, files
+  source = pathlib.Path(page.file.abs_src_path)
+  here = pathlib.PurePosixPath(page.file.src_uri).parent
+
+  def turned(found: re.Match[str]) -> str:
+    before, target, anchor, behind = found.groups(default='')
+    path = (source.parent / target).resolve()
+    if re.match(r'\w+:', target) or not path.exists():
+      return found[0]
+    place = path.relative_to(DOCS if path.is_relative_to(DOCS) else ROOT).as_posix()
+    return f'{before}{os.path.relpath(place, here).replace(os.sep, "/")}{anchor}{behind}'
+
+  return _LINK.sub(turned, markdown)
