@@ -33,7 +33,7 @@ def save(make_bundle, monkeypatch, tmp_path):
 def test_one_graph_from_uint8_images_to_all_outputs_in_batches_of_any_size(save):
   bundle, path, differences = save(MULTITASK)
   assert list(differences) == ['maps', 'lesions', 'grades', 'attention'] and max(differences.values()) < 3e-6
-  assert sorted(file.name for file in path.iterdir()) == ['README.md', 'config.json', 'model.onnx']
+  assert sorted(file.name for file in path.iterdir()) == ['README.md', 'bundle.json', 'config.json', 'model.onnx', 'preprocessing']
   session = onnxruntime.InferenceSession(path / 'model.onnx', providers=['CPUExecutionProvider'])
   (taken,) = session.get_inputs()
   assert (taken.name, taken.type, taken.shape) == ('images', 'tensor(uint8)', ['batch', 48, 48, 3])
