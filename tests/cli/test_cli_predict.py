@@ -188,10 +188,10 @@ def test_results_that_cannot_be_written_do_not_stop_the_others(predict, save, tm
 def test_a_crash_keeps_the_rows_that_are_finished(predict, save, tmp_path, monkeypatch, read_table):
   write = bulk_run.write_result
 
-  def crash_at_b(folder, *rest, **named):
+  def crash_at_b(folder, *rest):
     if folder.name == 'b':
       raise MemoryError
-    return write(folder, *rest, **named)
+    return write(folder, *rest)
 
   monkeypatch.setattr(bulk_run, 'write_result', crash_at_b)
   with pytest.raises(MemoryError):
