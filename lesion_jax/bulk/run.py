@@ -211,11 +211,13 @@ def _network(predictor: Any, options: Options) -> Network:
 def _write(
     folder: pathlib.Path, found: PhotographPrediction, record: dict[str, Any], network: Network, options: Options, file: str,
 ) -> dict[str, Any]:
-  maps = Maps(options.maps, options.maps_at) if options.maps and found.maps is not None else None
-  if maps:
-    record = record | {'maps': maps_entry(record, found, network, *maps)}
-  photograph = read_photograph(file) if options.burnt_in and found.maps is not None else None
-  return write_result(folder, found, record, maps=maps, photograph=photograph)
+  also: dict[str, Any] = {}
+  if options.maps and found.maps is not None:
+    also['maps'] = Maps(options.maps, options.maps_at)
+    record = record | {'maps': maps_entry(record, found, network, *also['maps'])}
+  if options.burnt_in and found.maps is not None:
+    also['photograph'] = read_photograph(file)
+  return write_result(folder, found, record, **also)
 
 
 def _too_large(batch_size: int, size: int, error: Exception) -> str:

@@ -645,12 +645,13 @@ def test_windows_for_a_network_that_grades_are_refused(save_oracle, idrid, evalu
 
 
 class TestRegions:
+  SQUARES = {'size': oracle.SIZE, 'crop': SQUARE}
 
   def test_figures_by_region_are_of_the_same_photographs_and_the_truth_is_counted_by_scipy(
       self, save_oracle, prepared, tmp_path, capsys):
-    assert cli.main(['evaluate', '--model', str(save_oracle(smallest={'MA': {'value': 2, 'unit': 'pixels'}})), '--data', 'synthetic',
-                     '--option', f'count={COUNT}', '--prepared', str(prepared), '--out', str(tmp_path / 'out'), '--regions',
-                     '--no-pictures', '--resamples', '20']) == 0
+    bundle = save_oracle(smallest={'MA': {'value': 2, 'unit': 'pixels'}}, preprocessing=self.SQUARES)
+    assert cli.main(['evaluate', '--model', str(bundle), '--data', 'synthetic', '--option', f'count={COUNT}', '--prepared',
+                     str(prepared), '--out', str(tmp_path / 'out'), '--regions', '--no-pictures', '--resamples', '20']) == 0
     said = capsys.readouterr().out
     assert 'false a photograph' in said and 'regions: a region of the truth is found where' in said
     assert 'smaller regions do not count: MA 2 pixels' in said and 'Left out of masks, counts and areas'.lower() in said.lower()
@@ -670,4 +671,5 @@ class TestRegions:
     with pytest.raises(ValueError, match="regions=True is of the network's own size"):
       assessment.check(save_oracle(), 'idrid', data_dir=prepared, at='native', regions=True)
     with pytest.raises(ValueError, match='regions=True is of lesion maps, and grader makes none'):
-      assessment.check(save_oracle(model={'name': 'grader'}), 'synthetic', data_dir=prepared, options={'count': COUNT}, regions=True)
+      assessment.check(save_oracle(model={'name': 'grader'}, preprocessing=self.SQUARES), 'synthetic', data_dir=prepared,
+                       options={'count': COUNT}, regions=True)
