@@ -55,7 +55,7 @@ clean:
 # The stamps make a second call instant. The installation is editable: what runs is what lies here.
 define install
 @test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Name one: make PYTHON=/path/to/python3.11 ...'; exit 1; }
-@echo 'Installing into $(VENV), about a gigabyte; this happens once.'
+@echo 'Installing into $(VENV), about 1.2 GB; this happens once.'
 $(PYTHON) -m venv $(VENV)
 $(VENV)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '$(1)'
 endef

@@ -145,7 +145,9 @@ class TestCommands:
 
   @EVERY_PAGE
   @pytest.mark.filterwarnings('ignore:the load_module:DeprecationWarning')  # how ml_collections loads a configuration
-  def test_every_configuration_is_one_with_the_keys_that_are_changed(self, page, monkeypatch):
+  def test_every_configuration_is_one_with_the_keys_that_are_changed(self, page, monkeypatch, request):
+    if page == EXTEND:
+      request.getfixturevalue('mine')
     monkeypatch.chdir(ROOT)
     for words in pages.commands(read(page)):
       options = [word for word in words if re.match(r'--(no)?config', word)]
@@ -183,6 +185,7 @@ class TestCommands:
   def test_keys_in_prose_are_keys_of_the_configuration(self, page):
     for path in re.findall(r'--config\.([a-zA-Z_.]+[a-z])', read(page)):
       level = common.get_config()
+      common.use_network(level.segment, 'two_taps', fine=8)  # of extend.md
       for key in path.split('.'):
         assert isinstance(level, ConfigDict), path
         level = level.segment if key == 'STAGE' else level[key]
@@ -340,7 +343,7 @@ class TestExtend:
     with pytest.raises(SystemExit):
       configuration([options[0], options[2]], monkeypatch)  # of another network it is none
     assert "has no key 'fine'" in capsys.readouterr().err
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(flags.Error, match='fine=much: invalid literal for int'):
       configuration([*options[:2], '--config.segment.model.fine=much'], monkeypatch)
 
   def test_it_takes_thirty_lines(self):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lesion_jax import plugins
+from lesion_jax import models, plugins
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.metrics.presence import RULES
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
 from lesion_jax.photograph.likeness import check as check_likeness
-from lesion_jax.models import MAX_DEPTH, MODELS
 from lesion_jax.photograph.windows import GRID, MIN_WINDOW, check_window
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
@@ -72,10 +71,10 @@ def _require_imported(config: Mapping[str, Any], source: str) -> None:
   _require(isinstance(modules, list) and all(map(plugins.is_module_name, modules)), source, 'imports', modules,
            'a list of names of modules, or left out')
   names, inside = [], config['model']
-  while isinstance(inside, Mapping) and len(names) < MAX_DEPTH:
+  while isinstance(inside, Mapping) and len(names) < models.MAX_DEPTH:
     names.append(inside.get('name'))
     inside = inside.get('lesion')
-  missing = [name for name in names if modules and not plugins.look_up('model', name, MODELS)]
+  missing = [name for name in names if modules and not plugins.look_up('model', name, models.MODELS)]
   if missing:
     raise ValueError(f'{source}: the network {str(missing[0])[:60]!r} is not part of lesion_jax but of {", ".join(modules)}, '
                      'which was not imported; importing runs what it holds, and a bundle never does that by itself. If you '

@@ -146,10 +146,11 @@ def healthy_notes(report: Mapping[str, Any]) -> list[str]:
     group = found[name]
     if not group['images']:
       continue
-    lesions = ', '.join(f'{key} {_percent(share)}' for key, share in sorted(
+    few = group['images'] < FEW
+    lesions = ', '.join(f'{key} {_percent(share, few)}' for key, share in sorted(
         group['lesions'].items(), key=lambda item: lesion_index(item[0])))
     lines.append(f'{group["images"]:,} photographs of {group["patients"]:,} patients {words}: any lesion called present in '
-                 f'{_percent(group["any"])} ({lesions}); by Eq. 1 at 0.5 in {100 * group["maximum"]["any"]:.1f} %')
+                 f'{_percent(group["any"], few)} ({lesions}); by Eq. 1 at 0.5 in {100 * group["maximum"]["any"]:.1f} %')
     if 'area' in group:
       area = group['area']['any']
       lines.append(f'  area shown per photograph: mean {area["pixels"]["mean"]:.1f} pixels ({100 * area["share"]["mean"]:.2g} '
@@ -157,9 +158,9 @@ def healthy_notes(report: Mapping[str, Any]) -> list[str]:
   return lines
 
 
-def _percent(share: Mapping[str, Any]) -> str:
+def _percent(share: Mapping[str, Any], few: bool) -> str:
   ends = share['interval']
-  mark = MARK if share.get('of', FEW) < FEW else ''
+  mark = MARK if few else ''
   return f'{100 * share["value"]:.1f} %' + (f' [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]{mark}' if ends else '')
 
 
@@ -208,7 +209,9 @@ def interval_notes(report: Mapping[str, Any]) -> list[str]:
   drawn = 'images' if patients is None else f'{patients:,} patients'
   notes = [f'in brackets: {100 * level:g} % intervals, from {resamples:,} draws of the {drawn} with replacement']
   if marked := [*(f'{key} {count}' for key, count in few_positive(report).items()),
-                *([f'graded {graded}'] if 0 < (graded := _graded(report)) < FEW else [])]:
+                *([f'graded {graded}'] if 0 < (graded := _graded(report)) < FEW else []),
+                *(f'{words} {count}' for name, words in GROUPS.items()
+                  if 0 < (count := report.get('healthy', {}).get(name, {}).get('images', 0)) < FEW)]:
     notes.append(f'{MARK} an interval in which fewer than {FEW} images count ({", ".join(marked)}): it is too narrow, and says '
                  'little')
   return notes

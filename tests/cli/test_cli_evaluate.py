@@ -166,7 +166,7 @@ def test_a_predictor_is_evaluated_as_it_was_loaded(save_oracle, idrid, evaluate,
 
 
 def test_a_path_is_a_folder_of_ones_own(save_oracle, tmp_path):
-  with pytest.raises(ValueError, match=f'{tmp_path / "none"}'):
+  with pytest.raises(FileNotFoundError, match=f'{tmp_path / "none"}'):
     lesion_jax.evaluate(save_oracle(), tmp_path / 'none', data_dir=tmp_path / 'prepared')
 
 

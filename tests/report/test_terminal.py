@@ -10,7 +10,6 @@ import pytest
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import full_report, report
 from lesion_jax.metrics import Rule
-from lesion_jax.report import terminal
 from lesion_jax.report.terminal import format_report
 
 
@@ -176,6 +175,11 @@ def test_an_interval_of_fewer_than_ten_images_is_marked(with_intervals):
   assert '*' not in format_report(enough, 'x')
 
 
-def test_a_share_of_fewer_than_ten_images_is_marked():
-  share = lambda of: {'value': 0.5, 'interval': [0.25, 0.75], 'count': of // 2, 'of': of}
-  assert (terminal._percent(share(8)), terminal._percent(share(10))) == ('50.0 % [25.0, 75.0]*', '50.0 % [25.0, 75.0]')
+def test_a_group_of_fewer_than_ten_images_is_marked(with_intervals):
+  share = {'value': 0.5, 'interval': [0.25, 0.75]}
+  group = lambda images: {'images': images, 'patients': images, 'any': share, 'lesions': {'MA': share}, 'maximum': {'any': 0.5}}
+  healthy = {'graded': group(8), 'annotated': group(10), 'referable': group(0)}
+  lines = format_report(with_intervals | {'healthy': healthy}, 'x').splitlines()
+  few, enough = (next(line for line in lines if line.startswith(f'{count} photographs')) for count in (8, 10))
+  assert few.count('50.0 % [25.0, 75.0]*') == 2 and '*' not in enough
+  assert lines[-1].startswith('* an interval in which fewer than 10 images count (graded DR0 8)')
