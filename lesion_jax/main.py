@@ -7,7 +7,7 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 from absl import app, flags, logging
@@ -25,6 +25,7 @@ from lesion_jax.report.files import write_whole
 from lesion_jax.report.run import write_run
 from lesion_jax.report.terminal import format_report
 from lesion_jax.showing import escaping
+from lesion_jax.stages.parts import Network
 from lesion_jax.train.interrupt import Interrupt, Interrupted
 from lesion_jax.train.loop import NonFiniteLoss, OtherRun
 from lesion_jax.train.parallel import Devices
@@ -61,20 +62,9 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
   say = print if first else lambda *args, **kwargs: None
   at_once = getattr(should_stop, 'at_once', contextlib.nullcontext)  # where there is no step to finish
   with at_once(), one_line_errors(ValueError, OSError):  # before anything takes long
-    stages.check_values(config)
-    notes = {name: note for name, stage in stages.stages(config).items() if (note := stages.start_note(name, stage))}
-    for note in notes.values():
-      say(f'NOTE: {note}', flush=True)
-    for name, stage in stages.stages(config).items():
-      say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
     devices, results = Devices(), {}
-    networks = stages.check(config, devices)
-    for name, stage in stages.stages(config).items():
-      if loaded := stages.loaded_note(stage):
-        say(f'{name}: {loaded}', flush=True)
+    networks, notes = _check(config, devices, workdir, say)
     bundles = stages.finished(networks)
-    for key, (there, now) in claim_workdir(workdir, config.to_dict(), stages.differing, stages.harmless(workdir)).items():
-      say(f'NOTE: {key} was {there!r} and is {now!r} from here on; no step depends on it', flush=True)
     datasets = stages.open_datasets(config, data_dir, devices, bundles)
   for name, dataset in datasets.items():
     start, lost = time.perf_counter(), ''
@@ -117,6 +107,30 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
       return _fail(f'{name}: {lost}, and is what the bundle holds. Remove {stage.directory / "checkpoints"} to train again, '
                    f'or go on with it by --config.{name}.bundle={stage.directory / "bundle"} and another --workdir')
   return 0
+
+
+def _check(
+    config: ConfigDict, devices: Devices, workdir: pathlib.Path, say: Callable[..., None],
+) -> tuple[dict[str, Network], dict[str, str]]:
+  """Checks the configuration and takes the workdir; says what will be trained from what.
+
+  Returns:
+    The network of each stage, and the notes that its results carry.
+  """
+  stages.check_values(config)
+  asked = stages.stages(config)
+  notes = {name: note for name, stage in asked.items() if (note := stages.start_note(name, stage))}
+  for note in notes.values():
+    say(f'NOTE: {note}', flush=True)
+  for name, stage in asked.items():
+    say(f'{name}: data {stage.data.name} {stage.data.source_dir}', flush=True)
+  networks = stages.check(config, devices)
+  for name, stage in asked.items():
+    if loaded := stages.loaded_note(stage):
+      say(f'{name}: {loaded}', flush=True)
+  for key, (there, now) in claim_workdir(workdir, config.to_dict(), stages.differing, stages.harmless(workdir)).items():
+    say(f'NOTE: {key} was {there!r} and is {now!r} from here on; no step depends on it', flush=True)
+  return networks, notes
 
 
 @contextlib.contextmanager

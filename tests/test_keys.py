@@ -77,8 +77,8 @@ class TestPresets:
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'configs').mkdir()  # of another project
     (tmp_path / 'configs' / '__init__.py').write_text('')
-    config = parse('--config=segment:idrid', '--config.segment.rate=0.5')
-    assert (config.stages, config.segment.data.name, config.segment.rate) == (('segment',), 'idrid', 0.5)
+    config = parse('--config=segment:idrid', '--config.segment.learning_rate=0.5')
+    assert (config.stages, config.segment.data.name, config.segment.learning_rate) == (('segment',), 'idrid', 0.5)
 
   def test_it_may_be_a_word_of_its_own(self, parse):
     assert parse('--config', 'grade').stages == ('grade',)

@@ -47,7 +47,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def run(data_dir):
-  """`run(workdir, segment__rate=..., ...)` in this process; returns the exit status. '__' stands for the dot."""
+  """`run(workdir, segment__learning_rate=..., ...)` in this process; returns the exit status. '__' stands for the dot."""
 
   def start(workdir, *, pictures=False, **changes):
     config = tiny_config.get_config()
@@ -284,7 +284,7 @@ def test_stages_whose_bundles_are_named_are_evaluated_and_not_trained(run, finis
 
 def test_a_loss_that_is_not_finite_ends_it_with_one_line(run, tmp_path, capsys):
   with pytest.raises(SystemExit) as end:
-    run(tmp_path, segment__rate=1e30)
+    run(tmp_path, segment__learning_rate=1e30)
   said = capsys.readouterr().err.splitlines()[-1]
   assert end.value.code == 1
   assert said.startswith('error: step ') and 'on the images ' in said and 'last good checkpoint is' in said
@@ -292,7 +292,7 @@ def test_a_loss_that_is_not_finite_ends_it_with_one_line(run, tmp_path, capsys):
 
 def test_a_directory_of_another_configuration_is_refused(run, finished, capsys):
   with pytest.raises(SystemExit) as end:
-    run(finished, segment__rate=0.5, seed=3)
+    run(finished, segment__learning_rate=0.5, seed=3)
   said = capsys.readouterr().err
   assert end.value.code == 2
   assert 'seed: 0 there, 3 now' in said and 'segment.learning_rate: 0.05 there, 0.5 now' in said and 'momentum' not in said

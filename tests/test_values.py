@@ -87,9 +87,10 @@ class TestFile:
     assert 'it has no function get_config()' in refused('x = 1')
     assert 'returns dict, not a ConfigDict' in refused('def get_config():\n  return {}')
 
-  def test_the_clone_is_not_at_hand(self, refused, monkeypatch):
-    for name in [name for name in sys.modules if name.partition('.')[0] == 'configs']:
+  def test_the_clone_is_not_at_hand(self, refused, monkeypatch, tmp_path):
+    for name in [name for name in sys.modules if name.partition('.')[0] in ('configs', 'experiments')]:
       monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, 'path', [place for place in sys.path if 'site-packages' in place or 'lib/python' in place])
-    said = refused('from configs import common\ndef get_config():\n  return common.get_config()')
-    assert "No module named 'configs'" in said and 'start the command there' in said
+    monkeypatch.setattr('lesion_jax.command.presets_folder', lambda: tmp_path / 'presets' / 'configs')
+    said = refused('from experiments import record\ndef get_config():\n  return record')
+    assert "No module named 'experiments'" in said and 'start the command there' in said
