@@ -61,8 +61,11 @@ def _cpu(config: ConfigDict) -> None:
 
 
 def _cpu_long(config: ConfigDict) -> None:
-  """A second cycle of the schedule at half the rate, with the hardest pixels of healthy eyes in the loss."""
+  """A second cycle of the schedule at half the rate, with the hardest pixels of healthy eyes in the loss; that of grades sees
+  the photograph larger."""
   config.segment.update(hard_negatives=0.03, learning_rate=5e-4, warm_up=50)
+  config.grade.model.grading_size = 640
+  config.grade.update(learning_rate=5e-4, warm_up=25, max_steps=300, validate_every=300)
 
 
 def _gpu(config: ConfigDict) -> None:

@@ -105,7 +105,10 @@ def configure(options: argparse.Namespace, system: str) -> ConfigDict:
   config, changes = preset_of.get_config(options.preset), SYSTEMS[system]
   config.seed, config.stages = options.seed, (STAGE,)
   grade = config.grade
-  grade.pretrained = options.pretrained
+  if before := goes_on(options):
+    grade.pretrained, grade.init = '', str(place(before, system) / STAGE / 'bundle')
+  else:
+    grade.pretrained = options.pretrained
   grade.data.update(changes.get('data', {}))
   grade.model.update(changes.get('model', {}))
   if grade.model.name == 'inception_v3_grader':  # sees what the grading branch sees
@@ -119,12 +122,21 @@ def configure(options: argparse.Namespace, system: str) -> ConfigDict:
   return config
 
 
+def goes_on(options: argparse.Namespace) -> argparse.Namespace | None:
+  """The options of the run from whose network this preset goes on; None where it starts from ImageNet's weights."""
+  before = preset_of.GOES_ON.get(options.preset)
+  return argparse.Namespace(**vars(options) | {'preset': before}) if before else None
+
+
 def train(options: argparse.Namespace, system: str) -> int:
-  """Trains a system and judges it on the test set; does nothing where that was done. What the lesion network said of
-  the training photographs is taken from another system's run. Returns the exit status of `lesion_jax.main`."""
+  """Trains a system and judges it on the test set; does nothing where that was done. A preset that goes on from another
+  trains that one before. What the lesion network said of the training photographs is taken from another system's run.
+  Returns the exit status of `lesion_jax.main`."""
   directory = place(options, system)
   if (directory / STAGE / 'bundle' / 'config.json').exists():
     return 0
+  if (before := goes_on(options)) and (status := train(before, system)):
+    return status
   for kept in sorted(options.workdir.glob(f'*/{STAGE}/found*.npz')):
     if not (own := directory / STAGE / kept.name).exists():
       own.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +159,8 @@ def judge(options: argparse.Namespace, system: str) -> None:
     return
   config = json.loads((directory.parent / 'config.json').read_text('utf-8'))[STAGE]
   config['data'] |= {'source_dir': ''}
-  config['pretrained'] = pathlib.Path(config['pretrained']).name
+  config['pretrained'], config['init'] = (
+      pathlib.Path(config['pretrained']).name, '/'.join(pathlib.Path(config['init']).parts[-3:]))
   record.save(path, {
       'system': system, 'title': SYSTEMS[system]['title'], 'preset': options.preset, 'seed': options.seed,
       'weights': bundle.digest, 'lesion': load_bundle(options.lesion).digest, 'config': config,

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from configs.idrid import GOES_ON
 from experiments.collect import read_counts
 from experiments.page import bounds, join, number, table
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
@@ -35,7 +36,8 @@ def write(results: pathlib.Path) -> list[pathlib.Path]:
   if not paths:
     raise FileNotFoundError(f'no result in {results}; run python -m experiments.grades --source_dir=DIR --lesion=BUNDLE first')
   found = {path.stem: json.loads(path.read_text('utf-8')) for path in paths}
-  first = next((name for name, result in found.items() if 'agreement' in result), next(iter(found)))
+  # The one that was looked at, of several the one that went on from another.
+  first = max(found, key=lambda name: ('agreement' in found[name], found[name].get('preset') in GOES_ON))
   found = {first: found.pop(first), **found}
   parts = ['# Grades of real photographs: IDRiD', INTRODUCTION, _systems(found), _differences(found, results),
            _confusion(found[first]), _three(found[first])]

@@ -29,6 +29,12 @@ def test_each_system_sees_the_same_square_and_starts_from_the_same_weights(syste
   assert ('*' in [pattern.split('/')[-1] for pattern in grade.freeze]) == system.endswith('frozen')
 
 
+def test_the_longer_preset_goes_on_from_the_network_of_the_shorter_one_at_a_larger_size():
+  grade = grades.configure(options('--preset=cpu_long', '--workdir=runs'), 'conv').grade
+  assert (grade.pretrained, grade.init) == ('', 'runs/conv-cpu-0/grade/bundle')
+  assert grade.model.grading_size == 640 > grades.configure(options(), 'conv').grade.model.grading_size
+
+
 def test_an_unknown_system_and_a_missing_network_are_refused(capsys):
   for arguments, named in ((['--systems=conv,gap'], 'gap is none of conv'), (['--source_dir=IDRiD'], '--lesion=BUNDLE')):
     with pytest.raises(SystemExit):
