@@ -157,7 +157,7 @@ def lesion_stage(config: ConfigDict, name: str) -> str | None:
 def start_note(name: str, stage: ConfigDict) -> str | None:
   """What is to be said of a stage whose encoder starts from random weights on photographs of patients; None where it does
   not. The paper starts from ImageNet's, so that such a run is not its setting, whatever the configuration is called."""
-  if stage.bundle or stage.pretrained or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
+  if stage.bundle or stage.pretrained or stage.init or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
     return None
   return (f'the encoder of the stage {name!r} starts from random weights; the paper starts from ImageNet weights (IV-A), '
           f'so its figures are not to be expected: give them with --config.{name}.pretrained=FILE')

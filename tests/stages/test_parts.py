@@ -110,7 +110,8 @@ def test_joint_training_learns_the_lesions_of_its_data_too():
 
 @pytest.mark.parametrize(('name', 'changes', 'said'), [
     ('retinal_lesions', {}, True), ('idrid+synthetic', {}, True), ('synthetic', {}, False),
-    ('retinal_lesions', {'pretrained': 'inception_v3.pth'}, False), ('idrid', {'bundle': 'finished'}, False)])
+    ('retinal_lesions', {'pretrained': 'inception_v3.pth'}, False), ('idrid', {'bundle': 'finished'}, False),
+    ('idrid', {'init': 'before/bundle'}, False)])
 def test_a_start_from_random_weights_on_photographs_of_patients_is_said(name, changes, said):
   stage = data.configure('synthetic').segment
   stage.update(changes)
