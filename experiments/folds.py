@@ -4,7 +4,7 @@
       --config.segment.data.source_dir=DIR --config.segment.pretrained=FILE
   python -m experiments.folds --config=configs/multitask.py --folds=3 --workdir=runs/folds-demo
 
-For data sets without an official test split. Patients are dealt to equal parts, by `data.split` and `data.seed` of each
+Patients are dealt to equal parts (of a data set with an official test set, those of its training set), by `data.split` and `data.seed` of each
 stage; fold k tests on part k and trains on the others, of which an eighth is for validation. Each fold is a run of
 `lesion_jax.main` in WORKDIR/fold-K. Stopped, the same command goes on; what is finished is not run again. Writes
 WORKDIR/folds.json and WORKDIR/folds.md: figures by fold, their mean and standard deviation, and the figures of all

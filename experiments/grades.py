@@ -3,13 +3,15 @@ judges them on its official test set, writes a page.
 
   python -m experiments.grades --source_dir=DIR --pretrained=inception_v3.safetensors --lesion=runs/idrid/cpu_long-0/segment/bundle
   python -m experiments.grades --source_dir=DIR --pretrained=FILE --lesion=BUNDLE --systems=conv,conv-frozen
+  python -m experiments.grades --source_dir=DIR --pretrained=FILE --systems=plain --folds=5
   python -m experiments.grades --render
 
 DIR holds both 'A. Segmentation' and 'B. Disease Grading'. A multi-task network is judged on the test sets of both at once: its lesions on
 part A, its grades on part B, and all three tasks on the photographs of part A that are in part B too. Each system is a run of the stage `grade` of `configs/idrid.py`, and goes on where it was
 stopped; what is finished is not run again. The first system is the one that is looked at photograph by photograph: it
 predicts the test set as `lesion-jax predict` does, the grade by rule from the lesions found is put beside its own, and its worst
-mistakes are drawn. Photographs from which a system or its lesion network learned are left out of validation and test.
+mistakes are drawn. With --folds a system without a lesion network is cross-validated on the training part instead (the lesion
+network has learned from healthy eyes of all folds), which says how much harder the test part is. Photographs from which a system or its lesion network learned are left out of validation and test.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import idrid as preset_of
-from experiments import grades_page, record
+from experiments import folds, grades_page, record
 from experiments.collect import read_counts
 from lesion_jax import main as program
 from lesion_jax import runtime
@@ -36,7 +38,8 @@ from lesion_jax.cli import main as command
 from lesion_jax.clinical.record import read_record
 from lesion_jax.core import GRADE_KEYS, UNKNOWN_GRADE
 from lesion_jax.data.registry import load_dataset
-from lesion_jax.evaluate import agreement
+from lesion_jax.evaluate import agreement, referral
+from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.metrics import expected_grade
 from lesion_jax.report.run import TEST_COUNTS
 from lesion_jax.train.interrupt import Interrupt
@@ -56,12 +59,18 @@ SYSTEMS: Mapping[str, Mapping[str, Any]] = {
     'conv-leaks': {'title': 'control: Eq. 7, photographs that leak kept', 'data': {'leaks': 'keep'}},
 }
 WORST = 10
+ALONE = 'plain'  # how the names of systems without a lesion network begin
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs what is missing and writes the page; returns the exit status."""
   options = parse(argv)
-  if not options.render:
+  if options.folds and not options.render:
+    runtime.use_cache()
+    for system in options.systems:
+      if status := cross_validate(options, system):
+        return status
+  elif not options.render:
     runtime.use_cache()
     for system in options.systems:
       if status := train(options, system):
@@ -81,6 +90,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights of ImageNet to start from')
   parser.add_argument('--systems', type=lambda text: text.split(','), default=['conv'],
                       help=f'by commas, of {", ".join(SYSTEMS)} (default: conv)')
+  parser.add_argument('--folds', type=int, default=0, help='cross-validate on the training part, in so many folds')
   parser.add_argument('--preset', default='cpu', choices=preset_of.PRESETS)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/idrid_grades'), help='of the runs')
@@ -90,7 +100,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   options = parser.parse_args(argv)
   if unknown := [name for name in options.systems if name not in SYSTEMS]:
     parser.error(f'--systems: {", ".join(unknown)} is none of {", ".join(SYSTEMS)}')
-  if not options.render and not (options.source_dir and options.lesion):
+  if options.folds and (around := [name for name in options.systems if not name.startswith(ALONE)]):
+    parser.error(f'--folds: {", ".join(around)} is built around a lesion network, which learned from healthy eyes of every fold; '
+                 f'cross-validate {" or ".join(name for name in SYSTEMS if name.startswith(ALONE))}')
+  if not options.render and not (options.source_dir and (options.lesion or options.folds)):
     parser.error('--source_dir=DIR, the folder with "B. Disease Grading", and --lesion=BUNDLE, of experiments.idrid, are needed')
   return options
 
@@ -144,6 +157,26 @@ def train(options: argparse.Namespace, system: str) -> int:
   print(f'{system}: {SYSTEMS[system]["title"]}, in {directory}', flush=True)
   with Interrupt() as should_stop:
     return program.run(configure(options, system), directory, str(options.data_dir), should_stop)
+
+
+def cross_validate(options: argparse.Namespace, system: str) -> int:
+  """Trains a system once a fold of the training part, and writes the results of all its photographs together, each by the
+  network that did not learn from it. Returns the exit status of `lesion_jax.main`."""
+  directory = options.workdir / f'{place(options, system).name}{grades_page.FOLDS}'
+  print(f'{system}: {SYSTEMS[system]["title"]}, {options.folds} folds in {directory}', flush=True)
+  with Interrupt() as should_stop:
+    if status := folds.run(configure(options, system), options.folds, directory, str(options.data_dir), should_stop):
+      return status
+  found = json.loads((directory / folds.JSON).read_text('utf-8'))['stages'][STAGE]
+  each = [read_counts(directory / f'fold-{fold}' / STAGE / TEST_COUNTS)[0] for fold in range(options.folds)]
+  counts = {name: np.concatenate([one[name] for one in each]) for name in ('grade', 'grade_probabilities', 'patient')}
+  record.save(options.results / f'{directory.name}.json', {
+      'system': system, 'title': SYSTEMS[system]['title'], 'preset': options.preset, 'seed': options.seed,
+      'folds': options.folds, 'images': found['images'], 'kappa': found['figures']['kappa'],
+      'together': {key: found['together'][key] for key in ('kappa', 'accuracy', 'confusion', 'intervals')},
+      'referral': referral(counts, resamples=RESAMPLES, seed=SEED),
+      'versions': record.versions(), 'hardware': record.hardware()})
+  return 0
 
 
 def judge(options: argparse.Namespace, system: str) -> None:

@@ -22,6 +22,7 @@ from lesion_jax.models.forward import forward
 from lesion_jax.report.page import overlay_page
 from lesion_jax.weights.bundle import Bundle
 
+FOLDS = '-folds'  # after the name of a system that was cross-validated
 PAGE, SEEN = 'idrid_grades.md', 'seen.json'  # the second: what a person saw in a mistake, by the photograph
 INTRODUCTION = (
     'Photographs: IDRiD (Porwal et al., Data 2018, 3(3):25; CC BY 4.0), part B, official split 413/103, here at 1440 pixels a '
@@ -32,7 +33,8 @@ INTRODUCTION = (
 
 def write(results: pathlib.Path) -> list[pathlib.Path]:
   """Writes the page from the JSON files of a folder. Raises FileNotFoundError where there is none."""
-  paths = [path for path in sorted(results.glob('*.json')) if path.name != SEEN]
+  folds = sorted(results.glob(f'*{FOLDS}.json'))
+  paths = [path for path in sorted(results.glob('*.json')) if path.name != SEEN and path not in folds]
   if not paths:
     raise FileNotFoundError(f'no result in {results}; run python -m experiments.grades --source_dir=DIR --lesion=BUNDLE first')
   found = {path.stem: json.loads(path.read_text('utf-8')) for path in paths}
@@ -40,7 +42,7 @@ def write(results: pathlib.Path) -> list[pathlib.Path]:
   first = max(found, key=lambda name: ('agreement' in found[name], found[name].get('preset') in GOES_ON))
   found = {first: found.pop(first), **found}
   parts = ['# Grades of real photographs: IDRiD', INTRODUCTION, _systems(found), _differences(found, results),
-           _confusion(found[first]), _three(found[first])]
+           _folds([json.loads(path.read_text('utf-8')) for path in folds]), _confusion(found[first]), _three(found[first])]
   if 'agreement' in found[first]:
     seen = results / SEEN
     parts += [_agreement(found[first]['agreement']),
@@ -93,6 +95,22 @@ def _differences(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) 
         f'{differences[key]["difference"]:+.3f}{bounds(differences[key]["interval"])}, p = {differences[key]["p"]:.2f}'
         for key in ('kappa', 'accuracy')), str(len(pair[0]['id']))])
   return 'Differences, photograph by photograph:\n\n' + table(['', 'kappa', 'accuracy', 'photographs'], rows) if rows else ''
+
+
+def _folds(found: Sequence[Mapping[str, Any]]) -> str:
+  """What cross-validation on the training part says, a row a system."""
+  if not found:
+    return ''
+  rows = []
+  for result in found:
+    together, referred = result['together'], result['referral']
+    rows.append([result['title'], str(result['folds']), _with(together['kappa'], together['intervals'].get('kappa')),
+                 f'{number(result["kappa"]["mean"])} ± {number(result["kappa"]["sd"])}',
+                 _with(together['accuracy'], together['intervals'].get('accuracy')),
+                 _with(referred['auc'], referred['auc']['interval']), str(sum(result['images']))])
+  return ('### Cross-validation on the training part\n\nOf systems without a lesion network, trained anew in each fold; the '
+          'official test part is not looked at. Each photograph is graded by the network that did not learn from it.\n\n'
+          + table(['', 'folds', 'kappa', 'mean ± sd of the folds', 'accuracy', 'AUC, referable', 'photographs'], rows))
 
 
 def _shared(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -406,7 +406,7 @@ def load_dataset(
     split: how photographs are dealt where the release does not say, 'hash' or 'stratified'; '' is the data set's own way.
       Where all splits are the release's it changes nothing.
     split_seed: of that.
-    folds, fold: of `splits.Dealing`, for a data set without an official test split.
+    folds, fold: of `splits.Dealing`; of a data set with an official test set they deal its training set.
     anew: prepare again what is damaged or was made from what has changed since.
     **options: of the data set; 'synthetic' takes `seed` and `count`, 'maples_dr' takes `images_dir`, 'folder' takes `scale`,
       `values` and `indices`.
@@ -456,11 +456,11 @@ def _stale(target: pathlib.Path, open_builder: Callable[[], LesionBuilder], plac
 
 
 def _dealing(name: str, builder: type[LesionBuilder], split: str, seed: int, folds: int, fold: int) -> Dealing:
-  """How a data set is dealt when that is asked for. Raises ValueError for folds of one with an official test split."""
+  """How a data set is dealt when that is asked for. Raises ValueError for folds of one whose splits are all official."""
   dealing = Dealing(split or builder.SPLIT, seed, folds, fold)
-  if folds and builder.DEALT != SPLITS:
-    raise ValueError(f'{name} has an official test split, on which figures are compared, so it has no folds; leave folds '
-                     'at 0')
+  if folds and not builder.DEALT:
+    raise ValueError(f'{name} has official splits for training, validation and test, on which results are compared, so it has no '
+                     'folds; leave folds at 0')
   return dealing if builder.DEALT else Dealing()  # prepared once, whatever is asked for
 
 

@@ -101,7 +101,7 @@ class Dealing:
   """How the photographs of a release become splits, where the release does not say.
 
   With `folds` the patients are dealt to so many equal parts; part number `fold` is the test split, and validation is
-  carved from the others, 7 to 1.
+  carved from the others, 7 to 1. Where a release has an official test set, that is done with its training set.
 
   Attributes:
     name: 'hash' or 'stratified', see the module's docstring.
@@ -155,13 +155,29 @@ class Dealing:
     parts = self._sides(range(len(items)), patients, labels, dict.fromkeys(range(self.folds), 1))
     rest = sorted(i for part, positions in parts.items() if part != self.fold for i in positions)
     of_rest = lambda values: [values[i] for i in rest]
-    carved = self.carve(of_rest(items), of_rest(patients), None if labels is None else of_rest(labels))
+    carved = self._carve(of_rest(items), of_rest(patients), None if labels is None else of_rest(labels))
     return {**carved, 'test': [items[i] for i in parts[self.fold]]}
 
   def carve(
-      self, training: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None = None
+      self, training: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None = None, *,
+      test: Sequence[Item],
   ) -> dict[str, list[Item]]:
-    """Splits an official training set into 'train' and 'validation', 70 to 10 as in the paper. Arguments as of `deal`."""
+    """Splits an official training set into 'train' and 'validation', 70 to 10 as in the paper. With `folds` it is the
+    training set alone that is dealt, and the official test set is in no split: cross-validation does not look at it.
+
+    Args:
+      training, patients, labels: as of `deal`.
+      test: the official test set.
+
+    Raises:
+      ValueError: of `deal`.
+    """
+    return self.deal(training, patients, labels) if self.folds else {**self._carve(training, patients, labels), 'test': [*test]}
+
+  def _carve(
+      self, training: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None
+  ) -> dict[str, list[Item]]:
+    """'train' and 'validation'."""
     return self._sides(training, patients, labels, {'train': 7, 'validation': 1})
 
   def _sides(

@@ -13,7 +13,7 @@ IDRID_VALIDATION = ['IDRiD_01', 'IDRiD_11', 'IDRiD_12', 'IDRiD_32', 'IDRiD_39', 
 def _splits(digits, training, test):
   """The splits of a whole part of IDRiD: its training photographs are carved, its test photographs are official."""
   names = [f'IDRiD_{number:0{digits}d}' for number in training]
-  return Dealing().carve(names, names) | {'test': [f'IDRiD_{number:0{digits}d}' for number in test]}
+  return Dealing().carve(names, names, test=[f'IDRiD_{number:0{digits}d}' for number in test])
 
 
 def test_idrid_validates_on_exactly_these():

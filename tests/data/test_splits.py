@@ -61,11 +61,21 @@ def test_items_are_dealt_as_their_patients_are():
 
 
 def test_validation_is_carved_7_to_1_and_by_patient():
-  carved = Dealing().carve(list(range(len(PATIENTS))), PATIENTS)
+  carved = Dealing().carve(list(range(len(PATIENTS))), PATIENTS, test=['official'])
+  assert carved.pop('test') == ['official']
   sides = {split: {PATIENTS[i] for i in items} for split, items in carved.items()}
   assert list(carved) == ['train', 'validation']
   assert sorted(carved['train'] + carved['validation']) == list(range(len(PATIENTS)))
   assert (len(sides['train']), len(sides['validation'])) == (88, 12) and not sides['train'] & sides['validation']
+
+
+def test_folds_of_an_official_training_set_leave_the_official_test_set_alone():
+  items = list(range(len(PATIENTS)))
+  folds = [Dealing(folds=4, fold=fold).carve(items, PATIENTS, test=['official']) for fold in range(4)]
+  assert sorted(item for fold in folds for item in fold['test']) == items
+  for fold in folds:
+    assert sorted(item for split in fold.values() for item in split) == items
+    assert not {PATIENTS[i] for i in fold['test']} & {PATIENTS[i] for i in fold['train'] + fold['validation']}
 
 
 class TestDigest:

@@ -42,6 +42,13 @@ def test_an_unknown_system_and_a_missing_network_are_refused(capsys):
     assert named in capsys.readouterr().err
 
 
+def test_what_is_built_around_a_lesion_network_has_no_folds(capsys):
+  with pytest.raises(SystemExit):
+    grades.parse(['--source_dir=IDRiD', '--folds=5', '--systems=plain,conv'])
+  assert 'conv is built around a lesion network' in capsys.readouterr().err
+  assert grades.parse(['--source_dir=IDRiD', '--folds=5', '--systems=plain']).lesion is None
+
+
 def make_counts(seed, ids):
   rng = np.random.default_rng(seed)
   grade = np.arange(len(ids)) % 5
@@ -77,6 +84,33 @@ def test_the_page_has_every_system_and_compares_them_on_the_photographs_of_both(
   assert '`aaa-cpu-0` less `conv-cpu-0`' in text and '| 25 |' in text
   assert 'new vessels at the disc' in text and 'second look' in text and 'conv-cpu-0-worst.jpg' in text
   assert f'{counts["confusion"].sum(0)[0].tolist()}'[1:-1].replace(', ', ' | ') in text
+
+
+def test_cross_validation_sums_up_the_photographs_of_all_folds(tmp_path, monkeypatch):
+  ids = [f'IDRiD_{number:03d}' for number in range(N)]
+  counts = make_counts(3, ids)
+
+  def run(config, folds, directory, data_dir, should_stop):
+    assert config.grade.data.name == 'idrid_grading' and not config.segment.bundle
+    for fold in range(folds):
+      stage = directory / f'fold-{fold}' / 'grade'
+      stage.mkdir(parents=True)
+      rows = np.arange(N) % folds == fold
+      np.savez(stage / 'test_counts.npz', **{name: value[rows] for name, value in counts.items()}, annotated=np.array([], str))
+    found = {'images': [N // folds] * folds, 'figures': {'kappa': {'values': [0.5, 0.6], 'mean': 0.55, 'sd': 0.07}},
+             'together': full_report(counts, (), resamples=20)}
+    (directory / 'folds.json').write_text(json.dumps({'stages': {'grade': found}}))
+    return 0
+
+  monkeypatch.setattr(grades.folds, 'run', run)
+  chosen = options('--systems=plain', '--folds=2', f'--workdir={tmp_path / "runs"}', f'--results={tmp_path}')
+  assert grades.cross_validate(chosen, 'plain') == 0
+  written = json.loads((tmp_path / 'plain-cpu-0-folds.json').read_text())
+  assert written['referral']['auc']['value'] == referral(counts, resamples=20, seed=0)['auc']['value']
+  write(tmp_path, 'conv-cpu-0', counts)
+  text = grades_page.write(tmp_path)[0].read_text()
+  assert 'Cross-validation on the training part' in text and '0.550 ± 0.070' in text and f'| {N} |' in text
+  assert text.count('Inception-v3, no lesions') == 1  # is no system of the test part
 
 
 def test_without_a_result_the_page_says_what_to_run(tmp_path):

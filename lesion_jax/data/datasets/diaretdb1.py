@@ -70,8 +70,7 @@ class Diaretdb1(MaskBuilder):
     training, test = (_read_list(self.builder_config.source_dir, name) for name in LISTS.values())
     counts = {'training photographs': len(training), 'test photographs': len(test)}
     patients = [photograph.path.stem for photograph in training]
-    validation = self.builder_config.dealing.carve(training, patients)
-    return Release({**validation, 'test': test}, counts)
+    return Release(self.builder_config.dealing.carve(training, patients, test=test), counts)
 
   def read_native(self, item: Photograph) -> Native:
     """Lets the experts agree in the photograph's own pixels."""

@@ -78,8 +78,8 @@ class Idrid(MaskBuilder):
     counts = collections.Counter({'training photographs': len(training), 'test photographs': len(test)})
     counts.update(f'{key} masks' for photograph in training + test for key in photograph.masks)
     patients = [photograph.path.stem for photograph in training]
-    validation = self.builder_config.dealing.carve(training, patients, [labels_of(photograph.masks) for photograph in training])
-    return Release({**validation, 'test': test}, dict(counts))
+    labels = [labels_of(photograph.masks) for photograph in training]
+    return Release(self.builder_config.dealing.carve(training, patients, labels, test=test), dict(counts))
 
   def read_native(self, item: MaskedPhotograph) -> Native:
     """Photograph and masks."""

@@ -87,9 +87,9 @@ class IdridGrading(GradingBuilder):
     if len(kept) < len(training):
       logging.info('%s: %d training photographs are left out: their visit is in the test set, or they are in the '
                    'release twice with different grades', self.name, len(training) - len(kept))
-    validation = self.builder_config.dealing.carve(
-        kept, [photograph.patient for photograph in kept], [labels_of(grade=photograph.grade) for photograph in kept])
-    return Release({**validation, 'test': test}, counts)
+    splits = self.builder_config.dealing.carve(
+        kept, [photograph.patient for photograph in kept], [labels_of(grade=photograph.grade) for photograph in kept], test=test)
+    return Release(splits, counts)
 
   def _list(self, official_set: str, visits: list[str], part: str) -> list[GradedPhotograph]:
     root = self.builder_config.source_dir

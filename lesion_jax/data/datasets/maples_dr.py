@@ -107,8 +107,7 @@ class MaplesDr(MaskBuilder):
     training, test = (self._list(name, photographs) for name in ('train', 'test'))
     counts = {'training photographs': len(training), 'test photographs': len(test)}
     patients = [photograph.path.stem for photograph in training]
-    validation = self.builder_config.dealing.carve(training, patients)
-    return Release({**validation, 'test': test}, counts)
+    return Release(self.builder_config.dealing.carve(training, patients, test=test), counts)
 
   def read_native(self, item: Photograph) -> Native:
     """Photograph and masks."""

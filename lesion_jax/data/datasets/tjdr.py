@@ -72,8 +72,8 @@ class Tjdr(MaskBuilder):
     if leaking := [photograph.path.name for photograph in training if photograph.original in held_out]:
       logging.warning('%s: %d photographs of the training set are copies of test photographs and are left out: %s',
                       self.name, len(leaking), ', '.join(leaking))
-    validation = self.builder_config.dealing.carve(kept, [photograph.original.stem for photograph in kept])
-    return Release({**validation, 'test': test}, counts)
+    patients = [photograph.original.stem for photograph in kept]
+    return Release(self.builder_config.dealing.carve(kept, patients, test=test), counts)
 
   def read_native(self, item: Photograph) -> Native:
     """The photograph, and the masks into which the map is taken apart."""
