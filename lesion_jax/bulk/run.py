@@ -155,7 +155,7 @@ def predict_entries(
   Raises:
     Stopped: no further result could be written, or the device has too little memory.
   """
-  network, size, on_way = _network(predictor, options), predictor.size, collections.deque[Numbered]()
+  network, size, threads, on_way = _network(predictor, options), predictor.size, allowed_threads(), collections.deque[Numbered]()
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
@@ -164,7 +164,7 @@ def predict_entries(
       return item, text(error)
 
   def squares() -> Iterator[Square]:
-    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, allowed_threads()), each=READING):
+    for (number, entry), square in ordered_map(read, waiting, ahead=max(options.batch_size, threads), each=READING):
       if isinstance(square, str):
         entries[number] = entry.failed(square)
       else:
@@ -175,7 +175,7 @@ def predict_entries(
     (number, entry), found = item
     try:
       record = describe(found, network, file=text(entry.file), run=entry.run)
-      with limited(min(allowed_threads(), WRITERS)):
+      with limited(min(threads, WRITERS)):
         record = _write(out / entry.folder, found, record, network, options, entry.file)
     except ValueError as error:
       entries[number] = entry.failed(text(error))
@@ -189,7 +189,7 @@ def predict_entries(
   advance()
   try:
     found = ((on_way.popleft(), each) for each in predictor.stream(squares(), batch_size=options.batch_size))
-    for _ in ordered_map(finish, found, ahead=allowed_threads(), each=READING + 8 * NUM_LESIONS * size ** 2):
+    for _ in ordered_map(finish, found, ahead=threads, each=READING + 8 * NUM_LESIONS * size ** 2):
       advance()
   except FloatingPointError as error:
     raise Stopped(f'stopped: {error}') from error
