@@ -52,7 +52,7 @@ from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle, load_bundle
 
-RESULTS = pathlib.Path(__file__).parent / 'results' / 'idrid'
+RESULTS = pathlib.Path(__file__).parent / 'results' / 'idrid_lesions'
 STAGE = 'segment'
 BLUR = 1140 / 1440  # of part B's photographs, whose fields are of 1,140 pixels, to those of part A as prepared
 TILE, TILES = 448, 60  # of the control of sharpness, and how many

@@ -71,12 +71,12 @@ def draw(
 
 
 def write(results: pathlib.Path) -> list[pathlib.Path]:
-  """Writes idrid.md from the JSON files of a folder. Raises FileNotFoundError where there is none."""
+  """Writes idrid_lesions.md from the JSON files of a folder. Raises FileNotFoundError where there is none."""
   paths = sorted(results.glob('*-*.json'))
   if not paths:
     raise FileNotFoundError(f'no result in {results}; run python -m experiments.idrid --source_dir=DIR first')
   found = {path.stem: json.loads(path.read_text('utf-8')) for path in paths}
-  page = results / 'idrid.md'
+  page = results / 'idrid_lesions.md'
   page.write_text(join('# Lesions of real photographs: IDRiD', INTRODUCTION,
                        *(_run(name, result, results) for name, result in found.items()),
                        *_controls(found), _published(found)) + '\n', encoding='utf-8')

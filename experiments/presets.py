@@ -9,39 +9,89 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import data
-from experiments.rows import Row
+from configs import idrid as real
+from experiments.claims import CLAIMS
+from experiments.rows import ROWS, Row
 from lesion_jax import stages
 
 STAGES = ('segment', 'classify', 'grade')
+GRADED_AT = 448  # pixels at which rows without lesion maps see a photograph in the preset `idrid`
 
 
-def smoke(config: ConfigDict) -> None:
+def smoke(config: ConfigDict, row: Row) -> None:
   """Embedded data, a minute or two a row on two CPU cores: shows that the programs work. See NOTES."""
+  del row
   _embedded(config, size=128, count=600, width=0.25, batch=8)
   for stage in (config.segment, config.classify):
     stage.update(max_steps=150, validate_every=75, milestones=(1,))
   config.grade.update(max_steps=90, validate_every=45, milestones=(1,))
 
 
-def small(config: ConfigDict) -> None:
+def small(config: ConfigDict, row: Row) -> None:
   """Embedded data, for one GPU: half the width at 256 pixels, long enough for the systems to part."""
+  del row
   _embedded(config, size=256, count=3000, width=0.5, batch=16)
   for stage in (config.segment, config.classify):
     stage.update(max_steps=2000, validate_every=250, milestones=(4, 6))
   config.grade.update(max_steps=1500, validate_every=250, milestones=(3, 5))
 
 
-def paper(config: ConfigDict) -> None:
+def paper(config: ConfigDict, row: Row) -> None:
   """The paper's setting (section IV-A) on the part of its data that was released; a GPU and days."""
-  del config  # as `configs.data` has it
+  del config, row  # as `configs.data` has it
 
 
-PRESETS = {'smoke': smoke, 'small': small, 'paper': paper}
-DATA = {'smoke': 'synthetic', 'small': 'synthetic', 'paper': 'retinal_lesions'}
+def idrid(config: ConfigDict, row: Row) -> None:
+  """IDRiD, both parts, about 20 minutes a row on two CPU cores. Each row learns by the recipe of `configs/idrid.py` for as many
+  steps from as many crops or photographs of the same size; loss, decoder and attention are its own.
+
+  Rows with lesion maps: 4 crops of 320 px from a field of 896. Rows of image-level labels and of grades: 8 whole photographs
+  of 448 px, the lesion network inside them seeing 896. The rate is divided at the one validation on the way, where the
+  dual loss begins.
+  """
+  recipe = real.get_config('cpu')
+  for name in STAGES:
+    stage, of = config[name], recipe['grade' if name == 'grade' else 'segment']
+    stage.augmentation.update(of.augmentation)
+    stage.update({key: of[key] for key in (
+        'thresholds', 'specificity', 'eval_batch_size', 'optimizer', 'momentum', 'weight_decay', 'learning_rate',
+        'encoder_lr_factor', 'clip', 'log_every')})
+    stage.update(ema=0.99, warm_up=50, milestones=(1,), save_every=100, criterion='kappa' if name == 'grade' else '')
+    stage.model.encoder_norm = 'running'
+  segment, classify, grade = config.segment, config.classify, config.grade
+  segment.data.update({key: recipe.segment.data[key] for key in ('name', 'weights', 'crop_scale', 'centred', 'keep')}, size=896,
+                      crop=320)
+  segment.update(batch_size=4, max_steps=400, validate_every=200, prior=recipe.segment.prior, freeze=recipe.segment.freeze,
+                 criterion='aupr')
+  classify.data.update(name=segment.data.name, weights=(1.0, 1.0), size=GRADED_AT)
+  classify.update(batch_size=8, max_steps=200, validate_every=100, freeze=recipe.segment.freeze, criterion='image_f1')
+  grade.data.update(name='idrid_grading', size=GRADED_AT, keep=recipe.grade.data.keep)
+  grade.update(batch_size=8, max_steps=200, validate_every=100, freeze=recipe.grade.freeze)
+  if row.lesion is None:
+    grade.freeze = tuple(pattern.removeprefix('grading/') for pattern in grade.freeze)
+  else:
+    grade.data.ask_once = True
+    if ROWS[row.lesion].stage == 'segment':
+      grade.data.size, grade.model.grading_size = segment.data.size, GRADED_AT
+
+
+PRESETS = {'smoke': smoke, 'small': small, 'paper': paper, 'idrid': idrid}
+DATA = {'smoke': 'synthetic', 'small': 'synthetic', 'paper': 'retinal_lesions', 'idrid': 'idrid'}
+# Rows that a preset does not run, and why.
+NOT_RUN = {'idrid': {'multitask_joint': 'trains both branches on whole photographs of 896 px, hours on two CPU cores'}}
 NOTES = {'smoke': 'This is a check of the programs: the networks are narrow, the photographs small and the training so '
                   'short that small and rare lesions are not learned yet. The figures rank nothing.'}
 SAME_NUMBERS = ('model.remat',)  # keys that change time and memory, and no figure
-SEEDS = {'smoke': (0,), 'small': (0, 1, 2), 'paper': (0,)}  # by default
+SEEDS = {'smoke': (0,), 'small': (0, 1, 2), 'paper': (0,), 'idrid': (0, 1, 2)}  # by default
+# Of these rows all seeds are run, of the others the first: where one has an entry here.
+CLAIMED = {'idrid': frozenset(key for heading in ('Loss functions', 'Length of the expansive path') for claim in CLAIMS[heading]
+                              for key in claim.rows) | {'inception_v3', 'multitask', 'multitask_cw_maxpool'}}
+
+
+def seeds_of(preset: str, row: str) -> tuple[int, ...]:
+  """The seeds with which a row is run by default."""
+  seeds = SEEDS[preset]
+  return seeds if row in CLAIMED.get(preset, {row}) else seeds[:1]
 
 
 def configure(
@@ -62,11 +112,12 @@ def configure(
     dtype: of the computation.
   """
   config = data.configure(DATA[preset])
-  PRESETS[preset](config)
+  PRESETS[preset](config, row)
   config.seed, config.stages = seed, (row.stage,)
   for name in STAGES:
     stage = config[name]
-    stage.data.source_dir, stage.pretrained = source_dir, pretrained
+    stage.data.source_dir = ':'.join([source_dir] * len(stage.data.name.split('+')))  # all parts lie in one folder
+    stage.pretrained = pretrained
     stage.data.size //= row.shrink
     stage.accumulate = accumulate
     stage.model.update(remat=remat, dtype=dtype)
@@ -89,7 +140,7 @@ def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
   found = stages.resolved(config.to_dict())
   for name in STAGES:
     stage = found[name]
-    stage['data']['source_dir'] = pathlib.Path(stage['data']['source_dir']).name
+    stage['data']['source_dir'] = pathlib.Path(stage['data']['source_dir'].partition(':')[0]).name
     stage['pretrained'] = pathlib.Path(stage['pretrained']).name
     if stage['bundle']:
       stage['bundle'] = pathlib.Path(stage['bundle']).relative_to(runs).as_posix()

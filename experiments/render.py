@@ -14,6 +14,8 @@ from experiments.rows import COLUMNS, ROWS, SYSTEMS, TABLE2, TABLE3
 from lesion_jax.core import LESION_KEYS
 
 NOT_RUN = '–'
+PAPERS_OTHER = 'paper (another data set)'
+AUPR = 'area under the precision-recall curve (exact; photographs with masks alone)'
 HALVES = {'pixel_f1': 'lesion segmentation (pixel F1)', 'image_f1': 'lesion classification (image F1)'}
 OURS, OUR_MAPS = 'multitask', 'lesion_net_16s'  # the paper's maps in Table IV are those of Lesion-Net-16s
 BASELINES = tuple(key for key in SYSTEMS if key != OURS)
@@ -55,8 +57,10 @@ def table2(results: Sequence[Result]) -> str:
   keys = [row.key for row in TABLE2]
   own = [result for key in keys for result in rows.get(key, ())]
   halves = [_half(rows, [key for key in keys if paper_figure(key, name) is not None], name) for name in HALVES]
-  return join('## Table II', *halves, _caption(own, "per lesion our figure, the paper's in brackets", bold=True),
-              cost(own))
+  if elsewhere(own):
+    halves.insert(1, _half(rows, [key for key in keys if paper_figure(key, 'pixel_f1') is not None], 'aupr'))
+  reading = 'per lesion our figure' + ('' if elsewhere(own) else ", the paper's in brackets")
+  return join('## Table II', *halves, _caption(own, reading, bold=True), cost(own))
 
 
 def table3(results: Sequence[Result]) -> str:
@@ -67,7 +71,8 @@ def table3(results: Sequence[Result]) -> str:
   best = _best(rows, keys, 'kappa')
   lines = [[title(key, rows.get(key, ())), _full(figure(rows.get(key, ()), 'kappa'), notes, bold=key == best),
             _number(paper_figure(key, 'kappa'))] for key in keys]
-  return join('## Table III: DR grading (quadratic weighted kappa)', table(['system', 'ours', 'paper'], lines),
+  header = ['system', 'ours', PAPERS_OTHER if elsewhere(own) else 'paper']
+  return join('## Table III: DR grading (quadratic weighted kappa)', table(header, lines), *_not_run(own, keys),
               *notes.lines(), _caption(own, 'an empty cell: the paper prints no figure', bold=True), cost(own),
               _other_networks(results))
 
@@ -135,15 +140,19 @@ def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) 
   """One half of Table II."""
   notes = Notes()
   best = {part: _best(rows, keys, name, part) for part in COLUMNS}
+  other = elsewhere([result for key in keys for result in rows.get(key, ())])
+  judged = [part for part in LESION_KEYS
+            if not other or any((found := figure(rows.get(key, ()), name, part)) and found.value is not None for key in keys)]
   lines = []
   for key in keys:
     found = rows.get(key, ())
     mean = _full(figure(found, name), notes, bold=key == best['mean'])
-    lesions = [_beside(_short(figure(found, name, part), notes, bold=key == best[part]), paper_figure(key, name, part))
-               for part in LESION_KEYS]
+    lesions = [_beside(_short(figure(found, name, part), notes, bold=key == best[part]),
+                       None if other else paper_figure(key, name, part)) for part in judged]
     lines.append([title(key, rows.get(key, ())), mean, _number(paper_figure(key, name)), *lesions])
-  header = ['system', 'mean', 'paper', *LESION_KEYS]
-  return join(f'### {HALVES[name][0].upper()}{HALVES[name][1:]}', table(header, lines), *notes.lines())
+  header = ['system', 'mean', PAPERS_OTHER if other else 'paper', *judged]
+  heading = HALVES.get(name, AUPR)
+  return join(f'### {heading[0].upper()}{heading[1:]}', table(header, lines), *notes.lines())
 
 
 def _memory(memories: Sequence[Result]) -> str:
@@ -217,6 +226,18 @@ def _share(of: Callable[[str], int], found: Mapping[str, Any]) -> str:
 
 def _ours(key: str) -> str:
   return f'**{ROWS[key].title}**' if key == OURS else ROWS[key].title
+
+
+def elsewhere(results: Sequence[Result]) -> bool:
+  """Whether these are results on photographs of patients that are not the paper's."""
+  return any(presets.DATA[result['preset']] not in ('synthetic', captions.PAPERS_DATA) for result in results)
+
+
+def _not_run(results: Sequence[Result], keys: Sequence[str]) -> list[str]:
+  """Why the preset of these results leaves rows out."""
+  left = {key: why for name in captions.distinct(result['preset'] for result in results)
+          for key, why in presets.NOT_RUN.get(name, {}).items() if key in keys}
+  return [f'{ROWS[key].title}: not run here, as it {why}.' for key, why in left.items()]
 
 
 def ranks(results: Sequence[Result]) -> bool:

@@ -180,8 +180,9 @@ def _call(command: Sequence[str], log: Any) -> tuple[int, bool]:
       signal.signal(number, handler)
 
 
-def run_all(paths: Paths, wanted: Sequence[Row], seeds: Sequence[int], rows: Mapping[str, Row]) -> int:
-  """Runs what has no result yet, seed after seed; a row that fails does not stop the others.
+def run_all(paths: Paths, wanted: Sequence[Row], seeds: Sequence[int] | None, rows: Mapping[str, Row]) -> int:
+  """Runs what has no result yet, seed after seed; a row that fails does not stop the others. Without `seeds` each row has
+  those of `presets.seeds_of`.
 
   Returns:
     0, STOPPED where a signal stopped it, 1 where a row failed.
@@ -190,7 +191,9 @@ def run_all(paths: Paths, wanted: Sequence[Row], seeds: Sequence[int], rows: Map
     ValueError: of `is_done`, before anything runs; of `is_trained`.
   """
   failed = []
-  for seed, row in [(seed, row) for seed in seeds for row in wanted if not is_done(paths, row, seed, rows)]:
+  asked = [(seed, row) for row in wanted for seed in seeds or presets.seeds_of(paths.preset, row.key)]
+  missing = [(seed, row) for seed, row in asked if not is_done(paths, row, seed, rows)]
+  for seed, row in sorted(missing, key=lambda pair: pair[0]):
     if (status := run_row(paths, row, seed, rows)) == STOPPED:
       print('stopped and saved; the same command goes on')
       return STOPPED
@@ -204,11 +207,11 @@ def parse(description: str, keys: Sequence[str], argv: Sequence[str] | None = No
   """The flags of a table's program."""
   parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
   add_place(parser)
-  parser.add_argument('--rows', type=_names(keys), default=tuple(keys), help=f'some of {", ".join(keys)}')
-  parser.add_argument('--seeds', type=_seeds, help='such as 0,1,2')
+  parser.add_argument('--rows', type=_names(keys), help=f'some of {", ".join(keys)} (default: all that the preset runs)')
+  parser.add_argument('--seeds', type=_seeds, help="such as 0,1,2 (default: the preset's)")
   parser.add_argument('--render', action='store_true', help='run nothing: render what there is')
   options = parser.parse_args(argv)
-  options.seeds = options.seeds or presets.SEEDS[options.preset]
+  options.rows = options.rows or tuple(key for key in keys if key not in presets.NOT_RUN.get(options.preset, {}))
   if presets.DATA[options.preset] != 'synthetic' and not (options.source_dir or options.render):
     parser.error(f'the preset {options.preset} needs --source_dir=DIR, the unpacked release')
   return options

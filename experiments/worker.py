@@ -88,6 +88,9 @@ def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], dire
   """What the run in `directory` found, ready for JSON."""
   bundle = json.loads((directory / 'bundle' / 'config.json').read_text('utf-8'))
   report = json.loads((directory / 'report.json').read_text('utf-8'))
+  if masked := next((each for each in report.get('data_sets', {}).values() if each.get('aupr', {}).get('mean') is not None), None):
+    # AUPR as it is published: of the data set that has masks, without the healthy eyes of the other.
+    report |= {'aupr': masked['aupr'], 'intervals': report['intervals'] | {'aupr': masked['intervals']['aupr']}}
   replicates = collect.paired(bootstrap(*collect.read_counts(directory / report_run.TEST_COUNTS)))
   stage = config[row.stage]
   return {

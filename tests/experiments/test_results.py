@@ -30,7 +30,7 @@ def test_the_page_of_results_has_the_summary_as_it_is():
 
 
 def test_the_page_of_idrid_is_of_its_results(tmp_path):
-  for path in (RESULTS / 'idrid').iterdir():
+  for path in (RESULTS / 'idrid_lesions').iterdir():
     (tmp_path / path.name).write_bytes(path.read_bytes())
   idrid_page.write(tmp_path)
-  assert (tmp_path / 'idrid.md').read_text('utf-8') == (RESULTS / 'idrid' / 'idrid.md').read_text('utf-8')
+  assert (tmp_path / 'idrid_lesions.md').read_text('utf-8') == (RESULTS / 'idrid_lesions' / 'idrid_lesions.md').read_text('utf-8')

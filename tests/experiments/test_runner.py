@@ -185,7 +185,8 @@ def test_every_row_has_a_configuration_for_every_preset(row, preset, tmp_path):
   config = presets.configure(preset, row, 3, lesion=lesion, source_dir='release', pretrained='weights')
   stage = config[row.stage]
   assert (config.seed, config.stages, stage.loss, stage.model.name) == (3, (row.stage,), row.loss, row.model['name'])
-  assert (stage.data.source_dir, stage.pretrained) == ('release', 'weights')
+  assert set(stage.data.source_dir.split(':')) == {'release'} and stage.pretrained == 'weights'
+  assert len(stage.data.source_dir.split(':')) == len(stage.data.name.split('+'))
   assert config.is_locked
 
 

@@ -11,7 +11,7 @@ from lesion_jax import main, models
 from lesion_jax.report import run as report_run
 
 
-def tiny(config):
+def tiny(config, row):
   """In the paths of `smoke`: seconds a row."""
   for name in presets.STAGES:
     stage = config[name]
