@@ -160,9 +160,11 @@ def _healthy(result: Mapping[str, Any]) -> str:
   area = healthy.get('area', {}).get('any', {}).get('pixels', {})
   grades = ', '.join(f'{GRADE_KEYS[int(grade)]} {each["called"]} of {each["images"]}'
                      for grade, each in found.get('by_grade', {}).items())
-  left_out = found.get('left_out', [])
+  left_out, separation = found.get('left_out', []), found.get('separation')
   return ("Photographs of part B's test set called to have a lesion:\n\n" + table(['', 'any', *KEYS], rows)
-          + (f'\n\nBy grade: {grades}.' if grades else '') + f'\n\nArea shown in a healthy eye: mean {area.get("mean", 0):.0f} pixels of 1440 x 1440, '
+          + (f'\n\nBy grade: {grades}.' if grades else '')
+          + (f' Area under the ROC curve, DR2 to DR4 against DR0, all thresholds raised and lowered together: '
+             f'{number(separation["value"], separation["interval"])}.' if separation else '') + f'\n\nArea shown in a healthy eye: mean {area.get("mean", 0):.0f} pixels of 1440 x 1440, '
           f'95th percentile {area.get("p95", 0):.0f}. '
           + (f'{len(left_out)} photographs are left out, which are among those of part A that the network learned from: '
              f'{", ".join(left_out)}.' if left_out else ''))
@@ -178,15 +180,18 @@ def _controls(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     alike &= own['presence']['referable'] == control['presence']['referable']
     for title, result in ((name.removesuffix('-without'), own), (name, control)):
       healthy, sick = result['grades']['graded'], result['grades']['referable']
-      rows.append([title, str(result['presence']['referable']), _share(healthy['any']), _share(sick['any']), f'{100 * healthy["maximum"]["any"]:.0f} %',
+      separation = result['grades'].get('separation') or {'value': None, 'interval': None}
+      rows.append([title, str(result['presence']['referable']), _share(healthy['any']), _share(sick['any']),
+                   number(separation['value'], separation['interval']), f'{100 * healthy["maximum"]["any"]:.0f} %',
                    f'{healthy["area"]["any"]["pixels"]["mean"]:.0f}', *(_value(result['network'], 'aupr', key) for key in KEYS),
                    _mean(result['network'], 'aupr')])
   said = ('' if alike else ' **Not alike:** the rules of the two rest on different numbers of diseased eyes, so the shares called are no '
           'fair comparison until both are chosen on the same; AUPR is.')
   return ['## With and without healthy eyes in training\n\nThe same network, schedule and number of crops, from part A alone '
           'in the control. Each is judged by a rule for presence that is chosen on healthy eyes of validation and on the '
-          f'given number of eyes graded DR2 to DR4.{said} Area: pixels of 1440 x 1440 marked in a healthy eye, mean.\n\n' + table(
-              ['', 'diseased eyes behind the rule', 'any lesion in DR0', 'in DR2 to DR4', 'DR0 at Eq. 1', 'area',
+          f'given number of eyes graded DR2 to DR4.{said} Area: pixels of 1440 x 1440 marked in a healthy eye, mean. AUC: '
+          'DR2 to DR4 against DR0, all thresholds raised and lowered together.\n\n' + table(
+              ['', 'diseased eyes behind the rule', 'any lesion in DR0', 'in DR2 to DR4', 'AUC', 'DR0 at Eq. 1', 'area',
                *(f'AUPR {key}' for key in KEYS), 'mean'], rows)] if rows else []
 
 

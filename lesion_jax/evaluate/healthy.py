@@ -88,7 +88,9 @@ def judge_healthy(
     'maximum': {'any': float, 'lesions': {key: float}}}, maximum being the same at Eq. 1 and 0.5; {'images': 0, 'reason'}
     where it is empty. A share is {'value', 'interval'}. Of a network with maps the two healthy groups have 'area' as well,
     {'any': area, 'lesions': {key: area}}: {'pixels': {'mean', 'median', 'p95'}, 'share': the same of the pixels that are
-    not ignored}, of what is shown, so 0 where the lesion is not called present; 'any' adds the lesions up.
+    not ignored}, of what is shown, so 0 where the lesion is not called present; 'any' adds the lesions up. 'separation',
+    {'value', 'interval'}, is the area under the ROC curve of telling DR2 to DR4 from DR0 by `margins`, whatever the thresholds
+    are raised by together; None where one of the two groups is empty.
   """
   scored = tuple(scored)
   grade = counts.get('grade', np.full(len(counts['presence_scores']), -1))
@@ -98,7 +100,8 @@ def judge_healthy(
       'annotated': (clean_images(counts, scored), NO_CLEAN, True),
       'referable': (grade >= REFERABLE_GRADE, no_grade or NO_REFERABLE, False),
   }
-  return {'rule': rule.name, 'level': LEVEL, 'resamples': resamples, 'lesions': list(scored)} | {
+  separation = _separation(counts, scored, rule, grade, resamples, seed)
+  return {'rule': rule.name, 'level': LEVEL, 'resamples': resamples, 'lesions': list(scored), 'separation': separation} | {
       name: _group(counts, scored, rule, rows, area, resamples, seed) if rows.any() else {'images': 0, 'reason': reason}
       for name, (rows, reason, area) in groups.items()}
 
@@ -106,6 +109,32 @@ def judge_healthy(
 def called_present(counts: Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
   """Which lesions the rule calls present in each image, bool [N, 8], by all pixels that are not to be ignored."""
   return rule.decide(counts['maximum_scores' if rule.name == MAXIMUM else 'presence_scores'])
+
+
+def margins(counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule) -> np.ndarray:
+  """By how much the lesion that is furthest above its threshold is so, in log odds, float64 [N]; above 0 a lesion is present."""
+  columns = [LESION_KEYS.index(key) for key in scored]
+  scores = counts['maximum_scores' if rule.name == MAXIMUM else 'presence_scores'][:, columns].astype(np.float64)
+  return (metrics.log_odds(scores) - metrics.log_odds(np.asarray(rule.thresholds, np.float64)[columns])).max(axis=1)
+
+
+def _separation(
+    counts: Mapping[str, np.ndarray], scored: tuple[str, ...], rule: Rule, grade: np.ndarray, resamples: int, seed: int,
+) -> dict[str, Any] | None:
+  rows = (grade == 0) | (grade >= REFERABLE_GRADE)
+  sick = grade[rows] >= REFERABLE_GRADE
+  if not scored or not sick.any() or sick.all():
+    return None
+  far = margins(counts, scored, rule)[rows]
+  patients = np.unique(_patients(counts)[rows], return_inverse=True)[1]
+  of_patient = np.split(np.argsort(patients, kind='stable'), np.cumsum(np.bincount(patients))[:-1])
+  generator = np.random.Generator(np.random.Philox([seed, len(of_patient)]))
+  drawn = np.full(resamples, np.nan)
+  for draw in range(resamples):
+    chosen = np.concatenate([of_patient[patient] for patient in generator.integers(len(of_patient), size=len(of_patient))])
+    value = metrics.area_under_roc(far[chosen], sick[chosen]).value
+    drawn[draw] = np.nan if value is None else value
+  return {'value': metrics.area_under_roc(far, sick).value, 'interval': percentiles(drawn)}
 
 
 def _group(

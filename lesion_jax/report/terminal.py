@@ -155,6 +155,10 @@ def healthy_notes(report: Mapping[str, Any]) -> list[str]:
       area = group['area']['any']
       lines.append(f'  area shown per photograph: mean {area["pixels"]["mean"]:.1f} pixels ({100 * area["share"]["mean"]:.2g} '
                    f'%), median {area["pixels"]["median"]:.1f}, 95 % below {area["pixels"]["p95"]:.1f}')
+  if separation := found.get('separation'):
+    ends = separation['interval']
+    lines.append(f'area under ROC, DR2 to DR4 against DR0 by what is called present: {separation["value"]:.3f}'
+                 + (f' [{ends[0]:.3f}, {ends[1]:.3f}]' if ends else ''))
   return lines
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, recall_score
+from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import full_report, judge_healthy, judge_images, part_of, totals
@@ -110,6 +110,18 @@ def test_healthy_eyes_are_counted_by_grade_whether_lesions_are_annotated_there_o
   sick = counts['grade'] >= 2
   expected = (counts['presence_scores'] > RULE.thresholds)[sick][:, COLUMNS].any(1).mean()
   assert found['referable']['any']['value'] == pytest.approx(expected) and 'area' not in found['referable']
+
+
+def test_separation_is_the_area_under_roc_of_the_lesion_furthest_above_its_threshold(counts):
+  found = judge_healthy(counts, SCORED, RULE, resamples=R, seed=SEED)['separation']
+  rows = (counts['grade'] == 0) | (counts['grade'] >= 2)
+  logit = lambda p: np.log(p) - np.log1p(-p)
+  far = (logit(counts['presence_scores'].astype(float)) - logit(RULE.thresholds))[rows][:, COLUMNS].max(1)
+  sick, patients = counts['grade'][rows] >= 2, counts['patient'][rows]
+  assert found['value'] == pytest.approx(roc_auc_score(sick, far))
+  values = [roc_auc_score(sick[each], far[each]) for each in draws(patients) if 0 < sick[each].sum() < len(each)]
+  assert found['interval'] == pytest.approx(np.quantile(values, [0.025, 0.975]))
+  assert judge_healthy(counts | {'grade': np.zeros(N, int)}, SCORED, RULE, resamples=R, seed=SEED)['separation'] is None
 
 
 def test_the_area_is_of_what_is_shown(counts):
