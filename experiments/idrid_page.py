@@ -177,7 +177,7 @@ def _controls(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     own = found.get(name.removesuffix('-without'))
     if own is control or own is None or 'grades' not in own or 'grades' not in control:
       continue
-    alike &= own['presence']['referable'] == control['presence']['referable']
+    alike &= abs(own['presence']['referable'] - control['presence']['referable']) <= 0.1 * control['presence']['referable']
     for title, result in ((name.removesuffix('-without'), own), (name, control)):
       healthy, sick = result['grades']['graded'], result['grades']['referable']
       separation = result['grades'].get('separation') or {'value': None, 'interval': None}
