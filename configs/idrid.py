@@ -65,7 +65,7 @@ def _cpu_long(config: ConfigDict) -> None:
   the photograph larger."""
   config.segment.update(hard_negatives=0.03, learning_rate=5e-4, warm_up=50)
   config.grade.model.grading_size = 640
-  config.grade.update(learning_rate=5e-4, warm_up=25, max_steps=300, validate_every=300)
+  config.grade.update(learning_rate=5e-4, warm_up=25, max_steps=200, validate_every=200)
 
 
 def _gpu(config: ConfigDict) -> None:
