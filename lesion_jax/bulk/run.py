@@ -116,7 +116,7 @@ def predict_photographs(
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
   waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
-  with limited(options.threads, options.memory):
+  with limited(options.threads, options.memory, options.seconds):
     return _run_alone(waiting, predict, out, entries, len(files), options.coco)
 
 

@@ -34,13 +34,15 @@ def memory(text: str) -> int:
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
-  """Adds --threads and --memory."""
+  """Adds --threads, --memory and --seconds."""
   parser.add_argument('--threads', type=positive, metavar='N',
                       help='that read photographs and write results (default: as many as this process may use processors, by '
                            'affinity and by the quota of its container; at most 16)')
   parser.add_argument('--memory', type=memory, metavar='BYTES',
                       help='that the process may use, as 4G or 800M: a quarter of it bounds how many photographs are on their '
                            'way at once (default: what the machine, or the limit of the container, leaves it)')
+  parser.add_argument('--seconds', type=positive, metavar='N',
+                      help='that reading one photograph may take; one that takes longer fails, and the others go on (default: 60)')
 
 
 NETWORK = ('the network: a directory with config.json and model.safetensors, a zip archive of one, or the name of a network '

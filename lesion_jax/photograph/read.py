@@ -11,6 +11,7 @@ What is done to the pixels, where more than one thing could be (our choice):
                        smaller copy of another, see `photograph.tiff`
   coded data           that end early or make the decoder stumble are damage: see `photograph.jpeg`
   DICOM                see `photograph.dicom`
+  what takes too long  is given up, see `photograph.patience`
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import stat
 import struct
+import sys
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lesion_jax.photograph import jpeg, tiff
-from lesion_jax.photograph.dicom import is_dicom, read_dicom
+from lesion_jax.photograph import jpeg, patience, tiff
+from lesion_jax.photograph.dicom import HEAD, is_dicom, is_jpeg_2000, read_dicom
 from lesion_jax.photograph.dicom import read_spacing as read_dicom_spacing
 
 # About four times the largest fundus photograph we know of, and below Pillow's own warning. A photograph of this size
@@ -75,18 +78,54 @@ def read_photograph(source: Source) -> np.ndarray:
 
   Raises:
     FileNotFoundError: where there is no such file.
-    ValueError: naming file and cause, where it cannot be read, is no image, is damaged, or has more than MAX_PIXELS
-      pixels, which is seen before they are decoded.
+    ValueError: naming file and cause, where it cannot be read, is no image, is damaged, has more than MAX_PIXELS
+      pixels, which is seen before they are decoded, or takes longer than `threads.allowed_seconds`.
   """
   name = source if isinstance(source, str | os.PathLike) else getattr(source, 'name', 'that came as bytes')
   try:
-    with _open(source) as file:
-      return read_dicom(file, max_pixels=MAX_PIXELS) if is_dicom(file) else _read_image(file)
+    return patience.within_seconds(lambda: _read(source))
   except FileNotFoundError:
     raise
   except DAMAGE as error:
-    cause = error.strerror if isinstance(error, OSError) and error.strerror else error
-    raise ValueError(f'cannot read the photograph {name}: {cause}') from error
+    raise ValueError(f'cannot read the photograph {name}: {_cause(error)}') from error
+
+
+def answer(seconds: float) -> None:
+  """The other process of `patience.in_a_process`: reads a file from standard input and writes height, width and pixels to
+  standard output, or the cause why not. It ends itself when the time is over, should nobody else do so."""
+  if hasattr(signal, 'setitimer'):
+    signal.setitimer(signal.ITIMER_REAL, seconds + 1)
+  out = os.fdopen(os.dup(1), 'wb')
+  os.dup2(2, 1)  # whatever a library prints
+  with out:
+    try:
+      pixels = _decode(io.BytesIO(sys.stdin.buffer.read()))
+    except DAMAGE as error:
+      out.write(str(_cause(error)).encode('utf-8', 'replace'))
+      status = patience.REFUSED
+    else:
+      out.write(np.array(pixels.shape[:2], '<u4').tobytes())
+      out.write(np.ascontiguousarray(pixels).data)
+      status = 0
+  sys.exit(status)
+
+
+def _read(source: Source) -> np.ndarray:
+  with _open(source) as file:
+    file.seek(0)
+    if is_jpeg_2000(file.read(HEAD)):
+      file.seek(0)
+      if (pixels := patience.in_a_process(file.read())) is not None:
+        return pixels
+    return _decode(file)
+
+
+def _decode(file: BinaryIO) -> np.ndarray:
+  return read_dicom(file, max_pixels=MAX_PIXELS) if is_dicom(file) else _read_image(file)
+
+
+def _cause(error: BaseException) -> object:
+  return error.strerror if isinstance(error, OSError) and error.strerror else error
 
 
 def read_spacing(source: Source) -> tuple[float, float] | None:
