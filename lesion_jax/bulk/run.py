@@ -96,6 +96,8 @@ def predict_photographs(
   if workers and engine != 'ray':
     raise Refused('workers', ' are those of --engine ray; leave it out, or add --engine ray')
   photographs = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
+  if '' in map(os.fspath, photographs := list(photographs)):
+    raise Refused('', 'the name of a photograph is empty; write . for the folder that you are in')
   photographs = [pathlib.Path(photograph) for photograph in photographs]
   found = search(photographs, out)
   files, others = found.photographs, found.left_out()

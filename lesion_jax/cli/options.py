@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,17 @@ def positive(text: str) -> int:
   if value < 1:
     raise argparse.ArgumentTypeError(f'{text} is below 1')
   return value
+
+
+def path(text: str) -> pathlib.Path:
+  """The path of a file or folder. An empty one, as of a shell's variable that is not set, is not taken for the folder that one is in.
+
+  Raises:
+    argparse.ArgumentTypeError: it is empty.
+  """
+  if not text:
+    raise argparse.ArgumentTypeError('it is empty (a variable that is not set?); write . for the folder that you are in')
+  return pathlib.Path(text)
 
 
 def memory(text: str) -> int:
