@@ -1,6 +1,6 @@
 """SIGKILL at a chosen moment of a process: some milliseconds after it has made, moved or removed so many files in given folders.
 
-As a program it runs the command `lesion-jax` so:
+As a program it runs the command `lesion-jax` so, with the network of `oracle` beside the others:
 
   python tests/dying.py CHANGES MILLISECONDS FOLDER predict ...
 """
@@ -48,7 +48,10 @@ def die(after: int, milliseconds: float, folders: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  from lesion_jax import cli
+  import oracle
 
+  from lesion_jax import cli, models
+
+  models.MODELS['oracle'] = oracle.Oracle
   die(int(sys.argv[1]), float(sys.argv[2]), [sys.argv[3]])
   sys.exit(cli.main(sys.argv[4:]))

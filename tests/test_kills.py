@@ -12,13 +12,13 @@ import subprocess
 import sys
 
 import numpy as np
+import oracle
 import pytest
 from drawing import save
 from dying import SAID
 
-from lesion_jax.data import synthetic
 from lesion_jax.train.logs import read_scalars
-from lesion_jax.weights.bundle import load_bundle
+from lesion_jax.weights.bundle import load_bundle, save_bundle
 
 ROOT = pathlib.Path(__file__).parents[1]
 TRAININGS, PREDICTIONS = 20, 12  # deaths
@@ -96,13 +96,15 @@ def test_training(tmp_path):
 
 
 def test_prediction(tmp_path):
-  for number in range(6):
-    save(tmp_path / 'eyes' / f'{number}.png', synthetic.generate(seed=14, index=number, size=160).image)
+  for number in range(8):
+    save(tmp_path / 'eyes' / f'{number}.png', oracle.photograph())
+  config = oracle.oracle_config(annotated=['MA', 'CWS'])
+  save_bundle(tmp_path / 'bundle', config=config, card='', variables={'params': {'gain': np.float32(1)}})
 
   def predict(folder, after, milliseconds):
     out = tmp_path / str(folder)
-    return _run('tests/dying.py', after, milliseconds, out, 'predict', tmp_path / 'eyes', '--model', 'idrid', '--out', out, '--coco',
-                'rle', '--maps', 'png', '--quiet', '--window', 0)
+    return _run('tests/dying.py', after, milliseconds, out, 'predict', tmp_path / 'eyes', '--model', tmp_path / 'bundle', '--out', out,
+                '--coco', 'rle', '--maps', 'png', '--quiet')
 
   def left(folder):
     files = {path.relative_to(tmp_path / str(folder)).as_posix(): path.read_bytes()

@@ -26,7 +26,7 @@ def test_a_link_to_itself_and_an_unknown_home_stay_as_they_are(loop, monkeypatch
 
 @pytest.mark.parametrize('command', [
     'predict {eye} --model {loop} --out {new}', 'predict {loop} --model idrid --out {new}', 'predict {eye} --model idrid --out {loop}',
-    'info {loop}', 'export --model {loop} --format torch --out {new}', 'export --model idrid --format stablehlo --out {loop}',
+    'info {loop}', 'export --model {loop} --to torch --out {new}', 'export --model idrid --to stablehlo --out {loop}',
     'evaluate --model {loop} --data folder --source {new}', 'evaluate --model idrid --data folder --source {loop}',
     'data folder --source {loop}', 'prepare folder --source {loop} --out {new}', 'consensus {loop} --images {loop} --out {new}',
     'ship {loop} --out {new}', 'import-weights {loop} --out {new}', 'rethreshold {loop} --threshold 0.5',
@@ -43,7 +43,7 @@ def test_commands_say_it_in_a_sentence(command, loop, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('words', [('predict', '', *SOUND), ('predict', 'eye.png', '--out', ''), ('info', ''),
-                                   ('export', '--model', '', '--format', 'torch', '--out', 'x'), ('rethreshold', ''),
+                                   ('export', '--model', '', '--to', 'torch', '--out', 'x'), ('rethreshold', ''),
                                    ('label-studio', 'predictions', '', '--out', 'x.json')])
 def test_an_empty_path_is_not_taken_for_the_folder_that_one_is_in(words, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)

@@ -65,6 +65,6 @@ def test_a_strip_is_refused_and_takes_no_square_of_its_length(crop, shape):
 
 def test_a_retina_in_a_long_picture_is_found():
   eye = fundus(100, 100, seed=1)
-  picture = np.zeros((100, 1500, 3), np.uint8)
+  picture = np.zeros((100, 1200, 3), np.uint8)
   picture[:, 700:800] = eye
   assert prepare(picture, 64).crop.side <= 106
