@@ -6,8 +6,8 @@
 # make rooms     lists the rooms of the code, the top floor first, with one line each
 # make clean     removes the environment and the caches; runs/ with your results stays
 #
-# Needs Python 3.11 or newer and nothing else. PYTHON=... names one, DEMO=... the demo's folder, CONSTRAINTS=/dev/null takes
-# the newest version of everything.
+# Needs Python 3.11 or newer (`docs` 3.11.5) and nothing else. PYTHON=... names one, DEMO=... the demo's folder. What is installed has
+# the versions and the hashes of locks/; CONSTRAINTS=/dev/null takes the newest version of everything instead, without hashes.
 
 PYTHON ?= $(shell for name in python3.11 python3; do \
   $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
@@ -57,17 +57,30 @@ define install
 @test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Name one: make PYTHON=/path/to/python3.11 ...'; exit 1; }
 @echo 'Installing into $(VENV), about 1.2 GB; this happens once.'
 $(PYTHON) -m venv $(VENV)
-$(VENV)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '$(1)'
+$(if $(filter constraints.txt,$(CONSTRAINTS)),$(call locked,$(1)),$(call unlocked,$(1)))
 endef
 
-$(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt
-	$(call install,.[train])
+# First what building takes, then everything else: nothing is fetched whose hash is not here.
+define locked
+$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement locks/build.txt
+$(VENV)/bin/python -m pip install --quiet --require-hashes --no-build-isolation --requirement locks/$(1).txt
+$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+endef
+
+define unlocked
+$(VENV)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(1)]'
+endef
+
+INSTALLED := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard locks/*.txt)
+
+$(VENV)/installed: $(INSTALLED)
+	$(call install,train)
 	@touch $@
 
-$(VENV)/installed-test: setup.cfg setup.py pyproject.toml constraints.txt
-	$(call install,.[test])
+$(VENV)/installed-test: $(INSTALLED)
+	$(call install,test)
 	@touch $(VENV)/installed $@
 
-$(VENV)/installed-docs: setup.cfg setup.py pyproject.toml constraints.txt
-	$(call install,.[docs])
+$(VENV)/installed-docs: $(INSTALLED)
+	$(call install,docs)
 	@touch $@

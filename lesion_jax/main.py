@@ -44,6 +44,8 @@ flags.DEFINE_string('coordinator', None, 'Several processes: host:port of the fi
 flags.DEFINE_integer('processes', None, 'Several processes: how many.')
 flags.DEFINE_integer('process', None, 'Several processes: which one this is, from 0.')
 flags.mark_flag_as_required('config')
+for _flag in ('workdir', 'data_dir'):
+  flags.register_validator(_flag, bool, message='it is empty (a variable that is not set?); write . for the folder that you are in')
 
 STOPPED = 75  # exit status after SIGTERM: EX_TEMPFAIL, run the same command again
 

@@ -1,15 +1,18 @@
 """All inputs of the folder of cases beside the project, one by one: right or one sentence, no traceback, the right status.
 
 Each stands for a kind, and the tests of its subject draw inputs of their own; here the reported ones themselves are tried.
-Trainings among them are not run: they take minutes each.
+Trainings among them are those of the recipes, with shallow networks in the place of the thin ones.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from real import IDRID
@@ -18,6 +21,7 @@ import lesion_jax
 from lesion_jax import cli
 
 CASES = IDRID.parents[1] / 'cases'
+ROOT = pathlib.Path(__file__).parents[1]
 FILES, FAULTS, DATA, REPORTS = (CASES / name for name in ('files', 'faults', 'data', 'reports'))
 OWN = {'second part', 'surround', 'edge not seen', 'not round', 'not in colour', 'colours', 'contrast'}
 GRADED, FLAGGED, REFUSED = 'graded', 'flagged', 'refused'
@@ -177,7 +181,112 @@ def test_forms_of_data(name, tmp_path, capsys):
   assert status in (0, 2) and (status == 0 or len(shown.err.splitlines()[-1]) < 2 * LONGEST)
 
 
+def _train(run, source, prepared, stage='segment'):
+  """The recipe's training, as a process of its own."""
+  network = {'segment': 'lesion_net_16s', 'grade': 'inception_v3_grader'}[stage]
+  options = {'data.name': 'folder', 'data.source_dir': source, 'data.size': 64, 'model.name': network, 'model.width': 0.01, 'batch_size': 2,
+             'eval_batch_size': 2, 'max_steps': 6, 'validate_every': 2, 'milestones': '()'}
+  argv = [sys.executable, 'tests/tiny_main.py', f'--config=configs/{stage}.py', f'--workdir={run}', f'--data_dir={prepared}',
+          *(f'--config.{stage}.{name}={value}' for name, value in options.items())]
+  environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {'PYTHONPATH': str(ROOT)}
+  ended = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+  assert 'Traceback' not in ended.stderr + ended.stdout, ended.stderr
+  return ended
+
+
+@pytest.mark.parametrize(('name', 'stage', 'needed'), [
+    ('10_validation_unscored', 'segment', 'a scored pixel of HaEx'), ('10b_validation_ungraded', 'grade', 'of several grades'),
+    ('10c_validation_without_lesion', 'segment', 'a scored pixel of HaEx'), ('03c_no_lesion_anywhere', 'segment', 'a scored pixel of HaEx')])
+def test_trainings_without_a_criterion_are_refused_before_a_step(name, stage, needed, tmp_path):
+  ended = _train(tmp_path / 'run', DATA / name, tmp_path / 'prepared', stage)
+  said = [line for line in ended.stderr.splitlines() if line.startswith('error: ')]
+  assert ended.returncode == 2 and len(said) == 1 and needed in said[0] and len(said[0]) < LONGEST
+  assert not list((tmp_path / 'run').rglob('bundle'))
+
+
+def _about(capsys, source, prepared):
+  """(status, photographs of the three splits, what was printed)."""
+  status, shown = _command(capsys, 'data', 'folder', '--source', source, '--prepared', prepared, '--size', 64)
+  lengths = re.search(r'(\d+) train\D+(\d+) validation\D+(\d+) test', shown.out)
+  return status, lengths and tuple(map(int, lengths.groups())), shown
+
+
+@pytest.mark.parametrize('damage', ['split added', 'record cut', 'no description'])
+def test_prepared_data_that_no_longer_hold(damage, tmp_path, capsys):
+  source, prepared = tmp_path / 'source', tmp_path / 'prepared'
+  shutil.copytree(DATA / '11_split_added_later', source)
+  later = source / 'grades-later.csv'
+  later.rename(tmp_path / later.name)
+  status, expected, _ = _about(capsys, source, prepared)
+  assert status == 0 and sum(expected) == 10 and all(expected)
+  if damage == 'split added':
+    (tmp_path / later.name).replace(source / 'grades.csv')
+    expected = (7, 0, 3)
+  elif damage == 'record cut':
+    record, = prepared.rglob('*train.array_record*')
+    record.write_bytes(record.read_bytes()[:record.stat().st_size // 2])
+  else:
+    description, = prepared.rglob('dataset_info.json')
+    description.unlink()
+  status, lengths, shown = _about(capsys, source, prepared)
+  assert (status, lengths) == (0, expected) or status == 2 and str(prepared) in shown.err.splitlines()[-1]
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """The folder of the recipe of checkpoint_meta_flip.txt after its first part."""
+  root = tmp_path_factory.mktemp('trained')
+  assert _train(root / 'run', DATA / '00_reference', root / 'prepared').returncode == 0
+  return root
+
+
+FLIPS = {'rate': (r'("learning_rate": 0\.00)2', r'\g<1>6'), 'best step': (r'("best_step": )\d', r'\g<1>5'),
+         'position': (r'("next_index": )\d+', r'\g<1>3'), 'stop': ('"stop": false', '"stop": true'), 'renamed': ('', '')}
+
+
+@pytest.mark.parametrize('flip', FLIPS)
+def test_a_checkpoint_whose_meta_was_changed(flip, trained, tmp_path):
+  segment = tmp_path / 'run' / 'segment'
+  shutil.copytree(trained / 'run', tmp_path / 'run')
+  weights = (segment / 'bundle' / 'model.safetensors').read_bytes()
+  shutil.rmtree(segment / 'bundle')
+  shutil.rmtree(segment / 'checkpoints' / '6')
+  meta = segment / 'checkpoints' / '4' / 'meta' / 'metadata'
+  pattern, other = FLIPS[flip]
+  changed = re.sub(pattern, other, meta.read_text(), count=1) if pattern else meta.read_text()
+  assert (changed == meta.read_text()) == (flip == 'renamed')
+  meta.write_text(changed)
+  if flip == 'renamed':
+    (segment / 'checkpoints' / '4').rename(segment / 'checkpoints' / '5')
+  ended = _train(tmp_path / 'run', DATA / '00_reference', trained / 'prepared')
+  assert ended.returncode == 0 and re.search('checkpoint [45] in .* is damaged', ended.stderr), ended.stderr
+  assert 'going on from the checkpoint of step 4' not in ended.stdout
+  assert (segment / 'bundle' / 'model.safetensors').read_bytes() == weights
+  assert {row.split(',')[3] for row in (segment / 'metrics.csv').read_text().splitlines() if ',learning_rate,' in row} == {'0.002'}
+
+
+@pytest.mark.skipif(not IDRID.is_dir(), reason='takes photographs of full size')
+def test_a_host_that_shows_many_processors(tmp_path):
+  """On one of which the process may run: threads and memory follow that."""
+  folder = tmp_path / 'photographs'
+  folder.mkdir()
+  for path in sorted((IDRID / 'B. Disease Grading').rglob('*.jpg'))[:80]:
+    (folder / f'{path.parent.name[0]}{path.name}').symlink_to(path)
+  pin = 'import os, runpy, sys; os.sched_setaffinity(0, {0}); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name="__main__")'
+  ended = subprocess.run(
+      [sys.executable, '-c', pin, REPORTS / 'many_processors.py', '64', folder, FAULTS / 'sound_bundle.zip', tmp_path / 'out'],
+      env=os.environ | {'PYTHONPATH': str(ROOT)}, capture_output=True, text=True, timeout=1800, check=False)
+  peak = re.search(r'64 processors shown: status 0, peak (\d+) MB', ended.stdout)
+  assert peak and 'Traceback' not in ended.stderr, ended.stderr
+  print(f'peak {peak[1]} MB')
+  assert int(peak[1]) < 2000
+
+
 def test_every_case_is_tried():
-  """A new file among the cases needs a test."""
+  """A new file among the cases needs a test: its name is in this file."""
   known = {*PHOTOGRAPHS, *FOLDERS, 'README.md'}
   assert {path.name for path in FILES.iterdir()} <= known
+  here = pathlib.Path(__file__).read_text('utf-8')
+  stems = {path.stem.removeprefix('result_').removeprefix('export_').removesuffix('_bundle')
+           for folder in (FAULTS, DATA, REPORTS) for path in folder.iterdir() if path.name != 'README.md'}
+  assert not {stem for stem in stems if stem not in here}

@@ -1,12 +1,15 @@
 """lesion_jax.main with shallow networks, and with an end at a chosen step:
 
   python tests/tiny_main.py --config=tests/tiny_config.py --workdir=DIR --data_dir=DIR [--die=SIGKILL --die_after=STEPS]
+
+or, with --watch, --die_changes and --die_delay, at a moment of `dying.die`.
 """
 
 import os
 import signal
 
 from absl import app, flags
+from dying import die
 from tiny import TINY_MODELS
 
 from lesion_jax import main, models
@@ -15,6 +18,18 @@ from lesion_jax.report.run import TEST_COUNTS, write_figures
 
 _DIE = flags.DEFINE_enum('die', None, ['SIGKILL', 'SIGTERM'], 'Signal that the process sends to itself.')
 _DIE_AFTER = flags.DEFINE_integer('die_after', 1, 'After so many steps, those of both stages counted.')
+_WATCH = flags.DEFINE_bool('watch', False, 'Count the files that are made, moved and removed, and write the pictures too.')
+_DIE_CHANGES = flags.DEFINE_integer('die_changes', 0, 'SIGKILL after so many of them; 0: never.')
+_DIE_DELAY = flags.DEFINE_float('die_delay', 0, 'So many milliseconds later.')
+
+
+def start(argv):
+  if _WATCH.value:
+    die(_DIE_CHANGES.value, _DIE_DELAY.value, [flags.FLAGS.workdir, flags.FLAGS.data_dir])
+  else:  # pictures take longer than the training
+    main.write_run = lambda directory, evaluation, annotated, *unused: write_figures(
+        directory, evaluation, annotated, counts_name=TEST_COUNTS)
+  return main.main(argv)
 
 
 class Doomed(main.Interrupt):
@@ -32,7 +47,4 @@ class Doomed(main.Interrupt):
 if __name__ == '__main__':
   models.MODELS = TINY_MODELS
   main.Interrupt = Doomed
-  # Pictures take longer than the training.
-  main.write_run = lambda directory, evaluation, annotated, *unused: write_figures(
-      directory, evaluation, annotated, counts_name=TEST_COUNTS)
-  app.run(main.main, flags_parser=parse_flags)
+  app.run(start, flags_parser=parse_flags)

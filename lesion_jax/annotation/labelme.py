@@ -25,6 +25,7 @@ from lesion_jax.annotation.labels import Labels
 from lesion_jax.annotation.mistakes import Findings, cut
 from lesion_jax.annotation.names import file_name
 from lesion_jax.annotation.shapes import Annotation, Bitmap, Ellipse, Polygon, Shape
+from lesion_jax.places import real
 
 
 def is_labelme(found: Any) -> bool:
@@ -63,7 +64,7 @@ def read_labelme(path: pathlib.Path, found: Mapping[str, Any], labels: Labels, a
   grades = {labels.grade(flag, where) for flag, on in flags.items() if on is True and labels.is_grade(flag)}
   if len(grades) > 1:
     raise ValueError(f'{where}: one annotation has the grades {sorted(grades)}; expected one')
-  who = annotator or path.resolve().parent.name
+  who = annotator or real(path).parent.name
   return [Annotation(name, who, next(iter(grades), None), tuple(shapes), size)], Counter()
 
 

@@ -14,6 +14,7 @@ from lesion_jax.annotation.label_studio import read_label_studio
 from lesion_jax.annotation.labelme import is_labelme, read_labelme
 from lesion_jax.annotation.labels import Labels
 from lesion_jax.annotation.shapes import Annotation
+from lesion_jax.places import real
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _read(annotator: str, path: pathlib.Path, labels: Labels) -> tuple[list[Anno
       raise ValueError(f'{path} is a folder without JSON files of labelme; name the exported files in it')
     whole, passed_over = [], Counter()
     for file in files:
-      found, skipped = _read(annotator or path.resolve().name, file, labels)
+      found, skipped = _read(annotator or real(path).name, file, labels)
       whole, passed_over = whole + found, passed_over + skipped
     return whole, passed_over
   start = path.read_bytes()[:64].removeprefix(b'\xef\xbb\xbf').lstrip()[:1]

@@ -100,7 +100,7 @@ class Worker:
   def __call__(self, rows: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
     entries: dict[int, Entry] = {}
     try:
-      with limited(self._options.threads, self._options.memory):
+      with limited(self._options.threads, self._options.memory, self._options.seconds):
         predict_entries(self._predictor, map(unpack, rows['entry']), self._out, self._options, entries, lambda: None)
     except Stopped as error:  # as a value: what is raised here Ray would wrap, and its other workers go on
       return {'number': [STOPPED], 'entry': [json.dumps(str(error))]}

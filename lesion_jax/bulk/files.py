@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lesion_jax.locking import NAME as LOCK
+from lesion_jax.places import real
 
 if TYPE_CHECKING:
   from lesion_jax.report.table import Entry
@@ -70,7 +71,7 @@ def search(paths: Sequence[pathlib.Path], out: pathlib.Path) -> Search:
   found: dict[pathlib.Path, pathlib.Path] = {}
   failed: dict[pathlib.Path, str] = {}
   others: Counter[str] = Counter()
-  ours = functools.cache(lambda folder: _is_result(folder, out.resolve()))
+  ours = functools.cache(lambda folder: _is_result(folder, real(out)))
   for path in paths:
     matches = [path]
     if not path.exists() and glob.has_magic(str(path)):
@@ -79,7 +80,7 @@ def search(paths: Sequence[pathlib.Path], out: pathlib.Path) -> Search:
     for match in matches:
       files = sorted(_search(match, out, ours, failed, others)) if match.is_dir() else [match]
       for file in files:
-        found.setdefault(file.resolve(), file)
+        found.setdefault(real(file), file)
   return Search(list(found.values()), failed, others)
 
 
@@ -101,7 +102,7 @@ def _search(
       failed[folder] = f'this folder cannot be searched: {error.strerror}'
       yield folder
       continue
-    if ours(folder.resolve()):
+    if ours(real(folder)):
       continue
     for item in items:
       try:
@@ -131,8 +132,8 @@ def _search(
 
 def _is_output(path: pathlib.Path, out: pathlib.Path, ours: Callable[[pathlib.Path], bool]) -> bool:
   """Whether a file is table, page or lock of `out`, or lies in a folder of results."""
-  path = path.resolve()
-  if path.parent == out.resolve() and (
+  path = real(path)
+  if path.parent == real(out) and (
       path.name in (TABLE, REPORT, COCO, LOCK) or path.name.startswith((f'.{TABLE}.', f'.{REPORT}.', f'.{COCO}.'))):
     return True
   return ours(path if path.is_dir() else path.parent)
@@ -232,7 +233,7 @@ def plan(
     if isinstance(digest, OSError | ValueError):
       entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {_why(file, digest)}'))
       continue
-    run = Run(digest, model, options, hashlib.sha256(os.fsencode(file.resolve())).hexdigest())
+    run = Run(digest, model, options, hashlib.sha256(os.fsencode(real(file))).hexdigest())
     folder, record = folders.choose(file, run)
     if not overwrite and is_done(record, out / folder, run):
       entries[number] = Entry(name, folder, SKIPPED, record, run=run)

@@ -54,6 +54,7 @@ class Options:
     threads: that read photographs and write results; None: as many as the process may use processors.
     memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
       the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
+    seconds: that reading one photograph may take; one that takes longer fails. None: `photograph.threads.SECONDS`.
   """
 
   models: str | os.PathLike | Sequence[str | os.PathLike] = ()
@@ -73,6 +74,7 @@ class Options:
   coco: str | None = None
   threads: int | None = None
   memory: int | None = None
+  seconds: int | None = None
 
   def __post_init__(self) -> None:
     if isinstance(self.models, str | os.PathLike):
@@ -80,7 +82,7 @@ class Options:
     for name, allowed in (('maps', (None, *MAPS)), ('maps_at', PLACES), ('coco', (None, *COCO_FORMS))):
       if (value := getattr(self, name)) not in allowed:
         raise Refused(name, f' {value!r}: choose one of {", ".join(map(str, allowed))}')
-    for name in ('threads', 'memory'):
+    for name in ('threads', 'memory', 'seconds'):
       if (value := getattr(self, name)) is not None and value < 1:
         raise Refused(name, f' {value}: give a whole number from 1 on')
 

@@ -96,6 +96,8 @@ def predict_photographs(
   if workers and engine != 'ray':
     raise Refused('workers', ' are those of --engine ray; leave it out, or add --engine ray')
   photographs = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
+  if '' in map(os.fspath, photographs := list(photographs)):
+    raise Refused('', 'the name of a photograph is empty; write . for the folder that you are in')
   photographs = [pathlib.Path(photograph) for photograph in photographs]
   found = search(photographs, out)
   files, others = found.photographs, found.left_out()
@@ -116,7 +118,7 @@ def predict_photographs(
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
   waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
-  with limited(options.threads, options.memory):
+  with limited(options.threads, options.memory, options.seconds):
     return _run_alone(waiting, predict, out, entries, len(files), options.coco)
 
 

@@ -51,7 +51,7 @@ class Rethresholded(NamedTuple):
 
 def rethreshold(
     out: str | os.PathLike, thresholds: Mapping[str, float], *, smallest: Mapping[str, Smallest] | None = None,
-    coco: str | None = None, threads: int | None = None, memory: int | None = None,
+    coco: str | None = None, threads: int | None = None, memory: int | None = None, seconds: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rethresholded:
   """Puts other thresholds into effect in a folder of results.
@@ -65,6 +65,7 @@ def rethreshold(
     coco: write the masks as COCO's JSON too, 'rle' or 'polygons'.
     threads: as of `Options`.
     memory: likewise.
+    seconds: likewise.
     progress: called as photographs are done, with how many are and how many there are.
 
   Raises:
@@ -86,7 +87,7 @@ def rethreshold(
       stack.enter_context(locked(out, 'new thresholds'))
     except OSError as error:
       raise Refused('', str(error)) from error
-    stack.enter_context(limited(threads, memory))
+    stack.enter_context(limited(threads, memory, seconds))
     return _rethreshold(out, thresholds, smallest, coco, progress or (lambda done, total: None))
 
 

@@ -6,13 +6,14 @@ jax and the library are imported when a command runs, so that help, version and 
 from __future__ import annotations
 
 import argparse
+import pathlib
 import sys
 import warnings
 from collections.abc import Sequence
 
 import lesion_jax
 from lesion_jax.cli import (
-    consensus, data, evaluate, export, import_weights, info, interruption, label_studio, predict, prepare,
+    consensus, data, evaluate, export, import_weights, info, interruption, label_studio, options, predict, prepare,
     rethreshold, ship)
 from lesion_jax.extras import MissingExtra
 from lesion_jax.plugins import import_modules
@@ -69,6 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
   for command in COMMANDS:
     command.add(commands)
   for each in commands.choices.values():
+    each.register('type', pathlib.Path, options.path)
     each.add_argument('--import', dest='import', action='append', default=[], metavar='MODULE',
                       help='import this module first, for the networks and data sets that it registers, see docs/extend.md; '
                            'importing runs it')

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from lesion_jax.cli import options
+from lesion_jax.places import home, real
 
 SPLITS, ALL = ('train', 'validation', 'test'), 'all'  # as `data` has them, which is slow to import
 
@@ -147,7 +148,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def _beside(arguments: argparse.Namespace) -> pathlib.Path:
   """Where the results go by default."""
   # The name of a packaged network stays one, and results go to the current folder, not among the files of the package.
-  bundles = [model.expanduser().resolve() for model in arguments.model]
+  bundles = [real(home(model)) for model in arguments.model]
   name = '+'.join(bundle.stem if bundle.suffix == '.zip' else bundle.name for bundle in bundles)
   chosen = [f'{word}-{path.stem}' for word in ('only', 'without') if (path := getattr(arguments, word))]
   chosen += [] if arguments.at == 'network' else [arguments.at]

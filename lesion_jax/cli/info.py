@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lesion_jax import machine, pretrained
+from lesion_jax.places import home
 
 DESCRIPTION = '''\
 Of a BUNDLE: the network and its fields, its parameters by part, the lesions that it learned and from which probability
@@ -141,7 +142,7 @@ def _list_files(path: pathlib.Path) -> dict[str, int]:
   """{name: bytes} of the files of a bundle that was loaded."""
   import zipfile
 
-  path = path.expanduser()
+  path = home(path)
   if path.is_dir():
     return {file.relative_to(path).as_posix(): file.stat().st_size
             for file in sorted(path.rglob('*')) if file.is_file()}

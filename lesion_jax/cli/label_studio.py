@@ -6,6 +6,8 @@ import argparse
 import pathlib
 from typing import Any
 
+from lesion_jax.cli import options
+
 LABEL_STUDIO = '''\
 config       the labelling interface: eight lesions as ellipses and polygons, five grades. Paste it into Label Studio
              under Settings, Labeling Interface, Code.
@@ -40,6 +42,7 @@ def add(commands: Any) -> None:
   config.set_defaults(run=_config, parser=config)
   predictions = parts.add_parser('predictions', help='write results as pre-annotations', description=PREDICTIONS,
                                  epilog=EXAMPLES, formatter_class=form)
+  predictions.register('type', pathlib.Path, options.path)
   predictions.add_argument('results', type=pathlib.Path, metavar='DIR', help='what was --out of lesion-jax predict')
   predictions.add_argument('--out', required=True, type=pathlib.Path, metavar='FILE', help='the JSON file to import')
   predictions.add_argument('--prefix', default='/data/local-files/?d=', metavar='TEXT',

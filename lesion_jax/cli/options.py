@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,17 @@ def positive(text: str) -> int:
   return value
 
 
+def path(text: str) -> pathlib.Path:
+  """The path of a file or folder. An empty one, as of a shell's variable that is not set, is not taken for the folder that one is in.
+
+  Raises:
+    argparse.ArgumentTypeError: it is empty.
+  """
+  if not text:
+    raise argparse.ArgumentTypeError('it is empty (a variable that is not set?); write . for the folder that you are in')
+  return pathlib.Path(text)
+
+
 def memory(text: str) -> int:
   """'2G', '800M' or a number of bytes to bytes; K, M, G and T are powers of 1024, as containers have them.
 
@@ -34,13 +46,15 @@ def memory(text: str) -> int:
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
-  """Adds --threads and --memory."""
+  """Adds --threads, --memory and --seconds."""
   parser.add_argument('--threads', type=positive, metavar='N',
                       help='that read photographs and write results (default: as many as this process may use processors, by '
                            'affinity and by the quota of its container; at most 16)')
   parser.add_argument('--memory', type=memory, metavar='BYTES',
                       help='that the process may use, as 4G or 800M: a quarter of it bounds how many photographs are on their '
                            'way at once (default: what the machine, or the limit of the container, leaves it)')
+  parser.add_argument('--seconds', type=positive, metavar='N',
+                      help='that reading one photograph may take; one that takes longer fails, and the others go on (default: 60)')
 
 
 NETWORK = ('the network: a directory with config.json and model.safetensors, a zip archive of one, or the name of a network '

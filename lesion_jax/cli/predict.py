@@ -113,7 +113,8 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
-      burnt_in=arguments.burnt_in, coco=arguments.coco, threads=arguments.threads, memory=arguments.memory)
+      burnt_in=arguments.burnt_in, coco=arguments.coco, threads=arguments.threads, memory=arguments.memory,
+      seconds=arguments.seconds)
   notices: list[str] = []
   try:
     with bar(arguments.quiet) as progress:

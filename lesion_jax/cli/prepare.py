@@ -51,7 +51,7 @@ def _prepare(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   from lesion_jax.photograph.threads import limited
 
   try:
-    with limited(arguments.threads, arguments.memory):
+    with limited(arguments.threads, arguments.memory, arguments.seconds):
       dataset = datasets.open_dataset(arguments, parser, quiet=arguments.quiet, anew=True)
   except KeyboardInterrupt:
     print('run the same command again to go on', file=sys.stderr)

@@ -56,7 +56,7 @@ def _rethreshold(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
     with bar(arguments.quiet) as progress:
       found = rethreshold(
           arguments.out, thresholds, smallest=options.as_smallest(arguments.smallest), coco=arguments.coco,
-          threads=arguments.threads, memory=arguments.memory, progress=progress)
+          threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds, progress=progress)
   except Refused as error:
     parser.error(f'--{error}' if error.option else str(error))
   except Stopped as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lesion_jax import pretrained
 from lesion_jax.cli import options
+from lesion_jax.places import home, real
 
 STORAGES = ('float16', 'int8', 'float32')  # of lesion_jax.weights.storage, spelt here so that help stays light
 # What the card of a bundle says further.
@@ -74,7 +75,7 @@ def ship(source: pathlib.Path, out: pathlib.Path, storage: str, *, photographs: 
   path = pretrained.find(source)
   bundle = load_bundle(path)
   check_config(bundle.config, str(path / 'config.json'))
-  if out.expanduser().resolve() == path.expanduser().resolve():
+  if real(home(out)) == real(home(path)):
     raise ValueError(f'{out} is the bundle itself, whose weights would be lost; give another name')
   if bundle.storage not in (FLOAT32, storage) and storage != FLOAT32:
     raise ValueError(f'{path} is stored as {bundle.storage} already, and rounding twice adds up; ship the bundle that training '
@@ -84,7 +85,7 @@ def ship(source: pathlib.Path, out: pathlib.Path, storage: str, *, photographs: 
   save_bundle(out, config=bundle.config, variables=bundle.variables, card=card, photographs=kept, storage=storage)
   written = load_bundle(out)
   loss = largest_loss(*(traverse_util.flatten_dict(each.variables, sep='/') for each in (bundle, written)))
-  before, after = _size(path), _size(out.expanduser())
+  before, after = _size(path), _size(home(out))
   error = f'{loss.error:.3g}, {100 * loss.share:.2g} % of the largest of {loss.name}' if loss.error else '0'
   return [
       ('read', f'{path}: {before:,} bytes as {bundle.storage}'),
@@ -107,5 +108,5 @@ def _ship(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 def _size(path: pathlib.Path) -> int:
   """Bytes of a bundle, a directory or a zip archive."""
-  path = path.expanduser()
+  path = home(path)
   return sum(file.stat().st_size for file in path.rglob('*') if file.is_file()) if path.is_dir() else path.stat().st_size

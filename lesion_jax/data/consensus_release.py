@@ -32,6 +32,7 @@ from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.data.datasets.retinal_lesions import MASK_NAMES, PRESENT, UNSCORED, RetinalLesions
 from lesion_jax.data.splits import Dealing, labels_of
 from lesion_jax.photograph.threads import ordered_map
+from lesion_jax.places import home, real
 
 IMAGES, MASKS, GRADES = 'images_896x896', 'lesion_segs_896x896', 'dr_grades.csv'
 SPLIT_FILE, RECORD, SHEET = 'splits.json', 'consensus.json', 'README.md'
@@ -81,7 +82,7 @@ def write_release(
     FileExistsError: there is something at `out` already, other than an empty folder.
     ValueError: no photograph is left, saying why.
   """
-  out = out.expanduser().resolve()
+  out = real(home(out))
   if out.exists() and (not out.is_dir() or any(out.iterdir())):
     raise FileExistsError(f'{out} is there already; remove it, or give another name')
   out.parent.mkdir(parents=True, exist_ok=True)

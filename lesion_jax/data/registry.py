@@ -46,6 +46,7 @@ from lesion_jax.extras import needs
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
 from lesion_jax.photograph.fingerprint import reduced, twins_of
 from lesion_jax.photograph.png import decode_mask, decode_picture
+from lesion_jax.places import home, real
 
 with needs('train'):
   import tensorflow_datasets as tfds
@@ -424,7 +425,7 @@ def load_dataset(
   dealing = _dealing(name, builder_class, split, split_seed, folds, fold)
   config = builder_class.CONFIG(size=size, source_dir=source_dir, split=dealing.name, split_seed=dealing.seed,
                                 folds=folds, fold=fold, **options)
-  root = pathlib.Path(data_dir).expanduser().resolve()
+  root = real(home(data_dir))
   if inside := [place for place in config.places() if root.is_relative_to(place)]:
     raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
   open_builder = lambda: builder_class(config=config, data_dir=root, file_format='array_record')
@@ -472,7 +473,7 @@ def find_prepared(name: str, *, data_dir: str | os.PathLike[str], size: int = 89
     ValueError: for an unknown name, or where several releases were, naming them.
   """
   builder_class = require_known(name)
-  folder = pathlib.Path(data_dir).expanduser().resolve() / name
+  folder = real(home(data_dir)) / name
   found = sorted(folder.glob(f'{size}-*/{builder_class.VERSION}'))
   if not found:
     raise FileNotFoundError(f'nothing is prepared in {folder}/{size}-*/{builder_class.VERSION}; prepare it, or give '

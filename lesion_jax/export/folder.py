@@ -13,6 +13,7 @@ from lesion_jax.export import alone, readme, to_onnx, to_saved_model, to_stableh
 from lesion_jax.export.check import TOLERANCE, compare
 from lesion_jax.export.source import Refused, Source
 from lesion_jax.photograph import windows
+from lesion_jax.places import home, real
 from lesion_jax.weights.bundle import Bundle
 
 # Each has `write(source, folder) -> run`, which raises ImportError where a package is missing, USAGE, and MODULES, with which it is
@@ -51,7 +52,7 @@ def export(
   """
   if to not in FORMATS:
     raise ValueError(f'unknown format {to!r}; choose one of {", ".join(FORMATS)}')
-  path = pathlib.Path(path).expanduser().resolve()
+  path = real(home(path))
   if path.exists() and (not path.is_dir() or any(path.iterdir())):
     raise FileExistsError(f'{path} is there already; remove it, or give another name')
   source = Source.of(bundle)

@@ -11,6 +11,7 @@ import numpy as np
 
 from lesion_jax.export.alone import PAGE
 from lesion_jax.models import get_model
+from lesion_jax.places import home
 from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.merge import merge
 from lesion_jax.weights.names import to_flax
@@ -31,7 +32,7 @@ def from_torch(path: str | pathlib.Path) -> Bundle:
       name that is missing or left over is listed.
     ImportError: the state dict is torch's own format, and torch is not installed.
   """
-  path = pathlib.Path(path).expanduser()
+  path = home(path)
   weights = path / WEIGHTS if path.is_dir() else path
   config_path = weights.with_name(CONFIG)
   if not config_path.is_file():

@@ -68,6 +68,14 @@ def is_dicom(file: pathlib.Path | BinaryIO) -> bool:
   return head[MAGIC_OFFSET:] == MAGIC or head.startswith(META) or _is_bare(head)
 
 
+def is_jpeg_2000(head: bytes) -> bool:
+  """Whether a file's pixels are JPEG 2000, by its first HEAD bytes: a file of its own, or inside DICOM."""
+  if head.startswith(STARTS[True]):
+    return True
+  found = SYNTAX.search(head) if is_dicom(io.BytesIO(head)) else None
+  return bool(found) and found[1].decode('ascii') in JPEG_2000
+
+
 def is_index(file: pathlib.Path) -> bool:
   """Whether a DICOM file is a DICOMDIR, the index of a medium."""
   with file.open('rb') as opened:

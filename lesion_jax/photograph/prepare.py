@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from lesion_jax.photograph.crop import around, locate, whole
+from lesion_jax.photograph.crop import Strip, around, locate, whole
 from lesion_jax.photograph.read import read_photograph, read_spacing, upright
 from lesion_jax.photograph.square import Square
 
@@ -42,7 +42,7 @@ def prepare(
   Raises:
     FileNotFoundError: where there is no such file.
     ValueError: naming the photograph, where it cannot be read, is no array of those, has fewer than MIN_SIDE pixels along a side,
-      or has no field of view, or two.
+      or has no field of view, or two, or is a strip.
   """
   if isinstance(photograph, Square):
     if photograph.pixels.shape != (size, size, 3):
@@ -59,16 +59,18 @@ def prepare(
   if min(height, width) < (least := min(MIN_SIDE, size)):
     raise ValueError(f'{name}: {height}x{width} pixels are too few to see a retina; expected {least} along each side')
   doubts: tuple[str, ...] = ()
-  if crop is False:
-    found = around(height, width)
-  else:
-    try:
+  try:
+    if crop is False:
+      found = around(height, width)
+    else:
       found, doubts = locate(image)
       if crop is None and height == width:
         found = whole(height, width)
-    except ValueError as error:
-      raise ValueError(f'{name}: {error} (if all of the picture is retina, it goes through whole with crop=False, --no-crop)'
-                       ) from error
+  except Strip as error:
+    raise ValueError(f'{name}: {error}') from error
+  except ValueError as error:
+    raise ValueError(f'{name}: {error} (if all of the picture is retina, it goes through whole with crop=False, --no-crop)'
+                     ) from error
   pixels = found.apply(image, size)
   return Square(pixels, found, pixels if view is None else found.apply(image, min(found.side, view)), doubts,
                 _spacing(photograph, found.side))

@@ -11,6 +11,7 @@ What is done to the pixels, where more than one thing could be (our choice):
                        smaller copy of another, see `photograph.tiff`
   coded data           that end early or make the decoder stumble are damage: see `photograph.jpeg`
   DICOM                see `photograph.dicom`
+  what takes too long  is given up, see `photograph.patience`
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import stat
 import struct
+import sys
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lesion_jax.photograph import jpeg, tiff
-from lesion_jax.photograph.dicom import is_dicom, read_dicom
+from lesion_jax.photograph import jpeg, patience, tiff
+from lesion_jax.photograph.dicom import HEAD, is_dicom, is_jpeg_2000, read_dicom
 from lesion_jax.photograph.dicom import read_spacing as read_dicom_spacing
+from lesion_jax.photograph.png import check_png
 
 # About four times the largest fundus photograph we know of, and below Pillow's own warning. A photograph of this size
 # takes 0.6 GB while it is read.
@@ -38,10 +42,16 @@ FORMATS = ('JPEG', 'PNG', 'BMP', 'PPM', 'GIF', 'TIFF', 'WEBP', 'JPEG2000')
 # What Pillow's readers raise for damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error,
           Image.DecompressionBombError, Image.DecompressionBombWarning)
-HOLE = bytes(1024)  # Never in the coded data of WebP and JPEG 2000, whose bytes are as good as random.
+HOLE = re.compile(b'\0{1024,}')  # Never in the coded data of lossy WebP and JPEG 2000, whose bytes are as good as random.
+# In lossless WebP a black surround may be such a run too. Of what a disk or a transfer lost, one end lies between two of its blocks.
+BLOCK = 512
+# Pillow's words for it, which say nothing to who has the file.
+CUT_OFF = re.compile('broken data stream|could not create decoder|unrecognized data stream|decoder error|truncated file read|'
+                     'expected to read', re.IGNORECASE)
 MAX_PLAIN = 4_000_000  # pixels of a PNM in digits, which Pillow reads one by one
 # Files by their first bytes, from the given place on, that people take for photographs.
 STRANGERS = (
+    (0, re.compile(b'version https://git-lfs'), 'the place of a photograph in Git LFS, and not the photograph'),
     (4, re.compile(b'ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)'), 'a HEIC photograph, as telephones write them'),
     (4, re.compile(b'ftypavi[fs]'), 'an AVIF picture'),
     (4, re.compile(b'ftypcrx'), 'a raw photograph (CR3)'),
@@ -60,6 +70,10 @@ STRANGERS = (
     (0, re.compile(rb'\s*<svg|\s*<\?xml|\s*<!DOCTYPE|\s*<html', re.IGNORECASE), 'XML or HTML'),
 )
 
+# Of formats that are read, by their first bytes.
+BEGINNINGS = ((b'\x89PNG', 'PNG'), (b'\xff\xd8', 'JPEG'), (b'II*\0', 'TIFF'), (b'MM\0*', 'TIFF'), (b'II+\0', 'TIFF'), (b'MM\0+', 'TIFF'),
+              (b'GIF8', 'GIF'), (b'BM', 'BMP'), (b'RIFF', 'WebP'), (b'\0\0\0\x0cjP', 'JPEG 2000'), (b'\xff\x4f\xff', 'JPEG 2000'))
+
 Source = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
 
@@ -75,18 +89,56 @@ def read_photograph(source: Source) -> np.ndarray:
 
   Raises:
     FileNotFoundError: where there is no such file.
-    ValueError: naming file and cause, where it cannot be read, is no image, is damaged, or has more than MAX_PIXELS
-      pixels, which is seen before they are decoded.
+    ValueError: naming file and cause, where it cannot be read, is no image, is damaged, has more than MAX_PIXELS
+      pixels, which is seen before they are decoded, or takes longer than `threads.allowed_seconds`.
   """
   name = source if isinstance(source, str | os.PathLike) else getattr(source, 'name', 'that came as bytes')
   try:
-    with _open(source) as file:
-      return read_dicom(file, max_pixels=MAX_PIXELS) if is_dicom(file) else _read_image(file)
+    return patience.within_seconds(lambda: _read(source))
   except FileNotFoundError:
     raise
   except DAMAGE as error:
-    cause = error.strerror if isinstance(error, OSError) and error.strerror else error
-    raise ValueError(f'cannot read the photograph {name}: {cause}') from error
+    raise ValueError(f'cannot read the photograph {name}: {_cause(error)}') from error
+
+
+def answer(seconds: float) -> None:
+  """The other process of `patience.in_a_process`: reads a file from standard input and writes height, width and pixels to
+  standard output, or the cause why not. It ends itself when the time is over, should nobody else do so."""
+  if hasattr(signal, 'setitimer'):
+    signal.setitimer(signal.ITIMER_REAL, seconds + 1)
+  out = os.fdopen(os.dup(1), 'wb')
+  os.dup2(2, 1)  # whatever a library prints
+  with out:
+    try:
+      pixels = _decode(io.BytesIO(sys.stdin.buffer.read()))
+    except DAMAGE as error:
+      out.write(str(_cause(error)).encode('utf-8', 'replace'))
+      status = patience.REFUSED
+    else:
+      out.write(np.array(pixels.shape[:2], '<u4').tobytes())
+      out.write(np.ascontiguousarray(pixels).data)
+      status = 0
+  sys.exit(status)
+
+
+def _read(source: Source) -> np.ndarray:
+  with _open(source) as file:
+    file.seek(0)
+    if is_jpeg_2000(file.read(HEAD)):
+      file.seek(0)
+      if (pixels := patience.in_a_process(file.read())) is not None:
+        return pixels
+    return _decode(file)
+
+
+def _decode(file: BinaryIO) -> np.ndarray:
+  return read_dicom(file, max_pixels=MAX_PIXELS) if is_dicom(file) else _read_image(file)
+
+
+def _cause(error: BaseException) -> object:
+  if isinstance(error, OSError) and error.strerror:
+    return error.strerror
+  return 'its coded data are cut off or damaged; copy it again' if CUT_OFF.search(str(error)) else error
 
 
 def read_spacing(source: Source) -> tuple[float, float] | None:
@@ -176,6 +228,9 @@ def _why_unknown(file: BinaryIO, head: bytes) -> str:
       return str(error)
     except ValueError:
       pass
+  for start, name in BEGINNINGS:
+    if head.startswith(start):
+      return f'it begins as a {name}, but what says how to read the rest is cut off or damaged; copy it again'
   return f'it is no image, or damaged in its first bytes; read are {", ".join(FORMATS)} and DICOM'
 
 
@@ -187,8 +242,14 @@ def _look_for_damage(image: Image.Image, file: BinaryIO, head: bytes) -> None:
     jpeg.check_jpeg(file.read())
   elif image.format in ('WEBP', 'JPEG2000'):
     file.seek(0)
-    if HOLE in file.read():
-      raise ValueError(f'its coded data have a hole of {len(HOLE):,} zeros; copy it again')
+    data = file.read()
+    lossless = b'VP8L' in data[:256] or b'ALPH' in data[:256]
+    for hole in HOLE.finditer(data):
+      if not lossless or hole.start() % BLOCK == 0 or hole.end() % BLOCK == 0:
+        raise ValueError(f'its coded data have a hole of {hole.end() - hole.start():,} zeros; copy it again')
+  elif image.format == 'PNG':
+    file.seek(0)
+    check_png(file.read())
   elif head[:2] in (b'P1', b'P2', b'P3') and image.width * image.height > MAX_PLAIN:
     raise ValueError(f'its {image.width}x{image.height} numbers are written as digits, of which at most {MAX_PLAIN:,} pixels '
                      'are read; save it as PNG')

@@ -21,35 +21,42 @@ PHOTOGRAPH = 200 << 20
 # Of the memory that may be used, what photographs on their way may take; the rest is the network's. At most
 # LARGEST_SHARE: more photographs than processors can work at only wait (our choice).
 SHARE, LARGEST_SHARE = 0.25, 4 << 30
+# That reading one photograph may take (our choice): the largest that is read takes 10 in its slowest format on one core.
+SECONDS = 60.0
 
 Input = TypeVar('Input')
 Output = TypeVar('Output')
 
 
 class Limits(NamedTuple):
-  """What was asked for, None where nothing was: threads, and bytes of memory for the whole process."""
+  """What was asked for, None where nothing was: threads, bytes of memory for the whole process, seconds for reading a
+  photograph."""
 
   threads: int | None = None
   memory: int | None = None
+  seconds: float | None = None
 
 
 _limits: contextvars.ContextVar[Limits] = contextvars.ContextVar('limits', default=Limits())  # noqa: B039 (a tuple)
 
 
 @contextlib.contextmanager
-def limited(threads: int | None = None, memory: int | None = None) -> Iterator[None]:
-  """Within it, `ordered_map` uses no more threads than these, and holds no more items than fit into a share of that memory.
+def limited(threads: int | None = None, memory: int | None = None, seconds: float | None = None) -> Iterator[None]:
+  """Within it, `ordered_map` uses no more threads than these, and holds no more items than fit into a share of that memory,
+  and a photograph that takes more seconds to read is given up.
 
   It counts for what is called in it, on threads of `ordered_map` too. None leaves what there was.
 
   Raises:
-    ValueError: a number below 1.
+    ValueError: a number below 1, or seconds that are none above 0.
   """
+  if seconds is not None and not seconds > 0:
+    raise ValueError(f'seconds={seconds}: give a number above 0')
   for name, value in (('threads', threads), ('memory', memory)):
     if value is not None and value < 1:
       raise ValueError(f'{name}={value}: give a whole number from 1 on')
   outer = _limits.get()
-  token = _limits.set(Limits(threads or outer.threads, memory or outer.memory))
+  token = _limits.set(Limits(threads or outer.threads, memory or outer.memory, seconds or outer.seconds))
   try:
     yield
   finally:
@@ -59,6 +66,11 @@ def limited(threads: int | None = None, memory: int | None = None) -> Iterator[N
 def allowed_threads() -> int:
   """Threads that there may be: those asked for, else as many as the process may use processors, and at most MAX_WORKERS."""
   return min(_limits.get().threads or machine.processors(), MAX_WORKERS)
+
+
+def allowed_seconds() -> float:
+  """That reading one photograph may take: those asked for, else SECONDS; at most a day."""
+  return min(_limits.get().seconds or SECONDS, 86400.0)
 
 
 def room(each: int = PHOTOGRAPH) -> int:

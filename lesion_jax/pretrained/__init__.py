@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lesion_jax
+from lesion_jax.places import home
 from lesion_jax.pretrained import networks
 
 ROOT = pathlib.Path(__file__).parent
@@ -33,7 +34,7 @@ def default_name() -> str:
 
 def is_packaged(model: str | os.PathLike) -> bool:
   """Whether this is the name of a packaged network, and no path that exists."""
-  return str(model) in networks.NETWORKS and not pathlib.Path(model).expanduser().exists()
+  return str(model) in networks.NETWORKS and not home(model).exists()
 
 
 def find(model: str | os.PathLike) -> pathlib.Path:
@@ -49,7 +50,7 @@ def find(model: str | os.PathLike) -> pathlib.Path:
   if is_packaged(model):
     return check(str(model))
   path = pathlib.Path(model)
-  if not path.expanduser().exists():
+  if not home(path).exists():
     named = f'; the networks of this package are {", ".join(networks.NETWORKS)}' if networks.NETWORKS else ''
     raise FileNotFoundError(f'{path} is not a bundle: it does not exist{named}; name a directory that save_bundle wrote, or a '
                             'zip archive of one')

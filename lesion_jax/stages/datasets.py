@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import pathlib
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
 from lesion_jax.data.registry import Dataset, load_dataset, require_known
 from lesion_jax.data.splits import SPLITS
+from lesion_jax.places import home, real
 from lesion_jax.stages.leaks import guard
 from lesion_jax.stages.parts import criterion, grades, stages, taught
 from lesion_jax.train.parallel import Devices
@@ -95,7 +95,7 @@ def _calls(names: list[str], folders: list[str]) -> list[str]:
   twice stays the same name twice."""
   if names.count(OWN) < 2:
     return names
-  places = [pathlib.Path(folder).expanduser().resolve() for folder in folders]
+  places = [real(home(folder)) for folder in folders]
   own = list(dict.fromkeys(place for name, place in zip(names, places, strict=True) if name == OWN))
   short = [re.sub(r'[+:/]', '_', place.name) for place in own]
   titles = {place: f'{OWN}:{title}' + (f'-{short[:number + 1].count(title)}' if short.count(title) > 1 else '')

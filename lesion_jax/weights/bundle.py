@@ -37,6 +37,7 @@ import numpy as np
 from flax import traverse_util
 
 from lesion_jax import locking
+from lesion_jax.places import home, real
 from lesion_jax.weights import archive, tensors
 from lesion_jax.weights.storage import FLOAT32, STORAGES, pack, unpack
 
@@ -99,7 +100,7 @@ def save_bundle(
     TypeError, ValueError: `config` is not JSON, uses a reserved key or holds NaN; a variable has a type not stored, or a
       value that is not finite.
   """
-  path = pathlib.Path(path).expanduser().resolve()
+  path = real(home(path))
   _check_replaceable(path)
   flat = traverse_util.flatten_dict(variables, sep='/')
   weights = tensors.encode(pack({name: np.asarray(array) for name, array in flat.items()}, storage))
@@ -144,7 +145,7 @@ def load_bundle(path: str | os.PathLike) -> Bundle:
       floating-point numbers; a file is too large; an archive holds anything else than a bundle, see
       `archive.read_archive`.
   """
-  path = pathlib.Path(path).expanduser()
+  path = home(path)
   if path.is_file():
     files = archive.read_archive(path, LIMITS)
   else:

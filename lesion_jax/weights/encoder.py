@@ -22,6 +22,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lesion_jax.places import home
 from lesion_jax.weights.keras import MEMBER, read_keras
 from lesion_jax.weights.names import IGNORED as COUNTERS
 from lesion_jax.weights.names import to_flax
@@ -62,7 +63,7 @@ def read_encoder(path: str | pathlib.Path) -> EncoderWeights:
     ValueError: the file is of another kind or damaged, its names cannot be placed, or a weight is not finite.
     ImportError: the file needs a library that is not installed: torch for its own format, h5py for Keras.
   """
-  path = pathlib.Path(path).expanduser()
+  path = home(path)
   if not path.is_file():
     raise FileNotFoundError(f'no weights at {path}')
   kind = _recognise(path)

@@ -129,6 +129,13 @@ class TestSearch:
     assert sorted(path.name for path in found.photographs) == ['eye.jpg', 'gone.jpg']
     assert found.failed == {tmp_path / 'in' / 'gone.jpg': 'it is a link to nothing'}
 
+  def test_links_that_lead_to_themselves_fail_and_no_more(self, tmp_path):
+    (tmp_path / 'one.png').symlink_to(tmp_path / 'two.png')
+    (tmp_path / 'two.png').symlink_to(tmp_path / 'one.png')
+    found = search([tmp_path], tmp_path / 'out')
+    assert len(found.photographs) == 2 and set(found.failed.values()) == {'it is a link to nothing'}
+    assert search([tmp_path / 'one.png'], tmp_path / 'one.png').photographs == [tmp_path / 'one.png']
+
   def test_a_folder_that_cannot_be_searched_fails(self, tmp_path, monkeypatch):
     (tmp_path / 'in' / 'closed').mkdir(parents=True)
     (tmp_path / 'in' / 'a.jpg').write_bytes(b'x')

@@ -10,6 +10,7 @@ import pathlib
 import signal
 
 import jax
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -217,6 +218,17 @@ def test_too_little_memory_stops_the_run_and_is_said_with_what_to_do(predict, sa
   assert (out / 'report.html').exists()
   monkeypatch.setattr(predictor, '_collect', collect)
   assert predict(*paths)[0] == 0
+
+
+def test_a_photograph_that_takes_too_long_to_read_fails_and_the_others_go_on(predict, save, read_table, tmp_path, capsys):
+  files = [save(name) for name in ('a.png', 'c.png')]
+  noise = np.random.default_rng(0).integers(0, 256, (4000, 4000, 3), np.uint8)
+  Image.fromarray(noise).save(tmp_path / 'photographs' / 'b.jp2')  # decoding it takes about 5 seconds
+  status, out = predict(files[0].parent, '--seconds', 2)
+  assert status == 1
+  said = [line for line in capsys.readouterr().err.splitlines() if 'b.jp2' in line]
+  assert len(said) == 1 and 'reading it takes longer than 2 seconds, and was given up' in said[0]
+  assert [row['status'] for row in read_table(out)] == ['predicted', 'failed', 'predicted']
 
 
 def test_no_room_stops_the_run_and_keeps_what_is_done(predict, save, read_table, monkeypatch, capsys):

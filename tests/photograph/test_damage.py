@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import threading
 
@@ -12,6 +13,7 @@ import pytest
 from drawing import fundus, save
 from PIL import Image
 
+from lesion_jax.data.synthetic import generate
 from lesion_jax.photograph import jpeg
 from lesion_jax.photograph.read import read_photograph
 
@@ -171,9 +173,50 @@ def test_a_hole_in_coded_data_without_a_check_sum_is_damage(tmp_path, name):
     read_photograph(tmp_path / name)
 
 
+def test_the_zeros_of_a_black_surround_in_lossless_webp_are_no_hole_and_a_lost_block_is(tmp_path):
+  eye = generate(seed=77, index=3, size=512).image
+  data = save(tmp_path / 'a.webp', eye, lossless=True, method=0).read_bytes()
+  assert bytes(1024) in data
+  np.testing.assert_array_equal(read_photograph(tmp_path / 'a.webp'), eye)
+  noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+  data = save(tmp_path / 'b.webp', noise, lossless=True).read_bytes()
+  (tmp_path / 'b.webp').write_bytes(data[:8192] + bytes(4096) + data[12288:])
+  with pytest.raises(ValueError, match='a hole of 4,096 zeros'):
+    read_photograph(tmp_path / 'b.webp')
+
+
+@pytest.mark.parametrize('options', [{}, {'compress_level': 0}, {'bits': 8}], ids=['plain', 'stored', 'palette'])
+def test_one_damaged_bit_anywhere_in_the_pixels_of_a_png_is_damage(tmp_path, options):
+  image = Image.fromarray(COLOR)
+  sound = save(tmp_path / 'a.png', image.quantize(256) if 'bits' in options else image, **options).read_bytes()
+  start, end = sound.index(b'IDAT') + 4, sound.rindex(b'IEND') - 9
+  for place in np.linspace(start, end - 1, 40).astype(int):
+    damaged = bytearray(sound)
+    damaged[place] ^= 1 << place % 8
+    with pytest.raises(ValueError, match='part IDAT is damaged, by its check sum|cut off or damaged'):
+      read_photograph(bytes(damaged))
+  assert read_photograph(sound + b'IDAT behind its end').shape == COLOR.shape
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')  # Pillow's own, of TIFF
+@pytest.mark.parametrize('form, name', [('PNG', 'PNG'), ('TIFF', 'TIFF'), ('GIF', 'GIF'), ('BMP', 'BMP'), ('WEBP', 'WebP'),
+                                        ('JPEG2000', 'JPEG 2000'), ('JPEG', 'JPEG')])
+def test_what_is_cut_off_is_said_in_our_words(form, name):
+  buffer = io.BytesIO()
+  Image.fromarray(COLOR).save(buffer, form)
+  data = buffer.getvalue()
+  for size in (12, 30, 60, len(data) // 3, len(data) // 2, len(data) - len(data) // 8):
+    with pytest.raises(ValueError) as refused:
+      read_photograph(data[:size])
+    said = str(refused.value).partition(': ')[2]
+    assert re.search(f'begins as a {name},|cut off|truncated|end early|copy it again', said), (size, said)
+    assert not re.search('decoder object|data stream|unpack|index out of', said), (size, said)
+
+
 @pytest.mark.parametrize('head, said', [
     (b'\0\0\0\x20ftypheix', 'HEIC'), (b'\0\0\0\x20ftypavif', 'AVIF'), (b'\xff\x0a\x12\x34', 'JPEG XL'), (b'%PDF-1.7', 'PDF'),
-    (b'8BPS\0\1', 'Photoshop'), (b'\0\x05\x16\x07\0\2', 'AppleDouble'), (b'PK\x03\x04', 'zip'), (b'<!DOCTYPE html>', 'HTML')])
+    (b'8BPS\0\1', 'Photoshop'), (b'\0\x05\x16\x07\0\2', 'AppleDouble'), (b'PK\x03\x04', 'zip'), (b'<!DOCTYPE html>', 'HTML'),
+    (b'version https://git-lfs.github.com/spec/v1\noid', 'Git LFS')])
 def test_strangers_are_called_by_their_name(tmp_path, head, said):
   (tmp_path / 'eye.jpg').write_bytes(head + bytes(100))
   with pytest.raises(ValueError, match=rf'eye\.jpg: it is .*{said}'):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawing import fundus
 from oracle import photograph
 
 from lesion_jax.photograph.crop import Crop
@@ -53,3 +54,17 @@ def test_a_photograph_too_small_to_see_a_retina_is_refused(shape, crop):
   with pytest.raises(ValueError, match=f'{shape[0]}x{shape[1]} pixels are{pixels}'):
     prepare(np.full((*shape, 3), 128, np.uint8), 100, crop=crop)
   assert prepare(np.full((48, 48, 3), 128, np.uint8), 48, crop=False).pixels.shape == (48, 48, 3)
+
+
+@pytest.mark.parametrize('crop', [True, False, None])
+@pytest.mark.parametrize('shape', [(65, 65000), (20000, 100)])
+def test_a_strip_is_refused_and_takes_no_square_of_its_length(crop, shape):
+  with pytest.raises(ValueError, match=rf'the photograph: .* is a strip of {max(shape)} pixels in a picture of {shape[0]}x{shape[1]}'):
+    prepare(np.full((*shape, 3), 90, np.uint8), 64, crop=crop)
+
+
+def test_a_retina_in_a_long_picture_is_found():
+  eye = fundus(100, 100, seed=1)
+  picture = np.zeros((100, 1200, 3), np.uint8)
+  picture[:, 700:800] = eye
+  assert prepare(picture, 64).crop.side <= 106

@@ -142,8 +142,8 @@ class TestRefused:
   @pytest.mark.parametrize('content, cause', [
       (b'', 'the file is empty'),
       (b'a text that is no photograph', 'it is no image'),
-      (b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'Truncated File Read'),
-      (b'\xff\xd8\xff\xe0', 'no image, or damaged in its first bytes'),
+      (b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'coded data are cut off or damaged'),
+      (b'\xff\xd8\xff\xe0', 'begins as a JPEG, but'),
       (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'it is no image'),
   ], ids=['empty', 'text', 'half a PNG header', 'half a JPEG header', 'a program in PostScript'])
   def test_what_is_no_image(self, tmp_path, content, cause):

@@ -28,6 +28,7 @@ from lesion_jax.data.splits import SPLITS, Dealing
 from lesion_jax.photograph.fingerprint import SIDE, fingerprint
 from lesion_jax.photograph.png import decode_picture, encode_png
 from lesion_jax.photograph.threads import PHOTOGRAPH, ordered_map
+from lesion_jax.places import home, real
 
 MIN_SIZE = 32
 # Lesions on so much of the square's border, or on so much of the field, are said (our choice): no mask of a release has it.
@@ -68,7 +69,7 @@ class LesionConfig(tfds.core.BuilderConfig):
     """Names the release apart from others: a digest of its absolute path."""
     if self.source_dir is None:
       raise ValueError('source_dir is missing: give the root folder of the release, as its authors lay it out')
-    self.source_dir = pathlib.Path(self.source_dir).expanduser().resolve()
+    self.source_dir = real(home(self.source_dir))
     return digest_of(self.source_dir)
 
   def places(self) -> tuple[pathlib.Path, ...]:

@@ -15,6 +15,7 @@ from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 from lesion_jax.photograph.crop import read_field
+from lesion_jax.places import home, real
 
 MASK_NAMES = {'MA': 'Microaneurysms', 'iHE': 'Hemorrhages', 'HaEx': 'Exudates', 'CWS': 'CottonWoolSpots'}
 # Lesions of one of several kinds, which the annotators left open: none of these is scored there.
@@ -41,7 +42,7 @@ class MaplesConfig(LesionConfig):
     if self.images_dir is None:
       self.images_dir = self.source_dir / PHOTOGRAPHS
       return labels
-    self.images_dir = pathlib.Path(self.images_dir).expanduser().resolve()
+    self.images_dir = real(home(self.images_dir))
     return digest_of(self.source_dir, self.images_dir)
 
   def places(self) -> tuple[pathlib.Path, ...]:
