@@ -232,7 +232,7 @@ def place(tmp_path, monkeypatch):
   for folder in ('first', 'second'):
     said = rng.random((12, 8)) < 0.5
     (tmp_path / folder).mkdir()
-    np.savez(tmp_path / folder / 'counts.npz', annotated=np.array(['MA', 'HaEx']), **{
+    np.savez(tmp_path / folder / 'counts.npz', annotated=np.array(['MA', 'HaEx']), id=np.arange(12).astype(str), **{
         f'image_{kind}': which.astype(np.int64) for kind, which in (
             ('tp', truth & said), ('fp', ~truth & said), ('fn', truth & ~said), ('tn', ~truth & ~said))})
   return tmp_path

@@ -93,7 +93,7 @@ def add(commands: Any) -> None:
                         'or its most probable pixel, Eq. 1 of the paper; figures by Eq. 1 at 0.5 stand beside it')
   evaluate.add_argument('--resamples', default=argparse.SUPPRESS, type=options.positive, metavar='N',
                         help='of the bootstrap, for the intervals (default 1000)')
-  evaluate.add_argument('--seed', default=argparse.SUPPRESS, type=_natural, metavar='N',
+  evaluate.add_argument('--seed', default=argparse.SUPPRESS, type=options.natural, metavar='N',
                         help='of the bootstrap (default 2020)')
   evaluate.add_argument('--other-crop', action='store_true',
                         help='evaluate on squares although the network learned from fields of view')
@@ -169,9 +169,3 @@ def _command(arguments: argparse.Namespace) -> str:
     else:
       words += [flag] if value is True else [flag, str(value)]
   return shlex.join(words)
-
-
-def _natural(text: str) -> int:
-  if not text.isdecimal():
-    raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 on')
-  return int(text)

@@ -20,6 +20,17 @@ def positive(text: str) -> int:
   return value
 
 
+def natural(text: str) -> int:
+  """A whole number from 0 on.
+
+  Raises:
+    argparse.ArgumentTypeError: it is another.
+  """
+  if not text.isdecimal():
+    raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 on')
+  return int(text)
+
+
 def memory(text: str) -> int:
   """'2G', '800M' or a number of bytes to bytes; K, M, G and T are powers of 1024, as containers have them.
 
