@@ -128,8 +128,10 @@ def _check(
   for name, stage in asked.items():
     if loaded := stages.loaded_note(stage):
       say(f'{name}: {loaded}', flush=True)
-  for key, (there, now) in claim_workdir(workdir, config.to_dict(), stages.differing, stages.harmless(workdir)).items():
-    say(f'NOTE: {key} was {there!r} and is {now!r} from here on; no step depends on it', flush=True)
+  now = config.to_dict()
+  for key, (before, after) in claim_workdir(workdir, now, stages.differing, stages.may_differ(workdir, now)).items():
+    why = 'the run goes on' if key.endswith('.max_steps') else 'no step depends on it'
+    say(f'NOTE: {key} was {before!r} and is {after!r} from here on; {why}', flush=True)
   return networks, notes
 
 
