@@ -261,6 +261,11 @@ def plateau(stage: ConfigDict) -> PlateauState:
                  fixed=stage.schedule != PLATEAU, two_phases=stage.loss in TWO_PHASES)
 
 
+def loss_names(stage: ConfigDict) -> tuple[str, str]:
+  """What the loss is called in the log before and after the dual phase begins: of one phase twice the same."""
+  return (stage.loss.removeprefix('dual_') if stage.loss in TWO_PHASES else stage.loss), stage.loss
+
+
 def plan(stage: ConfigDict) -> Plan:
   """How long to train, and how often to look."""
   return Plan(stage.max_steps or None, stage.validate_every, stage.log_every, stage.save_every)

@@ -95,6 +95,8 @@ def fit(
     devices: Devices,
     should_stop: Callable[[], bool] = lambda: False,
     schedule: Sequence[float] = (1.0,),
+    criterion: str = 'criterion',
+    losses: tuple[str, str] = ('', ''),
 ) -> TrainResult:
   """Trains until the plateau stops, `plan.max_steps` is reached, or `should_stop` says so.
 
@@ -118,6 +120,8 @@ def fit(
     should_stop: asked after each step; on True the state is saved and the run stops.
     schedule: by steps done before, the share of the plateau's rate that a step takes, see `train.schedule.shares`; the
       last one holds for all steps after it.
+    criterion: name of the metric that `validate` gives, for the log.
+    losses: names of the loss before and after it becomes the dual one, for the log; '' says nothing.
 
   Raises:
     NonFiniteLoss: the loss, the gradient or a weight is not finite.
@@ -182,7 +186,7 @@ def fit(
           best_step, best_dual = step, dual
         save(before)  # before anything else can fail
         logs.scalars(step, 'validation', report)
-        logs.say(_describe(step, value, plateau, rate_after(step)))
+        logs.say(_describe(step, value, plateau, rate_after(step), criterion, losses[plateau.dual]))
         watch.restart()  # a validation says nothing about the speed of training
       elif stopped or (plan.save_every and step % plan.save_every == 0):
         save()
@@ -319,11 +323,10 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
                         'bfloat16 try float32.')
 
 
-def _describe(step: int, value: float | None, plateau: PlateauState, rate: float) -> str:
+def _describe(step: int, value: float | None, plateau: PlateauState, rate: float, criterion: str, loss: str) -> str:
   shown = 'undefined' if value is None or math.isnan(value) else f'{value:.4f}'
   best = 'none yet' if plateau.best is None else f'{plateau.best:.4f}'
-  loss = 'dual loss' if plateau.dual else 'first loss'
-  return f'step {step}: validation {shown} (best {best}), learning rate {rate:g}, {loss}'
+  return f'step {step}: val/{criterion} {shown} (best {best}), learning rate {rate:g}' + (f', loss {loss}' if loss else '')
 
 
 def _best(

@@ -70,7 +70,7 @@ def run(tmp_path):
   made = []
 
   def start(values=(0.1, 0.2, 0.3), *, name='run', max_steps=7, every=3, plateau=None, batches=None, stop_at=None,
-            log_every=1, offset=0.0, schedule=(1.0,)):
+            log_every=1, offset=0.0, schedule=(1.0,), names=None):
     checkpoints = Checkpoints(tmp_path / name / 'checkpoints')
     made.append(checkpoints)
     start.checkpoints, start.batches, start.validated = checkpoints, batches or Batches(), []
@@ -86,7 +86,7 @@ def run(tmp_path):
         batches=start.batches, validate=validate, plateau=plateau or PlateauState(0.5),
         plan=Plan(max_steps, every, log_every), checkpoints=checkpoints,
         make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
-        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at, schedule=schedule)
+        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at, schedule=schedule, **(names or {}))
 
   start.scalars = lambda name='run': read_scalars(tmp_path / name / 'metrics.csv')
   yield start
@@ -105,7 +105,16 @@ def test_it_says_that_the_first_step_compiles_and_no_other(run, monkeypatch):
   monkeypatch.setattr(Logs, 'say', lambda self, text: said.append(text))
   run(max_steps=4, every=4)
   assert said[0].startswith('the first step compiles') and re.fullmatch(r'compiled in \d+ s', said[1])
-  assert len(said) == 3 and said[2].startswith('step 4: ')
+  assert len(said) == 3 and said[2] == 'step 4: val/criterion 0.1000 (best 0.1000), learning rate 0.5'
+
+
+def test_it_says_which_metric_and_which_loss(run, monkeypatch):
+  said = []
+  monkeypatch.setattr(Logs, 'say', lambda self, text: said.append(text))
+  names = {'criterion': 'pixel_f1', 'losses': ('dice', 'dual_dice')}
+  run([0.0212, math.nan], max_steps=6, every=3, plateau=PlateauState(0.5, milestones=(2,), two_phases=True), names=names)
+  assert said[2:] == ['step 3: val/pixel_f1 0.0212 (best 0.0212), learning rate 0.5, loss dice',
+                      'step 6: val/pixel_f1 undefined (best 0.0212), learning rate 0.05, loss dual_dice']
 
 
 def test_the_last_validation_is_not_done_twice(run):
