@@ -192,7 +192,7 @@ def run_all(paths: Paths, wanted: Sequence[Row], seeds: Sequence[int], rows: Map
   failed = []
   for seed, row in [(seed, row) for seed in seeds for row in wanted if not is_done(paths, row, seed, rows)]:
     if (status := run_row(paths, row, seed, rows)) == STOPPED:
-      print('stopped and saved; the same command goes on')
+      print('stopped and saved; the same command resumes it')
       return STOPPED
     failed += [f'{row.key}-{seed}'] if status else []
   if failed:

@@ -222,7 +222,7 @@ def test_a_finished_run_started_again_trains_nothing_and_says_the_same(run, fini
   assert result_of(finished) == before
   assert (finished / 'grade' / 'metrics.csv').read_bytes() == rows
   said = capsys.readouterr().out
-  assert said.startswith('segment: data synthetic') and said.count(f'going on from the checkpoint of step {STEPS}') == 2
+  assert said.startswith('segment: data synthetic') and said.count(f'resuming from the checkpoint of step {STEPS}') == 2
 
 
 def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_dir, tmp_path):
@@ -234,8 +234,8 @@ def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_d
   for name, steps, status in deaths:
     ended = command(tmp_path, data_dir, f'--die={name}', f'--die_after={steps}')
     assert ended.returncode == status, ended.stderr
-  assert 'of grade and saved; the same command goes on' in ended.stdout
-  assert 'going on from the checkpoint' in ended.stdout
+  assert 'of grade and saved; the same command resumes it' in ended.stdout
+  assert 'resuming from the checkpoint' in ended.stdout
   assert run(tmp_path) == 0
   assert result_of(tmp_path) == result_of(finished)
 
@@ -313,7 +313,7 @@ def test_it_goes_on_bit_identical_where_no_step_depends_on_what_changed(data_dir
   changes = {'log_every': 3, 'eval_batch_size': 4, 'save_every': 5, 'data__keep': 0.1}
   assert run(tmp_path / 'changed', **only, **{f'segment__{key}': value for key, value in changes.items()}) == 0
   said = capsys.readouterr().out
-  assert 'going on from the checkpoint of step 4' in said
+  assert 'resuming from the checkpoint of step 4' in said
   assert 'NOTE: segment.log_every was 1 and is 3 from here on; no step depends on it' in said
   bundles = [tmp_path / name / 'segment' / 'bundle' / 'model.safetensors' for name in ('whole', 'changed')]
   assert bundles[0].read_bytes() == bundles[1].read_bytes()
@@ -336,7 +336,7 @@ def test_it_goes_on_with_another_number_of_devices(data_dir, tmp_path, monkeypat
   assert main.run(config, tmp_path, str(data_dir), stop) == main.STOPPED
   monkeypatch.setattr(main, 'Devices', lambda: Devices(jax.local_devices()[:2]))
   assert main.run(config, tmp_path, str(data_dir), lambda: False) == 0
-  assert 'going on from the checkpoint of step 3' in capsys.readouterr().out
+  assert 'resuming from the checkpoint of step 3' in capsys.readouterr().out
 
 
 class TestSameData:
@@ -376,8 +376,8 @@ class TestMoreSteps:
     capsys.readouterr()
     assert run(tmp_path / 'grown', **only, segment__max_steps=11) == 0
     said = capsys.readouterr().out
-    assert 'NOTE: segment.max_steps was 7 and is 11 from here on; the run goes on' in said
-    assert 'going on from the checkpoint of step 7' in said
+    assert 'NOTE: segment.max_steps was 7 and is 11 from here on; the run resumes' in said
+    assert 'resuming from the checkpoint of step 7' in said
     weights = [(tmp_path / name / 'segment' / 'bundle' / 'model.safetensors').read_bytes() for name in ('longer', 'grown')]
     assert weights[0] == weights[1] != shorter
     assert metrics_of(tmp_path / 'longer') == metrics_of(tmp_path / 'grown')

@@ -18,7 +18,8 @@ from lesion_jax.extras import MissingExtra
 from lesion_jax.plugins import import_modules
 from lesion_jax.showing import escaping, open_missing
 
-DESCRIPTION = 'Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research only.'
+DESCRIPTION = ('Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research use only. Not a medical '
+               'device.')
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
 COMMANDS = (predict, rethreshold, evaluate, compare, export, ship, import_weights, info, prepare, data, label_studio, consensus)
 

@@ -165,7 +165,7 @@ def add_smallest(parser: argparse.ArgumentParser, default: str) -> None:
   """Adds --smallest."""
   parser.add_argument('--smallest', type=smallest, metavar='T',
                       help="smallest region that counts, in pixels at the network's size or in disc areas (DA): a number for all "
-                           'lesions, or by lesion as in MA=3,HaEx=0.001DA; smaller ones are left out of masks, counts and areas; none: '
+                           'lesions, or by lesion as in MA=3,HaEx=0.001DA; smaller ones are excluded from masks, counts and areas; none: '
                            f'every region counts (default: {default})')
 
 

@@ -126,7 +126,7 @@ def compare(
 
   Args:
     one, other: counts of the two, as of `bootstrap`, of the same images in the same order.
-    annotated: keys of the lesions on which both are judged. Where counts say under 'annotated' on which they were (as
+    annotated: keys of the lesions on which both are evaluated. Where counts say under 'annotated' on which they were (as
       `counts.npz` does), these must be among them.
     resamples: of the bootstrap, and the number of swaps.
     seed: of the draws.
@@ -139,17 +139,17 @@ def compare(
     'pixel_f1' and 'image_f1', {key: the same} of those in `annotated`.
 
   Raises:
-    ValueError: of `bootstrap`, or where the images or patients of the two are not the same, or one of them was not judged on a
+    ValueError: of `bootstrap`, or where the images or patients of the two are not the same, or one of them was not evaluated on a
       lesion.
   """
   for name in NAMES:
     if name in one and name in other and not np.array_equal(one[name], other[name]):
-      raise ValueError(f'the two systems were not judged on the same images in the same order: {name!r} differs; judge both on '
+      raise ValueError(f'the two systems were not evaluated on the same images in the same order: {name!r} differs; evaluate both on '
                        'one split')
   annotated = tuple(annotated)
   for title, counts in (('first', one), ('second', other)):
     if missing := [key for key in annotated if key not in counts.get('annotated', annotated)]:
-      raise ValueError(f'the {title} of the two systems was not judged on {", ".join(missing)}: it did not learn it, or its data do '
+      raise ValueError(f'the {title} of the two systems was not evaluated on {", ".join(missing)}: it did not learn it, or its data do '
                        'not annotate it; compare the lesions of both')
   names = [name for name in _COUNTED if name in one and name in other]
   pair = [{name: counts[name] for name in (*names, PATIENT) if name in counts} for counts in (one, other)]
@@ -197,7 +197,7 @@ def _swapped(
   """The differences as they are, and [swaps, ...] where patients are swapped at random."""
   (names, mine), (_, theirs) = (_columns(counts, swaps) for counts in (one, other))
   if mine.shape != theirs.shape:
-    raise ValueError(f'the two systems were judged on {len(mine)} and {len(theirs)} images; judge both on one split')
+    raise ValueError(f'the two systems were evaluated on {len(mine)} and {len(theirs)} images; evaluate both on one split')
   owner = _owners(one)
   patients = int(owner.max()) + 1
   generator = np.random.Generator(np.random.Philox([seed, patients, 1]))

@@ -196,7 +196,7 @@ def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[s
   undecided = {key: count for key, count in report.get('undecided_images', {}).items() if count}
   if undecided and 'image_f1' in columns:
     counted = ', '.join(f'{key} {count:,}' for key, count in undecided.items())
-    notes.append(f'left out of image F1, as all that may show the lesion there is ignored: {counted} images')
+    notes.append(f'excluded from image F1, as all that may show the lesion there is ignored: {counted} images')
   return notes
 
 

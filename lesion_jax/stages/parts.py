@@ -160,7 +160,7 @@ def start_note(name: str, stage: ConfigDict) -> str | None:
   if stage.bundle or stage.pretrained or stage.init or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
     return None
   return (f'the encoder of the stage {name!r} starts from random weights; the paper starts from ImageNet weights (IV-A), '
-          f'so its figures are not to be expected: give them with --config.{name}.pretrained=FILE')
+          f'so its results are not to be expected: give them with --config.{name}.pretrained=FILE')
 
 
 def loaded_note(stage: ConfigDict) -> str | None:
@@ -173,7 +173,7 @@ def loaded_note(stage: ConfigDict) -> str | None:
     return f'starts from the weights of {stage.init}{dropped}'
   found = read_encoder(stage.pretrained)
   numbers = sum(array.size for array in found.arrays.values())
-  ignored = f'; left out: {", ".join(found.ignored)}' if found.ignored else ''
+  ignored = f'; skipped: {", ".join(found.ignored)}' if found.ignored else ''
   return (f'the encoder starts from {stage.pretrained}, {found.source}: {len(found.arrays)} arrays, {numbers:,} '
           f'numbers{ignored}' + ''.join(f'; {note}' for note in found.notes))
 

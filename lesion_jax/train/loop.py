@@ -147,7 +147,7 @@ def fit(
   logs = make_logs(step)
   step_fn = _announced(step_fn, logs)
   if restored:
-    logs.say(f'going on from the checkpoint of step {step}')
+    logs.say(f'resuming from the checkpoint of step {step}')
     if plateau.stop:
       logs.say(f'early stop ended this training at step {step}')
   watch = _Watch(checkpoints, logs, plan.log_every)
@@ -234,7 +234,7 @@ def _without_last_validation(found: Restored, plan: Plan, directory: pathlib.Pat
     return meta
   if 'before' not in meta:
     raise OtherRun(f'the run in {directory} ended with a validation after step {step}, none of every {plan.validate_every} steps, and, '
-                   f'being of an earlier version, does not say what was before it. Remove {directory / str(step)} to go on from the '
+                   f'being of an earlier version, does not say what was before it. Remove {directory / str(step)} to resume from the '
                    'checkpoint before, or use another --workdir and start with init from its bundle')
   return meta | meta['before']
 

@@ -72,7 +72,7 @@ def claim_workdir(
       shown = '\n'.join(f'  {key}: {there!r} there, {ours!r} now' + (f' ({verdicts[key]})' if verdicts[key] else '')
                         for key, (there, ours) in serious.items())
       raise ValueError(f'{workdir} holds a run of another configuration:\n{shown}\n'
-                       f'Use the same configuration to go on with it, or another --workdir.{_from_here(workdir, config, serious)}')
+                       f'Use the same configuration to resume it, or another --workdir.{_from_here(workdir, config, serious)}')
     if found:
       _write(path, config)
     return found

@@ -400,5 +400,5 @@ class TestMoreSteps:
     run(max_steps=7)
     monkeypatch.undo()
     assert run(max_steps=7).step == 7
-    with pytest.raises(OtherRun, match=r'ended with a validation after step 7, none of every 3 steps, .* Remove .*checkpoints/7 to go on'):
+    with pytest.raises(OtherRun, match=r'ended with a validation after step 7, none of every 3 steps, .* Remove .*checkpoints/7 to resume from'):
       run(max_steps=9)
