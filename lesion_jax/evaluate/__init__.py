@@ -1,4 +1,4 @@
-"""From a network and a held-out split to the paper's figures. Called, it evaluates a bundle: `assessment.evaluate`."""
+"""From a network and a held-out split to the paper's metrics. Called, it evaluates a bundle: `assessment.evaluate`."""
 
 from lesion_jax.calling import make_callable
 from lesion_jax.evaluate.agreement import agreement

@@ -1,4 +1,4 @@
-"""How far the figures of a test set would move with other patients: the bootstrap over patients.
+"""How far the metrics of a test set would move with other patients: the bootstrap over patients.
 
 Pixels of one photograph depend on one another, and so do the two eyes of one patient: whole patients are drawn, P of P
 with replacement, each with all of his images, and each figure is computed again from what was drawn (the cluster
@@ -41,7 +41,7 @@ _COUNTED = (*(f'{level}_{kind}' for level in _LEVELS for kind in _KINDS), 'confu
 def bootstrap(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Replicates:
-  """The figures of `resamples` sets of P patients, drawn with replacement from the P patients of a split.
+  """The metrics of `resamples` sets of P patients, drawn with replacement from the P patients of a split.
 
   **Two models are compared pair by pair**: which images resample r holds depends on `seed`, r and whose each image is
   alone. So with the counts of both on the same images in the same order, `a['kappa'] - b['kappa']` is the difference
@@ -95,7 +95,7 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
   Returns:
     {'level', 'resamples', 'pixel_f1': {'mean': [low, high] | None, 'lesions': {key: [low, high] | None}},
     'pixel_iou', 'image_f1' and 'aupr' in the same form, 'kappa': [low, high] | None, 'accuracy': the same}, with those
-    figures that `replicates` has.
+    metrics that `replicates` has.
 
   Raises:
     ValueError: for a level outside (0, 1).
@@ -214,7 +214,7 @@ def _swapped(
 
 def _figures(
     counts: Mapping[str, np.ndarray], names: list[str], total: np.ndarray, known: list[int]) -> Replicates:
-  """The figures of sums [R, columns], as `bootstrap` returns them."""
+  """The metrics of sums [R, columns], as `bootstrap` returns them."""
   widths = [int(np.prod(np.shape(counts[name])[1:])) for name in names]
   parts = np.split(total.astype(np.int64), np.cumsum(widths)[:-1], axis=1) if names else []
   sums, result = dict(zip(names, parts, strict=True)), {}

@@ -38,7 +38,7 @@ class Plan:
   Attributes:
     max_steps: the run ends here at the latest; None: only early stop ends it.
     validate_every: steps between validations (each saves a checkpoint). The paper's 1,000.
-    log_every: steps over which the training figures are averaged, at most up to the next validation.
+    log_every: steps over which the training metrics are averaged, at most up to the next validation.
     save_every: steps between checkpoints without a validation, where validations are far apart; 0: none.
   """
 

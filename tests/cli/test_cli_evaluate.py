@@ -653,7 +653,7 @@ class TestRegions:
     assert cli.main(['evaluate', '--model', str(bundle), '--data', 'synthetic', '--option', f'count={COUNT}', '--prepared',
                      str(prepared), '--out', str(tmp_path / 'out'), '--regions', '--no-pictures', '--resamples', '20']) == 0
     said = capsys.readouterr().out
-    assert 'false a photograph' in said and 'regions: a region of the truth is found where' in said
+    assert 'false a photograph' in said and 'regions: a region of the ground truth is found where' in said
     assert 'smaller regions do not count: MA 2 pixels' in said and 'Left out of masks, counts and areas'.lower() in said.lower()
     report = json.loads((tmp_path / 'out' / 'report.json').read_text())
     source = load_dataset('synthetic', data_dir=str(prepared), size=oracle.SIZE, count=COUNT).source('test')
