@@ -55,12 +55,12 @@ def _stage() -> ConfigDict:
       # Inception-v3 weights of torchvision, timm or Keras (lesion_jax.weights.encoder); the paper starts from ImageNet.
       'pretrained': '',
       'data': {
-          # A data set of docs/datasets.md; synthetic needs no release. Several to learn from at once with '+' between them:
+          # A data set of docs/datasets.md; synthetic needs no raw dataset. Several to learn from at once with '+' between them:
           # 'idrid+synthetic'. What one of them does not annotate is no part of the loss there. The best model is chosen on
-          # their validation splits as one, a lesion or grade being judged wherever it is annotated; the test report is of
+          # their validation splits as one, a lesion or grade being evaluated wherever it is annotated; the test report is of
           # all of them as one, and of each by itself.
           'name': 'retinal_lesions',
-          # The release as unpacked; not needed for synthetic. Of several data sets one folder each, in their order and
+          # The raw dataset as unpacked; not needed for synthetic. Of several data sets one folder each, in their order and
           # with ':' between them as in PATH, none where none is needed: 'DIR:' for idrid+synthetic.
           'source_dir': '',
           # Of several data sets: how often to draw from each, (3.0, 1.0) for instance: three of the first to one of the
@@ -85,7 +85,7 @@ def _stage() -> ConfigDict:
           # eyes clean are chosen on healthy eyes that the network has not learned from, and it takes dozens.
           'aside': 0.0,
           # Photographs that are in two splits, resized or compressed anew too: 'drop' leaves them out of training where they
-          # are in validation or test, and out of what is judged where a network inside or before this one learned from
+          # are in validation or test, and out of what is evaluated where a network inside or before this one learned from
           # them; 'keep' does not look. The report says which. See docs/comparisons.md, Leakage.
           'leaks': 'drop',
           # Of a grading network around a frozen lesion network: ask that about each training photograph once, before the first
@@ -98,7 +98,7 @@ def _stage() -> ConfigDict:
           'mask_values': '',
           'mask_indices': '',
           'count': 0,  # synthetic only: how many images to draw; 0 is the builder's default
-          # Where a release does not say which photographs are for training, validation and test: 'hash' deals patients by
+          # Where a raw dataset does not say which photographs are for training, validation and test: 'hash' deals patients by
           # chance alone, 'stratified' spreads grades and lesions as well, the rarest first; '' is the data set's own way
           # (docs/datasets.md). The seed is of that chance.
           'split': '',

@@ -9,7 +9,7 @@ def configure(name: str) -> ConfigDict:
   """The configuration for the data set `name`.
 
   synthetic        the embedded data at a size that two CPU cores manage in minutes
-  retinal_lesions  the paper's own setting, every number of section IV-A (needs a GPU, the release, and ImageNet weights:
+  retinal_lesions  the paper's own setting, every number of section IV-A (needs a GPU, the raw dataset, and ImageNet weights:
                    --config.segment.pretrained=FILE --config.grade.pretrained=FILE; without them it starts from random
                    weights, and says so)
   idrid            the paper's setting on IDRiD: its segmentation part, then its grading part; weights as above

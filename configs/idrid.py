@@ -7,7 +7,7 @@
       --config.segment.bundle=runs/idrid/segment/bundle --config.grade.data.source_dir=DIR \\
       --config.grade.pretrained=inception_v3.safetensors
 
-DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and judges it. The argument
+DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and evaluates it. The argument
 behind the colon is `cpu` (two cores, an hour), `cpu_long` (an hour more: it goes on from the network of `cpu`, given by
 `--config.segment.init=runs/idrid/segment/bundle` in place of `pretrained`) or `gpu` (one large card). Every number is our choice: crops of a
 large field as published systems take them, the field's Dice with cross entropy, a pretrained encoder whose BatchNorm
@@ -44,7 +44,7 @@ def get_config(name: str = 'cpu') -> ConfigDict:
 
 def _grades(grade: ConfigDict) -> None:
   """The multi-task network: the frozen lesion network looks at the whole field, the grading branch at a third of its side."""
-  # Learned from part B; part A, graded by its twins there, is judged with it: three tasks, one evaluation.
+  # Learned from part B; part A, graded by its twins there, is evaluated with it: three tasks, one evaluation.
   grade.data.update(name='idrid+idrid_grading', weights=(0.01, 1.0), size=1440, ask_once=True, keep=0.8)
   grade.model.update(name='multitask', attention='conv', grading_size=448, encoder_norm='running')
   grade.update(

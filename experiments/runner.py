@@ -195,7 +195,7 @@ def run_all(paths: Paths, wanted: Sequence[Row], seeds: Sequence[int] | None, ro
   missing = [(seed, row) for seed, row in asked if not is_done(paths, row, seed, rows)]
   for seed, row in sorted(missing, key=lambda pair: pair[0]):
     if (status := run_row(paths, row, seed, rows)) == STOPPED:
-      print('stopped and saved; the same command goes on')
+      print('stopped and saved; the same command resumes it')
       return STOPPED
     failed += [f'{row.key}-{seed}'] if status else []
   if failed:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
   from lesion_jax import core, losses, metrics
   from lesion_jax.api import LoadedModel, export, load_model
   from lesion_jax.assessment import evaluate
+  from lesion_jax.comparison import compare, compare_predictions
   from lesion_jax.data.registry import register_dataset
   from lesion_jax.losses import register_loss
   from lesion_jax.models import get_model, register_model
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 
 __version__ = '0.1.0'
 
-__all__ = ['LoadedModel', 'Predictor', '__version__', 'available', 'core', 'evaluate', 'export', 'get_model', 'load',
-           'load_model', 'losses', 'metrics', 'prepare', 'register_dataset', 'register_loss', 'register_model']
+__all__ = ['LoadedModel', 'Predictor', '__version__', 'available', 'compare', 'compare_predictions', 'core', 'evaluate', 'export',
+           'get_model', 'load', 'load_model', 'losses', 'metrics', 'prepare', 'register_dataset', 'register_loss', 'register_model']
 
 # Where each name is defined: a module, or a module and its attribute.
 _PLACES = {
     'LoadedModel': 'lesion_jax.api:LoadedModel',
     'Predictor': 'lesion_jax.predict.predictor:Predictor',
     'available': 'lesion_jax.pretrained:available',
+    'compare': 'lesion_jax.comparison:compare',
+    'compare_predictions': 'lesion_jax.comparison:compare_predictions',
     'core': 'lesion_jax.core',
     'evaluate': 'lesion_jax.evaluate',
     'export': 'lesion_jax.export',

@@ -1,9 +1,9 @@
-"""A finished network, or several as one, judged on a data set: what `lesion-jax evaluate` does, as functions.
+"""A finished network, or several as one, evaluated on a data set: what `lesion-jax evaluate` does, as functions.
 
-    found = evaluate('idrid_multitask', 'idrid', source_dir='IDRiD', out='figures')  # writes what the command writes
+    found = evaluate('idrid_multitask', 'idrid', source_dir='IDRiD', out='metrics')  # writes what the command writes
     found.report['pixel_f1']['mean']
 
-In two steps, where what will be judged is to be read before it takes long:
+In two steps, where what will be evaluated is to be read before it takes long:
 
     job = check(['bundle', 'other'], 'idrid', source_dir='IDRiD', tta='flips')
     print(job.title, job.notes)
@@ -64,14 +64,14 @@ Item = TypeVar('Item')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-  """What is judged of a data set, and how.
+  """What is evaluated of a data set, and how.
 
   Attributes:
-    source_dir: root of the release as its authors lay it out; None where it has none.
-    data_dir: where prepared data sets are kept; the photographs are prepared there once, at the network's size.
+    source_dir: root of the raw dataset as its authors lay it out; None where it has none.
+    data_dir: where preprocessed datasets are kept; the photographs are prepared there once, at the network's size.
     options: further ones of `data.registry.load_dataset`: those of the data set, and how it is dealt.
     split: 'train', 'validation', 'test' or 'all'.
-    only: judge only these photographs of the split: their ids, or a file of them, one a line.
+    only: evaluate only these photographs of the split: their ids, or a file of them, one a line.
     without: leave these out; likewise.
     leaks: where photographs are among those from which the network learned, known by a fingerprint: 'refuse', 'leave-out'
       or 'keep'.
@@ -82,7 +82,7 @@ class Settings:
     thresholds: of the pixels, by lesion; those that are not given are the bundle's.
     rule: by which lesions are called present: 'bundle', its own, or 'maximum', Eq. 1.
     other_crop: evaluate on squares although the network learned from fields of view.
-    regions: figures by region too, see `evaluate.regions`: a second pass over the photographs, and some seconds each.
+    regions: metrics by region too, see `evaluate.regions`: a second pass over the photographs, and some seconds each.
 
   Raises:
     ValueError: a word that is none of those, or a threshold that is not between 0 and 1.
@@ -126,12 +126,12 @@ class Job:
     thresholds: of the pixels, by lesion.
     rule: by which lesions are called present in a photograph.
     dataset: the data set.
-    source: the photographs that are judged, of its split.
+    source: the photographs that are evaluated, of its split.
     chosen: what was left out or taken of the split, ready for JSON; {} where nothing was.
     photographs: those in their own pixels, where they are evaluated there; None at the network's size.
-    scored: keys of the lesions that are judged.
+    scored: keys of the lesions that are evaluated.
     left_out: the other lesions, with the reason; empty where the network finds none at all.
-    notes: what a reader of the figures should know, a sentence each.
+    notes: what a reader of the metrics should know, a sentence each.
     leaks: photographs that the network learned from: `asked`, of `Settings.leaks`, `known`, whether it is known what all
       networks learned from, and how many of the split are among their 'train' and 'validation' photographs, which were
       `left_out` or not; ready for JSON.
@@ -282,7 +282,7 @@ def evaluate(
     models: Path | Predictor | Sequence[Path], data: Path, *, out: Path | None = None, pictures: bool = True, resamples: int = RESAMPLES,
     seed: int = SEED, progress: Progress = silent, **settings: Any,
 ) -> Evaluation:
-  """Judges a network, or several as one, on a data set.
+  """Evaluates a network, or several as one, on a data set.
 
   Args:
     models: bundles, directories or zip archives, or names of networks in this package; or a predictor of `load`, with its
@@ -294,12 +294,12 @@ def evaluate(
     pictures: draw the pictures too.
     resamples: of the bootstrap, for the intervals.
     seed: of the bootstrap.
-    progress: called as photographs are prepared, where they were not, and then as they are judged: with how many are
+    progress: called as photographs are prepared, where they were not, and then as they are evaluated: with how many are
       done and how many there are.
     **settings: of `Settings`.
 
   Returns:
-    The report, with 'evaluated', what was judged and how, of `Job.describe`; and the counts of each photograph.
+    The report, with 'evaluated', what was evaluated and how, of `Job.describe`; and the counts of each photograph.
 
   Raises:
     FileNotFoundError, OSError, ValueError: of `check`; and `out` holds something else than an evaluation, or cannot be
@@ -338,8 +338,8 @@ def check(
     **settings: of `Settings`.
 
   Raises:
-    FileNotFoundError: there is no bundle, or no release in its own layout.
-    OSError: the prepared data cannot be kept.
+    FileNotFoundError: there is no bundle, or no raw dataset in its own layout.
+    OSError: the preprocessed data cannot be kept.
     ValueError: naming what cannot be evaluated, and what can.
   """
   if isinstance(data, os.PathLike):
@@ -379,7 +379,7 @@ def check(
   if how.regions and all(one.maps is None for one in heads):
     raise ValueError(f'regions=True is of lesion maps, and {config["model"]["name"]} makes none; leave it out')
   if smallest := smallest_of(config):
-    notes.append(f'figures of pixels and of whole photographs are of all regions; {smallest_note(smallest)[0].lower()}'
+    notes.append(f'metrics of pixels and of whole photographs are of all regions; {smallest_note(smallest)[0].lower()}'
                  f'{smallest_note(smallest)[1:]}')
   source, leaks, said = _guard(members, dataset, source, how)
   photographs = NativeSource(dataset, how.split, set(source.index.id.tolist())) if native else None
@@ -400,8 +400,8 @@ def _open(
 
 
 def _require_judged(thresholds: Mapping[str, float], scored: tuple[str, ...]) -> None:
-  if (strange := set(thresholds) - set(scored)) and len(thresholds) < len(LESION_KEYS):
-    raise ValueError(f'thresholds: {", ".join(sorted(strange))} cannot be judged here, only {", ".join(scored)}')
+  if (others := set(thresholds) - set(scored)) and len(thresholds) < len(LESION_KEYS):
+    raise ValueError(f'thresholds: {", ".join(sorted(others))} cannot be evaluated here, only {", ".join(scored)}')
 
 
 def _choose(dataset: Dataset, how: Settings) -> tuple[Any, dict[str, Any]]:
@@ -416,7 +416,7 @@ def _choose(dataset: Dataset, how: Settings) -> tuple[Any, dict[str, Any]]:
 def _guard(
     members: Sequence[Member], dataset: Dataset, source: Any, how: Settings,
 ) -> tuple[Any, dict[str, Any], list[str]]:
-  """The photographs that are judged, what is said of those from which a network learned, as JSON and as notes.
+  """The photographs that are evaluated, what is said of those from which a network learned, as JSON and as notes.
 
   Raises:
     ValueError: there are such photographs, or nothing else is left, and nobody asked for them: neither by `leaks` nor by
@@ -443,11 +443,11 @@ def _guard(
            f'learned ({learned.sum()}) or by which it was chosen ({choosing.sum()})')
   if asked == LEAVE_OUT:
     if leaking.all():
-      raise ValueError(f'{found}: nothing is left to judge; name another split or other data, or leaks={KEEP!r}')
-    return Subset(source, np.flatnonzero(~leaking).tolist()), leaks, [*notes, f'left out: {found}']
+      raise ValueError(f'{found}: nothing is left to evaluate; name another split or other data, or leaks={KEEP!r}')
+    return Subset(source, np.flatnonzero(~leaking).tolist()), leaks, [*notes, f'excluded: {found}']
   if asked == KEEP or how.split != 'test' and _of_name(members, dataset.name):
-    return source, leaks, [*notes, f'{found}, and are judged all the same: the figures may be flattered']
-  raise ValueError(f'{found}: {some}. Figures on them say little of other eyes. Judge the others with leaks={LEAVE_OUT!r}, '
+    return source, leaks, [*notes, f'{found}, and are evaluated all the same: the metrics may be too good']
+  raise ValueError(f'{found}: {some}. Metrics on them say little of other eyes. Evaluate the others with leaks={LEAVE_OUT!r}, '
                    f'or all of them with leaks={KEEP!r}, which the report then says')
 
 
@@ -527,7 +527,7 @@ def _require_pixels(data: str, builder: Any, name: str, heads: Sequence[Predicti
 def _require_common(
     data: str, annotated: tuple[str, ...], graded: bool, learned: tuple[str, ...], grades: bool) -> None:
   if not scored_lesions(annotated, learned) and not (grades and graded):
-    raise ValueError(f'{data} cannot judge this network: it annotates {_knows(annotated, graded)}, and the network '
+    raise ValueError(f'{data} cannot evaluate this network: it annotates {_knows(annotated, graded)}, and the network '
                      f'learned {_knows(learned, grades)}')
 
 
@@ -540,7 +540,7 @@ def _crop_notes(expected: str, data: str, cropped: bool, other_crop: bool) -> li
   """What is to be said where network and data differ in how photographs become squares.
 
   `predict` cuts photographs that are not square to their field of view for every network, and so are those of a data
-  set that is cropped. Squares as a release ships them are cut again for a network that learned from fields of view, and
+  set that is cropped. Squares as a raw dataset ships them are cut again for a network that learned from fields of view, and
   the prepared ones are not.
 
   Raises:
@@ -549,7 +549,7 @@ def _crop_notes(expected: str, data: str, cropped: bool, other_crop: bool) -> li
   if (FIELD_OF_VIEW if cropped else SQUARE) == expected:
     return []
   if cropped:
-    return [f'the network learned from squares as a release ships them; the photographs of {data} are cut to their '
+    return [f'the network learned from squares as a raw dataset ships them; the photographs of {data} are cut to their '
             'field of view, as predict does it']
   if not other_crop:
     others = ', '.join(name for name, builder in DATASETS.items() if builder.CROPPED)
@@ -563,16 +563,16 @@ def _lesion_notes(left_out: dict[str, str]) -> list[str]:
   reasons: dict[str, list[str]] = {}
   for key, reason in left_out.items():
     reasons.setdefault(reason, []).append(key)
-  return [f'not judged: {", ".join(keys)} ({reason})' for reason, keys in reasons.items()]
+  return [f'not evaluated: {", ".join(keys)} ({reason})' for reason, keys in reasons.items()]
 
 
 def _data_notes(
     members: Sequence[Member], dataset: Dataset, split: str, grades: bool, native: bool) -> list[str]:
   notes = []
   if grades and not dataset.graded:
-    notes.append(f'grades are not judged: {dataset.name} has none')
+    notes.append(f'grades are not evaluated: {dataset.name} has none')
   elif grades and native:
-    notes.append("grades are not judged in the photographs' own pixels: they are of whole photographs")
+    notes.append("grades are not evaluated in the photographs' own pixels: they are of whole photographs")
   configs = _of_name(members, dataset.name)
   if not configs:
     return notes
@@ -597,7 +597,7 @@ def _dealing(config: dict[str, Any], name: str) -> dict[str, Any] | None:
 
 def _named(dealing: dict[str, Any] | None) -> str:
   if dealing is None:
-    return "the release's"
+    return "the raw dataset's"
   folds = f', fold {dealing["fold"]} of {dealing["folds"]}' if dealing['folds'] else ''
   return f'{dealing["name"]}, seed {dealing["seed"]}{folds}'
 

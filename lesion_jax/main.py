@@ -38,8 +38,8 @@ with needs('train'):
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file('config', None, 'Configuration file, or a preset by name, with :ARGUMENT for the data.')
 flags.DEFINE_multi_string('import', [], 'Modules to import first, for the networks, losses and data sets that they register.')
-flags.DEFINE_string('workdir', 'runs/multitask', 'Where the run is kept; the same command goes on with it.')
-flags.DEFINE_string('data_dir', 'runs/data', 'Where prepared data sets are kept.')
+flags.DEFINE_string('workdir', 'runs/multitask', 'Where the run is kept; the same command resumes it.')
+flags.DEFINE_string('data_dir', 'runs/data', 'Where preprocessed datasets are kept.')
 flags.DEFINE_string('coordinator', None, 'Several processes: host:port of the first one.')
 flags.DEFINE_integer('processes', None, 'Several processes: how many.')
 flags.DEFINE_integer('process', None, 'Several processes: which one this is, from 0.')
@@ -79,10 +79,10 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
         trained = stage.train(should_stop)
       lost = trained.lost
       if not trained.finished and not lost:
-        say(f'stopped at step {trained.step} of {name} and saved; the same command goes on')
+        say(f'stopped at step {trained.step} of {name} and saved; the same command resumes it')
         return STOPPED
       if not trained.finished:
-        return _fail(f'stopped at step {trained.step} of {name}: {lost}; make room, and the same command goes on')
+        return _fail(f'stopped at step {trained.step} of {name}: {lost}; make room, and the same command resumes it')
     with at_once(), _writing(name, stage.directory):
       variables = bundle.variables if bundle else stage.variables(trained.state)
       chosen = stage.choose(variables)
@@ -107,7 +107,7 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
     say(f'{name} took {time.perf_counter() - start:.0f} s; bundle: {stage.directory / "bundle"}\n', flush=True)
     if lost:
       return _fail(f'{name}: {lost}, and is what the bundle holds. Remove {stage.directory / "checkpoints"} to train again, '
-                   f'or go on with it by --config.{name}.bundle={stage.directory / "bundle"} and another --workdir')
+                   f'or continue with it by --config.{name}.bundle={stage.directory / "bundle"} and another --workdir')
   return 0
 
 
@@ -130,8 +130,10 @@ def _check(
   for name, stage in asked.items():
     if loaded := stages.loaded_note(stage):
       say(f'{name}: {loaded}', flush=True)
-  for key, (there, now) in claim_workdir(workdir, config.to_dict(), stages.differing, stages.harmless(workdir)).items():
-    say(f'NOTE: {key} was {there!r} and is {now!r} from here on; no step depends on it', flush=True)
+  now = config.to_dict()
+  for key, (before, after) in claim_workdir(workdir, now, stages.differing, stages.may_differ(workdir, now)).items():
+    why = 'the run resumes' if key.endswith('.max_steps') else 'no step depends on it'
+    say(f'NOTE: {key} was {before!r} and is {after!r} from here on; {why}', flush=True)
   return networks, notes
 
 
@@ -142,7 +144,7 @@ def _writing(name: str, directory: pathlib.Path) -> Iterator[None]:
     yield
   except OSError as error:
     sys.exit(_fail(f'the results of {name} could not be written to {directory} ({error}); make room, and the same '
-                   'command goes on from the last checkpoint'))
+                   'command resumes from the last checkpoint'))
 
 
 def _fail(message: str) -> int:
@@ -160,7 +162,7 @@ def main(unused_argv: list[str]) -> int:
       with Interrupt() as should_stop:
         return run(FLAGS.config, pathlib.Path(FLAGS.workdir), FLAGS.data_dir, should_stop)
     except Interrupted:
-      print('stopped; the same command goes on', flush=True)
+      print('stopped; the same command resumes it', flush=True)
       return STOPPED
 
 

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / 'README.md'
 PAGES = (README, ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md')))
 # A block without a language is one for the shell where a line of it begins with one of these.
-PROGRAMS = ('lesion-jax', 'python', 'make', 'pip', 'label-studio', 'sed', '.')
+PROGRAMS = ('lesion-jax', 'python', 'make', 'pip', 'label-studio', 'sed', 'docker', '.')
 HIDDEN = re.compile(r'^<!-- shipped:.*?\n(.*?)^shipped -->\n', re.DOTALL | re.MULTILINE)
 
 _FENCED = re.compile(r'^( *)```(\w*)\n(.*?)^\1```$', re.DOTALL | re.MULTILINE)

@@ -68,7 +68,8 @@ class TestLinks:
   def test_the_index_leads_to_every_page(self):
     index = ROOT / 'docs' / 'index.md'
     linked = {(index.parent / target.partition('#')[0]).resolve() for target in pages.links(index.read_text('utf-8'))}
-    assert {page for page in PAGES if page.parent == index.parent} - {index} == linked
+    notebooks = set((index.parent / 'notebooks').glob('*.ipynb'))
+    assert ({page for page in PAGES if page.parent == index.parent} | notebooks) - {index} == linked
 
   def test_anchors_are_those_of_github(self):
     text = '# Bundles, in *fewer* bytes\n## `init` & more\n## A-B c\n## A-B c\n```\n# no heading\n```\n<!-- # nor this -->\n'
@@ -232,7 +233,7 @@ def place(tmp_path, monkeypatch):
   for folder in ('first', 'second'):
     said = rng.random((12, 8)) < 0.5
     (tmp_path / folder).mkdir()
-    np.savez(tmp_path / folder / 'counts.npz', annotated=np.array(['MA', 'HaEx']), **{
+    np.savez(tmp_path / folder / 'counts.npz', annotated=np.array(['MA', 'HaEx']), id=np.arange(12).astype(str), **{
         f'image_{kind}': which.astype(np.int64) for kind, which in (
             ('tp', truth & said), ('fp', ~truth & said), ('fn', truth & ~said), ('tn', ~truth & ~said))})
   return tmp_path
@@ -384,7 +385,9 @@ class TestSite:
 
   def test_every_page_has_its_place(self):
     named = re.findall(r'([\w/-]+\.md)', self.NAV)
-    assert sorted(named) == sorted(path.relative_to(ROOT / 'docs').as_posix() for path in (ROOT / 'docs').rglob('*.md'))
+    docs = ROOT / 'docs'
+    pages_there = [*docs.rglob('*.md'), *(path.with_suffix('.md') for path in docs.rglob('*.ipynb'))]  # see docs/hooks.py
+    assert sorted(named) == sorted(path.relative_to(docs).as_posix() for path in pages_there)
 
   @pytest.mark.parametrize('page', sorted((ROOT / 'docs' / 'reference').glob('*.md')), ids=lambda page: page.stem)
   def test_the_reference_is_of_names_that_there_are(self, page):

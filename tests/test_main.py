@@ -222,7 +222,7 @@ def test_a_finished_run_started_again_trains_nothing_and_says_the_same(run, fini
   assert result_of(finished) == before
   assert (finished / 'grade' / 'metrics.csv').read_bytes() == rows
   said = capsys.readouterr().out
-  assert said.startswith('segment: data synthetic') and said.count(f'going on from the checkpoint of step {STEPS}') == 2
+  assert said.startswith('segment: data synthetic') and said.count(f'resuming from the checkpoint of step {STEPS}') == 2
 
 
 def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_dir, tmp_path):
@@ -234,8 +234,8 @@ def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_d
   for name, steps, status in deaths:
     ended = command(tmp_path, data_dir, f'--die={name}', f'--die_after={steps}')
     assert ended.returncode == status, ended.stderr
-  assert 'of grade and saved; the same command goes on' in ended.stdout
-  assert 'going on from the checkpoint' in ended.stdout
+  assert 'of grade and saved; the same command resumes it' in ended.stdout
+  assert 'resuming from the checkpoint' in ended.stdout
   assert run(tmp_path) == 0
   assert result_of(tmp_path) == result_of(finished)
 
@@ -313,7 +313,7 @@ def test_it_goes_on_bit_identical_where_no_step_depends_on_what_changed(data_dir
   changes = {'log_every': 3, 'eval_batch_size': 4, 'save_every': 5, 'data__keep': 0.1}
   assert run(tmp_path / 'changed', **only, **{f'segment__{key}': value for key, value in changes.items()}) == 0
   said = capsys.readouterr().out
-  assert 'going on from the checkpoint of step 4' in said
+  assert 'resuming from the checkpoint of step 4' in said
   assert 'NOTE: segment.log_every was 1 and is 3 from here on; no step depends on it' in said
   bundles = [tmp_path / name / 'segment' / 'bundle' / 'model.safetensors' for name in ('whole', 'changed')]
   assert bundles[0].read_bytes() == bundles[1].read_bytes()
@@ -336,7 +336,7 @@ def test_it_goes_on_with_another_number_of_devices(data_dir, tmp_path, monkeypat
   assert main.run(config, tmp_path, str(data_dir), stop) == main.STOPPED
   monkeypatch.setattr(main, 'Devices', lambda: Devices(jax.local_devices()[:2]))
   assert main.run(config, tmp_path, str(data_dir), lambda: False) == 0
-  assert 'going on from the checkpoint of step 3' in capsys.readouterr().out
+  assert 'resuming from the checkpoint of step 3' in capsys.readouterr().out
 
 
 class TestSameData:
@@ -355,13 +355,62 @@ class TestSameData:
     require_same_data(tmp_path, other, begun=True)
 
   def test_a_folder_may_lie_elsewhere_where_that_can_be_seen(self, tmp_path):
-    may_differ = stages.harmless(tmp_path)
+    judge = stages.may_differ(tmp_path, tiny_config.get_config().to_dict())
+    may_differ = lambda key: judge(key, 'there', 'now')
     assert may_differ('segment.data.source_dir') and may_differ('grade.log_every')
     (tmp_path / 'segment' / 'checkpoints').mkdir(parents=True)
     assert not may_differ('segment.data.source_dir'), 'a run from before photographs were written down'
     (tmp_path / 'segment' / 'data.json').write_text('{}')
     assert may_differ('segment.data.source_dir')
     assert not any(map(may_differ, ('seed', 'segment.learning_rate', 'segment.data.size', 'log_every')))
+
+
+class TestMoreSteps:
+  """A run that has ended goes on where nothing but max_steps grew."""
+
+  def test_it_ends_bit_identical_to_one_that_was_longer_from_the_beginning(self, run, tmp_path, capsys):
+    only = {'stages': ('segment',), 'segment__milestones': (), 'segment__patience': 2}
+    assert run(tmp_path / 'longer', **only, segment__max_steps=11) == 0
+    assert run(tmp_path / 'grown', **only, segment__max_steps=7) == 0
+    shorter = (tmp_path / 'grown' / 'segment' / 'bundle' / 'model.safetensors').read_bytes()
+    capsys.readouterr()
+    assert run(tmp_path / 'grown', **only, segment__max_steps=11) == 0
+    said = capsys.readouterr().out
+    assert 'NOTE: segment.max_steps was 7 and is 11 from here on; the run resumes' in said
+    assert 'resuming from the checkpoint of step 7' in said
+    weights = [(tmp_path / name / 'segment' / 'bundle' / 'model.safetensors').read_bytes() for name in ('longer', 'grown')]
+    assert weights[0] == weights[1] != shorter
+    assert metrics_of(tmp_path / 'longer') == metrics_of(tmp_path / 'grown')
+    assert json.loads((tmp_path / 'grown' / 'config.json').read_text())['segment']['max_steps'] == 11
+    series = read_scalars(tmp_path / 'grown' / 'segment' / 'metrics.csv')
+    assert series['train', 'loss'][0] == list(range(1, 12))
+    # It is finished again, and a shorter one is another run.
+    assert run(tmp_path / 'grown', **only, segment__max_steps=11) == 0
+    with pytest.raises(SystemExit):
+      run(tmp_path / 'grown', **only, segment__max_steps=9)
+    assert 'segment.max_steps: 11 there, 9 now' in capsys.readouterr().err
+
+  def test_a_schedule_that_ends_with_the_run_is_refused_and_init_is_named(self, run, tmp_path, capsys):
+    only = {'stages': ('segment',), 'segment__schedule': 'cosine', 'segment__milestones': ()}
+    assert run(tmp_path, **only, segment__max_steps=2) == 0
+    with pytest.raises(SystemExit):
+      run(tmp_path, **only, segment__max_steps=4)
+    said = capsys.readouterr().err
+    assert "segment.max_steps: 2 there, 4 now (the rate of the schedule 'cosine' depends on it from the first step on)" in said
+    assert f'--config.segment.init={tmp_path}/segment/bundle' in said
+
+  def test_a_grader_of_the_shorter_network_has_to_go_first(self, run, finished, tmp_path, capsys):
+    shutil.copytree(finished, tmp_path / 'run')
+    with pytest.raises(SystemExit):
+      run(tmp_path / 'run', segment__max_steps=9)
+    said = capsys.readouterr().err
+    assert f'(grade has been trained with the network of segment; remove {tmp_path}/run/grade to train it anew)' in said
+    # More steps of the grader alone are no matter of the lesion network.
+    judge = stages.may_differ(tmp_path / 'run', tiny_config.get_config().to_dict())
+    assert judge('grade.max_steps', 7, 9) is True and judge('grade.max_steps', 7, 0) is True
+    assert judge('grade.max_steps', 7, 6) is False and judge('grade.max_steps', 0, 9) is False
+    shutil.rmtree(tmp_path / 'run' / 'grade')
+    assert judge('segment.max_steps', 7, 9) is True
 
 
 def test_a_run_from_before_photographs_were_dealt_in_two_ways_goes_on_by_hash_alone(run, tmp_path, capsys):

@@ -11,15 +11,15 @@ from lesion_jax.cli import options
 
 CONSENSUS = '''\
 Reads what several annotators marked and graded, lets them vote as section IV-A of the paper does, and writes a data set
-in the layout of the Retinal-Lesions release, which `retinal_lesions` reads:
+in the layout of the Retinal-Lesions dataset, which `retinal_lesions` reads:
 
   images_896x896/<id>.jpg                 the field of view of each photograph
   lesion_segs_896x896/<id>/<lesion>.png   255: a lesion; 127: one that contradicts the grade, not scored; 0: none
   dr_grades.csv                           the grade on which more than half of the annotators agree
   splits.json                             train, validation and test, 70/10/20 by patient
-  README.md, consensus.json               the data sheet: counts, agreement, what was left out and why
+  README.md, consensus.json               the data sheet: counts, agreement, what was excluded and why
 
-A photograph is left out where it has too few annotators or no majority for a grade. A pixel is a lesion where more than
+A photograph is excluded where it has too few annotators or no majority for a grade. A pixel is a lesion where more than
 half of the annotators marked it. A lesion contradicts a grade where Table I calls it sufficient evidence for a higher
 one alone: microaneurysms in DR0, hemorrhages below DR2, NV, vHE and pHE below DR4.
 
@@ -33,7 +33,7 @@ examples:
   lesion-jax consensus anna=1.xml berta=2.xml carl=3.xml --images photographs --out ground-truth
   lesion-jax consensus export.json --images photographs --out ground-truth --patients patients.csv --labels labels.json
 
-exit status: 0, or 1 where photographs were left out since something is wrong with them, or 2 where nothing could be
+exit status: 0, or 1 where photographs were excluded since something is wrong with them, or 2 where nothing could be
 written.'''
 
 
@@ -101,7 +101,7 @@ def _conclude(summary: Any, arguments: argparse.Namespace) -> int:
 
   failed = [item for item in summary.left_out if item.reason in FAILURES]
   if failed:
-    print(f'{len(failed)} photographs were left out since something is wrong with them:',
+    print(f'{len(failed)} photographs were excluded since something is wrong with them:',
           *(f'{item.photograph}: {item.reason} ({item.detail})' for item in failed), sep='\n  ', file=sys.stderr)
   for reason, count in summary.passed_over.items():
     if reason.startswith('choices'):
@@ -111,7 +111,7 @@ def _conclude(summary: Any, arguments: argparse.Namespace) -> int:
   if not arguments.quiet:
     agreement = summary.agreement
     say = lambda score: f'{score.value:.3f}' if score.value is not None else f'undefined ({score.reason})'
-    print(f'{len(summary.kept)} photographs in {arguments.out}, {len(summary.left_out)} left out; see '
+    print(f'{len(summary.kept)} photographs in {arguments.out}, {len(summary.left_out)} excluded; see '
           f'{arguments.out / "README.md"}')
     print(f"agreement on grades: Fleiss' kappa {say(agreement.fleiss)}, mean quadratic kappa "
           f'{say(agreement.mean_kappa())}')

@@ -1,4 +1,4 @@
-"""`lesion-jax data`: what is in a data set, as figures, as a picture and as lists of ids."""
+"""`lesion-jax data`: what is in a data set, as statistics, as a picture and as lists of ids."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Without --source and --option what is prepared at that size is opened; with them
 EPILOG = '''\
 examples:
   lesion-jax data synthetic --option count=200 --stats
-  lesion-jax data idrid --prepared runs/data --stats --ids --out figures
+  lesion-jax data idrid --prepared runs/data --stats --ids --out about
   lesion-jax data      (lists the data sets)
 
 exit status: 0, or 1 where something could not be written, or 2 where there is no such data set.'''
@@ -34,12 +34,12 @@ def add(commands: Any) -> None:
   parser = commands.add_parser(
       'data', help='what is in a data set', description=DESCRIPTION, epilog=EPILOG,
       formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('name', nargs='?', metavar='NAME', help='the data set; left out: list those that there are')
+  parser.add_argument('name', nargs='?', metavar='NAME', help='the data set; without it: list those that there are')
   datasets.add_options(parser, prepared='--prepared')
   parser.add_argument('--stats', action='store_true', help='count and measure, and draw a contact sheet')
   parser.add_argument('--ids', action='store_true', help='write which photographs are in which split')
   parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
-                      help='where files go (default: the folder about/ beside the prepared data)')
+                      help='where files go (default: the folder about/ beside the preprocessed dataset)')
   parser.add_argument('--shown', type=options.positive, default=10, metavar='N',
                       help='photographs of each split on the contact sheet, at most (default 10)')
   parser.add_argument('--quiet', action='store_true', help='show no progress')

@@ -12,11 +12,11 @@ SIZE = 896  # the paper's
 
 
 def add_options(parser: argparse.ArgumentParser, *, prepared: str) -> None:
-  """Adds --source, --size and --option, and the option `prepared` for where prepared data sets are kept."""
+  """Adds --source, --size and --option, and the option `prepared` for where preprocessed datasets are kept."""
   parser.add_argument('--source', type=pathlib.Path, metavar='DIR',
-                      help='the release as its authors lay it out, which is read and never written; synthetic has none')
+                      help='the raw dataset as its authors lay it out, which is read and never written; synthetic has none')
   parser.add_argument(prepared, dest='data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), metavar='DIR',
-                      help='where prepared data sets are kept (default runs/data, as in training)')
+                      help='where preprocessed datasets are kept (default runs/data, as in training)')
   parser.add_argument('--size', type=options.positive, default=SIZE, metavar='N',
                       help=f'side of the square photographs, in pixels (default {SIZE}, as in the paper)')
   parser.add_argument('--option', action='append', default=[], type=options.data_option, metavar='KEY=N',

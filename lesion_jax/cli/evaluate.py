@@ -1,4 +1,4 @@
-"""`lesion-jax evaluate`: the paper's figures of a bundle on a data set, with intervals, calibration and pictures."""
+"""`lesion-jax evaluate`: the paper's metrics of a bundle on a data set, with intervals, calibration and pictures."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ into the folder of --out:
   confusion.png           annotated against predicted grades
   examples.png            a few photographs, annotation and prediction side by side
 
-With --at native, maps are brought back to each photograph's own pixels and compared with the release's own masks there:
+With --at native, maps are brought back to each photograph's own pixels and compared with the raw dataset's own masks there:
 pixel F1 and AUPR of lesions, at whatever size the network works.
 
-Judged are the lesions that the network learned and the data annotate. Photographs are prepared once, at the network's
-size, and kept in the folder of --prepared; a release is never written to.'''
+Evaluated are the lesions that the network learned and the data annotate. Photographs are prepared once, at the network's
+size, and kept in the folder of --prepared; a raw dataset is never written to.'''
 EXAMPLES = '''\
 examples:
   lesion-jax evaluate --model runs/demo/grade/bundle --data synthetic --option count=1000
-  lesion-jax evaluate --model bundle --data idrid --source IDRiD --split test --out figures
+  lesion-jax evaluate --model bundle --data idrid --source IDRiD --split test --out metrics
   lesion-jax evaluate --model bundle --data retinal_lesions --source DIR --split all    (the paper's own test set)
   lesion-jax evaluate --model bundle --model other --tta flips --data idrid --source IDRiD --at native
 
@@ -50,27 +50,27 @@ FLAGS = {'source_dir': '--source', 'data_dir': '--prepared', 'out': '--out', 'le
 def add(commands: Any) -> None:
   """Adds the command to the sub-parsers `commands`."""
   evaluate = commands.add_parser(
-      'evaluate', help='figures of a network on a data set', description=EVALUATE, epilog=EXAMPLES,
+      'evaluate', help='metrics of a network on a data set', description=EVALUATE, epilog=EXAMPLES,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   evaluate.add_argument('--model', required=True, type=pathlib.Path, action='append', metavar='BUNDLE',
                         help=f'{options.NETWORK}; given several times, the probabilities of all are averaged')
   evaluate.add_argument('--data', required=True, metavar='NAME',
                         help='data set; docs/datasets.md lists them, and so does a name that there is not')
   evaluate.add_argument('--source', '--data-dir', dest='data_dir', type=pathlib.Path, metavar='DIR',
-                        help='the release as its authors lay it out; synthetic has none')
+                        help='the raw dataset as its authors lay it out; synthetic has none')
   evaluate.add_argument('--split', default='test', choices=(*SPLITS, ALL),
                         help='default test; all: every photograph, for a network that learned elsewhere')
   evaluate.add_argument('--only', type=pathlib.Path, metavar='FILE',
-                        help='judge only these photographs of the split: a file of ids, one a line')
+                        help='evaluate only these photographs of the split: a file of ids, one a line')
   evaluate.add_argument('--without', type=pathlib.Path, metavar='FILE',
-                        help='leave these photographs out: a file of ids, one a line')
+                        help='exclude these photographs: a file of ids, one a line')
   evaluate.add_argument('--leaks', choices=['refuse', 'leave-out', 'keep'], default='refuse',
                         help='where photographs are among those from which the network learned, known by a fingerprint '
                         'whatever their names, sizes and compression: refuse (default; only a note for the splits train, '
                         'validation and all of a data set from which it did learn), leave them out, or keep them')
   evaluate.add_argument('--at', default='network', choices=['network', 'native'],
                         help="where maps and masks are compared: at the network's size (default), or in the "
-                        "photographs' own pixels, which takes the release again and some seconds a photograph")
+                        "photographs' own pixels, which takes the raw dataset again and some seconds a photograph")
   evaluate.add_argument('--tta', choices=['flips', 'dihedral'],
                         help='average over 4 mirrored, or 8 mirrored and turned copies of each photograph')
   evaluate.add_argument('--window', type=options.window, metavar='N',
@@ -80,7 +80,7 @@ def add(commands: Any) -> None:
                         'scale, values and indices of folder (what its numbers mean); '
                         'and split=hash or stratified, split_seed, folds and fold where the split is ours')
   evaluate.add_argument('--prepared', default=pathlib.Path('runs/data'), type=pathlib.Path, metavar='DIR',
-                        help='where prepared data sets are kept (default runs/data, as in training)')
+                        help='where preprocessed datasets are kept (default runs/data, as in training)')
   evaluate.add_argument('--out', type=pathlib.Path, metavar='DIR',
                         help='where the results go (default: beside the first bundle, or here for a network of this '
                         'package, BUNDLE-NAME-SPLIT, with -native behind it where that is asked for)')
@@ -91,15 +91,15 @@ def add(commands: Any) -> None:
                         "number for all, or by lesion as in MA=0.3,iHE=0.5 (default: the model's own)")
   evaluate.add_argument('--rule', choices=['bundle', 'maximum'], default='bundle',
                         help="by which lesions are called present in a photograph: the model's own rule (default bundle), "
-                        'or its most probable pixel, Eq. 1 of the paper; figures by Eq. 1 at 0.5 stand beside it')
+                        'or its most probable pixel, Eq. 1 of the paper; metrics by Eq. 1 at 0.5 stand beside it')
   evaluate.add_argument('--resamples', default=argparse.SUPPRESS, type=options.positive, metavar='N',
                         help='of the bootstrap, for the intervals (default 1000)')
-  evaluate.add_argument('--seed', default=argparse.SUPPRESS, type=_natural, metavar='N',
+  evaluate.add_argument('--seed', default=argparse.SUPPRESS, type=options.natural, metavar='N',
                         help='of the bootstrap (default 2020)')
   evaluate.add_argument('--other-crop', action='store_true',
                         help='evaluate on squares although the network learned from fields of view')
   evaluate.add_argument('--regions', action='store_true',
-                        help='figures by lesion too, not by pixel: F1 by connected region, false positives a photograph, and FROC; '
+                        help='metrics by region too, not by pixel: F1 by connected region, false positives a photograph, and FROC; '
                         'a second pass over the photographs')
   evaluate.add_argument('--no-pictures', action='store_true', help='write no PNG')
   evaluate.set_defaults(run=_evaluate, parser=evaluate)
@@ -170,9 +170,3 @@ def _command(arguments: argparse.Namespace) -> str:
     else:
       words += [flag] if value is True else [flag, str(value)]
   return shlex.join(words)
-
-
-def _natural(text: str) -> int:
-  if not text.isdecimal():
-    raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 on')
-  return int(text)

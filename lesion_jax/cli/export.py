@@ -23,7 +23,7 @@ In each folder are a config.json of a page, the bundle's whole configuration (bu
 the input of a photograph with NumPy and Pillow alone, and a README.md that says how to load it. All take uint8 RGB images
 [B, S, S, 3] in batches of any size and return probabilities. They compute in float32.
 
-What was written is run on randomly drawn photographs and held to Flax: the largest difference in probability is
+What was written is run on random synthetic images and held to Flax: the largest difference in probability is
 printed, and above the tolerance the export fails and leaves nothing.'''
 EXAMPLES = '''\
 examples:
@@ -74,7 +74,7 @@ def _export(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     print(f'{arguments.to} failed: {error}', file=sys.stderr)
     return 1
   size = bundle.config['preprocessing']['size']
-  print(f'largest difference in probability from Flax, randomly drawn photographs of {size}x{size}: '
+  print(f'largest difference in probability from Flax, random synthetic images of {size}x{size}: '
         + ', '.join(f'{head} {value:.1e}' for head, value in differences.items()))
   print(f'{arguments.out} has {", ".join(sorted(path.name for path in arguments.out.iterdir()))}')
   return 0

@@ -7,7 +7,7 @@ import pathlib
 from typing import Any
 
 DESCRIPTION = '''\
-Makes of SOURCE what this library takes, and says what was read and what was left out. SOURCE is one of
+Makes of SOURCE what this library takes, and says what was read and what was skipped. SOURCE is one of
 
   a file of Inception-v3 weights, of torchvision or timm (.safetensors, .pth) or of Keras (.h5, .weights.h5, .keras);
       PATH becomes a .safetensors file under torchvision's names, for config.segment.pretrained and its like. They take

@@ -16,7 +16,7 @@ from lesion_jax.places import home
 
 DESCRIPTION = '''\
 Of a BUNDLE: the network and its fields, its parameters by part, the lesions that it learned and from which probability
-they count as present, how photographs are prepared, the data, the figures on its test split with their intervals, where
+they count as present, how photographs are prepared, the data, the metrics on its test split with their intervals, where
 it comes from, and the digest of its weights. The weights are checked against the digest.
 
 Without one: versions, devices, where compiled programs are kept, the trained networks in this package, and the
@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
       'info', help='what is in a bundle, or what this installation has', description=DESCRIPTION, epilog=EPILOG,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('bundle', nargs='?', type=pathlib.Path, metavar='BUNDLE',
-                      help='a bundle, or the name of a network in this package; left out: the installation')
+                      help='a bundle, or the name of a network in this package; without it: the installation')
   parser.add_argument('--models', action='store_true',
                       help='without a bundle: count the parameters of every network, which takes about half a minute')
   parser.add_argument('--json', action='store_true', help='one JSON object instead of text')
@@ -211,7 +211,7 @@ def _metrics_text(metrics: Mapping[str, Any]) -> str:
   try:
     return format_report(metrics, 'test split') if metrics else ''
   except (AttributeError, LookupError, TypeError, ValueError):  # what a stranger wrote there
-    return 'test split\n  its figures are not those of a report of lesion_jax; --json shows them'
+    return 'test split\n  its metrics are not those of a report of lesion_jax; --json shows them'
 
 
 def _learned(counts: Mapping[str, int] | None) -> list[tuple[str, str]]:

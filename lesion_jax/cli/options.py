@@ -32,6 +32,17 @@ def path(text: str) -> pathlib.Path:
   return pathlib.Path(text)
 
 
+def natural(text: str) -> int:
+  """A whole number from 0 on.
+
+  Raises:
+    argparse.ArgumentTypeError: it is another.
+  """
+  if not text.isdecimal():
+    raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 on')
+  return int(text)
+
+
 def memory(text: str) -> int:
   """'2G', '800M' or a number of bytes to bytes; K, M, G and T are powers of 1024, as containers have them.
 
@@ -168,7 +179,7 @@ def add_smallest(parser: argparse.ArgumentParser, default: str) -> None:
   """Adds --smallest."""
   parser.add_argument('--smallest', type=smallest, metavar='T',
                       help="smallest region that counts, in pixels at the network's size or in disc areas (DA): a number for all "
-                           'lesions, or by lesion as in MA=3,HaEx=0.001DA; smaller ones are left out of masks, counts and areas; none: '
+                           'lesions, or by lesion as in MA=3,HaEx=0.001DA; smaller ones are excluded from masks, counts and areas; none: '
                            f'every region counts (default: {default})')
 
 

@@ -48,7 +48,7 @@ examples:
   lesion-jax predict 'clinic/**/*_OD.dcm' --model bundle --out results --threshold MA=0.3,iHE=0.6
 
 exit status: 0, or 1 where a photograph failed, or 2 where nothing could be done, or 130 where you interrupted it; run
-the same command again to go on.'''
+the same command again to resume.'''
 
 
 def add(commands: Any) -> None:
@@ -124,11 +124,11 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   except Refused as error:
     parser.error(f'--{error}' if error.option else str(error))
   except Stopped as error:
-    print(f'{error}; run the same command again to go on', file=sys.stderr)
+    print(f'{error}; run the same command again to resume', file=sys.stderr)
     return _conclude(error.entries, error.total, arguments, notices, page=False) or 1
   except Interrupted as error:
     _conclude(error.entries, error.total, arguments, notices)
-    print('run the same command again to go on', file=sys.stderr)
+    print('run the same command again to resume', file=sys.stderr)
     raise
   return _conclude(entries, len(entries), arguments, notices)
 

@@ -24,7 +24,7 @@ examples:
   lesion-jax rethreshold results --threshold MA=0.3 --smallest MA=3 --coco polygons
 
 exit status: 0, or 1 where a result stayed as it was or something could not be written, or 2 where nothing could be done,
-or 130 where you interrupted it; run the same command again to go on.'''
+or 130 where you interrupted it; run the same command again to resume.'''
 
 
 def add(commands: Any) -> None:
@@ -63,7 +63,7 @@ def _rethreshold(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
     print(f'error: {error}', file=sys.stderr)
     return 1
   except KeyboardInterrupt:
-    print('run the same command again to go on', file=sys.stderr)
+    print('run the same command again to resume', file=sys.stderr)
     raise
   print(*found.left, *found.notes, sep='\n', end='\n' if found.left or found.notes else '', file=sys.stderr)
   if not arguments.quiet:

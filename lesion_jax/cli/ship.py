@@ -23,7 +23,7 @@ Writes a bundle again with its weights in fewer bytes, to be sent, or packaged:
   float32   as training leaves them, of a bundle that was stored as one of the others
 
 Running means and variances stay float32, and so do arrays that half precision cannot hold. What comes out is a bundle like
-every other: all commands take it, and compute with float32. Weights are rounded, so figures may change: the largest error of
+every other: all commands take it, and compute with float32. Weights are rounded, so metrics may change: the largest error of
 a weight is printed, and `lesion-jax evaluate` on the validation split measures what it does.'''
 EXAMPLES = '''\
 examples:
@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
                       help='the bundle to make; one that is there is replaced, but never BUNDLE itself')
   parser.add_argument('--no-photographs', action='store_true',
                       help='leave out the fingerprints of what the network learned from, coarse pictures of 16 x 16 pixels; '
-                           '`evaluate` then cannot tell whether it is judged on photographs that it knows')
+                           '`evaluate` then cannot tell whether it is evaluated on photographs that it knows')
   parser.set_defaults(run=_ship, parser=parser)
 
 

@@ -1,9 +1,10 @@
-"""From a network and a held-out split to the paper's figures. Called, it evaluates a bundle: `assessment.evaluate`."""
+"""From a network and a held-out split to the paper's metrics. Called, it evaluates a bundle: `assessment.evaluate`."""
 
 from lesion_jax.calling import make_callable
 from lesion_jax.evaluate.agreement import agreement
 from lesion_jax.evaluate.bootstrap import bootstrap, compare, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
+from lesion_jax.evaluate.comparison import compare_grades, compare_systems
 from lesion_jax.evaluate.examples import examples, present_in
 from lesion_jax.evaluate.healthy import clean_images, healthy_eyes, judge_healthy, judge_images
 from lesion_jax.evaluate.native import native_counts, native_report
@@ -15,7 +16,7 @@ from lesion_jax.evaluate.thresholds import choose, tempered
 from lesion_jax.evaluate.totals import Counts, image_counts, part_of, totals
 
 __all__ = ['Counts', 'Evaluation', 'agreement', 'at_cut_points', 'bootstrap', 'calibration', 'choose', 'choose_smallest', 'clean_images', 'compare',
-           'criterion', 'examples', 'full_report', 'headline', 'healthy_eyes', 'image_counts', 'intervals', 'judge_healthy',
+           'compare_grades', 'compare_systems', 'criterion', 'examples', 'full_report', 'headline', 'healthy_eyes', 'image_counts', 'intervals', 'judge_healthy',
            'judge_images', 'judge_regions', 'make_count_step', 'match', 'native_counts', 'native_report', 'operating_point', 'part_of',
            'patients', 'present_in', 'referral', 'region_counts', 'report', 'scored_lesions', 'tempered', 'totals']
 

@@ -27,7 +27,7 @@ def agreement(truth: np.ndarray, rule: np.ndarray, network: np.ndarray | None = 
   Returns:
     Ready for JSON. By pair of PAIRS, 'truth and rule' and so on, over the photographs graded by both: 'photographs',
     'kappa' (quadratic weights) and 'accuracy' ({'value', 'reason'}), 'referable' ('sensitivity' and 'specificity',
-    likewise, where the first of the pair is taken for the truth), 'confusion' (rows are the first of the pair).
+    likewise, where the first of the pair is taken for the ground truth), 'confusion' (rows are the first of the pair).
     With a network also 'referral', over the photographs graded by all three: 'photographs', 'second_look' (in how many
     network and rule disagree on DR2 and above), 'found' and 'false_alarms' (referable, and other photographs, called
     referable by each of BY), and 'either', {'sensitivity', 'specificity'} where a photograph is referred that either

@@ -1,4 +1,4 @@
-"""How far the figures of a test set would move with other patients: the bootstrap over patients.
+"""How far the metrics of a test set would move with other patients: the bootstrap over patients.
 
 Pixels of one photograph depend on one another, and so do the two eyes of one patient: whole patients are drawn, P of P
 with replacement, each with all of his images, and each figure is computed again from what was drawn (the cluster
@@ -34,13 +34,14 @@ SUMMED = 250  # histograms held at a time: 12 MB
 _LEVELS = ('pixel', 'image')
 _KINDS = ('tp', 'fp', 'fn')
 COMPARED = ('mean_pixel_f1', 'mean_image_f1', 'kappa', 'accuracy')
+BY_LESION = ('pixel_f1', 'image_f1')
 _COUNTED = (*(f'{level}_{kind}' for level in _LEVELS for kind in _KINDS), 'confusion')
 
 
 def bootstrap(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Replicates:
-  """The figures of `resamples` sets of P patients, drawn with replacement from the P patients of a split.
+  """The metrics of `resamples` sets of P patients, drawn with replacement from the P patients of a split.
 
   **Two models are compared pair by pair**: which images resample r holds depends on `seed`, r and whose each image is
   alone. So with the counts of both on the same images in the same order, `a['kappa'] - b['kappa']` is the difference
@@ -94,7 +95,7 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
   Returns:
     {'level', 'resamples', 'pixel_f1': {'mean': [low, high] | None, 'lesions': {key: [low, high] | None}},
     'pixel_iou', 'image_f1' and 'aupr' in the same form, 'kappa': [low, high] | None, 'accuracy': the same}, with those
-    figures that `replicates` has.
+    metrics that `replicates` has.
 
   Raises:
     ValueError: for a level outside (0, 1).
@@ -111,7 +112,7 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
 
 def compare(
     one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], annotated: Iterable[str], *,
-    resamples: int = RESAMPLES, seed: int = SEED, level: float = 0.95,
+    resamples: int = RESAMPLES, seed: int = SEED, level: float = 0.95, lesions: bool = False,
 ) -> dict[str, dict[str, Any]]:
   """The differences between two systems on the same images, ready for JSON.
 
@@ -125,53 +126,78 @@ def compare(
 
   Args:
     one, other: counts of the two, as of `bootstrap`, of the same images in the same order.
-    annotated: keys of the lesions on which both are judged. Where counts say under 'annotated' on which they were (as
+    annotated: keys of the lesions on which both are evaluated. Where counts say under 'annotated' on which they were (as
       `counts.npz` does), these must be among them.
     resamples: of the bootstrap, and the number of swaps.
     seed: of the draws.
     level: of the interval; a difference has p below 1 - level.
+    lesions: compare each lesion by itself too.
 
   Returns:
     {'mean_pixel_f1', 'mean_image_f1', 'kappa', 'accuracy': {'difference': of `one` less `other`, 'interval': [low,
-    high], 'p', 'different': bool}}, those that both have; None where a figure is undefined.
+    high], 'p', 'different': bool}}, those that both have; None where a figure is undefined. With `lesions` also
+    'pixel_f1' and 'image_f1', {key: the same} of those in `annotated`.
 
   Raises:
-    ValueError: of `bootstrap`, or where the images or patients of the two are not the same, or one of them was not judged on a
+    ValueError: of `bootstrap`, or where the images or patients of the two are not the same, or one of them was not evaluated on a
       lesion.
   """
   for name in NAMES:
     if name in one and name in other and not np.array_equal(one[name], other[name]):
-      raise ValueError(f'the two systems were not judged on the same images in the same order: {name!r} differs; judge both on '
+      raise ValueError(f'the two systems were not evaluated on the same images in the same order: {name!r} differs; evaluate both on '
                        'one split')
   annotated = tuple(annotated)
   for title, counts in (('first', one), ('second', other)):
     if missing := [key for key in annotated if key not in counts.get('annotated', annotated)]:
-      raise ValueError(f'the {title} of the two systems was not judged on {", ".join(missing)}: it did not learn it, or its data do '
+      raise ValueError(f'the {title} of the two systems was not evaluated on {", ".join(missing)}: it did not learn it, or its data do '
                        'not annotate it; compare the lesions of both')
   names = [name for name in _COUNTED if name in one and name in other]
   pair = [{name: counts[name] for name in (*names, PATIENT) if name in counts} for counts in (one, other)]
   replicates = [bootstrap(counts, annotated, resamples=resamples, seed=seed) for counts in pair]
   observed, swapped = _swapped(*pair, [lesion_index(key) for key in annotated], resamples, seed)
-  result = {}
-  for name in COMPARED:
+  draws = {name: replicates[0][name] - replicates[1][name] for name in observed}
+  result = {name: _difference(observed[name], draws[name], swapped[name], level) for name in COMPARED if name in observed}
+  for name in BY_LESION if lesions else ():
     if name in observed:
-      difference, chance = observed[name], swapped[name]
-      ends = _interval(replicates[0][name] - replicates[1][name], level)
-      defined = ends is not None and not np.isnan(difference)
-      as_large = np.abs(chance[~np.isnan(chance)]) >= abs(difference) - 1e-12
-      p = float((1 + as_large.sum()) / (1 + len(as_large))) if defined else None
-      result[name] = {'difference': float(difference) if defined else None, 'interval': ends if defined else None, 'p': p,
-                      'different': bool(defined and not ends[0] <= 0 <= ends[1] and p < 1 - level)}
+      result[name] = {key: _difference(observed[name][j], draws[name][:, j], swapped[name][:, j], level)
+                      for j, key in enumerate(LESION_KEYS) if key in annotated}
   return result
+
+
+def resampled_confusions(counts: Mapping[str, np.ndarray], *, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
+  """The confusion matrices of the sets of patients that `bootstrap` draws, int64 [R, 5, 5].
+
+  Args:
+    counts: with 'confusion' [N, 5, 5] and, where it is known whose each image is, PATIENT.
+    resamples: R, how many sets.
+    seed: of the draws, 0 or above.
+
+  Raises:
+    ValueError: of `bootstrap`.
+  """
+  counts = {name: counts[name] for name in ('confusion', PATIENT) if name in counts}
+  _, matrix = _columns(counts, resamples)
+  total = np.concatenate([block @ matrix for block in _multiplicities(_owners(counts), resamples, seed)])
+  return total.astype(np.int64).reshape(-1, NUM_GRADES, NUM_GRADES)
+
+
+def _difference(observed: Any, draws: np.ndarray, swapped: np.ndarray, level: float) -> dict[str, Any]:
+  """What is said of one difference: as it is, over the resamples [R], and over the swaps [R]."""
+  ends = _interval(draws, level)
+  defined = ends is not None and not np.isnan(observed)
+  as_large = np.abs(swapped[~np.isnan(swapped)]) >= abs(observed) - 1e-12
+  p = float((1 + as_large.sum()) / (1 + len(as_large))) if defined else None
+  return {'difference': float(observed) if defined else None, 'interval': ends if defined else None, 'p': p,
+          'different': bool(defined and not ends[0] <= 0 <= ends[1] and p < 1 - level)}
 
 
 def _swapped(
     one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], known: list[int], swaps: int, seed: int,
-) -> tuple[dict[str, float], Replicates]:
-  """The differences as they are, and [swaps] where patients are swapped at random."""
+) -> tuple[dict[str, Any], Replicates]:
+  """The differences as they are, and [swaps, ...] where patients are swapped at random."""
   (names, mine), (_, theirs) = (_columns(counts, swaps) for counts in (one, other))
   if mine.shape != theirs.shape:
-    raise ValueError(f'the two systems were judged on {len(mine)} and {len(theirs)} images; judge both on one split')
+    raise ValueError(f'the two systems were evaluated on {len(mine)} and {len(theirs)} images; evaluate both on one split')
   owner = _owners(one)
   patients = int(owner.max()) + 1
   generator = np.random.Generator(np.random.Philox([seed, patients, 1]))
@@ -182,14 +208,13 @@ def _swapped(
       for start in range(0, swaps, rows))])
   figures = [_figures(counts, names, matrix.sum(axis=0) + sign * moved, known)
              for counts, matrix, sign in ((one, mine, 1), (other, theirs, -1))]
-  differences = {name: figures[0][name] - figures[1][name] for name in COMPARED if name in figures[0]}
-  return ({name: float(value[0]) for name, value in differences.items()},
-          {name: value[1:] for name, value in differences.items()})
+  differences = {name: figures[0][name] - figures[1][name] for name in (*COMPARED, *BY_LESION) if name in figures[0]}
+  return {name: value[0] for name, value in differences.items()}, {name: value[1:] for name, value in differences.items()}
 
 
 def _figures(
     counts: Mapping[str, np.ndarray], names: list[str], total: np.ndarray, known: list[int]) -> Replicates:
-  """The figures of sums [R, columns], as `bootstrap` returns them."""
+  """The metrics of sums [R, columns], as `bootstrap` returns them."""
   widths = [int(np.prod(np.shape(counts[name])[1:])) for name in names]
   parts = np.split(total.astype(np.int64), np.cumsum(widths)[:-1], axis=1) if names else []
   sums, result = dict(zip(names, parts, strict=True)), {}

@@ -28,7 +28,7 @@ def calibration(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> dict
 
   Args:
     counts: of `image_counts`, or as the file of counts holds them (without the calibration of pixels then).
-    scored: keys of the lesions that are judged; the others are NOT_ANNOTATED.
+    scored: keys of the lesions that are evaluated; the others are NOT_ANNOTATED.
 
   Returns:
     A JSON object with those of the keys that the network computes: 'pixel' and 'image', each {'lesions': {key:

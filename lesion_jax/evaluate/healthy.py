@@ -44,17 +44,17 @@ def clean_images(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> np.
 def judge_images(
     counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule = PAPER_RULE, *, resamples: int, seed: int,
 ) -> dict[str, Any]:
-  """Image-level figures at a rule for presence, beside those at Eq. 1 and 0.5.
+  """Image-level metrics at a rule for presence, beside those at Eq. 1 and 0.5.
 
   Args:
     counts: of `image_counts`, of a network that finds lesions.
-    scored: keys of the lesions that are judged; the others are NOT_ANNOTATED.
+    scored: keys of the lesions that are evaluated; the others are NOT_ANNOTATED.
     rule: of the bundle.
     resamples: of the bootstrap over patients.
     seed: likewise.
 
   Returns:
-    {'rule', 'thresholds', 'figures': figures, 'maximum': figures at PAPER_RULE}, ready for JSON. Figures are by name,
+    {'rule', 'thresholds', 'figures': metrics, 'maximum': metrics at PAPER_RULE}, ready for JSON. Metrics are by name,
     'f1', 'sensitivity' and 'specificity', each {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key:
     reason}, 'intervals': {key: [low, high] | None}}; the mean is over the lesions for which the figure is defined, which the
     truth alone decides, in each resample too: F1 and sensitivity want a photograph with the lesion, specificity one without.
@@ -70,7 +70,7 @@ def judge_healthy(
 ) -> dict[str, Any]:
   """What is called present in eyes without lesions, and in those to be referred.
 
-  Every lesion counts that the network learned and that is judged; whether the data set draws it in these very
+  Every lesion counts that the network learned and that is evaluated; whether the data set draws it in these very
   photographs does not matter where the grade says that it is not there. Intervals are percentiles of a bootstrap over
   patients: N of the N patients of the group are drawn, each with all its photographs.
 

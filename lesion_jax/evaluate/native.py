@@ -72,7 +72,7 @@ def native_report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
     resamples: int = RESAMPLES, seed: int = SEED,
 ) -> dict[str, Any]:
-  """The figures of lesions, in the form of `report`, with 'intervals' over the photographs.
+  """The metrics of lesions, in the form of `report`, with 'intervals' over the photographs.
 
   Args:
     counts: of `native_counts`.

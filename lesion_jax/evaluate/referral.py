@@ -97,7 +97,7 @@ def _with_interval(
 def at_cut_points(
     counts: Mapping[str, np.ndarray], points: Sequence[float], *, resamples: int, seed: int,
 ) -> dict[str, Any]:
-  """The figures of the grades that cut points make of the expected grade, see `metrics.cut_points`.
+  """The metrics of the grades that cut points make of the expected grade, see `metrics.cut_points`.
 
   Args:
     counts, resamples, seed: of `referral`.

@@ -5,12 +5,12 @@ rule by which regions match is ours, after the shares of overlap by which papers
 Zhang et al., "Exudate detection in color retinal images for mass screening of diabetic retinopathy", Medical Image
 Analysis 18, 2014, has 0.2 as well):
 
-- a region of the truth is found where what is predicted covers at least SHARE of its pixels;
+- a region of the ground truth is found where what is predicted covers at least SHARE of its pixels;
 - a predicted region is right where at least SHARE of its pixels lie in the truth, and a false positive otherwise.
 
 So one large prediction may find several small regions, and a region in two pieces is found once, both pieces being
 right. Sensitivity is found over all of the truth, precision right over all that are predicted, F1 their harmonic mean.
-Pixels that must not be scored belong to no mask, neither of the truth nor of the prediction.
+Pixels that must not be scored belong to no mask, neither of the ground truth nor of the prediction.
 
 FROC: sensitivity against false positives a photograph as the threshold of the pixels goes down (P. Bunch et al., "A free
 response approach to the measurement and characterization of radiographic observer performance", 1977). At a number of
@@ -36,8 +36,8 @@ from lesion_jax.photograph.field import Field, find_field_of_view
 from lesion_jax.photograph.threads import ordered_map
 
 SHARE = 0.2
-RULE = (f'a region of the truth is found where at least {SHARE:g} of its pixels are predicted; a predicted region is right where at '
-        f'least {SHARE:g} of its pixels are in the truth')
+RULE = (f'a region of the ground truth is found where at least {SHARE:g} of its pixels are predicted; a predicted region is right '
+        f'where at least {SHARE:g} of its pixels are in the ground truth')
 FROC_THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
 RATES = (0.125, 0.25, 0.5, 1, 2, 4, 8)  # false positives a photograph, as challenges on small lesions have them
 SIZES = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)  # smallest regions, in pixels, to choose from (our choice)
@@ -172,7 +172,7 @@ def choose_smallest(
   Args:
     predict: as of `region_counts`.
     examples: of the validation split.
-    lesions: keys of those that are judged on it.
+    lesions: keys of those that are evaluated on it.
     thresholds: of the pixels, as they were chosen before.
 
   Returns:
@@ -213,11 +213,11 @@ def judge_regions(
     counts: Mapping[str, np.ndarray], scored: Sequence[str], *, resamples: int = RESAMPLES, seed: int = SEED,
     smallest: Mapping[str, Smallest] | None = None,
 ) -> dict[str, Any]:
-  """Figures by region.
+  """Metrics by region.
 
   Args:
     counts: of `region_counts`, with PATIENT where patients are known.
-    scored: keys of the lesions that are judged.
+    scored: keys of the lesions that are evaluated.
     resamples: of the bootstrap over patients.
     seed: likewise.
     smallest: those with which it was counted, to be said.
@@ -229,7 +229,7 @@ def judge_regions(
     in the truth (of precision: without a predicted one), 'false_per_photograph' {'value', 'interval'}, 'clean' {'value',
     'count', 'of'}: of the photographs without the lesion the share in which no region is predicted (the specificity),
     and 'froc': {'thresholds', 'sensitivity', 'false_per_photograph', 'at': {rate: sensitivity}, 'mean': over RATES},
-    None without a region in the truth.
+    None without a region in the ground truth.
   """
   lesions, undefined = {}, {key: NOT_ANNOTATED for key in LESION_KEYS if key not in scored}
   patients = np.unique(counts.get(PATIENT, np.arange(len(counts['region_known']))), return_inverse=True)[1]

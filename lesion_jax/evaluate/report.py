@@ -25,7 +25,7 @@ class Evaluation(NamedTuple):
 
   Attributes:
     report: of `report` or `full_report`, ready for JSON.
-    counts: of `image_counts`, from which other figures, and differences between networks, can be computed.
+    counts: of `image_counts`, from which other metrics, and differences between networks, can be computed.
   """
 
   report: dict[str, Any]
@@ -49,7 +49,7 @@ def full_report(
     seed: likewise.
     rule: by which lesions are called present, see `judge_images`.
     temperatures: of the bundle; the calibration is then told once more of tempered probabilities, as 'tempered'.
-    cut_points: of the bundle; the figures at them are then told as 'at_cut_points', see `at_cut_points`.
+    cut_points: of the bundle; the metrics at them are then told as 'at_cut_points', see `at_cut_points`.
     scale: of the grades of the data, see `fit_scale`; None: DR0 to DR4.
     operating_point: of the bundle, see `referral`.
 
@@ -84,7 +84,7 @@ def full_report(
 def report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS
 ) -> dict[str, Any]:
-  """The paper's figures, and AUPR, from the counts of a whole split.
+  """The paper's metrics, and AUPR, from the counts of a whole split.
 
   Args:
     counts: of `totals`.
@@ -96,7 +96,7 @@ def report(
     `metrics.summarize`),
     positive_images (how many images have each lesion that is scored), positive_pixels (how many scored pixels of all
     images have it; over the positive images, the average size of the lesion), undecided_images (how many images are left
-    out of a lesion's image figures because all that may show it is ignored, see `core.Targets.judged`), aupr and aupr_11 (in the form of the F1),
+    out of a lesion's image metrics because all that may show it is ignored, see `core.Targets.judged`), aupr and aupr_11 (in the form of the F1),
     kappa, accuracy, referable (sensitivity and specificity), confusion (rows are the truth). A figure without a value
     is None, with the reason beside it.
   """
@@ -119,7 +119,7 @@ def report(
 
 
 def scored_lesions(annotated: Iterable[str], learned: Iterable[str]) -> tuple[str, ...]:
-  """The lesions that can be judged, in the order of LESIONS: annotated in the data, and learned by the network.
+  """The lesions that can be evaluated, in the order of LESIONS: annotated in the data, and learned by the network.
 
   Raises:
     ValueError: for a key that is no lesion.
@@ -129,7 +129,7 @@ def scored_lesions(annotated: Iterable[str], learned: Iterable[str]) -> tuple[st
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
-  """The three figures of the paper's Table IV, and mean AUPR: those of them that are in a report."""
+  """The three metrics of the paper's Table IV, and mean AUPR: those of them that are in a report."""
   means = {f'mean_{key}': result[key]['mean'] for key in ('pixel_f1', 'image_f1', 'aupr') if key in result}
   return means | ({'kappa': result['kappa']['value']} if 'kappa' in result else {})
 
@@ -137,7 +137,7 @@ def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
 def criterion(result: Mapping[str, Any], name: str) -> float | None:
   """The figure by which models are compared, larger is better; None where it is undefined.
 
-  For lesions the mean F1 or AUPR of those that occur in the truth, a set that does not depend on the model.
+  For lesions the mean F1 or AUPR of those that occur in the ground truth, a set that does not depend on the model.
 
   Args:
     result: a report.

@@ -46,7 +46,7 @@ def choose(
 
   Args:
     counts: of `image_counts`, with the summed histogram for a network that makes maps.
-    scored: keys of the lesions that are judged on the split.
+    scored: keys of the lesions that are evaluated on the split.
     specificity: above 0 and below 1.
     sick: presence scores, float [M, 8], of more photographs graded DR2 and above, from which nothing was learned: they
       count with those of the split.
@@ -84,7 +84,7 @@ def choose(
 def tempered(counts: Mapping[str, np.ndarray], temperatures: Mapping[str, Any]) -> dict[str, np.ndarray]:
   """The counts of `image_counts` with the probabilities that a bundle's temperatures make of them.
 
-  The histogram of pixels moves bin by bin, so figures of it are off by half a bin more. Histograms of single images are
+  The histogram of pixels moves bin by bin, so metrics of it are off by half a bin more. Histograms of single images are
   left out.
   """
   lesions, found = _by_lesion(temperatures), {name: value for name, value in counts.items() if name != HISTOGRAMS}

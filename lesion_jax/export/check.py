@@ -21,7 +21,7 @@ class ExportError(RuntimeError):
 
 
 def compare(run: Run, source: Source, tolerance: float = TOLERANCE) -> dict[str, float]:
-  """The largest difference in probability between an export and Flax, by head, over drawn photographs in every batch size.
+  """The largest difference in probability between an export and Flax, by head, over synthetic images in every batch size.
 
   Args:
     run: uint8 images [B, S, S, 3] -> probabilities by head, from what lies on the disk.
@@ -45,7 +45,7 @@ def compare(run: Run, source: Source, tolerance: float = TOLERANCE) -> dict[str,
     for head, value in expected.items():
       difference = float(np.abs(found[head] - value[:size]).max())
       if not difference <= tolerance:
-        raise ExportError(f'its {head} differ from those of Flax by {difference:.1e} for {size} drawn photographs, more '
+        raise ExportError(f'its {head} differ from those of Flax by {difference:.1e} for {size} synthetic images, more '
                           f'than {tolerance:.0e}; nothing was left on the disk. Where logits are large float32 itself '
                           'is no more certain than that: then a higher tolerance may be right')
       largest[head] = max(largest[head], difference)

@@ -25,7 +25,7 @@ CONFIG, BUNDLE, README, WINDOWS = 'config.json', 'bundle.json', 'README.md', 'wi
 def export(
     bundle: Bundle, to: str, path: str | pathlib.Path, *, tolerance: float = TOLERANCE,
 ) -> dict[str, float]:
-  """Writes a bundle for another framework, and holds what was written to the Flax network on randomly drawn photographs.
+  """Writes a bundle for another framework, and holds what was written to the Flax network on random synthetic images.
 
   Beside the format's own files the folder has config.json, what a deployer needs of the bundle's configuration (lesions, grades,
   thresholds, the rule for presence, preprocessing) and the versions with which it was written; bundle.json, all of that

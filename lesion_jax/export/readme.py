@@ -62,7 +62,7 @@ def render(source: Source, usage: str, differences: Mapping[str, float], folder:
   lines = [
       f'# {config["model"]["name"]}', '',
       f'Written by lesion_jax {lesion_jax.__version__} from the bundle whose weights have the SHA-256 '
-      f'`{source.digest}`. For research only: not a medical device.', '',
+      f'`{source.digest}`. For research use only. Not a medical device.', '',
       f'Input: RGB photographs, uint8 [B, {size}, {size}, 3], any B: {_windows_of(source)}{square}, resized '
       'antialiased and bilinear. `preprocessing/` makes it of a photograph, and needs NumPy and Pillow alone; it was checked against '
       "lesion_jax's own to the pixel:", '',
@@ -79,10 +79,10 @@ def render(source: Source, usage: str, differences: Mapping[str, float], folder:
     lines.append(f'Grades, in this order: {", ".join(f"{key} {name}" for key, name in GRADES)}.')
   figures = ', '.join(f'{head} {value:.1e}' for head, value in differences.items())
   lines += [*_thresholds(config), '',
-            f'Largest difference in probability from Flax on randomly drawn photographs, in batches of '
+            f'Largest difference in probability from Flax on random synthetic images, in batches of '
             f'{" and ".join(map(str, BATCHES))}: {figures}.', '',
             f'Written and checked with {", ".join(f"{name} {version}" for name, version in versions.items())}. `config.json` is what '
-            "running it takes; `bundle.json` is all of the bundle's configuration, training data and measured figures included."]
+            "running it takes; `bundle.json` is all of the bundle's configuration, training data and metrics included."]
   return '\n'.join(lines) + '\n'
 
 

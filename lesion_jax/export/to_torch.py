@@ -34,7 +34,7 @@ It takes uint8, or floats in 0..255, at the size of the network alone, and refus
 which it would answer wrongly. `network.size = None` lets it take other sizes, as for training on crops.
 
 Trained on in PyTorch, it goes back with `safetensors.torch.save_file(network.state_dict(), '{WEIGHTS}')` and
-`lesion-jax import-weights`; the figures in `config.json` are then no longer its own.
+`lesion-jax import-weights`; the metrics in `config.json` are then no longer its own.
 `network.encoder` (in a grading network `network.grading.encoder` and `network.lesion.encoder`) has the state dict of
 torchvision's `inception_v3` without `fc` and `AuxLogits`.'''
 

@@ -93,7 +93,7 @@ def available() -> dict[str, dict[str, Any]]:
 
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-  """The main figures of a bundle's test report: `pixel_f1`, `image_f1` and `aupr`, means over the lesions, `kappa`
+  """The main metrics of a bundle's test report: `pixel_f1`, `image_f1` and `aupr`, means over the lesions, `kappa`
   (quadratic weights), `accuracy`, `referable_sensitivity`, `referable_specificity`; those that it has a value for.
 
   Of several data sets that were judged together the figures of lesions are those of the one that has lesions in its masks, and

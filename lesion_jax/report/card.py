@@ -20,21 +20,21 @@ PAPER = (
     'Q. Wei, X. Li, W. Yu, X. Zhang, Y. Zhang, B. Hu, B. Mo, D. Gong, N. Chen, D. Ding, Y. Chen: "Learn to Segment '
     'Retinal Lesions and Beyond", ICPR 2020')
 LIMITS = '''\
-For research on retinal lesions and diabetic retinopathy (DR). It is **not a medical device**: no figure here comes from
+For research on retinal lesions and diabetic retinopathy (DR). It is **not a medical device**: no metric here comes from
 a clinical study, and nothing it says may decide about a patient.
 
 - It expects colour fundus photographs of one eye, centred near macula or disc. On other pictures it answers as well,
   and means nothing.
-- It was measured on the data above. Other cameras, populations and habits of annotation change the figures.'''
+- It was measured on the data above. Other cameras, populations and habits of annotation change the metrics.'''
 NOT_CALIBRATED = '- Its probabilities are not calibrated.'
 CALIBRATED = '''\
 - The probabilities that `lesion-jax predict` writes are calibrated by one temperature a head, on the validation
   photographs alone. Thresholds, maps, and what `predictor` returns are the network's own, before it.'''
 PARTLY_SYNTHETIC = '''\
-- **A part of its training data is synthetic**: drawn by a program, without any patient. The figures on that part, and
+- **A part of its training data is synthetic**: drawn by a program, without any patient. The metrics on that part, and
   on all parts as one, say nothing about photographs of patients.'''
 SYNTHETIC = '''\
-- **Its training data are synthetic**: drawn by a program, without any patient. The figures say that learning works, and
+- **Its training data are synthetic**: drawn by a program, without any patient. The metrics say that learning works, and
   nothing about photographs of patients.'''
 
 
@@ -110,12 +110,12 @@ def _mixing(data: Mapping[str, Any]) -> list[str]:
   for part in data['parts']:
     known = [*part['annotated'], *(['grades'] if part['graded'] else [])]
     lines.append(f'- `{part["name"]}` annotates {", ".join(known)}; what it does not annotate was neither learned nor '
-                 'judged on it')
+                 'evaluated on it')
   return lines
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
-  lines = ['## Figures on the held-out test split', *_figure_lines(metrics)]
+  lines = ['## Metrics on the held-out test split', *_figure_lines(metrics)]
   for note in metrics.get('notes', ()):
     lines += ['', f'**Note:** {note}.']
   for name, alone in data_sets(metrics):

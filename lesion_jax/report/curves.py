@@ -31,7 +31,7 @@ Series = tuple[list[int], list[float]]
 
 
 def training_curves(metrics_csv: str | pathlib.Path, path: str | pathlib.Path) -> None:
-  """Draws the scalars of a run: the training loss and its parts, the validation figures, the learning rate.
+  """Draws the scalars of a run: the training loss and its parts, the validation metrics, the learning rate.
 
   Args:
     metrics_csv: as `train.logs.Logs` writes it.
@@ -62,7 +62,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], path: str | pathlib.Pat
   """Draws a confusion matrix of grades: counts, shaded by their share of the row.
 
   Args:
-    confusion: int [5, 5], rows are the truth.
+    confusion: int [5, 5], rows are the ground truth.
     path: of the PNG.
 
   Raises:
@@ -117,7 +117,7 @@ def _losses(axes: Any, losses: dict[str, Series]) -> None:
 
 
 def _figures(axes: Any, figures: dict[str, Series]) -> None:
-  """Validation figures; a star marks the best value of each, the first where several tie."""
+  """Validation metrics; a star marks the best value of each, the first where several tie."""
   for color, (name, (steps, values)) in zip(_inks(figures), figures.items(), strict=True):
     best = int(np.argmax(values))
     label = f'{LABELS.get(name, name)}: best {values[best]:.3f} at step {steps[best]:,}'

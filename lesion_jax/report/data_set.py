@@ -1,4 +1,4 @@
-"""What is written about a prepared data set: its figures, a picture of it, and which photographs are in which split."""
+"""What is written about a preprocessed dataset: its statistics, a picture of it, and which photographs are in which split."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def write_statistics(
     dataset: Dataset, counted: Mapping[str, Sequence[Counted]], found: Mapping[str, Any], out: str | os.PathLike[str], *,
     shown: int = 10,
 ) -> None:
-  """Writes the figures of a data set as statistics.json, and contact_sheet.png, photographs with the annotation outlined.
+  """Writes what is counted of a data set as statistics.json, and contact_sheet.png, photographs with the annotation outlined.
 
   Args:
     dataset: prepared.
     counted: of `data.statistics.count_all`.
-    found: the figures, of `data.statistics.sum_up`.
+    found: the statistics, of `data.statistics.sum_up`.
     out: the folder, made where it does not exist.
     shown: photographs of each split on the contact sheet, at most.
   """

@@ -173,7 +173,7 @@ def _about(record: Mapping[str, Any] | None) -> str:
   parts += ['</div>', '<h3>How to read it</h3><ul>']
   parts += [f'<li>{escape(note)}</li>' for note in (record['notes'] if record else ())]
   return '\n'.join([*parts, '<li>Evidence is that of Table I in Wei et al., <cite>Learn to Segment Retinal Lesions and '
-                    'Beyond</cite>, ICPR 2020. Lesions that the training data do not annotate are never judged; venous '
+                    'Beyond</cite>, ICPR 2020. Lesions that the training data do not annotate are never evaluated; venous '
                     'beading and IrMA are not among the eight lesions.</li>', '</ul>'])
 
 

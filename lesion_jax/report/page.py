@@ -80,7 +80,7 @@ def describe(
 ) -> list[Panel]:
   """The three panels of one example. Where the network makes no maps, bars of its probabilities take the third place.
 
-  Lesions that the data set does not annotate cannot be judged, so neither maps nor words show them; a data set that
+  Lesions that the data set does not annotate cannot be evaluated, so neither maps nor words show them; a data set that
   annotates none shows what the network finds, without a verdict.
 
   Args:

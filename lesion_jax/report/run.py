@@ -1,4 +1,4 @@
-"""The pictures and the figures that an evaluation, and one stage of a training run, leave behind."""
+"""The pictures and the metrics that an evaluation, and one stage of a training run, leave behind."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def write_figures(
   """Writes the report as report.json, and the counts of each image.
 
   The counts are [N, ...] by name in the order of the split, and `annotated`, keys of lesions; `np.load` opens them
-  without pickle, and `evaluate.bootstrap` takes them as they are. From two such files, figures of two networks are
+  without pickle, and `evaluate.bootstrap` takes them as they are. From two such files, metrics of two networks are
   compared image by image. (The scores' histograms stay out.)
 
   Args:
     directory: made where it does not exist.
     evaluation: the report and the counts.
-    annotated: keys of the lesions that were judged.
+    annotated: keys of the lesions that were evaluated.
     counts_name: of the second file.
 
   Returns:

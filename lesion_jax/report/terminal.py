@@ -24,11 +24,11 @@ LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the
 
 def format_report(report: Mapping[str, Any], title: str) -> str:
   """Aligned text: F1, IoU and AUPR of each lesion and their means, then presence in photographs, healthy eyes,
-  calibration, and the figures of grading.
+  calibration, and the metrics of grading.
 
   Args:
     report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is left out; where a score has no
-      value, the reason is said. Where it has 'intervals', they follow the means and the figures of grading in brackets.
+      value, the reason is said. Where it has 'intervals', they follow the means and the metrics of grading in brackets.
       Where it has 'selection', it is said how the network was chosen. Where it has 'data_sets', the parts of a mixture,
       the report of each follows.
     title: the first line.
@@ -91,7 +91,7 @@ def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def region_rows(report: Mapping[str, Any]) -> list[list[str]]:
-  """Figures by region as a table of text, its header first; [] where the report has none."""
+  """Metrics by region as a table of text, its header first; [] where the report has none."""
   found = report.get('regions')
   if not found:
     return []
@@ -110,7 +110,7 @@ def region_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def region_notes(report: Mapping[str, Any]) -> list[str]:
-  """What the figures of `region_rows` are."""
+  """What the metrics of `region_rows` are."""
   found = report['regions']
   notes = [f'regions: {found["rule"]}', 'FROC: mean of the sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives a photograph']
   if found['smallest']:
@@ -119,7 +119,7 @@ def region_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def presence_notes(report: Mapping[str, Any]) -> list[str]:
-  """Why figures in `presence_rows` are 'undefined': one line for each reason."""
+  """Why metrics in `presence_rows` are 'undefined': one line for each reason."""
   reasons: dict[str, list[str]] = {}
   for key, word in PRESENCE.items():
     for lesion, reason in report['presence']['figures'][key]['undefined'].items():
@@ -200,7 +200,7 @@ def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[s
   undecided = {key: count for key, count in report.get('undecided_images', {}).items() if count}
   if undecided and 'image_f1' in columns:
     counted = ', '.join(f'{key} {count:,}' for key, count in undecided.items())
-    notes.append(f'left out of image F1, as all that may show the lesion there is ignored: {counted} images')
+    notes.append(f'excluded from image F1, as all that may show the lesion there is ignored: {counted} images')
   return notes
 
 
@@ -264,7 +264,7 @@ def _score(score: Mapping[str, Any], interval: Sequence[float] | None = None, fe
 
 
 def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-  """(name, value) of the figures of grading."""
+  """(name, value) of the metrics of grading."""
   found, calibration = report.get('intervals', {}), report.get('calibration', {}).get('grade')
   cut, referral = report.get('at_cut_points'), report.get('referral', {})
   few, point = _graded(report) < FEW, referral.get('at_operating_point')

@@ -10,7 +10,7 @@ from lesion_jax.extras import require
 
 require('train', 'clu', 'ml_collections')  # before what uses them is imported
 
-from lesion_jax.stages.added import ADDED_KEYS, differing, harmless, resolved
+from lesion_jax.stages.added import ADDED_KEYS, differing, may_differ, resolved
 from lesion_jax.stages.check import check, finished
 from lesion_jax.stages.counting import make_counter
 from lesion_jax.stages.datasets import open_datasets
@@ -20,4 +20,4 @@ from lesion_jax.stages.stage import Stage, build_stage
 from lesion_jax.stages.values import check_values
 
 __all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'check_values', 'differing', 'finished',
-           'harmless', 'leak_notes', 'loaded_note', 'make_counter', 'open_datasets', 'resolved', 'stages', 'start_note']
+           'leak_notes', 'loaded_note', 'make_counter', 'may_differ', 'open_datasets', 'resolved', 'stages', 'start_note']

@@ -15,8 +15,10 @@ from typing import Any
 from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.data.registry import DATASETS
 from lesion_jax.data.splits import DEALINGS
-from lesion_jax.stages.parts import STAGES
+from lesion_jax.models import get_fields
+from lesion_jax.stages.parts import LESION_STAGES, STAGES
 from lesion_jax.train import workdir
+from lesion_jax.train.schedule import PLATEAU
 
 DATA = 'data.json'  # in the folder of a stage: from which photographs it learns
 
@@ -84,22 +86,48 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
                            {key: value for key, value in ADDED_KEYS.items() if key.partition('.')[0] not in idle})
 
 
-SOURCE = 'data.source_dir'
+SOURCE, MAX_STEPS = 'data.source_dir', 'max_steps'
 # Keys of a stage by which no step of its training differs: what is logged and kept when, on how many photographs at once
 # it is evaluated, and where the release lies, as long as the photographs are the same (`stage.require_same_data`).
 HARMLESS = ('log_every', 'track', 'save_every', 'eval_batch_size', 'data.keep', SOURCE)
 
 
-def harmless(workdir: str | pathlib.Path) -> Callable[[str], bool]:
-  """Whether a run in `workdir` may go on though a key with dots differs: it is one of HARMLESS, and of a folder that
-  lies elsewhere it is known of which photographs the run was."""
+def may_differ(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> Callable[[str, Any, Any], bool | str]:
+  """Whether a run in `workdir` may go on though a key with dots differs, or why not.
 
-  def may_differ(key: str) -> bool:
+  A key of HARMLESS may, where of a raw dataset that lies elsewhere it is known of which photographs the run was. So may
+  `max_steps` where it grew: what was trained so far is then the beginning of the longer run. Not with a schedule that
+  reaches its end there, and not where a later stage has been trained with the network of this one.
+
+  Args:
+    workdir: of the run.
+    config: of now, nested.
+  """
+  workdir = pathlib.Path(workdir)
+
+  def begun(name: str) -> bool:
+    return (workdir / name / 'checkpoints').exists()
+
+  def judge(key: str, there: Any, now: Any) -> bool | str:
     name, _, rest = key.partition('.')
-    place = pathlib.Path(workdir) / name
-    return name in STAGES and rest in HARMLESS and (rest != SOURCE or (place / DATA).exists() or not (place / 'checkpoints').exists())
+    if name not in STAGES:
+      return False
+    if rest == MAX_STEPS and there and (not now or now > there):  # 0: only early stop ends the training
+      return _may_grow(name)
+    return rest in HARMLESS and (rest != SOURCE or (workdir / name / DATA).exists() or not begun(name))
 
-  return may_differ
+  def _may_grow(name: str) -> bool | str:
+    if (schedule := config[name].get('schedule', PLATEAU)) != PLATEAU:
+      return f'the rate of the schedule {schedule!r} depends on it from the first step on'
+    later = [other for other in STAGES[STAGES.index(name) + 1:] if begun(other) and _runs(config, other) and _contains(config, other, name)]
+    return not later or f'{later[0]} has been trained with the network of {name}; remove {workdir / later[0]} to train it anew'
+
+  return judge
+
+
+def _contains(config: Mapping[str, Any], name: str, lesion: str) -> bool:
+  """Whether the network of a stage contains that of the stage `lesion`, which is trained in the same run."""
+  return lesion in LESION_STAGES and not config[lesion].get('bundle') and 'lesion' in get_fields(config[name]['model']['name'])
 
 
 def _runs(config: Mapping[str, Any], name: str) -> bool:

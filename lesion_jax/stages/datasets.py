@@ -79,7 +79,7 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
   if len(folders) != len(names):
     raise ValueError(f'--config.{name}.data.source_dir={data.source_dir} names {len(folders)} folders, and {data.name} '
                      f"is {len(names)} data sets: give one for each, with {os.pathsep!r} between them ('\\{os.pathsep}' is one "
-                     f'in a name), and none for a data set without a release, as in DIR{os.pathsep}')
+                     f'in a name), and none for a data set without a raw dataset, as in DIR{os.pathsep}')
   called = _calls(names, folders)
   check_weights(weights, called)
   return [Chosen(*each) for each in zip(names, (folder or None for folder in folders), called, strict=True)]
@@ -147,7 +147,7 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
             if 'grades' in needed and part.graded and not part.scale['steps']]
   if coarse:
     raise ValueError(f'the grades of {coarse[0].name} are on the scale {coarse[0].scale["name"]}, from which a network of the '
-                     f'five steps DR0 to DR4 cannot learn; judge one on them with `lesion-jax evaluate`, or choose another '
+                     f'five steps DR0 to DR4 cannot learn; evaluate one on them with `lesion-jax evaluate`, or choose another '
                      f'--config.{name}.data.name')
   useless = [part for part in getattr(data, 'parts', ()) if len(lacking(part)) == len(needed)]
   if lacking(data):

@@ -88,7 +88,7 @@ def guard(
     if not any(part.lengths[split] for part in left):
       raise ValueError(f'stage {name!r}: all {data.lengths[split]} photographs of {data.name}, split {split}, are in another '
                        'split too, or among those from which a network before this one learned; choose other data, or '
-                       f'judge them all the same with --config.{name}.data.leaks=keep, which the report then says')
+                       f'evaluate them all the same with --config.{name}.data.leaks=keep, which the report then says')
   return dataclasses.replace(data, parts=tuple(left)) if isinstance(data, Mixture) else left[0]
 
 
@@ -164,15 +164,15 @@ def notes(found: Mapping[str, Any]) -> list[str]:
   said = []
   if found['mode'] == 'keep':
     said.append('photographs that are in two splits, or that a network before this one learned from, were not looked for '
-                '(data.leaks is keep): figures may be flattered')
+                '(data.leaks is keep): metrics may be too good')
   for name, splits in found['dropped'].items():
     if count := splits.get('train'):
-      said.append(f'{count} training photographs of {name} were left out: they are in validation or test too')
+      said.append(f'{count} training photographs of {name} were excluded: they are in validation or test too')
     if count := splits.get('validation'):
-      said.append(f'{count} validation photographs of {name} were left out: they are in test too, or are learned from here or '
+      said.append(f'{count} validation photographs of {name} were excluded: they are in test too, or are learned from here or '
                   'by a network before this one')
     if count := splits.get('test'):
-      said.append(f'{count} test photographs of {name} were left out: they are learned from here, where they have masks, or by '
+      said.append(f'{count} test photographs of {name} were excluded: they are learned from here, where they have masks, or by '
                   'a network before this one')
   if found['mode'] == 'drop' and found['unknown']:
     said.append(f'what {", ".join(found["unknown"])} learned from is not known: test photographs may be among it')

@@ -160,7 +160,7 @@ def start_note(name: str, stage: ConfigDict) -> str | None:
   if stage.bundle or stage.pretrained or stage.init or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
     return None
   return (f'the encoder of the stage {name!r} starts from random weights; the paper starts from ImageNet weights (IV-A), '
-          f'so its figures are not to be expected: give them with --config.{name}.pretrained=FILE')
+          f'so its results are not to be expected: give them with --config.{name}.pretrained=FILE')
 
 
 def loaded_note(stage: ConfigDict) -> str | None:
@@ -173,7 +173,7 @@ def loaded_note(stage: ConfigDict) -> str | None:
     return f'starts from the weights of {stage.init}{dropped}'
   found = read_encoder(stage.pretrained)
   numbers = sum(array.size for array in found.arrays.values())
-  ignored = f'; left out: {", ".join(found.ignored)}' if found.ignored else ''
+  ignored = f'; skipped: {", ".join(found.ignored)}' if found.ignored else ''
   return (f'the encoder starts from {stage.pretrained}, {found.source}: {len(found.arrays)} arrays, {numbers:,} '
           f'numbers{ignored}' + ''.join(f'; {note}' for note in found.notes))
 
@@ -259,6 +259,11 @@ def plateau(stage: ConfigDict) -> PlateauState:
   return PlateauState(learning_rate=stage.learning_rate, patience=stage.patience, stop_after=stage.stop_after, lr_decay=stage.lr_decay,
                  dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint',
                  fixed=stage.schedule != PLATEAU, two_phases=stage.loss in TWO_PHASES)
+
+
+def loss_names(stage: ConfigDict) -> tuple[str, str]:
+  """What the loss is called in the log before and after the dual phase begins: of one phase twice the same."""
+  return (stage.loss.removeprefix('dual_') if stage.loss in TWO_PHASES else stage.loss), stage.loss
 
 
 def plan(stage: ConfigDict) -> Plan:

@@ -169,7 +169,8 @@ class Stage:
                                 batch_size=config.batch_size, seed=self.seed, draw=parts.draw(config),
                                 shard_index=jax.process_index(), shard_count=jax.process_count()),
           validate=validate, plateau=parts.plateau(config), plan=parts.plan(config), checkpoints=checkpoints,
-          devices=self.devices, should_stop=should_stop, schedule=parts.schedule(config),
+          devices=self.devices, should_stop=should_stop, schedule=parts.schedule(config), criterion=self.criterion,
+          losses=parts.loss_names(config),
           make_logs=lambda start: Logs(self.directory, total=config.max_steps or None, start=start,
                                        title=self.directory.name, active=jax.process_index() == 0, track=parts.trackers(config)))
     finally:

@@ -58,15 +58,16 @@ def seal(arrays: str, step: int, meta: dict[str, Any]) -> str:
 
 @dataclasses.dataclass
 class _Keep:
-  """Orbax preservation policy: the newest `newest` checkpoints, and the best one."""
+  """Orbax preservation policy: the newest `newest` checkpoints, the best one, and `also`."""
 
   newest: int
   best_step: int | None = None
+  also: tuple[int, ...] = ()
 
   def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
     del context
     recent = len(checkpoints) - self.newest
-    return [i >= recent or info.step == self.best_step for i, info in enumerate(checkpoints)]
+    return [i >= recent or info.step == self.best_step or info.step in self.also for i, info in enumerate(checkpoints)]
 
 
 class Checkpoints:
@@ -85,7 +86,9 @@ class Checkpoints:
     self._pending: Restored | None = None  # what is being written
     self._unsaved: Restored | None = None  # the best one, where it could not be written
 
-  def save(self, step: int, tree: Tree, meta: dict[str, Any], *, best_step: int | None = None) -> None:
+  def save(
+      self, step: int, tree: Tree, meta: dict[str, Any], *, best_step: int | None = None, also: Sequence[int] = (),
+  ) -> None:
     """Starts to save; returns when the arrays are copied. A failure is reported, never raised: training goes on, and
     the checkpoints that are already there stay. A best one that could not be written is kept in memory, where `read` finds
     it, and written with the next.
@@ -95,11 +98,12 @@ class Checkpoints:
       tree: arrays; copied to host memory here, since the next training step reuses the device's buffers.
       meta: a JSON object stored beside them.
       best_step: the step whose checkpoint is to be kept as the best; may be `step` itself.
+      also: further steps whose checkpoints are to be kept, until the next one is saved.
     """
     self.wait()
     if step in self._manager.all_steps():
       return
-    self._keep.best_step = best_step
+    self._keep.best_step, self._keep.also = best_step, tuple(also)
     if self._unsaved and self._unsaved.step == best_step != step:
       self._write(self._unsaved)
       self.wait()

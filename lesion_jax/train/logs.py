@@ -1,4 +1,4 @@
-"""Where the figures of a run go: the terminal, one CSV, and trackers, such as TensorBoard's files."""
+"""Where the metrics of a run go: the terminal, one CSV, and trackers, such as TensorBoard's files."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Plan:
   Attributes:
     max_steps: the run ends here at the latest; None: only early stop ends it.
     validate_every: steps between validations (each saves a checkpoint). The paper's 1,000.
-    log_every: steps over which the training figures are averaged, at most up to the next validation.
+    log_every: steps over which the training metrics are averaged, at most up to the next validation.
     save_every: steps between checkpoints without a validation, where validations are far apart; 0: none.
   """
 
@@ -95,11 +95,15 @@ def fit(
     devices: Devices,
     should_stop: Callable[[], bool] = lambda: False,
     schedule: Sequence[float] = (1.0,),
+    criterion: str = 'criterion',
+    losses: tuple[str, str] = ('', ''),
 ) -> TrainResult:
   """Trains until the plateau stops, `plan.max_steps` is reached, or `should_stop` says so.
 
   Goes on from the newest sound checkpoint where there is one; on CPU the result is then bit-identical to that of a run
-  that was never interrupted.
+  that was never interrupted. So does a run that has ended, where `plan.max_steps` is larger now: the result is that of a run
+  that was this long from the beginning. (The validation at its end, where that was none of every `plan.validate_every`
+  steps, then never was.)
 
   Args:
     step_fn: a mapped train step, see `Devices.train`.
@@ -116,10 +120,13 @@ def fit(
     should_stop: asked after each step; on True the state is saved and the run stops.
     schedule: by steps done before, the share of the plateau's rate that a step takes, see `train.schedule.shares`; the
       last one holds for all steps after it.
+    criterion: name of the metric that `validate` gives, for the log.
+    losses: names of the loss before and after it becomes the dual one, for the log; '' says nothing.
 
   Raises:
     NonFiniteLoss: the loss, the gradient or a weight is not finite.
-    OtherRun: the newest checkpoint is of other frozen variables, or its position in the data is not to be found here.
+    OtherRun: the newest checkpoint is of other frozen variables, or its position in the data is not to be found here; or the
+      run that was shorter is of an earlier version and does not say what was before its last validation.
   """
   template, step, best_step = state, 0, 0
   dual, best_dual = plateau.dual, plateau.dual  # whether the newest step, and the best state's, had the dual loss
@@ -127,31 +134,35 @@ def fit(
   taken: dict[str, Any] = {}
 
   def take(found: Restored) -> None:
-    taken['plateau'] = plateau_lib.from_json(found.meta['control'], plateau)
-    if not 0 <= found.meta['best_step'] <= found.step:
-      raise ValueError(f'its best step is {found.meta["best_step"]}')
-    batches.set_state(_position(found.meta, held, checkpoints.directory))
+    meta = taken['meta'] = _without_last_validation(found, plan, checkpoints.directory)
+    taken['plateau'] = plateau_lib.from_json(meta['control'], plateau)
+    if not 0 <= meta['best_step'] <= found.step:
+      raise ValueError(f'its best step is {meta["best_step"]}')
+    batches.set_state(_position(meta, held, checkpoints.directory))
 
   if restored := checkpoints.restore(template, take):
     step, state = restored.step, restored.tree
-    plateau, best_step = taken['plateau'], restored.meta['best_step']
-    dual, best_dual = restored.meta.get('dual', plateau.dual), restored.meta.get('best_dual')
+    meta, plateau = taken['meta'], taken['plateau']
+    best_step, dual, best_dual = meta['best_step'], meta.get('dual', plateau.dual), meta.get('best_dual')
   logs = make_logs(step)
   step_fn = _announced(step_fn, logs)
   if restored:
-    logs.say(f'going on from the checkpoint of step {step}')
+    logs.say(f'resuming from the checkpoint of step {step}')
+    if plateau.stop:
+      logs.say(f'early stop ended this training at step {step}')
   watch = _Watch(checkpoints, logs, plan.log_every)
   state, frozen = devices.replicate(state), devices.replicate(frozen)
 
   def rate_after(done: int) -> float:
     return plateau.learning_rate * float(schedule[min(done, len(schedule) - 1)])
 
-  def save() -> None:
+  def save(before: dict[str, Any] | None = None) -> None:
     watch.check_all()
     _require_finite(state, step, checkpoints)
     meta = {'control': plateau_lib.to_json(plateau), 'data': batches.get_state(), 'best_step': best_step,
             'dual': dual, 'best_dual': best_dual, 'processes': jax.process_count(), 'frozen': held}
-    checkpoints.save(step, state, meta, best_step=best_step)
+    also = () if before is None else (before['best_step'],)
+    checkpoints.save(step, state, meta | ({} if before is None else {'before': before}), best_step=best_step, also=also)
 
   stopped = False
   try:
@@ -164,15 +175,18 @@ def fit(
       watch.add(step, batch['id'], metrics | {'learning_rate': rate})
       logs.advance(loss=watch.shown)
       stopped = devices.agree(step, should_stop)
-      if step % plan.validate_every == 0 or step == plan.max_steps:
+      regular = step % plan.validate_every == 0
+      if regular or step == plan.max_steps:
         watch.flush()
         value, report = validate(state)
+        # A longer run has no validation here, and goes on from what was before it.
+        before = None if regular else {'control': plateau_lib.to_json(plateau), 'best_step': best_step, 'best_dual': best_dual}
         plateau = plateau_lib.update(plateau, value)
         if plateau.improved or plateau.best is None:  # without a best one the last counts
           best_step, best_dual = step, dual
-        save()  # before anything else can fail
+        save(before)  # before anything else can fail
         logs.scalars(step, 'validation', report)
-        logs.say(_describe(step, value, plateau, rate_after(step)))
+        logs.say(_describe(step, value, plateau, rate_after(step), criterion, losses[plateau.dual]))
         watch.restart()  # a validation says nothing about the speed of training
       elif stopped or (plan.save_every and step % plan.save_every == 0):
         save()
@@ -210,6 +224,19 @@ def _announced(step_fn: Callable[..., Any], logs: Logs) -> Callable[..., Any]:
     return result
 
   return step
+
+
+def _without_last_validation(found: Restored, plan: Plan, directory: pathlib.Path) -> dict[str, Any]:
+  """What is stored beside a checkpoint; where it is of a run that ended there with a validation that a longer one does not
+  have, and the run is longer now, as it was before that validation. Raises OtherRun where that is not known."""
+  meta, step = found.meta, found.step
+  if step == plan.max_steps or meta['control']['validations'] <= step // plan.validate_every:
+    return meta
+  if 'before' not in meta:
+    raise OtherRun(f'the run in {directory} ended with a validation after step {step}, none of every {plan.validate_every} steps, and, '
+                   f'being of an earlier version, does not say what was before it. Remove {directory / str(step)} to resume from the '
+                   'checkpoint before, or use another --workdir and start with init from its bundle')
+  return meta | meta['before']
 
 
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
@@ -296,11 +323,10 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
                         'bfloat16 try float32.')
 
 
-def _describe(step: int, value: float | None, plateau: PlateauState, rate: float) -> str:
+def _describe(step: int, value: float | None, plateau: PlateauState, rate: float, criterion: str, loss: str) -> str:
   shown = 'undefined' if value is None or math.isnan(value) else f'{value:.4f}'
   best = 'none yet' if plateau.best is None else f'{plateau.best:.4f}'
-  loss = 'dual loss' if plateau.dual else 'first loss'
-  return f'step {step}: validation {shown} (best {best}), learning rate {rate:g}, {loss}'
+  return f'step {step}: val/{criterion} {shown} (best {best}), learning rate {rate:g}' + (f', loss {loss}' if loss else '')
 
 
 def _best(

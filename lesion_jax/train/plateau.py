@@ -4,7 +4,7 @@
 Early stop occurs once the performance does not improve in 10 consecutive validations. [...] we start with loss_seg. Once
 the learning rate is reduced, loss_seg is replaced by loss_dual.'
 
-Where the loss has these two phases, the second is judged by itself: what counts as an improvement, and the patience,
+Where the loss has these two phases, the second counts by itself: what counts as an improvement, and the patience,
 begin anew with it, so that a network of the first phase is never returned for one that saw the dual loss. (Our choice;
 the paper does not say. The rate stays as it is.)
 """

@@ -40,7 +40,7 @@ class Place:
   Attributes:
     directory: of the stage; what is kept on disk goes into it.
     title: what the stage is called.
-    start: steps done before; a run that goes on may give the figures of later ones again.
+    start: steps done before; a run that goes on may give the metrics of later ones again.
   """
 
   directory: pathlib.Path
@@ -49,10 +49,10 @@ class Place:
 
 
 class Tracker(Protocol):
-  """Takes the figures of a run."""
+  """Takes the metrics of a run."""
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
-    """Takes figures by name, 'train/loss' or 'validation/criterion', of one step."""
+    """Takes metrics by name, 'train/loss' or 'validation/criterion', of one step."""
 
   def close(self) -> None:
     """Nothing more comes."""
@@ -115,7 +115,7 @@ class MLflow:
       return None
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
-    """Logs the figures of one step at once."""
+    """Logs the metrics of one step at once."""
     now = int(1000 * time.time())
     self._client.log_batch(self._run, metrics=[self._metric(name, value, now, step) for name, value in values.items()])
 

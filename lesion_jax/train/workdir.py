@@ -15,6 +15,7 @@ from lesion_jax import locking
 NAME = 'config.json'
 ABSENT = '(absent)'
 Compare = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, tuple[Any, Any]]]
+MayDiffer = Callable[[str, Any, Any], bool | str]
 
 
 def differing(
@@ -38,7 +39,7 @@ def differing(
 
 def claim_workdir(
     workdir: str | pathlib.Path, config: Mapping[str, Any], compare: Compare = differing,
-    harmless: Callable[[str], bool] = lambda key: False,
+    may_differ: MayDiffer = lambda key, there, now: False,
 ) -> dict[str, tuple[Any, Any]]:
   """Writes the configuration into the directory, or checks that it is the one already there.
 
@@ -48,11 +49,11 @@ def claim_workdir(
     workdir: created when missing.
     config: nested, of JSON values.
     compare: `(stored configuration, config) -> what differs`, as `differing` returns it.
-    harmless: whether a key with dots may differ, as no step of the training depends on it. Where nothing else differs
-      the run goes on, and the new configuration is written down.
+    may_differ: `(key with dots, value there, value now)` -> whether the run goes on all the same; in the place of False it may
+      say why not. Where nothing else differs the run goes on, and the new configuration is written down.
 
   Returns:
-    What differs and is harmless.
+    What differs and may.
 
   Raises:
     ValueError: the directory holds a run of another configuration; the message names the keys that differ and what may
@@ -66,10 +67,12 @@ def claim_workdir(
     except ValueError as error:
       raise ValueError(f'{path} is not readable JSON ({error}); remove it, or choose another --workdir') from error
     found = compare(theirs, config)
-    if serious := {key: both for key, both in found.items() if not harmless(key)}:
-      shown = '\n'.join(f'  {key}: {there!r} there, {ours!r} now' for key, (there, ours) in serious.items())
+    verdicts = {key: may_differ(key, *both) for key, both in found.items()}
+    if serious := {key: both for key, both in found.items() if verdicts[key] is not True}:
+      shown = '\n'.join(f'  {key}: {there!r} there, {ours!r} now' + (f' ({verdicts[key]})' if verdicts[key] else '')
+                        for key, (there, ours) in serious.items())
       raise ValueError(f'{workdir} holds a run of another configuration:\n{shown}\n'
-                       f'Use the same configuration to go on with it, or another --workdir.{_from_here(workdir, config, serious)}')
+                       f'Use the same configuration to resume it, or another --workdir.{_from_here(workdir, config, serious)}')
     if found:
       _write(path, config)
     return found

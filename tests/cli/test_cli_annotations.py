@@ -49,7 +49,7 @@ def consensus(run, folder, *arguments, export='export.json'):
 def test_what_was_predicted_and_left_as_it_is_becomes_the_ground_truth(labelled, run):
   status, out, err = consensus(run, labelled, '--licence', 'CC0')
   assert status == 0 and err == 'no photograph falls to validation: for training there must be more patients\n'
-  assert '3 photographs in' in out and '0 left out' in out and '1 3, 2 4, 3 5' in out
+  assert '3 photographs in' in out and '0 excluded' in out and '1 3, 2 4, 3 5' in out
   with (labelled / 'truth' / 'dr_grades.csv').open(newline='') as file:
     assert [(row['image id'], row['our label']) for row in csv.DictReader(file)] == [
         ('0_left', '2'), ('1_left', '2'), ('2_left', '2')]

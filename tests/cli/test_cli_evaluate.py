@@ -175,7 +175,7 @@ def test_a_path_is_a_folder_of_ones_own(save_oracle, tmp_path):
     ({'at': 'home'}, "at='home'; choose one of network, native"),
     ({'rule': 'top'}, "rule='top'; choose one of bundle, maximum"),
     ({'thresholds': {'MA': 50}}, "thresholds={'MA': 50} are not between 0 and 1"),
-    ({'thresholds': {'NV': 0.5}}, 'thresholds: NV cannot be judged here, only MA'),
+    ({'thresholds': {'NV': 0.5}}, 'thresholds: NV cannot be evaluated here, only MA'),
     ({'at': 'native', 'batch_size': 2}, "leave it out with at='native'"),
     ({'split': 'holdout'}, "no examples in the split 'holdout'")])
 def test_a_notebook_is_told_of_its_arguments_not_of_options(save_oracle, idrid, prepared, settings, message):
@@ -238,9 +238,9 @@ def test_only_lesions_that_were_learned_and_are_annotated_are_judged(save_oracle
   assert report['kappa'] == {'value': None, 'reason': 'no image has a known grade'}
   assert report['calibration']['grade'] == {'ece': None, 'brier': None, 'reason': 'no image has a known grade'}
   said = capsys.readouterr().out
-  assert '- not judged: iHE (not learned by the network)\n' in said
-  assert '- not judged: vHE, pHE, NV, FiP (not annotated by idrid)\n' in said
-  assert '- grades are not judged: idrid has none\n' in said
+  assert '- not evaluated: iHE (not learned by the network)\n' in said
+  assert '- not evaluated: vHE, pHE, NV, FiP (not annotated by idrid)\n' in said
+  assert '- grades are not evaluated: idrid has none\n' in said
 
 
 def test_a_threshold_for_all_and_one_for_a_lesion(trained, evaluate):
@@ -338,21 +338,21 @@ def test_photographs_that_it_learned_from_are_refused_left_out_or_kept(taught, i
   evaluated = read(out)['evaluated']
   assert status == 0 and ids_of(out) == ['IDRiD_55']
   assert evaluated['leaks'] == found | {'asked': 'leave-out', 'left_out': True} and evaluated['data']['images'] == 1
-  assert any(note.startswith('left out: 1 of 2') for note in evaluated['notes'])
+  assert any(note.startswith('excluded: 1 of 2') for note in evaluated['notes'])
   assert '--leaks leave-out' in evaluated['command']
 
   status, out = evaluate(bundle, *data, '--leaks', 'keep')
   evaluated = read(out)['evaluated']
   assert status == 0 and ids_of(out) == ['IDRiD_55', 'IDRiD_81']
   assert evaluated['leaks'] == found | {'asked': 'keep', 'left_out': False}
-  assert any('judged all the same: the figures may be flattered' in note for note in evaluated['notes'])
+  assert any('evaluated all the same: the metrics may be too good' in note for note in evaluated['notes'])
 
 
 def test_photographs_by_which_it_was_chosen_count_too_and_something_must_be_left(taught, idrid, evaluate, capsys):
   bundle = taught(train=['IDRiD_55'], validation=['IDRiD_55', 'IDRiD_81'])
   with pytest.raises(SystemExit):
     evaluate(bundle, 'idrid', '--data-dir', idrid, '--leaks', 'leave-out')
-  assert 'learned (1) or by which it was chosen (1): nothing is left to judge' in capsys.readouterr().err
+  assert 'learned (1) or by which it was chosen (1): nothing is left to evaluate' in capsys.readouterr().err
 
 
 def test_all_splits_of_other_data_are_an_external_test(taught, idrid, evaluate):
@@ -406,7 +406,7 @@ def test_a_folder_is_judged_by_what_it_annotates(save_oracle, idrid, evaluate, t
   with pytest.raises(SystemExit) as stop:
     evaluate(save_oracle(), 'folder', '--data-dir', tmp_path / 'FiP')
   assert stop.value.code == 2
-  assert 'folder cannot judge this network: it annotates FiP, and the network learned' in capsys.readouterr().err
+  assert 'folder cannot evaluate this network: it annotates FiP, and the network learned' in capsys.readouterr().err
 
 
 def test_a_zip_archive_of_a_bundle_will_do(save_oracle, idrid, prepared, tmp_path):
@@ -463,7 +463,7 @@ MISTAKES = {
     'threshold': (['--threshold', '50'], '50 is not between 0 and 1'),
     'threshold of no lesion': (['--threshold', 'HE=0.5'], "'HE' is no lesion; the lesions are MA"),
     'threshold of a lesion that is not judged': (['--data-dir', 'idrid', '--threshold', 'iHE=0.5'],
-                                                 'iHE cannot be judged here, only MA, HaEx, CWS'),
+                                                 'iHE cannot be evaluated here, only MA, HaEx, CWS'),
     'weights of another network': (['--model', 'misfit'], 'misfit: config.json and the weights do not make a network'),
     'resamples': (['--resamples', '0'], '0 is below 1'),
     'seed': (['--seed', '-1'], '-1 is not a whole number from 0 on'),
@@ -472,7 +472,7 @@ MISTAKES = {
     'folder that cannot be': (['--data', 'synthetic', '--other-crop', '--option', 'count=20', '--out', 'file/out'],
                               'file'),
     'data for another task': (['--data', 'idrid', '--model', 'grader'],
-                              'idrid cannot judge this network: it annotates MA, iHE, HaEx, CWS, and the network '
+                              'idrid cannot evaluate this network: it annotates MA, iHE, HaEx, CWS, and the network '
                               'learned grades'),
     'prepared inside the release': (['--data-dir', '.', '--prepared', 'inside'], '--prepared '),
 }
@@ -597,7 +597,7 @@ class TestInTheirOwnPixels:
     assert report['aupr']['undefined']['iHE'] == 'not learned'
     evaluated = report['evaluated']
     assert (evaluated['at'], evaluated['batch_size'], evaluated['data']['size']) == ('native', 1, oracle.SIZE)
-    assert "grades are not judged: idrid has none" in evaluated['notes']
+    assert "grades are not evaluated: idrid has none" in evaluated['notes']
     assert capsys.readouterr().out.startswith('oracle on idrid, split test: 2 photographs in their own pixels\n')
     with np.load(out / 'counts.npz') as counts:
       assert counts['pixel_tp'].shape == (2, 8)
@@ -653,7 +653,7 @@ class TestRegions:
     assert cli.main(['evaluate', '--model', str(bundle), '--data', 'synthetic', '--option', f'count={COUNT}', '--prepared',
                      str(prepared), '--out', str(tmp_path / 'out'), '--regions', '--no-pictures', '--resamples', '20']) == 0
     said = capsys.readouterr().out
-    assert 'false a photograph' in said and 'regions: a region of the truth is found where' in said
+    assert 'false a photograph' in said and 'regions: a region of the ground truth is found where' in said
     assert 'smaller regions do not count: MA 2 pixels' in said and 'Left out of masks, counts and areas'.lower() in said.lower()
     report = json.loads((tmp_path / 'out' / 'report.json').read_text())
     source = load_dataset('synthetic', data_dir=str(prepared), size=oracle.SIZE, count=COUNT).source('test')

@@ -40,7 +40,7 @@ def test_the_formats_are_those_of_the_library():
 def test_the_difference_from_flax_and_the_files_are_printed(run, bundle, tmp_path, capsys):
   assert run() == 0
   said = capsys.readouterr().out
-  assert 'largest difference in probability from Flax, randomly drawn photographs of 64x64: maps 0.0e+00' in said
+  assert 'largest difference in probability from Flax, random synthetic images of 64x64: maps 0.0e+00' in said
   assert f'{tmp_path / "out"} has README.md, bundle.json, config.json, model.safetensors, model.stablehlo, preprocessing' in said
   assert (tmp_path / 'out' / 'model.safetensors').read_bytes() == (bundle / 'model.safetensors').read_bytes()
   assert json.loads((bundle / 'config.json').read_text())['weights_sha256'] in (tmp_path / 'out' / 'README.md').read_text()

@@ -95,7 +95,7 @@ def test_figures_of_another_kind_do_not_hide_the_rest(bundle, capsys):
   config = json.loads((bundle / 'config.json').read_text())
   (bundle / 'config.json').write_text(json.dumps(config | {'metrics': {'calibration': 3, 'pixel_f1': 'good'}}))
   text = run(capsys, bundle)
-  assert 'its figures are not those of a report' in text and 'SHA-256 of the weights' in text
+  assert 'its metrics are not those of a report' in text and 'SHA-256 of the weights' in text
 
 
 def test_what_is_no_sound_bundle_ends_with_2(bundle, tmp_path, capsys):

@@ -178,7 +178,7 @@ def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
 
   monkeypatch.setattr(prepare, 'read_photograph', interrupt_at_d)
   status, out = predict(*paths)
-  assert status == 130 and 'run the same command again to go on' in capsys.readouterr().err
+  assert status == 130 and 'run the same command again to resume' in capsys.readouterr().err
   done = statuses(read_table(out))
   assert done == [(name, 'predicted') for name in 'abcd'[:len(done)]] and len(done) < 4
   assert (out / 'report.html').exists()

@@ -81,7 +81,7 @@ def test_another_layout_is_refused_by_the_file_looked_for(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('error, status, said', [
-    (KeyboardInterrupt(), 130, 'run the same command again to go on'),
+    (KeyboardInterrupt(), 130, 'run the same command again to resume'),
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, 'No space left on device'),
 ])
 def test_an_interrupted_preparation_goes_on_by_the_same_command(

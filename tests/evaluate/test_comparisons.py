@@ -198,7 +198,7 @@ class TestCompare:
     """Else what a network never learned would count against it."""
     one, other = self.pair()
     named = [one | {'annotated': np.array(['MA', 'iHE', 'CWS'])}, other | {'annotated': np.array(['MA', 'iHE'])}]
-    with pytest.raises(ValueError, match='the second of the two systems was not judged on CWS'):
+    with pytest.raises(ValueError, match='the second of the two systems was not evaluated on CWS'):
       compare(*named, named[0]['annotated'].tolist())
     assert compare(*named, ('MA', 'iHE'), resamples=5) == compare(one, other, ('MA', 'iHE'), resamples=5)
 

@@ -65,7 +65,7 @@ def test_every_photograph_has_a_row_and_those_that_are_done_an_article(make_page
   assert [article['id'] for article in page.of('article')] == ['photo=1', 'photo=3']
   text = ' '.join(page.text)
   for said in ('3 photographs, 1 of them could not be done', 'it is no image', 'DR3', 'severe non-proliferative',
-               'Over 20 intraretinal hemorrhages in each of 4 quadrants', 'multitask', 'For research only',
+               'Over 20 intraretinal hemorrhages in each of 4 quadrants', 'multitask', 'For research use only. Not a medical device.',
                '2026-01-02 03:04 UTC'):
     assert said in text, said
 

@@ -52,7 +52,7 @@ def test_pretrained_weights_fill_both_encoders_of_an_abn(tmp_path, monkeypatch):
                               {'fc.weight': np.zeros((2, 2), np.float32)}, stage.pretrained)
   note = stages.loaded_note(stage)
   assert note.startswith(f'the encoder starts from {stage.pretrained}, state dict under torchvision')
-  assert f': {len(published)} arrays, {sum(array.size for array in published.values()):,} numbers; left out: the classifier' in note
+  assert f': {len(published)} arrays, {sum(array.size for array in published.values()):,} numbers; skipped: the classifier' in note
   found = traverse_util.flatten_dict(stages.parts.with_pretrained(fresh, stage), sep='/')
   for name, value in found.items():
     source = name.replace('attention_encoder/', 'encoder/')

@@ -70,7 +70,7 @@ def run(tmp_path):
   made = []
 
   def start(values=(0.1, 0.2, 0.3), *, name='run', max_steps=7, every=3, plateau=None, batches=None, stop_at=None,
-            log_every=1, offset=0.0, schedule=(1.0,)):
+            log_every=1, offset=0.0, schedule=(1.0,), names=None):
     checkpoints = Checkpoints(tmp_path / name / 'checkpoints')
     made.append(checkpoints)
     start.checkpoints, start.batches, start.validated = checkpoints, batches or Batches(), []
@@ -86,7 +86,7 @@ def run(tmp_path):
         batches=start.batches, validate=validate, plateau=plateau or PlateauState(0.5),
         plan=Plan(max_steps, every, log_every), checkpoints=checkpoints,
         make_logs=lambda step: Logs(tmp_path / name, total=max_steps, start=step),
-        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at, schedule=schedule)
+        devices=DEVICES, should_stop=lambda: start.batches.next == stop_at, schedule=schedule, **(names or {}))
 
   start.scalars = lambda name='run': read_scalars(tmp_path / name / 'metrics.csv')
   yield start
@@ -105,7 +105,16 @@ def test_it_says_that_the_first_step_compiles_and_no_other(run, monkeypatch):
   monkeypatch.setattr(Logs, 'say', lambda self, text: said.append(text))
   run(max_steps=4, every=4)
   assert said[0].startswith('the first step compiles') and re.fullmatch(r'compiled in \d+ s', said[1])
-  assert len(said) == 3 and said[2].startswith('step 4: ')
+  assert len(said) == 3 and said[2] == 'step 4: val/criterion 0.1000 (best 0.1000), learning rate 0.5'
+
+
+def test_it_says_which_metric_and_which_loss(run, monkeypatch):
+  said = []
+  monkeypatch.setattr(Logs, 'say', lambda self, text: said.append(text))
+  names = {'criterion': 'pixel_f1', 'losses': ('dice', 'dual_dice')}
+  run([0.0212, math.nan], max_steps=6, every=3, plateau=PlateauState(0.5, milestones=(2,), two_phases=True), names=names)
+  assert said[2:] == ['step 3: val/pixel_f1 0.0212 (best 0.0212), learning rate 0.5, loss dice',
+                      'step 6: val/pixel_f1 undefined (best 0.0212), learning rate 0.05, loss dual_dice']
 
 
 def test_the_last_validation_is_not_done_twice(run):
@@ -349,3 +358,47 @@ def test_weights_that_are_not_finite_are_never_saved(run, monkeypatch):
 def test_steps_are_counted_from_1(fields):
   with pytest.raises(ValueError, match='counted from 1'):
     Plan(*fields)
+
+
+class TestMoreSteps:
+  """A run that ended goes on where max_steps is larger: as if it had been that long from the beginning."""
+
+  @pytest.mark.parametrize('values', [
+      (0.7, 0.2, 0.3, 0.4, 0.1),  # the best of the long run lies before the end of the short one, whose best is its last
+      (0.5, 0.4, 0.3, 0.2, 0.6), (0.1, 0.2, 0.3, 0.4, 0.5)])
+  @pytest.mark.parametrize('end', [6, 7, 8])
+  def test_it_is_a_run_that_was_longer_from_the_beginning(self, run, values, end):
+    plateau = PlateauState(0.5, patience=2, stop_after=20)
+    long = run(values, max_steps=13, plateau=plateau, name='long')
+    short = run([*values[:2], 0.9], max_steps=end, plateau=plateau, name='grown')
+    assert short.finished and short.step == end and (short.best_step == end or end == 6)
+    grown = run(values, max_steps=13, plateau=plateau, name='grown')
+    assert run.validated == [step for step in (9, 12, 13) if step > end]
+    assert digest(grown.state) == digest(long.state)
+    assert (grown.plateau, grown.best_step, grown.phase) == (long.plateau, long.best_step, long.phase)
+
+  def test_it_may_grow_again_and_without_an_end(self, run):
+    values, plateau = (0.1, 0.5, 0.2, 0.3, 0.4, 0.2), PlateauState(0.5, stop_after=3)
+    long = run(values, max_steps=None, plateau=plateau, name='long')
+    for end in (4, 8, None):
+      grown = run(values, max_steps=end, plateau=plateau, name='grown')
+    assert (digest(grown.state), grown.plateau, grown.best_step, grown.step) == (
+        digest(long.state), long.plateau, long.best_step, long.step)
+
+  def test_one_that_early_stop_has_ended_stays_as_it_is(self, run, monkeypatch):
+    said, plateau = [], PlateauState(0.5, patience=1, stop_after=2)
+    ended = run([0.5, 0.4, 0.4], max_steps=20, plateau=plateau)
+    monkeypatch.setattr(Logs, 'say', lambda self, text: said.append(text))
+    again = run([0.5, 0.4, 0.4], max_steps=40, plateau=plateau)
+    assert (again.step, again.best_step, run.validated) == (ended.step, ended.best_step, []) == (9, 3, [])
+    assert 'early stop ended this training at step 9' in said
+
+  def test_one_of_an_earlier_version_says_which_checkpoint_to_remove(self, run, monkeypatch):
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, 'save', lambda self, step, tree, meta, **options: save(
+        self, step, tree, {key: value for key, value in meta.items() if key != 'before'}, **options))
+    run(max_steps=7)
+    monkeypatch.undo()
+    assert run(max_steps=7).step == 7
+    with pytest.raises(OtherRun, match=r'ended with a validation after step 7, none of every 3 steps, .* Remove .*checkpoints/7 to resume from'):
+      run(max_steps=9)

@@ -1,0 +1,310 @@
+"""Runs, evaluations and bundles against each other, and predictions against the grades of a person: what `lesion-jax compare`
+does, as functions.
+
+    found = compare({'ours': 'first', 'theirs': 'second'})  # folders that `lesion-jax evaluate` wrote
+    found['differences']['theirs']['kappa']                 # of theirs less ours
+    found = compare_predictions('results', 'grades.csv')    # a folder that `lesion-jax predict` wrote
+    found['kappa'], found['different']
+
+`report.comparison` makes tables of what they return.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pathlib
+import zipfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lesion_jax import assessment, pretrained
+from lesion_jax.annotation.mistakes import Findings, cut
+from lesion_jax.annotation.naming import PATTERN, patients_of, say_patients
+from lesion_jax.annotation.table import composed, read_table
+from lesion_jax.bulk.files import REPORT as PAGE
+from lesion_jax.bulk.files import SUFFIXES, TABLE
+from lesion_jax.core import GRADE_KEYS, NUM_GRADES, UNKNOWN_GRADE
+from lesion_jax.data.progress import Progress, silent
+from lesion_jax.data.scales import EMPTY, KNOWN, whole_number
+from lesion_jax.evaluate import compare_grades, compare_systems
+from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
+from lesion_jax.evaluate.comparison import ANNOTATED
+from lesion_jax.report.html import MAX_PICTURES
+from lesion_jax.report.run import COUNTS, REPORT, TEST_COUNTS
+from lesion_jax.report.table import FAILED, FORMULA
+
+Path = str | os.PathLike
+BUNDLE = ('config.json', 'model.safetensors')  # what a folder holds that is one
+SHOWN = 5  # examples in a note
+FILE, GRADE, PATIENT = 'file', 'grade', 'patient'  # columns of the table of grades
+
+
+def compare(
+    systems: Mapping[str, Path] | Sequence[Path], *, data: Path | None = None, shared: bool = False, resamples: int = RESAMPLES,
+    seed: int = SEED, level: float = 0.95, progress: Progress = silent, **settings: Any,
+) -> dict[str, Any]:
+  """Compares systems on the same test images: the metrics of each, and how each differs from the first.
+
+  Args:
+    systems: two or more, by name or by their paths alone. Each is a folder of `lesion-jax evaluate`, a stage of a run (or a
+      run with one stage), a file of counts; or, where `data` is given, a bundle, a stage with one in it, or the name of a
+      network in this package, which is evaluated first.
+    data: the data set on which bundles are evaluated, as of `evaluate`.
+    shared: where not all have the same photographs, or not the same lesions, compare those of all.
+    resamples: of the bootstrap over patients, and number of swaps.
+    seed: of the draws.
+    level: of the intervals.
+    progress: called as photographs are evaluated, as of `evaluate`.
+    **settings: of `assessment.Settings`, for bundles.
+
+  Returns:
+    Of `evaluate.compare_systems`, with what is to be known of the evaluations among 'notes'.
+
+  Raises:
+    FileNotFoundError: there is nothing at a path.
+    OSError, FloatingPointError: of `evaluate`.
+    ValueError: of `evaluate` and `evaluate.compare_systems`; a path is none of the above, or a bundle without `data`.
+  """
+  named = _named(systems)
+  if len(named) < 2:
+    raise ValueError(f'a comparison is of two systems or more; got {", ".join(named) or "none"}')
+  places = {name: _place(path, data is not None) for name, path in named.items()}  # before anything takes long
+  if settings and data is None:
+    raise ValueError(f'{", ".join(settings)}: these are for the evaluation of bundles; name the data set too')
+  read = {name: place for name, place in places.items() if place.suffix == '.npz'}
+  if not shared:
+    _require_one_data_set(read)
+  counts, notes = {}, []
+  for name, place in places.items():
+    if name in read:
+      counts[name] = read_counts(place)
+    else:
+      evaluated = assessment.evaluate(place, data, resamples=1, progress=progress, **settings)
+      notes += [f'{name}: {note}' for note in evaluated.report['evaluated']['notes']]
+      counts[name] = dict(evaluated.counts) | {ANNOTATED: np.array(evaluated.report['evaluated']['lesions']['scored'], np.str_)}
+  found = compare_systems(counts, shared=shared, resamples=resamples, seed=seed, level=level)
+  return found | {'notes': notes + found['notes']}
+
+
+def read_counts(path: Path) -> dict[str, np.ndarray]:
+  """The counts of each image of a split, as `report.run.write_figures` writes them.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it holds something else.
+  """
+  try:
+    with open(path, 'rb') as stream, np.load(stream, allow_pickle=False) as file:
+      return {name: file[name] for name in file.files}
+  except FileNotFoundError:
+    raise
+  except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    raise ValueError(f'{path} does not hold the counts of an evaluation ({error}); evaluate again') from error
+
+
+def compare_predictions(
+    results: Path, grades: Path, *, file_column: str = FILE, grade_column: str = GRADE, resamples: int = RESAMPLES, seed: int = SEED,
+    level: float = 0.95,
+) -> dict[str, Any]:
+  """Compares the grades that `lesion-jax predict` gave with those of a person.
+
+  A row of the person's table names a photograph by its path, as much of it as tells it from the others, with or without
+  the ending. Patients are those of the column 'patient', else of names such as 12_left; else each photograph is its own.
+
+  Args:
+    results: the folder of results.
+    grades: a table with a row a photograph; grades are 0 to 4 or DR0 to DR4, or empty.
+    file_column: its column of photographs.
+    grade_column: its column of grades.
+    resamples: of the bootstrap over patients.
+    seed: of the draws.
+    level: of the intervals.
+
+  Returns:
+    Ready for JSON: what `evaluate.compare_grades` returns, but 'different' are the photographs on which they differ, the
+    furthest first, {'file', 'graded' and 'predicted' (keys of grades), 'probability' of the predicted one, 'look', why a
+    person should look, 'quality', 'page', where the report shows it, relative to `results`}; 'not_graded', photographs
+    that were predicted and have no grade of the person, 'not_predicted', rows for which there is no prediction; 'notes'.
+
+  Raises:
+    FileNotFoundError: there is no folder of results, or no table.
+    ValueError: they are something else, no network that grades made the results, a row holds no grade, names several
+      photographs or one that has a row already, or no photograph has both grades.
+  """
+  folder = pathlib.Path(results)
+  rows, notes = _read_results(folder), []
+  graded, patient, not_predicted = _read_grades(pathlib.Path(grades), [row['file'] for row in rows], file_column, grade_column)
+  names = [pathlib.PurePosixPath(row['file'].replace('\\', '/')).stem for row in rows]
+  if any(patient):
+    notes.append(say_patients([each for each in patient if each], 'from the column patient'))
+  elif found := patients_of(names):
+    patient = [found.get(name, '') for name in names]
+    notes.append(say_patients([each for each in patient if each], f'as their names are of the form {PATTERN}'))
+  owners = [each or f'\0{number}' for number, each in enumerate(patient)] if any(patient) else None  # who has none is one alone
+  predicted = np.array([row['predicted'] for row in rows])
+  result = compare_grades(graded, predicted, patient=owners, resamples=resamples, seed=seed, level=level)
+  not_graded = [row['file'] for row, grade in zip(rows, graded, strict=True) if grade == UNKNOWN_GRADE]
+  failed = [row['file'] for row, grade in zip(rows, graded, strict=True) if row['predicted'] == UNKNOWN_GRADE != grade]
+  for files, said in ((not_graded, 'were predicted and have no grade in the table'), (failed, 'have no predicted grade'),
+                      (not_predicted, 'are in the table and were not predicted')):
+    if files:
+      notes.append(f'{len(files)} photographs {said}: {", ".join(files[:SHOWN])}{", ..." if len(files) > SHOWN else ""}')
+  page = (folder / PAGE).is_file()
+  different = [{
+      'file': rows[number]['file'], 'graded': GRADE_KEYS[graded[number]], 'predicted': GRADE_KEYS[predicted[number]],
+      **{key: rows[number][key] for key in ('probability', 'look', 'quality')}, 'page': rows[number]['page'] if page else None,
+  } for number in result['different']]
+  return result | {'different': different, 'not_graded': not_graded, 'not_predicted': [*not_predicted, *failed], 'notes': notes}
+
+
+def _named(systems: Mapping[str, Path] | Sequence[Path]) -> dict[str, pathlib.Path]:
+  if isinstance(systems, Mapping):
+    return {str(name): pathlib.Path(path) for name, path in systems.items()}
+  named = {os.fspath(path): pathlib.Path(path) for path in systems}
+  if len(named) < len(systems):
+    raise ValueError(f'one system is named twice among {", ".join(map(os.fspath, systems))}')
+  return named
+
+
+def _place(path: pathlib.Path, evaluated: bool) -> pathlib.Path:
+  """The file of counts of a system, or, where a data set is named, the bundle that is evaluated."""
+  if pretrained.is_packaged(path) or _is_bundle(path):
+    if not evaluated:
+      raise ValueError(f'{path} is a bundle: name the data set on which it is to be evaluated (data), or the folder of an evaluation')
+    return path
+  if path.is_file() and path.suffix == '.npz':
+    return path
+  if not path.exists():
+    return pretrained.find(path)  # raises, naming the networks that there are
+  if evaluated and _is_bundle(path / 'bundle'):
+    return path / 'bundle'
+  if found := [path / name for name in (COUNTS, TEST_COUNTS) if (path / name).is_file()]:
+    return found[0]
+  stages = sorted(file.parent for file in path.glob(f'*/{TEST_COUNTS}')) if path.is_dir() else []
+  if len(stages) == 1:
+    return _place(stages[0], evaluated)
+  if stages:
+    raise ValueError(f'{path} is a run of {len(stages)} stages; name one of {", ".join(map(str, stages))}')
+  raise ValueError(f'{path} is no system that can be compared: neither a folder of `lesion-jax evaluate` with {COUNTS}, nor a '
+                   f'finished stage of a run with {TEST_COUNTS}, nor a bundle')
+
+
+def _is_bundle(path: pathlib.Path) -> bool:
+  return path.suffix == '.zip' and path.is_file() or all((path / name).is_file() for name in BUNDLE)
+
+
+def _require_one_data_set(places: Mapping[str, pathlib.Path]) -> None:
+  """Raises ValueError where reports beside the counts name different data sets."""
+  named = {}
+  for name, place in places.items():
+    try:
+      data = json.loads((place.parent / REPORT).read_text('utf-8'))['evaluated']['data']
+      named[name] = f'{data["name"]}, split {data["split"]}'
+    except (OSError, ValueError, KeyError, TypeError):  # a stage of a run, or counts alone: ids and ground truth tell
+      continue
+  if len(set(named.values())) > 1:
+    raise ValueError('the systems were evaluated on different data: ' + '; '.join(f'{name} on {data}' for name, data in named.items())
+                     + '. Evaluate all on one split, or compare the photographs of all with shared=True')
+
+
+def _read_results(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """The photographs of a folder of results: 'file', 'predicted' (a grade, or UNKNOWN_GRADE), 'probability', 'look', 'quality' and
+  'page', its place in the report."""
+  path = folder / TABLE
+  if not path.is_file():
+    raise FileNotFoundError(f'there is no {path}; name a folder that `lesion-jax predict` wrote')
+  with path.open(newline='', encoding='utf-8') as file:
+    rows = list(csv.DictReader(file))
+  if not rows or not {'file', 'folder', 'status', 'grade', *GRADE_KEYS} <= rows[0].keys():
+    raise ValueError(f'{path} is not the table of `lesion-jax predict`; name a folder that it wrote')
+  if not any(row['grade'] for row in rows):
+    raise ValueError(f'{path} has no grade: the network that made these results does not grade, or every photograph failed')
+  found, pictures = [], 0
+  for number, row in enumerate(rows, 1):
+    grade = int(row['grade']) if row['grade'] in KNOWN['icdr'] else UNKNOWN_GRADE
+    pictures += row['status'] != FAILED
+    page = f'{PAGE}#photo={number}' if pictures <= MAX_PICTURES else f'{_bare(row["folder"])}/overlay.png'
+    found.append({'file': _bare(row['file']), 'predicted': grade, 'look': row.get('look', ''), 'quality': row.get('quality', ''),
+                  'probability': float(row[GRADE_KEYS[grade]]) if grade != UNKNOWN_GRADE else None, 'page': page})
+  return found
+
+
+def _bare(text: str) -> str:
+  """A cell without the apostrophe that keeps a spreadsheet from taking it for a formula."""
+  return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
+def _read_grades(
+    path: pathlib.Path, files: Sequence[str], file_column: str, grade_column: str,
+) -> tuple[np.ndarray, list[str], list[str]]:
+  """The person's grade and the patient ('' where it is not said) of each file, and the rows that are of none of them."""
+  table = read_table(path, (file_column, grade_column, PATIENT))
+  columns = [file_column, grade_column, *([PATIENT] if table.find(PATIENT) is not None else [])]
+  find, wrong = _finder(files), Findings()
+  graded, patients, others = np.full(len(files), UNKNOWN_GRADE), [''] * len(files), []
+  seen: set[int] = set()
+  for where, (file, text, *patient) in table.cells(columns):
+    written = whole_number(text).casefold()
+    if written not in KNOWN['icdr'] and written not in EMPTY:
+      wrong.add(where, f'grade is {cut(text)!r}; grades are 0 to {NUM_GRADES - 1}, {GRADE_KEYS[0]} to {GRADE_KEYS[-1]}, or empty where '
+                       'there is none')
+      continue
+    places = find(file)
+    if len(places) > 1:
+      wrong.add(where, f'{cut(file)!r} may be {" or ".join(cut(files[place]) for place in places[:SHOWN])}; write more of its path')
+    elif not places:
+      others.append(file)
+    elif places[0] in seen:
+      wrong.add(where, f'{cut(files[places[0]])} has a row already')
+    else:
+      seen.add(places[0])
+      graded[places[0]] = int(written.removeprefix('dr')) if written in KNOWN['icdr'] else UNKNOWN_GRADE
+      patients[places[0]] = ' '.join(patient[0].split()) if patient else ''
+  wrong.require_none()
+  return graded, patients, others
+
+
+def _finder(files: Sequence[str]) -> Any:
+  """`find(text) -> places in files` of the photographs that a row may mean: those whose path ends as the row's does, in as many
+  of its parts as possible; the name itself with or without its ending, whatever its case where nothing else fits."""
+  parts = [_parts(file) for file in files]
+  exact: dict[str, list[int]] = defaultdict(list)
+  loose: dict[str, list[int]] = defaultdict(list)
+  for place, each in enumerate(parts):
+    for name in {each[-1], _without_ending(each[-1])}:
+      exact[name].append(place)
+      loose[name.casefold()].append(place)
+
+  def find(text: str) -> list[int]:
+    asked = _parts(text)
+    names = asked[-1], _without_ending(asked[-1])
+    found = next((known[key] for known, keys in ((exact, names), (loose, [name.casefold() for name in names])) for key in keys
+                  if key in known), [])
+    same = {place: _common_tail(parts[place][:-1], asked[:-1]) for place in found}
+    best = max(same.values(), default=0)
+    return [place for place, count in same.items() if count == best]
+
+  return find
+
+
+def _parts(path: str) -> list[str]:
+  return [part for part in composed(path).replace('\\', '/').split('/') if part not in ('', '.')] or ['']
+
+
+def _without_ending(name: str) -> str:
+  stem, dot, ending = name.rpartition('.')
+  return stem if dot and f'.{ending.lower()}' in SUFFIXES else name
+
+
+def _common_tail(one: Sequence[str], other: Sequence[str]) -> int:
+  count = 0
+  for left, right in zip(reversed(one), reversed(other), strict=False):
+    if left != right:
+      break
+    count += 1
+  return count
