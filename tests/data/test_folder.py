@@ -98,6 +98,28 @@ class TestSplits:
     assert [example['id'] for example in dataset.source('test')] == ['eye00', 'eye01', 'eye02']
 
 
+  def test_the_table_may_say_the_folds(self, release, said):
+    _rewrite(release, 'id,patient,fold', *(f'eye{number:02d},p{number // 2},{number // 4 + 1}.0' for number in range(12)))
+    for fold in range(3):
+      dataset = open_release('folder', release, folds=3, fold=fold)
+      assert [example['id'] for example in dataset.source('test')] == [f'eye{4 * fold + number:02d}' for number in range(4)]
+      assert sum(dataset.lengths.values()) == 12
+    with pytest.raises(ValueError, match=r'there are 3 folds \(1, 2, 3\), and folds=5 are asked for; set folds to 3'):
+      open_release('folder', release, folds=5)
+    assert open_release('folder', release).lengths['test'] and 'the column fold has 3 folds, which count where' in said.text
+
+  def test_a_patient_in_two_folds_and_a_table_of_both_are_refused(self, release):
+    _rewrite(release, 'id,patient,fold', *(f'eye{number:02d},p{number // 2},{number % 3}' for number in range(12)))
+    with pytest.raises(ValueError, match='the patient p0 is in the folds 0 and 1'):
+      open_release('folder', release, folds=3)
+    _rewrite(release, 'id,split,fold', *(f'eye{number:02d},train,1' for number in range(12)))
+    with pytest.raises(ValueError, match='the columns split and fold; take one of them out'):
+      open_release('folder', release)
+    _rewrite(release, 'id,fold', *(f'eye{number:02d},{"a" if number == 3 else number % 3}' for number in range(12)))
+    with pytest.raises(ValueError, match=r"row 5 \(eye03\): fold is 'a'; a fold is a whole number"):
+      open_release('folder', release, folds=3)
+
+
 def _change(old, new):
   def change(release):
     table = release / 'grades.csv'

@@ -22,12 +22,12 @@ from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.masks import TEACH_INDICES, examine, examine_maps, read_indices, read_values, turned
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
-from lesion_jax.data.scales import Scale, asks, read_scale
+from lesion_jax.data.scales import Scale, asks, read_scale, whole_number
 from lesion_jax.data.splits import SPLITS, labels_of
 from lesion_jax.photograph.crop import read_field
 
 IMAGES, MASKS, TABLE, SETTINGS = 'images', 'masks', 'grades.csv', 'dataset.json'
-COLUMNS = ('grade', 'patient', 'split')  # of the table, beside 'id'; each may be missing
+COLUMNS = ('grade', 'patient', 'split', 'fold')  # of the table, beside 'id'; each may be missing
 KEYS = ('scale', 'values', 'indices')  # of SETTINGS
 PHOTOGRAPHS = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.ppm', '.gif', '.webp', '.jp2', '.dcm', '.dicom')
 LOSSLESS = ('.png', '.tif', '.tiff', '.gif', '.bmp')
@@ -82,7 +82,7 @@ class Folder(MaskBuilder):
                                  pHE, NV, FiP) or as releases name it (HE, EX, SE, whole names); PNG, TIFF, GIF or BMP of the
                                  photograph's own size
     masks/<id>.png               or else index maps, one for all lesions, whose numbers `indices` explains
-    grades.csv                   columns id, and any of grade (0..4, or empty), patient, split; see `data.table`
+    grades.csv                   columns id, and any of grade (0..4, or empty), patient, split, fold; see `annotation.table`
     dataset.json                 any of "scale", "values" and "indices": what the numbers mean
 
   or the same in folders of splits (train/images/, train/masks/, val/images/ and so on), or photographs in folders of their
@@ -94,7 +94,7 @@ class Folder(MaskBuilder):
   together, unless `values` says what they are.
   Splits are those of the column `split` (train, validation, test) or of the folders; else photographs are dealt 70/10/20
   with our seed, by the column `patient` where there is one, or else by names that are pairs of eyes (`data.naming`), and so
-  that lesions and grades are spread. Photographs are cropped to the field of view, as `predict` does.
+  that lesions and grades are spread. With `folds`, folds are those of the column `fold`, where there is one. Photographs are cropped to the field of view, as `predict` does.
   """
 
   CONFIG = FolderConfig
@@ -159,7 +159,8 @@ class Folder(MaskBuilder):
   def _photograph(self, name: str, path: pathlib.Path) -> Photograph:
     found = self._contents
     own = {key: of_lesion[name] for key, of_lesion in found.masks.items() if name in of_lesion}
-    grade, patient, _ = found.entries.get(name) or Entry(UNKNOWN_GRADE, None, None)
+    entry = found.entries.get(name) or Entry(UNKNOWN_GRADE, None, None)
+    grade, patient = entry.grade, entry.patient
     annotated = self._annotated(found) if not found.maps or name in found.maps else ()
     values = {name: list(getattr(self._values, name)) for name in ('lesion', 'ignore', 'absent')}
     indices = {str(number): meant for number, meant in self._indices.items()}
@@ -181,7 +182,16 @@ class Folder(MaskBuilder):
     """Our splits, by patient."""
     patients = [photograph.patient for photograph in photographs]
     labels = [labels_of(photograph.masks, photograph.grade) for photograph in photographs]
-    return self.builder_config.dealing.deal(photographs, patients, labels)
+    dealing = self.builder_config.dealing
+    given = [fold for photograph in photographs if (entry := self._contents.entries.get(photograph.name))
+             and (fold := entry.fold) is not None]
+    if not given:
+      return dealing.deal(photographs, patients, labels)
+    if dealing.folds:
+      return dealing.deal_folds(photographs, patients, labels, given)
+    self._contents.notes.append(f'the column fold has {len(set(given))} folds, which count where folds={len(set(given))} is asked for, '
+                                'with the number of the fold that is the test split; here photographs are dealt 70/10/20')
+    return dealing.deal(photographs, patients, labels)
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
     """The lesions that have a folder or a number, and whether any photograph has a grade."""
@@ -220,6 +230,7 @@ class Entry(NamedTuple):
   grade: int
   patient: str | None
   split: str | None
+  fold: int | None = None
 
 
 class Contents(NamedTuple):
@@ -498,6 +509,8 @@ def read_entries(
     if others := table.others(('id', *COLUMNS)):
       warnings.append(f'{path}: the columns {", ".join(map(cut, others))} are not used; used are {", ".join(columns)}')
     _require_ids(table)
+    if {'split', 'fold'} <= set(columns):
+      raise ValueError(f'{path} has the columns split and fold; take one of them out, as either says where a photograph belongs')
     for where, cells in table.cells(columns):
       if name := _add(dict(zip(columns, cells, strict=True)), where, find, scale, entries, wrong):
         places[name] = f'{where} ({name})'
@@ -516,7 +529,7 @@ def _require_ids(table: Table) -> None:
   if table.find('id') is None:
     raise ValueError(f'{table.path} has no column id; its columns are {cut(", ".join(table.header), 300)} (read as '
                      f'{table.encoding}, cells separated by {cut(repr(table.separator))}); name the column of the photographs '
-                     'id, and the others grade, patient and split')
+                     'id, and the others grade, patient, split and fold')
 
 
 def _add(
@@ -540,8 +553,12 @@ def _add(
     wrong.add(where, f'split is {cut(split)!r}; the splits are {", ".join(SPLITS)}, for every photograph, or leave '
                      'the column out and photographs are dealt by patient')
     return None
+  fold = cells.get('fold')
+  if fold is not None and not whole_number(fold).isdecimal():
+    wrong.add(where, f'fold is {cut(fold)!r}; a fold is a whole number, for every photograph, or leave the column out')
+    return None
   entries[name] = Entry(grade, ' '.join(cells.get('patient', '').split()) or None,
-                        None if split is None else SPLIT_NAMES[split.casefold()])
+                        None if split is None else SPLIT_NAMES[split.casefold()], None if fold is None else int(whole_number(fold)))
   return name
 
 
