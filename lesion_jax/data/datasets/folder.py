@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from lesion_jax.annotation.mistakes import Findings, cut
-from lesion_jax.annotation.naming import PATTERN, lesion_of, patients_of, say_patients
+from lesion_jax.annotation.naming import PATTERN, lesion_of, like_series, patients_of, say_patients
 from lesion_jax.annotation.table import Table, composed, plain, read_table
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.data.builders.base import LesionConfig, Release
@@ -27,6 +27,9 @@ from lesion_jax.data.splits import SPLITS, labels_of
 from lesion_jax.photograph.crop import read_field
 
 IMAGES, MASKS, TABLE, SETTINGS = 'images', 'masks', 'grades.csv', 'dataset.json'
+# How programs write that there is no patient; 'NA' may be somebody's initials.
+NOBODY = ('nan', 'null', 'none', '?', '-', 'n/a', '#n/a', 'unknown')
+TABLES = ('.csv', '.tsv', '.xlsx', '.xls', '.ods')  # other tables beside the folder's own are named
 COLUMNS = ('grade', 'patient', 'split', 'fold')  # of the table, beside 'id'; each may be missing
 KEYS = ('scale', 'values', 'indices')  # of SETTINGS
 PHOTOGRAPHS = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.ppm', '.gif', '.webp', '.jp2', '.dcm', '.dicom')
@@ -147,10 +150,10 @@ class Folder(MaskBuilder):
     """The folders and tables of the layout; what else lies in the folder does not count."""
     root = self.builder_config.source_dir
     if (root / IMAGES).is_dir():
-      return root / IMAGES, root / MASKS, root / TABLE, root / SETTINGS
+      return root / IMAGES, root / MASKS, find_table(root), root / SETTINGS
     inner = [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
     split = [path for path in inner if path.name.casefold() in SPLIT_NAMES]
-    return *(split or inner), root / TABLE, root / SETTINGS
+    return *(split or inner), find_table(root), root / SETTINGS
 
   def deals(self) -> bool:
     """Unless the table or the folders say the splits."""
@@ -295,7 +298,7 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
   masks: dict[str, dict[str, pathlib.Path]] = {}
   maps: dict[str, pathlib.Path] = {}
   of_folder: dict[str, str] = {}
-  notes, tables = [], [root / TABLE]
+  notes, tables = [], [find_table(root)]
   for split, folder in parts.items():
     found = list_files(folder / IMAGES, PHOTOGRAPHS)
     if not found:
@@ -309,11 +312,11 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
     maps |= _list_maps(folder / MASKS, found, indices)
     if split:
       of_folder |= dict.fromkeys(found, split)
-      tables.append(folder / TABLE)
+      tables.append(find_table(folder))
   masks = {key: masks[key] for key in LESION_KEYS if key in masks}
   if masks and maps:
     raise ValueError(f'{root / MASKS} holds folders of lesions and index maps; give one of the two')
-  warnings: list[str] = []
+  warnings = _say_other_tables({root, *parts.values()} if not any(table.is_file() for table in tables) else ())
   places: dict[str, str] = {}
   entries = read_entries([table for table in tables if table.is_file()], photographs, scale, notes, warnings, places)
   if of_folder:
@@ -379,7 +382,7 @@ def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
 
 def _class(name: str, scale: Scale) -> str:
   """How the scale writes the grade that a folder is named by; '' where it is named by none."""
-  if name.casefold() in scale.spans:
+  if scale.knows(name):
     return name
   written = str(_CLASSES.get(plain(name), ''))
   return written if written in scale.spans else ''
@@ -511,15 +514,24 @@ def read_entries(
     _require_ids(table)
     if {'split', 'fold'} <= set(columns):
       raise ValueError(f'{path} has the columns split and fold; take one of them out, as either says where a photograph belongs')
+    without_zeros: list[tuple[str, str]] = []
     for where, cells in table.cells(columns):
+      if (bare := cells[0]).isdecimal() and find(bare) is None and (full := _with_zeros(bare, photographs)):
+        without_zeros.append((bare, full))
+        cells = [full, *cells[1:]]
       if name := _add(dict(zip(columns, cells, strict=True)), where, find, scale, entries, wrong):
         places[name] = f'{where} ({name})'
+    if without_zeros:
+      notes.append(f'{len(without_zeros)} ids in {path.name} lack the zeros at their beginning, which spreadsheets take away: '
+                   f'{without_zeros[0][0]} is taken for {without_zeros[0][1]}')
   wrong.require_none()
   if abouts and (missing := [name for name in photographs if name not in entries]):
     raise ValueError(f'{abouts[0]} has no row for {len(missing)} photographs: {", ".join(missing[:5])}; give each one, '
                      'with an empty grade where it is unknown')
   if abouts and any(entry.patient for entry in entries.values()):
     patients = [entry.patient or name for name, entry in entries.items()]
+    if nameless := sum(not entry.patient for entry in entries.values()):
+      notes.append(f'{nameless} photographs have no patient in the table, and each of them is taken for a patient of its own')
     _require_one_spelling(patients, abouts[0])
     notes.append(say_patients(patients, 'from the column patient'))
   return entries
@@ -557,7 +569,8 @@ def _add(
   if fold is not None and not whole_number(fold).isdecimal():
     wrong.add(where, f'fold is {cut(fold)!r}; a fold is a whole number, for every photograph, or leave the column out')
     return None
-  entries[name] = Entry(grade, ' '.join(cells.get('patient', '').split()) or None,
+  patient = ' '.join(cells.get('patient', '').split())
+  entries[name] = Entry(grade, None if patient.casefold() in ('', *NOBODY) else patient,
                         None if split is None else SPLIT_NAMES[split.casefold()], None if fold is None else int(whole_number(fold)))
   return name
 
@@ -585,6 +598,26 @@ def _finder(photographs: Mapping[str, pathlib.Path]) -> Any:
   return find
 
 
+def _with_zeros(text: str, photographs: Mapping[str, pathlib.Path]) -> str:
+  """The one photograph whose name is this number with zeros before it; '' where there is none, or several."""
+  found = [name for name in photographs if name.isdecimal() and len(name) > len(text) and name.lstrip('0') == text.lstrip('0')]
+  return found[0] if len(found) == 1 else ''
+
+
+def find_table(root: pathlib.Path) -> pathlib.Path:
+  """Where the table of a folder lies, or would lie: TABLE, whatever the case."""
+  alike = [path for path in root.iterdir() if path.name.casefold() == TABLE] if root.is_dir() else []
+  return alike[0] if len(alike) == 1 else root / TABLE
+
+
+def _say_other_tables(folders: Iterable[pathlib.Path]) -> list[str]:
+  """A warning for folders that have tables and none of the right name."""
+  found = [path for folder in folders if folder.is_dir() and not find_table(folder).is_file() for path in sorted(folder.iterdir())
+           if path.suffix.lower() in TABLES and not _is_junk(path)]
+  return [f'{", ".join(path.name for path in found[:5])} in {found[0].parent} is not read, and there is no {TABLE}: call the table of '
+          f'the photographs so (columns id, and any of {", ".join(COLUMNS)}), saved as "CSV UTF-8"'] if found else []
+
+
 def _require_one_spelling(patients: Iterable[str], table: pathlib.Path) -> None:
   """Raises ValueError where two patients differ in nothing but case, as one would be dealt to two splits."""
   seen: dict[str, str] = {}
@@ -601,9 +634,15 @@ def _with_patients(
     return entries
   found = patients_of(photographs)
   if not found:
+    notes.append(f'{len(photographs)} photographs, each taken for a patient of its own, as there is no column patient and names are '
+                 f'not of the form {PATTERN}')
+    if alike := like_series(photographs):
+      warnings.append(f'{", ".join(alike)} may be photographs of one patient, and each is taken for a patient of its own, so '
+                      f'that they may lie in two splits; a column patient in {TABLE} says it')
     return entries
   patients = [found.get(name, name) for name in photographs]
-  notes.append(say_patients(patients, f'as {len(found)} names are of the form {PATTERN} and there is no column patient, which '
+  notes.append(say_patients(patients, f'as {len(found)} names are of the form {PATTERN} (or other words for an eye; '
+                                      f'{next(iter(found))} is patient {next(iter(found.values()))}) and there is no column patient, which '
                                       'would go before'))
   nothing = Entry(UNKNOWN_GRADE, None, None)
   entries = {name: entries.get(name, nothing)._replace(patient=found.get(name)) for name in photographs}
