@@ -181,6 +181,9 @@ def _schedule() -> dict:
       'ema': 0.0,  # decay of moving averages of the weights, 0.998 for instance; these are then evaluated and kept
       'clip': 0.0,  # longest gradient (norm over all parameters); 0 for any
       'encoder_lr_factor': 1.0,  # factor of the rate for the encoder
+      # Further factors by shell patterns, the first that fits: (('encoder/Conv2d_*', 0.01), ('encoder/Mixed_5*', 0.1)).
+      'lr_factors': (),
+      'encoder_held': 0,  # steps for which the encoder stays as it is, before it learns as well
       # Shell patterns of parameters that stay as they are, ('encoder/Conv2d_*',) for instance.
       'freeze': (),
   }

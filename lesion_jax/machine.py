@@ -12,11 +12,15 @@ groups, /proc/self/mountinfo where they are mounted, and which part of the tree 
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator
 
+# Of the GNU C library's `mallopt`, and from how many bytes on a block of memory goes back to the system when it is freed
+# (our choice: below all that belongs to a photograph, above what there is much of).
+M_MMAP_THRESHOLD, RETURNED = -3, 1 << 20
 # Version 1 says 'no limit' by a number near 2^63.
 UNLIMITED = 1 << 60
 
@@ -43,6 +47,24 @@ def memory(root: str | os.PathLike[str] = '/') -> float:
   except (AttributeError, ValueError, OSError):  # not on this system
     machine = math.inf
   return min([machine, *map(_limit, _groups(pathlib.Path(root), 'memory'))])
+
+
+def return_memory() -> bool:
+  """Has large blocks of memory go back to the system when they are freed, for the rest of the process; returns whether it
+  will.
+
+  The GNU C library learns from blocks of up to 32 MB that it should keep their like, each thread a heap of its own. Of
+  photographs on several threads such heaps keep several times what is in use. Elsewhere, and where the user has set
+  MALLOC_MMAP_THRESHOLD_ himself, nothing is changed.
+  """
+  if 'MALLOC_MMAP_THRESHOLD_' in os.environ or 'glibc.malloc.mmap_threshold' in os.environ.get('GLIBC_TUNABLES', ''):
+    return False
+  try:
+    library = ctypes.CDLL(None)
+    library.gnu_get_libc_version  # noqa: B018 (others have a `mallopt` that means something else)
+    return bool(library.mallopt(M_MMAP_THRESHOLD, RETURNED))
+  except (AttributeError, OSError, TypeError):
+    return False
 
 
 def _scheduled() -> int:

@@ -241,7 +241,8 @@ def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_d
 
 
 def test_with_crops_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_bit_identical(run, data_dir, tmp_path):
-  fields = {'schedule': 'cosine', 'warm_up': 2, 'ema': 0.9, 'clip': 0.5, 'encoder_lr_factor': 0.5, 'freeze':
+  fields = {'schedule': 'cosine', 'warm_up': 2, 'ema': 0.9, 'clip': 0.5, 'encoder_lr_factor': 0.5, 'encoder_held': 1,
+            'lr_factors': (('encoder/block_8', 0.5),), 'freeze':
             ('encoder/block_2', '*/block_4/conv'), 'loss': 'dice_cross_entropy', 'hard_negatives': 0.2,
             'data__crop': 16, 'data__centred': 0.5, 'data__crop_scale': (0.8, 1.2), 'data__keep': 0.1}
   changes = {'stages': ('segment',)} | {f'segment__{key}': value for key, value in fields.items()}

@@ -18,7 +18,7 @@ from lesion_jax.places import real
 if TYPE_CHECKING:
   from lesion_jax.report.table import Entry
 
-REPORT, TABLE, COCO = 'report.html', 'results.csv', 'coco.json'
+REPORT, TABLE, COCO, LABELME, INDEX_MAPS = 'report.html', 'results.csv', 'coco.json', 'labelme', 'index_maps'
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
             '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
 APPLE_DOUBLE = '._'  # how names begin that a Mac puts beside a file on disks of others; what is in them is no picture
@@ -140,12 +140,14 @@ def _is_output(path: pathlib.Path, out: pathlib.Path, ours: Callable[[pathlib.Pa
 
 
 def _is_result(folder: pathlib.Path, out: pathlib.Path) -> bool:
-  """Whether a folder holds the results of a photograph: a record of ours; in `out` also nothing but files of ours, as of a run
-  that was killed."""
+  """Whether a folder holds the results of a photograph: a record of ours; or results in a form of other tools; in `out` also
+  nothing but files of ours, as of a run that was killed."""
   from lesion_jax.clinical.record import RECORD, is_record
   from lesion_jax.report.result import NAMES
 
   if (folder / RECORD).is_file() and is_record(folder):
+    return True
+  if _is_form(folder) or _is_form(folder.parent):
     return True
   if folder.parent != out:
     return False
@@ -154,6 +156,20 @@ def _is_result(folder: pathlib.Path, out: pathlib.Path) -> bool:
   except OSError:
     return False
   return bool(names) and all(name in NAMES or name.startswith(f'.{RECORD}.') for name in names)
+
+
+def _is_form(folder: pathlib.Path) -> bool:
+  """Whether it is the folder of index maps, or of labelme's files, that lies beside a table of results."""
+  from lesion_jax.report.index_maps import SETTINGS
+
+  if folder.name not in (INDEX_MAPS, LABELME) or not (folder.parent / TABLE).is_file():
+    return False
+  if folder.name == INDEX_MAPS:
+    return (folder / SETTINGS).is_file()
+  try:
+    return all(item.suffix.lower() == '.json' for item in folder.iterdir())
+  except OSError:
+    return False
 
 
 def _is_photograph(file: pathlib.Path) -> bool:
@@ -179,7 +195,7 @@ class Folders:
   """
 
   def __init__(self, out: pathlib.Path) -> None:
-    self._out, self._taken = out, {TABLE, REPORT, COCO, LOCK}
+    self._out, self._taken = out, {TABLE, REPORT, COCO, LABELME, INDEX_MAPS, LOCK}
 
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """The folder's name, and the record that it holds, if any, of the same photograph."""

@@ -6,11 +6,12 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lesion_jax import pretrained
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.report.coco import FORMS as COCO_FORMS
+from lesion_jax.report.labelme import FORMS as LABELME_FORMS
 from lesion_jax.report.maps import FORMS as MAPS
 from lesion_jax.report.maps import PLACES
 
@@ -28,6 +29,20 @@ class Refused(ValueError):
 
   def __str__(self) -> str:
     return ''.join(self.args)
+
+
+class Forms(NamedTuple):
+  """In which forms of other tools the masks of all photographs are written beside table and page; see `Options`."""
+
+  coco: str | None = None
+  labelme: str | None = None
+  index_maps: bool = False
+
+  def check(self) -> None:
+    """Raises Refused where there is no such form."""
+    for name, allowed in (('coco', COCO_FORMS), ('labelme', LABELME_FORMS)):
+      if (value := getattr(self, name)) not in (None, *allowed):
+        raise Refused(name, f' {value!r}: choose one of {", ".join(allowed)}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +66,8 @@ class Options:
     maps_at: 'network', at its size, or 'photograph', in the photograph's own pixels.
     burnt_in: write the photograph with the lesions drawn into its own pixels too.
     coco: write the masks of all photographs as COCO's JSON too, as 'rle' or 'polygons'.
+    labelme: write them as labelme's JSON too, a file a photograph, as 'masks' or 'polygons'.
+    index_maps: write them as index maps too, a picture a photograph, whose numbers are lesions.
     threads: that read photographs and write results; None: as many as the process may use processors.
     memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
       the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
@@ -72,6 +89,8 @@ class Options:
   maps_at: str = 'network'
   burnt_in: bool = False
   coco: str | None = None
+  labelme: str | None = None
+  index_maps: bool = False
   threads: int | None = None
   memory: int | None = None
   seconds: int | None = None
@@ -79,12 +98,18 @@ class Options:
   def __post_init__(self) -> None:
     if isinstance(self.models, str | os.PathLike):
       object.__setattr__(self, 'models', (self.models,))
-    for name, allowed in (('maps', (None, *MAPS)), ('maps_at', PLACES), ('coco', (None, *COCO_FORMS))):
+    for name, allowed in (('maps', (None, *MAPS)), ('maps_at', PLACES)):
       if (value := getattr(self, name)) not in allowed:
         raise Refused(name, f' {value!r}: choose one of {", ".join(map(str, allowed))}')
+    self.forms.check()
     for name in ('threads', 'memory', 'seconds'):
       if (value := getattr(self, name)) is not None and value < 1:
         raise Refused(name, f' {value}: give a whole number from 1 on')
+
+  @property
+  def forms(self) -> Forms:
+    """In which forms of other tools the masks of all photographs are written too."""
+    return Forms(self.coco, self.labelme, self.index_maps)
 
   def recorded(self) -> dict[str, Any]:
     """Those that change results, as they stand in a record: a run with others predicts again."""

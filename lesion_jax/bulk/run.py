@@ -16,17 +16,18 @@ from typing import Any
 
 import jax
 
-from lesion_jax.bulk.files import COCO, REPORT, SUFFIXES, TABLE, plan, search, text
-from lesion_jax.bulk.options import Options, Refused, identify, load_predictor
+from lesion_jax.bulk.files import COCO, INDEX_MAPS, LABELME, REPORT, SUFFIXES, TABLE, plan, search, text
+from lesion_jax.bulk.options import Forms, Options, Refused, identify, load_predictor
 from lesion_jax.clinical.record import Network, describe, is_whole, maps_entry, read_record
-from lesion_jax.core import NUM_LESIONS
+from lesion_jax.core import LESION_KEYS, NUM_LESIONS
 from lesion_jax.locking import locked
 from lesion_jax.photograph.read import read_photograph
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import PHOTOGRAPH, allowed_threads, limited, ordered_map
 from lesion_jax.predict import prepare
-from lesion_jax.report.coco import write_coco
+from lesion_jax.report import coco, labelme
 from lesion_jax.report.html import write_report
+from lesion_jax.report.index_maps import SETTINGS, write_index_maps
 from lesion_jax.report.maps import Maps
 from lesion_jax.report.result import FIELD_SIDE, write_result
 from lesion_jax.report.table import PREDICTED, SKIPPED, Entry, write_table
@@ -119,12 +120,12 @@ def predict_photographs(
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
   waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
   with limited(options.threads, options.memory, options.seconds):
-    return _run_alone(waiting, predict, out, entries, len(files), options.coco)
+    return _run_alone(waiting, predict, out, entries, len(files), options.forms, notice or (lambda said: None))
 
 
 def _run_alone(
     waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path, entries: dict[int, Entry],
-    total: int, coco: str | None,
+    total: int, forms: Forms, notice: Callable[[str], None],
 ) -> list[Entry]:
   """`_run`, while no other writes to the folder; what ends it early knows how far it came."""
   with contextlib.ExitStack() as stack:
@@ -133,7 +134,7 @@ def _run_alone(
     except OSError as error:
       raise Refused('out', f': {error}') from error
     try:
-      return _run(waiting, predict, out, entries, coco)
+      return _run(waiting, predict, out, entries, forms, notice)
     except (KeyboardInterrupt, Stopped) as error:
       ended = error if isinstance(error, Stopped) else Interrupted()
       ended.entries, ended.total = _ordered(entries), total
@@ -229,7 +230,7 @@ def _too_large(batch_size: int, size: int, error: Exception) -> str:
 
 def _run(
     waiting: Iterator[Numbered], predict: Callable[[Iterator[Numbered]], None], out: pathlib.Path,
-    entries: dict[int, Entry], coco: str | None,
+    entries: dict[int, Entry], forms: Forms, notice: Callable[[str], None],
 ) -> list[Entry]:
   """Has predicted what waits, if anything does, and writes table and page in any case."""
   try:
@@ -237,32 +238,61 @@ def _run(
       predict(itertools.chain([first], waiting))
   finally:
     ordered = _ordered(entries)
-    write_summaries(out, ordered, coco)
+    for said in write_summaries(out, ordered, forms):
+      notice(said)
   return ordered
 
 
-def write_summaries(out: pathlib.Path, entries: Sequence[Entry], coco: str | None = None) -> None:
-  """Writes table, page and, where it is asked for, COCO's file, of these entries and of whatever else lies in the folder.
+def write_summaries(out: pathlib.Path, entries: Sequence[Entry], forms: Forms = Forms()) -> list[str]:
+  """Writes table, page and, where they are asked for, the forms of other tools, of these entries and of whatever else lies
+  in the folder. Forms that an earlier run has left there are made anew, as they would say something else than the records.
 
   Args:
     out: the folder of all results.
     entries: of a run.
-    coco: of `Options`.
+    forms: of `Options`.
+
+  Returns:
+    What is to be said of them, a sentence each.
 
   Raises:
     Stopped: something could not be written.
   """
-  unwritten, everything = [], [*entries, *_earlier(out, entries)]
-  also = [(COCO, functools.partial(write_coco, form=coco))] if coco else []
-  for name, write in ((TABLE, write_table), (REPORT, write_report), *also):
+  unwritten, notices, everything = [], [], [*entries, *_earlier(out, entries)]
+  for name, write in ((TABLE, write_table), (REPORT, write_report), *_also(out, forms)):
     try:
       for left in out.glob(f'.{name}.*.new'):  # by a run that was killed
         left.unlink(missing_ok=True)
-      write(out / name, everything)
+      if said := write(out / name, everything):
+        notices.append(said)
     except (OSError, ValueError) as error:
       unwritten.append(f'{name} could not be written: {error}')
   if unwritten:
     raise Stopped('; '.join(unwritten))
+  return notices
+
+
+def _also(out: pathlib.Path, forms: Forms) -> Iterator[tuple[str, Callable[[pathlib.Path, Sequence[Entry]], str | None]]]:
+  """The forms of other tools that are to be written: (name, what writes it and says what is to be said)."""
+  if form := forms.coco or coco.form_of(out / COCO):
+    yield COCO, functools.partial(coco.write_coco, form=form)
+  before = (labelme.form_of(path) for path in sorted((out / LABELME).glob('*.json')))
+  if form := forms.labelme or next(filter(None, before), None):
+    yield LABELME, functools.partial(_write_labelme, form=form)
+  if forms.index_maps or (out / INDEX_MAPS / SETTINGS).is_file():
+    yield INDEX_MAPS, _write_index_maps
+
+
+def _write_labelme(folder: pathlib.Path, entries: Sequence[Entry], form: str) -> str:
+  stayed = labelme.write_labelme(folder, entries, form)
+  return stayed and (f'{len(stayed)} files in {folder} stay as they are, as they were changed by hand or are of another program: '
+                     f'{", ".join(stayed[:5])}; remove them to have them written anew') or ''
+
+
+def _write_index_maps(folder: pathlib.Path, entries: Sequence[Entry]) -> str:
+  pixels, photographs = write_index_maps(folder, entries)
+  return pixels and (f'{pixels} pixels of {photographs} photographs have more than one lesion, and an index map has one number a '
+                     f'pixel: there it keeps the first of {", ".join(LESION_KEYS)}; lesions.png has all') or ''
 
 
 def _earlier(out: pathlib.Path, entries: Sequence[Entry]) -> list[Entry]:

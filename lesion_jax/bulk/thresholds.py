@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lesion_jax.bulk.options import Refused
+from lesion_jax.bulk.options import Forms, Refused
 from lesion_jax.bulk.run import NO_ROOM, Interrupted, Stopped, write_summaries
 from lesion_jax.clinical import record as records
 from lesion_jax.clinical.findings import Smallest
@@ -29,7 +29,6 @@ from lesion_jax.clinical.record import RECORD, is_whole, read_record
 from lesion_jax.locking import locked
 from lesion_jax.photograph.read import open_regular, read_photograph
 from lesion_jax.photograph.threads import PHOTOGRAPH, limited, ordered_map
-from lesion_jax.report.coco import FORMS as COCO_FORMS
 from lesion_jax.report.maps import read_maps
 from lesion_jax.report.result import BURNT, WAITING, rewrite_lesions
 from lesion_jax.report.table import PREDICTED, SKIPPED, Entry
@@ -51,7 +50,8 @@ class Rethresholded(NamedTuple):
 
 def rethreshold(
     out: str | os.PathLike, thresholds: Mapping[str, float], *, smallest: Mapping[str, Smallest] | None = None,
-    coco: str | None = None, threads: int | None = None, memory: int | None = None, seconds: int | None = None,
+    coco: str | None = None, labelme: str | None = None, index_maps: bool = False, threads: int | None = None, memory: int | None = None,
+    seconds: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rethresholded:
   """Puts other thresholds into effect in a folder of results.
@@ -62,8 +62,10 @@ def rethreshold(
       lesion that is called present by Eq. 1 is present from there on too; one with a threshold of its own for that stays
       what it was called.
     smallest: the smallest region that counts, by lesion, in the place of what was chosen before; None leaves that.
-    coco: write the masks as COCO's JSON too, 'rle' or 'polygons'.
-    threads: as of `Options`.
+    coco: as of `Options`; forms that lie in the folder already are made anew in any case.
+    labelme: likewise.
+    index_maps: likewise.
+    threads: likewise.
     memory: likewise.
     seconds: likewise.
     progress: called as photographs are done, with how many are and how many there are.
@@ -78,8 +80,8 @@ def rethreshold(
   for key, value in thresholds.items():
     if not 0 < value < 1:
       raise Refused('threshold', f': {value} of {key} is not between 0 and 1')
-  if coco not in (None, *COCO_FORMS):
-    raise Refused('coco', f' {coco!r}: choose one of {", ".join(COCO_FORMS)}')
+  forms = Forms(coco, labelme, index_maps)
+  forms.check()
   if not out.is_dir():
     raise Refused('', f'no folder {out}; name what was --out of lesion-jax predict')
   with contextlib.ExitStack() as stack:
@@ -88,11 +90,11 @@ def rethreshold(
     except OSError as error:
       raise Refused('', str(error)) from error
     stack.enter_context(limited(threads, memory, seconds))
-    return _rethreshold(out, thresholds, smallest, coco, progress or (lambda done, total: None))
+    return _rethreshold(out, thresholds, smallest, forms, progress or (lambda done, total: None))
 
 
 def _rethreshold(
-    out: pathlib.Path, thresholds: Mapping[str, float], smallest: Mapping[str, Smallest] | None, coco: str | None,
+    out: pathlib.Path, thresholds: Mapping[str, float], smallest: Mapping[str, Smallest] | None, forms: Forms,
     progress: Callable[[int, int], None],
 ) -> Rethresholded:
   found = _results(out)
@@ -117,6 +119,7 @@ def _rethreshold(
   # Of each photograph the maps, and what is made of them.
   size = max(record['model']['size'] for _, record in found)
   done: list[tuple[Entry, str, str]] = []
+  said: list[str] = []
   progress(0, len(found))
   try:
     for each in ordered_map(change, found, each=PHOTOGRAPH + 4 * len(records.LESION_KEYS) * size ** 2):
@@ -128,8 +131,8 @@ def _rethreshold(
     raise ended from error
   finally:
     entries = [entry for entry, *_ in done]
-    write_summaries(out, [entry for entry in entries if is_whole(entry.record, out / entry.folder)], coco)
-  return Rethresholded(entries, [left for _, left, _ in done if left], [note for *_, note in done if note])
+    said += write_summaries(out, [entry for entry in entries if is_whole(entry.record, out / entry.folder)], forms)
+  return Rethresholded(entries, [left for _, left, _ in done if left], [*(note for *_, note in done if note), *said])
 
 
 def _change(

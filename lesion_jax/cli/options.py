@@ -183,11 +183,17 @@ def add_smallest(parser: argparse.ArgumentParser, default: str) -> None:
                            f'every region counts (default: {default})')
 
 
-def add_coco(parser: argparse.ArgumentParser) -> None:
-  """Adds --coco."""
+def add_forms(parser: argparse.ArgumentParser) -> None:
+  """Adds --coco, --labelme and --index-maps."""
   parser.add_argument('--coco', choices=['rle', 'polygons'],
                       help="write the masks of all results in the folder as COCO's JSON too, coco.json: run lengths or polygons, "
                            'either pixel for pixel')
+  parser.add_argument('--labelme', choices=['masks', 'polygons'],
+                      help="write them as labelme's JSON too, labelme/<name>.json: masks, pixel for pixel, or polygons, which older "
+                           'tools read as well. Files that you corrected there stay')
+  parser.add_argument('--index-maps', action='store_true',
+                      help='write them as index maps too, index_maps/masks/<name>.png: one number a pixel, 0 for nothing, 1 to 8 for MA '
+                           'to FiP; with photographs beside it, a data set `folder`')
 
 
 def in_flags(error: Exception, flags: Mapping[str, str]) -> str:

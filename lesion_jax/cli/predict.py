@@ -29,6 +29,8 @@ and where they are asked for
   <name>/inside.png     with --maps at the network's size, the field of view by which areas are counted
   <name>/burnt.jpg      with --burnt-in, the photograph in its own pixels with the outlines drawn into it, a strip of names below
   coco.json             with --coco, all masks of all photographs as COCO's instances
+  labelme/<name>.json   with --labelme, the same for labelme: labelme photographs/ --output DIR/labelme
+  index_maps/           with --index-maps, a picture a photograph whose numbers are lesions, and what they mean
 
 and for all of them {TABLE} and {REPORT}, one page that needs no other file and no network. It shows pictures of the
 first 200 photographs, and lists the others.
@@ -99,7 +101,7 @@ def add(commands: Any) -> None:
                        help="at the network's size (default), or in the photograph's own pixels, for other tools")
   predict.add_argument('--burnt-in', action='store_true',
                        help='write the photograph too with the outlines drawn into its own pixels')
-  options.add_coco(predict)
+  options.add_forms(predict)
   options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
   predict.add_argument('--quiet', action='store_true', help='say only what went wrong')
@@ -113,8 +115,8 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
-      burnt_in=arguments.burnt_in, coco=arguments.coco, threads=arguments.threads, memory=arguments.memory,
-      seconds=arguments.seconds)
+      burnt_in=arguments.burnt_in, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:
     with bar(arguments.quiet) as progress:

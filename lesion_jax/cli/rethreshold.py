@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
                       help='probability from which a pixel is in the mask: a number for all, or by lesion as in MA=0.3,iHE=0.5; '
                            'can be given several times (default: as they are)')
   options.add_smallest(parser, 'as it is')
-  options.add_coco(parser)
+  options.add_forms(parser)
   options.add_limits(parser)
   parser.add_argument('--quiet', action='store_true', help='say only what went wrong')
   parser.set_defaults(run=_rethreshold, parser=parser)
@@ -50,12 +50,13 @@ def _rethreshold(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
   from lesion_jax.report.table import PREDICTED
 
   thresholds = {key: value for each in arguments.threshold for key, value in each.items()}
-  if not thresholds and arguments.smallest is None and not arguments.coco:
-    parser.error('give --threshold, --smallest or --coco')
+  if not thresholds and arguments.smallest is None and not (arguments.coco or arguments.labelme or arguments.index_maps):
+    parser.error('give --threshold, --smallest, --coco, --labelme or --index-maps')
   try:
     with bar(arguments.quiet) as progress:
       found = rethreshold(
           arguments.out, thresholds, smallest=options.as_smallest(arguments.smallest), coco=arguments.coco,
+          labelme=arguments.labelme, index_maps=arguments.index_maps,
           threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds, progress=progress)
   except Refused as error:
     parser.error(f'--{error}' if error.option else str(error))

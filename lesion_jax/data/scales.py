@@ -30,6 +30,11 @@ KNOWN: dict[str, dict[str, Span | None]] = {
     'referable': {'0': _NO, 'no': _NO, 'false': _NO, '1': _YES, 'yes': _YES, 'true': _YES},
     'three': {'0': (0, 0), '1': (1, NUM_GRADES - 2), '2': (NUM_GRADES - 1, NUM_GRADES - 1)},
 }
+# The five steps in words, without gaps and without what follows of 'NPDR', 'DR' and 'retinopathy', as folders and tables have them.
+_WORDS = {'no': 0, 'noapparent': 0, 'normal': 0, 'healthy': 0, 'mild': 1, 'mildnonproliferative': 1, 'moderate': 2,
+          'moderatenonproliferative': 2, 'severe': 3, 'severenonproliferative': 3, 'proliferative': 4, 'proliferate': 4, 'p': 4,
+          'ungradable': UNKNOWN_GRADE, 'ungradeable': UNKNOWN_GRADE}
+_NOT_ALONE = ('no', 'noapparent', 'p')  # words that mean a grade with 'DR' behind them alone
 TEACH = ('a scale is icdr (0..4), referable (0 no, 1 yes), three (0 none, 1 non-proliferative, 2 proliferative), or a mapping '
          'such as 0=0,1=2-4,5=unknown')
 
@@ -56,12 +61,18 @@ class Scale:
     if written in self.spans:
       span = self.spans[written]
       return UNKNOWN_GRADE if span is None else span[0]
+    if self.name in ('', 'icdr') and (grade := in_words(text)) is not None:
+      return grade
     if written in EMPTY:
       return UNKNOWN_GRADE
     if not self.name or self.name == 'icdr':
       raise ValueError(f'grade is {cut(text)!r}; grades are 0..{NUM_GRADES - 1}, or empty where it is unknown (of another '
                        f'scale, declare it: {TEACH})')
     raise ValueError(f'grade is {cut(text)!r}; the scale {self.name} has {", ".join(self.spans)}, or empty where it is unknown')
+
+  def knows(self, text: str) -> bool:
+    """Whether `text` is a grade of the scale, and not merely an empty cell."""
+    return whole_number(text).casefold() in self.spans or self.name in ('', 'icdr') and in_words(text) is not None
 
   @property
   def _found(self) -> set[Span]:
@@ -122,6 +133,19 @@ def whole_number(text: str) -> str:
   """'3.0' and '3,0' as '3': tables written after a missing value hold floats. Other text as it is."""
   match = re.fullmatch(r'\s*([+-]?\d{1,9})(?:[.,]0*)?\s*', text)
   return str(int(match[1])) if match else text.strip()
+
+
+def in_words(text: str) -> int | None:
+  """The grade of 'No DR', 'Mild', 'Severe NPDR', 'Proliferative retinopathy' or 'ungradable', also with the number before it, as
+  in '0_no_dr'; None where it is none of these, or the number is another than the word's."""
+  match = re.fullmatch(r'(?:(\d)[_\-. )]+)?(.+)', text.strip())
+  if not match:
+    return None
+  bare = re.sub(r'(nonproliferative)?(diabeticretinopathy|retinopathy|npdr|dr)$', '', short := plain(match[2]))
+  if bare not in _WORDS or bare in _NOT_ALONE and bare == short:
+    return None
+  grade = _WORDS[bare]
+  return None if match[1] and int(match[1]) != grade else grade
 
 
 def asks(scale: Scale, grades: Iterable[int]) -> str:

@@ -153,10 +153,39 @@ class Dealing:
     if not self.folds:
       return self._sides(items, patients, labels, dict(zip(SPLITS, (7, 1, 2), strict=True)))
     parts = self._sides(range(len(items)), patients, labels, dict.fromkeys(range(self.folds), 1))
-    rest = sorted(i for part, positions in parts.items() if part != self.fold for i in positions)
+    return self._hold_out(items, patients, labels, set(parts[self.fold]))
+
+  def deal_folds(
+      self, items: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None, given: Sequence[int],
+  ) -> dict[str, list[Item]]:
+    """Like `deal` with folds, by folds that somebody has dealt already.
+
+    Args:
+      items: as of `deal`, and so are `patients` and `labels`.
+      given: the fold of each item, whole numbers of which the smallest is fold 0, the next one fold 1, and so on.
+
+    Raises:
+      ValueError: there are not `folds` of them, or a patient is in two.
+    """
+    numbers = sorted(set(given))
+    if len(numbers) != self.folds:
+      raise ValueError(f'there are {len(numbers)} folds ({", ".join(map(str, numbers[:12]))}), and folds={self.folds} are asked '
+                       f'for; set folds to {len(numbers)}')
+    of_patient: dict[str, int] = {}
+    for patient, fold in zip(patients, given, strict=True):
+      if of_patient.setdefault(patient, fold) != fold:
+        raise ValueError(f'the patient {patient} is in the folds {of_patient[patient]} and {fold}; all photographs of a patient '
+                         'belong to one fold')
+    return self._hold_out(items, patients, labels, {i for i, fold in enumerate(given) if fold == numbers[self.fold]})
+
+  def _hold_out(
+      self, items: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None, test: set[int],
+  ) -> dict[str, list[Item]]:
+    """The items at the positions `test` as the test split, the others carved."""
+    rest = [i for i in range(len(items)) if i not in test]
     of_rest = lambda values: [values[i] for i in rest]
     carved = self._carve(of_rest(items), of_rest(patients), None if labels is None else of_rest(labels))
-    return {**carved, 'test': [items[i] for i in parts[self.fold]]}
+    return {**carved, 'test': [items[i] for i in sorted(test)]}
 
   def carve(
       self, training: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None = None, *,

@@ -55,6 +55,7 @@ def limited(threads: int | None = None, memory: int | None = None, seconds: floa
   for name, value in (('threads', threads), ('memory', memory)):
     if value is not None and value < 1:
       raise ValueError(f'{name}={value}: give a whole number from 1 on')
+  machine.return_memory()
   outer = _limits.get()
   token = _limits.set(Limits(threads or outer.threads, memory or outer.memory, seconds or outer.seconds))
   try:

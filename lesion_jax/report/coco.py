@@ -21,12 +21,13 @@ from scipy import ndimage
 from lesion_jax.clinical.findings import TOUCHING
 from lesion_jax.core import LESION_KEYS, LESIONS
 from lesion_jax.report.files import write_whole
-from lesion_jax.report.result import masks_on_disk
+from lesion_jax.report.result import has_maps, masks_on_disk
 from lesion_jax.report.table import Entry
 
 RLE, POLYGONS = 'rle', 'polygons'
 FORMS = (RLE, POLYGONS)
 NAME = 'coco.json'
+DESCRIPTION = 'Lesions that a network found, by lesion-jax predict. For research only.'
 
 
 def write_coco(path: pathlib.Path, entries: Sequence[Entry], form: str = RLE) -> None:
@@ -51,7 +52,7 @@ def write_coco(path: pathlib.Path, entries: Sequence[Entry], form: str = RLE) ->
   annotations: list[dict[str, Any]] = []
   for entry in entries:
     record = entry.record
-    if not record or record['lesions'] is None or any(lesion['found'] is None for lesion in record['lesions'].values()):
+    if not record or not has_maps(record):
       continue
     images.append({'id': len(images) + 1, 'file_name': entry.file.replace('\\', '/'),
                    'height': record['photograph']['height'], 'width': record['photograph']['width']})
@@ -60,9 +61,19 @@ def write_coco(path: pathlib.Path, entries: Sequence[Entry], form: str = RLE) ->
       annotations += [{'id': len(annotations) + number, 'image_id': len(images), 'category_id': LESION_KEYS.index(key) + 1,
                        'iscrowd': 0, 'score': score, **found} for number, found in enumerate(regions(mask, form), 1)]
   categories = [{'id': number, 'name': lesion.key, 'supercategory': lesion.name} for number, lesion in enumerate(LESIONS, 1)]
-  info = {'description': 'Lesions that a network found, by lesion-jax predict. For research only.'}
-  write_whole(path, json.dumps({'info': info, 'images': images, 'annotations': annotations, 'categories': categories},
-                               allow_nan=False) + '\n')
+  content = {'info': {'description': DESCRIPTION}, 'images': images, 'annotations': annotations, 'categories': categories}
+  write_whole(path, json.dumps(content, allow_nan=False) + '\n')
+
+
+def form_of(path: pathlib.Path) -> str | None:
+  """In which form a file was written here; None of another file, or of none."""
+  try:
+    text = path.read_text('utf-8')
+  except (OSError, ValueError):
+    return None
+  if json.dumps(DESCRIPTION) not in text[:400]:
+    return None
+  return RLE if '"counts"' in text else POLYGONS
 
 
 def regions(mask: np.ndarray, form: str) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from lesion_jax.core import NUM_LESIONS, Outputs, Targets
 from lesion_jax.models import get_model
 from lesion_jax.stages import parts
 from lesion_jax.train.parallel import Devices
-from lesion_jax.train.state import ENCODERS, in_encoder, split_frozen
+from lesion_jax.train.state import ENCODERS, in_encoder, split_frozen, unfit
 from lesion_jax.train.step import make_train_step
 from lesion_jax.weights.bundle import Bundle, load_bundle
 
@@ -85,9 +85,13 @@ def _check_training(stage: ConfigDict, network: parts.Network) -> None:
   _check_criterion(stage, outputs)
   make_train_step(model.apply, parts.loss(stage), optax.identity(), ema=stage.ema)
   trainable, _ = split_frozen(variables, network.frozen, stage.freeze)
-  if stage.encoder_lr_factor != 1 and not any(jax.tree.leaves(in_encoder(trainable['params']))):
+  if useless := unfit(trainable['params'], stage.lr_factors):
+    raise ValueError(f'lr_factors: no parameter to train takes the pattern {useless[0]!r}, as none fits it, or an earlier pattern '
+                     f'does; the top-level names that are trained are {", ".join(trainable["params"])}')
+  if (stage.encoder_lr_factor != 1 or stage.encoder_held) and not any(jax.tree.leaves(in_encoder(trainable['params']))):
     trained = ', '.join(trainable['params'])
-    raise ValueError(f'encoder_lr_factor={stage.encoder_lr_factor} finds no parameter to train under a module named '
+    key = 'encoder_held' if stage.encoder_held else 'encoder_lr_factor'
+    raise ValueError(f'{key}={stage[key]} finds no parameter to train under a module named '
                      f'{" or ".join(ENCODERS)}; the top-level names that are trained are {trained}')
   parts.with_prior(parts.with_initial(parts.with_pretrained(variables, stage), stage), stage)
 

@@ -326,4 +326,5 @@ def augmentation(stage: ConfigDict) -> Augmentation:
 def optimizer(stage: ConfigDict) -> optax.GradientTransformation:
   """The optimiser, not scaled by the rate."""
   return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay, clip=stage.clip,
-                       encoder_lr_factor=stage.encoder_lr_factor)
+                       encoder_lr_factor=stage.encoder_lr_factor, lr_factors=tuple(stage.lr_factors),
+                       encoder_held=stage.encoder_held)

@@ -16,8 +16,8 @@ from ml_collections import ConfigDict
 KEYS = ('seed', 'stages', 'segment', 'classify', 'grade')
 STAGE_KEYS = (
     'accumulate', 'augmentation', 'batch_size', 'bundle', 'clip', 'criterion', 'data', 'dual_weight', 'ema',
-    'encoder_lr_factor', 'eval_batch_size', 'final_lr_factor', 'freeze', 'hard_negatives', 'init', 'init_drop',
-    'learning_rate', 'lesion_weights', 'log_every', 'loss', 'lr_decay', 'max_steps', 'milestones', 'model', 'momentum',
+    'encoder_held', 'encoder_lr_factor', 'eval_batch_size', 'final_lr_factor', 'freeze', 'hard_negatives', 'init', 'init_drop',
+    'learning_rate', 'lesion_weights', 'log_every', 'loss', 'lr_decay', 'lr_factors', 'max_steps', 'milestones', 'model', 'momentum',
     'optimizer', 'patience', 'power', 'pretrained', 'prior', 'save_every', 'schedule', 'smallest', 'specificity',
     'stop_after', 'thresholds', 'track', 'validate_every', 'warm_up', 'weight_decay')
 DATA_KEYS = (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import traverse_util
@@ -63,6 +64,7 @@ OPTIMIZERS = {'sgd': sgd, 'adamw': adamw}
 
 def get_optimizer(
     name: str, *, momentum: float, weight_decay: float, clip: float = 0.0, encoder_lr_factor: float = 1.0,
+    lr_factors: Sequence[tuple[str, float]] = (), encoder_held: int = 0,
 ) -> optax.GradientTransformation:
   """The optimiser of that name; not scaled by the rate.
 
@@ -74,6 +76,10 @@ def get_optimizer(
       norm over all trainable parameters where it is longer (Pascanu et al. 2013); 0: never.
     encoder_lr_factor: factor of the finished update, weight decay included, of every parameter under a module of ENCODERS:
       the learning rate of these parameters is that of the others times this.
+    lr_factors: (pattern, factor) pairs, a factor of the finished update as well, for learning rates by depth: a parameter
+      takes the first pattern that fits its path, as in `split_frozen`, and 1 where none does.
+    encoder_held: steps for which every parameter under a module of ENCODERS stays as it is, and so does what the optimiser
+      keeps for it: from then on it learns as if training began there. `train.step` holds its running statistics.
 
   Raises:
     ValueError: there is no such optimiser (the message lists the names), or a number makes no sense.
@@ -85,12 +91,73 @@ def get_optimizer(
   if not 0 < encoder_lr_factor < float('inf'):
     raise ValueError(f'encoder_lr_factor is a factor of the rate, above 0; got {encoder_lr_factor}. To leave the encoder as it '
                      "is, freeze it: freeze=('encoder',)")
+  _check_factors(lr_factors)
+  if encoder_held < 0:
+    raise ValueError(f'encoder_held counts steps, from 0 on; got {encoder_held}')
   chosen = [OPTIMIZERS[name](momentum=momentum, weight_decay=weight_decay)]
+  if encoder_held:
+    held = _after(OPTIMIZERS[name](momentum=momentum, weight_decay=weight_decay), encoder_held)
+    chosen = [optax.masked(held, in_encoder),
+              optax.masked(chosen[0], lambda params: jax.tree.map(lambda inside: not inside, in_encoder(params)))]
   if clip:
     chosen.insert(0, optax.clip_by_global_norm(clip))
   if encoder_lr_factor != 1:
     chosen.append(optax.masked(optax.scale(encoder_lr_factor), in_encoder))
+  if lr_factors:
+    chosen.append(_scale_by_path(lr_factors))
   return optax.chain(*chosen) if len(chosen) > 1 else chosen[0]
+
+
+def _check_factors(lr_factors: Sequence[tuple[str, float]]) -> None:
+  for pair in lr_factors:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
+            and isinstance(pair[1], int | float) and 0 < pair[1] < float('inf')):
+      raise ValueError(f"lr_factors has {pair!r}; it holds pairs of a pattern and a factor above 0, such as (('encoder/Conv2d_*', "
+                       "0.01), ('encoder/Mixed_5*', 0.1)). What is to stay as it is belongs to freeze")
+
+
+def unfit(params: Tree, lr_factors: Sequence[tuple[str, float]]) -> list[str]:
+  """The patterns of `lr_factors` that no parameter takes: it has no such path, or an earlier pattern fits it."""
+  paths = ['/'.join(path) for path in traverse_util.flatten_dict(params)]
+  taken = {_first(path, lr_factors) for path in paths}
+  return [pattern for number, (pattern, _) in enumerate(lr_factors) if number not in taken]
+
+
+def _first(path: str, lr_factors: Sequence[tuple[str, float]]) -> int | None:
+  return next((number for number, (pattern, _) in enumerate(lr_factors) if _fits(path, [pattern])), None)
+
+
+def _scale_by_path(lr_factors: Sequence[tuple[str, float]]) -> optax.GradientTransformation:
+  def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
+    flat = traverse_util.flatten_dict(updates)
+    scaled = {path: leaf if (number := _first('/'.join(path), lr_factors)) is None else leaf * lr_factors[number][1]
+              for path, leaf in flat.items()}
+    return traverse_util.unflatten_dict(scaled), state
+
+  return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+class Held(NamedTuple):
+  """Steps done, int32 scalar, and the state of what begins later."""
+
+  done: Any
+  inner: Tree
+
+
+def _after(inner: optax.GradientTransformation, steps: int) -> optax.GradientTransformation:
+  """`inner` from that step on; before it every update is 0 and the state of `inner` stays as it began."""
+
+  def init(params: Tree) -> Held:
+    return Held(jnp.zeros((), jnp.int32), inner.init(params))
+
+  def update(updates: Tree, state: Held, params: Tree | None = None) -> tuple[Tree, Held]:
+    begun = state.done >= steps
+    found, following = inner.update(updates, state.inner, params)
+    found = jax.tree.map(lambda each: jnp.where(begun, each, jnp.zeros_like(each)), found)
+    kept = jax.tree.map(lambda new, old: jnp.where(begun, new, old), following, state.inner)
+    return found, Held(state.done + 1, kept)
+
+  return optax.GradientTransformation(init, update)
 
 
 def in_encoder(params: Tree) -> Tree:

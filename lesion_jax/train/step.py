@@ -16,7 +16,7 @@ import optax
 from lesion_jax.core import Example, unpack_targets
 from lesion_jax.losses import Loss
 from lesion_jax.losses.reduce import across_devices, share
-from lesion_jax.train.state import TrainState, join_frozen
+from lesion_jax.train.state import TrainState, in_encoder, join_frozen
 
 Tree = Any
 TrainStep = Callable[..., tuple[TrainState, dict[str, Any]]]
@@ -39,6 +39,7 @@ def make_train_step(
     axis_name: str | None = None,
     ema: float = 0.0,
     inputs: Sequence[str] = ('image',),
+    encoder_held: int = 0,
 ) -> TrainStep:
   """Builds `train_step(state, batch, frozen, step_params) -> (state, metrics)`.
 
@@ -55,6 +56,8 @@ def make_train_step(
       the average is d_n * before + (1 - d_n) * now with d_n = min(d, (1 + n) / (10 + n)), the usual warm-up (that of
       tf.train.ExponentialMovingAverage). 0: none is kept; else the state has to hold some, see `create_state`.
     inputs: keys of the batch that `apply` takes after the variables.
+    encoder_held: steps for which the running statistics under a module of `state.ENCODERS` stay as they are; that of
+      `state.get_optimizer`, which holds the parameters.
 
   Returns:
     The step. `metrics` holds scalars equal on all devices: `loss`, its parts, and `gradient_norm`, of the gradient
@@ -74,6 +77,8 @@ def make_train_step(
     if axis_name is not None:
       gradient = jax.lax.psum(gradient, axis_name)
       batch_stats = jax.lax.pmean(batch_stats, axis_name)
+    if encoder_held:
+      batch_stats = _held(state.step < encoder_held, batch_stats, state.batch_stats)
     direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = jax.tree.map(lambda p, d: p - step_params.learning_rate * d, state.params, direction)
     metrics = {**parts, 'gradient_norm': optax.tree.norm(gradient)}
@@ -124,6 +129,12 @@ def _make_gradient(
     return total, batch_stats, jax.tree.map(lambda x: x[-1], values)
 
   return gradient_of
+
+
+def _held(holds: Any, new: Tree, old: Tree) -> Tree:
+  """The new statistics, but those of encoders as they were while it holds."""
+  inside = in_encoder(old)
+  return jax.tree.map(lambda held, now, before: jnp.where(holds, before, now) if held else now, inside, new, old)
 
 
 def _like(wanted: Tree, tree: Tree) -> Tree:

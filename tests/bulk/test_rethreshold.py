@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import shutil
 
@@ -23,6 +25,8 @@ from lesion_jax.bulk import Options, Refused, predict_photographs, rethreshold
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.clinical.record import SCHEMA
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS, Outputs, lesion_index
+from lesion_jax.data.native import NativeSource
+from lesion_jax.data.registry import load_dataset
 from lesion_jax.weights.bundle import save_bundle
 
 KEYS = ('MA', 'HaEx', 'CWS')
@@ -303,3 +307,76 @@ class TestOtherForms:
     assert (place / 'out' / '1' / 'burnt.jpg').read_bytes() != first and not (place / 'out' / '2' / 'burnt.jpg').exists()
     assert not found.left and found.notes[0].startswith('2: burnt.jpg is removed, as the photograph cannot be read any more')
     assert 'burnt.jpg' not in found.entries[1].record['files']
+
+  @pytest.mark.parametrize('form', ['masks', 'polygons'])
+  def test_labelme_gives_the_masks_back_pixel_for_pixel(self, place, form):
+    entries = predict(place, 'out', labelme=form)
+    found = read_exports([('net', place / 'out' / 'labelme')], Labels()).annotations
+    assert [each.photograph for each in found] == ['1.png', '2.png']
+    for annotation, entry in zip(found, entries, strict=True):
+      packed = np.asarray(Image.open(place / 'out' / entry.folder / 'lesions.png'))
+      np.testing.assert_array_equal(rasterise(annotation.shapes, annotation.size), packed)
+      path = place / 'out' / 'labelme' / f'{entry.folder}.json'
+      document = json.loads(path.read_text())
+      assert (path.parent / document['imagePath']).resolve() == (place / 'eyes' / annotation.photograph).resolve()
+      assert {'imageData', 'flags', 'version'} <= document.keys() and packed.shape == (
+          document['imageHeight'], document['imageWidth'])
+      np.testing.assert_array_equal(_as_labelme(document) if form == 'masks' else packed, packed)
+
+  def test_files_of_labelme_that_a_person_saved_stay(self, place):
+    predict(place, 'out', labelme='masks', maps='npz')
+    path = place / 'out' / 'labelme' / '1.json'
+    document = json.loads(path.read_text())
+    document['shapes'] = document['shapes'][:1]
+    path.write_text(json.dumps(document))
+    corrected, other = path.read_bytes(), (place / 'out' / 'labelme' / '2.json').read_bytes()
+    found = rethreshold(place / 'out', {'MA': 0.2})
+    assert path.read_bytes() == corrected and (place / 'out' / 'labelme' / '2.json').read_bytes() != other
+    assert len(found.notes) == 1 and '1 files in' in found.notes[0] and '1.json; remove them' in found.notes[0]
+
+  def test_index_maps_are_a_data_set_with_the_photographs_beside_them(self, place, tmp_path):
+    said = []
+    entries = predict_photographs(place / 'eyes', place / 'out', Options(place / 'bundle', index_maps=True), notice=said.append)
+    (place / 'out' / 'index_maps' / 'images').symlink_to(place / 'eyes')
+    dataset = load_dataset('folder', data_dir=tmp_path / 'data', source_dir=place / 'out' / 'index_maps', size=64, quiet=True)
+    natives = {each.labels['id']: each for split in dataset.lengths for each in NativeSource(dataset, split)}
+    assert dataset.annotated == KEYS and natives.keys() == {entry.folder for entry in entries}
+    several = []
+    for entry in entries:
+      numbers = np.asarray(Image.open(place / 'out' / 'index_maps' / 'masks' / f'{entry.folder}.png'))
+      packed = np.asarray(Image.open(place / 'out' / entry.folder / 'lesions.png'))
+      bits = np.stack([packed >> bit & 1 for bit in range(NUM_LESIONS)])
+      np.testing.assert_array_equal(numbers, np.where(packed > 0, bits.argmax(0) + 1, 0), 'the first lesion of a pixel')
+      for key in KEYS:
+        np.testing.assert_array_equal(natives[entry.folder].present[key], numbers == lesion_index(key) + 1)
+      several.append((bits.sum(0) > 1).sum())
+    assert sum(several) > 0 and len(said) == 1
+    assert said[0].startswith(f'{sum(several)} pixels of {np.count_nonzero(several)} photographs have more than one lesion')
+
+  def test_forms_that_lie_there_are_made_anew_though_nobody_asks(self, place):
+    predict(place, 'out', maps='npz', coco='polygons', labelme='polygons', index_maps=True)
+    rethreshold(place / 'out', {'MA': 0.2})
+    predict(place, 'fresh', maps='npz', coco='polygons', labelme='polygons', index_maps=True, thresholds={'MA': 0.2})
+    assert files(place / 'out', 'overlay.png') == files(place / 'fresh', 'overlay.png')
+
+  def test_they_are_never_taken_for_photographs(self, place):
+    predict(place, 'eyes/out', labelme='masks', index_maps=True)
+    said = []
+    again = predict_photographs([place / 'eyes', place / 'eyes' / '**' / '*.png'], place / 'other', Options(place / 'bundle'),
+                                notice=said.append)
+    assert sorted(entry.folder for entry in again) == ['1', '2'] and said == ['2 other files were not taken (.csv 1, .html 1)']
+
+  def test_a_form_that_there_is_not_is_refused(self, place):
+    for option in ('coco', 'labelme'):
+      with pytest.raises(Refused, match=f"{option} 'boxes': choose one of"):
+        Options(place / 'bundle', **{option: 'boxes'})
+
+
+def _as_labelme(document):
+  """All lesions of a file, packed, by the rule of labelme's own conversion: a mask lies in its box, both corners in it."""
+  packed = np.zeros((document['imageHeight'], document['imageWidth']), np.uint8)
+  for shape in document['shapes']:
+    (left, top), (right, bottom) = np.asarray(shape['points']).astype(int)
+    mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape['mask'])))).astype(bool)
+    packed[top:bottom + 1, left:right + 1] |= mask * np.uint8(1 << lesion_index(shape['label']))
+  return packed

@@ -98,6 +98,28 @@ class TestSplits:
     assert [example['id'] for example in dataset.source('test')] == ['eye00', 'eye01', 'eye02']
 
 
+  def test_the_table_may_say_the_folds(self, release, said):
+    _rewrite(release, 'id,patient,fold', *(f'eye{number:02d},p{number // 2},{number // 4 + 1}.0' for number in range(12)))
+    for fold in range(3):
+      dataset = open_release('folder', release, folds=3, fold=fold)
+      assert [example['id'] for example in dataset.source('test')] == [f'eye{4 * fold + number:02d}' for number in range(4)]
+      assert sum(dataset.lengths.values()) == 12
+    with pytest.raises(ValueError, match=r'there are 3 folds \(1, 2, 3\), and folds=5 are asked for; set folds to 3'):
+      open_release('folder', release, folds=5)
+    assert open_release('folder', release).lengths['test'] and 'the column fold has 3 folds, which count where' in said.text
+
+  def test_a_patient_in_two_folds_and_a_table_of_both_are_refused(self, release):
+    _rewrite(release, 'id,patient,fold', *(f'eye{number:02d},p{number // 2},{number % 3}' for number in range(12)))
+    with pytest.raises(ValueError, match='the patient p0 is in the folds 0 and 1'):
+      open_release('folder', release, folds=3)
+    _rewrite(release, 'id,split,fold', *(f'eye{number:02d},train,1' for number in range(12)))
+    with pytest.raises(ValueError, match='the columns split and fold; take one of them out'):
+      open_release('folder', release)
+    _rewrite(release, 'id,fold', *(f'eye{number:02d},{"a" if number == 3 else number % 3}' for number in range(12)))
+    with pytest.raises(ValueError, match=r"row 5 \(eye03\): fold is 'a'; a fold is a whole number"):
+      open_release('folder', release, folds=3)
+
+
 def _change(old, new):
   def change(release):
     table = release / 'grades.csv'
@@ -198,6 +220,39 @@ class TestFormsThatPeopleHave:
     assert all(places[f'p{number}_OD'][:2] == places[f'p{number}_OS'][:2] for number in range(10))
     assert any('10 patients of 20 photographs, as 20 names are of the form' in note for note in dataset.notes)
 
+  def test_where_nothing_says_patients_that_is_said_and_series_are_asked_about(self, release, said):
+    (release / 'grades.csv').unlink()
+    assert open_release('folder', release).notes[-1].startswith('12 photographs, each taken for a patient of its own')
+    assert 'may be photographs of one patient' not in said.text
+    for path in [*release.glob('images/*'), *release.glob('masks/*/*')]:
+      number = int(path.stem[3:])
+      path.rename(path.with_name(f'{number // 2:03d}_{number % 2}{path.suffix}'))
+    open_release('folder', release, anew=True)
+    assert '000_0, 000_1 may be photographs of one patient' in said.text
+
+  def test_a_patient_that_is_written_as_nobody_is_nobody(self, release):
+    _rewrite(release, 'id,patient', *(f'eye{number:02d},{("nan", "p1")[number < 2]}' for number in range(12)))
+    dataset = open_release('folder', release)
+    patients = [example['patient'] for example in examples_of(dataset).values()]
+    assert len(set(patients)) == 11 and 'nan' not in patients
+    assert '10 photographs have no patient in the table' in dataset.notes[0]
+
+  def test_zeros_that_a_spreadsheet_took_away_are_put_back(self, release):
+    for path in [*release.glob('images/*'), *release.glob('masks/*/*')]:
+      path.rename(path.with_name(f'{path.stem[3:]}7{path.suffix}'))  # 007, 017, 027, ...
+    _rewrite(release, 'id,grade', *(f'{number}7,{number % 5}' for number in range(12)))
+    dataset = open_release('folder', release)
+    assert {name: example['grade'] for name, example in examples_of(dataset).items()} == {
+        f'{number:02d}7': number % 5 for number in range(12)}
+    assert any('10 ids in grades.csv lack the zeros at their beginning' in note and '7 is taken for 007' in note for note in dataset.notes)
+
+  def test_a_table_of_another_name_is_named_and_of_another_case_is_taken(self, release, said):
+    table = (release / 'grades.csv').rename(release / 'labels.csv')
+    assert not open_release('folder', release).graded
+    assert 'labels.csv in' in said.text and 'is not read, and there is no grades.csv' in said.text
+    table.rename(release / 'Grades.CSV')
+    assert open_release('folder', release, anew=True).graded
+
   def test_a_column_goes_before_names(self, tmp_path):
     for name in ('a_left', 'a_right', 'b_left', 'b_right'):
       save(tmp_path / 'mine' / 'images' / f'{name}.jpg', photograph(1))
@@ -249,6 +304,15 @@ class TestFormsThatPeopleHave:
     found = self._places(open_release('folder', tmp_path / 'mine'))
     assert {name: grade for name, (_, _, grade) in found.items()} == {'x0': 0, 'x1': 3, 'x2': 4}
     assert not split or {place for place, _, _ in found.values()} == {'validation'}
+
+  def test_folders_by_grade_in_words(self, tmp_path):
+    for number, grade in enumerate(('0_no_dr', '2_moderate', 'Proliferate_DR', 'ungradable')):
+      save(tmp_path / 'mine' / f'{grade}' / f'x{number}.jpg', photograph(number))
+    found = self._places(open_release('folder', tmp_path / 'mine'))
+    assert {name: grade for name, (_, _, grade) in found.items()} == {'x0': 0, 'x1': 2, 'x2': 4, 'x3': -1}
+    (tmp_path / 'mine' / '1_severe').mkdir()
+    with pytest.raises(ValueError, match='1_severe is no grade; the folders in .* are named by grades'):
+      open_release('folder', tmp_path / 'mine')
 
   def test_names_that_occur_in_several_folders_are_told_apart(self, tmp_path):
     for split in ('train', 'test'):

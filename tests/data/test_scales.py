@@ -15,7 +15,21 @@ def test_the_five_steps_in_the_ways_that_tables_write_them(text, grade):
   assert read_scale('').grade(text) == grade
 
 
-@pytest.mark.parametrize('text', ['1.5', '5', 'mild', '1e0'])
+@pytest.mark.parametrize('text, grade', [
+    ('No DR', 0), ('no_dr', 0), ('0_no_dr', 0), ('Normal', 0), ('Mild', 1), ('1 - Mild NPDR', 1), ('Moderate', 2), ('2-moderate', 2),
+    ('Severe NPDR', 3), ('severe non-proliferative DR', 3), ('Proliferate_DR', 4), ('Proliferative diabetic retinopathy', 4), ('PDR', 4),
+    ('ungradable', UNKNOWN_GRADE)])
+def test_the_five_steps_in_words(text, grade):
+  scale = read_scale('')
+  assert scale.grade(text) == grade and scale.knows(text) and not read_scale('referable').knows(text)
+
+
+@pytest.mark.parametrize('text', ['1_no_dr', '3_Mild', 'no', 'p', 'DR', 'images', '0_images', 'drusen', 'R1'])
+def test_other_words_are_no_grades(text):
+  assert not read_scale('').knows(text)
+
+
+@pytest.mark.parametrize('text', ['1.5', '5', 'bad', '1e0'])
 def test_another_grade_is_refused_and_the_scales_are_named(text):
   with pytest.raises(ValueError, match=r'grades are 0\.\.4.*referable \(0 no, 1 yes\)'):
     read_scale('').grade(text)

@@ -6,7 +6,7 @@ import pytest
 import torch_sgd
 
 from lesion_jax.train.state import adamw as adamw_of_ours
-from lesion_jax.train.state import TrainState, create_state, get_optimizer, in_encoder, join_frozen, split_frozen
+from lesion_jax.train.state import TrainState, create_state, get_optimizer, in_encoder, join_frozen, split_frozen, unfit
 
 VARIABLES = {
     'params': {'lesion': {'w': np.ones(2, np.float32)}, 'grading': {'w': np.zeros(3, np.float32)}},
@@ -151,6 +151,50 @@ def test_the_encoder_s_rate_scales_its_whole_update_with_the_decay(name):
     np.testing.assert_allclose(mine[module]['kernel'], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['sgd', 'adamw'])
+def test_an_encoder_that_is_held_begins_as_if_training_began_there(name):
+  rng = np.random.default_rng(2)
+  params = {module: {'kernel': rng.normal(size=4).astype(np.float32)} for module in ('encoder', 'head')}
+  gradients = [{module: {'kernel': rng.normal(size=4).astype(np.float32)} for module in params} for _ in range(7)]
+  oracle = torch_sgd.run if name == 'sgd' else adamw
+  optimizer = get_optimizer(name, momentum=0.8, weight_decay=0.05, encoder_held=3, encoder_lr_factor=0.5)
+  mine, state = params, optimizer.init(params)
+  for number, gradient in enumerate(gradients):
+    direction, state = optimizer.update(gradient, state, mine)
+    mine = jax.tree.map(lambda w, d: w - 0.1 * d, mine, direction)
+    assert (np.asarray(mine['encoder']['kernel']) == params['encoder']['kernel']).all() == (number < 3)
+  for module, rate, first in (('encoder', 0.05, 3), ('head', 0.1, 0)):
+    expected = oracle(params[module]['kernel'], [g[module]['kernel'] for g in gradients[first:]], rate=rate, momentum=0.8,
+                      decay=0.05)
+    np.testing.assert_allclose(mine[module]['kernel'], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['sgd', 'adamw'])
+def test_rates_by_depth_are_those_of_optimisers_with_these_rates(name):
+  rng = np.random.default_rng(3)
+  names = {('encoder', 'Conv_1'): 0.01, ('encoder', 'Mixed_2'): 0.3, ('encoder', 'Mixed_7'): 0.5, ('head', 'Conv_1'): 1.0}
+  tree = lambda: {'encoder': {n: {'kernel': rng.normal(size=3).astype(np.float32)} for n in ('Conv_1', 'Mixed_2', 'Mixed_7')},
+                  'head': {'Conv_1': {'kernel': rng.normal(size=3).astype(np.float32)}}}
+  params, gradients = tree(), [tree() for _ in range(4)]
+  factors = (('encoder/Conv_*', 0.01), ('encoder/Mixed_2', 0.3), ('encoder', 0.5))  # the first that fits
+  optimizer = get_optimizer(name, momentum=0.8, weight_decay=0.05, lr_factors=factors)
+  assert unfit(params, factors) == []
+  mine, state = params, optimizer.init(params)
+  for gradient in gradients:
+    direction, state = optimizer.update(gradient, state, mine)
+    mine = jax.tree.map(lambda w, d: w - 0.1 * d, mine, direction)
+  oracle = torch_sgd.run if name == 'sgd' else adamw
+  for (module, layer_name), factor in names.items():
+    expected = oracle(params[module][layer_name]['kernel'], [g[module][layer_name]['kernel'] for g in gradients],
+                      rate=0.1 * factor, momentum=0.8, decay=0.05)
+    np.testing.assert_allclose(mine[module][layer_name]['kernel'], expected, rtol=1e-5, atol=5e-6)
+
+
+def test_patterns_of_rates_that_nothing_takes_are_found():
+  params = {'encoder': {'Conv_1': {'kernel': 1}}, 'head': {'kernel': 1}}
+  assert unfit(params, (('encoder', 0.1), ('encoder/Conv_1', 0.2), ('decoder', 0.3))) == ['encoder/Conv_1', 'decoder']
+
+
 @pytest.mark.parametrize('clip', [1.0, 3.0, 100.0])
 def test_a_longer_gradient_is_shortened_over_all_parameters_before_decay_and_momentum(clip):
   rng = np.random.default_rng(1)
@@ -175,7 +219,9 @@ def test_without_clipping_and_with_one_rate_the_optimizer_s_state_is_what_it_was
 
 @pytest.mark.parametrize(('fields', 'message'), [
     ({'clip': -1.0}, r'clip is .* got -1\.0'), ({'clip': float('nan')}, 'clip is'),
-    ({'encoder_lr_factor': 0.0}, r"encoder_lr_factor is a factor .* freeze=\('encoder',\)"), ({'encoder_lr_factor': -1.0}, 'above 0')])
+    ({'encoder_lr_factor': 0.0}, r"encoder_lr_factor is a factor .* freeze=\('encoder',\)"), ({'encoder_lr_factor': -1.0}, 'above 0'),
+    ({'encoder_held': -1}, 'counts steps'), ({'lr_factors': (('encoder', 0),)}, 'belongs to freeze'),
+    ({'lr_factors': ('encoder', 0.1)}, 'pairs of a pattern and a factor')])
 def test_numbers_that_make_no_sense_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     get_optimizer('sgd', momentum=0.9, weight_decay=0.0, **fields)

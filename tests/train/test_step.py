@@ -161,6 +161,17 @@ def test_statistics_that_are_frozen_stay_while_the_batch_still_normalises(lab):
                                                   ('encoder/block_2',))[0]['batch_stats']) < 1e-6
 
 
+def test_an_encoder_that_is_held_keeps_its_statistics_for_so_many_steps(lab):
+  optimizer = get_optimizer('sgd', momentum=0.9, weight_decay=0.0, encoder_held=2)
+  step = jax.jit(make_train_step(lab.network().apply, get_loss('dual_dice'), optimizer, encoder_held=2))
+  state = create_state(lab.variables, optimizer)
+  for number in range(4):
+    before, (state, _) = state, step(state, random_batch(number, 4), {}, lab.step_params)
+    for found, known in ((state.params, before.params), (state.batch_stats, before.batch_stats)):
+      assert (relative(found['encoder'], known['encoder']) == 0) == (number < 2)
+    assert relative(state.params, before.params) > 0
+
+
 def test_no_gradient_is_computed_through_what_is_frozen(lab):
   """The program without the backward pass of the first blocks has fewer operations than that with it, by more than the
   frozen parameters' own."""

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from lesion_jax.annotation.mistakes import Findings, cut
-from lesion_jax.annotation.naming import PATTERN, lesion_of, patients_of, say_patients
+from lesion_jax.annotation.naming import PATTERN, lesion_of, like_series, patients_of, say_patients
 from lesion_jax.annotation.table import Table, composed, plain, read_table
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.data.builders.base import LesionConfig, Release
@@ -22,12 +22,15 @@ from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.masks import TEACH_INDICES, examine, examine_maps, read_indices, read_values, turned
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
-from lesion_jax.data.scales import Scale, asks, read_scale
+from lesion_jax.data.scales import Scale, asks, read_scale, whole_number
 from lesion_jax.data.splits import SPLITS, labels_of
 from lesion_jax.photograph.crop import read_field
 
 IMAGES, MASKS, TABLE, SETTINGS = 'images', 'masks', 'grades.csv', 'dataset.json'
-COLUMNS = ('grade', 'patient', 'split')  # of the table, beside 'id'; each may be missing
+# How programs write that there is no patient; 'NA' may be somebody's initials.
+NOBODY = ('nan', 'null', 'none', '?', '-', 'n/a', '#n/a', 'unknown')
+TABLES = ('.csv', '.tsv', '.xlsx', '.xls', '.ods')  # other tables beside the folder's own are named
+COLUMNS = ('grade', 'patient', 'split', 'fold')  # of the table, beside 'id'; each may be missing
 KEYS = ('scale', 'values', 'indices')  # of SETTINGS
 PHOTOGRAPHS = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.ppm', '.gif', '.webp', '.jp2', '.dcm', '.dicom')
 LOSSLESS = ('.png', '.tif', '.tiff', '.gif', '.bmp')
@@ -82,7 +85,7 @@ class Folder(MaskBuilder):
                                  pHE, NV, FiP) or as releases name it (HE, EX, SE, whole names); PNG, TIFF, GIF or BMP of the
                                  photograph's own size
     masks/<id>.png               or else index maps, one for all lesions, whose numbers `indices` explains
-    grades.csv                   columns id, and any of grade (0..4, or empty), patient, split; see `data.table`
+    grades.csv                   columns id, and any of grade (0..4, or empty), patient, split, fold; see `annotation.table`
     dataset.json                 any of "scale", "values" and "indices": what the numbers mean
 
   or the same in folders of splits (train/images/, train/masks/, val/images/ and so on), or photographs in folders of their
@@ -94,7 +97,7 @@ class Folder(MaskBuilder):
   together, unless `values` says what they are.
   Splits are those of the column `split` (train, validation, test) or of the folders; else photographs are dealt 70/10/20
   with our seed, by the column `patient` where there is one, or else by names that are pairs of eyes (`data.naming`), and so
-  that lesions and grades are spread. Photographs are cropped to the field of view, as `predict` does.
+  that lesions and grades are spread. With `folds`, folds are those of the column `fold`, where there is one. Photographs are cropped to the field of view, as `predict` does.
   """
 
   CONFIG = FolderConfig
@@ -147,10 +150,10 @@ class Folder(MaskBuilder):
     """The folders and tables of the layout; what else lies in the folder does not count."""
     root = self.builder_config.source_dir
     if (root / IMAGES).is_dir():
-      return root / IMAGES, root / MASKS, root / TABLE, root / SETTINGS
+      return root / IMAGES, root / MASKS, find_table(root), root / SETTINGS
     inner = [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
     split = [path for path in inner if path.name.casefold() in SPLIT_NAMES]
-    return *(split or inner), root / TABLE, root / SETTINGS
+    return *(split or inner), find_table(root), root / SETTINGS
 
   def deals(self) -> bool:
     """Unless the table or the folders say the splits."""
@@ -159,7 +162,8 @@ class Folder(MaskBuilder):
   def _photograph(self, name: str, path: pathlib.Path) -> Photograph:
     found = self._contents
     own = {key: of_lesion[name] for key, of_lesion in found.masks.items() if name in of_lesion}
-    grade, patient, _ = found.entries.get(name) or Entry(UNKNOWN_GRADE, None, None)
+    entry = found.entries.get(name) or Entry(UNKNOWN_GRADE, None, None)
+    grade, patient = entry.grade, entry.patient
     annotated = self._annotated(found) if not found.maps or name in found.maps else ()
     values = {name: list(getattr(self._values, name)) for name in ('lesion', 'ignore', 'absent')}
     indices = {str(number): meant for number, meant in self._indices.items()}
@@ -181,7 +185,16 @@ class Folder(MaskBuilder):
     """Our splits, by patient."""
     patients = [photograph.patient for photograph in photographs]
     labels = [labels_of(photograph.masks, photograph.grade) for photograph in photographs]
-    return self.builder_config.dealing.deal(photographs, patients, labels)
+    dealing = self.builder_config.dealing
+    given = [fold for photograph in photographs if (entry := self._contents.entries.get(photograph.name))
+             and (fold := entry.fold) is not None]
+    if not given:
+      return dealing.deal(photographs, patients, labels)
+    if dealing.folds:
+      return dealing.deal_folds(photographs, patients, labels, given)
+    self._contents.notes.append(f'the column fold has {len(set(given))} folds, which count where folds={len(set(given))} is asked for, '
+                                'with the number of the fold that is the test split; here photographs are dealt 70/10/20')
+    return dealing.deal(photographs, patients, labels)
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
     """The lesions that have a folder or a number, and whether any photograph has a grade."""
@@ -220,6 +233,7 @@ class Entry(NamedTuple):
   grade: int
   patient: str | None
   split: str | None
+  fold: int | None = None
 
 
 class Contents(NamedTuple):
@@ -284,7 +298,7 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
   masks: dict[str, dict[str, pathlib.Path]] = {}
   maps: dict[str, pathlib.Path] = {}
   of_folder: dict[str, str] = {}
-  notes, tables = [], [root / TABLE]
+  notes, tables = [], [find_table(root)]
   for split, folder in parts.items():
     found = list_files(folder / IMAGES, PHOTOGRAPHS)
     if not found:
@@ -298,11 +312,11 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
     maps |= _list_maps(folder / MASKS, found, indices)
     if split:
       of_folder |= dict.fromkeys(found, split)
-      tables.append(folder / TABLE)
+      tables.append(find_table(folder))
   masks = {key: masks[key] for key in LESION_KEYS if key in masks}
   if masks and maps:
     raise ValueError(f'{root / MASKS} holds folders of lesions and index maps; give one of the two')
-  warnings: list[str] = []
+  warnings = _say_other_tables({root, *parts.values()} if not any(table.is_file() for table in tables) else ())
   places: dict[str, str] = {}
   entries = read_entries([table for table in tables if table.is_file()], photographs, scale, notes, warnings, places)
   if of_folder:
@@ -368,7 +382,7 @@ def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
 
 def _class(name: str, scale: Scale) -> str:
   """How the scale writes the grade that a folder is named by; '' where it is named by none."""
-  if name.casefold() in scale.spans:
+  if scale.knows(name):
     return name
   written = str(_CLASSES.get(plain(name), ''))
   return written if written in scale.spans else ''
@@ -498,15 +512,26 @@ def read_entries(
     if others := table.others(('id', *COLUMNS)):
       warnings.append(f'{path}: the columns {", ".join(map(cut, others))} are not used; used are {", ".join(columns)}')
     _require_ids(table)
+    if {'split', 'fold'} <= set(columns):
+      raise ValueError(f'{path} has the columns split and fold; take one of them out, as either says where a photograph belongs')
+    without_zeros: list[tuple[str, str]] = []
     for where, cells in table.cells(columns):
+      if (bare := cells[0]).isdecimal() and find(bare) is None and (full := _with_zeros(bare, photographs)):
+        without_zeros.append((bare, full))
+        cells = [full, *cells[1:]]
       if name := _add(dict(zip(columns, cells, strict=True)), where, find, scale, entries, wrong):
         places[name] = f'{where} ({name})'
+    if without_zeros:
+      notes.append(f'{len(without_zeros)} ids in {path.name} lack the zeros at their beginning, which spreadsheets take away: '
+                   f'{without_zeros[0][0]} is taken for {without_zeros[0][1]}')
   wrong.require_none()
   if abouts and (missing := [name for name in photographs if name not in entries]):
     raise ValueError(f'{abouts[0]} has no row for {len(missing)} photographs: {", ".join(missing[:5])}; give each one, '
                      'with an empty grade where it is unknown')
   if abouts and any(entry.patient for entry in entries.values()):
     patients = [entry.patient or name for name, entry in entries.items()]
+    if nameless := sum(not entry.patient for entry in entries.values()):
+      notes.append(f'{nameless} photographs have no patient in the table, and each of them is taken for a patient of its own')
     _require_one_spelling(patients, abouts[0])
     notes.append(say_patients(patients, 'from the column patient'))
   return entries
@@ -516,7 +541,7 @@ def _require_ids(table: Table) -> None:
   if table.find('id') is None:
     raise ValueError(f'{table.path} has no column id; its columns are {cut(", ".join(table.header), 300)} (read as '
                      f'{table.encoding}, cells separated by {cut(repr(table.separator))}); name the column of the photographs '
-                     'id, and the others grade, patient and split')
+                     'id, and the others grade, patient, split and fold')
 
 
 def _add(
@@ -540,8 +565,13 @@ def _add(
     wrong.add(where, f'split is {cut(split)!r}; the splits are {", ".join(SPLITS)}, for every photograph, or leave '
                      'the column out and photographs are dealt by patient')
     return None
-  entries[name] = Entry(grade, ' '.join(cells.get('patient', '').split()) or None,
-                        None if split is None else SPLIT_NAMES[split.casefold()])
+  fold = cells.get('fold')
+  if fold is not None and not whole_number(fold).isdecimal():
+    wrong.add(where, f'fold is {cut(fold)!r}; a fold is a whole number, for every photograph, or leave the column out')
+    return None
+  patient = ' '.join(cells.get('patient', '').split())
+  entries[name] = Entry(grade, None if patient.casefold() in ('', *NOBODY) else patient,
+                        None if split is None else SPLIT_NAMES[split.casefold()], None if fold is None else int(whole_number(fold)))
   return name
 
 
@@ -568,6 +598,26 @@ def _finder(photographs: Mapping[str, pathlib.Path]) -> Any:
   return find
 
 
+def _with_zeros(text: str, photographs: Mapping[str, pathlib.Path]) -> str:
+  """The one photograph whose name is this number with zeros before it; '' where there is none, or several."""
+  found = [name for name in photographs if name.isdecimal() and len(name) > len(text) and name.lstrip('0') == text.lstrip('0')]
+  return found[0] if len(found) == 1 else ''
+
+
+def find_table(root: pathlib.Path) -> pathlib.Path:
+  """Where the table of a folder lies, or would lie: TABLE, whatever the case."""
+  alike = [path for path in root.iterdir() if path.name.casefold() == TABLE] if root.is_dir() else []
+  return alike[0] if len(alike) == 1 else root / TABLE
+
+
+def _say_other_tables(folders: Iterable[pathlib.Path]) -> list[str]:
+  """A warning for folders that have tables and none of the right name."""
+  found = [path for folder in folders if folder.is_dir() and not find_table(folder).is_file() for path in sorted(folder.iterdir())
+           if path.suffix.lower() in TABLES and not _is_junk(path)]
+  return [f'{", ".join(path.name for path in found[:5])} in {found[0].parent} is not read, and there is no {TABLE}: call the table of '
+          f'the photographs so (columns id, and any of {", ".join(COLUMNS)}), saved as "CSV UTF-8"'] if found else []
+
+
 def _require_one_spelling(patients: Iterable[str], table: pathlib.Path) -> None:
   """Raises ValueError where two patients differ in nothing but case, as one would be dealt to two splits."""
   seen: dict[str, str] = {}
@@ -584,9 +634,15 @@ def _with_patients(
     return entries
   found = patients_of(photographs)
   if not found:
+    notes.append(f'{len(photographs)} photographs, each taken for a patient of its own, as there is no column patient and names are '
+                 f'not of the form {PATTERN}')
+    if alike := like_series(photographs):
+      warnings.append(f'{", ".join(alike)} may be photographs of one patient, and each is taken for a patient of its own, so '
+                      f'that they may lie in two splits; a column patient in {TABLE} says it')
     return entries
   patients = [found.get(name, name) for name in photographs]
-  notes.append(say_patients(patients, f'as {len(found)} names are of the form {PATTERN} and there is no column patient, which '
+  notes.append(say_patients(patients, f'as {len(found)} names are of the form {PATTERN} (or other words for an eye; '
+                                      f'{next(iter(found))} is patient {next(iter(found.values()))}) and there is no column patient, which '
                                       'would go before'))
   nothing = Entry(UNKNOWN_GRADE, None, None)
   entries = {name: entries.get(name, nothing)._replace(patient=found.get(name)) for name in photographs}
