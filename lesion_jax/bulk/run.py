@@ -96,10 +96,7 @@ def predict_photographs(
     raise Refused('engine', f' {engine!r} is unknown; choose one of {", ".join(ENGINES)}')
   if workers and engine != 'ray':
     raise Refused('workers', ' are those of --engine ray; leave it out, or add --engine ray')
-  photographs = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
-  if '' in map(os.fspath, photographs := list(photographs)):
-    raise Refused('', 'the name of a photograph is empty; write . for the folder that you are in')
-  photographs = [pathlib.Path(photograph) for photograph in photographs]
+  photographs = _paths(photographs)
   found = search(photographs, out)
   files, others = found.photographs, found.left_out()
   if not files:
@@ -121,6 +118,13 @@ def predict_photographs(
   waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
   with limited(options.threads, options.memory, options.seconds):
     return _run_alone(waiting, predict, out, entries, len(files), options.forms, notice or (lambda said: None))
+
+
+def _paths(photographs: str | os.PathLike | Iterable[str | os.PathLike]) -> list[pathlib.Path]:
+  names = [photographs] if isinstance(photographs, str | os.PathLike) else list(photographs)
+  if '' in map(os.fspath, names):
+    raise Refused('', 'the name of a photograph is empty; write . for the folder that you are in')
+  return [pathlib.Path(name) for name in names]
 
 
 def _run_alone(
