@@ -13,14 +13,12 @@ groups, /proc/self/mountinfo where they are mounted, and which part of the tree 
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator
 
-# Of the GNU C library's `mallopt`, and from how many bytes on a block of memory goes back to the system when it is freed
-# (our choice: below all that belongs to a photograph, above what there is much of).
-M_MMAP_THRESHOLD, RETURNED = -3, 1 << 20
 # Version 1 says 'no limit' by a number near 2^63.
 UNLIMITED = 1 << 60
 
@@ -49,22 +47,24 @@ def memory(root: str | os.PathLike[str] = '/') -> float:
   return min([machine, *map(_limit, _groups(pathlib.Path(root), 'memory'))])
 
 
-def return_memory() -> bool:
-  """Has large blocks of memory go back to the system when they are freed, for the rest of the process; returns whether it
-  will.
+def return_memory() -> None:
+  """Gives memory that is free back to the system, as far as the C library can: the GNU one keeps what was freed in a heap for
+  each thread, so that photographs on several threads would keep several times what is in use. Elsewhere nothing is done.
 
-  The GNU C library learns from blocks of up to 32 MB that it should keep their like, each thread a heap of its own. Of
-  photographs on several threads such heaps keep several times what is in use. Elsewhere, and where the user has set
-  MALLOC_MMAP_THRESHOLD_ himself, nothing is changed.
+  After a photograph of 12 megapixels it takes a twentieth of a second; to have the library keep nothing at all
+  (MALLOC_MMAP_THRESHOLD_) takes three times as long.
   """
-  if 'MALLOC_MMAP_THRESHOLD_' in os.environ or 'glibc.malloc.mmap_threshold' in os.environ.get('GLIBC_TUNABLES', ''):
-    return False
+  if trim := _trim():
+    trim(0)
+
+
+@functools.cache
+def _trim() -> Callable[[int], int] | None:
   try:
     library = ctypes.CDLL(None)
-    library.gnu_get_libc_version  # noqa: B018 (others have a `mallopt` that means something else)
-    return bool(library.mallopt(M_MMAP_THRESHOLD, RETURNED))
+    return library.malloc_trim if library.gnu_get_libc_version else None
   except (AttributeError, OSError, TypeError):
-    return False
+    return None
 
 
 def _scheduled() -> int:

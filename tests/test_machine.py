@@ -83,9 +83,8 @@ def test_no_limit_and_nonsense_are_no_limit(draw, quota, limit):
 
 needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc' or sys.platform != 'linux', reason='of the GNU C library')
 THREADS = """
-import concurrent.futures, sys
 import numpy as np
-from lesion_jax import machine
+from lesion_jax.photograph.threads import limited, ordered_map
 
 def work(number):  # blocks of growing sizes, as of photographs, by which the library learns to keep them
   small = []
@@ -95,21 +94,17 @@ def work(number):  # blocks of growing sizes, as of photographs, by which the li
   return small
 
 held = lambda: int(open('/proc/self/status').read().split('VmRSS:')[1].split()[0]) >> 10
-print(machine.return_memory())
 before = held()
-with concurrent.futures.ThreadPoolExecutor(8) as pool:
-  kept = [list(pool.map(work, range(8))) for _ in range(4)]
+with limited(threads=8):
+  kept = [list(ordered_map(work, range(8), ahead=8, each=1 << 20)) for _ in range(4)]
   print(held() - before)
 """
 
 
 @needs_glibc
-def test_memory_of_freed_photographs_goes_back_to_the_system():
-  run = lambda **changes: subprocess.run([sys.executable, '-c', THREADS], env=os.environ | changes, check=True,
-                                         capture_output=True, text=True).stdout.split()
-  took, held = run()
-  assert took == 'True' and int(held) < 30
-  assert run(MALLOC_MMAP_THRESHOLD_=str(64 << 20))[0] == 'False', 'what the user has set himself stays'
+def test_memory_of_finished_photographs_goes_back_to_the_system():
+  run = subprocess.run([sys.executable, '-c', THREADS], check=True, capture_output=True, text=True)
+  assert int(run.stdout) < 40
 
 
 def test_affinity_counts_where_python_does_not_say_it_itself(tmp_path, monkeypatch):

@@ -95,3 +95,12 @@ class TestCriterion:
   def test_one_photograph_that_can_tell_is_enough(self, tmp_path):
     draw(tmp_path / 'mine', 0, lesions=(True, True, True, False, True, True))
     assert opened(tmp_path, tmp_path / 'mine').lengths['validation'] == 2
+
+
+@pytest.mark.parametrize(('stage', 'changes', 'said'), [
+    ('grade', {'grade__model__name': 'inception_v3_grader'}, 'from which a network of the five steps DR0 to DR4 cannot learn'),
+    ('segment', {'segment__data__grades_as_lesions': 'on'}, 'does not say which lesions are absent')])
+def test_nothing_of_five_steps_is_learned_from_a_coarser_scale(tmp_path, stage, changes, said):
+  draw(tmp_path / 'mine', 0, grades=(0, 1, 0, 1, 0, 1))
+  with pytest.raises(ValueError, match=f'the grades of folder are on the scale referable, {said if stage == "grade" else "which " + said}'):
+    opened(tmp_path, tmp_path / 'mine', stage=stage, **{f'{stage}__data__scale': 'referable', **changes})

@@ -55,7 +55,6 @@ def limited(threads: int | None = None, memory: int | None = None, seconds: floa
   for name, value in (('threads', threads), ('memory', memory)):
     if value is not None and value < 1:
       raise ValueError(f'{name}={value}: give a whole number from 1 on')
-  machine.return_memory()
   outer = _limits.get()
   token = _limits.set(Limits(threads or outer.threads, memory or outer.memory, seconds or outer.seconds))
   try:
@@ -90,20 +89,31 @@ def ordered_map(
     items: taken as results are asked for.
     ahead: how many items are taken before their results are asked for; None: twice the threads.
     each: bytes that an item takes from when it is taken until its result is; 0: few. Then no more are taken than there is
-      `room` for.
+      `room` for, and memory that each has used goes back to the system.
   """
   workers = allowed_threads()
   ahead = 2 * workers if ahead is None else ahead
   if each:  # one more than those waiting is taken
     ahead = min(ahead, room(each) - 1)
+  work = _returning(function) if each else function
   pending: collections.deque[concurrent.futures.Future[Output]] = collections.deque()
   pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(max(ahead, 1), workers)))
   try:
     for item in items:
-      pending.append(pool.submit(contextvars.copy_context().run, function, item))
+      pending.append(pool.submit(contextvars.copy_context().run, work, item))
       if len(pending) > ahead:
         yield pending.popleft().result()
     while pending:
       yield pending.popleft().result()
   finally:
     pool.shutdown(cancel_futures=True)
+
+
+def _returning(function: Callable[[Input], Output]) -> Callable[[Input], Output]:
+  def work(item: Input) -> Output:
+    try:
+      return function(item)
+    finally:
+      machine.return_memory()
+
+  return work

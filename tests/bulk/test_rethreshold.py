@@ -308,6 +308,30 @@ class TestOtherForms:
     assert not found.left and found.notes[0].startswith('2: burnt.jpg is removed, as the photograph cannot be read any more')
     assert 'burnt.jpg' not in found.entries[1].record['files']
 
+  def test_areas_are_in_mm2_where_dicom_states_a_spacing_and_nowhere_else(self, place):
+    pydicom = pytest.importorskip('pydicom')
+    image = np.asarray(Image.open(place / 'eyes' / '1.png'))
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.OphthalmicPhotography8BitImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = '1.2.3'
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PlanarConfiguration = *image.shape[:2], 3, 0
+    dataset.PhotometricInterpretation, dataset.PixelRepresentation = 'RGB', 0
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelSpacing, dataset.PixelData = 7, ['0.08', '0.06'], image.tobytes()
+    dataset['PixelData'].VR = 'OB'
+    dataset.save_as(place / 'eyes' / '1.dcm', enforce_file_format=True)
+    (place / 'eyes' / '1.png').unlink()
+    stated, other = predict(place, 'out')
+    jsonschema.validate(stated.record, json.loads(SCHEMA.read_text()))
+    found = stated.record['lesions']['HaEx']['found']
+    mask = np.asarray(Image.open(place / 'out' / '1' / 'HaEx.png')) > 0
+    assert found['mm2'] == pytest.approx(mask.sum() * 0.08 * 0.06, rel=0.05) and found['mm2'] > 0
+    assert float(rows(place / 'out')[0]['HaEx mm2']) == found['mm2']
+    assert 'mm2' not in json.dumps(other.record['lesions']) and rows(place / 'out')[1]['HaEx mm2'] == ''
+    assert 'Areas in mm2 are by the pixel spacing' in (place / 'out' / 'report.html').read_text()
+
   @pytest.mark.parametrize('form', ['masks', 'polygons'])
   def test_labelme_gives_the_masks_back_pixel_for_pixel(self, place, form):
     entries = predict(place, 'out', labelme=form)
