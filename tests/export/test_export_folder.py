@@ -85,7 +85,7 @@ def undefined(found):
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    (beside, 'its maps differ from those of Flax by 2.0e-04 for 1 drawn photographs'),
+    (beside, 'its maps differ from those of Flax by 2.0e-04 for 1 synthetic images'),
     (undefined, 'its grades differ from those of Flax by nan'),
     (lambda found: {'grades': found['grades']}, 'Flax .*maps'),
     (lambda found: found | {'lesions': found['lesions'][:1]}, r'for 3 images it returns .*\[1, 8\]'),
