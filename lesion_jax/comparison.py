@@ -26,8 +26,8 @@ from lesion_jax import assessment, pretrained
 from lesion_jax.annotation.mistakes import Findings, cut
 from lesion_jax.annotation.naming import PATTERN, patients_of, say_patients
 from lesion_jax.annotation.table import composed, read_table
-from lesion_jax.bulk.files import REPORT as PAGE
-from lesion_jax.bulk.files import SUFFIXES, TABLE
+from lesion_jax.bulk.inputs import REPORT as PAGE
+from lesion_jax.bulk.inputs import SUFFIXES, TABLE
 from lesion_jax.core import GRADE_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.scales import EMPTY, KNOWN, whole_number

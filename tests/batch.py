@@ -13,7 +13,7 @@ from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.data import synthetic
 from lesion_jax.photograph.crop import whole
 from lesion_jax.photograph.square import PhotographPrediction, Square
-from lesion_jax.report.result import write_result
+from lesion_jax.report.result_folder import write_result
 from lesion_jax.report.table import FAILED, PREDICTED, Entry
 
 SIZE = 256

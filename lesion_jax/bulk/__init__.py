@@ -13,8 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_PLACES = {'Interrupted': 'run', 'Options': 'options', 'Refused': 'options', 'Stopped': 'run',
-           'Rethresholded': 'thresholds', 'find_photographs': 'files', 'predict_photographs': 'run', 'rethreshold': 'thresholds'}
+_PLACES = {'Interrupted': 'run', 'Options': 'options', 'Refused': 'options', 'Stopped': 'run', 'find_photographs': 'inputs',
+           'Rethresholded': 'new_thresholds', 'predict_photographs': 'run', 'rethreshold': 'new_thresholds'}
 __all__ = sorted(_PLACES)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from lesion_jax.bulk.files import COCO, INDEX_MAPS, LABELME, REPORT, SUFFIXES, TABLE, plan, search, text
+from lesion_jax.bulk.inputs import COCO, INDEX_MAPS, LABELME, REPORT, SUFFIXES, TABLE, plan, search, text
 from lesion_jax.bulk.options import Forms, Options, Refused, identify, load_predictor
 from lesion_jax.clinical.record import Network, describe, is_whole, maps_entry, read_record
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS
@@ -29,7 +29,7 @@ from lesion_jax.report import coco, labelme
 from lesion_jax.report.html import write_report
 from lesion_jax.report.index_maps import SETTINGS, write_index_maps
 from lesion_jax.report.maps import Maps
-from lesion_jax.report.result import FIELD_SIDE, write_result
+from lesion_jax.report.result_folder import FIELD_SIDE, write_result
 from lesion_jax.report.table import PREDICTED, SKIPPED, Entry, write_table
 
 ENGINES = ('local', 'ray')

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lesion_jax.bulk.files import REPORT, SUFFIXES, TABLE
+from lesion_jax.bulk.inputs import REPORT, SUFFIXES, TABLE
 from lesion_jax.cli import interruption, options
 
 PREDICT = f'''\

@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
 
 def _rethreshold(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
   from lesion_jax.bulk import Refused, Stopped, rethreshold
-  from lesion_jax.bulk.files import REPORT
+  from lesion_jax.bulk.inputs import REPORT
   from lesion_jax.cli.predict import bar
   from lesion_jax.report.table import PREDICTED
 

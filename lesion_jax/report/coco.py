@@ -21,7 +21,7 @@ from scipy import ndimage
 from lesion_jax.clinical.findings import TOUCHING
 from lesion_jax.core import LESION_KEYS, LESIONS
 from lesion_jax.report.files import write_whole
-from lesion_jax.report.result import has_maps, masks_on_disk
+from lesion_jax.report.result_folder import has_maps, masks_on_disk
 from lesion_jax.report.table import Entry
 
 RLE, POLYGONS = 'rle', 'polygons'

@@ -15,7 +15,7 @@ from lesion_jax.clinical.record import present_lesions
 from lesion_jax.core import LESIONS, lesion_index
 from lesion_jax.report.html_text import escape, template
 from lesion_jax.report.outlines import read_outlines
-from lesion_jax.report.result import ATTENTION, FIELD, OUTLINES
+from lesion_jax.report.result_folder import ATTENTION, FIELD, OUTLINES
 
 QUALITY = 80  # of JPEG
 THUMBNAIL, HEAT = 72, 64  # sides in pixels

@@ -18,7 +18,7 @@ import numpy as np
 
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.report.files import write_grey, write_whole
-from lesion_jax.report.result import has_maps, masks_on_disk
+from lesion_jax.report.result_folder import has_maps, masks_on_disk
 from lesion_jax.report.table import Entry
 
 NAME, MASKS, SETTINGS = 'index_maps', 'masks', 'dataset.json'

@@ -20,7 +20,7 @@ from lesion_jax.core import LESION_KEYS
 from lesion_jax.metrics.presence import NOT_EVALUATED
 from lesion_jax.report.files import write_whole
 from lesion_jax.report.outlines import read_outlines
-from lesion_jax.report.result import OUTLINES
+from lesion_jax.report.result_folder import OUTLINES
 
 PHOTOGRAPH, POLYGON, GRADE, IMAGE = 'photograph', 'polygon', 'grade', 'image'  # tags, and the key of a task's data
 UNSEEN = 'not_evaluated'  # likewise, where there are lesions that the network never learned

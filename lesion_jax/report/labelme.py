@@ -26,7 +26,7 @@ from lesion_jax.clinical.findings import TOUCHING
 from lesion_jax.photograph.png import encode_png
 from lesion_jax.report.coco import polygons
 from lesion_jax.report.files import write_whole
-from lesion_jax.report.result import has_maps, masks_on_disk
+from lesion_jax.report.result_folder import has_maps, masks_on_disk
 from lesion_jax.report.table import Entry
 
 MASKS, POLYGONS = 'masks', 'polygons'

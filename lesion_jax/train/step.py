@@ -30,16 +30,9 @@ class StepParams(NamedTuple):
 
 
 def make_train_step(
-    apply: Callable[..., Any],
-    loss: Loss,
-    optimizer: optax.GradientTransformation,
-    *,
-    augment: Callable[[Example, Any], Example] | None = None,
-    accumulate: int = 1,
-    axis_name: str | None = None,
-    ema: float = 0.0,
-    inputs: Sequence[str] = ('image',),
-    encoder_held: int = 0,
+    apply: Callable[..., Any], loss: Loss, optimizer: optax.GradientTransformation, *,
+    augment: Callable[[Example, Any], Example] | None = None, accumulate: int = 1, axis_name: str | None = None,
+    ema: float = 0.0, inputs: Sequence[str] = ('image',), encoder_held: int = 0,
 ) -> TrainStep:
   """Builds `train_step(state, batch, frozen, step_params) -> (state, metrics)`.
 

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from lesion_jax import cli, models
-from lesion_jax.bulk.files import search
+from lesion_jax.bulk.inputs import search
 from lesion_jax.locking import locked
 from lesion_jax.weights.bundle import save_bundle
 

@@ -17,7 +17,7 @@ from PIL import Image
 from lesion_jax import cli
 from lesion_jax import predict as predict_package
 from lesion_jax.bulk import run as bulk_run
-from lesion_jax.bulk.files import Folders, find_photographs
+from lesion_jax.bulk.inputs import Folders, find_photographs
 from lesion_jax.clinical.record import Run
 from lesion_jax.photograph import prepare
 from lesion_jax.predict import predictor

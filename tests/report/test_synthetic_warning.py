@@ -14,7 +14,7 @@ from PIL import Image
 from lesion_jax.clinical.record import SCHEMA, warnings_of
 from lesion_jax.report.html import write_report
 from lesion_jax.report.overlay import warning_strip
-from lesion_jax.report.result import OVERLAY
+from lesion_jax.report.result_folder import OVERLAY
 from lesion_jax.report.table import write_table
 from lesion_jax.weights.origin import ALONE, GRADES_ALONE, LESIONS_ALONE
 

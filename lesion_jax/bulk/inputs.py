@@ -143,7 +143,7 @@ def _is_result(folder: pathlib.Path, out: pathlib.Path) -> bool:
   """Whether a folder holds the results of a photograph: a record of ours; or results in a form of other tools; in `out` also
   nothing but files of ours, as of a run that was killed."""
   from lesion_jax.clinical.record import RECORD, is_record
-  from lesion_jax.report.result import NAMES
+  from lesion_jax.report.result_folder import NAMES
 
   if (folder / RECORD).is_file() and is_record(folder):
     return True
@@ -200,7 +200,7 @@ class Folders:
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """The folder's name, and the record that it holds, if any, of the same photograph."""
     from lesion_jax.clinical.record import read_record
-    from lesion_jax.report.result import FIELD
+    from lesion_jax.report.result_folder import FIELD
 
     # '..' is a stem as well; of a UID the last number is no ending.
     stem = file.name if file.suffix and not file.suffix.strip('.0123456789') else file.stem

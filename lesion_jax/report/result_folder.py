@@ -1,4 +1,4 @@
-"""The files of one predicted photograph."""
+"""The folder of one predicted photograph: masks, overlay, outlines, maps and record are written here."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from lesion_jax.report.overlay import burn, draw_overlay, warning_strip
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
 BURNT = 'burnt.jpg'
 WAITING = f'.{RECORD}.before'  # the record of before, while new thresholds are put into effect
-# All that a folder of results may hold.
-# What is made of maps and thresholds, all that new thresholds change.
+# What is made of maps and thresholds: all that new thresholds change.
 MADE = (OVERLAY, PACKED, OUTLINES, BURNT, *(f'{key}.png' for key in LESION_KEYS))
+# All that the folder of one photograph may hold.
 NAMES = frozenset({RECORD, FIELD, ATTENTION, *MADE, *maps_on_disk.NAMES})
 OVERLAY_SIDE = 1024  # The network's own size may be too small to read.
 FIELD_SIDE = 2048  # at most; a microaneurysm of 125 um still has about 17 pixels where the field is 45 degrees wide

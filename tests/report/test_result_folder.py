@@ -14,7 +14,7 @@ from PIL import Image
 
 from lesion_jax.clinical.record import SCHEMA, describe, is_done, read_record
 from lesion_jax.core import LESION_KEYS, unpack_bits
-from lesion_jax.report import result
+from lesion_jax.report import result_folder
 from lesion_jax.report.table import write_table
 
 
@@ -110,7 +110,7 @@ def test_a_folder_that_was_interrupted_does_not_look_complete(tmp_path, monkeypa
   def interrupt(*_):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(result, 'write_outlines', interrupt)
+  monkeypatch.setattr(result_folder, 'write_outlines', interrupt)
   with pytest.raises(KeyboardInterrupt):
     batch.write(tmp_path, MILD)
   assert (tmp_path / str(MILD) / 'lesions.png').exists()

@@ -30,7 +30,7 @@ from lesion_jax.locking import locked
 from lesion_jax.photograph.read import open_regular, read_photograph
 from lesion_jax.photograph.threads import PHOTOGRAPH, limited, ordered_map
 from lesion_jax.report.maps import read_maps
-from lesion_jax.report.result import BURNT, WAITING, rewrite_lesions
+from lesion_jax.report.result_folder import BURNT, WAITING, rewrite_lesions
 from lesion_jax.report.table import PREDICTED, SKIPPED, Entry
 
 
