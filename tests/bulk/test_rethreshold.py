@@ -202,7 +202,7 @@ class TestRethreshold:
     assert [record['lesions'][key]['threshold'] for key in KEYS] == [0.3, 0.6, 0.5]
     with pytest.raises(SystemExit):
       cli.main(['rethreshold', str(place / 'out')])
-    assert 'give --threshold, --smallest or --coco' in capsys.readouterr().err
+    assert 'give --threshold, --smallest, --coco, --labelme or --index-maps' in capsys.readouterr().err
 
 
 class TestSmallest:
