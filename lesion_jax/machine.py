@@ -19,6 +19,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
+M_ARENA_MAX = -8  # of the GNU C library's `mallopt`: how many heaps there may be (eight a processor are its own choice)
 # Version 1 says 'no limit' by a number near 2^63.
 UNLIMITED = 1 << 60
 
@@ -54,15 +55,23 @@ def return_memory() -> None:
   After a photograph of 12 megapixels it takes a twentieth of a second; to have the library keep nothing at all
   (MALLOC_MMAP_THRESHOLD_) takes three times as long.
   """
-  if trim := _trim():
-    trim(0)
+  if library := _gnu():
+    library.malloc_trim(0)
+
+
+def share_heaps(threads: int) -> None:
+  """Has so many threads share few of the heaps of the GNU C library, so that what one has freed the next one takes; for those that
+  are not made yet, and the rest of the process. The user's own MALLOC_ARENA_MAX goes before."""
+  if (library := _gnu()) and 'MALLOC_ARENA_MAX' not in os.environ and 'arena_max' not in os.environ.get('GLIBC_TUNABLES', ''):
+    library.mallopt(M_ARENA_MAX, max(2, threads // 4))
 
 
 @functools.cache
-def _trim() -> Callable[[int], int] | None:
+def _gnu() -> ctypes.CDLL | None:
+  """The GNU C library of this process; None where it is another, whose functions of these names mean something else."""
   try:
     library = ctypes.CDLL(None)
-    return library.malloc_trim if library.gnu_get_libc_version else None
+    return library if library.gnu_get_libc_version and library.malloc_trim and library.mallopt else None
   except (AttributeError, OSError, TypeError):
     return None
 

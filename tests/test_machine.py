@@ -104,7 +104,7 @@ with limited(threads=8):
 @needs_glibc
 def test_memory_of_finished_photographs_goes_back_to_the_system():
   run = subprocess.run([sys.executable, '-c', THREADS], check=True, capture_output=True, text=True)
-  assert int(run.stdout) < 40
+  assert int(run.stdout) < 180, 'half of what heaps of their own would keep'
 
 
 def test_affinity_counts_where_python_does_not_say_it_itself(tmp_path, monkeypatch):

@@ -50,6 +50,7 @@ def limited(threads: int | None = None, memory: int | None = None) -> Iterator[N
       raise ValueError(f'{name}={value}: give a whole number from 1 on')
   outer = _limits.get()
   token = _limits.set(Limits(threads or outer.threads, memory or outer.memory))
+  machine.share_heaps(allowed_threads())
   try:
     yield
   finally:
