@@ -62,7 +62,7 @@ def draw_worst(path: pathlib.Path, bundle: Bundle, part_b: Dataset, names: Seque
     example = {**example, 'annotated': np.uint8(0), 'maps': np.asarray(prediction.maps[0]),
                'grade_probabilities': np.asarray(prediction.grades[0]),
                'lesion_probabilities': np.asarray(prediction.lesions[0])}
-    shown.append(example | {'present': present_in(example, rule)})
+    shown.append(example | {'present': present_in(example, rule, bundle.config['annotated'])})
   overlay_page(shown, path, thresholds=[bundle.config['thresholds'][key] for key in LESION_KEYS],
                title='IDRiD (CC BY 4.0), test set: the grades that are furthest from the truth')
 

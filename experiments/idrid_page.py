@@ -55,7 +55,7 @@ def draw(
       prediction = predict(variables, example['image'][None])
       example = {**example, 'maps': np.asarray(prediction.maps[0]), 'grade_probabilities': None,
                  'lesion_probabilities': np.asarray(prediction.lesions[0])}
-      found.append(example | {'present': present_in(example, rule)})
+      found.append(example | {'present': present_in(example, rule, bundle.config['annotated'])})
     return found
 
   training_curves(directory / 'metrics.csv', results / f'{name}-curves.png')

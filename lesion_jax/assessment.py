@@ -223,7 +223,7 @@ class Job:
     """A few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
     found = examples(self.predict_fn, self.bundle.variables, self.source)
-    return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule)}
+    return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule, self.bundle.config['annotated'])}
             for example in found]
 
   def describe(self) -> dict[str, Any]:
