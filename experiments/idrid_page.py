@@ -86,8 +86,9 @@ def write(results: pathlib.Path) -> list[pathlib.Path]:
 INTRODUCTION = (
     'Photographs: the Indian Diabetic Retinopathy Image Dataset (Porwal et al., Data 2018, 3(3):25; CC BY 4.0), part A with '
     "masks of four lesions in the official split (54/27; 7 of the 54 are this project's validation split), part B with "
-    'grades, whose healthy eyes are negatives: a photograph graded DR0 has none of the lesions. Networks and thresholds are chosen on '
-    'validation alone. AUPR is the exact one unless 11 thresholds are named. Brackets: 95 % intervals over '
+    'grades, whose healthy eyes are negatives: a photograph graded DR0 has none of the lesions. Networks and thresholds of pixels are '
+    'chosen on validation alone; thresholds of presence on validation and on diseased training eyes that are not learned from, more than once, after '
+    'test results had been seen (see the evaluations of each run). AUPR is the exact one unless 11 thresholds are named. Brackets: 95 % intervals over '
     'patients. Part B is here at 1440 pixels a photograph, not at full resolution.')
 
 
