@@ -24,9 +24,9 @@ RUN extras="${EXTRAS}${CUDA:+,${CUDA}}" \
     && rm -r /wheels
 # Asked of the runtime of NVIDIA's containers; without a GPU they mean nothing.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-# A user without rights: what is mounted at /work has to be writable for user 1000, or for the one of `docker run --user`.
-RUN useradd --create-home --uid 1000 lesion && mkdir /work && chown lesion /work
+# A user without rights: what is mounted at /data has to be writable for user 1000, or for the one of `docker run --user`.
+RUN useradd --create-home --uid 1000 lesion && mkdir /data && chown lesion /data
 USER lesion
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["lesion-jax"]
 CMD ["--help"]

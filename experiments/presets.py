@@ -42,7 +42,7 @@ def paper(config: ConfigDict, row: Row) -> None:
 
 
 def idrid(config: ConfigDict, row: Row) -> None:
-  """IDRiD, both parts, about 20 minutes a row on two CPU cores. Each row learns by the recipe of `configs/idrid.py` for as many
+  """IDRiD, both parts, meant for about 20 minutes a row on two CPU cores (not timed). Each row learns by the recipe of `configs/idrid.py` for as many
   steps from as many crops or photographs of the same size; loss, decoder and attention are its own.
 
   Rows with lesion maps: 4 crops of 320 px from a field of 896. Rows of image-level labels and of grades: 8 whole photographs

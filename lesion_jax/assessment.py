@@ -223,7 +223,7 @@ class Job:
     """A few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
     found = examples(self.predict_fn, self.bundle.variables, self.source)
-    return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule, self.bundle.config['annotated'])}
+    return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule)}
             for example in found]
 
   def describe(self) -> dict[str, Any]:
@@ -355,7 +355,7 @@ def check(
   config = models.config if isinstance(models, Predictor) else config
   bundle = Bundle(config, variables, _digest(members))
   thresholds = {key: float((config['thresholds'] | dict(how.thresholds))[key]) for key in LESION_KEYS}
-  rule = Rule.of(config if how.rule != MAXIMUM else {}, np.array(list(thresholds.values())))
+  rule = Rule.of(config if how.rule != MAXIMUM else {'annotated': config['annotated']}, np.array(list(thresholds.values())))
   lesions, grades = (any(getattr(one, name) is not None for one in heads) for name in ('lesions', 'grades'))
   learned, notes = tuple(config['annotated']) if lesions else (), []
   if builder := find_builder(data):  # `load` refuses another, and names those that there are

@@ -98,7 +98,7 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
         save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables,
                     card=model_card(bundle.config), photographs=bundle.photographs)
         rule = Rule.of(bundle.config)
-        shown = [example | {'present': present_in(example, rule, bundle.config['annotated'])}
+        shown = [example | {'present': present_in(example, rule)}
                  for example in examples(forward(stage.model), variables, dataset.source('test'))]
         write_run(stage.directory, evaluation, stage.scored, shown,
                   [bundle.config['thresholds'][key] for key in LESION_KEYS])

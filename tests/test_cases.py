@@ -177,7 +177,7 @@ def test_tables_of_patients(name, tmp_path, capsys):
 @pytest.mark.parametrize('name', ['eye_pairs', 'ignore_255', 'grade_binary', 'grade_float', 'label_map', 'label_map_in_lesion',
                                   'lesion_names', 'image_folder'])
 def test_forms_of_data(name, tmp_path, capsys):
-  status, shown = _command(capsys, 'prepare', 'folder', '--source', REPORTS / name, '--size', 96, '--prepared', tmp_path / 'prepared')
+  status, shown = _command(capsys, 'prepare', 'folder', '--source', REPORTS / name, '--size', 96, '--out', tmp_path / 'prepared')
   assert status in (0, 2) and (status == 0 or len(shown.err.splitlines()[-1]) < 2 * LONGEST)
 
 

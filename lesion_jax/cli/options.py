@@ -32,14 +32,14 @@ def path(text: str) -> pathlib.Path:
   return pathlib.Path(text)
 
 
-def natural(text: str) -> int:
+def natural(text: str, advice: str = 'from 0 on') -> int:
   """A whole number from 0 on.
 
   Raises:
     argparse.ArgumentTypeError: it is another.
   """
   if not text.isdecimal():
-    raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 on')
+    raise argparse.ArgumentTypeError(f'{text} is not a whole number {advice}')
   return int(text)
 
 
@@ -78,14 +78,8 @@ WINDOW = (
 
 
 def window(text: str) -> int:
-  """A whole number from 0 on; what else a window must be depends on the network.
-
-  Raises:
-    argparse.ArgumentTypeError: it is another.
-  """
-  if not text.isdecimal():
-    raise argparse.ArgumentTypeError(f'{text} is not a whole number of pixels; give a multiple of 32, or 0')
-  return int(text)
+  """A whole number from 0 on, as `natural`; what else a window must be depends on the network."""
+  return natural(text, 'of pixels; give a multiple of 32, or 0')
 
 
 def probability(text: str) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from lesion_jax.core import LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE, Prediction
+from lesion_jax.core import NUM_GRADES, UNKNOWN_GRADE, Prediction
 from lesion_jax.metrics.presence import Rule
 
 SEARCHED = 200  # photographs among which those of each grade are looked for
@@ -48,18 +48,12 @@ def examples(
   return [example | _first(predict(variables, example['image'][None])) for example in chosen]
 
 
-def present_in(example: dict[str, Any], rule: Rule, judged: Collection[str]) -> np.ndarray | None:
-  """Which lesions a rule calls present in an example of `examples`, bool [8]; None where the network finds none.
-
-  Args:
-    example: of a network that finds lesions.
-    rule: of its bundle.
-    judged: keys of the lesions that it may speak of, `annotated` of its bundle; no other is present, whatever its map says.
-  """
+def present_in(example: dict[str, Any], rule: Rule) -> np.ndarray | None:
+  """Which lesions a rule calls present in an example of `examples`, bool [8]; None where the network finds none."""
   maps, lesions = example['maps'], example['lesion_probabilities']
   if lesions is None:
     return None
-  return rule.decide(rule.score(None if maps is None else maps[None], lesions[None]))[0] & np.isin(LESION_KEYS, list(judged))
+  return rule.decide(rule.score(None if maps is None else maps[None], lesions[None]))[0]
 
 
 def _first(prediction: Any) -> dict[str, np.ndarray | None]:

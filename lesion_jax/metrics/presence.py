@@ -119,10 +119,12 @@ class Rule(NamedTuple):
     name: TOP, by `presence_scores`, present above the threshold; or MAXIMUM, by the most probable pixel (Eq. 1) or what
       a classifier says, present from the threshold on, as the paper has it.
     thresholds: float64 [8].
+    judged: bool [8], the lesions that the network may speak of; no other is present, whatever its map says. None: all.
   """
 
   name: str
   thresholds: np.ndarray
+  judged: np.ndarray | None = None
 
   @classmethod
   def of(cls, config: Mapping[str, Any], thresholds: np.ndarray | None = None) -> Rule:
@@ -132,11 +134,13 @@ class Rule(NamedTuple):
       config: its configuration, checked. Without 'presence' the rule is MAXIMUM at the thresholds of the pixels.
       thresholds: [8], of the pixels, in the place of the bundle's.
     """
-    presence = config.get('presence')
+    presence, judged = config.get('presence'), None
+    if 'annotated' in config:
+      judged = np.isin(LESION_KEYS, list(config['annotated']))
     if presence is None and thresholds is not None:
-      return cls(MAXIMUM, np.asarray(thresholds, np.float64))
+      return cls(MAXIMUM, np.asarray(thresholds, np.float64), judged)
     chosen = config['thresholds'] if presence is None else presence['thresholds']
-    return cls(MAXIMUM if presence is None else presence['rule'], np.array([chosen[key] for key in LESION_KEYS], float))
+    return cls(MAXIMUM if presence is None else presence['rule'], np.array([chosen[key] for key in LESION_KEYS], float), judged)
 
   def score(self, maps: np.ndarray | None, lesions: np.ndarray) -> np.ndarray:
     """The scores that `decide` takes, float32 [B, 8], of maps [B, S, S, 8] or None and probabilities [B, 8]."""
@@ -145,7 +149,8 @@ class Rule(NamedTuple):
   def decide(self, scores: np.ndarray) -> np.ndarray:
     """Which lesions are present, bool of the same shape: scores [..., 8] of `score`."""
     scores = np.asarray(scores)
-    return scores >= self.thresholds if self.name == MAXIMUM else scores > self.thresholds
+    present = scores >= self.thresholds if self.name == MAXIMUM else scores > self.thresholds
+    return present if self.judged is None else present & self.judged
 
   def describe(self) -> str:
     """One sentence for people."""

@@ -76,8 +76,8 @@ class PhotographPrediction:
 
   @property
   def present(self) -> np.ndarray | None:
-    """bool [B, 8], which lesions are called present; None as `presence`. For a lesion that the network did not learn,
-    see `annotated` in the bundle's configuration, it means nothing."""
+    """bool [B, 8], which lesions are called present; None as `presence`. A lesion that the network did not learn, see
+    `annotated` in the bundle's configuration, never is."""
     return None if self.presence is None else self.rule.decide(self.presence)
 
   def __len__(self) -> int:

@@ -11,7 +11,7 @@ NETWORKS = {
     'idrid': {
         'folder': 'idrid',
         'weights_sha256': '56f5177726c90bdc70ada20c54f93494e33e49ecf6cbb12a350893e62aea8e36',
-        'config_sha256': 'c2677cbe20f1e77d003cac86ff0c353c6d35640ffe70ded4d3862271fc027056',
+        'config_sha256': '64d9fde7caac511a1c9e2a481b92b1138469a70ef4dc58e427dc84dfb350c833',
         'about': 'four lesions of diabetic retinopathy, silent in most healthy eyes; learned from IDRiD; no grade',
         'size': 1440,
         'storage': 'int8',

@@ -108,3 +108,14 @@ def test_a_probability_that_is_the_threshold_is_present_by_eq_1_and_a_score_that
   assert PAPER_RULE.decide(same).all() and not Rule.of(config()).decide(same).any()
   never = Rule.of(config(presence=1))
   assert not never.decide(np.ones((1, 8), np.float32)).any()
+
+
+def test_a_lesion_that_the_network_may_not_speak_of_is_never_present_whatever_its_score_says():
+  scores = np.full((2, 8), 0.99, np.float32)
+  thresholds = dict.fromkeys(LESION_KEYS, 0.5)
+  judged = [key in ('MA', 'CWS') for key in LESION_KEYS]
+  for config in ({'thresholds': thresholds}, {'thresholds': thresholds, 'presence': {'rule': 'top500', 'thresholds': thresholds}}):
+    assert Rule.of(config).decide(scores).all()
+    np.testing.assert_array_equal(Rule.of(config | {'annotated': ['MA', 'CWS']}).decide(scores), [judged] * 2)
+  by_pixels = Rule.of({'annotated': ['MA', 'CWS'], 'thresholds': thresholds}, np.full(8, 0.3))
+  np.testing.assert_array_equal(by_pixels.decide(scores), [judged] * 2)
