@@ -63,6 +63,11 @@ def idrid(config: ConfigDict, row: Row) -> None:
                       crop=320)
   segment.update(batch_size=4, max_steps=400, validate_every=200, prior=recipe.segment.prior, freeze=recipe.segment.freeze,
                  criterion='aupr')
+  maps = row if row.stage == 'segment' else ROWS.get(row.lesion or '')
+  if maps and 'fcn' in maps.model['name']:
+    segment.prior = 0.5  # has no head of its own, whose bias could begin low
+  if maps and maps.model['name'] == 'patch_fcn_32s':
+    segment.freeze = tuple(f'fcn/{pattern}' for pattern in segment.freeze)
   classify.data.update(name=segment.data.name, weights=(1.0, 1.0), size=GRADED_AT)
   classify.update(batch_size=8, max_steps=200, validate_every=100, freeze=recipe.segment.freeze, criterion='image_f1')
   grade.data.update(name='idrid_grading', size=GRADED_AT, keep=recipe.grade.data.keep)

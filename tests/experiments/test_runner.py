@@ -9,11 +9,14 @@ import subprocess
 import sys
 import threading
 
+import jax
 import pytest
 from invented import make_result
 
 from experiments import presets, program, record, runner
 from experiments.rows import TABLE2, TABLE3, TABLES
+from lesion_jax import stages
+from lesion_jax.train.parallel import Devices
 
 ROWS = program.ROWS
 
@@ -188,6 +191,21 @@ def test_every_row_has_a_configuration_for_every_preset(row, preset, tmp_path):
   assert set(stage.data.source_dir.split(':')) == {'release'} and stage.pretrained == 'weights'
   assert len(stage.data.source_dir.split(':')) == len(stage.data.name.split('+'))
   assert config.is_locked
+
+
+@pytest.mark.parametrize('row', [
+    pytest.param(row, id=row.key, marks=() if row.key in ('patch_fcn_32s', 'fcn_8s', 'abn_classifier', 'multitask_unet') else pytest.mark.slow)
+    for row in ROWS.values() if row.key not in presets.NOT_RUN['idrid']])
+def test_every_row_of_real_photographs_can_be_built(row):
+  config = presets.configure('idrid', row, 0, source_dir='release')
+  if row.lesion:  # trained here, so that its own settings are looked at too
+    config.stages = ROWS[row.lesion].stage, row.stage
+    presets._apply(config, ROWS[row.lesion])
+    presets._apply(config, row)
+  for stage in presets.STAGES:
+    config[stage].model.width = 1 / 32
+  stages.check_values(config)
+  assert set(stages.check(config, Devices(jax.local_devices()[:1]))) == set(config.stages)
 
 
 def test_the_papers_preset_is_the_papers_setting():
