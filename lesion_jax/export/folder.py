@@ -55,6 +55,8 @@ def export(
   path = real(home(path))
   if path.exists() and (not path.is_dir() or any(path.iterdir())):
     raise FileExistsError(f'{path} is there already; remove it, or give another name')
+  if path.is_symlink():  # after all links were followed: seen now, and not when the work is done
+    raise FileExistsError(f'{path} is a link that leads to itself; remove it, or give another name')
   source = Source.of(bundle)
   path.parent.mkdir(parents=True, exist_ok=True)
   fresh = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.new')
