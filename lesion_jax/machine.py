@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 
 # Version 1 says 'no limit' by a number near 2^63.
 UNLIMITED = 1 << 60
+M_ARENA_MAX = -8  # of the GNU C library's `mallopt`: how many heaps there may be
 
 
 def processors(root: str | os.PathLike[str] = '/') -> int:
@@ -54,15 +55,28 @@ def return_memory() -> None:
   After a photograph of 12 megapixels it takes a twentieth of a second; to have the library keep nothing at all
   (MALLOC_MMAP_THRESHOLD_) takes three times as long.
   """
-  if trim := _trim():
-    trim(0)
+  if library := _gnu():
+    library.malloc_trim(0)
+
+
+def share_heaps(heaps: int = 2) -> None:
+  """Has all threads share so few heaps of the GNU C library, so that what one has freed the next one takes; it makes eight a
+  processor otherwise, and a network's intermediate results stay in several. For heaps that are not made yet, and the whole process:
+  for commands, whose process is theirs. The user's own MALLOC_ARENA_MAX goes before.
+
+  With 64 processors shown and two allowed, 25 photographs of 12 megapixels through the packaged network (1440 pixels) take 0.98
+  instead of 1.58 GB.
+  """
+  if (library := _gnu()) and 'MALLOC_ARENA_MAX' not in os.environ and 'arena_max' not in os.environ.get('GLIBC_TUNABLES', ''):
+    library.mallopt(M_ARENA_MAX, heaps)
 
 
 @functools.cache
-def _trim() -> Callable[[int], int] | None:
+def _gnu() -> ctypes.CDLL | None:
+  """The GNU C library of this process; None where it is another, whose functions of these names mean something else."""
   try:
     library = ctypes.CDLL(None)
-    return library.malloc_trim if library.gnu_get_libc_version else None
+    return library if library.gnu_get_libc_version and library.malloc_trim and library.mallopt else None
   except (AttributeError, OSError, TypeError):
     return None
 

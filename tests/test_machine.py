@@ -108,6 +108,35 @@ def test_memory_of_finished_photographs_goes_back_to_the_system():
   assert int(run.stdout) < 40
 
 
+HEAPS = """
+import threading
+from lesion_jax import machine
+
+machine.share_heaps()
+start, end = threading.Barrier(16), threading.Barrier(16)
+
+def hold():
+  start.wait()
+  kept = [bytearray(50_000) for _ in range(40)]
+  end.wait()
+
+threads = [threading.Thread(target=hold) for _ in range(16)]
+[each.start() for each in threads], [each.join() for each in threads]
+heaps = [line for line in open('/proc/self/maps') if int(line.split('-')[0], 16) % (64 << 20) == 0 and ' 00:00 0' in line]
+print(len(heaps))  # those of threads begin where their size of 64 MB divides the address
+"""
+
+
+@needs_glibc
+@pytest.mark.skipif(sys.maxsize < 1 << 32, reason='the size of a heap is that of 64 bits')
+def test_threads_of_a_command_share_heaps_where_the_user_has_not_said_otherwise():
+  def heaps(**added):
+    environment = {name: value for name, value in os.environ.items() if name not in ('MALLOC_ARENA_MAX', 'GLIBC_TUNABLES')}
+    run = subprocess.run([sys.executable, '-c', HEAPS], env=environment | added, check=True, capture_output=True, text=True)
+    return int(run.stdout)
+  assert heaps() <= 2 < heaps(MALLOC_ARENA_MAX='12') <= 12
+
+
 def test_affinity_counts_where_python_does_not_say_it_itself(tmp_path, monkeypatch):
   monkeypatch.delattr(os, 'process_cpu_count', raising=False)
   monkeypatch.setattr(os, 'cpu_count', lambda: 64)

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 
 import lesion_jax
+from lesion_jax import machine
 from lesion_jax.cli import (
     compare, consensus, data, evaluate, export, import_weights, info, interruption, label_studio, options, predict, prepare,
     rethreshold, ship)
@@ -52,6 +53,7 @@ def _main(argv: Sequence[str] | None) -> int:
   warnings.filterwarnings('ignore', 'Image size .* decompression bomb')
   for module in ('PIL', 'pydicom'):  # of tags and elements, which say nothing of the pixels
     warnings.filterwarnings('ignore', module=rf'{module}\b')
+  machine.share_heaps()
   try:
     with interruption.listening():
       return arguments.run(arguments, arguments.parser)
