@@ -124,6 +124,8 @@ def configure(options: argparse.Namespace, system: str) -> ConfigDict:
     grade.pretrained = options.pretrained
   grade.data.update(changes.get('data', {}))
   grade.model.update(changes.get('model', {}))
+  if 'freeze' in changes:  # nothing of the encoder is left to train at another rate
+    grade.encoder_lr_factor = 1.0
   if grade.model.name == 'inception_v3_grader':  # sees what the grading branch sees
     grade.data.update(name=GRADED, source_dir=str(options.source_dir), weights=(), size=grade.model.grading_size, ask_once=False)
     grade.model.update(grading_size=0)

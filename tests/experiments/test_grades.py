@@ -27,6 +27,7 @@ def test_each_system_sees_the_same_square_and_starts_from_the_same_weights(syste
   assert config.segment.bundle == ('' if plain else 'lesions/bundle')
   assert all(pattern.startswith('encoder/' if plain else 'grading/encoder/') for pattern in grade.freeze)
   assert ('*' in [pattern.split('/')[-1] for pattern in grade.freeze]) == system.endswith('frozen')
+  assert (grade.encoder_lr_factor == 1) == system.endswith('frozen'), 'a rate of what is not trained is refused'
 
 
 def test_the_longer_preset_goes_on_from_the_network_of_the_shorter_one_at_a_larger_size():
