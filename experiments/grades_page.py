@@ -13,9 +13,9 @@ import numpy as np
 from configs.idrid import GOES_ON
 from experiments.collect import read_counts
 from experiments.page import bounds, join, number, table
-from lesion_jax.core import GRADE_KEYS, LESION_KEYS
+from lesion_jax.core import GRADE_KEYS, LESION_KEYS, UNKNOWN_GRADE
 from lesion_jax.data.registry import Dataset
-from lesion_jax.evaluate import compare, present_in
+from lesion_jax.evaluate import compare, full_report, present_in
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
@@ -23,6 +23,7 @@ from lesion_jax.report.page import overlay_page
 from lesion_jax.weights.bundle import Bundle
 
 FOLDS = '-folds'  # after the name of a system that was cross-validated
+TOGETHER = ('conv', 'cw_maxpool', 'plain')  # whose probabilities are averaged
 PAGE, SEEN = 'idrid_grades.md', 'seen.json'  # the second: what a person saw in a mistake, by the photograph
 INTRODUCTION = (
     'Photographs: IDRiD (Porwal et al., Data 2018, 3(3):25; CC BY 4.0), part B, official split 413/103, here at 1440 pixels a '
@@ -42,7 +43,7 @@ def write(results: pathlib.Path) -> list[pathlib.Path]:
   first = max(found, key=lambda name: ('agreement' in found[name], found[name].get('preset') in GOES_ON))
   found = {first: found.pop(first), **found}
   parts = ['# Grades of real photographs: IDRiD', INTRODUCTION, _systems(found), _differences(found, results),
-           _folds([json.loads(path.read_text('utf-8')) for path in folds]), _confusion(found[first]), _three(found[first])]
+           _together(found, results), _folds([json.loads(path.read_text('utf-8')) for path in folds]), _confusion(found[first]), _three(found[first])]
   if 'agreement' in found[first]:
     seen = results / SEEN
     parts += [_agreement(found[first]['agreement']),
@@ -95,6 +96,30 @@ def _differences(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) 
         f'{differences[key]["difference"]:+.3f}{bounds(differences[key]["interval"])}, p = {differences[key]["p"]:.2f}'
         for key in ('kappa', 'accuracy')), str(len(pair[0]['id']))])
   return 'Differences, photograph by photograph:\n\n' + table(['', 'kappa', 'accuracy', 'photographs'], rows) if rows else ''
+
+
+def _together(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) -> str:
+  """What the mean of the probabilities of all systems with a fine-tuned encoder says, on the photographs of all."""
+  names = [name for name, result in found.items() if result.get('system') in TOGETHER]
+  if len(names) < 2:
+    return ''
+  each = [read_counts(results / f'{name}.npz')[0] for name in names]
+  shared = sorted(set.intersection(*(set(counts['id'].tolist()) for counts in each)))
+  rows = [[counts['id'].tolist().index(name) for name in shared] for counts in each]
+  mean = np.mean([counts['grade_probabilities'][row] for counts, row in zip(each, rows, strict=True)], axis=0, dtype=np.float64)
+  truth = each[0]['grade'][rows[0]]
+  confusion = np.zeros((len(shared), len(GRADE_KEYS), len(GRADE_KEYS)), np.int64)
+  known = truth != UNKNOWN_GRADE
+  confusion[np.flatnonzero(known), truth[known], mean.argmax(1)[known]] = 1
+  counts = {'grade': truth, 'grade_probabilities': mean.astype(np.float32), 'confusion': confusion,
+            'patient': each[0]['patient'][rows[0]], 'id': np.array(shared)}
+  report = full_report(counts, ())
+  referred = report['referral']
+  return ('### Together\n\nThe mean of the probabilities of '
+          f'{", ".join(f"`{name}`" for name in names)}: of all systems with a fine-tuned encoder, none of them chosen by what it says.\n\n'
+          + table(['kappa', 'accuracy', 'AUC, referable', 'sensitivity', 'specificity', 'photographs'], [[
+              *(_with(report[key], report['intervals'].get(key)) for key in ('kappa', 'accuracy')),
+              *(_with(referred[key], referred[key]['interval']) for key in ('auc', 'sensitivity', 'specificity')), str(len(shared))]]))
 
 
 def _folds(found: Sequence[Mapping[str, Any]]) -> str:

@@ -117,3 +117,20 @@ def test_cross_validation_sums_up_the_photographs_of_all_folds(tmp_path, monkeyp
 def test_without_a_result_the_page_says_what_to_run(tmp_path):
   with pytest.raises(FileNotFoundError, match='experiments.grades'):
     grades_page.write(tmp_path)
+
+
+def test_systems_with_a_fine_tuned_encoder_are_averaged_on_the_photographs_of_all(tmp_path):
+  ids = [f'IDRiD_{number:03d}' for number in range(N)]
+  systems = {'conv-cpu-0': make_counts(0, ids), 'plain-cpu-0': make_counts(1, ids[::-1][:25]), 'conv-leaks-cpu-0': make_counts(2, ids)}
+  for name, counts in systems.items():
+    counts['grade'] = np.array([int(name.split('_')[1]) % 5 for name in counts['id']])
+    write(tmp_path, name, counts, system=name.removesuffix('-cpu-0'))
+  grades_page.write(tmp_path)
+  together = (tmp_path / grades_page.PAGE).read_text().partition('### Together')[2]
+  assert '`conv-cpu-0`, `plain-cpu-0`: of all' in together
+  of = [dict(zip(systems[name]['id'], systems[name]['grade_probabilities'], strict=True)) for name in ('conv-cpu-0', 'plain-cpu-0')]
+  shared = ids[5:]
+  said = [int(((of[0][name].astype(float) + of[1][name]) / 2).argmax()) for name in shared]
+  truth = [int(name.split('_')[1]) % 5 for name in shared]
+  row = [cell.strip() for cell in together.splitlines()[6].strip('|').split('|')]
+  assert row[1].startswith(f'{np.mean(np.array(said) == truth):.3f} ') and row[-1] == '25'
