@@ -27,7 +27,7 @@ demo: $(VENV)/installed
 	@ls $(DEMO)/*/*.png
 
 test test-all: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(if $(filter test-all,$@),-m '')
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter test-all,$@),-m '')
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

@@ -19,6 +19,17 @@ if threading.current_thread() is threading.main_thread():
   signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files that take longest go first, so that no worker is left with one of them at the end.
+LONG = ('test_main', 'test_processes', 'test_idrid_run', 'test_programs', 'test_mixture_run', 'test_learning', 'test_cli_evaluate',
+        'test_folds', 'test_notebooks', 'test_docs', 'test_ask_once', 'test_windows', 'test_cli_predict_again', 'test_to_torch',
+        'test_inception_v3_golden', 'test_patience', 'test_places')
+
+
+def pytest_collection_modifyitems(items):
+  place = {name: number for number, name in enumerate(LONG)}
+  items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture(scope='module')
 def shallow_networks():
   """Every network under its own name with the shallow encoder, for all tests of a module."""

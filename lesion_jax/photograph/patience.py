@@ -42,7 +42,8 @@ class TooSlow(ValueError):
   """Reading took longer than it may."""
 
   def __init__(self, seconds: float) -> None:
-    super().__init__(f'reading it takes longer than {seconds:g} seconds, and was given up; save it again as JPEG or PNG, or allow '
+    unit = 'second' if seconds == 1 else 'seconds'
+    super().__init__(f'reading it takes longer than {seconds:g} {unit}, and was given up; save it again as JPEG or PNG, or allow '
                      'more seconds (--seconds, photograph.threads.limited)')
 
 

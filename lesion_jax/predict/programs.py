@@ -25,6 +25,7 @@ import lesion_jax
 from lesion_jax import runtime
 from lesion_jax.core import Prediction
 
+OURS = ('lesion_jax', 'jax')  # whose code is known by a digest, or by a version
 FOLDER = 'programs'  # in the cache of compiled programs
 CHECKSUM = 32  # bytes of SHA-256 before each, as a damaged program may still be read
 PACKAGE = pathlib.Path(lesion_jax.__file__).parent
@@ -104,7 +105,7 @@ def _is_ours(part: Any) -> bool:
   if isinstance(part, nn.Module):
     fields = (getattr(part, name) for name in part.__dataclass_fields__ if name not in ('parent', 'name'))
     return _is_ours(type(part)) and all(map(_is_ours, fields))
-  return not callable(part) or part.__module__.split('.')[0] in ('lesion_jax', 'jax')
+  return not callable(part) or part.__module__.split('.')[0] in OURS
 
 
 @functools.cache

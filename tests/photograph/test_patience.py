@@ -40,7 +40,7 @@ def _digits():
 def _noise():
   """JPEG 2000, whose decoder lets no other thread run."""
   buffer = io.BytesIO()
-  Image.fromarray(np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), np.uint8)).save(buffer, 'JPEG2000')
+  Image.fromarray(np.random.default_rng(0).integers(0, 256, (2200, 2200, 3), np.uint8)).save(buffer, 'JPEG2000')
   return buffer.getvalue()
 
 
@@ -53,7 +53,7 @@ def _dicom():
   dataset.SOPClassUID = pydicom.uid.OphthalmicPhotography8BitImageStorage
   dataset.SOPInstanceUID = '1.2.3'
   dataset.Modality, dataset.PhotometricInterpretation = 'OP', 'RGB'
-  dataset.Rows = dataset.Columns = 3000
+  dataset.Rows = dataset.Columns = 2200
   dataset.SamplesPerPixel, dataset.PlanarConfiguration, dataset.PixelRepresentation = 3, 0, 0
   dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
   dataset.PixelData = pydicom.encaps.encapsulate([_noise()])

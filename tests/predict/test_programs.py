@@ -14,7 +14,14 @@ from lesion_jax.weights.bundle import save_bundle
 from lesion_jax.weights.initialize import initialize
 
 SIZE = 32
-MODEL = {'name': 'lesion_net_32s', 'width': 0.03}
+MODEL = {'name': 'lesion_net_32s'}
+
+pytestmark = pytest.mark.usefixtures('shallow_networks', 'shallow_is_ours')
+
+
+@pytest.fixture
+def shallow_is_ours(monkeypatch):
+  monkeypatch.setattr(programs, 'OURS', (*programs.OURS, 'tiny'))
 
 
 @pytest.fixture
