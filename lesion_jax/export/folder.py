@@ -53,10 +53,7 @@ def export(
   if to not in FORMATS:
     raise ValueError(f'unknown format {to!r}; choose one of {", ".join(FORMATS)}')
   path = real(home(path))
-  if path.exists() and (not path.is_dir() or any(path.iterdir())):
-    raise FileExistsError(f'{path} is there already; remove it, or give another name')
-  if path.is_symlink():  # after all links were followed: seen now, and not when the work is done
-    raise FileExistsError(f'{path} is a link that leads to itself; remove it, or give another name')
+  _require_room(path)
   source = Source.of(bundle)
   path.parent.mkdir(parents=True, exist_ok=True)
   fresh = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.new')
@@ -83,3 +80,11 @@ def export(
       os.close(held)
   locking.sweep(path)
   return differences
+
+
+def _require_room(path: pathlib.Path) -> None:
+  """Raises FileExistsError where something is at the path, of which all links were followed, other than an empty folder."""
+  if path.is_symlink():  # seen now, and not when the work is done
+    raise FileExistsError(f'{path} is a link that leads to itself; remove it, or give another name')
+  if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    raise FileExistsError(f'{path} is there already; remove it, or give another name')
