@@ -176,7 +176,7 @@ class Job:
       **options: `resamples` and `seed` of `full_report` or `native_report`, which makes the report.
 
     Raises:
-      FloatingPointError: the network answers with something that is no number.
+      FloatingPointError: the network outputs something that is not a number.
       OSError, ValueError: a photograph cannot be read any more.
     """
     if self.photographs:
@@ -190,7 +190,7 @@ class Job:
     for name in set(PROBABILITIES) & set(counts):
       wrong |= ~np.isfinite(counts[name]).all(axis=1)
     if wrong.any():
-      raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of '
+      raise FloatingPointError(f'the network outputs something that is not a number on {wrong.sum()} of '
                                f'{self.length} photographs; its weights are not fit for use')
     config = self.bundle.config
     found = full_report(counts, self.dataset.annotated, config['annotated'], rule=self.rule,
@@ -304,7 +304,7 @@ def evaluate(
   Raises:
     FileNotFoundError, OSError, ValueError: of `check`; and `out` holds something else than an evaluation, or cannot be
       written.
-    FloatingPointError: the network answers with something that is no number.
+    FloatingPointError: the network outputs something that is not a number.
   """
   if out is not None:
     require_free(out)

@@ -116,7 +116,7 @@ _KNOWN = _spellings()
 
 
 def lesion_of(name: str) -> str | None:
-  """The key of the lesion that a folder or label names: by its key, its name, or as releases name it, whatever its case
+  """The key of the lesion that a folder or label names: by its key, its name, or as raw datasets name it, whatever its case
   and with a number before it ('3. Hard Exudates') or 'masks' after it. None where it names none."""
   bare = re.sub(r'^\d+[.)]?\s*', '', composed(name))
   short = plain(bare)

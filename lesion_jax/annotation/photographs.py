@@ -1,4 +1,4 @@
-"""One photograph and its annotators -> one example of the release, or the reason why it is left out."""
+"""One photograph and its annotators -> one example of the raw dataset, or the reason why it is left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lesion_jax.annotation.shapes import Annotation
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.photograph.crop import read_field
 
-SIDE = 896  # of the square example, as in the release
+SIDE = 896  # of the square example, as in the raw dataset
 # Why a photograph is left out.
 NOT_FOUND = 'not among the photographs'
 AMBIGUOUS = 'annotated under several names by one person'
@@ -31,7 +31,7 @@ FAILURES = (NOT_FOUND, AMBIGUOUS, UNREADABLE, RESIZED)  # something to mend, whe
 
 
 class LeftOut(NamedTuple):
-  """A photograph that is not in the release, why (one of the reasons above), and the particulars."""
+  """A photograph that is not in the raw dataset, why (one of the reasons above), and the particulars."""
 
   photograph: str
   reason: str

@@ -21,7 +21,7 @@ PAIRS = 15  # of annotators in the data sheet: those of six annotators
 
 
 class Kept(NamedTuple):
-  """A photograph of the release.
+  """A photograph of the raw dataset.
 
   Attributes:
     id: its name there.
@@ -49,7 +49,7 @@ class Summary:
   """Everything that the data sheet says.
 
   Attributes:
-    kept: the photographs of the release.
+    kept: the photographs of the raw dataset.
     left_out: the others.
     agreement: of the annotators on all photographs.
     splits: split -> ids.

@@ -102,7 +102,7 @@ class Worker:
     try:
       with limited(self._options.threads, self._options.memory, self._options.seconds):
         predict_entries(self._predictor, map(unpack, rows['entry']), self._out, self._options, entries, lambda: None)
-    except Stopped as error:  # as a value: what is raised here Ray would wrap, and its other workers go on
+    except Stopped as error:  # as a value: what is raised here Ray would wrap, and its other workers continue
       return {'number': [STOPPED], 'entry': [json.dumps(str(error))]}
     return {'number': list(entries), 'entry': [pack(item) for item in entries.items()]}
 

@@ -153,7 +153,7 @@ def load_predictor(options: Options) -> Any:
   `Options.recorded` if it changes results.
 
   Raises:
-    Refused: the network cannot be used so, or does not judge a lesion that was given a threshold.
+    Refused: the network cannot be used so, or does not evaluate a lesion that was given a threshold.
   """
   from lesion_jax import runtime
   from lesion_jax.predict import load
@@ -168,8 +168,8 @@ def load_predictor(options: Options) -> Any:
   judged = predictor.config['annotated']
   if strange := [key for key in options.smallest or {} if key not in judged]:
     if len(options.smallest) < len(predictor.thresholds):
-      raise Refused('smallest', f': this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
+      raise Refused('smallest', f': this network does not evaluate {", ".join(strange)}, only {", ".join(judged)}')
   strange = [key for key in options.thresholds if key not in judged]
-  if strange and len(options.thresholds) < len(predictor.thresholds):  # a number for all means those that are judged
-    raise Refused('threshold', f': this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
+  if strange and len(options.thresholds) < len(predictor.thresholds):  # a number for all means those that are evaluated
+    raise Refused('threshold', f': this network does not evaluate {", ".join(strange)}, only {", ".join(judged)}')
   return predictor

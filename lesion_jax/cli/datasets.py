@@ -30,7 +30,7 @@ def open_dataset(
     anew: bool = False) -> Any:
   """The data set that the options name, prepared where it was not.
 
-  What is wrong with the options or the release ends the program with 2.
+  What is wrong with the options or the raw dataset ends the program with 2.
 
   Args:
     arguments: with what `add_options` added, and `name`.
@@ -40,7 +40,7 @@ def open_dataset(
     existing: without --source and --option, look for what was prepared and prepare nothing.
 
   Raises:
-    OSError: the prepared data could not be written.
+    OSError: the preprocessed data could not be written.
   """
   from lesion_jax.data.registry import find_prepared, load_dataset
 

@@ -1,7 +1,7 @@
 """What masks of one's own mean: which values are a lesion, which are left open, which are the lesions of an index map; and
 whether masks and photographs can belong together at all.
 
-Without a declaration 0 is absent, 1 or 255 present, and 127 left out of loss and metrics. 255 is "void" for many tools and
+Without a declaration 0 is absent, 1 or 255 present, and 127 excluded from loss and metrics. 255 is "void" for many tools and
 "lesion" for others, so masks in which 1 and 255 both occur are never guessed at: `values` says it.
 """
 
@@ -35,7 +35,7 @@ class Values:
 
   Attributes:
     lesion: present.
-    ignore: left out of loss and metrics.
+    ignore: excluded from loss and metrics.
     absent: neither.
     declared: whether somebody said so.
   """
@@ -141,7 +141,7 @@ def examine(masks: Mapping[str, Iterable[pathlib.Path]], values: Values) -> list
     if len(broken) > 1:
       raise ValueError(f'{len(broken)} of {len(everyone)} masks cannot be read: {"; ".join(one.error for one in broken[:3])}'
                        f'{"; ..." if len(broken) > 3 else ""}')
-    # A single one is said, or left out, where its photograph is read.
+    # A single one is said, or skipped, where its photograph is read.
   strange = [one for one in everyone if one.values - set(values.levels)]
   if strange:
     found = sorted(set().union(*(one.values for one in everyone)))

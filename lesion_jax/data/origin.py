@@ -1,4 +1,4 @@
-"""What prepared data were made from and consist of: kept beside them, so that a change of either is seen.
+"""What preprocessed data were made from and consist of: kept beside them, so that a change of either is seen.
 
 `source.json` holds a digest of the names, sizes and times of change of all files that were read, and the sizes of the
 prepared files. Data that were prepared before there was such a file are taken as they are.
@@ -66,7 +66,7 @@ def write(folder: str | os.PathLike[str], source: dict[str, Any] | None) -> None
 
 
 def damage(folder: str | os.PathLike[str]) -> str:
-  """What is missing or cut in a folder of prepared data, as the end of a sentence; '' where nothing is known to be."""
+  """What is missing or cut in a folder of preprocessed data, as the end of a sentence; '' where nothing is known to be."""
   folder = pathlib.Path(folder)
   for name in NEEDED:
     try:

@@ -30,7 +30,7 @@ def train_batches(
 ) -> grain.DatasetIterator[Example]:
   """An endless stream of shuffled batches, in another order each epoch.
 
-  Batches run across the ends of epochs, so no example is dropped; how often each is drawn says `sampler.training_order`.
+  Batches run across the ends of epochs, so no example is dropped; how often each is sampled says `sampler.training_order`.
   `get_state()` is a small JSON-serialisable dict and `set_state()` continues exactly behind it; it
   is the same on all shards.
 

@@ -1,12 +1,12 @@
-"""Scales of grades: what a table's numbers mean on the international scale DR0 to DR4, and which figures they can give.
+"""Scales of grades: what a table's numbers mean on the international scale DR0 to DR4, and which metrics they can give.
 
   icdr        0 to 4, as in the paper
   referable   0 no, 1 yes: DR2 to DR4 (also no/yes, false/true)
   three       0 none, 1 non-proliferative (DR1 to DR3), 2 proliferative (DR4)
   a mapping   '0=0,1=2-4,5=unknown': as written in the table = the grade, the span of grades, or unknown
 
-A photograph whose grade is a span keeps the lowest grade of it. So figures that need single grades (kappa, accuracy) are
-not given, nor referable DR where a span has both sides of it, nor healthy eyes where DR0 is not told apart; and no network
+A photograph whose grade is a span keeps the lowest grade of it. So metrics that need single grades (kappa, accuracy) are
+not given, nor referable DR where a span has grades of both, nor healthy eyes where DR0 is not told apart; and no network
 of five grades learns from them.
 """
 
@@ -94,7 +94,7 @@ class Scale:
     return not any(low == 0 < high for low, high in self._found)
 
   def describe(self) -> dict[str, Any]:
-    """Ready for JSON, as it is kept with prepared data."""
+    """Ready for JSON, as it is kept with preprocessed data."""
     return {'name': self.name, 'steps': self.steps, 'referable': self.referable, 'healthy': self.healthy}
 
 

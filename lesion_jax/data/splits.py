@@ -33,7 +33,7 @@ def shuffled(patients: Iterable[str], seed: int | str = SPLIT_SEED) -> list[str]
 def stratify(
     patients: Sequence[str], labels: Sequence[Collection[str]], shares: Sequence[int], *, seed: int = SPLIT_SEED
 ) -> list[int]:
-  """Deals photographs to sides so that each gets its share of every label, all those of one patient to one side.
+  """Deals photographs to splits so that each gets its share of every label, all those of one patient to one split.
 
   Iterative stratification (K. Sechidis, G. Tsoumakas and I. Vlahavas, "On the Stratification of Multi-Label Data", ECML
   PKDD 2011, Algorithm 1) of patients, each with the labels of all of his photographs: the label that the fewest patients
@@ -46,7 +46,7 @@ def stratify(
   Args:
     patients: the patient of each photograph.
     labels: what each photograph has; a photograph without any is dealt by number alone.
-    shares: of the sides, whole numbers, such as (7, 1, 2).
+    shares: of the splits, whole numbers, such as (7, 1, 2).
     seed: any integer.
 
   Returns:
@@ -98,10 +98,10 @@ def labels_of(lesions: Collection[str] = (), grade: int = UNKNOWN_GRADE) -> froz
 
 @dataclasses.dataclass(frozen=True)
 class Dealing:
-  """How the photographs of a release become splits, where the release does not say.
+  """How the photographs of a raw dataset become splits, where the raw dataset does not say.
 
   With `folds` the patients are dealt to so many equal parts; part number `fold` is the test split, and validation is
-  carved from the others, 7 to 1. Where a release has an official test set, that is done with its training set.
+  carved from the others, 7 to 1. Where a raw dataset has an official test set, that is done with its training set.
 
   Attributes:
     name: 'hash' or 'stratified', see the module's docstring.
@@ -127,7 +127,7 @@ class Dealing:
 
   @property
   def suffix(self) -> str:
-    """Tells prepared data of one split from those of another; '' for the split that there was at first."""
+    """Tells preprocessed data of one split from those of another; '' for the split that there was at first."""
     name = '' if (self.name, self.seed) == ('hash', SPLIT_SEED) else f'-{self.name}{self.seed}'
     return name + (f'-fold{self.fold}of{self.folds}' if self.folds else '')
 
@@ -138,11 +138,11 @@ class Dealing:
   def deal(
       self, items: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None = None
   ) -> dict[str, list[Item]]:
-    """Deals the items of a release that has no official split.
+    """Deals the items of a raw dataset that has no official split.
 
     Args:
       items: of any kind.
-      patients: the patient of each item; the photograph's name where the release names no patients.
+      patients: the patient of each item; the photograph's name where the raw dataset names no patients.
       labels: of each item, for 'stratified'; None: nothing is known of them.
 
     Raises:

@@ -1,10 +1,10 @@
 """How far the metrics of a test set would move with other patients: the bootstrap over patients.
 
-Pixels of one photograph depend on one another, and so do the two eyes of one patient: whole patients are drawn, P of P
-with replacement, each with all of his images, and each figure is computed again from what was drawn (the cluster
+Pixels of one photograph depend on one another, and so do the two eyes of one patient: whole patients are resampled, P of P
+with replacement, each with all of his images, and each metric is computed again from what was resampled (the cluster
 bootstrap: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8; drawing images
-as if the two eyes knew nothing of each other makes intervals too narrow). Where a release names no patients each
-photograph is its own. The quantiles of the figure over the resamples are its interval: the percentile bootstrap
+as if the two eyes knew nothing of each other makes intervals too narrow). Where a raw dataset names no patients each
+photograph is its own. The quantiles of the metric over the resamples are its interval: the percentile bootstrap
 (B. Efron, "Nonparametric standard errors and confidence intervals", Canadian Journal of Statistics 9, 1981).
 It covers the choice of test patients alone, not that of the training images, the seed or the annotators; with few
 positive patients it is too narrow.
@@ -26,7 +26,7 @@ from lesion_jax.evaluate.totals import HISTOGRAMS, NAMES, PATIENT
 from lesion_jax.metrics.kappa import Score
 
 Replicates = dict[str, np.ndarray]
-RESAMPLES = 1000  # of normal figures, each end of a 95 % interval then has a standard deviation of 2 % of its width
+RESAMPLES = 1000  # of normally distributed metrics, each end of a 95 % interval then has a standard deviation of 2 % of its width
 SEED = 2020
 BLOCK = 2**22  # multiplicities held at a time: 32 MB
 SUMMED = 250  # histograms held at a time: 12 MB
@@ -49,7 +49,7 @@ def bootstrap(
   (`intervals` takes such differences too). It is far narrower than what two single intervals suggest. (Shared on one
   version of NumPy: NumPy promises the bits of Philox for ever, but not how integers are made of them.)
 
-  Lesions too are the same for all models: one without a positive in the truth of a resample has no figure in it, whatever
+  Lesions too are the same for all models: one without a positive in the ground truth of a resample has no value in it, whatever
   the model predicts, and the means of the resample are over the others.
 
   Args:
@@ -61,9 +61,9 @@ def bootstrap(
 
   Returns:
     float64 by name, those that the network computes: pixel_f1, pixel_iou, image_f1 and aupr [R, 8], their means over the
-    annotated lesions that occur in the truth of that resample (as `metrics.summarize`; a lesion of few images is missing
+    annotated lesions that occur in the ground truth of that resample (as `metrics.summarize`; a lesion of few images is missing
     in some) mean_pixel_f1, mean_pixel_iou, mean_image_f1 and mean_aupr [R], kappa [R] and accuracy [R]. NaN where a
-    figure is undefined.
+    metric is undefined.
     Computed from exact integer sums, so equal on every machine.
 
   Raises:
@@ -85,11 +85,11 @@ def bootstrap(
 def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict[str, Any]:
   """Percentile intervals, ready for JSON: from the (1 - level) / 2 quantile of the resamples to the (1 + level) / 2.
 
-  Where a figure is undefined in some resamples the quantiles are over the others; where it is in all, there is no
+  Where a metric is undefined in some resamples the quantiles are over the others; where it is in all, there is no
   interval.
 
   Args:
-    replicates: of `bootstrap`, or the difference of two such, figure by figure.
+    replicates: of `bootstrap`, or the difference of two such, metric by metric.
     level: in (0, 1).
 
   Returns:
@@ -135,7 +135,7 @@ def compare(
 
   Returns:
     {'mean_pixel_f1', 'mean_image_f1', 'kappa', 'accuracy': {'difference': of `one` less `other`, 'interval': [low,
-    high], 'p', 'different': bool}}, those that both have; None where a figure is undefined. With `lesions` also
+    high], 'p', 'different': bool}}, those that both have; None where a metric is undefined. With `lesions` also
     'pixel_f1' and 'image_f1', {key: the same} of those in `annotated`.
 
   Raises:

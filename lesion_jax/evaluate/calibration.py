@@ -17,7 +17,7 @@ Found = tuple[dict[str, Any] | None, str | None]
 
 NO_PIXEL = 'no pixel is scored'
 NO_IMAGE = 'no image is scored'
-NOT_FINITE = 'the network answers with something that is no number'
+NOT_FINITE = 'the network outputs something that is not a number'
 
 
 def calibration(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def compare_grades(
 
   Returns:
     Ready for JSON, over the images with both grades: 'images', and 'patients', None where not given; 'kappa' (quadratic
-    weights), 'accuracy', 'sensitivity' and 'specificity' of referable DR with the person's grade as the truth, {'value',
+    weights), 'accuracy', 'sensitivity' and 'specificity' of referable DR with the person's grade as the ground truth, {'value',
     'reason', 'interval'}; 'confusion', rows are the person's; 'different', the indices into N of the images on which they
     differ, the furthest first; 'level' and 'resamples'.
 

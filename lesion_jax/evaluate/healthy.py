@@ -1,6 +1,6 @@
-"""How a network judges whole photographs: which lesions it calls present, and above all, in healthy eyes.
+"""How a network classifies whole photographs: which lesions it calls present, and above all, in healthy eyes.
 
-A healthy eye in which something is marked costs a visit, and no pixel figure shows it: of photographs that all have
+A healthy eye in which something is marked costs a visit, and no pixel metric shows it: of photographs that all have
 lesions, none can be told.
 """
 
@@ -56,7 +56,7 @@ def judge_images(
   Returns:
     {'rule', 'thresholds', 'figures': metrics, 'maximum': metrics at PAPER_RULE}, ready for JSON. Metrics are by name,
     'f1', 'sensitivity' and 'specificity', each {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key:
-    reason}, 'intervals': {key: [low, high] | None}}; the mean is over the lesions for which the figure is defined, which the
+    reason}, 'intervals': {key: [low, high] | None}}; the mean is over the lesions for which the metric is defined, which the
     truth alone decides, in each resample too: F1 and sensitivity want a photograph with the lesion, specificity one without.
   """
   scored = tuple(scored)

@@ -104,7 +104,7 @@ def at_cut_points(
     points: four, of the validation split.
 
   Returns:
-    Ready for JSON: 'points', 'confusion' (rows are the truth), and 'kappa' and 'accuracy', {'value', 'interval', 'reason'}.
+    Ready for JSON: 'points', 'confusion' (rows are the ground truth), and 'kappa' and 'accuracy', {'value', 'interval', 'reason'}.
   """
   known = counts['grade'] != UNKNOWN_GRADE
   truth = counts['grade'][known]

@@ -97,7 +97,7 @@ def report(
     positive_images (how many images have each lesion that is scored), positive_pixels (how many scored pixels of all
     images have it; over the positive images, the average size of the lesion), undecided_images (how many images are left
     out of a lesion's image metrics because all that may show it is ignored, see `core.Targets.judged`), aupr and aupr_11 (in the form of the F1),
-    kappa, accuracy, referable (sensitivity and specificity), confusion (rows are the truth). A figure without a value
+    kappa, accuracy, referable (sensitivity and specificity), confusion (rows are the ground truth). A metric without a value
     is None, with the reason beside it.
   """
   annotated, learned = tuple(annotated), tuple(learned)
@@ -135,7 +135,7 @@ def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def criterion(result: Mapping[str, Any], name: str) -> float | None:
-  """The figure by which models are compared, larger is better; None where it is undefined.
+  """The metric by which models are compared, larger is better; None where it is undefined.
 
   For lesions the mean F1 or AUPR of those that occur in the ground truth, a set that does not depend on the model.
 
@@ -173,7 +173,7 @@ def _aupr(histogram: np.ndarray, annotated: tuple[str, ...]) -> tuple[dict[str, 
     coarse['lesions'][key] = None if found is None else metrics.average_precision_11(histogram[:, j])
     if found is None:
       exact['undefined'][key] = coarse['undefined'][key] = \
-          'no positive in the truth' if key in annotated else NOT_ANNOTATED
+          'no positive in the ground truth' if key in annotated else NOT_ANNOTATED
     else:
       exact['bounds'][key] = [found.lower, found.upper]
   for result in (exact, coarse):

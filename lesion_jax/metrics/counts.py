@@ -86,7 +86,7 @@ def lesion_probabilities(prediction: Prediction, targets: Targets) -> jax.Array:
 
 
 def confusion(grades: Array, truth: Array, *, per_image: bool = False) -> jax.Array:
-  """Confusion matrix of DR grades, rows the truth, columns the prediction.
+  """Confusion matrix of DR grades, rows the ground truth, columns the prediction.
 
   Args:
     grades: float [B, 5], probabilities or logits; the largest is the prediction, the lower grade where two tie.

@@ -81,7 +81,7 @@ def _checked(confusion: np.ndarray) -> np.ndarray:
   """`confusion` as float64 (products of int64 counts may overflow), or ValueError."""
   counts = np.asarray(confusion)
   if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
-    raise ValueError(f'a confusion matrix is a square matrix of integer counts, rows the truth; got {counts.dtype} '
+    raise ValueError(f'a confusion matrix is a square matrix of integer counts, rows the ground truth; got {counts.dtype} '
                      f'{list(counts.shape)}')
   return counts.astype(np.float64)
 

@@ -14,7 +14,7 @@ from lesion_jax.photograph.field import BORDER_LUMINANCE, SECOND, SURROUND, choo
 from lesion_jax.photograph.read import read_photograph
 
 # What a network learned from, and so what prediction makes of a photograph: the square that this library finds around
-# the field of view, or a square as a release ships it.
+# the field of view, or a square as a raw dataset ships it.
 FIELD_OF_VIEW, SQUARE = 'field of view', 'square'
 
 DETECTION_SIDE = 512  # The field is looked for on a copy whose longer side is reduced to about this.
@@ -190,7 +190,7 @@ def around(height: int, width: int) -> Crop:
 
 
 def whole(height: int, width: int) -> Crop:
-  """The crop of a photograph that a release ships square already.
+  """The crop of a photograph that a raw dataset ships square already.
 
   Raises:
     ValueError: where it is not square.

@@ -2,7 +2,7 @@
 
 Before anything else, what people put around photographs is made black (`clear`), and only where it is there: a frame along the
 picture's edge, and a surround of one bright colour in which a round field lies. Then three steps, each for what fools the one
-before (our choice, held to IDRiD's photographs and drawn ones by the tests):
+before (our choice, held to IDRiD's photographs and synthetic ones by the tests):
 
   1. the largest connected part brighter than the camera's black border, holes filled
   2. glare or noise that lifts the border above that: where the edge of a brighter part is sharp, and beyond it comes a

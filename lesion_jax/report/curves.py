@@ -70,7 +70,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], path: str | pathlib.Pat
   """
   counts = np.asarray(confusion)
   if counts.shape != (len(GRADE_KEYS), len(GRADE_KEYS)):
-    raise ValueError(f'expected counts [5, 5], rows the truth; got shape {list(counts.shape)}')
+    raise ValueError(f'expected counts [5, 5], rows the ground truth; got shape {list(counts.shape)}')
   share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   figure = new_figure((4.3, 3.9))
   axes = figure.add_subplot()

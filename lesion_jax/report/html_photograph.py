@@ -20,7 +20,7 @@ VERDICT_WORDS = {
     INDIRECT: 'indirect evidence for the grade',
     UNSUPPORTED: 'no lesion supports the grade',
     CONTRADICTED: 'lesions contradict the grade',
-    NOT_JUDGED: 'lesions of this grade are not judged',
+    NOT_JUDGED: 'lesions of this grade are not evaluated',
 }
 VALUE = '<span class="hidden">Value</span>'
 
@@ -127,7 +127,7 @@ def _evidence(record: Mapping[str, Any]) -> str:
   evidence = record['evidence']
   if evidence is None:
     return ''
-  states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not judged</span>'}
+  states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not evaluated</span>'}
   # Exclusively among those that are evaluated: of the others nobody knows.
   among = ' <span class="soft">among the lesions evaluated</span>' if not_evaluated(record) else ''
   rows = [(GRADE_KEYS[entry['grade']], escape(entry['finding']) + (f' ({escape(entry["lesion"])})' if entry['lesion'] else ''),

@@ -27,7 +27,7 @@ NUMBERS = {key: number for number, key in enumerate(LESION_KEYS, 1)}
 
 def write_index_maps(folder: pathlib.Path, entries: Sequence[Entry]) -> tuple[int, int]:
   """Writes a map for each photograph, named like the folder of its results, and what the numbers mean. Photographs whose
-  network makes no maps are left out; a lesion that is not judged in all of them has the meaning null, none.
+  network makes no maps are skipped; a lesion that is not evaluated in all of them has the meaning null, none.
 
   Args:
     folder: of all of it, made where there is none; the folders of the photographs lie beside it.

@@ -63,7 +63,7 @@ def trace(values: np.ndarray, threshold: float, crop: Crop) -> str:
   """
   scale = crop.side / values.shape[0]
   unit = 1 if scale >= 2 else 10
-  # Beyond its edge a map goes on as it is there, then ends.
+  # Beyond its edge a map continues with its value there, then ends.
   padded = np.pad(np.pad(values, 1, 'edge'), 1).astype(np.float64)
   # A pixel that equals the threshold is in the mask: the line runs outside of it.
   level = math.nextafter(threshold, 0)

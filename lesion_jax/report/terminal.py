@@ -19,7 +19,7 @@ CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'm
 CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
                     'Brier: mean squared error')
 FEW, MARK = 10, '*'  # an interval of fewer images says little (our choice), and is marked
-LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the figure
+LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the metric
 
 
 def format_report(report: Mapping[str, Any], title: str) -> str:
@@ -27,7 +27,7 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
   calibration, and the metrics of grading.
 
   Args:
-    report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is left out; where a score has no
+    report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is omitted; where a score has no
       value, the reason is said. Where it has 'intervals', they follow the means and the metrics of grading in brackets.
       Where it has 'selection', it is said how the network was chosen. Where it has 'data_sets', the parts of a mixture,
       the report of each follows.

@@ -90,7 +90,7 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
 
 SOURCE, MAX_STEPS = 'data.source_dir', 'max_steps'
 # Keys of a stage by which no step of its training differs: what is logged and kept when, on how many photographs at once
-# it is evaluated, and where the release lies, as long as the photographs are the same (`stage.require_same_data`).
+# it is evaluated, and where the raw dataset lies, as long as the photographs are the same (`stage.require_same_data`).
 HARMLESS = ('log_every', 'track', 'save_every', 'eval_batch_size', 'data.keep', SOURCE)
 
 

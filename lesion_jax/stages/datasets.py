@@ -28,7 +28,7 @@ OWN = 'folder'  # of which a mixture may have several
 
 
 class Chosen(NamedTuple):
-  """One data set of a stage: its name, where its release lies, and what it is called where a mixture has several of the
+  """One data set of a stage: its name, where its raw dataset lies, and what it is called where a mixture has several of the
   name."""
 
   name: str
@@ -44,7 +44,7 @@ def open_datasets(
 
   Args:
     config: of `configs/`, checked by `check`.
-    data_dir: where prepared data sets are kept.
+    data_dir: where preprocessed datasets are kept.
     devices: of the run.
     bundles: of `check`; None: they are read again.
 

@@ -82,7 +82,7 @@ class Folder(MaskBuilder):
 
     images/<id>.jpg              photographs: every format that `photograph.read` reads; the name is the id
     masks/<lesion>/<id>.png      a folder for each lesion that is annotated, named by its key (MA, iHE, HaEx, CWS, vHE,
-                                 pHE, NV, FiP) or as releases name it (HE, EX, SE, whole names); PNG, TIFF, GIF or BMP of the
+                                 pHE, NV, FiP) or as raw datasets name it (HE, EX, SE, whole names); PNG, TIFF, GIF or BMP of the
                                  photograph's own size
     masks/<id>.png               or else index maps, one for all lesions, whose numbers `indices` explains
     grades.csv                   columns id, and any of grade (0..4, or empty), patient, split, fold; see `annotation.table`
@@ -93,7 +93,7 @@ class Folder(MaskBuilder):
 
   A lesion with a folder is annotated in every photograph, and absent where its mask is missing; a lesion without a
   folder is unknown, and so is every lesion of a photograph without an index map. In a mask 0 is absent, 1 or 255 (of a
-  palette, the indices) present, and 127 left out of loss and metrics; other values are an error, and so are 1 and 255
+  palette, the indices) present, and 127 excluded from loss and metrics; other values are an error, and so are 1 and 255
   together, unless `values` says what they are.
   Splits are those of the column `split` (train, validation, test) or of the folders; else photographs are dealt 70/10/20
   with our seed, by the column `patient` where there is one, or else by names that are pairs of eyes (`data.naming`), and so
@@ -124,7 +124,7 @@ class Folder(MaskBuilder):
     found = read_contents(root, scale, indices)
     if not found.masks and not found.maps and all(entry.grade == UNKNOWN_GRADE for entry in found.entries.values()):
       raise ValueError(f'{root} has neither a folder {MASKS}/<lesion>/ (of {", ".join(LESION_KEYS)}) nor a grade in '
-                       f'{TABLE}: there is nothing to learn or to judge')
+                       f'{TABLE}: there is nothing to learn or to evaluate')
     self._contents, self._values, self._indices, self.scale = found, values, indices, scale.describe()
     self._asked = asks(scale, [entry.grade for entry in found.entries.values()])
     photographs = {name: self._photograph(name, path) for name, path in found.photographs.items()}

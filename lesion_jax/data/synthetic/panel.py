@@ -1,7 +1,7 @@
 """A panel of simulated ophthalmologists: each draws, overlooks, mistakes and grades in a way of their own.
 
 Where `annotator.py` makes the one careful annotation that a sample comes with, this makes several of the same scene, of
-which the truth is known. Every number is our choice: the paper does not say how far its annotators disagreed.
+which the ground truth is known. Every number is our choice: the paper does not say how far its annotators disagreed.
 """
 
 from __future__ import annotations
