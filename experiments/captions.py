@@ -1,4 +1,4 @@
-"""What stands beside a table so that its figures can be judged: data, sizes, steps, seeds, machine, command."""
+"""What stands beside a table so that its metrics can be judged: data, sizes, steps, seeds, machine, command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.collect import Result
 from experiments.rows import ROWS
 
 PAPERS_DATA = 'retinal_lesions'
-OTHER_DATA = "The data are not the paper's, so nothing here is comparable with the paper's figures."
+OTHER_DATA = "The data are not the paper's, so nothing here is comparable with the paper's results."
 RELEASED_DATA = ("The photographs are the part of the paper's data that was released, split anew: close to the paper's "
                  'setting and not the same.')
 RANDOM_START = ("The photographs are the part of the paper's data that was released, but the paper's networks start from "
@@ -52,17 +52,17 @@ def machine(results: Iterable[Result]) -> list[str]:
 
 
 def intervals(results: Sequence[Result]) -> str:
-  """What the brackets behind a figure are."""
+  """What the brackets behind a metric are."""
   found = distinct((result['report']['intervals']['level'], result['report']['intervals']['resamples'])
                    for result in results)
   kinds = ' or '.join(f'{100 * level:g} % interval of {resamples:,} resamples' for level, resamples in found)
   seeds = '' if len({result['seed'] for result in results}) < 2 else (
-      ' A figure is the mean over the seeds ± the standard deviation over them; the ends of its interval are the '
+      ' A metric is the mean over the seeds ± the standard deviation over them; the ends of its interval are the '
       "means of the seeds' ends.")
-  return f'In square brackets: the {kinds} of the test {drawn(results)}.{seeds}' if found else ''
+  return f'In square brackets: the {kinds} of the test {sampled(results)}.{seeds}' if found else ''
 
 
-def drawn(results: Iterable[Result]) -> str:
+def sampled(results: Iterable[Result]) -> str:
   """What the resamples are of: patients, in results of before photographs."""
   return ' or '.join(distinct('photographs' if result['report']['intervals'].get('patients') is None else 'patients'
                               for result in results)) or 'patients'

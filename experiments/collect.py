@@ -1,4 +1,4 @@
-"""Results read back from their folder: checked, in the order of the tables, and their figures over the seeds."""
+"""Results read back from their folder: checked, in the order of the tables, and their metrics over the seeds."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NOT_COMPUTED = 'not computed by this system'
 NO_INTERVAL = 'no interval: undefined in every resample'
 
 
-PAIRED = ('mean_pixel_f1', 'mean_image_f1', 'kappa')  # the figures by which rows are compared
+PAIRED = ('mean_pixel_f1', 'mean_image_f1', 'kappa')  # the metrics by which rows are compared
 DIGITS = 5  # of a replicate
 
 
-class Figure(NamedTuple):
-  """One figure of one system.
+class Metric(NamedTuple):
+  """One metric of one system.
 
   Attributes:
     value: the mean over the seeds in which it is defined; None where it is in none.
@@ -52,9 +52,9 @@ class Figure(NamedTuple):
 def load(folder: str | pathlib.Path) -> list[Result]:
   """The results of a preset, in the order of the rows and by seed within a row.
 
-  Where the counts of the test photographs lie beside a result, its figures, their intervals and its replicates are
-  computed again from them, and they are kept under 'counts', with the lesions that were judged: a change of the analysis
-  needs no new training.
+  Where the counts of the test photographs lie beside a result, its metrics, their intervals and its replicates are
+  computed again from them, and they are kept under 'counts', with the lesions that were evaluated: a change of the
+  analysis needs no new training.
 
   Raises:
     FileNotFoundError: there is no such folder.
@@ -85,7 +85,7 @@ def counts_of(path: pathlib.Path) -> pathlib.Path:
 
 
 def read_counts(path: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
-  """Counts as `report.run.write_figures` writes them, and the lesions that were judged."""
+  """Counts as `report.run.write_figures` writes them, and the lesions that were evaluated."""
   with np.load(path, allow_pickle=False) as file:
     counts = {name: file[name] for name in file.files}
   return counts, counts.pop('annotated').tolist()
@@ -98,7 +98,7 @@ def paired(replicates: Mapping[str, np.ndarray]) -> dict[str, list[float | None]
 
 
 def _analyse(path: pathlib.Path, result: dict[str, Any]) -> None:
-  """Figures, intervals and replicates of a result from the counts beside it. (AUPR and calibration need more.)"""
+  """Metrics, intervals and replicates of a result from the counts beside it. (AUPR and calibration need more.)"""
   counts, annotated = read_counts(counts_of(path))
   if {len(value) for value in counts.values()} != {result['test_images']}:
     raise ValueError(f'{counts_of(path)} is not of the {result["test_images"]} test photographs of {path.name}; remove both and '
@@ -139,15 +139,15 @@ def read(path: pathlib.Path) -> Result:
 
 
 def by_row(results: Sequence[Result]) -> dict[str, list[Result]]:
-  """The results of each row, one a seed; rows without a result are left out."""
+  """The results of each row, one a seed; rows without a result are omitted."""
   rows: dict[str, list[Result]] = {}
   for result in results:
     rows.setdefault(result['row'], []).append(result)
   return rows
 
 
-def figure(results: Sequence[Result], name: str, part: str = 'mean') -> Figure | None:
-  """One figure of one row over its seeds; None where the row has no result.
+def metric(results: Sequence[Result], name: str, part: str = 'mean') -> Metric | None:
+  """One metric of one row over its seeds; None where the row has no result.
 
   Args:
     results: of the row.
@@ -160,7 +160,7 @@ def figure(results: Sequence[Result], name: str, part: str = 'mean') -> Figure |
   values = [value for _, value, _, _ in found if value is not None]
   limits = [interval for _, _, interval, _ in found if interval]
   reasons = {seed: reason for seed, _, _, reason in found if reason}
-  return Figure(
+  return Metric(
       value=statistics.fmean(values) if values else None,
       spread=statistics.stdev(values) if len(values) > 1 else None,
       interval=(statistics.fmean(low for low, _ in limits), statistics.fmean(high for _, high in limits))
@@ -196,8 +196,8 @@ def _sized(row: str, results: Sequence[Result]) -> str:
   return ROWS[row].title + (f', here {" and ".join(other)}' if ROWS[row].shrink > 1 and other else '')
 
 
-def paper_figure(row: str, name: str, part: str = 'mean') -> float | None:
-  """The paper's figure of a row, or None where the paper has none. Arguments as of `figure`."""
+def paper_metric(row: str, name: str, part: str = 'mean') -> float | None:
+  """The paper's result of a row, or None where the paper has none. Arguments as of `metric`."""
   found = ROWS[row].paper.get(name)
   return found.get(part) if isinstance(found, Mapping) else found
 

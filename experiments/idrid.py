@@ -1,4 +1,5 @@
-"""Lesions of real photographs: trains on IDRiD, chooses on validation, judges the official test set once, writes a page.
+"""Lesions of real photographs: trains on IDRiD, chooses on validation, evaluates the official test set once, writes a
+page.
 
   python -m experiments.idrid --source_dir=DIR --pretrained=inception_v3.safetensors
   python -m experiments.idrid --source_dir=DIR --pretrained=FILE --preset=gpu --seed=1
@@ -6,10 +7,10 @@
   python -m experiments.idrid --render
 
 DIR holds IDRiD's 'A. Segmentation' and 'B. Disease Grading'. The run is `configs/idrid.py` of the preset. Stopped at any point
-(SIGTERM, Ctrl-C, kill), the same command goes on: training from its last checkpoint, and of the figures that are
+(SIGTERM, Ctrl-C, kill), the same command resumes: training from its last checkpoint, and of the metrics that are
 counted afterwards those that are there already stay. Each evaluation of the test set is written down with its date and
 its reason, and a second one of the same network needs `--reason`. `--without_negatives` is the control: the same network
-and schedule without part B's healthy eyes, and judged by a rule for presence that is chosen on the same validation
+and schedule without part B's healthy eyes, and evaluated by a rule for presence that is chosen on the same validation
 photographs.
 """
 
@@ -38,7 +39,7 @@ from lesion_jax.data.native import NativeSource
 from lesion_jax.data.registry import Dataset, Subset, load_dataset
 from lesion_jax.data.sampler import Joined
 from lesion_jax.evaluate import (
-    choose, full_report, judge_healthy, native_counts, native_report, scored_lesions)
+    choose, full_report, evaluate_healthy, native_counts, native_report, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.metrics.presence import Rule, presence_scores
 from lesion_jax.models import get_model
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runtime.use_cache()
     if status := train(options):
       return status
-    judge(options)
+    evaluate_test(options)
   for path in idrid_page.write(options.results):
     print(path)
   return 0
@@ -80,9 +81,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--without_negatives', action='store_true', help='the control that learns from part A alone')
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/idrid'), help='of the runs')
-  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
+  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of preprocessed data')
   parser.add_argument('--results', type=pathlib.Path, default=RESULTS, help='of the JSON and the page')
-  parser.add_argument('--reason', default='', help='why the test set is judged once more')
+  parser.add_argument('--reason', default='', help='why the test set is evaluated once more')
   parser.add_argument('--render', action='store_true', help='run nothing: write the page of the results that are there')
   options = parser.parse_args(argv)
   if not options.render and not options.source_dir:
@@ -101,8 +102,8 @@ def title(options: argparse.Namespace) -> str:
 
 
 def train(options: argparse.Namespace) -> int:
-  """Trains, chooses thresholds on validation, judges the test set at the network's size, and leaves a bundle; does
-  nothing where there is one. A preset that goes on from another trains that one before. Returns the exit status of
+  """Trains, chooses thresholds on validation, evaluates the test set at the network's size, and leaves a bundle; does
+  nothing where there is one. A preset that continues from another trains that one before. Returns the exit status of
   `lesion_jax.main`."""
   if (place(options) / STAGE / 'bundle' / 'config.json').exists():
     return 0
@@ -122,14 +123,14 @@ def train(options: argparse.Namespace) -> int:
     return program.run(config, place(options), str(options.data_dir), should_stop)
 
 
-def judge(options: argparse.Namespace) -> None:
+def evaluate_test(options: argparse.Namespace) -> None:
   """Counts what the run itself did not, part by part, and writes the result."""
   directory = place(options) / STAGE
   bundle = load_bundle(directory / 'bundle')
   path = options.results / f'{title(options)}.json'
   result = json.loads(path.read_text('utf-8')) if path.exists() else {}
   if result.get('weights') not in (None, bundle.digest):
-    raise SystemExit(f'{path} is of another network ({result["weights"][:8]}, here {bundle.digest[:8]}); remove it to judge '
+    raise SystemExit(f'{path} is of another network ({result["weights"][:8]}, here {bundle.digest[:8]}); remove it to evaluate '
                      'this one, or give another --results')
   size = bundle.config['preprocessing']['size']
   part_a, part_b = (load_dataset(name, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
@@ -225,10 +226,10 @@ def presence_rule(
 
 def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept: pathlib.Path | None) -> dict[str, Any]:
   """Which of part B's test photographs, graded DR0 to DR4, are called diseased. Those that are among part A's training
-  and validation photographs as well are left out.
+  and validation photographs as well are excluded.
 
   Args:
-    kept: the run's own counts of these photographs, where it has judged them.
+    kept: the run's own counts of these photographs, where it has evaluated them.
   """
   learned = np.concatenate([part_a.source(split).index.fingerprint for split in ('train', 'validation')])
   source = part_b.source('test')
@@ -242,7 +243,7 @@ def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept:
     rows = [place[name] for name in wanted]
     counts = {name: value[rows] for name, value in counts.items()}
   scored = scored_lesions(LESION_KEYS, bundle.config['annotated'])
-  found = judge_healthy(counts, scored, rule, resamples=RESAMPLES, seed=SEED)
+  found = evaluate_healthy(counts, scored, rule, resamples=RESAMPLES, seed=SEED)
   called = rule.decide(counts['presence_scores'])[:, [LESION_KEYS.index(key) for key in scored]].any(axis=1)
   grades = {str(grade): {'images': int((counts['grade'] == grade).sum()),
                          'called': int(called[counts['grade'] == grade].sum())}

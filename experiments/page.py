@@ -1,4 +1,4 @@
-"""The pages of all experiments, in Markdown: paragraphs, tables, figures with their ranges, and where they come from.
+"""The pages of all experiments, in Markdown: paragraphs, tables, metrics with their ranges, and where they come from.
 
 Imports neither JAX nor what draws: a benchmark that starts processes of its own may import it in them as well.
 """
@@ -19,7 +19,7 @@ BENCHMARKS = pathlib.Path(__file__).parent / 'results' / 'benchmark'
 
 
 def join(*parts: str) -> str:
-  """Paragraphs, headings and tables below each other; empty ones are left out."""
+  """Paragraphs, headings and tables below each other; empty ones are omitted."""
   return '\n\n'.join(part for part in parts if part)
 
 
@@ -34,7 +34,7 @@ def number(value: float | None, interval: Sequence[float] | None = None, *, unde
 
 
 def bounds(interval: Sequence[float] | None) -> str:
-  """' [0.392, 0.447]', what stands behind a figure; '' without an interval."""
+  """' [0.392, 0.447]', what stands behind a metric; '' without an interval."""
   return f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''
 
 

@@ -46,8 +46,8 @@ def idrid(config: ConfigDict, row: Row) -> None:
   steps from as many crops or photographs of the same size; loss, decoder and attention are its own.
 
   Rows with lesion maps: 4 crops of 320 px from a field of 896. Rows of image-level labels and of grades: 8 whole photographs
-  of 448 px, the lesion network inside them seeing 896. The rate is divided at the one validation on the way, where the
-  dual loss begins.
+  of 448 px, the lesion network inside them seeing 896. The learning rate is divided at the one validation on the way,
+  where the dual loss begins.
   """
   recipe = real.get_config('cpu')
   for name in STAGES:
@@ -85,8 +85,8 @@ DATA = {'smoke': 'synthetic', 'small': 'synthetic', 'paper': 'retinal_lesions', 
 # Rows that a preset does not run, and why.
 NOT_RUN = {'idrid': {'multitask_joint': 'trains both branches on whole photographs of 896 px, hours on two CPU cores'}}
 NOTES = {'smoke': 'This is a check of the programs: the networks are narrow, the photographs small and the training so '
-                  'short that small and rare lesions are not learned yet. The figures rank nothing.'}
-SAME_NUMBERS = ('model.remat',)  # keys that change time and memory, and no figure
+                  'short that small and rare lesions are not learned yet. The results rank nothing.'}
+SAME_NUMBERS = ('model.remat',)  # keys that change time and memory, and no metric
 SEEDS = {'smoke': (0,), 'small': (0, 1, 2), 'paper': (0,), 'idrid': (0, 1, 2)}  # by default
 # Of these rows all seeds are run, of the others the first: where one has an entry here.
 CLAIMED = {'idrid': frozenset(key for heading in ('Loss functions', 'Length of the expansive path') for claim in CLAIMS[heading]
@@ -110,7 +110,7 @@ def configure(
     row: which network, trained how.
     seed: of weights, order and augmentation; data and splits are the same for every seed.
     lesion: the row of the lesion network that this one contains, and its bundle.
-    source_dir: the release, for 'paper'.
+    source_dir: the raw dataset, for 'paper'.
     pretrained: encoder weights for every row, or ''.
     remat: recompute activations in the backward pass.
     accumulate: micro-batches a step.
@@ -141,7 +141,8 @@ def _apply(config: ConfigDict, row: Row) -> None:
 
 def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
   """A configuration as a result keeps it, without the places of one machine: bundles relative to the runs' folder, and
-  the mere names of the release and of the pretrained weights. The split is named also where it is the data set's own."""
+  the mere names of the raw dataset and of the pretrained weights. The split is named also where it is the data set's
+  own."""
   found = stages.resolved(config.to_dict())
   for name in STAGES:
     stage = found[name]

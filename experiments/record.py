@@ -21,7 +21,7 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 
 def versions() -> dict[str, str]:
-  """Of Python and of the packages whose release may move a figure."""
+  """Of Python and of the packages whose release may move a metric."""
   installed = {name: metadata.version(name) for name in PACKAGES}
   return {'python': platform.python_version(), 'lesion_jax': lesion_jax.__version__, **installed}
 

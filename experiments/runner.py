@@ -79,9 +79,9 @@ def add_place(parser: argparse.ArgumentParser) -> None:
   """Adds the flags of `Paths.of`."""
   parser.add_argument('--preset', required=True, choices=presets.PRESETS, help='how large and how long')
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/tables'), help='of the runs')
-  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
+  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of preprocessed data')
   parser.add_argument('--results', type=pathlib.Path, default=pathlib.Path('experiments/results'), help='of the JSON')
-  parser.add_argument('--source_dir', default='', help='the release (preset paper)')
+  parser.add_argument('--source_dir', default='', help='the raw dataset (preset paper)')
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights, from which every row starts')
   parser.add_argument('--remat', action='store_true', help='recompute activations in the backward pass: less memory')
   parser.add_argument('--accumulate', type=positive, default=1, metavar='N',
@@ -153,12 +153,12 @@ def run_row(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> int:
 
 
 def summary(result: Mapping[str, Any]) -> str:
-  """The figures of a result in a line."""
+  """The metrics of a result in a line."""
   report = result['report']
-  figures = {'pixel F1': report.get('pixel_f1', {}).get('mean'), 'image F1': report.get('image_f1', {}).get('mean'),
+  metrics = {'pixel F1': report.get('pixel_f1', {}).get('mean'), 'image F1': report.get('image_f1', {}).get('mean'),
              'kappa': report.get('kappa', {}).get('value')}
-  shown = ', '.join(f'{name} {value:.3f}' for name, value in figures.items() if value is not None)
-  return f'{shown or "no figure is defined"}; {result["seconds"]:.0f} s, {result["peak_memory"]["bytes"] / 1e9:.2f} GB'
+  shown = ', '.join(f'{name} {value:.3f}' for name, value in metrics.items() if value is not None)
+  return f'{shown or "no metric is defined"}; {result["seconds"]:.0f} s, {result["peak_memory"]["bytes"] / 1e9:.2f} GB'
 
 
 def _call(command: Sequence[str], log: Any) -> tuple[int, bool]:
@@ -213,7 +213,7 @@ def parse(description: str, keys: Sequence[str], argv: Sequence[str] | None = No
   options = parser.parse_args(argv)
   options.rows = options.rows or tuple(key for key in keys if key not in presets.NOT_RUN.get(options.preset, {}))
   if presets.DATA[options.preset] != 'synthetic' and not (options.source_dir or options.render):
-    parser.error(f'the preset {options.preset} needs --source_dir=DIR, the unpacked release')
+    parser.error(f'the preset {options.preset} needs --source_dir=DIR, the unpacked raw dataset')
   return options
 
 

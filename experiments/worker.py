@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
   """Trains, evaluates and writes the result; returns the exit status of `lesion_jax.main`.
 
   A result that is there already stays, whatever is trained: a row of Table III may need the network of a row that was
-  measured elsewhere, and the committed figure is that row's.
+  measured elsewhere, and the committed result is that row's.
   """
   paths = runner.Paths.of(options)
   row = ROWS[options.row]
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
       return 1
     resumed = (workdir / row.stage / 'checkpoints').exists()
     should_stop = stack.enter_context(Interrupt())
-    stages.open_datasets(config, str(paths.data_dir), Devices())  # drawn or read once: no part of this row's time
+    stages.open_datasets(config, str(paths.data_dir), Devices())  # generated or read once: no part of this row's time
     start = time.perf_counter()
     status = main.run(config, workdir, str(paths.data_dir), should_stop)
   if not status and not paths.result(row, options.seed).exists():
@@ -107,7 +107,7 @@ def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], dire
 
 
 def command(row: Row, options: argparse.Namespace) -> str:
-  """What measures this row; the release and the weights by their names alone."""
+  """What measures this row; the raw dataset and the weights by their names alone."""
   given = [f'--{flag}={pathlib.Path(value).name}' for flag in ('source_dir', 'pretrained')
            if (value := getattr(options, flag))]
   return ' '.join([f'python -m experiments.table{row.table} --preset={options.preset}', *given,

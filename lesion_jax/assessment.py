@@ -33,7 +33,7 @@ from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, find_builder, load_dataset
 from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import (
-    Evaluation, examples, full_report, judge_regions, native_counts, native_report, present_in, region_counts, scored_lesions)
+    Evaluation, examples, full_report, evaluate_regions, native_counts, native_report, present_in, region_counts, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.metrics.presence import MAXIMUM, Rule
@@ -127,7 +127,7 @@ class Job:
     rule: by which lesions are called present in a photograph.
     dataset: the data set.
     source: the photographs that are evaluated, of its split.
-    chosen: what was left out or taken of the split, ready for JSON; {} where nothing was.
+    chosen: what was excluded or kept of the split, ready for JSON; {} where nothing was.
     photographs: those in their own pixels, where they are evaluated there; None at the network's size.
     scored: keys of the lesions that are evaluated.
     left_out: the other lesions, with the reason; empty where the network finds none at all.
@@ -199,7 +199,7 @@ class Job:
     if self.settings.regions and self.scored:
       smallest = smallest_of(config)
       counts = counts | self._regions(smallest, progress)
-      found['regions'] = judge_regions(counts, self.scored, smallest=smallest, **options)
+      found['regions'] = evaluate_regions(counts, self.scored, smallest=smallest, **options)
     return Evaluation(found, counts)
 
   def _regions(self, smallest: Mapping[str, Smallest], progress: Progress) -> dict[str, np.ndarray]:
@@ -371,7 +371,7 @@ def check(
   source, chosen = _choose(dataset, how)  # raises where it is empty
   _require_common(data, dataset.annotated, dataset.graded, learned, grades)  # of some, releases differ
   scored = scored_lesions(dataset.annotated, learned)
-  _require_judged(how.thresholds, scored)
+  _require_evaluated(how.thresholds, scored)
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += [*said, *dataset.notes, *_lesion_notes(left_out),
@@ -399,7 +399,7 @@ def _open(
       'but microaneurysms from those graded DR1']
 
 
-def _require_judged(thresholds: Mapping[str, float], scored: tuple[str, ...]) -> None:
+def _require_evaluated(thresholds: Mapping[str, float], scored: tuple[str, ...]) -> None:
   if (others := set(thresholds) - set(scored)) and len(thresholds) < len(LESION_KEYS):
     raise ValueError(f'thresholds: {", ".join(sorted(others))} cannot be evaluated here, only {", ".join(scored)}')
 

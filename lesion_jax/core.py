@@ -191,9 +191,9 @@ class Targets:
   undecided: Array | None = None
 
   @property
-  def judged(self) -> Array:
+  def evaluated(self) -> Array:
     """bool [B, 8]: the pairs of image and lesion of which it is known whether the image has the lesion. The others are
-    left out of Eq. 4 and of every figure of images, whatever the network: those without a scored pixel, and those
+    excluded from Eq. 4 and of every metric of images, whatever the network: those without a scored pixel, and those
     undecided. A network of maps would be excused there (its scored pixels may all be right), and a classifier, which
     cannot say where, would not."""
     scored = jnp.any(self.scored, axis=(1, 2))

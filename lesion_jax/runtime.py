@@ -13,7 +13,7 @@ import jax
 
 # XLA's default on CPU sends convolutions and reductions too to the library that is named here for matrix products.
 # Convolutions are slower there, and its maxima and minima lose NaN: a network of NaN would answer 0, no lesion. What this
-# gains in training is in experiments/results/benchmark/train.md: 'JAX as it is' is without it.
+# gains in training is in experiments/results/benchmark/train.md: 'unmodified JAX' is without it.
 CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT'}
 
 

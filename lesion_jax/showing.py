@@ -24,7 +24,7 @@ class Escaping:
   once stays: progress bars begin with it.
 
   What the other's encoding has no place for is escaped too. Where nobody reads any more, as behind `| head`, the rest is
-  dropped without a word: the work goes on. `failure` is any other reason why text could not be written.
+  dropped without a word: the work continues. `failure` is any other reason why text could not be written.
   """
 
   def __init__(self, stream: Any):

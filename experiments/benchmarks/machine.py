@@ -33,7 +33,7 @@ def count(function: Callable[..., Any], *arguments: Any) -> list[Work]:
           if equation.primitive.name in ('conv_general_dilated', 'dot_general')]
 
 
-def floor(works: list[Work], flops_per_second: float, bytes_per_second: float) -> float:
+def roofline(works: list[Work], flops_per_second: float, bytes_per_second: float) -> float:
   """Seconds that they need one after the other, each as long as its arithmetic or its memory takes."""
   return sum(max(work.flops / flops_per_second, work.bytes / bytes_per_second) for work in works)
 

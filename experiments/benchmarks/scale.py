@@ -98,7 +98,7 @@ class Run:
     self._program = devices.train(make_train_step(model.apply, get_loss('dual_dice'), optimizer, axis_name=AXIS))
 
   def first(self, rows: int) -> tuple[TrainState, dict[str, Any]]:
-    """The state and the figures after one step from the start."""
+    """The state and the metrics after one step from the start."""
     return self._program(self._state(), self._rows(rows), {}, KNOBS)
 
   def seconds(self, rows: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""Sides of a comparison, each a process that is told by a line when its turn is, and what is said of their times."""
+"""Implementations that are compared, each a process that is told by a line when its turn is, and what is said of their times."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from experiments import page
 
 PAUSE = 0.5  # seconds before a turn: threads of the one before spin for a while
 RESAMPLES, LEVEL = 2000, 95  # of the bootstrap, and per cent
-NAMES = {'ours': 'ours, JAX', 'plain': 'JAX as it is', 'onnxruntime': 'ours, onnxruntime', 'torch': 'PyTorch',
-         'torch_compiled': 'PyTorch, compiled'}  # of sides, on pages
+NAMES = {'ours': 'ours, JAX', 'plain': 'unmodified JAX', 'onnxruntime': 'ours, onnxruntime', 'torch': 'PyTorch',
+         'torch_compiled': 'PyTorch, compiled'}  # of implementations, on pages
 RATIO = ['by medians', 'median of the rounds', f'{LEVEL} % interval']
 
 
 @contextlib.contextmanager
 def worker(module: str, *arguments: Any, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen]:
-  """Runs a module that answers lines, until the end of the block.
+  """Runs a module that replies to lines, until the end of the block.
 
   Args:
     module: its name.
@@ -34,7 +34,7 @@ def worker(module: str, *arguments: Any, environment: Mapping[str, str] | None =
     environment: variables besides those that are set.
   """
   command = [sys.executable, '-m', module, *map(str, arguments)]
-  # JAX would take most of the device at once and leave the other side too little; and never take all of it.
+  # JAX would take most of the device at once and leave the other implementation too little; and never take all of it.
   variables = os.environ | {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false', 'XLA_PYTHON_CLIENT_MEM_FRACTION': '0.95'}
   variables |= environment or {}
   with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables) as process:
@@ -54,7 +54,7 @@ def hear(process: subprocess.Popen) -> dict[str, Any]:
 
 
 def ask(process: subprocess.Popen, line: str) -> dict[str, Any]:
-  """Writes a line and hears the answer."""
+  """Writes a line and hears the reply."""
   process.stdin.write(f'{line}\n')
   process.stdin.flush()
   return hear(process)
@@ -74,21 +74,21 @@ def summarize(values: Sequence[float]) -> dict[str, Any]:
 
 
 def take_turns(running: Mapping[str, subprocess.Popen], rounds: int, count: int) -> dict[str, dict[str, list[float]]]:
-  """Seconds and CPU seconds of one answer, by side, one figure a round. Neighbours that disturb one side for a while
-  disturb the next one's turn as well, so sides are compared round by round.
+  """Seconds and CPU seconds of one computation, by implementation, one number a round. Neighbours that disturb one
+  implementation for a while disturb the next one's turn as well, so implementations are compared round by round.
 
   Args:
-    running: by side, a process that answers 'N' with the seconds of one of N answers.
+    running: by implementation, a process that replies to 'N' with the seconds of one of N computations.
     rounds: how many turns each takes.
-    count: answers in a turn.
+    count: computations in a turn.
   """
-  found = {side: {'seconds': [], 'cpu_seconds': []} for side in running}
+  found = {name: {'seconds': [], 'cpu_seconds': []} for name in running}
   for _ in range(rounds):
-    for side, process in running.items():
+    for name, process in running.items():
       time.sleep(PAUSE)
       before = cpu_seconds(process.pid)
-      found[side]['seconds'].append(ask(process, str(count))['seconds'])
-      found[side]['cpu_seconds'].append((cpu_seconds(process.pid) - before) / count)
+      found[name]['seconds'].append(ask(process, str(count))['seconds'])
+      found[name]['cpu_seconds'].append((cpu_seconds(process.pid) - before) / count)
   return found
 
 
@@ -109,4 +109,4 @@ def ratio_cells(ratio: Mapping[str, float]) -> list[str]:
 
 def pair_name(pair: str) -> str:
   """Of 'torch / ours', as pages say it."""
-  return ' / '.join(NAMES[side] for side in pair.split(' / '))
+  return ' / '.join(NAMES[name] for name in pair.split(' / '))

@@ -1,6 +1,6 @@
 """How far annotators agree: quadratic kappa of each two and Fleiss' kappa on grades, Dice of each two on lesions.
 
-All photographs with two annotators or more count, also those that the consensus leaves out: agreement on photographs
+All photographs with two annotators or more count, also those that the consensus excludes: agreement on photographs
 that were chosen for agreement would be flattered.
 """
 
@@ -36,7 +36,7 @@ class Ballot(NamedTuple):
 
 
 class Agreement(NamedTuple):
-  """Statistics over all ballots; a figure that is undefined says why.
+  """Statistics over all ballots; a metric that is undefined says why.
 
   Attributes:
     kappa: quadratic weighted kappa of each two annotators who graded the same photographs.

@@ -22,7 +22,7 @@ _TEACH = (f'name photographs {PATTERN}, or give a table with the columns '
 
 
 class Identity(NamedTuple):
-  """What a photograph is called in the raw dataset, <patient>_<left|right>, and the patient."""
+  """What a photograph is called in the dataset, <patient>_<left|right>, and the patient."""
 
   id: str
   patient: str

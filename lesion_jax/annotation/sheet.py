@@ -49,7 +49,7 @@ class Summary:
   """Everything that the data sheet says.
 
   Attributes:
-    kept: the photographs of the raw dataset.
+    kept: the photographs of the dataset.
     left_out: the others.
     agreement: of the annotators on all photographs.
     splits: split -> ids.
@@ -76,7 +76,7 @@ class Summary:
 
 
 def to_json(summary: Summary) -> dict[str, Any]:
-  """Plain JSON; a figure that is undefined is null beside its reason."""
+  """Plain JSON; a metric that is undefined is null beside its reason."""
   number = summary.numbers()
   pair = lambda names: [number[name] for name in names]
   agreement = summary.agreement

@@ -98,10 +98,10 @@ def _rethreshold(
     progress: Callable[[int, int], None],
 ) -> Rethresholded:
   found = _results(out)
-  judged = {key for _, record in found for key in record['lesions'] or {}}
+  evaluated = {key for _, record in found for key in record['lesions'] or {}}
   for option, chosen in (('threshold', thresholds), ('smallest', smallest or {})):
-    if (strange := [key for key in chosen if key not in judged]) and len(chosen) < len(records.LESION_KEYS):
-      raise Refused(option, f': {", ".join(strange)} is evaluated in no result of {out}, only {", ".join(sorted(judged)) or "nothing"}')
+    if (unknown := [key for key in chosen if key not in evaluated]) and len(chosen) < len(records.LESION_KEYS):
+      raise Refused(option, f': {", ".join(unknown)} is evaluated in no result of {out}, only {", ".join(sorted(evaluated)) or "nothing"}')
   if not any('maps' in record for _, record in found):
     raise Refused('', f'no result in {out} has probability maps; predict again with --maps npz')
 

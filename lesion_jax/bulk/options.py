@@ -165,11 +165,11 @@ def load_predictor(options: Options) -> Any:
                      rule=options.rule)
   except (FileNotFoundError, ImportError, ValueError) as error:
     raise Refused('', f'the network cannot be used: {error}') from error
-  judged = predictor.config['annotated']
-  if strange := [key for key in options.smallest or {} if key not in judged]:
+  evaluated = predictor.config['annotated']
+  if unknown := [key for key in options.smallest or {} if key not in evaluated]:
     if len(options.smallest) < len(predictor.thresholds):
-      raise Refused('smallest', f': this network does not evaluate {", ".join(strange)}, only {", ".join(judged)}')
-  strange = [key for key in options.thresholds if key not in judged]
-  if strange and len(options.thresholds) < len(predictor.thresholds):  # a number for all means those that are evaluated
-    raise Refused('threshold', f': this network does not evaluate {", ".join(strange)}, only {", ".join(judged)}')
+      raise Refused('smallest', f': this network does not evaluate {", ".join(unknown)}, only {", ".join(evaluated)}')
+  unknown = [key for key in options.thresholds if key not in evaluated]
+  if unknown and len(options.thresholds) < len(predictor.thresholds):  # a number for all means those that are evaluated
+    raise Refused('threshold', f': this network does not evaluate {", ".join(unknown)}, only {", ".join(evaluated)}')
   return predictor

@@ -65,7 +65,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
                       help='that the process may use, as 4G or 800M: a quarter of it bounds how many photographs are on their '
                            'way at once (default: what the machine, or the limit of the container, leaves it)')
   parser.add_argument('--seconds', type=positive, metavar='N',
-                      help='that reading one photograph may take; one that takes longer fails, and the others go on (default: 60)')
+                      help='that reading one photograph may take; one that takes longer fails, and the others continue (default: 60)')
 
 
 NETWORK = ('the network: a directory with config.json and model.safetensors, a zip archive of one, or the name of a network '

@@ -49,7 +49,7 @@ class Asked(Sequence):
     return {**example, 'image': np.asarray(image), 'lesions': empty, 'ignore': empty, 'found': self._found[example['id']]}
 
 
-def kept_answers(part: int = 0) -> str:
+def kept_outputs(part: int = 0) -> str:
   """Name of the file that keeps what the network said of a data set, or about a part of a mixture."""
   return f'found{part or ""}.npz'
 

@@ -70,7 +70,7 @@ class Draw:
     return bool(self.crop or self.centred or self.grades)
 
 
-class Place(NamedTuple):
+class Sample(NamedTuple):
   """What a place of the stream has: the photograph, the lesion on which it is centred (None: on none), and the generator
   of what else is drawn there."""
 
@@ -105,13 +105,13 @@ class Draws(Sequence):
     return ENDLESS
 
   def __getitem__(self, place: int) -> Example:
-    photograph, lesion, rng = self.place(place)
+    photograph, lesion, rng = self.sample(place)
     example = self._source[photograph]
     if not self._draw.crop:
       return example
     return self._crop(example, lesion, float(self._side[photograph]), rng)
 
-  def place(self, place: int) -> Place:
+  def sample(self, place: int) -> Sample:
     """The first choices of a place, for which nothing is read."""
     place = range(ENDLESS)[place]
     rng = np.random.Generator(np.random.Philox(key=[self._seed, place]))
@@ -119,8 +119,8 @@ class Draws(Sequence):
     if self._lesions is not None and focus < self._draw.centred:
       lesion = int(np.searchsorted(self._lesions, which, side='right'))
       among = self._with[lesion]
-      return Place(int(among[int(photograph * len(among))]), lesion, rng)
-    return Place(int(np.searchsorted(self._any, photograph, side='right')), None, rng)
+      return Sample(int(among[int(photograph * len(among))]), lesion, rng)
+    return Sample(int(np.searchsorted(self._any, photograph, side='right')), None, rng)
 
   def _crop(self, example: Example, lesion: int | None, side: float, rng: np.random.Generator) -> Example:
     size, crop, (low, high) = example['image'].shape[0], self._draw.crop, self._draw.scale

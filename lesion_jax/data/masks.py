@@ -142,17 +142,17 @@ def examine(masks: Mapping[str, Iterable[pathlib.Path]], values: Values) -> list
       raise ValueError(f'{len(broken)} of {len(everyone)} masks cannot be read: {"; ".join(one.error for one in broken[:3])}'
                        f'{"; ..." if len(broken) > 3 else ""}')
     # A single one is said, or skipped, where its photograph is read.
-  strange = [one for one in everyone if one.values - set(values.levels)]
-  if strange:
+  unknown = [one for one in everyone if one.values - set(values.levels)]
+  if unknown:
     found = sorted(set().union(*(one.values for one in everyone)))
     small = [value for value in found if value not in (UNSCORED, 255)]
-    if len(strange) > 1 and max(small) <= LARGEST_INDEX and len(small) > 2 and not values.declared:
-      raise ValueError(f'{_named(strange)} hold the values {_listed(found)} ({len(strange)} of {len(everyone)} masks): these '
+    if len(unknown) > 1 and max(small) <= LARGEST_INDEX and len(small) > 2 and not values.declared:
+      raise ValueError(f'{_named(unknown)} hold the values {_listed(found)} ({len(unknown)} of {len(everyone)} masks): these '
                        f'are index maps, in which each number is a lesion, and not masks of one lesion. Put them into masks/ '
                        f'itself, and {TEACH_INDICES}')
-    if len(strange) > 1:
+    if len(unknown) > 1:
       other = sorted(set(found) - set(values.levels))
-      raise ValueError(f'{_named(strange)} hold the values {_listed(other)} ({len(strange)} of {len(everyone)} masks), and '
+      raise ValueError(f'{_named(unknown)} hold the values {_listed(other)} ({len(unknown)} of {len(everyone)} masks), and '
                        f'allowed are {_listed(values.levels)}. Were they resized or saved as JPEG? Else {TEACH_VALUES}')
   if not values.declared:
     _refuse_ambiguous(everyone)

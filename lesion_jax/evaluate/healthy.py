@@ -41,7 +41,7 @@ def clean_images(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> np.
   return absent.all(axis=1) if columns else np.zeros(len(absent), bool)
 
 
-def judge_images(
+def evaluate_images(
     counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule = PAPER_RULE, *, resamples: int, seed: int,
 ) -> dict[str, Any]:
   """Image-level metrics at a rule for presence, beside those at Eq. 1 and 0.5.
@@ -65,7 +65,7 @@ def judge_images(
       'maximum': _figures(counts, scored, PAPER_RULE, resamples, seed)}
 
 
-def judge_healthy(
+def evaluate_healthy(
     counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule = PAPER_RULE, *, resamples: int, seed: int,
 ) -> dict[str, Any]:
   """What is called present in eyes without lesions, and in those to be referred.

@@ -209,7 +209,7 @@ def f1_of(found: Array, truth: Array, right: Array, called: Array) -> np.ndarray
   return np.divide(2 * sensitivity * precision, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
 
 
-def judge_regions(
+def evaluate_regions(
     counts: Mapping[str, np.ndarray], scored: Sequence[str], *, resamples: int = RESAMPLES, seed: int = SEED,
     smallest: Mapping[str, Smallest] | None = None,
 ) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def judge_regions(
   for key in scored:
     j = LESION_KEYS.index(key)
     known = counts['region_known'][:, j]
-    lesions[key] = _judge(counts, j, known, patients, resamples, seed)
+    lesions[key] = _evaluate_lesion(counts, j, known, patients, resamples, seed)
     if lesions[key]['f1'] is None:
       undefined[key] = FALSE_ALARMS if lesions[key]['predicted'] else NO_POSITIVE
   values = [each['f1']['value'] for each in lesions.values() if each['f1']]
@@ -245,7 +245,7 @@ def judge_regions(
       'mean_f1': metrics.mean_defined(np.array(values)), 'undefined': undefined, 'lesions': lesions}
 
 
-def _judge(
+def _evaluate_lesion(
     counts: Mapping[str, np.ndarray], j: int, known: np.ndarray, patients: np.ndarray, resamples: int, seed: int,
 ) -> dict[str, Any]:
   found, truth, right, called = (counts[f'region_{name}'][:, j] * known for name in ('found', 'truth', 'right', 'called'))

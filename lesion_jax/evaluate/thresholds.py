@@ -122,9 +122,9 @@ def _presence(
       key: found.threshold for key, found in zip(scored, quantiles, strict=True) if found}
   grade = counts.get('grade', np.full(len(scores), UNKNOWN_GRADE))
   sick = np.concatenate([scores[grade >= REFERABLE_GRADE], *([] if more is None else [more[:, columns]])])
-  judged = [j for j, found in enumerate(quantiles) if found]
-  margin = metrics.widest_margin(sick[:, judged], [thresholds[scored[j]] for j in judged], SENSITIVITY) / 2
-  thresholds |= {scored[j]: metrics.raised(thresholds[scored[j]], margin) for j in judged}
+  evaluated = [j for j, found in enumerate(quantiles) if found]
+  margin = metrics.widest_margin(sick[:, evaluated], [thresholds[scored[j]] for j in evaluated], SENSITIVITY) / 2
+  thresholds |= {scored[j]: metrics.raised(thresholds[scored[j]], margin) for j in evaluated}
   limits = np.array([thresholds[key] for key in scored])
   called = scores > limits
   share = lambda calls: float(np.mean(calls)) if len(calls) else None

@@ -52,9 +52,9 @@ def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
   """The sums of Eq. 4 over images and lesions.
 
   P is the maximum of the map over the scored pixels, or sigmoid(outputs.lesions) for a classifier, which has no maps.
-  T is whether any scored pixel is positive. A pair of image and lesion of which that is not known is left out, for both
-  kinds of network alike (`Targets.judged`): one without a scored pixel, and one whose only sign of the lesion is ignored
-  (our choice; the paper leaves such annotation out without saying what becomes of T).
+  T is whether any scored pixel is positive. A pair of image and lesion of which that is not known is excluded, for both
+  kinds of network alike (`Targets.evaluated`): one without a scored pixel, and one whose only sign of the lesion is
+  ignored (our choice; the paper leaves such annotation out without saying what becomes of T).
 
   Raises:
     ValueError: for a network with neither lesion maps nor lesion logits.
@@ -67,7 +67,7 @@ def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
     raise ValueError('the classification loss needs outputs.maps [B, S, S, 8] or outputs.lesions [B, 8], and this '
                      "network has neither; a grading network is trained with 'grade_cross_entropy'")
   truth = jnp.any(targets.lesions & targets.scored, axis=(1, 2))
-  return dice_sums(jax.nn.sigmoid(logits), truth, targets.judged)
+  return dice_sums(jax.nn.sigmoid(logits), truth, targets.evaluated)
 
 
 def dual_sums(outputs: Outputs, targets: Targets) -> DualSums:

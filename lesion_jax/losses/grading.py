@@ -19,7 +19,7 @@ def grade_cross_entropy_sums(logits: Array, grade: Array) -> MeanSums:
 
   Args:
     logits: float [B, K]; summed in float32 whatever the dtype.
-    grade: int [B], 0..K-1, or negative (`core.UNKNOWN_GRADE`) for an image to leave out, which then has no gradient.
+    grade: int [B], 0..K-1, or negative (`core.UNKNOWN_GRADE`) for an image to exclude, which then has no gradient.
   """
   known = grade >= 0
   logits = jnp.where(known[:, None], logits, 0).astype(jnp.float32)
@@ -32,7 +32,7 @@ def grade_cross_entropy_loss(logits: Array, grade: Array, *, axis_name: str | No
 
   Args:
     logits: float [B, K].
-    grade: int [B], 0..K-1, or negative for an image to leave out.
+    grade: int [B], 0..K-1, or negative for an image to exclude.
     axis_name: mapped axis over which the batch is split, see `dice_loss`.
 
   Returns:

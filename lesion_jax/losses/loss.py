@@ -58,7 +58,7 @@ def on_maps(sums: Callable[[Array, Array, Array], Any], value: Callable[[Any], j
 
 
 def with_auxiliary(loss: Loss) -> Loss:
-  """The loss, plus the same loss of `outputs.auxiliary` against the same truth, as part 'auxiliary'.
+  """The loss, plus the same loss of `outputs.auxiliary` against the same ground truth, as part 'auxiliary'.
 
   Each has its own ratio of sums. They are added with weight 1, as Fukui et al. (Attention Branch Network, 2019) add
   the losses of the attention and the perception branch. For a network without a further head it is the loss itself.

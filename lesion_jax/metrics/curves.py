@@ -46,7 +46,7 @@ def average_precision(histogram: np.ndarray) -> AveragePrecision | None:
     histogram: int [2, bins], negatives and positives, scores rising with the bin.
 
   Returns:
-    The value and its bounds, or None where the truth has no positive and there is no such curve.
+    The value and its bounds, or None where the ground truth has no positive and there is no such curve.
 
   Raises:
     ValueError: when the shape is not [2, bins].
@@ -96,7 +96,7 @@ def average_precision_11(histogram: np.ndarray) -> float | None:
     histogram: int [2, SCORE_BINS], of `score_histogram`.
 
   Returns:
-    The area, or None where the truth has no positive.
+    The area, or None where the ground truth has no positive.
 
   Raises:
     ValueError: when the shape is not [2, SCORE_BINS].
@@ -112,7 +112,7 @@ def average_precision_11(histogram: np.ndarray) -> float | None:
 
 
 def precision_recall_curve(histogram: np.ndarray) -> PrecisionRecall:
-  """The curve for a plot, one point for each bin that holds a score; no points where the truth has no positive.
+  """The curve for a plot, one point for each bin that holds a score; no points where the ground truth has no positive.
 
   Args:
     histogram: int [2, SCORE_BINS], of `score_histogram`.

@@ -1,4 +1,4 @@
-"""Agreement of DR grades from a confusion matrix, on the host. Rows are the truth, columns the prediction."""
+"""Agreement of DR grades from a confusion matrix, on the host. Rows are the ground truth, columns the prediction."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
   """Cohen's kappa with weights (i - j)^2: 1 - observed / expected disagreement, the paper's measure for grading.
 
   Equal to `sklearn.metrics.cohen_kappa_score(truth, predicted, weights='quadratic')`, except that undefined cases are
-  said: no graded image, or truth and prediction that name one and the same grade throughout (then chance agrees
+  said: no graded image, or ground truth and prediction that name one and the same grade throughout (then chance agrees
   perfectly, and 0 / 0 is neither perfect nor poor agreement).
 
   Args:

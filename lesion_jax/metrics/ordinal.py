@@ -46,7 +46,7 @@ def cut_points(expected: np.ndarray, truth: np.ndarray) -> list[float] | None:
 
   Args:
     expected: float [N], of `expected_grade`.
-    truth: int [N], 0..4; photographs of UNKNOWN_GRADE are left out.
+    truth: int [N], 0..4; photographs of UNKNOWN_GRADE are excluded.
 
   Returns:
     Float [4]; None where no photograph is graded.

@@ -1,8 +1,9 @@
-"""Whether a photograph shows a lesion, judged by its map: a score on the device or in NumPy, and the rule that decides.
+"""Whether a photograph shows a lesion, by its map: a score on the device or in NumPy, and the rule that decides.
 
-Eq. 1 takes the most probable pixel. It serves the paper's losses and figures, and it fails as a rule for people: a single
-pixel of a healthy eye is enough. So a second score is offered (our choice), the mean of some hundred most probable
-pixels, and the threshold on it is chosen on photographs without the lesion (`evaluate.thresholds`). The mean is of log
+Eq. 1 takes the most probable pixel. It serves the paper's losses and metrics, and it fails as a rule for people: a
+single pixel of a healthy eye is enough. So a second score is offered (our choice), the mean of some hundred most
+probable pixels, and the threshold on it is chosen on photographs without the lesion (`evaluate.thresholds`). The mean
+is of log
 odds: of probabilities it is 1 to six digits in healthy and sick eyes alike once a hundred pixels are sure of themselves.
 """
 
@@ -119,12 +120,13 @@ class Rule(NamedTuple):
     name: TOP, by `presence_scores`, present above the threshold; or MAXIMUM, by the most probable pixel (Eq. 1) or what
       a classifier says, present from the threshold on, as the paper has it.
     thresholds: float64 [8].
-    judged: bool [8], the lesions that the network may speak of; no other is present, whatever its map says. None: all.
+    evaluated: bool [8], the lesions that the network may speak of; no other is present, whatever its map says. None:
+      all.
   """
 
   name: str
   thresholds: np.ndarray
-  judged: np.ndarray | None = None
+  evaluated: np.ndarray | None = None
 
   @classmethod
   def of(cls, config: Mapping[str, Any], thresholds: np.ndarray | None = None) -> Rule:
@@ -150,7 +152,7 @@ class Rule(NamedTuple):
     """Which lesions are present, bool of the same shape: scores [..., 8] of `score`."""
     scores = np.asarray(scores)
     present = scores >= self.thresholds if self.name == MAXIMUM else scores > self.thresholds
-    return present if self.judged is None else present & self.judged
+    return present if self.evaluated is None else present & self.evaluated
 
   def describe(self) -> str:
     """One sentence for people."""

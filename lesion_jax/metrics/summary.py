@@ -45,8 +45,8 @@ def iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 def in_truth(
     score: Callable[..., np.ndarray], tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-  """`score`, which is `f1` or `iou`, where the truth has a positive, NaN where it has none: whether it is defined depends
-  on the truth alone."""
+  """`score`, which is `f1` or `iou`, where the ground truth has a positive, NaN where it has none: whether it is
+  defined depends on the ground truth alone."""
   return np.where(np.asarray(tp) + np.asarray(fn) > 0, score(tp, fp, fn), np.nan)
 
 

@@ -1,8 +1,8 @@
 """Temperatures, on the host: one number that makes probabilities surer or less sure, and leaves their order alone.
 
-A head's logits are divided by T before the sigmoid or the softmax; T is what makes the truth of a held-out set most
-probable (C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section
-4.2). AUPR, and any decision by a threshold on what the network itself says, do not move.
+A head's logits are divided by T before the sigmoid or the softmax; T is what makes the ground truth of a held-out set
+most probable (C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017,
+section 4.2). AUPR, and any decision by a threshold on what the network itself says, do not move.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def temper_histogram(histogram: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def binary_temperature(probabilities: np.ndarray, negatives: np.ndarray, positives: np.ndarray) -> float | None:
-  """The T within LIMITS under which the truth is most probable, of something that is there or not.
+  """The T within LIMITS under which the ground truth is most probable, of something that is there or not.
 
   Args:
     probabilities: float [n]; those of 0 and of 1 count as half a step of float32 away from them.
@@ -96,10 +96,10 @@ def class_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float | N
 
   Args:
     probabilities: float [n, K].
-    truth: int [n], 0..K-1, or UNKNOWN_GRADE for one to leave out.
+    truth: int [n], 0..K-1, or UNKNOWN_GRADE for one to exclude.
 
   Returns:
-    T; None where no truth is known.
+    T; None where no ground truth is known.
   """
   known = np.asarray(truth) != UNKNOWN_GRADE
   if not known.any():

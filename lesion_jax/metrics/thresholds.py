@@ -45,7 +45,7 @@ def best_f1_threshold(histogram: np.ndarray) -> float | None:
     histogram: int [2, SCORE_BINS], of `score_histogram`.
 
   Returns:
-    A float32 above 0 and below 1, as float; None where the truth has no positive.
+    A float32 above 0 and below 1, as float; None where the ground truth has no positive.
 
   Raises:
     ValueError: for another shape.

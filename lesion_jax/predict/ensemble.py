@@ -91,7 +91,7 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
 
   Returns:
     `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice), and so is
-    that of its presence where all members judge presence by one rule; else it is judged by Eq. 1. Temperatures are of
+    that of its presence where all members decide presence by one rule; else it is decided by Eq. 1. Temperatures are of
     single networks, an average has none. A photograph has to be like what each member learned from, where that is
     known.
 

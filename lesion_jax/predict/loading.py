@@ -156,7 +156,7 @@ def load(
   members = []
   for one in paths:
     member = read_member(one, dtype=dtype, window=window, platform=platform, device=place)
-    members.append(member._replace(variables=jax.device_put(member.variables, place)))  # goes on while others are read
+    members.append(member._replace(variables=jax.device_put(member.variables, place)))  # continues while others are read
   config, variables, predict_fn = join(members)
   config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
   predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))

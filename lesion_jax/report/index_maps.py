@@ -41,12 +41,12 @@ def write_index_maps(folder: pathlib.Path, entries: Sequence[Entry]) -> tuple[in
     ValueError: a mask is not as large as its photograph.
   """
   (folder / MASKS).mkdir(parents=True, exist_ok=True)
-  judged, pixels, photographs = set(LESION_KEYS), 0, 0
+  evaluated, pixels, photographs = set(LESION_KEYS), 0, 0
   for entry in entries:
     record = entry.record
     if not record or not has_maps(record):
       continue
-    judged &= record['lesions'].keys()
+    evaluated &= record['lesions'].keys()
     numbers = np.zeros((record['photograph']['height'], record['photograph']['width']), np.uint8)
     several = 0
     for key, mask in masks_on_disk(folder.parent / entry.folder, record).items():
@@ -54,6 +54,6 @@ def write_index_maps(folder: pathlib.Path, entries: Sequence[Entry]) -> tuple[in
       numbers[mask & (numbers == 0)] = NUMBERS[key]
     write_grey(folder / MASKS / f'{entry.folder}.png', numbers)
     pixels, photographs = pixels + several, photographs + (several > 0)
-  meant = {str(number): key if key in judged else None for key, number in NUMBERS.items()}
+  meant = {str(number): key if key in evaluated else None for key, number in NUMBERS.items()}
   write_whole(folder / SETTINGS, json.dumps({'indices': meant}, indent=2) + '\n')
   return pixels, photographs

@@ -101,8 +101,8 @@ def read_outlines(path: pathlib.Path) -> dict[str, str]:
   except (ET.ParseError, UnicodeDecodeError) as error:
     raise ValueError(f'{path} is not an SVG file of lesion_jax ({error})') from error
   paths = {item.get('id', ''): item.get('d', '') for item in root.iter(f'{{{SVG}}}path')}
-  if strange := [key for key, d in paths.items() if key not in LESION_KEYS or not PATH.fullmatch(d)]:
-    raise ValueError(f'{path} is not an SVG file of lesion_jax: it has a path {strange[0]!r}')
+  if unknown := [key for key, d in paths.items() if key not in LESION_KEYS or not PATH.fullmatch(d)]:
+    raise ValueError(f'{path} is not an SVG file of lesion_jax: it has a path {unknown[0]!r}')
   return paths
 
 

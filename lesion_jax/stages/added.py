@@ -95,7 +95,7 @@ HARMLESS = ('log_every', 'track', 'save_every', 'eval_batch_size', 'data.keep', 
 
 
 def may_differ(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> Callable[[str, Any, Any], bool | str]:
-  """Whether a run in `workdir` may go on though a key with dots differs, or why not.
+  """Whether a run in `workdir` may be resumed though a key with dots differs, or why not.
 
   A key of HARMLESS may, where of a raw dataset that lies elsewhere it is known of which photographs the run was. So may
   `max_steps` where it grew: what was trained so far is then the beginning of the longer run. Not with a schedule that

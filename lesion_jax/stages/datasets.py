@@ -158,8 +158,8 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
 
 
 def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:
-  """Raises ValueError where the figure by which the best network is chosen cannot say anything on the validation split: it
-  would be undefined, or 0, at every validation, and the first network as good as the last."""
+  """Raises ValueError where the metric by which the best network is chosen cannot say anything on the validation split:
+  it would be undefined, or 0, at every validation, and the first network as good as the last."""
   if stage.bundle:
     return
   figure, index = criterion(stage), data.source('validation').index

@@ -1,4 +1,4 @@
-"""Photographs that must not be learned from and judged: found by their fingerprints, whatever their names."""
+"""Photographs that must not be learned from and evaluated: found by their fingerprints, whatever their names."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def guard(
   """The data of a stage without the photographs that leak.
 
   A network before it is the lesion network that it contains, the bundle from which it starts, or itself where it is
-  finished. What one was trained on is left out of its test and validation splits, and by what one was chosen of the test
-  split; stages may share a validation split. Then a validation photograph that is in test too, of whichever part, is left
-  out of validation, and a training photograph that is in test or validation out of training. Photographs that are twice
-  in one split stay. Where lesions are learned, a photograph of which nothing is known of any lesion gives way instead: it
-  only tells how many of the sick are called so, and masks are dear.
+  finished. What one was trained on is excluded from its test and validation splits, and by what one was chosen of the
+  test split; stages may share a validation split. Then a validation photograph that is in test too, of whichever part,
+  is left out of validation, and a training photograph that is in test or validation out of training. Photographs that
+  are twice in one split stay. Where lesions are learned, a photograph of which nothing is known of any lesion gives way
+  instead: it only tells how many of the sick are called so, and masks are dear.
 
   Args:
     config: of the run.
@@ -69,7 +69,7 @@ def guard(
   before = learned_before(config, name, datasets, bundles).photographs
   known = {'test': np.concatenate([before[split] for split in LEARNED]), 'validation': before['train'], 'train': NOTHING}
   leaking: list[dict[str, set[str]]] = [{} for _ in all_parts]
-  held = NOTHING  # what is judged, and so must not be learned
+  held = NOTHING  # what is evaluated, and so must not be learned
   masks = [] if parts.grades(stage) or stage.bundle else [part.source('train').index for part in all_parts if part.lengths['train']]
   taught = np.concatenate([NOTHING, *(reduced(index.fingerprint[index.annotated > 0]) for index in masks)])
   for split in ('test',) if stage.bundle else ('test', 'validation', 'train'):
@@ -153,7 +153,7 @@ def union(several: Iterable[Mapping[str, np.ndarray]]) -> Prints:
 
 def describe(stage: ConfigDict, data: Dataset | Mixture, before: Sequence[str] = ()) -> dict[str, Any]:
   """What a bundle says of the guard, ready for JSON: `mode`, of LEAKS, `dropped`, data set -> split -> how many
-  photographs were left out, and `unknown`, of which networks it is not known what they learned from."""
+  photographs were excluded, and `unknown`, of which networks it is not known what they learned from."""
   all_parts = data.parts if isinstance(data, Mixture) else (data,)
   dropped = {part.name: {split: len(ids) for split, ids in part.dropped.items()} for part in all_parts if part.dropped}
   return {'mode': stage.data.leaks, 'dropped': dropped, 'unknown': list(before)}

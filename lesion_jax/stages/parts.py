@@ -278,7 +278,7 @@ def schedule(stage: ConfigDict) -> np.ndarray:
 
 
 def trackers(stage: ConfigDict) -> tuple[str, ...]:
-  """Names of what takes the figures beside metrics.csv. Raises ValueError for one that there is not."""
+  """Names of what takes the metrics beside metrics.csv. Raises ValueError for one that there is not."""
   return check_trackers(stage.track)
 
 

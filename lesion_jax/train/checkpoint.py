@@ -89,7 +89,7 @@ class Checkpoints:
   def save(
       self, step: int, tree: Tree, meta: dict[str, Any], *, best_step: int | None = None, also: Sequence[int] = (),
   ) -> None:
-    """Starts to save; returns when the arrays are copied. A failure is reported, never raised: training goes on, and
+    """Starts to save; returns when the arrays are copied. A failure is reported, never raised: training continues, and
     the checkpoints that are already there stay. A best one that could not be written is kept in memory, where `read` finds
     it, and written with the next.
 
@@ -141,7 +141,7 @@ class Checkpoints:
 
     Args:
       target: a tree of arrays with the structure, shapes and dtypes to expect.
-      take: called with a checkpoint to go on with; what it raises is damage too, but for OtherRun.
+      take: called with a checkpoint to resume from; what it raises is damage too, but for OtherRun.
 
     Raises:
       OtherRun: of `take`.
@@ -202,7 +202,7 @@ class Checkpoints:
       for remains in self.directory.glob(f'{step}.orbax-checkpoint-tmp*'):
         shutil.rmtree(remains, ignore_errors=True)
     self._manager.reload()
-    logging.error('checkpoint %s could not be written to %s (%s); training goes on, the last good one is %s',
+    logging.error('checkpoint %s could not be written to %s (%s); training continues, the last good one is %s',
                   step, self.directory, _first_line(error), self.steps()[-1:] or 'none')
 
 

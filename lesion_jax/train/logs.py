@@ -91,7 +91,7 @@ class Logs:
     except OSError as error:
       if not self._failed:
         self._failed = True
-        logging.error('the logs in %s cannot be written (%s); training goes on, and curves may have gaps',
+        logging.error('the logs in %s cannot be written (%s); training continues, and curves may have gaps',
                       self._directory, error)
 
   @contextlib.contextmanager
@@ -126,7 +126,7 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[int, str, str, float]]:
 
 
 def _forget_after(path: pathlib.Path, step: int) -> None:
-  """Drops rows that a killed run wrote after the checkpoint from which this one goes on."""
+  """Drops rows that a killed run wrote after the checkpoint from which this one resumes."""
   kept = [row for row in _rows(path) if row[0] <= step] if path.exists() else []
   temporary = path.with_suffix('.tmp')  # whatever happens while it is written, the old file stays
   with temporary.open('w', newline='') as file:

@@ -1,7 +1,7 @@
 """Devices: the only file with the word `pmap`.
 
 State goes in whole and comes out whole (`in_axes=None`, `out_axes=None`): never stacked, so a checkpoint is an ordinary
-tree and a run may go on with another number of devices. Batches go in split by rows.
+tree and a run may be resumed with another number of devices. Batches go in split by rows.
 """
 
 from __future__ import annotations

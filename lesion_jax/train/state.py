@@ -177,7 +177,7 @@ def split_frozen(
     frozen: a top-level name of which everything is frozen, or None.
     patterns: shell patterns of paths without the collection, such as 'encoder/Conv2d_*'; * crosses slashes, and a
       pattern that fits a module fits all that is in it. Running statistics are frozen where their own path fits: a
-      layer that normalises by its batch goes on to do so and leaves them as they are, while a pattern such as
+      layer that normalises by its batch continues to do so and leaves them as they are, while a pattern such as
       '*/kernel' lets the statistics move.
 
   Raises:

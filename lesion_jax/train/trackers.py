@@ -17,7 +17,7 @@ the key `track` of a stage:
 
     TRACKERS['printed'] = Printed
 
-Whatever a tracker raises is said once, and training goes on.
+Whatever a tracker raises is said once, and training continues.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Place:
   Attributes:
     directory: of the stage; what is kept on disk goes into it.
     title: what the stage is called.
-    start: steps done before; a run that goes on may give the metrics of later ones again.
+    start: steps done before; a run that resumes may give the metrics of later ones again.
   """
 
   directory: pathlib.Path
@@ -79,7 +79,7 @@ class TensorBoard:
 
 class MLflow:
   """A run of MLflow (the extra `mlflow`): in files in the folder `mlflow` of the stage, or where MLFLOW_TRACKING_URI
-  says. The experiment is named by MLFLOW_EXPERIMENT_NAME, else 'lesion_jax'. A stage that goes on goes on with its run
+  says. The experiment is named by MLFLOW_EXPERIMENT_NAME, else 'lesion_jax'. A stage that resumes continues its run
   of MLflow.
 
   Raises:

@@ -269,8 +269,8 @@ def read_settings(root: pathlib.Path) -> dict[str, Any]:
     found = json.loads(path.read_text('utf-8-sig'))
   except (ValueError, RecursionError) as error:
     raise ValueError(f'{path} is not JSON: {cut(str(error), 200)}') from error
-  if not isinstance(found, dict) or (strange := set(found) - set(KEYS)):
-    named = f'has {", ".join(sorted(map(cut, strange)))}' if isinstance(found, dict) else 'is no object'
+  if not isinstance(found, dict) or (unknown := set(found) - set(KEYS)):
+    named = f'has {", ".join(sorted(map(cut, unknown)))}' if isinstance(found, dict) else 'is no object'
     raise ValueError(f'{path} {named}; it is one JSON object with any of {", ".join(KEYS)}, such as '
                      '{"scale": "referable", "values": {"lesion": 1, "ignore": 255}}')
   return found
@@ -458,8 +458,8 @@ def _list_maps(
 ) -> dict[str, pathlib.Path]:
   """The index maps that lie in the folder of the masks itself."""
   files = [path for path in sorted(folder.iterdir()) if path.is_file() and not _is_junk(path)] if folder.is_dir() else []
-  if strange := [path for path in files if path.suffix.lower() not in LOSSLESS]:
-    raise ValueError(f'{strange[0]} does not belong here: {folder} holds a folder for each lesion, or index maps ending in '
+  if unknown := [path for path in files if path.suffix.lower() not in LOSSLESS]:
+    raise ValueError(f'{unknown[0]} does not belong here: {folder} holds a folder for each lesion, or index maps ending in '
                      f'{" ".join(LOSSLESS)}')
   if files and not indices:
     from lesion_jax.data.masks import look  # its values, for the message alone
