@@ -91,7 +91,8 @@ def _count(packed: np.ndarray) -> np.ndarray:
 
 
 def summarize(photographs: Sequence[Photograph], seed: int) -> dict[str, Any]:
-  """Dice to the ground truth by lesion and group, what a vote gains with its interval, accuracies of grades, agreement."""
+  """Computes Dice to the ground truth by lesion and group, what a vote gains with its interval, accuracies of grades,
+  agreement."""
   agreement = measure([photograph.ballot for photograph in photographs])
   return {
       'lesions': {key: _lesion(photographs, bit, seed) for bit, key in enumerate(LESION_KEYS)},
@@ -139,7 +140,7 @@ def _grades(photographs: Sequence[Photograph], name: str) -> dict[str, float]:
 
 
 def run(seed: int, count: int, size: int) -> dict[str, Any]:
-  """Both panels on the same photographs."""
+  """Runs both panels on the same photographs."""
   styles = [draw_style(seed, number) for number in range(ANNOTATORS)]
   panels = {'panel': styles, 'drawing_alone': [style._replace(**FAULTLESS) for style in styles]}
   command = f'python -m experiments.consensus --count={count} --size={size} --seed={seed}'
@@ -152,7 +153,7 @@ def run(seed: int, count: int, size: int) -> dict[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-  """The page: Dice and grades of the whole panel, where it comes from, and the panel that only draws."""
+  """Renders the page: Dice and grades of the whole panel, where it comes from, and the panel that only draws."""
   panel, drawing = result['panel'], result['drawing_alone']
   return join(
       '# One annotator, three, five: how close to the ground truth',
@@ -181,7 +182,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-  """Which lesions three annotators outline better than the mean single one, by the interval of the gain."""
+  """Returns which lesions three annotators outline better than the mean single one, by the interval of the gain."""
   said = {'better (interval above 0)': [], 'worse (below 0)': [], 'undecided (contains 0)': [], 'in no photograph': []}
   better, worse, undecided, absent = said.values()
   for key, lesion in found['lesions'].items():

@@ -73,7 +73,8 @@ def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
 
 
 def average_sizes(report: Mapping[str, Any]) -> dict[str, float]:
-  """Pixels of each lesion in a photograph that has it, from a test report; lesions that none has are omitted."""
+  """Returns pixels of each lesion in a photograph that has it, from a test report; lesions that none has are
+  omitted."""
   return {key: report['positive_pixels'][key] / images for key, images in report['positive_images'].items() if images}
 
 
@@ -110,7 +111,7 @@ def fig4(
 
 
 def caption_of(path: str | os.PathLike[str]) -> str | None:
-  """The caption of a picture that `draw_grid` made; None where there is no picture, or it has none."""
+  """Returns the caption of a picture that `draw_grid` made; None where there is no picture, or it has none."""
   try:
     with Image.open(path) as picture:
       return picture.info.get('Description')
@@ -119,7 +120,7 @@ def caption_of(path: str | os.PathLike[str]) -> str | None:
 
 
 def choose(source: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
-  """Photographs that together show many lesions and grades, the worst grade first.
+  """Returns photographs that together show many lesions and grades, the worst grade first.
 
   Takes one after the other that with most lesions and grades not shown yet; of equals that with most lesions, then the
   first. Looks no further than the first SEARCHED.

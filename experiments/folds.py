@@ -43,7 +43,7 @@ JSON, PAGE = 'folds.json', 'folds.md'
 
 
 def fold_of(config: ConfigDict, folds: int, fold: int) -> ConfigDict:
-  """The configuration of one fold.
+  """Returns the configuration of one fold.
 
   Raises:
     ValueError: it names a finished bundle, which may have learned from what this fold tests on.
@@ -78,7 +78,8 @@ def run(config: ConfigDict, folds: int, workdir: pathlib.Path, data_dir: str, sh
 
 
 def is_finished(config: ConfigDict, folder: pathlib.Path) -> bool:
-  """Whether a run of this very configuration has tested all of its stages. (`main.run` refuses one of another.)"""
+  """Returns whether a run of this very configuration has tested all of its stages. (`main.run` refuses one of
+  another.)"""
   results, kept = folder / 'metrics.json', folder / 'config.json'
   if not results.exists() or not kept.exists():
     return False
@@ -87,7 +88,7 @@ def is_finished(config: ConfigDict, folder: pathlib.Path) -> bool:
 
 
 def sum_up(stages: Sequence[str], folders: Sequence[pathlib.Path]) -> dict[str, Any]:
-  """The metrics of finished folds, ready for JSON.
+  """Returns the metrics of finished folds, ready for JSON.
 
   Returns:
     {'folds': K, 'stages': {stage: {'figures': {name: {'values', 'mean', 'sd'}}, 'lesions': {metric: {lesion: the
@@ -117,7 +118,7 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-  """The metrics of every stage as tables, with how to read them."""
+  """Returns the metrics of every stage as tables, with how to read them."""
   folds = range(result['folds'])
   parts = [f'## {len(folds)} folds']
   for stage, found in result['stages'].items():

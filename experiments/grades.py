@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-  """The flags."""
+  """Returns the flags."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--source_dir', type=pathlib.Path, help='IDRiD, part B')
   parser.add_argument('--lesion', type=pathlib.Path, help='bundle of the lesion network')
@@ -111,12 +111,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def place(options: argparse.Namespace, system: str) -> pathlib.Path:
-  """The folder of a system's run."""
+  """Returns the folder of a system's run."""
   return options.workdir / f'{system}-{options.preset}-{options.seed}'
 
 
 def configure(options: argparse.Namespace, system: str) -> ConfigDict:
-  """The configuration of a system's run."""
+  """Returns the configuration of a system's run."""
   config, changes = preset_of.get_config(options.preset), SYSTEMS[system]
   config.seed, config.stages = options.seed, (STAGE,)
   grade = config.grade
@@ -140,7 +140,8 @@ def configure(options: argparse.Namespace, system: str) -> ConfigDict:
 
 
 def goes_on(options: argparse.Namespace) -> argparse.Namespace | None:
-  """The options of the run from whose network this preset goes on; None where it starts from ImageNet's weights."""
+  """Returns the options of the run from whose network this preset goes on; None where it starts from ImageNet's
+  weights."""
   before = preset_of.GOES_ON.get(options.preset)
   return argparse.Namespace(**vars(options) | {'preset': before}) if before else None
 

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-  """The flags."""
+  """Returns the flags."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--source_dir', type=pathlib.Path, help='IDRiD, both parts')
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights of ImageNet to start from')
@@ -92,12 +92,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def place(options: argparse.Namespace) -> pathlib.Path:
-  """The run's folder."""
+  """Returns the run's folder."""
   return options.workdir / title(options)
 
 
 def title(options: argparse.Namespace) -> str:
-  """What the run is called in the names of its files."""
+  """Returns what the run is called in the names of its files."""
   return f'{options.preset}-{options.seed}' + ('-without' if options.without_negatives else '')
 
 
@@ -166,7 +166,7 @@ def evaluate_test(options: argparse.Namespace) -> None:
 
 def describe(
     options: argparse.Namespace, bundle: Bundle, directory: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
-  """What the run was, ready for JSON."""
+  """Returns what the run was, ready for JSON."""
   series = read_scalars(directory / 'metrics.csv')
   steps, rates = series['train', 'images_per_second']
   validation = {name: dict(zip(map(str, at), values, strict=True)) for (split, name), (at, values) in series.items()
@@ -204,15 +204,15 @@ def _count(bundle: Bundle, source: Any, *, tta: str | None = None) -> dict[str, 
 
 
 def with_tta(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
-  """The official test set, probabilities averaged over four mirrored copies of each photograph."""
+  """Evaluates the official test set, probabilities averaged over four mirrored copies of each photograph."""
   counts = _count(bundle, part_a.source('test'), tta='flips')
   return full_report(counts, part_a.annotated, bundle.config['annotated'], rule=Rule.of(bundle.config))
 
 
 def presence_rule(
     options: argparse.Namespace, bundle: Bundle, part_a: Dataset, part_b: Dataset) -> tuple[Rule, dict[str, Any]]:
-  """The bundle's rule for presence, and what it says of it; of a network that saw no healthy eye, the rule that is chosen
-  on those validation photographs, and idle ones of training, on which that of the others is."""
+  """Returns the bundle's rule for presence, and what it says of it; of a network that saw no healthy eye, the rule that
+  is chosen on those validation photographs, and idle ones of training, on which that of the others is."""
   if not options.without_negatives:
     return Rule.of(bundle.config), bundle.config['presence']
   data = preset_of.get_config(options.preset).segment.data
@@ -225,8 +225,8 @@ def presence_rule(
 
 
 def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept: pathlib.Path | None) -> dict[str, Any]:
-  """Which of part B's test photographs, graded DR0 to DR4, are called diseased. Those that are among part A's training
-  and validation photographs as well are excluded.
+  """Returns which of part B's test photographs, graded DR0 to DR4, are called diseased. Those that are among part A's
+  training and validation photographs as well are excluded.
 
   Args:
     kept: the run's own counts of these photographs, where it has evaluated them.
@@ -255,7 +255,7 @@ def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept:
 
 
 def at_native(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
-  """The official test set in the photographs' own pixels."""
+  """Evaluates the official test set in the photographs' own pixels."""
   predict, variables = jax.jit(_predict(bundle)), jax.device_put(bundle.variables)
   source, learned = NativeSource(part_a, 'test'), bundle.config['annotated']
   counts = native_counts(lambda square: predict(variables, square[None]).maps[0],
@@ -266,7 +266,7 @@ def at_native(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
 
 
 def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any]:
-  """A control: does the network read the blur of part B's smaller photographs as 'nothing there'?
+  """Runs a control: does the network read the blur of part B's smaller photographs as 'nothing there'?
 
   Tiles of part A's validation photographs in which no lesion is annotated, as they are and as soft as part B's are, and
   tiles of healthy eyes of part B's validation photographs. Of each the score of the rule for presence.

@@ -103,12 +103,13 @@ def _chance(claim: Claim, rows: Sequence[Sequence[Result]]) -> float | None:
 
 
 def verdicts(results: Sequence[Result]) -> dict[str, list[Verdict]]:
-  """The verdict on every claim, by its heading. Raises as `verdict` does."""
+  """Returns the verdict on every claim, by its heading. Raises as `verdict` does."""
   return {heading: [verdict(claim, results) for claim in claims] for heading, claims in CLAIMS.items()}
 
 
 def markdown(results: Sequence[Result]) -> str:
-  """All verdicts: how many there are of each, a table a heading, and the conditions. Raises as `verdict` does."""
+  """Renders all verdicts: how many there are of each, a table a heading, and the conditions. Raises as `verdict`
+  does."""
   found, rows = verdicts(results), by_row(results)
   counts = collections.Counter(each.verdict for group in found.values() for each in group)
   header = ['claim', 'metric', 'paper', 'ours', 'verdict']
@@ -141,7 +142,7 @@ def _difference(better: Any, worse: Any, third: Any = None) -> Any:
 
 
 def interval(differences: np.ndarray, replicates: np.ndarray, level: float) -> tuple[float, float] | None:
-  """The interval of the difference between two systems; see the module's docstring.
+  """Returns the interval of the difference between two systems; see the module's docstring.
 
   Args:
     differences: float [n], one a seed.

@@ -29,18 +29,19 @@ class Notes:
     self._letters: dict[str, str] = {}
 
   def mark(self, reason: str) -> str:
-    """The mark of a reason, for instance '(a)'."""
+    """Returns the mark of a reason, for instance '(a)'."""
     number = len(self._letters)
     prefix = string.ascii_lowercase[number // 26 - 1] if number >= 26 else ''
     return f'({self._letters.setdefault(reason, prefix + string.ascii_lowercase[number % 26])})'
 
   def lines(self) -> list[str]:
-    """'(a) not annotated', one a reason."""
+    """Returns '(a) not annotated', one a reason."""
     return [f'({letter}) {reason}' for reason, letter in self._letters.items()]
 
 
 def summary(results: Sequence[Result]) -> str:
-  """Every row of Tables II and III in a line: our mean metrics, the paper's in brackets; '' where nothing was run."""
+  """Returns every row of Tables II and III in a line: our mean metrics, the paper's in brackets; '' where nothing was
+  run."""
   rows, lines = by_row(results), []
   for key in rows:
     cells = [metric(rows[key], name) for name in (*HALVES, 'kappa')]
@@ -52,7 +53,7 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def table2(results: Sequence[Result]) -> str:
-  """Table II as two tables, segmentation and classification, of every row, with what they cost below."""
+  """Renders Table II as two tables, segmentation and classification, of every row, with what they cost below."""
   rows = by_row(results)
   keys = [row.key for row in TABLE2]
   own = [result for key in keys for result in rows.get(key, ())]
@@ -64,7 +65,7 @@ def table2(results: Sequence[Result]) -> str:
 
 
 def table3(results: Sequence[Result]) -> str:
-  """Table III: the quadratic weighted kappa of every row, with what they cost below."""
+  """Renders Table III: the quadratic weighted kappa of every row, with what they cost below."""
   rows, notes = by_row(results), Notes()
   keys = [row.key for row in TABLE3]
   own = [result for key in keys for result in rows.get(key, ())]
@@ -78,7 +79,8 @@ def table3(results: Sequence[Result]) -> str:
 
 
 def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
-  """Table IV: three tasks by three baselines and by the multi-task network, and the memory that they need at run time.
+  """Renders Table IV: three tasks by three baselines and by the multi-task network, and the memory that they need at
+  run time.
 
   Our own three results are all of the multi-task network; for its maps the paper prints those of Lesion-Net-16s.
 
@@ -229,7 +231,7 @@ def _ours(key: str) -> str:
 
 
 def elsewhere(results: Sequence[Result]) -> bool:
-  """Whether these are results on photographs of patients that are not the paper's."""
+  """Returns whether these are results on photographs of patients that are not the paper's."""
   return any(presets.DATA[result['preset']] not in ('synthetic', captions.PAPERS_DATA) for result in results)
 
 
@@ -241,7 +243,7 @@ def _not_run(results: Sequence[Result], keys: Sequence[str]) -> list[str]:
 
 
 def ranks(results: Sequence[Result]) -> bool:
-  """Whether there are results, and of a preset whose metrics say which system is better."""
+  """Returns whether there are results, and of a preset whose metrics say which system is better."""
   return bool(results) and not any(result['preset'] in presets.NOTES for result in results)
 
 

@@ -40,19 +40,19 @@ class Row:
 
 
 def segmenter(key: str, title: str, model: str, loss: str, pixel: str, image: str) -> Row:
-  """A row of Table II with lesion maps; `pixel` and `image` are its numbers as printed, nine each: COLUMNS."""
+  """Returns a row of Table II with lesion maps; `pixel` and `image` are its numbers as printed, nine each: COLUMNS."""
   return Row(key, title, 2, 'segment', {'name': model}, loss,
              paper={'pixel_f1': _metrics(pixel), 'image_f1': _metrics(image)})
 
 
 def classifier(key: str, title: str, model: str, image: str) -> Row:
-  """A row of Table II without lesion maps, trained with Dice on image labels."""
+  """Returns a row of Table II without lesion maps, trained with Dice on image labels."""
   return Row(key, title, 2, 'classify', {'name': model}, 'presence_dice', paper={'image_f1': _metrics(image)})
 
 
 def grader(key: str, title: str, model: str, kappa: float | None, *, lesion: str | None = None, shrink: int = 1,
            loss: str = 'grade_cross_entropy', **fields: Any) -> Row:
-  """A row of Table III."""
+  """Returns a row of Table III."""
   return Row(key, title, 3, 'grade', {'name': model, **fields}, loss, lesion, shrink,
              {} if kappa is None else {'kappa': kappa})
 

@@ -80,12 +80,12 @@ def alone_in(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def weights(bundle: pathlib.Path) -> str:
-  """The digest of a bundle's weights, by which results tell networks apart."""
+  """Returns the digest of a bundle's weights, by which results tell networks apart."""
   return json.loads((bundle / 'config.json').read_text('utf-8'))['weights_sha256']
 
 
 def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], directory: pathlib.Path) -> dict[str, Any]:
-  """What the run in `directory` found, ready for JSON."""
+  """Returns what the run in `directory` found, ready for JSON."""
   bundle = json.loads((directory / 'bundle' / 'config.json').read_text('utf-8'))
   report = json.loads((directory / 'report.json').read_text('utf-8'))
   if masked := next((each for each in report.get('data_sets', {}).values() if each.get('aupr', {}).get('mean') is not None), None):
@@ -107,7 +107,7 @@ def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], dire
 
 
 def command(row: Row, options: argparse.Namespace) -> str:
-  """What measures this row; the raw dataset and the weights by their names alone."""
+  """Returns what measures this row; the raw dataset and the weights by their names alone."""
   given = [f'--{flag}={pathlib.Path(value).name}' for flag in ('source_dir', 'pretrained')
            if (value := getattr(options, flag))]
   return ' '.join([f'python -m experiments.table{row.table} --preset={options.preset}', *given,
@@ -115,7 +115,7 @@ def command(row: Row, options: argparse.Namespace) -> str:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-  """The worker's flags."""
+  """Returns the worker's flags."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--row', required=True, choices=ROWS)
   parser.add_argument('--seed', type=int, default=0)

@@ -220,14 +220,14 @@ class Job:
     return Evaluation(native_report(counts, self.dataset.annotated, self.bundle.config['annotated'], **options), counts)
 
   def examples(self) -> list[dict[str, Any]]:
-    """A few photographs with what the network says, as `report.page.overlay_page` takes them."""
+    """Returns a few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
     found = examples(self.predict_fn, self.bundle.variables, self.source)
     return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule)}
             for example in found]
 
   def describe(self) -> dict[str, Any]:
-    """What was evaluated and how, ready for JSON: 'evaluated' of a report."""
+    """Returns what was evaluated and how, ready for JSON: 'evaluated' of a report."""
     how, config, dataset = self.settings, self.bundle.config, self.dataset
     return {
         'model': {'name': config['model']['name'], 'weights_sha256': self.bundle.digest,

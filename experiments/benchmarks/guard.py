@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def losses(recorded: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapping[str, float]]) -> list[str]:
-  """A sentence for each ratio that lost more than ALLOWED.
+  """Returns a sentence for each ratio that lost more than ALLOWED.
 
   Args:
     recorded: by 'PEER / OURS', of `turns.compare`.

@@ -185,7 +185,7 @@ def run(arguments: argparse.Namespace) -> int:
 def measure(
     release: pathlib.Path, prepared: pathlib.Path, masks: str, cores: int, arguments: argparse.Namespace,
 ) -> list[dict[str, Any]]:
-  """One row for each reader: images/s of each of its turns. The turns of all readers are interleaved."""
+  """Returns one row for each reader: images/s of each of its turns. The turns of all readers are interleaved."""
   readers = {'ours, 16 threads': ('ours', 16), 'DataLoader, 0 workers': ('torch', 0)}
   readers |= {f'DataLoader, {n} workers': ('torch', n) for n in sorted({cores, 2 * cores})}
   speeds: dict[str, list[float]] = {name: [] for name in readers}
@@ -217,7 +217,7 @@ def _reader(kind: str, workers: int, release: pathlib.Path, prepared: pathlib.Pa
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
   for row in result['rows']:
     groups.setdefault((row['masks'], row['cores']), []).append(row)

@@ -62,7 +62,7 @@ def _peak(name: str, job: predict.Job, work: pathlib.Path) -> int | None:
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   return page.join(
       '# Memory of inference', ' '.join(__doc__.splitlines()),
       f'Size {result["size"]}, {result["dtype"]}, width {result["width"]:g}. The paper reports {PAPER:g} GB for one '

@@ -63,17 +63,17 @@ class Job(NamedTuple):
     return {'name': 'multitask', 'lesion': {'name': 'lesion_net_16s', **own}, **own}
 
   def arguments(self) -> list[str]:
-    """Of the command line."""
+    """Returns the arguments of the command line."""
     return [text for name, value in self._asdict().items() for text in (f'--{name}', str(value))]
 
 
 def make_images(job: Job) -> np.ndarray:
-  """uint8 [B, S, S, 3]: noise, the same each time. The time does not depend on it."""
+  """Returns uint8 [B, S, S, 3]: noise, the same each time. The time does not depend on it."""
   return np.random.default_rng(SEED).integers(0, 256, (job.batch, job.size, job.size, 3), np.uint8)
 
 
 def make_variables(job: Job) -> dict[str, Any]:
-  """The weights of all implementations: random, running statistics and BatchNorm's parameters included."""
+  """Returns the weights of all implementations: random, running statistics and BatchNorm's parameters included."""
   example = jax.ShapeDtypeStruct((1, job.size, job.size, 3), np.uint8)
   flat = traverse_util.flatten_dict(initialize(get_model(**job.fields), example, SEED), sep='/')
   rng = np.random.default_rng(SEED)
@@ -86,7 +86,7 @@ def make_variables(job: Job) -> dict[str, Any]:
 
 
 def make_config(job: Job) -> dict[str, Any]:
-  """A bundle's config.json."""
+  """Returns a bundle's config.json."""
   from lesion_jax.photograph.crop import SQUARE
 
   return {'model': job.fields, 'lesions': list(LESION_KEYS), 'grades': list(GRADE_KEYS), 'annotated': list(LESION_KEYS),
@@ -108,16 +108,16 @@ class Ours:
     return jax.block_until_ready(self._compiled(self._variables, self._images))
 
   def text(self) -> str:
-    """Of the compiled program."""
+    """Returns the text of the compiled program."""
     return self._compiled.as_text()
 
   def result(self) -> dict[str, np.ndarray]:
-    """By head, float32."""
+    """Returns the outputs by head, float32."""
     found = self.infer()
     return {head: np.asarray(getattr(found, head)) for head in HEADS}
 
   def facts(self) -> dict[str, Any]:
-    """The machine and its limits as measured now, and what the network asks of it."""
+    """Returns the machine and its limits as measured now, and what the network asks of it."""
     peak = record.peak_memory()  # before anything else
     plain = lambda variables, images: self._model.apply(variables, images, train=False).probabilities()
     works = machine.count(plain, self._variables, self._images)
@@ -146,12 +146,12 @@ class Onnxruntime:
     return self._predict_fn(None, self._images)
 
   def result(self) -> dict[str, np.ndarray]:
-    """By head, float32."""
+    """Returns the outputs by head, float32."""
     found = self.infer()
     return {head: getattr(found, head) for head in HEADS}
 
   def facts(self) -> dict[str, Any]:
-    """Versions and memory."""
+    """Returns versions and memory."""
     return {'versions': {'onnxruntime': self._version},
             'peak_memory': {'bytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 'of': 'process'}}
 
@@ -187,11 +187,11 @@ class Torch:
     return found
 
   def result(self) -> dict[str, np.ndarray]:
-    """By head, float32."""
+    """Returns the outputs by head, float32."""
     return {head: value.float().cpu().numpy() for head, value in self.infer().items()}
 
   def facts(self) -> dict[str, Any]:
-    """Versions, memory, and the rate of its matrix products."""
+    """Returns versions, memory, and the rate of its matrix products."""
     return self._peer.facts(self._device, self._job.dtype)
 
 
@@ -267,7 +267,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def measure(jobs: Sequence[Job], implementations: Sequence[str], rounds: int, count: int) -> dict[str, Any]:
-  """The result: a row for each job, and the machine. 'ours' is measured always, as all else is compared with it."""
+  """Returns the result: a row for each job, and the machine. 'ours' is measured always, as all else is compared with
+  it."""
   rows, facts = [], {}
   for job in jobs:
     found, said, missing = _measure_one(job, [name for name in IMPLEMENTATIONS if name in (*implementations, 'ours')], rounds, count)
@@ -284,7 +285,7 @@ def measure(jobs: Sequence[Job], implementations: Sequence[str], rounds: int, co
 
 
 def start(name: str, job: Job) -> Any:
-  """The process of an implementation, a context."""
+  """Starts the process of an implementation, a context."""
   return worker('experiments.benchmarks.predict', name, *job.arguments())
 
 
@@ -332,7 +333,7 @@ def _ratios(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   matmul, copied, rows = result['matmul_flops_per_second'], result['copy_bytes_per_second'], result['rows']
   return page.join(
       '# Inference',

@@ -76,7 +76,7 @@ def _step(arguments: argparse.Namespace) -> tuple[Callable[[], Any], str]:
 
 
 def trace(compute: Callable[[], Any]) -> list[dict[str, Any]]:
-  """The events of the profiler while it computes once."""
+  """Returns the events of the profiler while it computes once."""
   import jax
 
   with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def trace(compute: Callable[[], Any]) -> list[dict[str, Any]]:
 
 
 def times(events: list[dict[str, Any]]) -> dict[str, float]:
-  """Seconds by operation of the compiled program: on a GPU of what ran in its streams, on a CPU of all."""
+  """Returns seconds by operation of the compiled program: on a GPU of what ran in its streams, on a CPU of all."""
   names = {(event['pid'], event.get('tid')): event['args']['name'] for event in events
            if event.get('ph') == 'M' and event['name'] in ('process_name', 'thread_name')}
   of_device = {place for place, name in names.items() if name.startswith('Stream')}
@@ -100,7 +100,7 @@ def times(events: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def tables(seconds: Mapping[str, float], text: str) -> dict[str, Any]:
-  """Seconds by kind and by part, of the operations that the text of the program has."""
+  """Returns seconds by kind and by part, of the operations that the text of the program has."""
   kinds, parts = collections.Counter(), collections.Counter()
   for name, kind, source in OPERATION.findall(text):
     if name in seconds:
@@ -110,8 +110,9 @@ def tables(seconds: Mapping[str, float], text: str) -> dict[str, Any]:
 
 
 def part_of(source: str) -> str:
-  """'lesion/encoder/Mixed_5b, backward' of 'jit(step)/transpose(jvp(Model))/lesion/encoder/Mixed_5b/conv_general_dilated',
-  without the names of classes and methods."""
+  """Returns 'lesion/encoder/Mixed_5b, backward' of
+  'jit(step)/transpose(jvp(Model))/lesion/encoder/Mixed_5b/conv_general_dilated', without the names of classes and
+  methods."""
   *names, primitive = source.split('/')
   names = [name for name in names if not {'(', '.'} & set(name)]
   if names and names[0] in CLASSES:
@@ -120,7 +121,7 @@ def part_of(source: str) -> str:
 
 
 def render(result: Mapping[str, Any], top: int) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   return page.join(
       f'# Profile of {"inference" if result["what"] in INFERENCE else "a training step"}', ' '.join(__doc__.splitlines()),
       f'{result["network"]}, {result["batch"]} of {result["size"]}x{result["size"]}, {result["dtype"]}, width '

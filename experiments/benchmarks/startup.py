@@ -1,5 +1,4 @@
-"""Cold start: from the start of a program to its first result for one photograph: ours beside PyTorch, fresh processes
-in turn.
+"""Cold start: from the start of a program to its first result, ours beside PyTorch, fresh processes in turn.
 
 Import, weights, compilation and the inference itself. With warm caches each implementation finds what an earlier
 process compiled, ours the traced program or the ONNX graph as well; with cold ones nothing, but for the ONNX graph,
@@ -49,7 +48,7 @@ def write_networks(work: pathlib.Path, size: int, width: float) -> pathlib.Path:
 
 
 def ours(work: pathlib.Path, backend: str) -> Any:
-  """As a user of this library does it."""
+  """Predicts as a user of this library does it."""
   import lesion_jax
 
   predictor = lesion_jax.load(work / 'bundle', backend=backend)
@@ -57,7 +56,7 @@ def ours(work: pathlib.Path, backend: str) -> Any:
 
 
 def torch(work: pathlib.Path, compiled: bool) -> Any:
-  """As a user of the exported folder does it who wants the fastest inference."""
+  """Predicts as a user of the exported folder does it who wants the fastest inference."""
   import torch as th
 
   from experiments.benchmarks import peer
@@ -97,8 +96,8 @@ def first(argv: Sequence[str] | None = None) -> None:
 
 
 def run_first(name: str, work: pathlib.Path, caches: pathlib.Path) -> tuple[float, int]:
-  """Seconds of one such process with its caches there, and the most bytes that it held. The graph of onnxruntime is kept
-  beside the network."""
+  """Returns seconds of one such process with its caches there, and the most bytes that it held. The graph of
+  onnxruntime is kept beside the network."""
   compiled = work / 'graphs' if name == 'onnxruntime' else caches / 'jax'
   seconds, said = _time([sys.executable, '-m', 'experiments.benchmarks.startup', name, '--work', str(work)],
                         {'JAX_COMPILATION_CACHE_DIR': str(compiled), 'TORCHINDUCTOR_CACHE_DIR': str(caches / 'torch')})
@@ -161,7 +160,7 @@ def _finish(arguments: argparse.Namespace, warm: Mapping[str, list[float]], cold
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   cells = lambda name, found: [name, f'{found["median"]:.2f}', page.span(found['lowest'], found['highest']),
                                str(len(found['all']))]
   return page.join(

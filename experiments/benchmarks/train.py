@@ -73,8 +73,8 @@ class Job(NamedTuple):
 
 
 def make_batch(job: Job) -> dict[str, np.ndarray]:
-  """Noise with lesions on a twentieth of the area and all grades: the same each time. The time of a step does not
-  depend on it."""
+  """Returns noise with lesions on a twentieth of the area and all grades: the same each time. The time of a step does
+  not depend on it."""
   rng = np.random.default_rng(SEED)
   square = (job.batch, job.size, job.size)
   return {
@@ -88,7 +88,7 @@ def make_batch(job: Job) -> dict[str, np.ndarray]:
 
 
 def initial_variables(job: Job) -> dict[str, Any]:
-  """The weights from which both implementations start."""
+  """Returns the weights from which both implementations start."""
   images = jax.ShapeDtypeStruct((1, job.size, job.size, 3), np.uint8)
   return initialize(get_model(**job.fields), images, SEED)
 
@@ -112,7 +112,7 @@ class Ours:
     self._step_params = StepParams(np.float32(RATE), np.float32(DUAL_WEIGHT))
 
   def step(self) -> Any:
-    """One step; its loss, on the device."""
+    """Takes one step; returns its loss, on the device."""
     self._state, metrics = self._program(self._state, self._batch, self._frozen, self._step_params)
     return metrics['loss']
 
@@ -122,7 +122,7 @@ class Ours:
     return float(loss)
 
   def text(self) -> str:
-    """Of the compiled program, which takes the steps from here on."""
+    """Returns the text of the compiled program, which takes the steps from here on."""
     lowered = self._program.lower(self._state, self._batch, self._frozen, self._step_params)
     # Those of the `jit` around `pmap` would be forgotten here.
     self._program = lowered.compile(runtime.compiler_options(jax.default_backend()))
@@ -130,11 +130,11 @@ class Ours:
 
   @staticmethod
   def is_out_of_memory(error: Exception) -> bool:
-    """As XLA says it."""
+    """Tells whether memory was short, as XLA says it."""
     return isinstance(error, jax.errors.JaxRuntimeError) and 'RESOURCE_EXHAUSTED' in str(error)
 
   def facts(self) -> dict[str, Any]:
-    """The machine, its limits as measured now, and the arithmetic of a step."""
+    """Returns the machine, its limits as measured now, and the arithmetic of a step."""
     return {'hardware': record.hardware(), 'versions': record.versions(), 'peak_memory': record.peak_memory(),
             'flops': self._flops(), **limits(self.job.dtype)}
 
@@ -146,7 +146,7 @@ class Ours:
 
 
 def dual_dice(found: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
-  """Eq. 2 of the paper; every pixel of the batch is scored."""
+  """Computes Eq. 2 of the paper; every pixel of the batch is scored."""
   maps = found['maps'].float().sigmoid()  # [B, S, S, 8], a view of channels second
   segmentation = dice(maps, batch['masks'])
   # The maximum of the logits: a float32 sigmoid makes ties of everything above 17.
@@ -155,7 +155,7 @@ def dual_dice(found: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
 
 
 def dice(p: Any, t: Any) -> Any:
-  """Eq. 3."""
+  """Computes Eq. 3."""
   return 1 - 2 * (p * t).sum() / (p.square().sum() + t.sum())
 
 
@@ -196,7 +196,7 @@ class Torch:
             'grade': torch.from_numpy(batch['grade']).long().to(self.device)}
 
   def step(self) -> Any:
-    """One step; its loss, on the device."""
+    """Takes one step; returns its loss, on the device."""
     self._optimizer.zero_grad(set_to_none=True)
     loss = self._loss_of(self._batch)
     loss.backward()
@@ -209,11 +209,11 @@ class Torch:
     return float(loss)
 
   def is_out_of_memory(self, error: Exception) -> bool:
-    """As PyTorch says it, on either device."""
+    """Tells whether memory was short, as PyTorch says it, on either device."""
     return isinstance(error, self._torch.OutOfMemoryError) or 'not enough memory' in str(error)
 
   def facts(self) -> dict[str, Any]:
-    """Versions, memory, and the rate of its matrix products."""
+    """Returns versions, memory, and the rate of its matrix products."""
     return self._peer.facts(self.device, self.job.dtype)
 
 
@@ -224,7 +224,7 @@ NAMES = {'ours': 'ours', 'plain': 'unmodified JAX', 'torch': 'PyTorch', 'torch_c
 
 
 def steps(argv: Sequence[str] | None = None) -> None:
-  """One implementation, a process that is told when to take steps.
+  """Runs one implementation, a process that is told when to take steps.
 
     python -m experiments.benchmarks.train ours|plain|torch|torch_compiled --network lesion_net_16s --size 256 --batch 2 ...
 
@@ -307,7 +307,7 @@ def _agree(first: float, second: float, dtype: str) -> bool:
 
 
 def measure(network: str, batch: int, arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-  """One network and batch: the row of the result, and facts about the machine.
+  """Measures one network and batch: the row of the result, and facts about the machine.
 
   All implementations are kept ready side by side. Where that is too much for the device's memory, each is started
   alone, twice.
@@ -379,7 +379,7 @@ def _machine(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   rate, copied = result['matmul_flops_per_second'], result['copy_bytes_per_second']
   return page.join(
       '# Training steps',
@@ -402,7 +402,7 @@ def render(result: Mapping[str, Any]) -> str:
 
 
 def lines_of(row: Mapping[str, Any]) -> list[str]:
-  """What is to be said of a row in words."""
+  """Returns what is to be said of a row in words."""
   about = f'{row["network"]}, batch {row["batch"]}'
   lines = []
   if row['flops']:

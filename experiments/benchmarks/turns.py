@@ -46,7 +46,7 @@ def worker(module: str, *arguments: Any, environment: Mapping[str, str] | None =
 
 
 def hear(process: subprocess.Popen) -> dict[str, Any]:
-  """The next line of JSON that a worker writes. Raises RuntimeError where it ended instead."""
+  """Returns the next line of JSON that a worker writes. Raises RuntimeError where it ended instead."""
   for line in process.stdout:
     if line.startswith('{'):  # libraries write there too, Gloo for instance
       return json.loads(line)
@@ -61,7 +61,7 @@ def ask(process: subprocess.Popen, line: str) -> dict[str, Any]:
 
 
 def cpu_seconds(pid: int) -> float:
-  """Of a process and its children so far, all threads together."""
+  """Returns the CPU seconds of a process and its children so far, all threads together."""
   fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
   ticks = int(fields[11]) + int(fields[12])  # of the user and of the system
   children = ' '.join(path.read_text() for path in pathlib.Path(f'/proc/{pid}/task').glob('*/children')).split()
@@ -69,13 +69,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def summarize(values: Sequence[float]) -> dict[str, Any]:
-  """Median, lowest and highest of some measurements."""
+  """Returns median, lowest and highest of some measurements."""
   return {'median': statistics.median(values), 'lowest': min(values), 'highest': max(values), 'all': list(values)}
 
 
 def take_turns(running: Mapping[str, subprocess.Popen], rounds: int, count: int) -> dict[str, dict[str, list[float]]]:
-  """Seconds and CPU seconds of one computation, by implementation, one number a round. Neighbours that disturb one
-  implementation for a while disturb the next one's turn as well, so implementations are compared round by round.
+  """Returns seconds and CPU seconds of one computation, by implementation, one number a round. Neighbours that disturb
+  one implementation for a while disturb the next one's turn as well, so implementations are compared round by round.
 
   Args:
     running: by implementation, a process that replies to 'N' with the seconds of one of N computations.
@@ -93,8 +93,8 @@ def take_turns(running: Mapping[str, subprocess.Popen], rounds: int, count: int)
 
 
 def compare(times: Sequence[float], others: Sequence[float]) -> dict[str, Any]:
-  """How many times as long the others took, round by round: the ratio of the medians, the median of the ratios and the
-  range in which the latter lies with a confidence of LEVEL per cent, by bootstrap."""
+  """Returns how many times as long the others took, round by round: the ratio of the medians, the median of the ratios
+  and the range in which the latter lies with a confidence of LEVEL per cent, by bootstrap."""
   ratios = np.asarray(others) / np.asarray(times)
   draws = np.random.default_rng(0).integers(0, len(ratios), (RESAMPLES, len(ratios)))
   low, high = np.percentile(np.median(ratios[draws], axis=1), [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
@@ -103,10 +103,10 @@ def compare(times: Sequence[float], others: Sequence[float]) -> dict[str, Any]:
 
 
 def ratio_cells(ratio: Mapping[str, float]) -> list[str]:
-  """What a table says of `compare`, in the columns RATIO."""
+  """Returns what a table says of `compare`, in the columns RATIO."""
   return [f'{ratio["of_medians"]:.2f}', f'{ratio["median"]:.2f}', page.span(ratio['low'], ratio['high'])]
 
 
 def pair_name(pair: str) -> str:
-  """Of 'torch / ours', as pages say it."""
+  """Names 'torch / ours' as pages say it."""
   return ' / '.join(NAMES[name] for name in pair.split(' / '))

@@ -17,7 +17,7 @@ from lesion_jax.core import EVIDENCE, LESION_KEYS, lesion_bits
 
 
 def contradicted(grade: int) -> int:
-  """The byte (0..255) of the lesions that, by Table I, are sufficient evidence for a higher grade only.
+  """Returns the byte (0..255) of the lesions that, by Table I, are sufficient evidence for a higher grade only.
 
   Marked in a photograph of this grade, they do not follow the guideline: they are neither positive nor negative.
   """

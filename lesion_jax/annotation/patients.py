@@ -65,7 +65,7 @@ def read_patients(path: pathlib.Path) -> dict[str, Identity]:
 
 
 def identify(paths: Iterable[pathlib.Path], table: Mapping[str, Identity]) -> dict[pathlib.Path, Identity]:
-  """Who each photograph is, by the table, or else by its name (`naming.eye_of`).
+  """Returns who each photograph is, by the table, or else by its name (`naming.eye_of`).
 
   Raises:
     ValueError: for photographs of which neither says it, or two that would have the same name.

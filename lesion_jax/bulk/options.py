@@ -112,7 +112,7 @@ class Options:
     return Forms(self.coco, self.labelme, self.index_maps)
 
   def recorded(self) -> dict[str, Any]:
-    """Those that change results, as they stand in a record: a run with others predicts again."""
+    """Returns those that change results, as they stand in a record: a run with others predicts again."""
     chosen = {'crop': self.crop, 'threshold': dict(self.thresholds), 'tta': self.tta, 'dtype': self.dtype}
     # Left out where they are not used: results from before there were such options stay valid.
     later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle'),
@@ -122,8 +122,8 @@ class Options:
 
 
 def identify(models: Sequence[str | os.PathLike]) -> str:
-  """What tells bundles from all others: the SHA-256 of config.json, which has that of the weights; of a bundle in one
-  file, the file's; of several bundles, that of theirs.
+  """Returns what tells bundles from all others: the SHA-256 of config.json, which has that of the weights; of a bundle
+  in one file, the file's; of several bundles, that of theirs.
 
   Args:
     models: of `Options`.
@@ -149,8 +149,8 @@ def identify(models: Sequence[str | os.PathLike]) -> str:
 
 
 def load_predictor(options: Options) -> Any:
-  """The predictor that the options ask for. Everything that shapes the network's computation goes in here, and into
-  `Options.recorded` if it changes results.
+  """Returns the predictor that the options ask for. Everything that shapes the network's computation goes in here, and
+  into `Options.recorded` if it changes results.
 
   Raises:
     Refused: the network cannot be used so, or does not evaluate a lesion that was given a threshold.

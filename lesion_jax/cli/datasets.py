@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser, *, prepared: str) -> None:
 def open_dataset(
     arguments: argparse.Namespace, parser: argparse.ArgumentParser, *, quiet: bool, existing: bool = False,
     anew: bool = False) -> Any:
-  """The data set that the options name, prepared where it was not.
+  """Returns the data set that the options name, prepared where it was not.
 
   What is wrong with the options or the raw dataset ends the program with 2.
 
@@ -55,7 +55,7 @@ def open_dataset(
 
 
 def describe_all() -> str:
-  """A line for each data set that there is: its name, the lesions that it annotates, whether it is graded."""
+  """Returns a line for each data set that there is: its name, the lesions that it annotates, whether it is graded."""
   from lesion_jax.core import LESION_KEYS
   from lesion_jax.data.registry import DATASETS
 

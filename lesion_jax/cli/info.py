@@ -68,9 +68,10 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 
 def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
-  """What `info BUNDLE --json` prints: schema_version, bundle, storage of its weights, parameters, lesions, photographs
-  (how many it learned from and was chosen by, at all stages; None where that is not known), digest, files, and of the bundle's
-  config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as they are.
+  """Returns what `info BUNDLE --json` prints: schema_version, bundle, storage of its weights, parameters, lesions,
+  photographs (how many it learned from and was chosen by, at all stages; None where that is not known), digest, files,
+  and of the bundle's config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as
+  they are.
 
   Raises:
     FileNotFoundError, ValueError: there is no bundle at `path`, it is damaged, or made for another version.
@@ -116,9 +117,9 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
 
 
 def describe_installation(*, count: bool) -> dict[str, Any]:
-  """What `info --json` prints: schema_version, versions (None: not installed), devices, cache, `pretrained`, the networks in
-  this package as `pretrained.available` has them, and models, each with its number of parameters where `count` asks for it,
-  else None."""
+  """Returns what `info --json` prints: schema_version, versions (None: not installed), devices, cache, `pretrained`,
+  the networks in this package as `pretrained.available` has them, and models, each with its number of parameters where
+  `count` asks for it, else None."""
   import jax
 
   import lesion_jax

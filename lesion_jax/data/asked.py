@@ -50,7 +50,7 @@ class Asked(Sequence):
 
 
 def kept_outputs(part: int = 0) -> str:
-  """Name of the file that keeps what the network said of a data set, or about a part of a mixture."""
+  """Returns the name of the file that keeps what the network said of a data set, or about a part of a mixture."""
   return f'found{part or ""}.npz'
 
 

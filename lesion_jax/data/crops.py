@@ -112,7 +112,7 @@ class Draws(Sequence):
     return self._crop(example, lesion, float(self._side[photograph]), rng)
 
   def sample(self, place: int) -> Sample:
-    """The first choices of a place, for which nothing is read."""
+    """Returns the first choices of a place, for which nothing is read."""
     place = range(ENDLESS)[place]
     rng = np.random.Generator(np.random.Philox(key=[self._seed, place]))
     focus, which, photograph = rng.random(3)

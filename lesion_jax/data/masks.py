@@ -51,13 +51,13 @@ class Values:
     return tuple(sorted({*self.absent, *self.lesion, *self.ignore}))
 
   def split(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Present and left open, bool [H, W] each, of a mask uint8 [H, W]."""
+    """Splits into present and left open, bool [H, W] each, of a mask uint8 [H, W]."""
     return np.isin(mask, self.lesion), np.isin(mask, self.ignore)
 
 
 def read_values(text: str | Mapping[str, Any]) -> Values:
-  """'lesion=1,ignore=255', 'lesion=1+255', 'lesion=0,absent=255', or the same as JSON {"lesion": [1, 255]}; '' is what stands
-  above.
+  """Parses 'lesion=1,ignore=255', 'lesion=1+255', 'lesion=0,absent=255', or the same as JSON {"lesion": [1, 255]}; ''
+  is what stands above.
 
   Raises:
     ValueError: it is anything else.
@@ -79,7 +79,8 @@ def read_values(text: str | Mapping[str, Any]) -> Values:
 
 
 def read_indices(text: str | Mapping[str, Any]) -> dict[int, str | None]:
-  """'1=MA,2=HE,255=ignore' or the same as JSON: number -> key of a lesion, 'ignore', or None for what is no lesion of ours.
+  """Parses '1=MA,2=HE,255=ignore' or the same as JSON: number -> key of a lesion, 'ignore', or None for what is no
+  lesion of ours.
 
   Raises:
     ValueError: it is anything else.
@@ -193,8 +194,8 @@ def examine_maps(paths: Sequence[pathlib.Path], indices: Mapping[int, str | None
 
 
 def turned(photograph: pathlib.Path, masks: Iterable[pathlib.Path]) -> str:
-  """What is wrong with a photograph that is turned by its EXIF orientation where it cannot be told whether its masks are, as
-  they carry no such tag; '' where nothing is. Sizes tell it where a quarter turn changes them."""
+  """Returns what is wrong with a photograph that is turned by its EXIF orientation where it cannot be told whether its
+  masks are, as they carry no such tag; '' where nothing is. Sizes tell it where a quarter turn changes them."""
   masks = list(masks)
   try:
     with Image.open(photograph) as image:

@@ -91,7 +91,7 @@ class Mixture:
     return '; '.join(f'{part.name}: {part.licence}' for part in self.parts)
 
   def source(self, split: str) -> Joined:
-    """Random access to one split: the parts behind one another.
+    """Gives random access to one split: the parts behind one another.
 
     Raises:
       ValueError: where there is no such split, or it is empty in all parts.
@@ -115,7 +115,8 @@ def check_weights(weights: tuple[float, ...], names: list[str]) -> None:
 
 
 def shares(dataset: Dataset | Mixture, split: str) -> Iterator[tuple[Dataset, slice]]:
-  """The parts of a mixture that have examples in a split, and where those lie in its source. A data set has none."""
+  """Yields the parts of a mixture that have examples in a split, and where those lie in its source. A data set has
+  none."""
   parts = [part for part in getattr(dataset, 'parts', ()) if part.lengths[split]]
   ends = itertools.accumulate((part.lengths[split] for part in parts), initial=0)
   for part, (start, end) in zip(parts, itertools.pairwise(ends), strict=True):

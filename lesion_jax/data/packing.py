@@ -67,7 +67,7 @@ def read_soft_mask(path: str | pathlib.Path, *, shape: tuple[int, int]) -> np.nd
 
 
 def look_at(path: str | pathlib.Path) -> tuple[np.ndarray, bool]:
-  """A mask of any size and values, as `read_mask` reads it.
+  """Returns a mask of any size and values, as `read_mask` reads it.
 
   Returns:
     uint8 [H, W], and whether the file has grey levels (not indices of a palette, nor one bit), in which 1 and 255 are

@@ -148,12 +148,12 @@ class ExampleSource(Sequence):
                       'folder, and run the same command')
 
   def ids(self) -> list[str]:
-    """The photographs in their order, without decoding any."""
+    """Returns the photographs in their order, without decoding any."""
     return self.index.id.tolist()
 
 
 def absent_by_grade(grade: np.ndarray, keys: Sequence[str]) -> np.ndarray:
-  """Which of the lesions `keys` a grade says to be absent, by Table I of the paper: all of them of DR0, all but
+  """Returns which of the lesions `keys` a grade says to be absent, by Table I of the paper: all of them of DR0, all but
   microaneurysms of DR1, which is 'microaneurysms, exclusively', none of the others and of unknown grades.
 
   Args:
@@ -235,8 +235,8 @@ class Dataset:
   grades: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   def graded_by(self, others: Sequence[Dataset]) -> Dataset:
-    """The same data set, where photographs without a grade have that of the same photograph in graded data sets, if it is
-    there under whatever name (`fingerprint.twins`). Twins that contradict one another give none."""
+    """Returns the same data set, where photographs without a grade have that of the same photograph in graded data
+    sets, if it is there under whatever name (`fingerprint.twins`). Twins that contradict one another give none."""
     lenders = [other.source(split).index for other in others if other.graded for split in other.splits]
     if not lenders:
       return self
@@ -254,10 +254,10 @@ class Dataset:
   notes: tuple[str, ...] = ()
 
   def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0) -> Dataset:
-    """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
-    mask is needed for that. Photographs that then say nothing of any lesion are excluded from training, unless `whole`, as
-    there is nothing to learn from them; in the other splits they tell how many of the sick are called so. Lengths are
-    counted anew.
+    """Returns the same photographs as a data set of lesions, in which a grade says what is not there
+    (`absent_by_grade`): no mask is needed for that. Photographs that then say nothing of any lesion are excluded from
+    training, unless `whole`, as there is nothing to learn from them; in the other splits they tell how many of the sick
+    are called so. Lengths are counted anew.
 
     Args:
       keys: of the lesions that are claimed absent: those that something is learned of elsewhere, for a network that
@@ -282,8 +282,8 @@ class Dataset:
     return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, aside=aside)._counted()
 
   def idle(self) -> Source | None:
-    """The training photographs that say nothing of any lesion, which `with_negatives` excludes; None where there are none.
-    Nothing is learned from them, so they tell how many of the sick are called so."""
+    """Returns the training photographs that say nothing of any lesion, which `with_negatives` excludes; None where
+    there are none. Nothing is learned from them, so they tell how many of the sick are called so."""
     if not self.negatives or self.whole or not self.lengths['train']:
       return None
     every = dataclasses.replace(self, whole=True)._source('train')
@@ -291,8 +291,8 @@ class Dataset:
     return Subset(every, rows.tolist()) if len(rows) else None
 
   def without(self, ids: Mapping[str, Collection[str]]) -> Dataset:
-    """The same data set without some photographs, by split; lengths are counted anew. Splits that are not named, and
-    those without such ids, stay as they are."""
+    """Returns the same data set without some photographs, by split; lengths are counted anew. Splits that are not
+    named, and those without such ids, stay as they are."""
     more = {split: frozenset(some) for split, some in ids.items() if some}
     if not more:
       return self
@@ -337,7 +337,7 @@ class Dataset:
     return tuple(split for split, length in self.lengths.items() if length)
 
   def source(self, split: str) -> Source:
-    """Random access to one split, or with ALL to all of them behind one another.
+    """Gives random access to one split, or with ALL to all of them behind one another.
 
     Raises:
       ValueError: where there is no such split, or it is empty.
@@ -350,7 +350,7 @@ class Dataset:
     return self._source(split)
 
   def choose(self, split: str, *, only: Collection[str] | None = None, without: Collection[str] = ()) -> Sequence[Example]:
-    """Random access to some photographs of one split, or with ALL of all of them.
+    """Gives random access to some photographs of one split, or with ALL of all of them.
 
     Args:
       split: as of `source`.
@@ -519,12 +519,12 @@ def register_dataset(name: str, builder: type[LesionBuilder]) -> None:
 
 
 def find_builder(name: str) -> type[LesionBuilder] | None:
-  """The builder of a data set, also of one that an installed package brings; None where there is none."""
+  """Returns the builder of a data set, also of one that an installed package brings; None where there is none."""
   return DATASETS[name] if plugins.look_up('data set', name, DATASETS) else None
 
 
 def require_known(name: str) -> type[LesionBuilder]:
-  """The builder of a data set. Raises ValueError, listing the names, where there is none."""
+  """Returns the builder of a data set. Raises ValueError, listing the names, where there is none."""
   if found := find_builder(name):
     return found
   raise ValueError(f'unknown data set {name!r}; there are: {plugins.names("data set", DATASETS)}')

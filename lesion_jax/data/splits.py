@@ -26,7 +26,7 @@ Item = TypeVar('Item')
 
 
 def shuffled(patients: Iterable[str], seed: int | str = SPLIT_SEED) -> list[str]:
-  """Each patient once, in the order of the SHA-256 of 'seed:patient'."""
+  """Returns each patient once, in the order of the SHA-256 of 'seed:patient'."""
   return sorted(set(patients), key=lambda patient: hashlib.sha256(f'{seed}:{patient}'.encode()).digest())
 
 
@@ -91,8 +91,8 @@ def stratify(
 
 
 def labels_of(lesions: Collection[str] = (), grade: int = UNKNOWN_GRADE) -> frozenset[str]:
-  """What `stratify` is to spread of a photograph: keys of its lesions as far as they are known without looking at pixels,
-  and the key of its grade, unless that is unknown."""
+  """Returns what `stratify` is to spread of a photograph: keys of its lesions as far as they are known without looking
+  at pixels, and the key of its grade, unless that is unknown."""
   return frozenset(lesions) | ({GRADE_KEYS[grade]} if grade != UNKNOWN_GRADE else set())
 
 
@@ -132,7 +132,7 @@ class Dealing:
     return name + (f'-fold{self.fold}of{self.folds}' if self.folds else '')
 
   def describe(self) -> dict[str, Any]:
-    """Ready for JSON."""
+    """Returns it ready for JSON."""
     return dataclasses.asdict(self)
 
   def deal(
@@ -158,7 +158,7 @@ class Dealing:
   def deal_folds(
       self, items: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None, given: Sequence[int],
   ) -> dict[str, list[Item]]:
-    """Like `deal` with folds, by folds that somebody has dealt already.
+    """Deals like `deal` with folds, by folds that somebody has dealt already.
 
     Args:
       items: as of `deal`, and so are `patients` and `labels`.

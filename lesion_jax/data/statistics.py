@@ -73,7 +73,7 @@ def count_all(dataset: Dataset, progress: Progress = silent) -> dict[str, list[C
 
 
 def sum_up(dataset: Dataset, counted: Mapping[str, Sequence[Counted]]) -> dict[str, Any]:
-  """The statistics of a data set.
+  """Returns the statistics of a data set.
 
   Args:
     dataset: whose they are.

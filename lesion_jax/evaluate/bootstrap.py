@@ -41,7 +41,7 @@ _COUNTED = (*(f'{level}_{kind}' for level in _LEVELS for kind in _KINDS), 'confu
 def bootstrap(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Replicates:
-  """The metrics of `resamples` sets of P patients, drawn with replacement from the P patients of a split.
+  """Returns the metrics of `resamples` sets of P patients, drawn with replacement from the P patients of a split.
 
   **Two models are compared pair by pair**: which images resample r holds depends on `seed`, r and whose each image is
   alone. So with the counts of both on the same images in the same order, `a['kappa'] - b['kappa']` is the difference
@@ -83,7 +83,8 @@ def bootstrap(
 
 
 def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict[str, Any]:
-  """Percentile intervals, ready for JSON: from the (1 - level) / 2 quantile of the resamples to the (1 + level) / 2.
+  """Computes percentile intervals, ready for JSON: from the (1 - level) / 2 quantile of the resamples to the (1 +
+  level) / 2.
 
   Where a metric is undefined in some resamples the quantiles are over the others; where it is in all, there is no
   interval.
@@ -114,7 +115,7 @@ def compare(
     one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], annotated: Iterable[str], *,
     resamples: int = RESAMPLES, seed: int = SEED, level: float = 0.95, lesions: bool = False,
 ) -> dict[str, dict[str, Any]]:
-  """The differences between two systems on the same images, ready for JSON.
+  """Returns the differences between two systems on the same images, ready for JSON.
 
   Two things are asked of a difference before it is called one. Its interval over resampled patients (`bootstrap`) does
   not contain 0; by itself that calls equal systems different a little more often than it should, in 5 to 7 of 100
@@ -165,7 +166,7 @@ def compare(
 
 
 def resampled_confusions(counts: Mapping[str, np.ndarray], *, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
-  """The confusion matrices of the sets of patients that `bootstrap` draws, int64 [R, 5, 5].
+  """Returns the confusion matrices of the sets of patients that `bootstrap` draws, int64 [R, 5, 5].
 
   Args:
     counts: with 'confusion' [N, 5, 5] and, where it is known whose each image is, PATIENT.
@@ -260,7 +261,7 @@ def _average_precisions(
 
 
 def patients(counts: Mapping[str, np.ndarray]) -> int | None:
-  """How many patients the images are of; None where the counts do not say."""
+  """Returns how many patients the images are of; None where the counts do not say."""
   return len(np.unique(counts[PATIENT])) if PATIENT in counts else None
 
 

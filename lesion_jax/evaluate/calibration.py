@@ -21,7 +21,7 @@ NOT_FINITE = 'the network outputs something that is not a number'
 
 
 def calibration(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> dict[str, Any]:
-  """Calibration of pixels, of the presence of lesions in images, and of grades; see `metrics.calibration`.
+  """Computes the calibration of pixels, of the presence of lesions in images, and of grades; see `metrics.calibration`.
 
   An image's probability of a lesion is that of its most probable scored pixel, as its F1 has it (Eq. 1), or what a
   classifier says; an image without a scored pixel for a lesion does not count for it.

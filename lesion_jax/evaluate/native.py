@@ -28,7 +28,7 @@ def native_counts(
     predict: Callable[[np.ndarray], Array], photographs: Iterable[Native], *, size: int, lesions: Iterable[str],
     thresholds: Array | float = 0.5,
 ) -> Counts:
-  """What a network gets right in each photograph, in its own pixels. NumPy on the host.
+  """Returns what a network gets right in each photograph, in its own pixels. NumPy on the host.
 
   Two photographs are held at a time, the next one while the device works, and the full-size map of one lesion: about
   0.5 GB for photographs of 12 megapixels.
@@ -72,7 +72,7 @@ def native_report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
     resamples: int = RESAMPLES, seed: int = SEED,
 ) -> dict[str, Any]:
-  """The metrics of lesions, in the form of `report`, with 'intervals' over the photographs.
+  """Returns the metrics of lesions, in the form of `report`, with 'intervals' over the photographs.
 
   Args:
     counts: of `native_counts`.

@@ -17,7 +17,7 @@ LEVEL = 0.95
 def referral(
     counts: Mapping[str, np.ndarray], *, resamples: int, seed: int, threshold: float | None = None,
 ) -> dict[str, Any]:
-  """How well DR2 and above are told from the rest, with intervals by patient.
+  """Returns how well DR2 and above are told from the rest, with intervals by patient.
 
   Args:
     counts: of `image_counts`, of a network that grades, with 'grade'. Where they have no 'patient', every image is one.
@@ -45,9 +45,9 @@ def referral(
 
 
 def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
-  """The probability of DR2 and above from which photographs are called referable, of a validation split: that with the
-  largest sum of sensitivity and specificity (Youden's index; W. J. Youden, "Index for rating diagnostic tests", Cancer
-  3, 1950).
+  """Returns the probability of DR2 and above from which photographs are called referable, of a validation split: that
+  with the largest sum of sensitivity and specificity (Youden's index; W. J. Youden, "Index for rating diagnostic
+  tests", Cancer 3, 1950).
 
   It lies in the middle between two probabilities that occur; of several with one sum it is the lowest, which misses
   least (our choice).
@@ -97,7 +97,7 @@ def _with_interval(
 def at_cut_points(
     counts: Mapping[str, np.ndarray], points: Sequence[float], *, resamples: int, seed: int,
 ) -> dict[str, Any]:
-  """The metrics of the grades that cut points make of the expected grade, see `metrics.cut_points`.
+  """Returns the metrics of the grades that cut points make of the expected grade, see `metrics.cut_points`.
 
   Args:
     counts, resamples, seed: of `referral`.

@@ -58,7 +58,7 @@ class Matches(NamedTuple):
   found: np.ndarray
 
   def counts(self, least: int = 1) -> tuple[int, int, int, int]:
-    """(found, truth, right, predicted), where predicted regions of fewer than `least` pixels are excluded."""
+    """Returns (found, truth, right, predicted), where predicted regions of fewer than `least` pixels are excluded."""
     kept = self.sizes >= least
     return int(np.count_nonzero(self.found >= max(least, 1))), len(self.found), int(np.count_nonzero(self.right & kept)), int(
         np.count_nonzero(kept))
@@ -89,7 +89,7 @@ def region_counts(
     predict: Callable[[np.ndarray], Array], examples: Iterable[Mapping[str, Any]], lesions: Sequence[str], thresholds: Array | float,
     *, smallest: Mapping[str, Smallest] | None = None,
 ) -> dict[str, np.ndarray]:
-  """What is found of the regions of each photograph. NumPy on the host; two photographs are held at a time.
+  """Returns what is found of the regions of each photograph. NumPy on the host; two photographs are held at a time.
 
   Args:
     predict: uint8 [S, S, 3] -> lesion maps [S, S, 8], probabilities.
@@ -167,7 +167,8 @@ def _scored(example: Mapping[str, Any], maps: np.ndarray, j: int) -> tuple[np.nd
 def choose_smallest(
     predict: Callable[[np.ndarray], Array], examples: Iterable[Mapping[str, Any]], lesions: Sequence[str], thresholds: Array | float,
 ) -> dict[str, Any]:
-  """The smallest region that counts, by lesion: that of SIZES with which the F1 by region over a validation split is largest.
+  """Returns the smallest region that counts, by lesion: that of SIZES with which the F1 by region over a validation
+  split is largest.
 
   Args:
     predict: as of `region_counts`.
@@ -201,7 +202,8 @@ def choose_smallest(
 
 
 def f1_of(found: Array, truth: Array, right: Array, called: Array) -> np.ndarray:
-  """The harmonic mean of found / truth and right / called, float64; NaN where there is no ground truth, 0 where nothing is called."""
+  """Returns the harmonic mean of found / truth and right / called, float64; NaN where there is no ground truth, 0 where
+  nothing is called."""
   found, truth, right, called = (np.asarray(each, np.float64) for each in (found, truth, right, called))
   sensitivity = np.divide(found, truth, out=np.full(np.shape(truth), np.nan), where=truth > 0)
   precision = np.divide(right, called, out=np.zeros(np.shape(called)), where=called > 0)
@@ -213,7 +215,7 @@ def evaluate_regions(
     counts: Mapping[str, np.ndarray], scored: Sequence[str], *, resamples: int = RESAMPLES, seed: int = SEED,
     smallest: Mapping[str, Smallest] | None = None,
 ) -> dict[str, Any]:
-  """Metrics by region.
+  """Computes metrics by region.
 
   Args:
     counts: of `region_counts`, with PATIENT where patients are known.

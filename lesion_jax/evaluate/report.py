@@ -38,8 +38,8 @@ def full_report(
     temperatures: Mapping[str, Any] | None = None, cut_points: Sequence[float] | None = None,
     scale: Mapping[str, Any] | None = None, operating_point: float | None = None,
 ) -> dict[str, Any]:
-  """What is said of a held-out split: `report`, with 'intervals', 'calibration', where lesions are found 'presence' and
-  'healthy', and where photographs are graded 'referral'.
+  """Returns what is said of a held-out split: `report`, with 'intervals', 'calibration', where lesions are found
+  'presence' and 'healthy', and where photographs are graded 'referral'.
 
   Args:
     counts: of `image_counts`; with the histograms of the single images the AUPR has an interval too.
@@ -85,7 +85,7 @@ def full_report(
 def report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS
 ) -> dict[str, Any]:
-  """The paper's metrics, and AUPR, from the counts of a whole split.
+  """Returns the paper's metrics, and AUPR, from the counts of a whole split.
 
   Args:
     counts: of `totals`.
@@ -120,7 +120,8 @@ def report(
 
 
 def scored_lesions(annotated: Iterable[str], learned: Iterable[str]) -> tuple[str, ...]:
-  """The lesions that can be evaluated, in the order of LESIONS: annotated in the data, and learned by the network.
+  """Returns the lesions that can be evaluated, in the order of LESIONS: annotated in the data, and learned by the
+  network.
 
   Raises:
     ValueError: for a key that is no lesion.
@@ -130,13 +131,13 @@ def scored_lesions(annotated: Iterable[str], learned: Iterable[str]) -> tuple[st
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
-  """The three metrics of the paper's Table IV, and mean AUPR: those of them that are in a report."""
+  """Returns the three metrics of the paper's Table IV, and mean AUPR: those of them that are in a report."""
   means = {f'mean_{key}': result[key]['mean'] for key in ('pixel_f1', 'image_f1', 'aupr') if key in result}
   return means | ({'kappa': result['kappa']['value']} if 'kappa' in result else {})
 
 
 def criterion(result: Mapping[str, Any], name: str) -> float | None:
-  """The metric by which models are compared, larger is better; None where it is undefined.
+  """Returns the metric by which models are compared, larger is better; None where it is undefined.
 
   For lesions the mean F1 or AUPR of those that occur in the ground truth, a set that does not depend on the model.
 

@@ -82,7 +82,7 @@ def choose(
 
 
 def tempered(counts: Mapping[str, np.ndarray], temperatures: Mapping[str, Any]) -> dict[str, np.ndarray]:
-  """The counts of `image_counts` with the probabilities that a bundle's temperatures make of them.
+  """Returns the counts of `image_counts` with the probabilities that a bundle's temperatures make of them.
 
   The histogram of pixels moves bin by bin, so metrics of it are off by half a bin more. Histograms of single images are
   left out.

@@ -140,7 +140,7 @@ def register_loss(name: str, loss: Loss, *, criterion: str) -> None:
 
 
 def get_loss(name: str, *, lesion_weights: Sequence[float] = (), hard: float = 0.0) -> Loss:
-  """The loss of that name.
+  """Returns the loss of that name.
 
   Args:
     name: one of LOSSES.

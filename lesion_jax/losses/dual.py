@@ -25,7 +25,7 @@ class DualSums(NamedTuple):
 
 
 def presence(scores: Array, mask: Array) -> tuple[jax.Array, jax.Array]:
-  """Eq. 1 over the scored pixels: the largest score of each lesion in each image.
+  """Computes Eq. 1 over the scored pixels: the largest score of each lesion in each image.
 
   On logits it is the better conditioned of the two: a float32 sigmoid makes ties of everything above 17.
 
@@ -43,13 +43,13 @@ def presence(scores: Array, mask: Array) -> tuple[jax.Array, jax.Array]:
 
 
 def segmentation_sums(outputs: Outputs, targets: Targets) -> DiceSums:
-  """The sums of Eq. 3 over scored pixels. Raises ValueError for a network without lesion maps."""
+  """Returns the sums of Eq. 3 over scored pixels. Raises ValueError for a network without lesion maps."""
   # Float32 before the sigmoid: bfloat16 cannot tell 0.997 from 1.
   return dice_sums(jax.nn.sigmoid(lesion_maps(outputs)), targets.lesions, targets.scored)
 
 
 def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
-  """The sums of Eq. 4 over images and lesions.
+  """Returns the sums of Eq. 4 over images and lesions.
 
   P is the maximum of the map over the scored pixels, or sigmoid(outputs.lesions) for a classifier, which has no maps.
   T is whether any scored pixel is positive. A pair of image and lesion of which that is not known is excluded, for both
@@ -71,12 +71,12 @@ def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
 
 
 def dual_sums(outputs: Outputs, targets: Targets) -> DualSums:
-  """The sums of Eq. 3 and Eq. 4 over the local batch."""
+  """Returns the sums of Eq. 3 and Eq. 4 over the local batch."""
   return DualSums(segmentation_sums(outputs, targets), classification_sums(outputs, targets))
 
 
 def dual_value(sums: DualSums, lam: Array | float) -> dict[str, jax.Array]:
-  """Eq. 2 from global sums: {'loss', 'segmentation', 'classification'}, float32 scalars."""
+  """Computes Eq. 2 from global sums: {'loss', 'segmentation', 'classification'}, float32 scalars."""
   segmentation, classification = dice_value(sums.segmentation), dice_value(sums.classification)
   loss = lam * segmentation + (1 - lam) * classification
   return {'loss': loss, 'segmentation': segmentation, 'classification': classification}
@@ -85,7 +85,7 @@ def dual_value(sums: DualSums, lam: Array | float) -> dict[str, jax.Array]:
 def dual_dice_loss(
     maps: Array, targets: Targets, *, lam: Array | float = 0.8, axis_name: str | None = None
 ) -> jax.Array:
-  """Eq. 2: lam * loss_seg + (1 - lam) * loss_clf.
+  """Computes Eq. 2: lam * loss_seg + (1 - lam) * loss_clf.
 
   Args:
     maps: float [B, S, S, 8], lesion logits.

@@ -22,7 +22,8 @@ TILE = 128  # pixels, see `_threshold`
 
 
 def hard_negatives(factor: float, weights: Array | None = None) -> Loss:
-  """The mean cross entropy of the HARDEST most probable scored pixels, over the images and lesions without the lesion.
+  """Returns the mean cross entropy of the HARDEST most probable scored pixels, over the images and lesions without the
+  lesion.
 
   Args:
     factor: of the mean in the loss, above 0.

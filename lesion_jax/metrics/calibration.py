@@ -48,7 +48,7 @@ class Calibration(NamedTuple):
 
 
 def binary_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calibration | None:
-  """Of the presence of something, such as a lesion in a photograph.
+  """Computes the calibration of the presence of something, such as a lesion in a photograph.
 
   Equal to `sklearn.calibration.calibration_curve(truth, probabilities, n_bins=BINS)` where bins hold anything, and to
   `sklearn.metrics.brier_score_loss`.
@@ -72,7 +72,8 @@ def binary_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calibrat
 
 
 def top_label_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calibration | None:
-  """Of the most probable of several classes: how often it is right, against how probable it was called.
+  """Computes the calibration of the most probable of several classes: how often it is right, against how probable it
+  was called.
 
   Args:
     probabilities: float [n, K]. The largest is the prediction, the first where several tie.
@@ -98,7 +99,7 @@ def top_label_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calib
 
 
 def histogram_calibration(histogram: np.ndarray) -> Calibration | None:
-  """Of pixels, from the histogram of their scores.
+  """Computes the calibration of pixels, from the histogram of their scores.
 
   The bins are exact, as are counts and frequencies. A score is taken to be the middle of its cell, so the means are off
   by half the width of a cell at most, 1/128 of p or of 1 - p; `ece_error` and `brier_error` say what that can come to.

@@ -19,7 +19,7 @@ MAX_COUNT = 2**31 - 1
 def segmentation_counts(
     prediction: Prediction, targets: Targets, thresholds: Array | float = 0.5, *, per_image: bool = False
 ) -> dict[str, jax.Array]:
-  """True and false positives and negatives per lesion, of pixels and of images.
+  """Counts true and false positives and negatives per lesion, of pixels and of images.
 
   A score is positive where it is >= its threshold; the paper thresholds at 0.5 and leaves the equal case open. As
   the counts are sums over scored pixels only, padding rows, ignored pixels and lesions that are not annotated
@@ -69,7 +69,7 @@ def segmentation_counts(
 
 
 def lesion_probabilities(prediction: Prediction, targets: Targets) -> jax.Array:
-  """How probable each image says each lesion is, by what `segmentation_counts` classifies images by.
+  """Returns how probable each image says each lesion is, by what `segmentation_counts` classifies images by.
 
   Args:
     prediction: probabilities. With `maps` [B, S, S, 8] the largest of the scored pixels (Eq. 1), 0 where none is
@@ -86,7 +86,7 @@ def lesion_probabilities(prediction: Prediction, targets: Targets) -> jax.Array:
 
 
 def confusion(grades: Array, truth: Array, *, per_image: bool = False) -> jax.Array:
-  """Confusion matrix of DR grades, rows the ground truth, columns the prediction.
+  """Computes the confusion matrix of DR grades, rows the ground truth, columns the prediction.
 
   Args:
     grades: float [B, 5], probabilities or logits; the largest is the prediction, the lower grade where two tie.

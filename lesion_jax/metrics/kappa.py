@@ -36,7 +36,8 @@ class Referable(NamedTuple):
 
 
 def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
-  """Cohen's kappa with weights (i - j)^2: 1 - observed / expected disagreement, the paper's measure for grading.
+  """Computes Cohen's kappa with weights (i - j)^2: 1 - observed / expected disagreement, the paper's measure for
+  grading.
 
   Equal to `sklearn.metrics.cohen_kappa_score(truth, predicted, weights='quadratic')`, except that undefined cases are
   said: no graded image, or ground truth and prediction that name one and the same grade throughout (then chance agrees
@@ -61,13 +62,15 @@ def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
 
 
 def accuracy(confusion: np.ndarray) -> Score:
-  """Share of the graded images with exactly the right grade. Raises ValueError as `quadratic_weighted_kappa` does."""
+  """Computes the share of the graded images with exactly the right grade. Raises ValueError as
+  `quadratic_weighted_kappa` does."""
   counts = _checked(confusion)
   return _ratio(np.trace(counts), counts.sum(), NO_GRADE)
 
 
 def referable(confusion: np.ndarray) -> Referable:
-  """Sensitivity and specificity for grades >= REFERABLE_GRADE. Raises ValueError as `quadratic_weighted_kappa` does."""
+  """Computes sensitivity and specificity for grades >= REFERABLE_GRADE. Raises ValueError as `quadratic_weighted_kappa`
+  does."""
   counts = _checked(confusion)
   positive, negative = counts[REFERABLE_GRADE:], counts[:REFERABLE_GRADE]
   reasons = ('no image has referable DR', 'every image has referable DR') if counts.any() else [NO_GRADE] * 2

@@ -16,7 +16,7 @@ FALSE_ALARMS = 'no positive in the ground truth, yet some predicted'
 
 
 def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-  """2TP / (2TP + FP + FN), the harmonic mean of precision and recall.
+  """Computes 2TP / (2TP + FP + FN), the harmonic mean of precision and recall.
 
   Args:
     tp, fp, fn: int [...], counts over a whole set.
@@ -30,7 +30,7 @@ def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 
 def iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-  """TP / (TP + FP + FN), the intersection over the union; F1 / (2 - F1), so it orders networks as F1 does.
+  """Computes TP / (TP + FP + FN), the intersection over the union; F1 / (2 - F1), so it orders networks as F1 does.
 
   Args:
     tp, fp, fn: int [...], counts over a whole set.
@@ -45,20 +45,21 @@ def iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 def in_truth(
     score: Callable[..., np.ndarray], tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-  """`score`, which is `f1` or `iou`, where the ground truth has a positive, NaN where it has none: whether it is
-  defined depends on the ground truth alone."""
+  """Returns `score`, which is `f1` or `iou`, where the ground truth has a positive, NaN where it has none: whether it
+  is defined depends on the ground truth alone."""
   return np.where(np.asarray(tp) + np.asarray(fn) > 0, score(tp, fp, fn), np.nan)
 
 
 def mean_defined(values: np.ndarray) -> float | None:
-  """Mean of what is not NaN, or None where everything is."""
+  """Computes the mean of what is not NaN, or None where everything is."""
   values = np.asarray(values, np.float64)
   defined = values[~np.isnan(values)]
   return float(defined.mean()) if defined.size else None
 
 
 def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, dict[str, Any]]:
-  """Pixel F1 and IoU and image F1 per lesion, and the means over the annotated lesions that occur in the ground truth.
+  """Computes pixel F1 and IoU and image F1 per lesion, and the means over the annotated lesions that occur in the
+  ground truth.
 
   Which lesions those are depends on the set alone, so the means of two networks are of the same lesions. (Were a lesion
   that nobody has in the mean as soon as one pixel is called positive, with an F1 of 0, a single false alarm could take

@@ -100,12 +100,12 @@ class Verdict(NamedTuple):
     return not self.reasons
 
   def to_json(self) -> dict[str, Any]:
-    """As it stands in a record."""
+    """Returns it as it stands in a record."""
     return {'like': self.like, 'ratio': round(self.ratio, 3), 'reasons': list(self.reasons), 'data': self.data}
 
 
 def describe(prints: np.ndarray) -> np.ndarray:
-  """NUMBERS of photographs.
+  """Computes NUMBERS of photographs.
 
   Args:
     prints: uint8 [N, 32, 32, 3], of `fingerprint`.
@@ -125,7 +125,7 @@ def describe(prints: np.ndarray) -> np.ndarray:
 def fit(
     train: np.ndarray, validation: np.ndarray, *, name: str = '', rate: float = RATE,
 ) -> dict[str, Any] | None:
-  """The description of a group of photographs, with its thresholds, ready for JSON.
+  """Returns the description of a group of photographs, with its thresholds, ready for JSON.
 
   Args:
     train: uint8 [N, 32, 32, 3], fingerprints of those learned from; of more than MOST, as many evenly over them.
@@ -162,8 +162,8 @@ def fit(
 
 
 def entry(name: str, parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any] | None:
-  """What a bundle says of the data of one network: a group for each data set of a mixture, as each may have its own
-  cameras. Of parts too small to be described there is none.
+  """Returns what a bundle says of the data of one network: a group for each data set of a mixture, as each may have its
+  own cameras. Of parts too small to be described there is none.
 
   Args:
     name: of the data.
@@ -194,7 +194,7 @@ def assess_likeness(entries: Sequence[Mapping[str, Any]] | None, print_: np.ndar
 
 
 def union(several: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
-  """The entries of several networks, each once."""
+  """Returns the entries of several networks, each once."""
   found: list[Mapping[str, Any]] = []
   for each in (one for entries in several for one in entries):
     if each not in found:

@@ -86,7 +86,7 @@ def within_seconds(function: Callable[[], Result]) -> Result:
 
 
 def in_a_process(data: bytes) -> np.ndarray | None:
-  """The photograph of a file as `read_photograph` reads it, by another process.
+  """Returns the photograph of a file as `read_photograph` reads it, by another process.
 
   Args:
     data: the file.

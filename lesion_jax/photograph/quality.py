@@ -85,12 +85,12 @@ class Quality(NamedTuple):
     return not self.reasons
 
   def to_json(self) -> dict[str, Any]:
-    """As it stands in a record."""
+    """Returns it as it stands in a record."""
     return {'gradable': not self.reasons, **self._asdict(), 'reasons': list(self.reasons)}
 
 
 def assess(square: np.ndarray, doubts: Sequence[str] = (), found: Field | None = None) -> Quality:
-  """The quality of a photograph.
+  """Returns the quality of a photograph.
 
   Args:
     square: uint8 [D, D, 3], the square around the field of view, at any size from about SIDE pixels.

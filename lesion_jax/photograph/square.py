@@ -92,7 +92,8 @@ class PhotographPrediction:
                                 rule=self.rule)
 
   def on_photograph(self, lesion: str, index: int = 0) -> np.ndarray:
-    """One lesion's map in the photograph's own pixels: float32 [H, W], 0 outside the square that the network saw.
+    """Returns one lesion's map in the photograph's own pixels: float32 [H, W], 0 outside the square that the network
+    saw.
 
     Args:
       lesion: a key of LESIONS.

@@ -106,7 +106,8 @@ class Predictor:
   def stream(
       self, photographs: Input | Iterable[Input], *, batch_size: int = 1, crop: bool | None = None,
   ) -> Iterator[PhotographPrediction]:
-    """Like a call, but lazy: takes photographs as it goes and yields the prediction of each (B = 1), in order.
+    """Predicts like a call, but lazily: takes photographs as it goes and yields the prediction of each (B = 1), in
+    order.
 
     At most two batches and their inputs are held, however many photographs come. They are read while the device works.
     """

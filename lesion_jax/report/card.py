@@ -39,7 +39,7 @@ SYNTHETIC = '''\
 
 
 def model_card(config: Mapping[str, Any]) -> str:
-  """Markdown for the bundle's README.md.
+  """Writes Markdown for the bundle's README.md.
 
   Args:
     config: the bundle's config.json. `model`, `preprocessing` and `annotated` must be there; `data`, `metrics`,

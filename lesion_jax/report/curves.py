@@ -88,7 +88,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], path: str | pathlib.Pat
 
 
 def new_figure(size: tuple[float, float]) -> Any:
-  """An empty matplotlib figure of a size in inches."""
+  """Returns an empty matplotlib figure of a size in inches."""
   from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here: slow, and only reports need it
   from matplotlib.figure import Figure
 

@@ -28,7 +28,7 @@ VALUE = '<span class="hidden">Value</span>'
 def photograph_html(
     number: int, file: str, record: Mapping[str, Any], folder: pathlib.Path, side: int, neighbours: Sequence[int],
 ) -> str:
-  """An article: the picture with its layers, grade, lesions, evidence and quadrants.
+  """Returns an article: the picture with its layers, grade, lesions, evidence and quadrants.
 
   Args:
     number: of the photograph in the batch, from 1.
@@ -50,7 +50,7 @@ def photograph_html(
 
 
 def verdict_badge(record: Mapping[str, Any]) -> str:
-  """What the lesions say about the grade, in a few words; '' without a grade or lesions."""
+  """Returns what the lesions say about the grade, in a few words; '' without a grade or lesions."""
   verdict = record['evidence'] and record['evidence']['verdict']
   if not verdict:
     return ''

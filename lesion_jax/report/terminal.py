@@ -23,8 +23,8 @@ LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the
 
 
 def format_report(report: Mapping[str, Any], title: str) -> str:
-  """Aligned text: F1, IoU and AUPR of each lesion and their means, then presence in photographs, healthy eyes,
-  calibration, and the metrics of grading.
+  """Formats as aligned text: F1, IoU and AUPR of each lesion and their means, then presence in photographs, healthy
+  eyes, calibration, and the metrics of grading.
 
   Args:
     report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is omitted; where a score has no
@@ -57,12 +57,12 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
 
 
 def data_sets(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-  """(name, report) of the data sets of a mixture, each by itself; [] for one data set."""
+  """Returns (name, report) of the data sets of a mixture, each by itself; [] for one data set."""
   return list(report.get('data_sets', {}).items())
 
 
 def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[str]]:
-  """A row of text for each lesion and one for the means; also what a model card shows."""
+  """Returns a row of text for each lesion and one for the means; also what a model card shows."""
   rows = []
   for lesion in LESIONS:
     cells = [_cell(report[key], lesion.key) for key in columns]
@@ -74,8 +74,8 @@ def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[
 
 
 def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
-  """Presence of lesions in photographs as a table of text, its header first, at the rule of the bundle and, where that is
-  another, by Eq. 1 at 0.5; [] where the report has none."""
+  """Formats presence of lesions in photographs as a table of text, its header first, at the rule of the bundle and,
+  where that is another, by Eq. 1 at 0.5; [] where the report has none."""
   found = report.get('presence')
   if not found:
     return []
@@ -91,7 +91,7 @@ def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def region_rows(report: Mapping[str, Any]) -> list[list[str]]:
-  """Metrics by region as a table of text, its header first; [] where the report has none."""
+  """Formats metrics by region as a table of text, its header first; [] where the report has none."""
   found = report.get('regions')
   if not found:
     return []
@@ -110,7 +110,7 @@ def region_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def region_notes(report: Mapping[str, Any]) -> list[str]:
-  """What the metrics of `region_rows` are."""
+  """Returns what the metrics of `region_rows` are."""
   found = report['regions']
   notes = [f'regions: {found["rule"]}', 'FROC: mean of the sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives a photograph']
   if found['smallest']:
@@ -119,7 +119,7 @@ def region_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def presence_notes(report: Mapping[str, Any]) -> list[str]:
-  """Why metrics in `presence_rows` are 'undefined': one line for each reason."""
+  """Returns why metrics in `presence_rows` are 'undefined': one line for each reason."""
   reasons: dict[str, list[str]] = {}
   for key, word in PRESENCE.items():
     for lesion, reason in report['presence']['figures'][key]['undefined'].items():
@@ -129,7 +129,7 @@ def presence_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def tempered_notes(report: Mapping[str, Any]) -> list[str]:
-  """What the temperatures of the bundle make of the calibration: one line, or none."""
+  """Returns what the temperatures of the bundle make of the calibration: one line, or none."""
   found = report.get('tempered', {})
   wholes = [(words, part.get('pooled', part)) for name, words in LEVELS.items() if (part := found.get(name))]
   figures = [f'{words} {whole["ece"]:.3f}' for words, whole in wholes if whole['ece'] is not None]
@@ -137,7 +137,8 @@ def tempered_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def healthy_notes(report: Mapping[str, Any]) -> list[str]:
-  """What is called present in healthy eyes and in those to be referred: a line for each group; [] where there is none."""
+  """Returns what is called present in healthy eyes and in those to be referred: a line for each group; [] where there
+  is none."""
   found = report.get('healthy')
   if not found:
     return []
@@ -169,7 +170,7 @@ def _percent(share: Mapping[str, Any], few: bool) -> str:
 
 
 def calibration_rows(report: Mapping[str, Any]) -> list[list[str]]:
-  """The calibration of lesions as a table of text, its header first; [] where the report has none."""
+  """Returns the calibration of lesions as a table of text, its header first; [] where the report has none."""
   found = report.get('calibration', {})
   columns = [(level, figure) for level, figure in (('pixel', 'ece'), ('image', 'ece'), ('image', 'brier'))
              if level in found]
@@ -189,8 +190,8 @@ def _calibrated(part: Mapping[str, Any], lesion: str, figure: str) -> str:
 
 
 def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-  """Why scores in `lesion_rows` are 'undefined': one line for each reason, naming lesions and scores; and how many images
-  of which lesions are undecided."""
+  """Returns why scores in `lesion_rows` are 'undefined': one line for each reason, naming lesions and scores; and how
+  many images of which lesions are undecided."""
   reasons: dict[str, list[str]] = {}
   for key in columns:
     for lesion, reason in report[key].get('undefined', {}).items():
@@ -205,7 +206,7 @@ def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[s
 
 
 def interval_notes(report: Mapping[str, Any]) -> list[str]:
-  """What the numbers in brackets are, a line each; none where the report has no intervals."""
+  """Returns what the numbers in brackets are, a line each; none where the report has no intervals."""
   if 'intervals' not in report:
     return []
   level, resamples = (report['intervals'][key] for key in ('level', 'resamples'))
@@ -222,7 +223,8 @@ def interval_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def few_positive(report: Mapping[str, Any]) -> dict[str, int]:
-  """The lesions that occur in fewer than FEW of the images, and in how many; what is said of them rests on these."""
+  """Returns the lesions that occur in fewer than FEW of the images, and in how many; what is said of them rests on
+  these."""
   return {key: count for key, count in report.get('positive_images', {}).items() if 0 < count < FEW}
 
 
@@ -232,7 +234,7 @@ def _graded(report: Mapping[str, Any]) -> int:
 
 
 def selection_notes(report: Mapping[str, Any]) -> list[str]:
-  """How the network was chosen: one sentence, or none where the report does not say."""
+  """Returns how the network was chosen: one sentence, or none where the report does not say."""
   if 'selection' not in report:
     return []
   found = report['selection']
@@ -264,7 +266,7 @@ def _score(score: Mapping[str, Any], interval: Sequence[float] | None = None, fe
 
 
 def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-  """(name, value) of the metrics of grading."""
+  """Returns (name, value) of the metrics of grading."""
   found, calibration = report.get('intervals', {}), report.get('calibration', {}).get('grade')
   cut, referral = report.get('at_cut_points'), report.get('referral', {})
   few, point = _graded(report) < FEW, referral.get('at_operating_point')

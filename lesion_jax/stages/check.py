@@ -51,7 +51,7 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, parts.Network]:
 
 
 def finished(networks: Mapping[str, parts.Network]) -> dict[str, Bundle]:
-  """stage -> the bundle that the configuration names instead of training it, of the networks of `check`."""
+  """Returns stage -> the bundle that the configuration names instead of training it, of the networks of `check`."""
   return {name: network.bundle for name, network in networks.items() if network.bundle}
 
 

@@ -86,7 +86,8 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
 
 
 def split_places(text: str) -> list[str]:
-  """Folders that are written with `os.pathsep` between them; one that belongs to a name has a backslash before it."""
+  """Splits folders that are written with `os.pathsep` between them; one that belongs to a name has a backslash before
+  it."""
   return [part.replace(f'\\{os.pathsep}', os.pathsep) for part in re.split(rf'(?<!\\){re.escape(os.pathsep)}', text)]
 
 

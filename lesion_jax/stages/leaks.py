@@ -42,7 +42,7 @@ def guard(
     config: ConfigDict, name: str, datasets: Mapping[str, Dataset | Mixture],
     bundles: Mapping[str, Bundle] | None = None,
 ) -> Dataset | Mixture:
-  """The data of a stage without the photographs that leak.
+  """Returns the data of a stage without the photographs that leak.
 
   A network before it is the lesion network that it contains, the bundle from which it starts, or itself where it is
   finished. What one was trained on is excluded from its test and validation splits, and by what one was chosen of the
@@ -93,8 +93,8 @@ def guard(
 
 
 def idle(data: Dataset | Mixture) -> list[Subset]:
-  """Photographs of the training splits from which nothing is learned (`Dataset.idle`), without those of which any split has a
-  twin; none where there are none."""
+  """Returns photographs of the training splits from which nothing is learned (`Dataset.idle`), without those of which
+  any split has a twin; none where there are none."""
   all_parts = data.parts if isinstance(data, Mixture) else (data,)
   used = [part.source(split).index.fingerprint for part in all_parts for split in part.splits]
   prints, found = reduced(np.concatenate(used)), []
@@ -109,7 +109,7 @@ def learned_before(
     config: ConfigDict, name: str, datasets: Mapping[str, Dataset | Mixture],
     bundles: Mapping[str, Bundle] | None = None,
 ) -> Before:
-  """What the networks inside that of a stage, or at its start, learned from; of a finished one, itself.
+  """Returns what the networks inside that of a stage, or at its start, learned from; of a finished one, itself.
 
   Args:
     config, name, datasets, bundles: of `guard`.
@@ -146,13 +146,13 @@ def photographs(data: Dataset | Mixture) -> Prints:
 
 
 def union(several: Iterable[Mapping[str, np.ndarray]]) -> Prints:
-  """Each fingerprint once, in an order that says nothing."""
+  """Returns each fingerprint once, in an order that says nothing."""
   several = list(several)
   return {split: np.unique(np.concatenate([NOTHING, *(each[split] for each in several)]), axis=0) for split in LEARNED}
 
 
 def describe(stage: ConfigDict, data: Dataset | Mixture, before: Sequence[str] = ()) -> dict[str, Any]:
-  """What a bundle says of the guard, ready for JSON: `mode`, of LEAKS, `dropped`, data set -> split -> how many
+  """Returns what a bundle says of the guard, ready for JSON: `mode`, of LEAKS, `dropped`, data set -> split -> how many
   photographs were excluded, and `unknown`, of which networks it is not known what they learned from."""
   all_parts = data.parts if isinstance(data, Mixture) else (data,)
   dropped = {part.name: {split: len(ids) for split, ids in part.dropped.items()} for part in all_parts if part.dropped}
@@ -160,7 +160,7 @@ def describe(stage: ConfigDict, data: Dataset | Mixture, before: Sequence[str] =
 
 
 def notes(found: Mapping[str, Any]) -> list[str]:
-  """Sentences on what `describe` says; none where there is nothing to say."""
+  """Returns sentences on what `describe` says; none where there is nothing to say."""
   said = []
   if found['mode'] == 'keep':
     said.append('photographs that are in two splits, or that a network before this one learned from, were not looked for '

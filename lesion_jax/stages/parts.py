@@ -39,30 +39,31 @@ SMALLEST = ('none', 'validation')  # likewise, smallest regions
 
 
 def stages(config: ConfigDict) -> dict[str, ConfigDict]:
-  """The stages to run, in order. Raises ValueError for one that there is not."""
+  """Returns the stages to run, in order. Raises ValueError for one that there is not."""
   if not config.stages or not set(config.stages) <= set(STAGES):
     raise ValueError(f'config.stages={config.stages!r}: give one or more of {", ".join(STAGES)}')
   return {name: config[name] for name in config.stages}
 
 
 def grades(stage: ConfigDict) -> bool:
-  """Whether the stage learns grades; otherwise it learns lesions."""
+  """Returns whether the stage learns grades; otherwise it learns lesions."""
   return CRITERIA[stage.loss] == 'kappa'
 
 
 def loss(stage: ConfigDict) -> Loss:
-  """The loss, with the stage's weights of the lesions and hard negatives. Raises ValueError for what cannot be."""
+  """Returns the loss, with the stage's weights of the lesions and hard negatives. Raises ValueError for what cannot
+  be."""
   return get_loss(stage.loss, lesion_weights=tuple(stage.lesion_weights), hard=stage.hard_negatives)
 
 
 def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
-  """Those of the annotated lesions that the loss teaches: all but those of weight 0."""
+  """Returns those of the annotated lesions that the loss teaches: all but those of weight 0."""
   weights = dict(zip(LESION_KEYS, stage.lesion_weights, strict=True)) if stage.lesion_weights else {}
   return tuple(key for key in annotated if weights.get(key, 1))
 
 
 def criterion(stage: ConfigDict) -> str:
-  """The figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
+  """Returns the figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
   name = stage.criterion or CRITERIA[stage.loss]
   if name not in FIGURES:
     raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(FIGURES)}, or by the one '
@@ -90,7 +91,7 @@ class Network(NamedTuple):
 
 
 def network(stage: ConfigDict, lesion: dict[str, Any] | None) -> Network:
-  """The network that a stage is to train.
+  """Returns the network that a stage is to train.
 
   Args:
     stage: its keys.
@@ -139,8 +140,8 @@ def model_config(keys: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, A
 
 
 def lesion_stage(config: ConfigDict, name: str) -> str | None:
-  """The stage whose network that of the stage `name` contains: the one that is run or whose bundle is named. None where
-  it contains none, or there is none.
+  """Returns the stage whose network that of the stage `name` contains: the one that is run or whose bundle is named.
+  None where it contains none, or there is none.
 
   Raises:
     ValueError: there are two, or no such network.
@@ -155,8 +156,9 @@ def lesion_stage(config: ConfigDict, name: str) -> str | None:
 
 
 def start_note(name: str, stage: ConfigDict) -> str | None:
-  """What is to be said of a stage whose encoder starts from random weights on photographs of patients; None where it does
-  not. The paper starts from ImageNet's, so that such a run is not its setting, whatever the configuration is called."""
+  """Returns what is to be said of a stage whose encoder starts from random weights on photographs of patients; None
+  where it does not. The paper starts from ImageNet's, so that such a run is not its setting, whatever the configuration
+  is called."""
   if stage.bundle or stage.pretrained or stage.init or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
     return None
   return (f'the encoder of the stage {name!r} starts from random weights; the paper starts from ImageNet weights (IV-A), '
@@ -164,8 +166,8 @@ def start_note(name: str, stage: ConfigDict) -> str | None:
 
 
 def loaded_note(stage: ConfigDict) -> str | None:
-  """What the stage starts from where that is a file of weights or a bundle, in a sentence; None where it is neither. Call it
-  after `check`, which finds what is wrong with them."""
+  """Returns what the stage starts from where that is a file of weights or a bundle, in a sentence; None where it is
+  neither. Call it after `check`, which finds what is wrong with them."""
   if stage.bundle or not (stage.pretrained or stage.init):
     return None
   if stage.init:
@@ -179,8 +181,8 @@ def loaded_note(stage: ConfigDict) -> str | None:
 
 
 def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
-  """`variables` (arrays, or shapes alone) with the pretrained weights in the encoder that the stage trains, and in the
-  copy of its last blocks where an Attention Branch Network has one.
+  """Returns `variables` (arrays, or shapes alone) with the pretrained weights in the encoder that the stage trains, and
+  in the copy of its last blocks where an Attention Branch Network has one.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -200,7 +202,8 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
 
 
 def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
-  """`variables` (arrays, or shapes alone) with those of the bundle `init` in their place, but what `init_drop` names.
+  """Returns `variables` (arrays, or shapes alone) with those of the bundle `init` in their place, but what `init_drop`
+  names.
 
   Raises:
     FileNotFoundError: there is no such bundle.
@@ -224,7 +227,7 @@ def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]
 
 
 def with_prior(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
-  """`variables` whose segmentation head starts at the probability `prior` everywhere.
+  """Returns `variables` whose segmentation head starts at the probability `prior` everywhere.
 
   Raises:
     ValueError: the prior is no probability, or the network has no such head.
@@ -243,7 +246,7 @@ def with_prior(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
 
 
 def draw(stage: ConfigDict) -> Draw:
-  """How training draws photographs and crops."""
+  """Returns how training draws photographs and crops."""
   data = stage.data
   found = Draw(crop=data.crop, centred=data.centred, scale=tuple(data.crop_scale), lesions=tuple(data.draw_lesions),
                grades=tuple(data.draw_grades))
@@ -255,24 +258,25 @@ def draw(stage: ConfigDict) -> Draw:
 
 
 def plateau(stage: ConfigDict) -> PlateauState:
-  """The state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed to it."""
+  """Returns the state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed
+  to it."""
   return PlateauState(learning_rate=stage.learning_rate, patience=stage.patience, stop_after=stage.stop_after, lr_decay=stage.lr_decay,
                  dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint',
                  fixed=stage.schedule != PLATEAU, two_phases=stage.loss in TWO_PHASES)
 
 
 def loss_names(stage: ConfigDict) -> tuple[str, str]:
-  """What the loss is called in the log before and after the dual phase begins: of one phase twice the same."""
+  """Returns what the loss is called in the log before and after the dual phase begins: of one phase twice the same."""
   return (stage.loss.removeprefix('dual_') if stage.loss in TWO_PHASES else stage.loss), stage.loss
 
 
 def plan(stage: ConfigDict) -> Plan:
-  """How long to train, and how often to look."""
+  """Returns how long to train, and how often to look."""
   return Plan(stage.max_steps or None, stage.validate_every, stage.log_every, stage.save_every)
 
 
 def schedule(stage: ConfigDict) -> np.ndarray:
-  """The share of the plateau's rate at each step."""
+  """Returns the share of the plateau's rate at each step."""
   return shares(stage.schedule, max_steps=stage.max_steps or None, warm_up=stage.warm_up, final_lr_factor=stage.final_lr_factor,
                 power=stage.power)
 
@@ -283,7 +287,8 @@ def trackers(stage: ConfigDict) -> tuple[str, ...]:
 
 
 def chooses(stage: ConfigDict) -> bool:
-  """Whether thresholds, the rule for presence and temperatures are chosen on validation; else the paper's stand.
+  """Returns whether thresholds, the rule for presence and temperatures are chosen on validation; else the paper's
+  stand.
 
   Raises:
     ValueError: for an unknown source of thresholds, or a specificity that is none.
@@ -297,8 +302,8 @@ def chooses(stage: ConfigDict) -> bool:
 
 
 def chooses_smallest(stage: ConfigDict) -> bool:
-  """Whether the smallest region that counts is chosen on validation, by lesion; else every region counts. Raises
-  ValueError for an unknown source."""
+  """Returns whether the smallest region that counts is chosen on validation, by lesion; else every region counts.
+  Raises ValueError for an unknown source."""
   if stage.smallest not in SMALLEST:
     raise ValueError(f'config.smallest={stage.smallest!r}: choose one of {", ".join(SMALLEST)}')
   return stage.smallest == 'validation'
@@ -318,13 +323,13 @@ def check_asked(stage: ConfigDict, model: Any) -> None:
 
 
 def augmentation(stage: ConfigDict) -> Augmentation:
-  """The ranges of the augmentation."""
+  """Returns the ranges of the augmentation."""
   return Augmentation(**{key: tuple(value) if isinstance(value, tuple | list) else value
                          for key, value in stage.augmentation.items()})
 
 
 def optimizer(stage: ConfigDict) -> optax.GradientTransformation:
-  """The optimiser, not scaled by the rate."""
+  """Returns the optimiser, not scaled by the rate."""
   return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay, clip=stage.clip,
                        encoder_lr_factor=stage.encoder_lr_factor, lr_factors=tuple(stage.lr_factors),
                        encoder_held=stage.encoder_held)

@@ -131,7 +131,7 @@ class Stage:
     return parts.with_initial(parts.with_pretrained(parts.with_prior(variables, self.config), self.config), self.config)
 
   def variables(self, state: TrainState) -> dict[str, Any]:
-    """The whole network's variables, {'params': ..., 'batch_stats': ...}, of a state of its training."""
+    """Returns the whole network's variables, {'params': ..., 'batch_stats': ...}, of a state of its training."""
     _, frozen = split_frozen(self.initial, self.network.frozen, self.config.freeze)
     return join_frozen(state.weights, frozen)
 
@@ -180,7 +180,7 @@ class Stage:
   def evaluate(
       self, variables: dict[str, Any], split: str, chosen: Mapping[str, Any] | None = None,
   ) -> Evaluation:
-    """What the network gets right on a split.
+    """Returns what the network gets right on a split.
 
     Args:
       variables: of the whole network, in host memory.
@@ -226,8 +226,8 @@ class Stage:
     return {}
 
   def choose(self, variables: dict[str, Any]) -> dict[str, Any]:
-    """Those of CHOSEN that `evaluate.choose` finds on the validation split, where the configuration asks for it, else {}; of
-    a finished bundle its own. Those of a frozen lesion network stay what its bundle says.
+    """Returns those of CHOSEN that `evaluate.choose` finds on the validation split, where the configuration asks for
+    it, else {}; of a finished bundle its own. Those of a frozen lesion network stay what its bundle says.
 
     Args:
       variables: of the whole network.
@@ -265,10 +265,10 @@ class Stage:
     return counts['presence_scores'][counts['grade'] >= REFERABLE_GRADE]
 
   def selection(self, trained: TrainResult) -> dict[str, Any]:
-    """How the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the validation
-    split (None where it was undefined each time, or the best network cannot be read: then it is the last one), `step`,
-    and `phase`, 'segmentation' or 'dual', where the loss has two: 'segmentation' only where no step was ever taken with
-    the dual loss."""
+    """Returns how the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the
+    validation split (None where it was undefined each time, or the best network cannot be read: then it is the last
+    one), `step`, and `phase`, 'segmentation' or 'dual', where the loss has two: 'segmentation' only where no step was
+    ever taken with the dual loss."""
     phase = {} if trained.phase is None else {'phase': trained.phase}
     return {'criterion': self.criterion, 'value': trained.plateau.best if trained.selected else None,
             'step': trained.best_step, **phase}
@@ -277,7 +277,7 @@ class Stage:
       self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int,
       chosen: Mapping[str, Any] | None = None,
   ) -> Bundle:
-    """The weights, and in the configuration all that prediction needs to know (DESIGN 8).
+    """Returns the weights, and in the configuration all that prediction needs to know (DESIGN 8).
 
     Args:
       variables: of the whole network.

@@ -49,7 +49,7 @@ class Logs:
     self._bar = tqdm.tqdm(total=total, initial=start, desc=title, unit='step', dynamic_ncols=True, mininterval=1.0)
 
   def advance(self, **shown: Any) -> None:
-    """One step is done; `shown` appears at the end of the progress bar."""
+    """Returns one step is done; `shown` appears at the end of the progress bar."""
     if self.active:
       with self._going_on():
         if shown:
@@ -69,7 +69,7 @@ class Logs:
         tracker.scalars(step, {f'{split}/{name}': value for name, value in numbers.items()})
 
   def say(self, text: str) -> None:
-    """A line on the terminal above the progress bar."""
+    """Returns a line on the terminal above the progress bar."""
     if self.active:
       with self._going_on():
         self._bar.write(f'{time.strftime("%H:%M:%S")}  {text}')
@@ -105,7 +105,7 @@ class Logs:
 
 
 def read_scalars(path: str | pathlib.Path) -> dict[tuple[str, str], tuple[list[int], list[float]]]:
-  """`metrics.csv` as {(split, name): (steps, values)}, without rows that were torn by a kill or a full disk."""
+  """Returns `metrics.csv` as {(split, name): (steps, values)}, without rows that were torn by a kill or a full disk."""
   series: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
   for step, split, name, value in _rows(pathlib.Path(path)):
     steps, values = series.setdefault((split, name), ([], []))

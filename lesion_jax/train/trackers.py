@@ -55,7 +55,7 @@ class Tracker(Protocol):
     """Takes metrics by name, 'train/loss' or 'validation/criterion', of one step."""
 
   def close(self) -> None:
-    """Nothing more comes."""
+    """Is told that nothing more comes."""
 
 
 class TensorBoard:
@@ -128,7 +128,7 @@ TRACKERS: dict[str, Callable[[Place], Tracker]] = {'tensorboard': TensorBoard, '
 
 
 def check_trackers(names: Any) -> tuple[str, ...]:
-  """The names of trackers, checked.
+  """Returns the names of trackers, checked.
 
   Raises:
     ValueError: there is none of that name, or it needs what is not installed.

@@ -21,7 +21,7 @@ MayDiffer = Callable[[str, Any, Any], bool | str]
 def differing(
     then: Mapping[str, Any], now: Mapping[str, Any], added: Mapping[str, Any] | None = None,
 ) -> dict[str, tuple[Any, Any]]:
-  """What differs between a stored configuration and another.
+  """Returns what differs between a stored configuration and another.
 
   Args:
     then: nested, as read from JSON.

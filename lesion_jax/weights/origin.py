@@ -29,7 +29,8 @@ def data_sets(config: Mapping[str, Any]) -> list[str]:
 
 
 def is_synthetic(config: Mapping[str, Any]) -> bool:
-  """Whether a network learned from synthetic data alone, see `data_sets`; of several that answer as one, all of them."""
+  """Returns whether a network learned from synthetic data alone, see `data_sets`; of several that answer as one, all of
+  them."""
   members = config.get('provenance', {}).get('members')
   if members:
     return all(member.get('synthetic', False) for member in members)
@@ -37,8 +38,8 @@ def is_synthetic(config: Mapping[str, Any]) -> bool:
 
 
 def synthetic_note(config: Mapping[str, Any]) -> str:
-  """The sentence to be said loudly with every result: ALONE, or LESIONS_ALONE or GRADES_ALONE of a network that contains,
-  frozen, a lesion network, where that holds for the lesions or for the grades alone; else ''."""
+  """Returns the sentence to be said loudly with every result: ALONE, or LESIONS_ALONE or GRADES_ALONE of a network that
+  contains, frozen, a lesion network, where that holds for the lesions or for the grades alone; else ''."""
   if is_synthetic(config):
     return ALONE
   before = _before(config)

@@ -43,7 +43,7 @@ class Aptos2019(GradingBuilder):
   LICENCE = "As Kaggle's rules of the competition state it"
 
   def release(self) -> Release:
-    """Photographs in train_images/, their grades in train.csv."""
+    """Lists photographs in train_images/, their grades in train.csv."""
     root = self.builder_config.source_dir
     paths = list_photographs(root / PHOTOGRAPHS, '*.png')
     grades = read_grades(root / TABLE, id_column='id_code', grade_column='diagnosis')

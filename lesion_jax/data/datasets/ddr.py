@@ -58,12 +58,13 @@ class Ddr(MaskBuilder):
   LICENCE = LICENCE
 
   def release(self) -> Release:
-    """Photographs in lesion_segmentation/{train,valid,test}/image, masks beside them in a folder for each lesion."""
+    """Lists photographs in lesion_segmentation/{train,valid,test}/image, masks beside them in a folder for each
+    lesion."""
     splits = {split: self._list(folder) for split, folder in FOLDERS.items()}
     return Release(splits, {f'{split} photographs': len(photographs) for split, photographs in splits.items()})
 
   def read_native(self, item: MaskedPhotograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image, crop = read_field(item.path)
     masks = {
         key: read_mask(path, shape=image.shape[:2], levels=(ABSENT, PRESENT)) == PRESENT

@@ -43,7 +43,7 @@ class DdrGrading(GradingBuilder):
   LICENCE = LICENCE
 
   def release(self) -> Release:
-    """Photographs in DR_grading/<set>, their grades in DR_grading/<set>.txt."""
+    """Lists photographs in DR_grading/<set>, their grades in DR_grading/<set>.txt."""
     splits, counts = {}, {UNGRADABLE: 0}
     for split, official_set in FOLDERS.items():
       splits[split], ungradable = self._list(official_set)

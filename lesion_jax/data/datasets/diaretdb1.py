@@ -66,7 +66,7 @@ class Diaretdb1(MaskBuilder):
   LICENCE = 'For scientific research; not to be redistributed or modified'
 
   def release(self) -> Release:
-    """Photographs and the experts' files as the two lists `*_plain.txt` have them."""
+    """Lists photographs and the experts' files as the two lists `*_plain.txt` have them."""
     training, test = (_read_list(self.builder_config.source_dir, name) for name in LISTS.values())
     counts = {'training photographs': len(training), 'test photographs': len(test)}
     patients = [photograph.path.stem for photograph in training]
@@ -83,7 +83,7 @@ class Diaretdb1(MaskBuilder):
 
 
 def consensus(experts: Sequence[Sequence[Marking]], lesion: str, size: tuple[int, int]) -> np.ndarray:
-  """The published consensus on one lesion.
+  """Returns the published consensus on one lesion.
 
   Args:
     experts: the markings of each; where several of one expert overlap, the surest counts.

@@ -80,7 +80,7 @@ class EOphtha(MaskBuilder):
   LICENCE = 'On request from ADCIS, for research and education'
 
   def release(self) -> Release:
-    """Of each part: photographs in {EX,MA} with masks in Annotation_{EX,MA}, and in 'healthy' without."""
+    """Lists of each part: photographs in {EX,MA} with masks in Annotation_{EX,MA}, and in 'healthy' without."""
     photographs, counts = [], {}
     for name, part in PARTS.items():
       root = self.builder_config.source_dir / part.folder
@@ -96,7 +96,7 @@ class EOphtha(MaskBuilder):
     return Release(self.builder_config.dealing.deal(photographs, patients, labels), counts)
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and mask."""
+    """Reads photograph and mask."""
     image, crop = read_field(item.path)
     lesion = PARTS[item.part].lesion
     masks = {lesion: read_mask(item.mask, shape=image.shape[:2], levels=LEVELS) > 0} if item.mask else {}

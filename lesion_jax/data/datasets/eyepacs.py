@@ -51,7 +51,7 @@ class Eyepacs(GradingBuilder):
   LICENCE = "As Kaggle's rules of the competition state it"
 
   def release(self) -> Release:
-    """Photographs in train/ and test/ as <patient>_<left|right>.jpeg, grades in the two tables."""
+    """Lists photographs in train/ and test/ as <patient>_<left|right>.jpeg, grades in the two tables."""
     root = self.builder_config.source_dir
     solution = root / SOLUTION
     if not solution.is_file():

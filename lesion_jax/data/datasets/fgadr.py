@@ -70,7 +70,7 @@ class Fgadr(MaskBuilder):
   LICENCE = 'On request from the authors, for non-commercial research'
 
   def release(self) -> Release:
-    """Photographs in Original_Images, a folder of masks for each lesion, grades in DR_Seg_Grading_Label.csv."""
+    """Lists photographs in Original_Images, a folder of masks for each lesion, grades in DR_Seg_Grading_Label.csv."""
     root = self.builder_config.source_dir / ROOT
     paths = list_photographs(root / 'Original_Images', '*.png')
     folders = {key: require_folder(root / name) for key, name in (MASK_NAMES | SOME).items()}
@@ -93,7 +93,7 @@ class Fgadr(MaskBuilder):
     return Release(self.builder_config.dealing.deal(photographs, patients, labels), dict(counts))
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and masks; annotated are the lesions that have a mask."""
+    """Reads photograph and masks; annotated are the lesions that have a mask."""
     image, crop = read_square(item.path)
     masks = {key: read_soft_mask(path, shape=image.shape[:2]) >= POSITIVE for key, path in item.masks.items()}
     return make_native(

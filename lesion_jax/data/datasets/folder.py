@@ -113,7 +113,7 @@ class Folder(MaskBuilder):
   LICENCE = 'That of its photographs and annotations'
 
   def release(self) -> Release:
-    """Everything that the folder holds, in whichever layout it is."""
+    """Lists everything that the folder holds, in whichever layout it is."""
     config, root = self.builder_config, self.builder_config.source_dir
     settings = read_settings(root)
     said = {key: getattr(config, key) or settings.get(key, '') for key in ('scale', 'values', 'indices')}
@@ -147,7 +147,7 @@ class Folder(MaskBuilder):
     return found.notes, warnings
 
   def reads(self) -> tuple[pathlib.Path, ...]:
-    """The folders and tables of the layout; what else lies in the folder does not count."""
+    """Returns the folders and tables of the layout; what else lies in the folder does not count."""
     root = self.builder_config.source_dir
     if (root / IMAGES).is_dir():
       return root / IMAGES, root / MASKS, find_table(root), root / SETTINGS
@@ -197,12 +197,12 @@ class Folder(MaskBuilder):
     return dealing.deal(photographs, patients, labels)
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
-    """The lesions that have a folder or a number, and whether any photograph has a grade."""
+    """Returns the lesions that have a folder or a number, and whether any photograph has a grade."""
     photographs = [photograph for split in release.splits.values() for photograph in split]
     return self._annotated(self._contents), any(photograph.grade != UNKNOWN_GRADE for photograph in photographs)
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image, crop = read_field(item.path)
     shape = image.shape[:2]
     present, unscored = _take_apart(item, shape) if item.index_map else _read_masks(item, shape)
@@ -257,7 +257,7 @@ class Contents(NamedTuple):
 
 
 def read_settings(root: pathlib.Path) -> dict[str, Any]:
-  """The keys KEYS that the folder's own SETTINGS has; {} where there is none.
+  """Returns the keys KEYS that the folder's own SETTINGS has; {} where there is none.
 
   Raises:
     ValueError: it is no JSON object, or has other keys, naming it.
@@ -393,7 +393,7 @@ def _folders(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
-  """The files of a folder by their names without ending (NFC), sorted.
+  """Returns the files of a folder by their names without ending (NFC), sorted.
 
   Raises:
     FileNotFoundError: where there is no such folder.
@@ -427,7 +427,7 @@ def _is_junk(path: pathlib.Path) -> bool:
 def list_masks(
     folder: pathlib.Path, photographs: Mapping[str, pathlib.Path], notes: list[str],
 ) -> dict[str, dict[str, pathlib.Path]]:
-  """Lesion key -> photograph -> mask, in the order of LESION_KEYS; only the lesions that have a folder.
+  """Returns lesion key -> photograph -> mask, in the order of LESION_KEYS; only the lesions that have a folder.
 
   Args:
     folder: that holds a folder for each lesion, named by its key or as `naming.lesion_of` knows it.
@@ -489,7 +489,7 @@ def read_entries(
     tables: Iterable[pathlib.Path], photographs: Mapping[str, pathlib.Path], scale: Scale, notes: list[str],
     warnings: list[str], places: dict[str, str],
 ) -> dict[str, Entry]:
-  """Photograph -> what the tables say of it; {} where there is no table.
+  """Returns photograph -> what the tables say of it; {} where there is no table.
 
   Args:
     tables: files that there are.
@@ -605,7 +605,7 @@ def _with_zeros(text: str, photographs: Mapping[str, pathlib.Path]) -> str:
 
 
 def find_table(root: pathlib.Path) -> pathlib.Path:
-  """Where the table of a folder lies, or would lie: TABLE, whatever the case."""
+  """Returns where the table of a folder lies, or would lie: TABLE, whatever the case."""
   alike = [path for path in root.iterdir() if path.name.casefold() == TABLE] if root.is_dir() else []
   return alike[0] if len(alike) == 1 else root / TABLE
 

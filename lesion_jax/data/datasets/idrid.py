@@ -73,7 +73,7 @@ class Idrid(MaskBuilder):
   LICENCE = LICENCE
 
   def release(self) -> Release:
-    """Photographs in '1. Original Images', masks in '2. All Segmentation Groundtruths', each with two sets."""
+    """Lists photographs in '1. Original Images', masks in '2. All Segmentation Groundtruths', each with two sets."""
     training, test = (self._list(folder) for folder in (TRAINING, TEST))
     counts = collections.Counter({'training photographs': len(training), 'test photographs': len(test)})
     counts.update(f'{key} masks' for photograph in training + test for key in photograph.masks)
@@ -82,7 +82,7 @@ class Idrid(MaskBuilder):
     return Release(self.builder_config.dealing.carve(training, patients, labels, test=test), dict(counts))
 
   def read_native(self, item: MaskedPhotograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image, crop = read_field(item.path)
     shape = image.shape[:2]
     masks = {key: read_mask(path, shape=shape, levels=LEVELS) > 0 for key, path in item.masks.items()}

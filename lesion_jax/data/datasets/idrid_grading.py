@@ -76,7 +76,7 @@ class IdridGrading(GradingBuilder):
   LICENCE = LICENCE
 
   def release(self) -> Release:
-    """Photographs in '1. Original Images', one table for each set in '2. Groundtruths'."""
+    """Lists photographs in '1. Original Images', one table for each set in '2. Groundtruths'."""
     training = self._list(TRAINING, TRAINING_VISITS, 'train')
     test = self._list(TEST, TEST_VISITS, 'test')
     counts = {'training photographs': len(training), 'test photographs': len(test)}

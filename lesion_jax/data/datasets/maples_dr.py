@@ -46,7 +46,7 @@ class MaplesConfig(LesionConfig):
     return digest_of(self.source_dir, self.images_dir)
 
   def places(self) -> tuple[pathlib.Path, ...]:
-    """Both."""
+    """Returns both."""
     return self.source_dir, self.images_dir
 
 
@@ -103,7 +103,7 @@ class MaplesDr(MaskBuilder):
   LICENCE = 'Labels: as their page on figshare says; photographs: on request from ADCIS, for research and education'
 
   def release(self) -> Release:
-    """Masks in {train,test}/<name>, photographs wherever in `images_dir` they lie."""
+    """Lists masks in {train,test}/<name>, photographs wherever in `images_dir` they lie."""
     photographs = _find_photographs(self.builder_config.images_dir)
     training, test = (self._list(name, photographs) for name in ('train', 'test'))
     counts = {'training photographs': len(training), 'test photographs': len(test)}
@@ -111,7 +111,7 @@ class MaplesDr(MaskBuilder):
     return Release(self.builder_config.dealing.carve(training, patients, test=test), counts)
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image, crop = read_field(item.path)
     present, uncertain = (
         {name: read_mask(path, shape=image.shape[:2], levels=LEVELS) > 0 for name, path in masks.items()}

@@ -67,7 +67,7 @@ class Messidor2(GradingBuilder):
   LICENCE = 'For research and education, as ADCIS states it with the raw dataset'
 
   def release(self) -> Release:
-    """Photographs in IMAGES/, their grades in messidor_data.csv, pairs of eyes in messidor-2.csv."""
+    """Lists photographs in IMAGES/, their grades in messidor_data.csv, pairs of eyes in messidor-2.csv."""
     root = self.builder_config.source_dir
     paths = [path for path in list_photographs(root / PHOTOGRAPHS, '*') if path.suffix.lower() in EXTENSIONS]
     _require_distinct(paths)

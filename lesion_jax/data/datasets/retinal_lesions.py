@@ -79,7 +79,7 @@ class RetinalLesions(MaskBuilder):
   LICENCE = 'On request from the authors, for research'
 
   def release(self) -> Release:
-    """Photographs in images_896x896, masks in lesion_segs_896x896/<id>, grades in dr_grades.csv ('our label')."""
+    """Lists photographs in images_896x896, masks in lesion_segs_896x896/<id>, grades in dr_grades.csv ('our label')."""
     root = self.builder_config.source_dir
     paths = list_photographs(root / 'images_896x896', '*.jpg')
     masks_root = require_folder(root / 'lesion_segs_896x896')
@@ -95,7 +95,7 @@ class RetinalLesions(MaskBuilder):
     return Release(splits, dict(_count(photographs)))
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image = read_photograph(item.path)
     shape = image.shape[:2]
     levels = {

@@ -26,7 +26,7 @@ class SyntheticConfig(LesionConfig):
   count: int = 1200
 
   def origin(self) -> str:
-    """Seed and count."""
+    """Returns seed and count."""
     if self.source_dir is not None:
       raise ValueError(f'source_dir={self.source_dir}: the synthetic data set is generated, not read; omit it')
     if self.seed < 0 or self.count < 1:
@@ -52,7 +52,7 @@ class Synthetic(LesionBuilder):
   LICENCE = 'Apache-2.0'
 
   def release(self) -> Release:
-    """Nothing is on disk: the items are the numbers of the photographs."""
+    """Lists what there is. Nothing is on disk: the items are the numbers of the photographs."""
     config, numbers = self.builder_config, range(self.builder_config.count)
     patients = [str(eye_of(index).patient) for index in numbers]
     # What is generated, not what the annotators make of it: that is known when the photograph is.

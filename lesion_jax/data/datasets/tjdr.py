@@ -61,7 +61,7 @@ class Tjdr(MaskBuilder):
   LICENCE = "Apache-2.0 (of the authors' repository; the data themselves come without a licence)"
 
   def release(self) -> Release:
-    """Photographs in {train,test}/image, maps of the same names in {train,test}/annotation."""
+    """Lists photographs in {train,test}/image, maps of the same names in {train,test}/annotation."""
     paths = {name: list_photographs(self.builder_config.source_dir / name / 'image', '*.png')
              for name in ('test', 'train')}
     originals = find_copies([*paths['test'], *paths['train']])
@@ -76,7 +76,7 @@ class Tjdr(MaskBuilder):
     return Release(self.builder_config.dealing.carve(kept, patients, test=test), counts)
 
   def read_native(self, item: Photograph) -> Native:
-    """The photograph, and the masks into which the map is taken apart."""
+    """Reads the photograph, and the masks into which the map is taken apart."""
     image, crop = read_square(item.path)
     labels = read_mask(item.annotation, shape=image.shape[:2], levels=(0, *VALUES.values()))
     masks = {key: labels == value for key, value in VALUES.items()}
