@@ -51,7 +51,7 @@ def use_network(stage: ConfigDict, name: str, **fields) -> None:
 def _stage() -> ConfigDict:
   """What every stage has."""
   return ConfigDict({
-      'bundle': '',  # a finished bundle to use instead of training this stage
+      'bundle': '',  # a finished bundle to use instead of training this stage, or a network of the package by its name
       # Inception-v3 weights of torchvision, timm or Keras (lesion_jax.weights.encoder); the paper starts from ImageNet.
       'pretrained': '',
       'data': {

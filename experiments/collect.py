@@ -85,7 +85,7 @@ def counts_of(path: pathlib.Path) -> pathlib.Path:
 
 
 def read_counts(path: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
-  """Reads counts as `report.run.write_figures` writes them, and the lesions that were evaluated."""
+  """Reads counts as `report.run.write_report` writes them, and the lesions that were evaluated."""
   with np.load(path, allow_pickle=False) as file:
     counts = {name: file[name] for name in file.files}
   return counts, counts.pop('annotated').tolist()

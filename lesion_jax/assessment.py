@@ -45,7 +45,7 @@ from lesion_jax.predict.loading import Member, join, read_member
 from lesion_jax.predict.predictor import Predictor
 from lesion_jax.predict.step import compiled
 from lesion_jax.predict.tta import augmented
-from lesion_jax.report.run import COUNTS, PICTURES, REPORT, write_figures, write_pictures
+from lesion_jax.report.run import COUNTS, PICTURES, REPORT, write_report, write_pictures
 from lesion_jax.stages import make_counter
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
@@ -272,7 +272,7 @@ class Job:
     folder = pathlib.Path(out)
     for name in FILES:
       (folder / name).unlink(missing_ok=True)
-    written = write_figures(folder, found, self.scored)
+    written = write_report(folder, found, self.scored)
     if pictures:
       written += write_pictures(folder, found, self.examples(), title=self.title, thresholds=list(self.thresholds.values()))
     return [path.name for path in written]

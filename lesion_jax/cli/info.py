@@ -29,7 +29,7 @@ examples:
   lesion-jax info --models
 
 exit status: 0, or 2 where there is no sound bundle.'''
-FIGURES = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR', 'kappa': 'kappa',
+METRICS = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR', 'kappa': 'kappa',
            'accuracy': 'accuracy', 'referable_sensitivity': 'sensitivity of referable DR',
            'referable_specificity': 'specificity of referable DR'}  # of `pretrained.figures`
 SCHEMA_VERSION = 1  # of --json; a change that breaks readers counts it up
@@ -256,7 +256,7 @@ def _packaged(networks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]
     if network['problem']:
       pairs.append(('', f'NOT USABLE: {network["problem"]}'))
       continue
-    figures = ', '.join(f'{FIGURES[key]} {value:.3f}' for key, value in network['figures'].items())
+    figures = ', '.join(f'{METRICS[key]} {value:.3f}' for key, value in network['figures'].items())
     pairs += [('', f'{network["size"]} pixels, {network["bytes"] / 1e6:.1f} MB as {network["storage"]}'),
               ('', f'evaluates {", ".join(network["lesions"]) or "no lesion"}'
                    + (f'; not evaluated: {", ".join(network["not_evaluated"])}' if network['not_evaluated'] else '')),

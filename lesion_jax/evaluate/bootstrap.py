@@ -75,7 +75,7 @@ def bootstrap(
   owner = _owners(counts)
   # Sums of integers below 2^53 are exact in float64, in whatever order they are added.
   total = np.concatenate([block @ matrix for block in _multiplicities(owner, resamples, seed)])
-  result = _figures(counts, names, total, known)
+  result = _metrics(counts, names, total, known)
   if HISTOGRAMS in counts:
     scores = _average_precisions(counts[HISTOGRAMS], known, owner, resamples, seed)
     result |= {'aupr': scores, 'mean_aupr': _mean_defined(scores)}
@@ -207,13 +207,13 @@ def _swapped(
   moved = np.concatenate([np.zeros((1, mine.shape[1])), *(
       generator.integers(2, size=(min(rows, swaps - start), patients))[:, owner].astype(np.float64) @ change
       for start in range(0, swaps, rows))])
-  figures = [_figures(counts, names, matrix.sum(axis=0) + sign * moved, known)
-             for counts, matrix, sign in ((one, mine, 1), (other, theirs, -1))]
-  differences = {name: figures[0][name] - figures[1][name] for name in (*COMPARED, *BY_LESION) if name in figures[0]}
+  both = [_metrics(counts, names, matrix.sum(axis=0) + sign * moved, known)
+          for counts, matrix, sign in ((one, mine, 1), (other, theirs, -1))]
+  differences = {name: both[0][name] - both[1][name] for name in (*COMPARED, *BY_LESION) if name in both[0]}
   return {name: value[0] for name, value in differences.items()}, {name: value[1:] for name, value in differences.items()}
 
 
-def _figures(
+def _metrics(
     counts: Mapping[str, np.ndarray], names: list[str], total: np.ndarray, known: list[int]) -> Replicates:
   """The metrics of sums [R, columns], as `bootstrap` returns them."""
   widths = [int(np.prod(np.shape(counts[name])[1:])) for name in names]

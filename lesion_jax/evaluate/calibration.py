@@ -79,7 +79,7 @@ def _lesions(found: Mapping[str, ResultOrReason], pooled: ResultOrReason) -> dic
   """Calibrations, or the reasons why there are none, of the scored lesions; the others are NOT_ANNOTATED."""
   found = {key: found.get(key, (None, NOT_ANNOTATED)) for key in LESION_KEYS}
   defined = [one for one, _ in found.values() if one]
-  mean = {figure: metrics.mean_defined(np.array([one[figure] for one in defined])) for figure in ('ece', 'brier')}
+  mean = {name: metrics.mean_defined(np.array([one[name] for one in defined])) for name in ('ece', 'brier')}
   return {'mean': mean, 'pooled': _or_reason(*pooled),
           'lesions': {key: one for key, (one, _) in found.items()},
           'undefined': {key: reason for key, (one, reason) in found.items() if one is None}}

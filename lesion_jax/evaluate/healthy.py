@@ -61,8 +61,8 @@ def evaluate_images(
   """
   scored = tuple(scored)
   return rule.to_json() | {
-      'figures': _figures(counts, scored, rule, resamples, seed),
-      'maximum': _figures(counts, scored, PAPER_RULE, resamples, seed)}
+      'figures': _metrics(counts, scored, rule, resamples, seed),
+      'maximum': _metrics(counts, scored, PAPER_RULE, resamples, seed)}
 
 
 def evaluate_healthy(
@@ -170,7 +170,7 @@ def _area(pixels: np.ndarray, shares: np.ndarray) -> dict[str, Any]:
   return {'pixels': describe(pixels), 'share': describe(shares)}
 
 
-def _figures(
+def _metrics(
     counts: Mapping[str, np.ndarray], scored: tuple[str, ...], rule: Rule, resamples: int, seed: int,
 ) -> dict[str, Any]:
   columns = [LESION_KEYS.index(key) for key in scored]

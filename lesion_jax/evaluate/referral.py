@@ -77,21 +77,21 @@ def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
 
 def _called(called: np.ndarray, truth: np.ndarray, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
   """Sensitivity and specificity of calls, bool [N], with intervals and counts."""
-  figures = {
+  metric_of = {
       'sensitivity': lambda rows: _share(called[rows], truth[rows], 'no image has referable DR'),
       'specificity': lambda rows: _share(~called[rows], ~truth[rows], 'every image has referable DR'),
   }
-  found = {name: _with_interval(figure, len(truth), drawn) for name, figure in figures.items()}
+  found = {name: _with_interval(metric, len(truth), drawn) for name, metric in metric_of.items()}
   found['sensitivity'] |= {'count': int((called & truth).sum()), 'of': int(truth.sum())}
   found['specificity'] |= {'count': int((~called & ~truth).sum()), 'of': int((~truth).sum())}
   return found
 
 
 def _with_interval(
-    figure: Callable[[np.ndarray], metrics.Score], length: int, drawn: Sequence[np.ndarray],
+    metric: Callable[[np.ndarray], metrics.Score], length: int, drawn: Sequence[np.ndarray],
 ) -> dict[str, Any]:
-  values = np.array([figure(rows).value for rows in drawn], float)
-  return figure(np.arange(length))._asdict() | {'interval': _interval(values)}
+  values = np.array([metric(rows).value for rows in drawn], float)
+  return metric(np.arange(length))._asdict() | {'interval': _interval(values)}
 
 
 def at_cut_points(
@@ -113,10 +113,10 @@ def at_cut_points(
   confusion = lambda rows: np.bincount(cells[rows], minlength=NUM_GRADES ** 2).reshape(NUM_GRADES, NUM_GRADES)
   drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
   whole = confusion(np.arange(len(truth)))
-  figures = {'kappa': metrics.quadratic_weighted_kappa, 'accuracy': metrics.accuracy}
+  metric_of = {'kappa': metrics.quadratic_weighted_kappa, 'accuracy': metrics.accuracy}
   return {'points': [float(point) for point in points], 'confusion': whole.tolist()} | {
-      name: figure(whole)._asdict() | {'interval': _interval(np.array([figure(confusion(rows)).value for rows in drawn], float))}
-      for name, figure in figures.items()}
+      name: metric(whole)._asdict() | {'interval': _interval(np.array([metric(confusion(rows)).value for rows in drawn], float))}
+      for name, metric in metric_of.items()}
 
 
 def _share(yes: np.ndarray, among: np.ndarray, reason: str) -> metrics.Score:

@@ -46,7 +46,7 @@ def model_card(config: Mapping[str, Any]) -> str:
       `thresholds`, `presence`, `temperatures`, `likeness` and `provenance` are described as far as they are.
   """
   sections = [
-      _introduction(config), _data(config), _figures(config.get('metrics', {})), _thresholds(config), _likeness(config),
+      _introduction(config), _data(config), _metrics(config.get('metrics', {})), _thresholds(config), _likeness(config),
       _usage(config),
       _intended_use(config), _provenance(config),
   ]
@@ -114,16 +114,16 @@ def _mixing(data: Mapping[str, Any]) -> list[str]:
   return lines
 
 
-def _figures(metrics: Mapping[str, Any]) -> str:
-  lines = ['## Metrics on the held-out test split', *_figure_lines(metrics)]
+def _metrics(metrics: Mapping[str, Any]) -> str:
+  lines = ['## Metrics on the held-out test split', *_metric_lines(metrics)]
   for note in metrics.get('notes', ()):
     lines += ['', f'**Note:** {note}.']
   for name, alone in data_sets(metrics):
-    lines += ['', f'### On `{name}` alone', *_figure_lines(alone)]
+    lines += ['', f'### On `{name}` alone', *_metric_lines(alone)]
   return '\n'.join(lines).rstrip() if len(lines) > 1 else ''
 
 
-def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
+def _metric_lines(metrics: Mapping[str, Any]) -> list[str]:
   columns, lines = [key for key in COLUMNS if key in metrics], []
   if columns:
     lines += ['', table(['lesion', *(COLUMNS[key] for key in columns)], lesion_rows(metrics, columns))]
@@ -188,8 +188,8 @@ def _chosen(presence: Mapping[str, Any]) -> str:
 
 def _validated(presence: Mapping[str, Any], key: str) -> list[str]:
   """How many photographs a threshold was chosen on, and what it reaches on the validation split."""
-  figures = [presence.get('validation', {}).get(name, {}).get(key) for name in ('specificity', 'sensitivity')]
-  return [str(presence.get('negatives', {}).get(key, '')), *('' if value is None else f'{value:.3f}' for value in figures)]
+  values = [presence.get('validation', {}).get(name, {}).get(key) for name in ('specificity', 'sensitivity')]
+  return [str(presence.get('negatives', {}).get(key, '')), *('' if value is None else f'{value:.3f}' for value in values)]
 
 
 def _likeness(config: Mapping[str, Any]) -> str:
@@ -214,7 +214,7 @@ def _usage(config: Mapping[str, Any]) -> str:
   ]
   lines = ['## Use', '', '```python', 'import lesion_jax', '',
            "predictor = lesion_jax.load('path/to/this/directory')", "found = predictor('photograph.jpg')",
-           *(f'{code:<30}  # {comment}' for figure, code, comment in outputs if figure in metrics), '```', '',
+           *(f'{code:<30}  # {comment}' for name, code, comment in outputs if name in metrics), '```', '',
            '```sh', 'lesion-jax predict photographs/ --model path/to/this/directory --out results/', '```']
   return '\n'.join(lines)
 

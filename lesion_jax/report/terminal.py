@@ -13,7 +13,7 @@ COLUMNS = {'pixel_f1': 'pixel F1', 'pixel_iou': 'IoU', 'image_f1': 'image F1', '
 PRESENCE = {'f1': 'F1', 'sensitivity': 'sensitivity', 'specificity': 'specificity'}
 LEVELS = {'pixel': 'pixels', 'image': 'lesions in images', 'grade': 'grades'}
 GROUPS = {'graded': 'graded DR0', 'annotated': 'annotated with no lesion', 'referable': 'graded DR2 to DR4'}
-FIGURES = {'ece': 'ECE', 'brier': 'Brier'}
+CALIBRATION_METRICS = {'ece': 'ECE', 'brier': 'Brier'}
 CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR',
             'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa'}
 CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
@@ -83,7 +83,7 @@ def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
   parts = {own: found['figures']}
   if found['rule'] != MAXIMUM or any(value != 0.5 for value in found['thresholds'].values()):
     parts['Eq. 1 at 0.5'] = found['maximum']
-  columns = [(name, figures[key], f'{name}: {word}') for name, figures in parts.items() for key, word in PRESENCE.items()]
+  columns = [(name, metrics[key], f'{name}: {word}') for name, metrics in parts.items() for key, word in PRESENCE.items()]
   rows = [['presence', *(title for *_, title in columns)]]
   for lesion in LESIONS:
     rows.append([f'{lesion.key} {lesion.name}', *(_cell(part, lesion.key) for _, part, _ in columns)])
@@ -132,8 +132,8 @@ def tempered_notes(report: Mapping[str, Any]) -> list[str]:
   """Returns what the temperatures of the bundle make of the calibration: one line, or none."""
   found = report.get('tempered', {})
   wholes = [(words, part.get('pooled', part)) for name, words in LEVELS.items() if (part := found.get(name))]
-  figures = [f'{words} {whole["ece"]:.3f}' for words, whole in wholes if whole['ece'] is not None]
-  return [f'with the temperatures of the bundle: ECE of {", ".join(figures)}'] if figures else []
+  metrics = [f'{words} {whole["ece"]:.3f}' for words, whole in wholes if whole['ece'] is not None]
+  return [f'with the temperatures of the bundle: ECE of {", ".join(metrics)}'] if metrics else []
 
 
 def healthy_notes(report: Mapping[str, Any]) -> list[str]:
@@ -172,21 +172,21 @@ def _percent(share: Mapping[str, Any], few: bool) -> str:
 def calibration_rows(report: Mapping[str, Any]) -> list[list[str]]:
   """Returns the calibration of lesions as a table of text, its header first; [] where the report has none."""
   found = report.get('calibration', {})
-  columns = [(level, figure) for level, figure in (('pixel', 'ece'), ('image', 'ece'), ('image', 'brier'))
+  columns = [(level, metric) for level, metric in (('pixel', 'ece'), ('image', 'ece'), ('image', 'brier'))
              if level in found]
   if not columns:
     return []
-  rows = [['calibration', *(f'{level} {FIGURES[figure]}' for level, figure in columns)]]
+  rows = [['calibration', *(f'{level} {CALIBRATION_METRICS[metric]}' for level, metric in columns)]]
   for lesion in LESIONS:
-    cells = [_calibrated(found[level], lesion.key, figure) for level, figure in columns]
+    cells = [_calibrated(found[level], lesion.key, metric) for level, metric in columns]
     rows.append([f'{lesion.key} {lesion.name}', *cells])
-  return rows + [[name, *(_number(found[level][part][figure]) for level, figure in columns)]
+  return rows + [[name, *(_number(found[level][part][metric]) for level, metric in columns)]
                  for name, part in (('mean of those defined', 'mean'), ('all lesions together', 'pooled'))]
 
 
-def _calibrated(part: Mapping[str, Any], lesion: str, figure: str) -> str:
+def _calibrated(part: Mapping[str, Any], lesion: str, metric: str) -> str:
   found, reason = part['lesions'][lesion], part['undefined'].get(lesion)
-  return reason if reason in LEFT_OUT else _number(found and found[figure])
+  return reason if reason in LEFT_OUT else _number(found and found[metric])
 
 
 def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
@@ -283,8 +283,8 @@ def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name in ('sensitivity', 'specificity') if point),
   ]
   return rows if calibration is None else [*rows, *(
-      (name, _score({'value': calibration[figure], 'reason': calibration.get('reason')}))
-      for name, figure in (('ECE of the likeliest grade', 'ece'), ('Brier score of grades', 'brier')))]
+      (name, _score({'value': calibration[metric], 'reason': calibration.get('reason')}))
+      for name, metric in (('ECE of the likeliest grade', 'ece'), ('Brier score of grades', 'brier')))]
 
 
 def _counted(share: Mapping[str, Any] | None) -> str:

@@ -13,7 +13,7 @@ from lesion_jax.data.mixture import SEPARATOR, Mixture
 from lesion_jax.data.registry import Dataset, Subset
 from lesion_jax.photograph.fingerprint import SMALL, reduced, twins
 from lesion_jax.stages import parts
-from lesion_jax.weights.bundle import Bundle, load_bundle
+from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.origin import LESION, START, data_sets
 
 LEAKS = ('drop', 'keep')
@@ -119,7 +119,7 @@ def learned_before(
   inside = None if stage.bundle or name in bundles else parts.lesion_stage(config, name)
   for each in (inside, name):
     if each in bundles or each and config[each].bundle:
-      bundle = bundles.get(each) or load_bundle(config[each].bundle)
+      bundle = bundles.get(each) or parts.load_network(config[each].bundle)
       sources.append((f'the network of the stage {each!r}', bundle))
       names |= {LESION: data_sets(bundle.config)} if each == inside else bundle.config.get('data', {}).get('before', {})
     elif each and each != name and each in datasets:
@@ -128,7 +128,7 @@ def learned_before(
       unknown += own.unknown
       names[LESION] = sorted({*datasets[each].name.split(SEPARATOR), *(name for part in own.data.values() for name in part)})
   if stage.init and not stage.bundle and name not in bundles:
-    sources.append((f'the network from which the stage {name!r} starts', bundle := load_bundle(stage.init)))
+    sources.append((f'the network from which the stage {name!r} starts', bundle := parts.load_network(stage.init)))
     names[START] = data_sets(bundle.config)
   for title, bundle in sources:
     if bundle.photographs is None:

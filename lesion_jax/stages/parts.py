@@ -12,10 +12,11 @@ from flax import linen as nn
 from flax import traverse_util
 from ml_collections import ConfigDict
 
+from lesion_jax import pretrained
 from lesion_jax.augment import Augmentation
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
-from lesion_jax.losses import CRITERIA, FIGURES, Loss, get_loss
+from lesion_jax.losses import CRITERIA, CRITERION_METRICS, Loss, get_loss
 from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.models import LESION_BRANCH, get_defaults, get_fields, get_model
 from lesion_jax.train.plateau import PlateauState
@@ -65,8 +66,8 @@ def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
 def criterion(stage: ConfigDict) -> str:
   """Returns the figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
   name = stage.criterion or CRITERIA[stage.loss]
-  if name not in FIGURES:
-    raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(FIGURES)}, or by the one '
+  if name not in CRITERION_METRICS:
+    raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(CRITERION_METRICS)}, or by the one '
                      "that goes with its loss: ''")
   return name
 
@@ -201,6 +202,16 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
   return merge(variables, loaded, prefix=prefix)
 
 
+def load_network(path: str) -> Bundle:
+  """Loads the bundle that `init` or `bundle` names: a path, or the name of a network of this package.
+
+  Raises:
+    FileNotFoundError: there is no such bundle.
+    ValueError: it is damaged, or a file of the packaged network is not the one that is pinned.
+  """
+  return load_bundle(pretrained.check(path) if pretrained.is_packaged(path) else path)
+
+
 def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
   """Returns `variables` (arrays, or shapes alone) with those of the bundle `init` in their place, but what `init_drop`
   names.
@@ -215,7 +226,7 @@ def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]
     return variables
   if stage.pretrained:
     raise ValueError(f'init={stage.init} and pretrained={stage.pretrained} both give the encoder its weights; leave one')
-  loaded = traverse_util.flatten_dict(load_bundle(stage.init).variables, sep='/')
+  loaded = traverse_util.flatten_dict(load_network(stage.init).variables, sep='/')
   drop = tuple(stage.init_drop)
   loaded = {name: value for name, value in loaded.items()
             if not any(fnmatch.fnmatchcase(name.partition('/')[2], pattern) for pattern in drop)}

@@ -93,7 +93,7 @@ class Stage:
 
   @property
   def criterion(self) -> str:
-    """The figure of the validation split by which the best network is chosen, see `evaluate.criterion`."""
+    """The metric of the validation split by which the best network is chosen, see `evaluate.criterion`."""
     return parts.criterion(self.config)
 
   @property

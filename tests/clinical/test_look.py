@@ -77,7 +77,7 @@ def test_each_reason_is_one_sentence():
 
 def test_lesions_that_are_not_judged_are_named_where_they_could_change_the_referral():
   assert look(record(0, judged=FOUR))['sentences'] == [
-      'No reason for a person to look was found (vHE, pHE, NV and FiP were not judged and could change that).']
+      'No reason for a person to look was found (vHE, pHE, NV and FiP were not evaluated and could change that).']
   assert look(record(0))['sentences'] == ['No reason for a person to look was found.']
   assert 'could change' in look(record(4, judged=FOUR))['sentences'][1]
   assert 'could change' not in look(record(0, ('iHE',), judged=FOUR))['sentences'][0]  # what is found is enough

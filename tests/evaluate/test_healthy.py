@@ -84,8 +84,8 @@ def test_a_false_alarm_for_a_lesion_that_nobody_has_moves_no_mean(counts):
                   for score in (1, 0))
   found, quiet = (evaluate_images(each, SCORED, RULE, resamples=R, seed=SEED)['figures']['f1'] for each in (loud, silent))
   assert found['mean'] == quiet['mean'] == np.mean([found['lesions'][key] for key in SCORED[1:]])
-  assert found['undefined'][SCORED[0]] == 'no positive in the truth, yet some predicted'
-  assert quiet['undefined'][SCORED[0]] == 'no positive in the truth and none predicted'
+  assert found['undefined'][SCORED[0]] == 'no positive in the ground truth, yet some predicted'
+  assert quiet['undefined'][SCORED[0]] == 'no positive in the ground truth and none predicted'
   assert found['intervals'][SCORED[0]] is quiet['intervals'][SCORED[0]] is None
   sure = changed | {'presence_scores': np.where(np.arange(8) == rare, 1, counts['presence_scores']).astype(np.float32)}
   low, _ = evaluate_images(sure, SCORED, RULE, resamples=R, seed=SEED)['figures']['f1']['intervals'][SCORED[1]]

@@ -143,7 +143,7 @@ def test_a_set_of_healthy_eyes_has_a_specificity_and_no_f1_of_0():
   report = evaluate_regions(region_counts(drawn.predict, drawn.examples, ('MA',), 0.7), ('MA',), resamples=20, seed=1)
   told = report['lesions']['MA']
   assert told['f1'] is None and told['sensitivity'] is None and told['froc'] is None and report['mean_f1'] is None
-  assert report['undefined']['MA'] == 'no positive in the truth, yet some predicted'
+  assert report['undefined']['MA'] == 'no positive in the ground truth, yet some predicted'
   assert told['clean'] == {'value': 0.25, 'count': 1, 'of': 4} and told['false_per_photograph']['value'] > 0
   assert '1 of 4 clean' in format_report({'regions': report}, 'title')
 
@@ -169,5 +169,5 @@ def test_the_smallest_region_is_that_of_the_largest_f1_on_validation():
 def test_a_network_that_answers_with_no_number_is_refused():
   drawn = _Set(2)
   drawn.maps[1][3, 3, 0] = np.nan
-  with pytest.raises(FloatingPointError, match='no number on 1'):
+  with pytest.raises(FloatingPointError, match='not a number on 1'):
     region_counts(drawn.predict, drawn.examples, ('MA',), 0.5)

@@ -83,7 +83,7 @@ def test_a_system_that_was_not_run_has_dashes_beside_the_papers_metrics():
 
 
 def test_what_is_undefined_has_a_footnote():
-  reasons = {'vHE': 'no positive in the truth and none predicted', 'NV': 'not annotated', 'FiP': 'not annotated'}
+  reasons = {'vHE': 'no positive in the ground truth and none predicted', 'NV': 'not annotated', 'FiP': 'not annotated'}
   text = table2([make_result('fcn_8s', missing=reasons)])
   row = cells(text, '### Lesion segmentation')['FCN-8s']
   assert row[0].partition(' [')[0].endswith(' (a)')
