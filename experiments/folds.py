@@ -101,7 +101,7 @@ def sum_up(stages: Sequence[str], folders: Sequence[pathlib.Path]) -> dict[str, 
     counts = [collect.read_counts(folder / stage / report_run.TEST_COUNTS) for folder in folders]
     heads = [headline(report) for report in reports]
     together = {name: np.concatenate([each[name] for each, _ in counts]) for name in counts[0][0]}
-    annotated = [key for key in LESION_KEYS if any(key in judged for _, judged in counts)]
+    annotated = [key for key in LESION_KEYS if any(key in evaluated for _, evaluated in counts)]
     found[stage] = {
         'images': [len(next(iter(each.values()))) for each, _ in counts],
         'figures': {name: _spread([head[name] for head in heads]) for name in heads[0]},

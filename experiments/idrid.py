@@ -149,17 +149,17 @@ def evaluate_test(options: argparse.Namespace) -> None:
   }
   if options.without_negatives:  # the control answers one question
     steps = {name: steps[name] for name in ('network', 'grades')}
-  judged = result.setdefault('test_evaluations', [])
+  evaluations = result.setdefault('test_evaluations', [])
   for name, count in steps.items():
     if name in result and not options.reason:
       continue
     start = time.perf_counter()
     result[name] = count()
-    judged.append({'what': name, 'date': datetime.date.today().isoformat(),
-                   'reason': options.reason or 'first evaluation of this network',
-                   'seconds': round(time.perf_counter() - start, 1)})
+    evaluations.append({'what': name, 'date': datetime.date.today().isoformat(),
+                        'reason': options.reason or 'first evaluation of this network',
+                        'seconds': round(time.perf_counter() - start, 1)})
     record.save(path, result)
-    print(f'{name}: {judged[-1]["seconds"]} s', flush=True)
+    print(f'{name}: {evaluations[-1]["seconds"]} s', flush=True)
   idrid_page.draw(options.results, title(options), bundle, part_a, part_b, directory, rule,
                   result['grades']['called_healthy'])
 

@@ -143,16 +143,16 @@ def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) 
   notes = Notes()
   best = {part: _best(rows, keys, name, part) for part in COLUMNS}
   other = elsewhere([result for key in keys for result in rows.get(key, ())])
-  judged = [part for part in LESION_KEYS
+  evaluated = [part for part in LESION_KEYS
             if not other or any((found := metric(rows.get(key, ()), name, part)) and found.value is not None for key in keys)]
   lines = []
   for key in keys:
     found = rows.get(key, ())
     mean = _full(metric(found, name), notes, bold=key == best['mean'])
     lesions = [_beside(_short(metric(found, name, part), notes, bold=key == best[part]),
-                       None if other else paper_metric(key, name, part)) for part in judged]
+                       None if other else paper_metric(key, name, part)) for part in evaluated]
     lines.append([title(key, rows.get(key, ())), mean, _number(paper_metric(key, name)), *lesions])
-  header = ['system', 'mean', PAPERS_OTHER if other else 'paper', *judged]
+  header = ['system', 'mean', PAPERS_OTHER if other else 'paper', *evaluated]
   heading = HALVES.get(name, AUPR)
   return join(f'### {heading[0].upper()}{heading[1:]}', table(header, lines), *notes.lines())
 

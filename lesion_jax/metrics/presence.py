@@ -137,13 +137,13 @@ class Rule(NamedTuple):
       config: its configuration, checked. Without 'presence' the rule is MAXIMUM at the thresholds of the pixels.
       thresholds: [8], of the pixels, in the place of the bundle's.
     """
-    presence, judged = config.get('presence'), None
+    presence, evaluated = config.get('presence'), None
     if 'annotated' in config:
-      judged = np.isin(LESION_KEYS, list(config['annotated']))
+      evaluated = np.isin(LESION_KEYS, list(config['annotated']))
     if presence is None and thresholds is not None:
-      return cls(MAXIMUM, np.asarray(thresholds, np.float64), judged)
+      return cls(MAXIMUM, np.asarray(thresholds, np.float64), evaluated)
     chosen = config['thresholds'] if presence is None else presence['thresholds']
-    return cls(MAXIMUM if presence is None else presence['rule'], np.array([chosen[key] for key in LESION_KEYS], float), judged)
+    return cls(MAXIMUM if presence is None else presence['rule'], np.array([chosen[key] for key in LESION_KEYS], float), evaluated)
 
   def score(self, maps: np.ndarray | None, lesions: np.ndarray) -> np.ndarray:
     """Returns the scores that `decide` takes, float32 [B, 8], of maps [B, S, S, 8] or None and probabilities [B, 8]."""

@@ -68,7 +68,7 @@ def test_each_reason_is_one_sentence():
       'The photograph may not be gradable: blurred.',
       'The photograph is unlike those that the network learned from (idrid): its colours are others.',
       'The network grades DR2, but the lesions found mean DR1 by Table I (iHE, HaEx, CWS, vHE, pHE, NV and FiP were not '
-      'judged and could change that): one is referable, the other is not.']
+      'evaluated and could change that): one is referable, the other is not.']
   assert look(record(None, ('HaEx',)))['sentences'] == [
       'The lesions found mean DR2 by Table I (indirect evidence), which is referable.']
   other = look(record(0, like=UNLIKE | {'reasons': ['appearance']}))

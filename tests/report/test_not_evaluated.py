@@ -127,7 +127,9 @@ class TestPage:
   def test_a_network_that_evaluates_all_says_it_as_before(self, tmp_path):
     write_report(tmp_path / 'report.html', [batch.write(tmp_path, batch.HEALTHY)])
     said = text_of((tmp_path / 'report.html').read_text())
-    assert 'no lesion found, as in DR0' in said and 'not evaluated' not in said and ' none no lesion found' in said
+    assert 'no lesion found, as in DR0' in said and ' none no lesion found' in said
+    beside = re.findall(r'(\w+) in \d\+ quadrants sufficient not evaluated', said)  # findings that are none of the eight lesions
+    assert beside == ['beading', 'IrMA'] and said.count('not evaluated') == len(beside)
 
   def test_a_network_without_lesions_has_none_evaluated(self, tmp_path):
     grader = batch.write(tmp_path, batch.RICH, heads=('grades',))
