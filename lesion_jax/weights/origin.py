@@ -8,11 +8,11 @@ from typing import Any
 SYNTHETIC = 'synthetic'  # the data set that a program draws
 SEPARATOR = '+'  # between the names of the data sets of a mixture
 LESION, START = 'lesion', 'init'  # of `data.before`: the lesion network inside the network; the bundle from which it started
-ALONE = ('This network learned from synthetic data alone: photographs that a program drew. On a photograph of a patient its '
-         'answers mean nothing.')
-LESIONS_ALONE = ('The lesion network inside this network learned from synthetic data alone: photographs that a program drew. '
+ALONE = ('This network learned from synthetic data alone: images that a program generated. On a photograph of a patient its '
+         'results mean nothing.')
+LESIONS_ALONE = ('The lesion network inside this network learned from synthetic data alone: images that a program generated. '
                  'On a photograph of a patient the lesions that it finds mean nothing.')
-GRADES_ALONE = ('This network learned to grade from synthetic data alone: photographs that a program drew. The grade of a '
+GRADES_ALONE = ('This network learned to grade from synthetic data alone: images that a program generated. The grade of a '
                 'photograph of a patient means nothing.')
 SENTENCES = (ALONE, LESIONS_ALONE, GRADES_ALONE)
 
