@@ -135,7 +135,7 @@ def _stage() -> ConfigDict:
       # Factor of one more part of the loss: the cross entropy of the 100 most probable pixels of every photograph or crop,
       # for the lesions that it has not. For losses of lesion maps; 0 adds nothing. Our choice.
       'hard_negatives': 0.0,
-      # The metric of the validation split by which the best network is chosen: pixel_f1, image_f1, pixel_image_f1 (the
+      # The figure of the validation split by which the best network is chosen: pixel_f1, image_f1, pixel_image_f1 (the
       # mean of the two), aupr (means over the lesions that occur in the split) or kappa; '': that of the loss,
       # pixel_image_f1 for dual_dice.
       'criterion': '',

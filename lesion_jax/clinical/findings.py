@@ -136,7 +136,7 @@ def regions_by_quadrant(lesions: Mapping[str, Any], key: str = 'iHE') -> list[in
     key: of the lesion.
 
   Returns:
-    Four numbers; None where the lesion is not evaluated, or not counted.
+    Four numbers; None where the lesion is not judged, or not counted.
   """
   counted = lesions.get(key, {}).get('found')
   return counted and [counted['quadrants'][name]['regions'] for name in QUADRANTS]

@@ -22,7 +22,7 @@ from lesion_jax.metrics.presence import ABSENT, MAXIMUM, NOT_EVALUATED, PRESENT,
 from lesion_jax.metrics.temperature import temper, temper_classes
 from lesion_jax.photograph.field import Field
 from lesion_jax.photograph.fingerprint import fingerprint
-from lesion_jax.photograph.likeness import assess_likeness
+from lesion_jax.photograph.likeness import judge
 from lesion_jax.photograph.quality import assess
 from lesion_jax.photograph.square import HEADS, PhotographPrediction
 from lesion_jax.weights.origin import SENTENCES, is_synthetic, synthetic_note
@@ -133,7 +133,7 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
   crop, field = square.crop, square.field
   quality = assess(square.view, square.doubts, field)
   known = network.config.get('likeness')
-  likeness = assess_likeness(known, fingerprint(square.view)) if known else None
+  likeness = judge(known, fingerprint(square.view)) if known else None
   lesions = None if found.lesions is None else _lesions(found, network)
   grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0))
   attention, scale = None if found.attention is None else found.attention[0], crop.side / len(square.pixels)

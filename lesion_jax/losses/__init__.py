@@ -114,7 +114,7 @@ CRITERIA = {
     'focal_tversky': 'pixel_f1',
     'joint': 'kappa',
 }
-CRITERION_METRICS = ('pixel_f1', 'image_f1', 'pixel_image_f1', 'aupr', 'kappa')  # of `evaluate.criterion`
+FIGURES = ('pixel_f1', 'image_f1', 'pixel_image_f1', 'aupr', 'kappa')  # of `evaluate.criterion`
 WITHOUT_MAPS = ('presence_dice', 'grade_cross_entropy')
 
 
@@ -124,7 +124,7 @@ def register_loss(name: str, loss: Loss, *, criterion: str) -> None:
   Args:
     name: letters, digits and underscores.
     loss: two pure functions, see `Loss`.
-    criterion: the metric of the validation split by which the best network is chosen, one of CRITERION_METRICS. 'kappa' says that
+    criterion: the metric of the validation split by which the best network is chosen, one of FIGURES. 'kappa' says that
       the loss learns grades, any other that it learns lesions.
 
   Raises:
@@ -132,8 +132,8 @@ def register_loss(name: str, loss: Loss, *, criterion: str) -> None:
     TypeError: it is no `Loss`.
   """
   plugins.check_new('loss', name, loss, LOSSES)
-  if criterion not in CRITERION_METRICS:
-    raise ValueError(f'unknown criterion {criterion!r}; the best network can be chosen by {", ".join(CRITERION_METRICS)}')
+  if criterion not in FIGURES:
+    raise ValueError(f'unknown criterion {criterion!r}; the best network can be chosen by {", ".join(FIGURES)}')
   if not isinstance(loss, Loss):
     raise TypeError(f'{loss!r} is no loss; make one of two functions, lesion_jax.losses.Loss(sums, value)')
   LOSSES[name], CRITERIA[name] = loss, criterion

@@ -176,7 +176,7 @@ def entry(name: str, parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict
   return {'data': name, 'groups': groups} if groups else None
 
 
-def assess_likeness(entries: Sequence[Mapping[str, Any]] | None, print_: np.ndarray) -> Verdict | None:
+def judge(entries: Sequence[Mapping[str, Any]] | None, print_: np.ndarray) -> Verdict | None:
   """Holds a photograph against what a network learned from.
 
   Args:
@@ -190,7 +190,7 @@ def assess_likeness(entries: Sequence[Mapping[str, Any]] | None, print_: np.ndar
   if not entries:
     return None
   numbers = describe(print_[None])
-  return max((_assess_one(each, numbers) for each in entries), key=lambda verdict: verdict.ratio)
+  return max((_judge_one(each, numbers) for each in entries), key=lambda verdict: verdict.ratio)
 
 
 def union(several: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
@@ -203,7 +203,7 @@ def union(several: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, A
 
 
 def check(entries: Any) -> None:
-  """Holds what a bundle says to what `assess_likeness` needs.
+  """Holds what a bundle says to what `judge` needs.
 
   Raises:
     ValueError: it is something else, in words that follow 'it must be'.
@@ -235,7 +235,7 @@ def _check_group(group: Any) -> None:
     raise ValueError('made of scales and thresholds above 0 and a covariance that is positive definite')
 
 
-def _assess_one(each: Mapping[str, Any], numbers: np.ndarray) -> Verdict:
+def _judge_one(each: Mapping[str, Any], numbers: np.ndarray) -> Verdict:
   """By the group that is nearest."""
   ratios = [{view: float(found[0] / group['thresholds'][view]) for view, found in _distances(group, numbers).items()}
             for group in each['groups']]

@@ -97,11 +97,11 @@ def _check_training(stage: ConfigDict, network: parts.Network) -> None:
 
 
 def _check_criterion(stage: ConfigDict, outputs: Outputs) -> None:
-  """Raises ValueError where the stage cannot give the metric by which its best model is to be chosen."""
+  """Raises ValueError where the stage cannot give the figure by which its best model is to be chosen."""
   given = ['kappa'] if parts.grades(stage) else []
   if stage.loss == 'joint' or not parts.grades(stage):  # else its data need not know lesions
     given += ['image_f1'] if outputs.lesions is not None else []
     given += ['pixel_f1', 'pixel_image_f1', 'aupr'] if outputs.maps is not None else []
   if (name := parts.criterion(stage)) not in given:
     raise ValueError(f'criterion={name!r} is not a metric of a network that learns with the loss {stage.loss!r}; '
-                     f'choose one of {", ".join(metric for metric in parts.CRITERION_METRICS if metric in given)}')
+                     f'choose one of {", ".join(metric for metric in parts.FIGURES if metric in given)}')

@@ -163,8 +163,8 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
   it would be undefined, or 0, at every validation, and the first network as good as the last."""
   if stage.bundle:
     return
-  metric, index = criterion(stage), data.source('validation').index
-  if metric == 'kappa':
+  figure, index = criterion(stage), data.source('validation').index
+  if figure == 'kappa':
     known = np.unique(index.grade[index.grade != UNKNOWN_GRADE])
     if len(known) > 1:
       return
@@ -176,6 +176,6 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
     if np.any(shown & (index.areas > 0)):
       return
     lacking = f'a photograph with a scored pixel of {", ".join(keys)} (it has {len(index)} without)'
-  raise ValueError(f'stage {name!r}: the best network is chosen by {metric} on the validation split, and this needs {lacking}. '
+  raise ValueError(f'stage {name!r}: the best network is chosen by {figure} on the validation split, and this needs {lacking}. '
                    'Put such photographs into the validation split, by the column `split` or another '
                    f'--config.{name}.data.seed, or choose another --config.{name}.criterion')

@@ -16,7 +16,7 @@ from lesion_jax import pretrained
 from lesion_jax.augment import Augmentation
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
-from lesion_jax.losses import CRITERIA, CRITERION_METRICS, Loss, get_loss
+from lesion_jax.losses import CRITERIA, FIGURES, Loss, get_loss
 from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.models import LESION_BRANCH, get_defaults, get_fields, get_model
 from lesion_jax.train.plateau import PlateauState
@@ -47,13 +47,12 @@ def stages(config: ConfigDict) -> dict[str, ConfigDict]:
 
 
 def grades(stage: ConfigDict) -> bool:
-  """Returns whether the stage learns grades; otherwise it learns lesions."""
+  """Whether the stage learns grades; otherwise it learns lesions."""
   return CRITERIA[stage.loss] == 'kappa'
 
 
 def loss(stage: ConfigDict) -> Loss:
-  """Returns the loss, with the stage's weights of the lesions and hard negatives. Raises ValueError for what cannot
-  be."""
+  """The loss, with the stage's weights of the lesions and hard negatives. Raises ValueError for what cannot be."""
   return get_loss(stage.loss, lesion_weights=tuple(stage.lesion_weights), hard=stage.hard_negatives)
 
 
@@ -64,10 +63,10 @@ def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def criterion(stage: ConfigDict) -> str:
-  """Returns the figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
+  """The figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
   name = stage.criterion or CRITERIA[stage.loss]
-  if name not in CRITERION_METRICS:
-    raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(CRITERION_METRICS)}, or by the one '
+  if name not in FIGURES:
+    raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(FIGURES)}, or by the one '
                      "that goes with its loss: ''")
   return name
 
@@ -157,9 +156,8 @@ def lesion_stage(config: ConfigDict, name: str) -> str | None:
 
 
 def start_note(name: str, stage: ConfigDict) -> str | None:
-  """Returns what is to be said of a stage whose encoder starts from random weights on photographs of patients; None
-  where it does not. The paper starts from ImageNet's, so that such a run is not its setting, whatever the configuration
-  is called."""
+  """What is to be said of a stage whose encoder starts from random weights on photographs of patients; None where it does
+  not. The paper starts from ImageNet's, so that such a run is not its setting, whatever the configuration is called."""
   if stage.bundle or stage.pretrained or stage.init or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
     return None
   return (f'the encoder of the stage {name!r} starts from random weights; the paper starts from ImageNet weights (IV-A), '

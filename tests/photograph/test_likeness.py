@@ -36,7 +36,7 @@ def entries(*groups):
 
 
 def flagged(known, prints):
-  return np.array([not likeness.assess_likeness(known, each).like for each in prints])
+  return np.array([not likeness.judge(known, each).like for each in prints])
 
 
 def grey(prints):
@@ -74,13 +74,13 @@ def test_further_photographs_of_the_same_kind_are_like_those_learned_from(group,
 @pytest.mark.parametrize('change', [grey, lambda prints: 255 - grey(prints), lambda prints: prints[..., ::-1],
                                     lambda prints: prints[..., [1, 0, 2]]], ids=['grey', 'angiogram', 'BGR', 'GRB'])
 def test_other_colours_are_unlike_by_their_colours(group, drawn, change):
-  verdicts = [likeness.assess_likeness(entries(group), each) for each in change(drawn)[-20:]]
+  verdicts = [likeness.judge(entries(group), each) for each in change(drawn)[-20:]]
   assert all(likeness.COLOURS in verdict.reasons for verdict in verdicts)
 
 
 @pytest.mark.parametrize('picture', ODD.values(), ids=ODD)
 def test_what_is_no_retina_is_unlike(group, picture):
-  verdict = likeness.assess_likeness(entries(group), square(picture))
+  verdict = likeness.judge(entries(group), square(picture))
   assert not verdict.like and verdict.ratio > 1.2
 
 
@@ -88,7 +88,7 @@ def test_the_same_colours_without_a_retina_are_unlike_by_appearance(group, drawn
   shuffled = drawn[-1].copy()  # the pixels inside the field in another order: no number of the colours changes
   field = ndimage.binary_erosion(shuffled @ likeness.WEIGHTS > 10)
   shuffled[field] = np.random.default_rng(0).permutation(shuffled[field])
-  assert likeness.assess_likeness(entries(group), shuffled).reasons == (likeness.APPEARANCE,)
+  assert likeness.judge(entries(group), shuffled).reasons == (likeness.APPEARANCE,)
 
 
 def test_the_description_is_that_of_scikit_learn_and_the_distance_that_of_scipy(group, drawn):
@@ -110,7 +110,7 @@ def test_the_description_is_that_of_scikit_learn_and_the_distance_that_of_scipy(
   away = np.where(np.abs(away) <= 3, away, np.sign(away) * 3 * (1 + np.log(np.maximum(np.abs(away), 3) / 3)))
   ratios = [mahalanobis(away[:size], oracle.location_[:size], np.linalg.inv(oracle.covariance_[:size, :size]))
             / group['thresholds'][view] for view, size in likeness.VIEWS.items()]
-  assert likeness.assess_likeness(entries(group), drawn[-1][..., ::-1]).ratio == pytest.approx(max(ratios), rel=1e-3)
+  assert likeness.judge(entries(group), drawn[-1][..., ::-1]).ratio == pytest.approx(max(ratios), rel=1e-3)
 
 
 def test_enough_photographs_of_validation_choose_the_thresholds_alone_and_by_rank(drawn):
@@ -125,10 +125,10 @@ def test_a_photograph_has_to_be_like_some_group_of_every_network(group, drawn):
   green = likeness.fit(drawn[:TRAIN][..., [1, 0, 2]], drawn[TRAIN:][..., [1, 0, 2]], name='green')
   own, other = drawn[-1], drawn[-1][..., [1, 0, 2]]
   both = entries(group, green)
-  assert likeness.assess_likeness(both, own).like and likeness.assess_likeness(both, other).like
+  assert likeness.judge(both, own).like and likeness.judge(both, other).like
   two = [*entries(group), {'data': 'green', 'groups': [green]}]
-  assert likeness.assess_likeness(two, own).data == 'green' and not likeness.assess_likeness(two, own).like
-  assert likeness.assess_likeness(two, other).data == 'drawn' and not likeness.assess_likeness(two, other).like
+  assert likeness.judge(two, own).data == 'green' and not likeness.judge(two, own).like
+  assert likeness.judge(two, other).data == 'drawn' and not likeness.judge(two, other).like
 
 
 def test_networks_that_learned_from_the_same_are_named_once(group):
@@ -138,7 +138,7 @@ def test_networks_that_learned_from_the_same_are_named_once(group):
 def test_of_too_few_photographs_nothing_is_known(drawn):
   assert likeness.fit(drawn[:likeness.LEAST - 1], drawn[50:]) is None
   assert likeness.entry('few', {'few': (drawn[:9], likeness.NONE)}) is None
-  assert likeness.assess_likeness(None, drawn[0]) is None and likeness.assess_likeness([], drawn[0]) is None
+  assert likeness.judge(None, drawn[0]) is None and likeness.judge([], drawn[0]) is None
 
 
 def test_each_part_of_a_mixture_is_a_group_and_needs_no_validation(drawn):
@@ -155,7 +155,7 @@ def test_of_very_many_photographs_some_are_taken(drawn, monkeypatch):
 def test_what_a_bundle_keeps_is_what_is_used(group, drawn):
   kept = json.loads(json.dumps(entries(group)))
   likeness.check(kept)
-  assert likeness.assess_likeness(kept, drawn[-1]) == likeness.assess_likeness(entries(group), drawn[-1])
+  assert likeness.judge(kept, drawn[-1]) == likeness.judge(entries(group), drawn[-1])
 
 
 def damaged(group, **changes):

@@ -96,7 +96,7 @@ def _masks_of(item: Any) -> list[pathlib.Path]:
 
 
 class GradedPhotograph(NamedTuple):
-  """One photograph of a raw dataset, the name of its patient, and its grade."""
+  """One photograph of a release, the name of its patient, and its grade."""
 
   path: pathlib.Path
   patient: str

@@ -69,8 +69,8 @@ class IdridGrading(GradingBuilder):
   DESCRIPTION = (
       'The grading part of the Indian Diabetic Retinopathy Image Dataset: 516 photographs of 4288x2848 pixels with a '
       'grade 0..4, here cropped to the square field of view. The test set is the official one. A visit counts as a '
-      'patient; training photographs of a visit that is in the test set are excluded, and so are those that are in the '
-      'raw dataset twice with different grades.')
+      'patient; training photographs of a visit that is in the test set are left out, and so are those that are in the '
+      'release twice with different grades.')
   CITATION = CITATION
   HOMEPAGE = HOMEPAGE
   LICENCE = LICENCE
