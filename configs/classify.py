@@ -1,4 +1,4 @@
-"""Lesions of whole images, without maps: the paper's segmentation-free baselines.
+"""Image-level classification of lesions, without maps: the paper's segmentation-free baselines.
 
   python -m lesion_jax.main --config=configs/classify.py --workdir=runs/classify --config.classify.model.name=abn_classifier
 

@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
   config.stages = ('segment', 'grade')
 
   config.segment = _stage()
-  config.segment.loss = 'dual_dice'  # Eq. 2; starts as Eq. 3, becomes dual when the rate is first divided (IV-A)
+  config.segment.loss = 'dual_dice'  # Eq. 2; starts as Eq. 3, becomes dual when the learning rate is first divided (IV-A)
   config.segment.model = ConfigDict({
       'name': 'lesion_net_16s',
       'decoder_channels': (),  # of Lesion-Net: of its stages at strides 16, 8, 4, 2; () is (512, 256, 128, 64) by width
@@ -51,7 +51,7 @@ def use_network(stage: ConfigDict, name: str, **fields) -> None:
 def _stage() -> ConfigDict:
   """What every stage has."""
   return ConfigDict({
-      'bundle': '',  # a finished bundle to use instead of training this stage
+      'bundle': '',  # a finished bundle to use instead of training this stage, or a network of the package by its name
       # Inception-v3 weights of torchvision, timm or Keras (lesion_jax.weights.encoder); the paper starts from ImageNet.
       'pretrained': '',
       'data': {
@@ -72,7 +72,7 @@ def _stage() -> ConfigDict:
           'crop': 0,
           'crop_scale': (1.0, 1.0),  # of the crops: magnification (low, high); see lesion_jax.data.crops
           # Share of the draws that begin with a lesion: one that any photograph has, one of the photographs that have it,
-          # and a crop around one of its pixels. The others are drawn anywhere.
+          # and a crop around one of its pixels. The others are anywhere.
           'centred': 0.0,
           'draw_lesions': (),  # how often those take each of the eight lesions; () is equally often
           'draw_grades': (),  # how often the others take each grade, DR0 to DR4; () is every photograph equally often
@@ -123,10 +123,10 @@ def _stage() -> ConfigDict:
       **_schedule(),
       'momentum': 0.95,  # IV-A
       'weight_decay': 1e-4,  # on every parameter (IV-A); coupled in SGD, as torch does it
-      'lr_decay': 10.0,  # the rate is divided by this (IV-A)
+      'lr_decay': 10.0,  # the learning rate is divided by this (IV-A)
       'patience': 4,  # after so many validations without improvement (IV-A)
       'stop_after': 10,  # early stop after so many (IV-A)
-      'milestones': (),  # validations at which the rate is divided in any case; for short runs
+      'milestones': (),  # validations at which the learning rate is divided in any case; for short runs
       'dual_weight': 0.8,  # lambda of Eq. 2 (III-A)
       # Weights of the lesions in the loss, eight in the order of lesion_jax.core.LESIONS; () weighs all alike. For losses
       # that have a term of each lesion: dice_cross_entropy, focal_tversky and the cross entropies of maps. A lesion of
@@ -170,20 +170,21 @@ def _stage() -> ConfigDict:
 
 
 def _schedule() -> dict:
-  """How the rate goes on, and what of the weights is trained and kept. Our choice; off, as the paper has it."""
+  """How the learning rate changes, and what of the weights is trained and kept. Our choice; off, as the paper has it."""
   return {
-      # 'plateau': the rate is divided when validation no longer improves (IV-A). Or 'cosine' or 'poly' over max_steps:
-      # then a plateau neither divides the rate nor stops the run, and milestones only change the loss to the dual one.
+      # 'plateau': the learning rate is divided when validation no longer improves (IV-A). Or 'cosine' or 'poly' over
+      # max_steps: then a plateau neither divides the learning rate nor stops the run, and milestones only change the
+      # loss to the dual one.
       'schedule': 'plateau',
-      'warm_up': 0,  # steps over which the rate rises from 0
-      'final_lr_factor': 0.01,  # of cosine: share of the rate at the end
+      'warm_up': 0,  # steps over which the learning rate rises from 0
+      'final_lr_factor': 0.01,  # of cosine: share of the learning rate at the end
       'power': 0.9,  # of poly: (1 - t)^power
       'ema': 0.0,  # decay of moving averages of the weights, 0.998 for instance; these are then evaluated and kept
       'clip': 0.0,  # longest gradient (norm over all parameters); 0 for any
-      'encoder_lr_factor': 1.0,  # factor of the rate for the encoder
+      'encoder_lr_factor': 1.0,  # factor of the learning rate for the encoder
       # Further factors by shell patterns, the first that fits: (('encoder/Conv2d_*', 0.01), ('encoder/Mixed_5*', 0.1)).
       'lr_factors': (),
-      'encoder_held': 0,  # steps for which the encoder stays as it is, before it learns as well
+      'encoder_held': 0,  # steps for which the encoder is frozen, before it learns as well
       # Shell patterns of parameters that stay as they are, ('encoder/Conv2d_*',) for instance.
       'freeze': (),
   }

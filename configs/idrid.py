@@ -8,10 +8,10 @@
       --config.grade.pretrained=inception_v3.safetensors
 
 DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and evaluates it. The argument
-behind the colon is `cpu` (two cores, an hour), `cpu_long` (an hour more: it goes on from the network of `cpu`, given by
-`--config.segment.init=runs/idrid/segment/bundle` in place of `pretrained`) or `gpu` (one large card). Every number is our choice: crops of a
-large field as published systems take them, the field's Dice with cross entropy, a pretrained encoder whose BatchNorm
-keeps its running statistics, and a decoder slim enough for a CPU.
+behind the colon is `cpu` (two cores, an hour), `cpu_long` (an hour more: it continues from the network of `cpu`, given
+by `--config.segment.init=runs/idrid/segment/bundle` in place of `pretrained`) or `gpu` (one large card). Every number
+is our choice: crops of a large field as published systems take them, the field's Dice with cross entropy, a pretrained
+encoder whose BatchNorm keeps its running statistics, and a decoder slim enough for a CPU.
 """
 
 from ml_collections import ConfigDict
@@ -61,8 +61,8 @@ def _cpu(config: ConfigDict) -> None:
 
 
 def _cpu_long(config: ConfigDict) -> None:
-  """A second cycle of the schedule at half the rate, with the hardest pixels of healthy eyes in the loss; that of grades sees
-  the photograph larger."""
+  """A second cycle of the schedule at half the learning rate, with the hardest pixels of healthy eyes in the loss; that
+  of grades sees the photograph larger."""
   config.segment.update(hard_negatives=0.03, learning_rate=5e-4, warm_up=50)
   config.grade.model.grading_size = 640
   config.grade.update(learning_rate=5e-4, warm_up=25, max_steps=200, validate_every=200)

@@ -1,13 +1,13 @@
 """Speed measurements of this library beside plain programs for the same work.
 
   python -m experiments.benchmark input      photographs and masks from disk to batches, beside a PyTorch DataLoader
-  python -m experiments.benchmark predict    the answer of the multi-task network, beside PyTorch's
-  python -m experiments.benchmark startup    from nothing to the first answer, beside PyTorch
+  python -m experiments.benchmark predict    inference of the multi-task network, beside PyTorch's
+  python -m experiments.benchmark startup    cold start: from nothing to the first result, beside PyTorch
   python -m experiments.benchmark memory     what one photograph needs, beside PyTorch
   python -m experiments.benchmark guard      whether `predict` is as fast beside PyTorch as it was
   python -m experiments.benchmark train      a training step, beside PyTorch's
   python -m experiments.benchmark scale      training on several devices: numbers, traffic, times
-  python -m experiments.benchmark profile    where the time of one answer or one training step goes
+  python -m experiments.benchmark profile    where the time of one inference or one training step goes
   python -m experiments.benchmark gpu        predict, memory, train and profile as a GPU is to show them
   python -m experiments.benchmark convolutions  from how many channels Winograd's algorithm pays on a CPU
   python -m experiments.benchmark bulk       10,000 photographs on a Ray cluster, of which a worker is killed

@@ -1,4 +1,4 @@
-"""What stands beside a table so that its figures can be judged: data, sizes, steps, seeds, machine, command."""
+"""What stands beside a table so that its metrics can be judged: data, sizes, steps, seeds, machine, command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.collect import Result
 from experiments.rows import ROWS
 
 PAPERS_DATA = 'retinal_lesions'
-OTHER_DATA = "The data are not the paper's, so nothing here is comparable with the paper's figures."
+OTHER_DATA = "The data are not the paper's, so nothing here is comparable with the paper's results."
 RELEASED_DATA = ("The photographs are the part of the paper's data that was released, split anew: close to the paper's "
                  'setting and not the same.')
 RANDOM_START = ("The photographs are the part of the paper's data that was released, but the paper's networks start from "
@@ -20,7 +20,7 @@ GB = 1e9
 
 
 def conditions(results: Sequence[Result]) -> str:
-  """Sentences on what was measured, on what and with what, and on whether it may be held against the paper."""
+  """Returns sentences on what was measured, on what and with what, and on whether it may be held against the paper."""
   if not results:
     return 'Nothing was measured yet.'
   data = distinct(result['data'] for result in results)
@@ -42,7 +42,7 @@ def conditions(results: Sequence[Result]) -> str:
 
 
 def machine(results: Iterable[Result]) -> list[str]:
-  """Hardware and versions, each as a text."""
+  """Returns hardware and versions, each as a text."""
   results = list(results)
   hardware = distinct(page.machine(result['hardware']) for result in results)
   names = distinct(name for result in results for name in result['versions'])
@@ -52,25 +52,25 @@ def machine(results: Iterable[Result]) -> list[str]:
 
 
 def intervals(results: Sequence[Result]) -> str:
-  """What the brackets behind a figure are."""
+  """Returns what the brackets behind a metric are."""
   found = distinct((result['report']['intervals']['level'], result['report']['intervals']['resamples'])
                    for result in results)
   kinds = ' or '.join(f'{100 * level:g} % interval of {resamples:,} resamples' for level, resamples in found)
   seeds = '' if len({result['seed'] for result in results}) < 2 else (
-      ' A figure is the mean over the seeds ± the standard deviation over them; the ends of its interval are the '
+      ' A metric is the mean over the seeds ± the standard deviation over them; the ends of its interval are the '
       "means of the seeds' ends.")
-  return f'In square brackets: the {kinds} of the test {drawn(results)}.{seeds}' if found else ''
+  return f'In square brackets: the {kinds} of the test {sampled(results)}.{seeds}' if found else ''
 
 
-def drawn(results: Iterable[Result]) -> str:
-  """What the resamples are of: patients, in results of before photographs."""
+def sampled(results: Iterable[Result]) -> str:
+  """Returns what the resamples are of: patients, in results of before photographs."""
   return ' or '.join(distinct('photographs' if result['report']['intervals'].get('patients') is None else 'patients'
                               for result in results)) or 'patients'
 
 
 def commands(results: Sequence[Result], *, rows: bool = True) -> list[str]:
-  """The commands that gave these results, those that differ in rows and seeds alone as one; without `rows`, for all
-  rows of their tables."""
+  """Returns the commands that gave these results, those that differ in rows and seeds alone as one; without `rows`, for
+  all rows of their tables."""
   found: dict[str, list[Result]] = {}
   for result in results:
     found.setdefault(_without_choice(result['command']), []).append(result)
@@ -79,7 +79,7 @@ def commands(results: Sequence[Result], *, rows: bool = True) -> list[str]:
 
 
 def command_for(results: Sequence[Result], rows: Sequence[str]) -> str:
-  """The command that gives the named rows of one table in the preset, and with the seeds, of `results`.
+  """Returns the command that gives the named rows of one table in the preset, and with the seeds, of `results`.
 
   Raises:
     ValueError: there is no result from which to take the preset.
@@ -92,18 +92,18 @@ def command_for(results: Sequence[Result], rows: Sequence[str]) -> str:
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
-  """The values without repetition, in the order in which they came."""
+  """Returns the values without repetition, in the order in which they came."""
   return list(dict.fromkeys(values))
 
 
 def span(values: Iterable[int]) -> str:
-  """'150', or '150 to 2,000'."""
+  """Returns '150', or '150 to 2,000'."""
   low, high = min(values := list(values)), max(values)
   return f'{low:,}' if low == high else f'{low:,} to {high:,}'
 
 
 def squares(sides: Iterable[int]) -> str:
-  """'32 x 32, 64 x 64 and 128 x 128'."""
+  """Returns '32 x 32, 64 x 64 and 128 x 128'."""
   *first, last = [f'{side} x {side}' for side in sorted(set(sides))]
   return f'{", ".join(first)} and {last}' if first else last
 

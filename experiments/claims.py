@@ -10,8 +10,8 @@ class Claim:
   """One sentence of the paper about two systems.
 
   Attributes:
-    better, worse: keys of rows; the claim is that the figure of the first is the larger.
-    figure: 'pixel_f1', 'image_f1' or 'kappa'; of the F1 the mean over the lesions.
+    better, worse: keys of rows; the claim is that the metric of the first is the larger.
+    metric: 'pixel_f1', 'image_f1' or 'kappa'; of the F1 the mean over the lesions.
     words: the paper's, in brief.
     closer_than: key of a third row, for a claim of likeness: `better` lies nearer to `worse` than this row does.
     paper: the paper's difference where its tables do not give it.
@@ -20,7 +20,7 @@ class Claim:
 
   better: str
   worse: str
-  figure: str
+  metric: str
   words: str
   closer_than: str | None = None
   paper: float | None = None

@@ -1,4 +1,4 @@
-"""Results read back from their folder: checked, in the order of the tables, and their figures over the seeds."""
+"""Results read back from their folder: checked, in the order of the tables, and their metrics over the seeds."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NOT_COMPUTED = 'not computed by this system'
 NO_INTERVAL = 'no interval: undefined in every resample'
 
 
-PAIRED = ('mean_pixel_f1', 'mean_image_f1', 'kappa')  # the figures by which rows are compared
+PAIRED = ('mean_pixel_f1', 'mean_image_f1', 'kappa')  # the metrics by which rows are compared
 DIGITS = 5  # of a replicate
 
 
-class Figure(NamedTuple):
-  """One figure of one system.
+class Metric(NamedTuple):
+  """One metric of one system.
 
   Attributes:
     value: the mean over the seeds in which it is defined; None where it is in none.
@@ -50,11 +50,11 @@ class Figure(NamedTuple):
 
 
 def load(folder: str | pathlib.Path) -> list[Result]:
-  """The results of a preset, in the order of the rows and by seed within a row.
+  """Returns the results of a preset, in the order of the rows and by seed within a row.
 
-  Where the counts of the test photographs lie beside a result, its figures, their intervals and its replicates are
-  computed again from them, and they are kept under 'counts', with the lesions that were judged: a change of the analysis
-  needs no new training.
+  Where the counts of the test photographs lie beside a result, its metrics, their intervals and its replicates are
+  computed again from them, and they are kept under 'counts', with the lesions that were evaluated: a change of the
+  analysis needs no new training.
 
   Raises:
     FileNotFoundError: there is no such folder.
@@ -80,25 +80,25 @@ def load(folder: str | pathlib.Path) -> list[Result]:
 
 
 def counts_of(path: pathlib.Path) -> pathlib.Path:
-  """Where the counts of each test photograph of a result lie: beside it. Results of before have none."""
+  """Returns where the counts of each test photograph of a result lie: beside it. Results of before have none."""
   return path.with_suffix('.npz')
 
 
 def read_counts(path: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
-  """Counts as `report.run.write_figures` writes them, and the lesions that were judged."""
+  """Reads counts as `report.run.write_report` writes them, and the lesions that were evaluated."""
   with np.load(path, allow_pickle=False) as file:
     counts = {name: file[name] for name in file.files}
   return counts, counts.pop('annotated').tolist()
 
 
 def paired(replicates: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:
-  """Of the replicates of `bootstrap` those by which rows are compared, ready for JSON."""
+  """Selects of the replicates of `bootstrap` those by which rows are compared, ready for JSON."""
   return {name: [None if np.isnan(x) else round(float(x), DIGITS) for x in replicates[name]]
           for name in PAIRED if name in replicates}
 
 
 def _analyse(path: pathlib.Path, result: dict[str, Any]) -> None:
-  """Figures, intervals and replicates of a result from the counts beside it. (AUPR and calibration need more.)"""
+  """Metrics, intervals and replicates of a result from the counts beside it. (AUPR and calibration need more.)"""
   counts, annotated = read_counts(counts_of(path))
   if {len(value) for value in counts.values()} != {result['test_images']}:
     raise ValueError(f'{counts_of(path)} is not of the {result["test_images"]} test photographs of {path.name}; remove both and '
@@ -123,7 +123,7 @@ def _over_the_truth(report: dict[str, Any]) -> None:
 
 
 def load_memories(folder: str | pathlib.Path) -> list[Result]:
-  """The memory measurements of a preset, in the order of `rows.SYSTEMS`. Raises as `load` does."""
+  """Returns the memory measurements of a preset, in the order of `rows.SYSTEMS`. Raises as `load` does."""
   found = [_read(path, MEMORY_KEYS) for path in _files(folder) if path.name.startswith(MEMORY)]
   for path, result in found:
     _expect(path, 'system', result['system'], path.stem.removeprefix(MEMORY))
@@ -134,20 +134,20 @@ def load_memories(folder: str | pathlib.Path) -> list[Result]:
 
 
 def read(path: pathlib.Path) -> Result:
-  """One result of a row. Raises ValueError where it is damaged, or was not written by `experiments`."""
+  """Returns one result of a row. Raises ValueError where it is damaged, or was not written by `experiments`."""
   return _read(path, RESULT_KEYS)[1]
 
 
 def by_row(results: Sequence[Result]) -> dict[str, list[Result]]:
-  """The results of each row, one a seed; rows without a result are left out."""
+  """Returns the results of each row, one a seed; rows without a result are omitted."""
   rows: dict[str, list[Result]] = {}
   for result in results:
     rows.setdefault(result['row'], []).append(result)
   return rows
 
 
-def figure(results: Sequence[Result], name: str, part: str = 'mean') -> Figure | None:
-  """One figure of one row over its seeds; None where the row has no result.
+def metric(results: Sequence[Result], name: str, part: str = 'mean') -> Metric | None:
+  """Returns one metric of one row over its seeds; None where the row has no result.
 
   Args:
     results: of the row.
@@ -160,7 +160,7 @@ def figure(results: Sequence[Result], name: str, part: str = 'mean') -> Figure |
   values = [value for _, value, _, _ in found if value is not None]
   limits = [interval for _, _, interval, _ in found if interval]
   reasons = {seed: reason for seed, _, _, reason in found if reason}
-  return Figure(
+  return Metric(
       value=statistics.fmean(values) if values else None,
       spread=statistics.stdev(values) if len(values) > 1 else None,
       interval=(statistics.fmean(low for low, _ in limits), statistics.fmean(high for _, high in limits))
@@ -169,9 +169,9 @@ def figure(results: Sequence[Result], name: str, part: str = 'mean') -> Figure |
 
 
 def without_dual(result: Result) -> bool:
-  """Whether a result of a row of the dual loss is of a network that never saw it: the run did not come to that phase, or, of
-  results of before, a network of the phase before it was returned. (Those say no phase. Their loss changed at the first
-  milestone or plateau; what was best by then is of the first phase.)"""
+  """Returns whether a result of a row of the dual loss is of a network that never saw it: the run did not come to that
+  phase, or, of results of before, a network of the phase before it was returned. (Those say no phase. Their loss
+  changed at the first milestone or plateau; what was best by then is of the first phase.)"""
   if ROWS[result['row']].loss not in TWO_PHASES:
     return False
   if selection := result['report'].get('selection'):
@@ -183,8 +183,8 @@ def without_dual(result: Result) -> bool:
 
 
 def title(row: str, results: Sequence[Result]) -> str:
-  """A row's title; where that names a resolution, with the one that its results have instead, and where networks of the
-  dual loss never saw it, with that."""
+  """Returns a row's title; where that names a resolution, with the one that its results have instead, and where
+  networks of the dual loss never saw it, with that."""
   seeds = [result['seed'] for result in results if without_dual(result)]
   which = '' if len(seeds) == len(results) else f' with seed {", ".join(map(str, seeds))}'
   return _sized(row, results) + (f', Dice alone{which}' if seeds else '')
@@ -196,8 +196,8 @@ def _sized(row: str, results: Sequence[Result]) -> str:
   return ROWS[row].title + (f', here {" and ".join(other)}' if ROWS[row].shrink > 1 and other else '')
 
 
-def paper_figure(row: str, name: str, part: str = 'mean') -> float | None:
-  """The paper's figure of a row, or None where the paper has none. Arguments as of `figure`."""
+def paper_metric(row: str, name: str, part: str = 'mean') -> float | None:
+  """Returns the paper's result of a row, or None where the paper has none. Arguments as of `metric`."""
   found = ROWS[row].paper.get(name)
   return found.get(part) if isinstance(found, Mapping) else found
 

@@ -1,10 +1,10 @@
-"""How much closer to the truth the consensus of several annotators is than one annotator.
+"""How much closer to the ground truth the consensus of several annotators is than one annotator.
 
-  python -m experiments.consensus                       240 drawn photographs at 896 pixels, minutes on two cores
+  python -m experiments.consensus                       240 synthetic images at 896 pixels, minutes on two cores
   python -m experiments.consensus --count=20 --size=256 --out=DIR
 
-The truth of drawn photographs is known. Five simulated annotators, each with a style of their own, mark and grade every
-one (`lesion_jax/data/synthetic/panel.py`); the consensus is that of `lesion-jax consensus`: more than half of the
+The ground truth of synthetic images is known. Five simulated annotators, each with a style of their own, mark and grade
+every one (`lesion_jax/data/synthetic/panel.py`); the consensus is that of `lesion-jax consensus`: more than half of the
 annotators, for grades and pixel by pixel for lesions. "One" is the mean over the five, "three" over the ten choices of
 three of them. A second panel only draws imprecisely: nothing is overlooked, mistaken or invented. Real annotators are
 not independent, as these are: their common errors no vote takes away.
@@ -49,7 +49,7 @@ class Photograph(NamedTuple):
   Attributes:
     truth: int64 [8], pixels of each lesion.
     marked: group -> int64 [choices, 8], pixels that each choice of annotators agrees on.
-    hit: group -> int64 [choices, 8], those of them that are in the truth.
+    hit: group -> int64 [choices, 8], those of them that are in the ground truth.
     grade: the true one.
     grades: group -> the grade of each choice, None where it has no majority.
     ballot: what all five said.
@@ -91,7 +91,8 @@ def _count(packed: np.ndarray) -> np.ndarray:
 
 
 def summarize(photographs: Sequence[Photograph], seed: int) -> dict[str, Any]:
-  """Dice to the truth by lesion and group, what a vote gains with its interval, accuracies of grades, agreement."""
+  """Computes Dice to the ground truth by lesion and group, what a vote gains with its interval, accuracies of grades,
+  agreement."""
   agreement = measure([photograph.ballot for photograph in photographs])
   return {
       'lesions': {key: _lesion(photographs, bit, seed) for bit, key in enumerate(LESION_KEYS)},
@@ -139,7 +140,7 @@ def _grades(photographs: Sequence[Photograph], name: str) -> dict[str, float]:
 
 
 def run(seed: int, count: int, size: int) -> dict[str, Any]:
-  """Both panels on the same photographs."""
+  """Runs both panels on the same photographs."""
   styles = [draw_style(seed, number) for number in range(ANNOTATORS)]
   panels = {'panel': styles, 'drawing_alone': [style._replace(**FAULTLESS) for style in styles]}
   command = f'python -m experiments.consensus --count={count} --size={size} --seed={seed}'
@@ -152,14 +153,14 @@ def run(seed: int, count: int, size: int) -> dict[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-  """The page: Dice and grades of the whole panel, where it comes from, and the panel that only draws."""
+  """Renders the page: Dice and grades of the whole panel, where it comes from, and the panel that only draws."""
   panel, drawing = result['panel'], result['drawing_alone']
   return join(
-      '# One annotator, three, five: how close to the truth',
-      f'`{result["command"]}`: {result["count"]} drawn photographs at {result["size"]} pixels, '
+      '# One annotator, three, five: how close to the ground truth',
+      f'`{result["command"]}`: {result["count"]} synthetic images at {result["size"]} pixels, '
       f'{len(result["styles"])} simulated annotators. This measures the method, not ophthalmologists: the annotators '
       'are simulated, and err independently.',
-      '## Dice to the truth',
+      '## Dice to the ground truth',
       'Mean over the photographs that show the lesion. Gain: over the mean single annotator, with the '
       f'{result["level"]:.0%} interval of a bootstrap over photographs.',
       verdict(panel), _dice(panel),
@@ -181,7 +182,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-  """Which lesions three annotators outline better than the mean single one, by the interval of the gain."""
+  """Returns which lesions three annotators outline better than the mean single one, by the interval of the gain."""
   said = {'better (interval above 0)': [], 'worse (below 0)': [], 'undecided (contains 0)': [], 'in no photograph': []}
   better, worse, undecided, absent = said.values()
   for key, lesion in found['lesions'].items():

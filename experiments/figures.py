@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from experiments import captions
-from experiments.collect import Result, by_row, figure, title
+from experiments.collect import Result, by_row, metric, title
 from experiments.rows import TABLE2
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.predict import load
@@ -40,7 +40,7 @@ def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
   that have the lesion, of the test split. Lines on the bars are intervals; a cross is an undefined F1.
 
   Args:
-    results: of any rows; systems without one are left out.
+    results: of any rows; systems without one are omitted.
     path: of the PNG.
 
   Raises:
@@ -66,14 +66,15 @@ def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
   side = captions.squares(result['size'] for result in used)
   drawing.supxlabel(
       f'Lesions by average size: pixels in a test photograph of {side} that has the lesion. Lines: '
-      f'{100 * used[0]["report"]["intervals"]["level"]:g} % intervals over test {captions.drawn(used)}; cross: undefined. '
+      f'{100 * used[0]["report"]["intervals"]["level"]:g} % intervals over test {captions.sampled(used)}; cross: undefined. '
       f'Data: {", ".join(captions.distinct(result["data"] for result in used))}; {seeds} '
       f'{"seed" if seeds == 1 else "seeds"}.', fontsize=10, color=INK)
   drawing.savefig(path)
 
 
 def average_sizes(report: Mapping[str, Any]) -> dict[str, float]:
-  """Pixels of each lesion in a photograph that has it, from a test report; lesions that none has are left out."""
+  """Returns pixels of each lesion in a photograph that has it, from a test report; lesions that none has are
+  omitted."""
   return {key: report['positive_pixels'][key] / images for key, images in report['positive_images'].items() if images}
 
 
@@ -110,7 +111,7 @@ def fig4(
 
 
 def caption_of(path: str | os.PathLike[str]) -> str | None:
-  """The caption of a picture that `draw_grid` made; None where there is no picture, or it has none."""
+  """Returns the caption of a picture that `draw_grid` made; None where there is no picture, or it has none."""
   try:
     with Image.open(path) as picture:
       return picture.info.get('Description')
@@ -119,7 +120,7 @@ def caption_of(path: str | os.PathLike[str]) -> str | None:
 
 
 def choose(source: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
-  """Photographs that together show many lesions and grades, the worst grade first.
+  """Returns photographs that together show many lesions and grades, the worst grade first.
 
   Takes one after the other that with most lesions and grades not shown yet; of equals that with most lesions, then the
   first. Looks no further than the first SEARCHED.
@@ -180,13 +181,13 @@ def draw_grid(
 def _bars(
     axes: Any, lesions: Sequence[str], sizes: Mapping[str, float], found: Mapping[str, Sequence[Result]],
 ) -> None:
-  """The bars of some lesions; a figure that is undefined gets a small cross on the axis."""
+  """The bars of some lesions; a metric that is undefined gets a small cross on the axis."""
   width = 0.86 / len(found)
   for number, (key, results) in enumerate(found.items()):
     places = np.arange(len(lesions)) + (number - (len(found) - 1) / 2) * width
-    figures = [figure(results, 'pixel_f1', lesion) for lesion in lesions]
-    values = np.array([np.nan if each.value is None else each.value for each in figures])
-    ends = np.array([each.interval or (np.nan, np.nan) for each in figures]).reshape(-1, 2)
+    values_of = [metric(results, 'pixel_f1', lesion) for lesion in lesions]
+    values = np.array([np.nan if each.value is None else each.value for each in values_of])
+    ends = np.array([each.interval or (np.nan, np.nan) for each in values_of]).reshape(-1, 2)
     axes.bar(places, values, width * 0.92, color=COLORS[key], edgecolor='#505050', linewidth=0.4,
              label=title(key, results))
     axes.vlines(places, *ends.T, color='#303030', linewidth=0.8)

@@ -6,9 +6,9 @@
 
 Patients are dealt to equal parts (of a data set with an official test set, those of its training set), by `data.split` and `data.seed` of each
 stage; fold k tests on part k and trains on the others, of which an eighth is for validation. Each fold is a run of
-`lesion_jax.main` in WORKDIR/fold-K. Stopped, the same command goes on; what is finished is not run again. Writes
-WORKDIR/folds.json and WORKDIR/folds.md: figures by fold, their mean and standard deviation, and the figures of all
-photographs together, each judged by the network that did not learn from it.
+`lesion_jax.main` in WORKDIR/fold-K. Stopped, the same command resumes; what is finished is not run again. Writes
+WORKDIR/folds.json and WORKDIR/folds.md: metrics by fold, their mean and standard deviation, and the metrics of all
+photographs together, each evaluated by the network that did not learn from it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ FLAGS = flags.FLAGS  # config, workdir and data_dir are those of `lesion_jax.mai
 flags.DEFINE_integer('folds', 5, 'How many; each is the test split of one run.', lower_bound=2)
 
 NAMES = {'mean_pixel_f1': 'mean pixel F1', 'mean_image_f1': 'mean image F1', 'mean_aupr': 'mean AUPR', 'kappa': 'kappa'}
-LESION_FIGURES = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'aupr': 'AUPR'}
+LESION_METRICS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'aupr': 'AUPR'}
 JSON, PAGE = 'folds.json', 'folds.md'
 
 
 def fold_of(config: ConfigDict, folds: int, fold: int) -> ConfigDict:
-  """The configuration of one fold.
+  """Returns the configuration of one fold.
 
   Raises:
     ValueError: it names a finished bundle, which may have learned from what this fold tests on.
@@ -78,7 +78,8 @@ def run(config: ConfigDict, folds: int, workdir: pathlib.Path, data_dir: str, sh
 
 
 def is_finished(config: ConfigDict, folder: pathlib.Path) -> bool:
-  """Whether a run of this very configuration has tested all of its stages. (`main.run` refuses one of another.)"""
+  """Returns whether a run of this very configuration has tested all of its stages. (`main.run` refuses one of
+  another.)"""
   results, kept = folder / 'metrics.json', folder / 'config.json'
   if not results.exists() or not kept.exists():
     return False
@@ -87,12 +88,12 @@ def is_finished(config: ConfigDict, folder: pathlib.Path) -> bool:
 
 
 def sum_up(stages: Sequence[str], folders: Sequence[pathlib.Path]) -> dict[str, Any]:
-  """The figures of finished folds, ready for JSON.
+  """Returns the metrics of finished folds, ready for JSON.
 
   Returns:
-    {'folds': K, 'stages': {stage: {'figures': {name: {'values', 'mean', 'sd'}}, 'lesions': {figure: {lesion: the same}},
-    'images': of each fold, 'together': the report of all photographs}}}. A value is None where a fold has none; mean and
-    standard deviation (n - 1 in the denominator) are over the others, None for fewer than one or two.
+    {'folds': K, 'stages': {stage: {'figures': {name: {'values', 'mean', 'sd'}}, 'lesions': {metric: {lesion: the
+    same}}, 'images': of each fold, 'together': the report of all photographs}}}. A value is None where a fold has none;
+    mean and standard deviation (n - 1 in the denominator) are over the others, None for fewer than one or two.
   """
   found = {}
   for stage in stages:
@@ -100,12 +101,12 @@ def sum_up(stages: Sequence[str], folders: Sequence[pathlib.Path]) -> dict[str, 
     counts = [collect.read_counts(folder / stage / report_run.TEST_COUNTS) for folder in folders]
     heads = [headline(report) for report in reports]
     together = {name: np.concatenate([each[name] for each, _ in counts]) for name in counts[0][0]}
-    annotated = [key for key in LESION_KEYS if any(key in judged for _, judged in counts)]
+    annotated = [key for key in LESION_KEYS if any(key in evaluated for _, evaluated in counts)]
     found[stage] = {
         'images': [len(next(iter(each.values()))) for each, _ in counts],
         'figures': {name: _spread([head[name] for head in heads]) for name in heads[0]},
-        'lesions': {figure: {key: _spread([report[figure]['lesions'][key] for report in reports]) for key in annotated}
-                    for figure in LESION_FIGURES if figure in reports[0]},
+        'lesions': {metric: {key: _spread([report[metric]['lesions'][key] for report in reports]) for key in annotated}
+                    for metric in LESION_METRICS if metric in reports[0]},
         'together': full_report(together, annotated)}
   return {'folds': len(folders), 'stages': found}
 
@@ -117,25 +118,25 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-  """The figures of every stage as tables, with how to read them."""
+  """Returns the metrics of every stage as tables, with how to read them."""
   folds = range(result['folds'])
   parts = [f'## {len(folds)} folds']
   for stage, found in result['stages'].items():
     together, limits = headline(found['together']), found['together']['intervals']
     rows = [[NAMES[name], *map(_number, spread['values']), _mean(spread), _number(together.get(name), _limits(limits, name))]
             for name, spread in found['figures'].items()]
-    for figure, lesions in found['lesions'].items():
-      alone = found['together'].get(figure, {}).get('lesions', {})
-      rows += [[f'{LESION_FIGURES[figure]} of {key}', *map(_number, spread['values']), _mean(spread),
-                _number(alone.get(key), limits.get(figure, {}).get('lesions', {}).get(key))]
+    for metric, lesions in found['lesions'].items():
+      alone = found['together'].get(metric, {}).get('lesions', {})
+      rows += [[f'{LESION_METRICS[metric]} of {key}', *map(_number, spread['values']), _mean(spread),
+                _number(alone.get(key), limits.get(metric, {}).get('lesions', {}).get(key))]
                for key, spread in lesions.items()]
     header = [stage, *(f'fold {fold}' for fold in folds), 'mean ± sd', 'all together']
     parts += [table(header, rows), f'Test photographs: {", ".join(f"{images:,}" for images in found["images"])}.']
   level, resamples = (limits[key] for key in ('level', 'resamples'))
   parts.append(
-      'Mean ± sd: over the folds in which the figure is defined. The folds share most of their training data, so the '
+      'Mean ± sd: over the folds in which the metric is defined. The folds share most of their training data, so the '
       'standard deviation is a spread and no standard error: from it no interval and no test follows (Y. Bengio and Y. '
-      'Grandvalet, 2004). All together: every photograph judged by the network that did not learn from it, in square '
+      'Grandvalet, 2004). All together: every photograph evaluated by the network that did not learn from it, in square '
       f'brackets the {100 * level:g} % interval of {resamples:,} resamples of the patients; AUPR is not computed, as scores of '
       'different networks have no common thresholds. –: undefined.')
   return join(*parts) + '\n'

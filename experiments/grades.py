@@ -1,17 +1,19 @@
 """Grades of real photographs: trains graders on IDRiD's part B around the frozen lesion network of `experiments.idrid`,
-judges them on its official test set, writes a page.
+evaluates them on its official test set, writes a page.
 
   python -m experiments.grades --source_dir=DIR --pretrained=inception_v3.safetensors --lesion=runs/idrid/cpu_long-0/segment/bundle
   python -m experiments.grades --source_dir=DIR --pretrained=FILE --lesion=BUNDLE --systems=conv,conv-frozen
   python -m experiments.grades --source_dir=DIR --pretrained=FILE --systems=plain --folds=5
   python -m experiments.grades --render
 
-DIR holds both 'A. Segmentation' and 'B. Disease Grading'. A multi-task network is judged on the test sets of both at once: its lesions on
-part A, its grades on part B, and all three tasks on the photographs of part A that are in part B too. Each system is a run of the stage `grade` of `configs/idrid.py`, and goes on where it was
-stopped; what is finished is not run again. The first system is the one that is looked at photograph by photograph: it
-predicts the test set as `lesion-jax predict` does, the grade by rule from the lesions found is put beside its own, and its worst
-mistakes are drawn. With --folds a system without a lesion network is cross-validated on the training part instead (the lesion
-network has learned from healthy eyes of all folds), which says how much harder the test part is. Photographs from which a system or its lesion network learned are left out of validation and test.
+DIR holds both 'A. Segmentation' and 'B. Disease Grading'. A multi-task network is evaluated on the test sets of both at
+once: its lesions on part A, its grades on part B, and all three tasks on the photographs of part A that are in part B
+too. Each system is a run of the stage `grade` of `configs/idrid.py`, and resumes where it was stopped; what is finished
+is not run again. The first system is the one that is looked at photograph by photograph: it predicts the test set as
+`lesion-jax predict` does, the grade by rule from the lesions found is put beside its own, and its worst mistakes are
+drawn. With --folds a system without a lesion network is cross-validated on the training part instead (the lesion
+network has learned from healthy eyes of all folds), which says how much harder the test part is. Photographs from which
+a system or its lesion network learned are excluded from validation and test.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for system in options.systems:
       if status := train(options, system):
         return status
-      judge(options, system)
+      evaluate_test(options, system)
     look(options, options.systems[0])
   for path in grades_page.write(options.results):
     print(path)
@@ -83,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-  """The flags."""
+  """Returns the flags."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--source_dir', type=pathlib.Path, help='IDRiD, part B')
   parser.add_argument('--lesion', type=pathlib.Path, help='bundle of the lesion network')
@@ -94,7 +96,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument('--preset', default='cpu', choices=preset_of.PRESETS)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/idrid_grades'), help='of the runs')
-  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
+  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of preprocessed data')
   parser.add_argument('--results', type=pathlib.Path, default=RESULTS, help='of the JSON and the page')
   parser.add_argument('--render', action='store_true', help='run nothing: write the page of the results that are there')
   options = parser.parse_args(argv)
@@ -109,12 +111,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def place(options: argparse.Namespace, system: str) -> pathlib.Path:
-  """The folder of a system's run."""
+  """Returns the folder of a system's run."""
   return options.workdir / f'{system}-{options.preset}-{options.seed}'
 
 
 def configure(options: argparse.Namespace, system: str) -> ConfigDict:
-  """The configuration of a system's run."""
+  """Returns the configuration of a system's run."""
   config, changes = preset_of.get_config(options.preset), SYSTEMS[system]
   config.seed, config.stages = options.seed, (STAGE,)
   grade = config.grade
@@ -138,15 +140,16 @@ def configure(options: argparse.Namespace, system: str) -> ConfigDict:
 
 
 def goes_on(options: argparse.Namespace) -> argparse.Namespace | None:
-  """The options of the run from whose network this preset goes on; None where it starts from ImageNet's weights."""
+  """Returns the options of the run from whose network this preset goes on; None where it starts from ImageNet's
+  weights."""
   before = preset_of.GOES_ON.get(options.preset)
   return argparse.Namespace(**vars(options) | {'preset': before}) if before else None
 
 
 def train(options: argparse.Namespace, system: str) -> int:
-  """Trains a system and judges it on the test set; does nothing where that was done. A preset that goes on from another
-  trains that one before. What the lesion network said of the training photographs is taken from another system's run.
-  Returns the exit status of `lesion_jax.main`."""
+  """Trains a system and evaluates it on the test set; does nothing where that was done. A preset that continues from
+  another trains that one before. What the lesion network said of the training photographs is taken from another
+  system's run. Returns the exit status of `lesion_jax.main`."""
   directory = place(options, system)
   if (directory / STAGE / 'bundle' / 'config.json').exists():
     return 0
@@ -181,7 +184,7 @@ def cross_validate(options: argparse.Namespace, system: str) -> int:
   return 0
 
 
-def judge(options: argparse.Namespace, system: str) -> None:
+def evaluate_test(options: argparse.Namespace, system: str) -> None:
   """Writes down what the run says of its test set, and the counts of each photograph."""
   directory = place(options, system) / STAGE
   bundle = load_bundle(directory / 'bundle')

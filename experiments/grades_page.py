@@ -27,7 +27,7 @@ TOGETHER = ('conv', 'cw_maxpool', 'plain')  # whose probabilities are averaged
 PAGE, SEEN = 'idrid_grades.md', 'seen.json'  # the second: what a person saw in a mistake, by the photograph
 INTRODUCTION = (
     'Photographs: IDRiD (Porwal et al., Data 2018, 3(3):25; CC BY 4.0), part B, official split 413/103, here at 1440 pixels a '
-    'photograph. Left out of validation and test: photographs that are in training too, or from which the lesion network '
+    'photograph. Excluded from validation and test: photographs that are in training too, or from which the lesion network '
     'learned. Networks and cut points are chosen on validation alone. Brackets: 95 % intervals over visits, which are counted as '
     'patients.')
 
@@ -65,7 +65,7 @@ def draw_worst(path: pathlib.Path, bundle: Bundle, part_b: Dataset, names: Seque
                'lesion_probabilities': np.asarray(prediction.lesions[0])}
     shown.append(example | {'present': present_in(example, rule)})
   overlay_page(shown, path, thresholds=[bundle.config['thresholds'][key] for key in LESION_KEYS],
-               title='IDRiD (CC BY 4.0), test set: the grades that are furthest from the truth')
+               title='IDRiD (CC BY 4.0), test set: the grades that are furthest from the ground truth')
 
 
 def _systems(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -139,7 +139,7 @@ def _folds(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _shared(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-  """The counts of the photographs that both were judged on, in one order."""
+  """The counts of the photographs that both were evaluated on, in one order."""
   both = sorted(set(one['id'].tolist()) & set(other['id'].tolist()))
   if not both:
     return None
@@ -201,7 +201,7 @@ def _worst(name: str, result: Mapping[str, Any], seen: Mapping[str, str]) -> str
   rows = [[each['id'], each['truth'], f'{each["predicted"]} ({max(each["probabilities"].values()):.2f})', f'{each["expected"]:.2f}',
            ', '.join(each['present']) or 'none', ', '.join(each['look']['reasons']) or 'none', seen.get(each['id'], '')]
           for each in result['worst']]
-  return ('## The ten worst mistakes\n\nTest photographs whose expected grade is furthest from the truth, the worst first. What was '
+  return ('## The ten worst mistakes\n\nTest photographs whose expected grade is furthest from the ground truth, the worst first. What was '
           'seen is what a person without medical training saw in the picture below.\n\n'
           + table(['photograph', 'graded', 'predicted', 'expected grade', 'lesions found', 'a person looks', 'what was seen'], rows)
           + f'\n\n![The ten worst mistakes]({name}-worst.jpg)')

@@ -1,4 +1,5 @@
-"""Lesions of real photographs: trains on IDRiD, chooses on validation, judges the official test set once, writes a page.
+"""Lesions of real photographs: trains on IDRiD, chooses on validation, evaluates the official test set once, writes a
+page.
 
   python -m experiments.idrid --source_dir=DIR --pretrained=inception_v3.safetensors
   python -m experiments.idrid --source_dir=DIR --pretrained=FILE --preset=gpu --seed=1
@@ -6,10 +7,10 @@
   python -m experiments.idrid --render
 
 DIR holds IDRiD's 'A. Segmentation' and 'B. Disease Grading'. The run is `configs/idrid.py` of the preset. Stopped at any point
-(SIGTERM, Ctrl-C, kill), the same command goes on: training from its last checkpoint, and of the figures that are
+(SIGTERM, Ctrl-C, kill), the same command resumes: training from its last checkpoint, and of the metrics that are
 counted afterwards those that are there already stay. Each evaluation of the test set is written down with its date and
 its reason, and a second one of the same network needs `--reason`. `--without_negatives` is the control: the same network
-and schedule without part B's healthy eyes, and judged by a rule for presence that is chosen on the same validation
+and schedule without part B's healthy eyes, and evaluated by a rule for presence that is chosen on the same validation
 photographs.
 """
 
@@ -38,7 +39,7 @@ from lesion_jax.data.native import NativeSource
 from lesion_jax.data.registry import Dataset, Subset, load_dataset
 from lesion_jax.data.sampler import Joined
 from lesion_jax.evaluate import (
-    choose, full_report, judge_healthy, native_counts, native_report, scored_lesions)
+    choose, full_report, evaluate_healthy, native_counts, native_report, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.metrics.presence import Rule, presence_scores
 from lesion_jax.models import get_model
@@ -65,14 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     runtime.use_cache()
     if status := train(options):
       return status
-    judge(options)
+    evaluate_test(options)
   for path in idrid_page.write(options.results):
     print(path)
   return 0
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-  """The flags."""
+  """Returns the flags."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--source_dir', type=pathlib.Path, help='IDRiD, both parts')
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights of ImageNet to start from')
@@ -80,9 +81,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--without_negatives', action='store_true', help='the control that learns from part A alone')
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/idrid'), help='of the runs')
-  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
+  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of preprocessed data')
   parser.add_argument('--results', type=pathlib.Path, default=RESULTS, help='of the JSON and the page')
-  parser.add_argument('--reason', default='', help='why the test set is judged once more')
+  parser.add_argument('--reason', default='', help='why the test set is evaluated once more')
   parser.add_argument('--render', action='store_true', help='run nothing: write the page of the results that are there')
   options = parser.parse_args(argv)
   if not options.render and not options.source_dir:
@@ -91,18 +92,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def place(options: argparse.Namespace) -> pathlib.Path:
-  """The run's folder."""
+  """Returns the run's folder."""
   return options.workdir / title(options)
 
 
 def title(options: argparse.Namespace) -> str:
-  """What the run is called in the names of its files."""
+  """Returns what the run is called in the names of its files."""
   return f'{options.preset}-{options.seed}' + ('-without' if options.without_negatives else '')
 
 
 def train(options: argparse.Namespace) -> int:
-  """Trains, chooses thresholds on validation, judges the test set at the network's size, and leaves a bundle; does
-  nothing where there is one. A preset that goes on from another trains that one before. Returns the exit status of
+  """Trains, chooses thresholds on validation, evaluates the test set at the network's size, and leaves a bundle; does
+  nothing where there is one. A preset that continues from another trains that one before. Returns the exit status of
   `lesion_jax.main`."""
   if (place(options) / STAGE / 'bundle' / 'config.json').exists():
     return 0
@@ -122,14 +123,14 @@ def train(options: argparse.Namespace) -> int:
     return program.run(config, place(options), str(options.data_dir), should_stop)
 
 
-def judge(options: argparse.Namespace) -> None:
+def evaluate_test(options: argparse.Namespace) -> None:
   """Counts what the run itself did not, part by part, and writes the result."""
   directory = place(options) / STAGE
   bundle = load_bundle(directory / 'bundle')
   path = options.results / f'{title(options)}.json'
   result = json.loads(path.read_text('utf-8')) if path.exists() else {}
   if result.get('weights') not in (None, bundle.digest):
-    raise SystemExit(f'{path} is of another network ({result["weights"][:8]}, here {bundle.digest[:8]}); remove it to judge '
+    raise SystemExit(f'{path} is of another network ({result["weights"][:8]}, here {bundle.digest[:8]}); remove it to evaluate '
                      'this one, or give another --results')
   size = bundle.config['preprocessing']['size']
   part_a, part_b = (load_dataset(name, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
@@ -148,24 +149,24 @@ def judge(options: argparse.Namespace) -> None:
   }
   if options.without_negatives:  # the control answers one question
     steps = {name: steps[name] for name in ('network', 'grades')}
-  judged = result.setdefault('test_evaluations', [])
+  evaluations = result.setdefault('test_evaluations', [])
   for name, count in steps.items():
     if name in result and not options.reason:
       continue
     start = time.perf_counter()
     result[name] = count()
-    judged.append({'what': name, 'date': datetime.date.today().isoformat(),
-                   'reason': options.reason or 'first evaluation of this network',
-                   'seconds': round(time.perf_counter() - start, 1)})
+    evaluations.append({'what': name, 'date': datetime.date.today().isoformat(),
+                        'reason': options.reason or 'first evaluation of this network',
+                        'seconds': round(time.perf_counter() - start, 1)})
     record.save(path, result)
-    print(f'{name}: {judged[-1]["seconds"]} s', flush=True)
+    print(f'{name}: {evaluations[-1]["seconds"]} s', flush=True)
   idrid_page.draw(options.results, title(options), bundle, part_a, part_b, directory, rule,
                   result['grades']['called_healthy'])
 
 
 def describe(
     options: argparse.Namespace, bundle: Bundle, directory: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
-  """What the run was, ready for JSON."""
+  """Returns what the run was, ready for JSON."""
   series = read_scalars(directory / 'metrics.csv')
   steps, rates = series['train', 'images_per_second']
   validation = {name: dict(zip(map(str, at), values, strict=True)) for (split, name), (at, values) in series.items()
@@ -203,15 +204,15 @@ def _count(bundle: Bundle, source: Any, *, tta: str | None = None) -> dict[str, 
 
 
 def with_tta(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
-  """The official test set, probabilities averaged over four mirrored copies of each photograph."""
+  """Evaluates the official test set, probabilities averaged over four mirrored copies of each photograph."""
   counts = _count(bundle, part_a.source('test'), tta='flips')
   return full_report(counts, part_a.annotated, bundle.config['annotated'], rule=Rule.of(bundle.config))
 
 
 def presence_rule(
     options: argparse.Namespace, bundle: Bundle, part_a: Dataset, part_b: Dataset) -> tuple[Rule, dict[str, Any]]:
-  """The bundle's rule for presence, and what it says of it; of a network that saw no healthy eye, the rule that is chosen
-  on those validation photographs, and idle ones of training, on which that of the others is."""
+  """Returns the bundle's rule for presence, and what it says of it; of a network that saw no healthy eye, the rule that
+  is chosen on those validation photographs, and idle ones of training, on which that of the others is."""
   if not options.without_negatives:
     return Rule.of(bundle.config), bundle.config['presence']
   data = preset_of.get_config(options.preset).segment.data
@@ -224,11 +225,11 @@ def presence_rule(
 
 
 def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept: pathlib.Path | None) -> dict[str, Any]:
-  """Which of part B's test photographs, graded DR0 to DR4, are called diseased. Those that are among part A's training
-  and validation photographs as well are left out.
+  """Returns which of part B's test photographs, graded DR0 to DR4, are called diseased. Those that are among part A's
+  training and validation photographs as well are excluded.
 
   Args:
-    kept: the run's own counts of these photographs, where it has judged them.
+    kept: the run's own counts of these photographs, where it has evaluated them.
   """
   learned = np.concatenate([part_a.source(split).index.fingerprint for split in ('train', 'validation')])
   source = part_b.source('test')
@@ -242,7 +243,7 @@ def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept:
     rows = [place[name] for name in wanted]
     counts = {name: value[rows] for name, value in counts.items()}
   scored = scored_lesions(LESION_KEYS, bundle.config['annotated'])
-  found = judge_healthy(counts, scored, rule, resamples=RESAMPLES, seed=SEED)
+  found = evaluate_healthy(counts, scored, rule, resamples=RESAMPLES, seed=SEED)
   called = rule.decide(counts['presence_scores'])[:, [LESION_KEYS.index(key) for key in scored]].any(axis=1)
   grades = {str(grade): {'images': int((counts['grade'] == grade).sum()),
                          'called': int(called[counts['grade'] == grade].sum())}
@@ -254,7 +255,7 @@ def by_grade(bundle: Bundle, part_a: Dataset, part_b: Dataset, rule: Rule, kept:
 
 
 def at_native(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
-  """The official test set in the photographs' own pixels."""
+  """Evaluates the official test set in the photographs' own pixels."""
   predict, variables = jax.jit(_predict(bundle)), jax.device_put(bundle.variables)
   source, learned = NativeSource(part_a, 'test'), bundle.config['annotated']
   counts = native_counts(lambda square: predict(variables, square[None]).maps[0],
@@ -265,7 +266,7 @@ def at_native(bundle: Bundle, part_a: Dataset) -> dict[str, Any]:
 
 
 def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any]:
-  """A control: does the network read the blur of part B's smaller photographs as 'nothing there'?
+  """Runs a control: does the network read the blur of part B's smaller photographs as 'nothing there'?
 
   Tiles of part A's validation photographs in which no lesion is annotated, as they are and as soft as part B's are, and
   tiles of healthy eyes of part B's validation photographs. Of each the score of the rule for presence.

@@ -24,8 +24,9 @@ from lesion_jax.weights.bundle import Bundle
 
 KEYS = ('MA', 'iHE', 'HaEx', 'CWS')
 SHOWN, HEALTHY = 8, 8  # photographs in the two pictures
-# Published figures on the official split 54/27, percent, each with its own protocol: AUPR of MA, iHE, HaEx, CWS and their
-# mean, mean Dice. '11' is AUPR by 11 thresholds, which came out 3.7 points above the exact one for M2MRF's weights, 0 to 1 for our networks.
+# Published results on the official split 54/27, percent, each with its own protocol: AUPR of MA, iHE, HaEx, CWS and
+# their mean, mean Dice. '11' is AUPR by 11 thresholds, which came out 3.7 points above the exact one for M2MRF's
+# weights, 0 to 1 for our networks.
 PUBLISHED = (
     ('WFDENet 2026 (EfficientNet-B1, wavelet head)', (49.9, 69.1, 86.6, 81.3), 71.7, '11', 68.1, '960x1440, no validation set'),
     ('the same, reproduced by others', (42.8, 70.6, 86.7, 74.2), 68.6, '11', 65.3, 'one seed'),
@@ -43,8 +44,8 @@ def draw(
     results: pathlib.Path, name: str, bundle: Bundle, part_a: Dataset, part_b: Dataset, directory: pathlib.Path,
     rule: Rule, called: Sequence[str],
 ) -> None:
-  """Draws the training curves, test photographs with truth and prediction, and healthy eyes with what was marked: those of
-  `called`, in which something was, first."""
+  """Draws the training curves, test photographs with ground truth and prediction, and healthy eyes with what was
+  marked: those of `called`, in which something was, first."""
   predict, variables = jax.jit(forward(get_model(**bundle.config['model']))), jax.device_put(bundle.variables)
   thresholds = [bundle.config['thresholds'][key] for key in LESION_KEYS]
 
@@ -100,8 +101,8 @@ def _run(name: str, result: Mapping[str, Any], results: pathlib.Path) -> str:
   if columns:
     rows = []
     for title, report in columns:
-      for figure, label in (('aupr', 'AUPR'), ('aupr_11', 'AUPR by 11 thresholds'), ('pixel_f1', 'F1'), ('pixel_iou', 'IoU')):
-        rows.append([title, label, *(_value(report, figure, key) for key in KEYS), _mean(report, figure)])
+      for metric, label in (('aupr', 'AUPR'), ('aupr_11', 'AUPR by 11 thresholds'), ('pixel_f1', 'F1'), ('pixel_iou', 'IoU')):
+        rows.append([title, label, *(_value(report, metric, key) for key in KEYS), _mean(report, metric)])
     rows.append(['1440x960', "F1 of L-Seg's published output", *(f'{value:.3f}' for value in L_SEG),
                  f'{np.mean(L_SEG):.3f}'])
     parts.append(table(['at', '', *KEYS, 'mean'], rows))
@@ -129,7 +130,7 @@ def _about(result: Mapping[str, Any]) -> str:
 
 
 def _start(result: Mapping[str, Any]) -> str:
-  """Where a run goes on from the network of another."""
+  """Where a run continues from the network of another."""
   init = result['config']['segment'].get('init')
   return f'from the network of {pathlib.PurePath(init).parts[0]} on ' if init else ''
 
@@ -167,7 +168,7 @@ def _healthy(result: Mapping[str, Any]) -> str:
           + (f' Area under the ROC curve, DR2 to DR4 against DR0, all thresholds raised and lowered together: '
              f'{number(separation["value"], separation["interval"])}.' if separation else '') + f'\n\nArea shown in a healthy eye: mean {area.get("mean", 0):.0f} pixels of 1440 x 1440, '
           f'95th percentile {area.get("p95", 0):.0f}. '
-          + (f'{len(left_out)} photographs are left out, which are among those of part A that the network learned from: '
+          + (f'{len(left_out)} photographs are excluded, which are among those of part A that the network learned from: '
              f'{", ".join(left_out)}.' if left_out else ''))
 
 
@@ -189,7 +190,7 @@ def _controls(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
   said = ('' if alike else ' **Not alike:** the rules of the two rest on different numbers of diseased eyes, so the shares called are no '
           'fair comparison until both are chosen on the same; AUPR is.')
   return ['## With and without healthy eyes in training\n\nThe same network, schedule and number of crops, from part A alone '
-          'in the control. Each is judged by a rule for presence that is chosen on healthy eyes of validation and on the '
+          'in the control. Each is evaluated by a rule for presence that is chosen on healthy eyes of validation and on the '
           f'given number of eyes graded DR2 to DR4.{said} Area: pixels of 1440 x 1440 marked in a healthy eye, mean. AUC: '
           'DR2 to DR4 against DR0, all thresholds raised and lowered together.\n\n' + table(
               ['', 'diseased eyes behind the rule', 'any lesion in DR0', 'in DR2 to DR4', 'AUC', 'DR0 at Eq. 1', 'area',
@@ -223,16 +224,16 @@ def _published(found: Mapping[str, Mapping[str, Any]]) -> str:
         rows.append([f'**this project, {name}{title}**', *(f'{100 * report["aupr"]["lesions"][lesion]:.1f}' for lesion in KEYS),
                      f'{100 * report["aupr"]["mean"]:.1f}', 'exact', f'{100 * report["pixel_f1"]["mean"]:.1f}',
                      f'{result["lengths"]["idrid"]["train"]} photographs to learn from, one seed'])
-  return ('## Beside published figures\n\nOn the same test set, percent, each with its own protocol.\n\n'
+  return ('## Beside published results\n\nOn the same test set, percent, each with its own protocol.\n\n'
           + table(['system', *KEYS, 'mean', 'AUPR', 'mean F1', 'protocol'], rows))
 
 
-def _value(report: Mapping[str, Any], figure: str, key: str) -> str:
-  return number(report[figure]['lesions'][key], report.get('intervals', {}).get(figure, {}).get('lesions', {}).get(key))
+def _value(report: Mapping[str, Any], metric: str, key: str) -> str:
+  return number(report[metric]['lesions'][key], report.get('intervals', {}).get(metric, {}).get('lesions', {}).get(key))
 
 
-def _mean(report: Mapping[str, Any], figure: str) -> str:
-  return number(report[figure]['mean'], report.get('intervals', {}).get(figure, {}).get('mean'))
+def _mean(report: Mapping[str, Any], metric: str) -> str:
+  return number(report[metric]['mean'], report.get('intervals', {}).get(metric, {}).get('mean'))
 
 
 def _share(share: Mapping[str, Any]) -> str:

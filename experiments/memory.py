@@ -37,7 +37,8 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 
 
 def program(compiled: jax.stages.Compiled) -> dict[str, int]:
-  """Bytes that a compiled program holds, in all and by kind; donated arguments, which become results, count once."""
+  """Returns bytes that a compiled program holds, in all and by kind; donated arguments, which become results, count
+  once."""
   found = compiled.memory_analysis()
   parts = {'arguments': found.argument_size_in_bytes, 'temporaries': found.temp_size_in_bytes,
            'results': found.output_size_in_bytes - found.alias_size_in_bytes}
@@ -45,7 +46,8 @@ def program(compiled: jax.stages.Compiled) -> dict[str, int]:
 
 
 def predict(system: str, size: int) -> dict[str, Any]:
-  """One photograph through a network, as an accelerator runs it: without what is arranged for the speed of a CPU."""
+  """Returns one photograph through a network, as an accelerator runs it: without what is arranged for the speed of a
+  CPU."""
   model = get_model(**SYSTEMS[system])
   images = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
   variables = jax.device_put(initialize(model, images, 0))
@@ -57,7 +59,7 @@ def predict(system: str, size: int) -> dict[str, Any]:
 
 
 def train(size: int, batch: int, accumulate: int, remat: bool, dtype: str = 'float32') -> dict[str, Any]:
-  """The program of one training step of Lesion-Net-16s."""
+  """Returns the program of one training step of Lesion-Net-16s."""
   model = get_model('lesion_net_16s', remat=remat, dtype=dtype)
   optimizer = sgd()
   images = jnp.zeros((1, size, size, 3), jnp.uint8)

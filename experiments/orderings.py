@@ -28,11 +28,11 @@ from scipy import stats
 
 from experiments import captions
 from experiments.claims import CLAIMS, Claim
-from experiments.collect import Result, by_row, figure, paper_figure, title, without_dual
+from experiments.collect import Result, by_row, metric, paper_metric, title, without_dual
 from experiments.page import join, table
 from lesion_jax.evaluate import compare
 
-FIGURES = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
+METRICS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
 REPLICATES = {'pixel_f1': 'mean_pixel_f1', 'image_f1': 'mean_image_f1', 'kappa': 'kappa'}
 HOLDS, REVERSED, UNDECIDED, NOT_REFUTED, NOT_PAIRED, NOT_DUAL, NOT_RUN = VERDICTS = (
     'holds', 'reversed', 'undecided', 'not refuted', 'not paired', 'not dual', 'not run')
@@ -49,7 +49,7 @@ class Verdict:
       is none, NOT_RUN where a row has no result, or the rows have no seed in common, NOT_PAIRED where one was measured
       over resampled photographs and one over resampled patients, so that one has to be measured again, NOT_DUAL where a network of the dual loss never saw it. For a claim of no gain (`denied`)
       REVERSED where it lies above 0, HOLDS where below, and else NOT_REFUTED.
-    difference: between the figures, the mean over `seeds`; None where one is undefined or not run.
+    difference: between the metrics, the mean over `seeds`; None where one is undefined or not run.
     interval: of the difference, or None.
     paper: the paper's difference, or None.
     seeds: those that all rows have.
@@ -72,7 +72,7 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   """
   paper = claim.paper
   if paper is None:
-    printed = [paper_figure(key, claim.figure) for key in claim.rows]
+    printed = [paper_metric(key, claim.metric) for key in claim.rows]
     paper = None if None in printed else _difference(*printed)
   found = [{result['seed']: result for result in by_row(results).get(key, ())} for key in claim.rows]
   seeds = sorted(set.intersection(*map(set, found)))
@@ -80,7 +80,7 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
     return Verdict(claim, NOT_RUN, None, None, paper, ())
   rows = [[row[seed] for seed in seeds] for row in found]
   _check_paired(claim, [result for row in rows for result in row])
-  values = [[figure([result], claim.figure).value for result in row] for row in rows]
+  values = [[metric([result], claim.metric).value for result in row] for row in rows]
   differences = np.array([np.nan if None in seed else _difference(*seed) for seed in zip(*values, strict=True)])
   difference = None if np.isnan(differences).any() else float(differences.mean())
   if len({result['report']['intervals'].get('patients') for row in rows for result in row}) > 1:
@@ -99,19 +99,20 @@ def _chance(claim: Claim, rows: Sequence[Sequence[Result]]) -> float | None:
   if len(rows) != 2 or len(rows[0]) != 1 or not all('counts' in row[0] for row in rows):
     return None
   (one, annotated), (other, _) = (row[0]['counts'] for row in rows)
-  return compare(one, other, annotated)[REPLICATES[claim.figure]]['p']
+  return compare(one, other, annotated)[REPLICATES[claim.metric]]['p']
 
 
 def verdicts(results: Sequence[Result]) -> dict[str, list[Verdict]]:
-  """The verdict on every claim, by its heading. Raises as `verdict` does."""
+  """Returns the verdict on every claim, by its heading. Raises as `verdict` does."""
   return {heading: [verdict(claim, results) for claim in claims] for heading, claims in CLAIMS.items()}
 
 
 def markdown(results: Sequence[Result]) -> str:
-  """All verdicts: how many there are of each, a table a heading, and the conditions. Raises as `verdict` does."""
+  """Renders all verdicts: how many there are of each, a table a heading, and the conditions. Raises as `verdict`
+  does."""
   found, rows = verdicts(results), by_row(results)
   counts = collections.Counter(each.verdict for group in found.values() for each in group)
-  header = ['claim', 'figure', 'paper', 'ours', 'verdict']
+  header = ['claim', 'metric', 'paper', 'ours', 'verdict']
   parts = ["## The paper's orderings", f'Of {counts.total()} claims: ' +
            ', '.join(f'{name} {counts[name]}' for name in VERDICTS) + '.', _caption(results)]
   for heading, group in found.items():
@@ -122,16 +123,16 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def _check_paired(claim: Claim, results: Sequence[Result]) -> None:
-  kinds = {(result['data'], result['test_images'], len(result['replicates'].get(REPLICATES[claim.figure], ())),
+  kinds = {(result['data'], result['test_images'], len(result['replicates'].get(REPLICATES[claim.metric], ())),
             result['versions'].get('numpy')) for result in results}
   if len(kinds) > 1:
     raise ValueError(f'the results of {", ".join(claim.rows)} cannot be paired: (data, test photographs, resamples of '
-                     f'{claim.figure}, NumPy) are {sorted(kinds, key=str)}; measure these rows again, in one preset')
+                     f'{claim.metric}, NumPy) are {sorted(kinds, key=str)}; measure these rows again, in one preset')
 
 
 def _replicates(claim: Claim, rows: Sequence[Sequence[Result]]) -> np.ndarray:
   """The difference in each resample, float [seeds, R], NaN where it is undefined."""
-  values = np.array([[result['replicates'].get(REPLICATES[claim.figure], ()) for result in row] for row in rows], float)
+  values = np.array([[result['replicates'].get(REPLICATES[claim.metric], ()) for result in row] for row in rows], float)
   return _difference(*values)
 
 
@@ -141,7 +142,7 @@ def _difference(better: Any, worse: Any, third: Any = None) -> Any:
 
 
 def interval(differences: np.ndarray, replicates: np.ndarray, level: float) -> tuple[float, float] | None:
-  """The interval of the difference between two systems; see the module's docstring.
+  """Returns the interval of the difference between two systems; see the module's docstring.
 
   Args:
     differences: float [n], one a seed.
@@ -181,7 +182,7 @@ def _line(found: Verdict, rows: Mapping[str, Sequence[Result]]) -> list[str]:
   ends = f' [{_signed(found.interval[0])}, {_signed(found.interval[1])}]' if found.interval else ''
   ours = '–' if found.verdict == NOT_RUN else _signed(found.difference) + ends
   paper = '' if found.paper is None else _signed(found.paper)
-  return [f'{words}: *{claim.words}*', FIGURES[claim.figure], paper, ours, found.verdict]
+  return [f'{words}: *{claim.words}*', METRICS[claim.metric], paper, ours, found.verdict]
 
 
 def _signed(value: float | None) -> str:
@@ -191,11 +192,11 @@ def _signed(value: float | None) -> str:
 def _caption(results: Sequence[Result]) -> str:
   several = len({result['seed'] for result in results}) > 1
   chance = (
-      f'The interval covers chance in the choice of test {captions.drawn(results)} and in the seeds: at 95 % about one in twenty '
+      f'The interval covers chance in the choice of test {captions.sampled(results)} and in the seeds: at 95 % about one in twenty '
       'differences of equal systems is called holds or reversed all the same.' if several else
-      f'The interval covers chance in the choice of test {captions.drawn(results)} alone. It compares two trained networks and not two '
+      f'The interval covers chance in the choice of test {captions.sampled(results)} alone. It compares two trained networks and not two '
       'methods: with another seed either verdict may turn.')
   return ' '.join([
-      f'Differences between the figures of two systems, paired over test {captions.drawn(results)}. Holds: the interval lies above 0; '
+      f'Differences between the metrics of two systems, paired over test {captions.sampled(results)}. Holds: the interval lies above 0; '
       'reversed: below; undecided: it contains 0. A claim of no gain (not >) is reversed by an interval above 0 and '
       'not refuted by one that contains 0. Not dual: a network of the dual loss never saw it, so that nothing follows.', chance, captions.conditions(results)])

@@ -110,18 +110,18 @@ def write(entries: Mapping[str, Mapping[str, Any]], default: str | None) -> None
 
 
 def sizes() -> dict[str, int]:
-  """Bytes of the packaged networks, by the names of their folders."""
+  """Returns bytes of the packaged networks, by the names of their folders."""
   return {folder.name: folder_size(folder) for folder in pretrained.ROOT.iterdir()
           if folder.is_dir() and folder.name[0] not in '._'}
 
 
 def folder_size(folder: pathlib.Path) -> int:
-  """Bytes of all files in a folder."""
+  """Returns bytes of all files in a folder."""
   return sum(file.stat().st_size for file in folder.rglob('*') if file.is_file())
 
 
 def taken(folder: pathlib.Path) -> int:
-  """Side of the squares that the network of a bundle takes, in pixels."""
+  """Returns the side of the squares that the network of a bundle takes, in pixels."""
   return load_bundle(folder).config['preprocessing']['size']
 
 

@@ -1,4 +1,4 @@
-"""The pages of all experiments, in Markdown: paragraphs, tables, figures with their ranges, and where they come from.
+"""The pages of all experiments, in Markdown: paragraphs, tables, metrics with their ranges, and where they come from.
 
 Imports neither JAX nor what draws: a benchmark that starts processes of its own may import it in them as well.
 """
@@ -19,46 +19,47 @@ BENCHMARKS = pathlib.Path(__file__).parent / 'results' / 'benchmark'
 
 
 def join(*parts: str) -> str:
-  """Paragraphs, headings and tables below each other; empty ones are left out."""
+  """Paragraphs, headings and tables below each other; empty ones are omitted."""
   return '\n\n'.join(part for part in parts if part)
 
 
 def code(lines: Sequence[str]) -> str:
-  """A block of commands; '' without any."""
+  """Returns a block of commands; '' without any."""
   return '\n'.join(['```', *lines, '```']) if lines else ''
 
 
 def number(value: float | None, interval: Sequence[float] | None = None, *, undefined: str = '-') -> str:
-  """'0.419 [0.392, 0.447]', or `undefined`."""
+  """Returns '0.419 [0.392, 0.447]', or `undefined`."""
   return undefined if value is None else f'{value:.3f}{bounds(interval)}'
 
 
 def bounds(interval: Sequence[float] | None) -> str:
-  """' [0.392, 0.447]', what stands behind a figure; '' without an interval."""
+  """Returns ' [0.392, 0.447]', what stands behind a metric; '' without an interval."""
   return f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''
 
 
 def span(low: float, high: float, digits: str = '.2f') -> str:
-  """'0.95–1.05'."""
+  """Returns '0.95–1.05'."""
   return f'{low:{digits}}–{high:{digits}}'
 
 
 def machine(hardware: Mapping[str, Any]) -> str:
-  """'2 CPU cores', or '2 x NVIDIA H200, 16 CPU cores', of `record.hardware`."""
+  """Returns '2 CPU cores', or '2 x NVIDIA H200, 16 CPU cores', of `record.hardware`."""
   cores = f'{hardware["cpus"]} CPU {"core" if hardware["cpus"] == 1 else "cores"}'
   return cores if hardware['device'] == 'cpu' and hardware['devices'] == 1 else (
       f'{hardware["devices"]} x {hardware["device"]}, {cores}')
 
 
 def provenance(result: Mapping[str, Any]) -> str:
-  """Where the result of a benchmark comes from: machine, versions and command, of which older results have none."""
+  """Returns where the result of a benchmark comes from: machine, versions and command, of which older results have
+  none."""
   command = result.get('command') or f'python -m experiments.benchmark {result["benchmark"]}'
   versions = ', '.join(f'{name} {version}' for name, version in result['versions'].items())
   return join(f'On {machine(result["hardware"])}. Versions: {versions}.', f'Written by `{command}`.')
 
 
 def on_gpu(name: str, hardware: Mapping[str, Any]) -> str:
-  """The name of a benchmark's files: what is measured on a GPU stands beside what was on a CPU."""
+  """Returns the name of a benchmark's files: what is measured on a GPU stands beside what was on a CPU."""
   return name if hardware['device'] == 'cpu' else f'{name}-gpu'
 
 

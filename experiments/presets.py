@@ -19,7 +19,7 @@ GRADED_AT = 448  # pixels at which rows without lesion maps see a photograph in 
 
 
 def smoke(config: ConfigDict, row: Row) -> None:
-  """Embedded data, a minute or two a row on two CPU cores: shows that the programs work. See NOTES."""
+  """Configures embedded data, a minute or two a row on two CPU cores: shows that the programs work. See NOTES."""
   del row
   _embedded(config, size=128, count=600, width=0.25, batch=8)
   for stage in (config.segment, config.classify):
@@ -28,7 +28,7 @@ def smoke(config: ConfigDict, row: Row) -> None:
 
 
 def small(config: ConfigDict, row: Row) -> None:
-  """Embedded data, for one GPU: half the width at 256 pixels, long enough for the systems to part."""
+  """Configures embedded data, for one GPU: half the width at 256 pixels, long enough for the systems to part."""
   del row
   _embedded(config, size=256, count=3000, width=0.5, batch=16)
   for stage in (config.segment, config.classify):
@@ -37,17 +37,18 @@ def small(config: ConfigDict, row: Row) -> None:
 
 
 def paper(config: ConfigDict, row: Row) -> None:
-  """The paper's setting (section IV-A) on the part of its data that was released; a GPU and days."""
+  """Configures the paper's setting (section IV-A) on the part of its data that was released; a GPU and days."""
   del config, row  # as `configs.data` has it
 
 
 def idrid(config: ConfigDict, row: Row) -> None:
-  """IDRiD, both parts, meant for about 20 minutes a row on two CPU cores (not timed). Each row learns by the recipe of `configs/idrid.py` for as many
-  steps from as many crops or photographs of the same size; loss, decoder and attention are its own.
+  """Configures IDRiD, both parts, meant for about 20 minutes a row on two CPU cores (not timed). Each row learns by the
+  recipe of `configs/idrid.py` for as many steps from as many crops or photographs of the same size; loss, decoder and
+  attention are its own.
 
   Rows with lesion maps: 4 crops of 320 px from a field of 896. Rows of image-level labels and of grades: 8 whole photographs
-  of 448 px, the lesion network inside them seeing 896. The rate is divided at the one validation on the way, where the
-  dual loss begins.
+  of 448 px, the lesion network inside them seeing 896. The learning rate is divided at the one validation on the way,
+  where the dual loss begins.
   """
   recipe = real.get_config('cpu')
   for name in STAGES:
@@ -85,8 +86,8 @@ DATA = {'smoke': 'synthetic', 'small': 'synthetic', 'paper': 'retinal_lesions', 
 # Rows that a preset does not run, and why.
 NOT_RUN = {'idrid': {'multitask_joint': 'trains both branches on whole photographs of 896 px, hours on two CPU cores'}}
 NOTES = {'smoke': 'This is a check of the programs: the networks are narrow, the photographs small and the training so '
-                  'short that small and rare lesions are not learned yet. The figures rank nothing.'}
-SAME_NUMBERS = ('model.remat',)  # keys that change time and memory, and no figure
+                  'short that small and rare lesions are not learned yet. The results rank nothing.'}
+SAME_NUMBERS = ('model.remat',)  # keys that change time and memory, and no metric
 SEEDS = {'smoke': (0,), 'small': (0, 1, 2), 'paper': (0,), 'idrid': (0, 1, 2)}  # by default
 # Of these rows all seeds are run, of the others the first: where one has an entry here.
 CLAIMED = {'idrid': frozenset(key for heading in ('Loss functions', 'Length of the expansive path') for claim in CLAIMS[heading]
@@ -94,7 +95,7 @@ CLAIMED = {'idrid': frozenset(key for heading in ('Loss functions', 'Length of t
 
 
 def seeds_of(preset: str, row: str) -> tuple[int, ...]:
-  """The seeds with which a row is run by default."""
+  """Returns the seeds with which a row is run by default."""
   seeds = SEEDS[preset]
   return seeds if row in CLAIMED.get(preset, {row}) else seeds[:1]
 
@@ -103,14 +104,14 @@ def configure(
     preset: str, row: Row, seed: int, *, lesion: tuple[Row, pathlib.Path] | None = None, source_dir: str = '',
     pretrained: str = '', remat: bool = False, accumulate: int = 1, dtype: str = 'float32',
 ) -> ConfigDict:
-  """The configuration of one row.
+  """Returns the configuration of one row.
 
   Args:
     preset: one of PRESETS.
     row: which network, trained how.
     seed: of weights, order and augmentation; data and splits are the same for every seed.
     lesion: the row of the lesion network that this one contains, and its bundle.
-    source_dir: the release, for 'paper'.
+    source_dir: the raw dataset, for 'paper'.
     pretrained: encoder weights for every row, or ''.
     remat: recompute activations in the backward pass.
     accumulate: micro-batches a step.
@@ -140,8 +141,9 @@ def _apply(config: ConfigDict, row: Row) -> None:
 
 
 def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
-  """A configuration as a result keeps it, without the places of one machine: bundles relative to the runs' folder, and
-  the mere names of the release and of the pretrained weights. The split is named also where it is the data set's own."""
+  """Returns a configuration as a result keeps it, without the places of one machine: bundles relative to the runs'
+  folder, and the mere names of the raw dataset and of the pretrained weights. The split is named also where it is the
+  data set's own."""
   found = stages.resolved(config.to_dict())
   for name in STAGES:
     stage = found[name]
@@ -153,8 +155,8 @@ def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-  """The keys with dots by which two configurations are of different measurements, with both values: `stages.differing`, of
-  which what is in SAME_NUMBERS does not count."""
+  """Returns the keys with dots by which two configurations are of different measurements, with both values:
+  `stages.differing`, of which what is in SAME_NUMBERS does not count."""
   return {key: both for key, both in stages.differing(then, now).items() if not key.endswith(SAME_NUMBERS)}
 
 

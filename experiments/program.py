@@ -64,7 +64,7 @@ def write(table: int, paths: Paths) -> None:
 
 
 def write_fig4(paths: Paths, results: Sequence[collect.Result]) -> None:
-  """Draws Fig. 4 where the networks of these results lie: beside the results on drawn photographs, in the runs' folder
+  """Draws Fig. 4 where the networks of these results lie: beside the results on synthetic images, in the runs' folder
   on real ones, which are not ours to publish. Without the networks a picture of these very results stays, and one of
   others does not."""
   shown = [result for result in results if result['row'] in SHOWN and result['seed'] == 0]

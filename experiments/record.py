@@ -21,13 +21,13 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 
 def versions() -> dict[str, str]:
-  """Of Python and of the packages whose release may move a figure."""
+  """Returns the versions of Python and of the packages whose release may move a metric."""
   installed = {name: metadata.version(name) for name in PACKAGES}
   return {'python': platform.python_version(), 'lesion_jax': lesion_jax.__version__, **installed}
 
 
 def hardware() -> dict[str, Any]:
-  """What the computation runs on."""
+  """Returns what the computation runs on."""
   import jax
 
   devices = jax.devices()
@@ -35,7 +35,8 @@ def hardware() -> dict[str, Any]:
 
 
 def peak_memory() -> dict[str, Any]:
-  """The most that was held since this process began: on the accelerator where there is one, else by the whole process."""
+  """Returns the most that was held since this process began: on the accelerator where there is one, else by the whole
+  process."""
   import jax
 
   stats = jax.local_devices()[0].memory_stats() or {}

@@ -1,4 +1,4 @@
-"""The paper's tables in Markdown, with our figures beside the paper's. Pure functions of the results."""
+"""The paper's tables in Markdown, with our results beside the paper's. Pure functions of the results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import captions, presets
 from experiments.captions import GB
-from experiments.collect import Figure, Result, by_row, figure, paper_figure, title
+from experiments.collect import Metric, Result, by_row, metric, paper_metric, title
 from experiments.page import bounds, code, join, table
 from experiments.rows import COLUMNS, ROWS, SYSTEMS, TABLE2, TABLE3
 from lesion_jax.core import LESION_KEYS
@@ -23,64 +23,66 @@ PAPER_MEMORY = {'baselines': 3.2, 'ours': 1.5}  # GB at run time, as the paper s
 
 
 class Notes:
-  """Letters for the reasons why figures are missing, and the lines that explain them."""
+  """Letters for the reasons why metrics are missing, and the lines that explain them."""
 
   def __init__(self) -> None:
     self._letters: dict[str, str] = {}
 
   def mark(self, reason: str) -> str:
-    """The mark of a reason, for instance '(a)'."""
+    """Returns the mark of a reason, for instance '(a)'."""
     number = len(self._letters)
     prefix = string.ascii_lowercase[number // 26 - 1] if number >= 26 else ''
     return f'({self._letters.setdefault(reason, prefix + string.ascii_lowercase[number % 26])})'
 
   def lines(self) -> list[str]:
-    """'(a) not annotated', one a reason."""
+    """Returns '(a) not annotated', one a reason."""
     return [f'({letter}) {reason}' for reason, letter in self._letters.items()]
 
 
 def summary(results: Sequence[Result]) -> str:
-  """Every row of Tables II and III in a line: our mean figures, the paper's in brackets; '' where nothing was run."""
+  """Returns every row of Tables II and III in a line: our mean metrics, the paper's in brackets; '' where nothing was
+  run."""
   rows, lines = by_row(results), []
   for key in rows:
-    cells = [figure(rows[key], name) for name in (*HALVES, 'kappa')]
+    cells = [metric(rows[key], name) for name in (*HALVES, 'kappa')]
     shown = [f'{found.value:.3f}' if found.value is not None else '' for found in cells]
-    lines.append([title(key, rows[key]), *(_beside(ours, paper_figure(key, name)) if ours else ''
+    lines.append([title(key, rows[key]), *(_beside(ours, paper_metric(key, name)) if ours else ''
                                            for ours, name in zip(shown, (*HALVES, 'kappa'), strict=True))])
   header = ['system', 'pixel F1 (paper)', 'image F1 (paper)', 'kappa (paper)']
   return join(table(header, lines), captions.conditions(results)) if lines else ''
 
 
 def table2(results: Sequence[Result]) -> str:
-  """Table II as two tables, segmentation and classification, of every row, with what they cost below."""
+  """Renders Table II as two tables, segmentation and classification, of every row, with what they cost below."""
   rows = by_row(results)
   keys = [row.key for row in TABLE2]
   own = [result for key in keys for result in rows.get(key, ())]
-  halves = [_half(rows, [key for key in keys if paper_figure(key, name) is not None], name) for name in HALVES]
+  halves = [_half(rows, [key for key in keys if paper_metric(key, name) is not None], name) for name in HALVES]
   if elsewhere(own):
-    halves.insert(1, _half(rows, [key for key in keys if paper_figure(key, 'pixel_f1') is not None], 'aupr'))
-  reading = 'per lesion our figure' + ('' if elsewhere(own) else ", the paper's in brackets")
+    halves.insert(1, _half(rows, [key for key in keys if paper_metric(key, 'pixel_f1') is not None], 'aupr'))
+  reading = 'per lesion our result' + ('' if elsewhere(own) else ", the paper's in brackets")
   return join('## Table II', *halves, _caption(own, reading, bold=True), cost(own))
 
 
 def table3(results: Sequence[Result]) -> str:
-  """Table III: the quadratic weighted kappa of every row, with what they cost below."""
+  """Renders Table III: the quadratic weighted kappa of every row, with what they cost below."""
   rows, notes = by_row(results), Notes()
   keys = [row.key for row in TABLE3]
   own = [result for key in keys for result in rows.get(key, ())]
   best = _best(rows, keys, 'kappa')
-  lines = [[title(key, rows.get(key, ())), _full(figure(rows.get(key, ()), 'kappa'), notes, bold=key == best),
-            _number(paper_figure(key, 'kappa'))] for key in keys]
+  lines = [[title(key, rows.get(key, ())), _full(metric(rows.get(key, ()), 'kappa'), notes, bold=key == best),
+            _number(paper_metric(key, 'kappa'))] for key in keys]
   header = ['system', 'ours', PAPERS_OTHER if elsewhere(own) else 'paper']
   return join('## Table III: DR grading (quadratic weighted kappa)', table(header, lines), *_not_run(own, keys),
-              *notes.lines(), _caption(own, 'an empty cell: the paper prints no figure', bold=True), cost(own),
+              *notes.lines(), _caption(own, 'an empty cell: the paper prints no result', bold=True), cost(own),
               _other_networks(results))
 
 
 def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
-  """Table IV: three tasks by three baselines and by the multi-task network, and the memory that they need at run time.
+  """Renders Table IV: three tasks by three baselines and by the multi-task network, and the memory that they need at
+  run time.
 
-  Our own three figures are all of the multi-task network; for its maps the paper prints those of Lesion-Net-16s.
+  Our own three results are all of the multi-task network; for its maps the paper prints those of Lesion-Net-16s.
 
   Raises:
     ValueError: the memories were measured at different sizes, batches or dtypes or on different devices, and cannot be
@@ -92,12 +94,12 @@ def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
   for key in SYSTEMS:
     cells = []
     for name in (*HALVES, 'kappa'):
-      paper = paper_figure(OUR_MAPS if key == OURS and name != 'kappa' else key, name)
-      found = figure(rows.get(key, ()), name)
+      paper = paper_metric(OUR_MAPS if key == OURS and name != 'kappa' else key, name)
+      found = metric(rows.get(key, ()), name)
       cells.append('' if paper is None else f'{_full(found, notes)} ({_number(paper)})')
     lines.append([_ours(key), *cells])
   header = ['system', 'pixel F1', 'image F1', 'kappa']
-  caption = _caption(own, "in round brackets the paper's figure (beside the F1 of the multi-task network that of "
+  caption = _caption(own, "in round brackets the paper's result (beside the F1 of the multi-task network that of "
                           'Lesion-Net-16s, its lesion branch)', every_row=False)
   return join('## Table IV', table(header, lines), *notes.lines(), caption, _other_networks(results),
               _memory(memories))
@@ -141,16 +143,16 @@ def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) 
   notes = Notes()
   best = {part: _best(rows, keys, name, part) for part in COLUMNS}
   other = elsewhere([result for key in keys for result in rows.get(key, ())])
-  judged = [part for part in LESION_KEYS
-            if not other or any((found := figure(rows.get(key, ()), name, part)) and found.value is not None for key in keys)]
+  evaluated = [part for part in LESION_KEYS
+            if not other or any((found := metric(rows.get(key, ()), name, part)) and found.value is not None for key in keys)]
   lines = []
   for key in keys:
     found = rows.get(key, ())
-    mean = _full(figure(found, name), notes, bold=key == best['mean'])
-    lesions = [_beside(_short(figure(found, name, part), notes, bold=key == best[part]),
-                       None if other else paper_figure(key, name, part)) for part in judged]
-    lines.append([title(key, rows.get(key, ())), mean, _number(paper_figure(key, name)), *lesions])
-  header = ['system', 'mean', PAPERS_OTHER if other else 'paper', *judged]
+    mean = _full(metric(found, name), notes, bold=key == best['mean'])
+    lesions = [_beside(_short(metric(found, name, part), notes, bold=key == best[part]),
+                       None if other else paper_metric(key, name, part)) for part in evaluated]
+    lines.append([title(key, rows.get(key, ())), mean, _number(paper_metric(key, name)), *lesions])
+  header = ['system', 'mean', PAPERS_OTHER if other else 'paper', *evaluated]
   heading = HALVES.get(name, AUPR)
   return join(f'### {heading[0].upper()}{heading[1:]}', table(header, lines), *notes.lines())
 
@@ -229,7 +231,7 @@ def _ours(key: str) -> str:
 
 
 def elsewhere(results: Sequence[Result]) -> bool:
-  """Whether these are results on photographs of patients that are not the paper's."""
+  """Returns whether these are results on photographs of patients that are not the paper's."""
   return any(presets.DATA[result['preset']] not in ('synthetic', captions.PAPERS_DATA) for result in results)
 
 
@@ -241,18 +243,18 @@ def _not_run(results: Sequence[Result], keys: Sequence[str]) -> list[str]:
 
 
 def ranks(results: Sequence[Result]) -> bool:
-  """Whether there are results, and of a preset whose figures say which system is better."""
+  """Returns whether there are results, and of a preset whose metrics say which system is better."""
   return bool(results) and not any(result['preset'] in presets.NOTES for result in results)
 
 
 def _best(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str, part: str = 'mean') -> str | None:
-  """The row of the largest figure, or None where no row has one, or the preset ranks nothing."""
+  """The row of the largest metric, or None where no row has one, or the preset ranks nothing."""
   values = {key: found.value for key in keys if ranks(rows.get(key, ()))
-            and (found := figure(rows[key], name, part)) and found.value is not None}
+            and (found := metric(rows[key], name, part)) and found.value is not None}
   return max(values, key=values.get) if values else None
 
 
-def _short(found: Figure | None, notes: Notes, *, bold: bool = False) -> str:
+def _short(found: Metric | None, notes: Notes, *, bold: bool = False) -> str:
   """'**0.419** ± 0.010', a dash where it was not run, or the mark of the reason why it is undefined."""
   if found is None:
     return NOT_RUN
@@ -263,7 +265,7 @@ def _short(found: Figure | None, notes: Notes, *, bold: bool = False) -> str:
   return number + ('' if found.spread is None else f' ± {found.spread:.3f}') + mark
 
 
-def _full(found: Figure | None, notes: Notes, *, bold: bool = False) -> str:
+def _full(found: Metric | None, notes: Notes, *, bold: bool = False) -> str:
   """As `_short`, with the interval: '0.419 [0.392, 0.447]'."""
   return _short(found, notes, bold=bold) + bounds(found and found.interval)
 
@@ -277,7 +279,7 @@ def _number(value: float | None) -> str:
 
 
 def _caption(results: Sequence[Result], reading: str, *, bold: bool = False, every_row: bool = True) -> str:
-  """How to read a table, and under which conditions its figures were measured."""
+  """How to read a table, and under which conditions its metrics were measured."""
   largest = 'bold: our largest of the column; ' if bold and ranks(results) else ''
   reading = f'{reading[0].upper()}{reading[1:]}; {largest}{NOT_RUN}: not run.'
   return join(' '.join(part for part in (reading, captions.intervals(results), captions.conditions(results)) if part),

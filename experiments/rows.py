@@ -1,4 +1,4 @@
-"""The rows of the paper's tables: which network is trained how, and the paper's figures. Data alone."""
+"""The rows of the paper's tables: which network is trained how, and the paper's results. Data alone."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Row:
     loss: of the stage.
     lesion: key of the row whose trained network it contains, or None.
     shrink: the input is that of the preset divided by this (Table III has Inception-v3 at 896, 448 and 224).
-    paper: the paper's figures, {'pixel_f1': {'mean': ..., 'MA': ...}, 'image_f1': {...}} or {'kappa': ...}; what the
-      paper does not give is left out.
+    paper: the paper's results, {'pixel_f1': {'mean': ..., 'MA': ...}, 'image_f1': {...}} or {'kappa': ...}; what the
+      paper does not give is omitted.
   """
 
   key: str
@@ -40,24 +40,24 @@ class Row:
 
 
 def segmenter(key: str, title: str, model: str, loss: str, pixel: str, image: str) -> Row:
-  """A row of Table II with lesion maps; `pixel` and `image` are its numbers as printed, nine each: COLUMNS."""
+  """Returns a row of Table II with lesion maps; `pixel` and `image` are its numbers as printed, nine each: COLUMNS."""
   return Row(key, title, 2, 'segment', {'name': model}, loss,
-             paper={'pixel_f1': _figures(pixel), 'image_f1': _figures(image)})
+             paper={'pixel_f1': _metrics(pixel), 'image_f1': _metrics(image)})
 
 
 def classifier(key: str, title: str, model: str, image: str) -> Row:
-  """A row of Table II without lesion maps, trained with Dice on image labels."""
-  return Row(key, title, 2, 'classify', {'name': model}, 'presence_dice', paper={'image_f1': _figures(image)})
+  """Returns a row of Table II without lesion maps, trained with Dice on image labels."""
+  return Row(key, title, 2, 'classify', {'name': model}, 'presence_dice', paper={'image_f1': _metrics(image)})
 
 
 def grader(key: str, title: str, model: str, kappa: float | None, *, lesion: str | None = None, shrink: int = 1,
            loss: str = 'grade_cross_entropy', **fields: Any) -> Row:
-  """A row of Table III."""
+  """Returns a row of Table III."""
   return Row(key, title, 3, 'grade', {'name': model, **fields}, loss, lesion, shrink,
              {} if kappa is None else {'kappa': kappa})
 
 
-def _figures(printed: str) -> dict[str, float]:
+def _metrics(printed: str) -> dict[str, float]:
   return dict(zip(COLUMNS, map(float, printed.split()), strict=True))
 
 
@@ -82,7 +82,7 @@ TABLE2 = (
     segmenter('lesion_net_16s_dice', 'Lesion-Net-16s (Dice)',   'lesion_net_16s',  'dice',                   '.594 .362 .609 .734 .570 .637 .587 .573 .683', '.769 .899 .860 .851 .754 .709 .661 .694 .724'),
 )
 
-# Table III, and the joint training that the paper tried without printing figures (section IV-A).
+# Table III, and the joint training that the paper tried without printing results (section IV-A).
 TABLE3 = (
     grader('inception_v3_224', 'Inception-v3 (224 x 224)', 'inception_v3_grader', 0.660, shrink=4),
     grader('inception_v3_448', 'Inception-v3 (448 x 448)', 'inception_v3_grader', 0.729, shrink=2),

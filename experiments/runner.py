@@ -39,7 +39,8 @@ class Paths:
 
   @classmethod
   def of(cls, options: argparse.Namespace) -> Paths:
-    """From the flags of `add_place`; absolute, since the rows' processes run in the clone wherever this one does."""
+    """Makes it from the flags of `add_place`; absolute, since the rows' processes run in the clone wherever this one
+    does."""
     absolute = lambda path: str(pathlib.Path(path).absolute()) if path else ''
     return cls(options.preset, options.workdir.absolute(), options.data_dir.absolute(), options.results.absolute(),
                absolute(options.source_dir), absolute(options.pretrained), options.remat, options.accumulate,
@@ -51,15 +52,15 @@ class Paths:
     return self.results / self.preset
 
   def result(self, row: Row, seed: int) -> pathlib.Path:
-    """The result of a row."""
+    """Returns the result of a row."""
     return self.folder / f'{row.key}-{seed}.json'
 
   def workdir(self, row: Row, seed: int) -> pathlib.Path:
-    """The run of a row."""
+    """Returns the run of a row."""
     return self.runs / self.preset / f'{row.key}-{seed}'
 
   def bundle(self, row: Row, seed: int) -> pathlib.Path:
-    """The trained network of a row."""
+    """Returns the trained network of a row."""
     return self.workdir(row, seed) / row.stage / 'bundle'
 
   def flags(self) -> list[str]:
@@ -70,7 +71,7 @@ class Paths:
 
 
 def fit_flags(paths: Any) -> list[str]:
-  """The flags by which a network is made to fit a card, those that differ from their defaults."""
+  """Returns the flags by which a network is made to fit a card, those that differ from their defaults."""
   return [*(['--remat'] if paths.remat else []), *([f'--accumulate={paths.accumulate}'] if paths.accumulate > 1 else []),
           *([f'--dtype={paths.dtype}'] if paths.dtype != 'float32' else [])]
 
@@ -79,9 +80,9 @@ def add_place(parser: argparse.ArgumentParser) -> None:
   """Adds the flags of `Paths.of`."""
   parser.add_argument('--preset', required=True, choices=presets.PRESETS, help='how large and how long')
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/tables'), help='of the runs')
-  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of prepared data')
+  parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of preprocessed data')
   parser.add_argument('--results', type=pathlib.Path, default=pathlib.Path('experiments/results'), help='of the JSON')
-  parser.add_argument('--source_dir', default='', help='the release (preset paper)')
+  parser.add_argument('--source_dir', default='', help='the raw dataset (preset paper)')
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights, from which every row starts')
   parser.add_argument('--remat', action='store_true', help='recompute activations in the backward pass: less memory')
   parser.add_argument('--accumulate', type=positive, default=1, metavar='N',
@@ -90,7 +91,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def configure(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> ConfigDict:
-  """The configuration of a row; the lesion network that it contains is that of the same seed."""
+  """Returns the configuration of a row; the lesion network that it contains is that of the same seed."""
   source = rows.get(row.lesion)
   lesion = (source, paths.bundle(source, seed)) if source else None
   return presets.configure(paths.preset, row, seed, lesion=lesion, source_dir=paths.source_dir,
@@ -98,7 +99,7 @@ def configure(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> Con
 
 
 def is_done(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
-  """Whether there is a result of this row.
+  """Returns whether there is a result of this row.
 
   Raises:
     ValueError: there is one of another configuration, or a damaged one.
@@ -112,7 +113,7 @@ def is_done(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
 
 
 def is_trained(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> bool:
-  """Whether the network of this row lies in the runs' folder.
+  """Returns whether the network of this row lies in the runs' folder.
 
   Raises:
     ValueError: there is one of another configuration.
@@ -153,12 +154,12 @@ def run_row(paths: Paths, row: Row, seed: int, rows: Mapping[str, Row]) -> int:
 
 
 def summary(result: Mapping[str, Any]) -> str:
-  """The figures of a result in a line."""
+  """Returns the metrics of a result in a line."""
   report = result['report']
-  figures = {'pixel F1': report.get('pixel_f1', {}).get('mean'), 'image F1': report.get('image_f1', {}).get('mean'),
+  metrics = {'pixel F1': report.get('pixel_f1', {}).get('mean'), 'image F1': report.get('image_f1', {}).get('mean'),
              'kappa': report.get('kappa', {}).get('value')}
-  shown = ', '.join(f'{name} {value:.3f}' for name, value in figures.items() if value is not None)
-  return f'{shown or "no figure is defined"}; {result["seconds"]:.0f} s, {result["peak_memory"]["bytes"] / 1e9:.2f} GB'
+  shown = ', '.join(f'{name} {value:.3f}' for name, value in metrics.items() if value is not None)
+  return f'{shown or "no metric is defined"}; {result["seconds"]:.0f} s, {result["peak_memory"]["bytes"] / 1e9:.2f} GB'
 
 
 def _call(command: Sequence[str], log: Any) -> tuple[int, bool]:
@@ -204,7 +205,7 @@ def run_all(paths: Paths, wanted: Sequence[Row], seeds: Sequence[int] | None, ro
 
 
 def parse(description: str, keys: Sequence[str], argv: Sequence[str] | None = None) -> argparse.Namespace:
-  """The flags of a table's program."""
+  """Returns the flags of a table's program."""
   parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
   add_place(parser)
   parser.add_argument('--rows', type=_names(keys), help=f'some of {", ".join(keys)} (default: all that the preset runs)')
@@ -213,7 +214,7 @@ def parse(description: str, keys: Sequence[str], argv: Sequence[str] | None = No
   options = parser.parse_args(argv)
   options.rows = options.rows or tuple(key for key in keys if key not in presets.NOT_RUN.get(options.preset, {}))
   if presets.DATA[options.preset] != 'synthetic' and not (options.source_dir or options.render):
-    parser.error(f'the preset {options.preset} needs --source_dir=DIR, the unpacked release')
+    parser.error(f'the preset {options.preset} needs --source_dir=DIR, the unpacked raw dataset')
   return options
 
 

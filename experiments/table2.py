@@ -5,7 +5,7 @@
   python -m experiments.table2 --preset=smoke --render
 
 Trains what has no result yet, writes experiments/results/PRESET/ROW-SEED.json, and renders table2.md, fig4.png and
-fig5.png beside them. Stopped, the same command goes on.
+fig5.png beside them. Stopped, the same command resumes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
   python -m experiments.table3 --preset=smoke
 
 Rows that contain a lesion network train it first, as the row of Table II that they name, unless that was done. The last
-row is the joint training that the paper tried without printing figures (section IV-A). Options as of `experiments.table2`.
+row is the joint training that the paper tried without printing results (section IV-A). Options as of
+`experiments.table2`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
   """Trains, evaluates and writes the result; returns the exit status of `lesion_jax.main`.
 
   A result that is there already stays, whatever is trained: a row of Table III may need the network of a row that was
-  measured elsewhere, and the committed figure is that row's.
+  measured elsewhere, and the committed result is that row's.
   """
   paths = runner.Paths.of(options)
   row = ROWS[options.row]
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
       return 1
     resumed = (workdir / row.stage / 'checkpoints').exists()
     should_stop = stack.enter_context(Interrupt())
-    stages.open_datasets(config, str(paths.data_dir), Devices())  # drawn or read once: no part of this row's time
+    stages.open_datasets(config, str(paths.data_dir), Devices())  # generated or read once: no part of this row's time
     start = time.perf_counter()
     status = main.run(config, workdir, str(paths.data_dir), should_stop)
   if not status and not paths.result(row, options.seed).exists():
@@ -80,12 +80,12 @@ def alone_in(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def weights(bundle: pathlib.Path) -> str:
-  """The digest of a bundle's weights, by which results tell networks apart."""
+  """Returns the digest of a bundle's weights, by which results tell networks apart."""
   return json.loads((bundle / 'config.json').read_text('utf-8'))['weights_sha256']
 
 
 def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], directory: pathlib.Path) -> dict[str, Any]:
-  """What the run in `directory` found, ready for JSON."""
+  """Returns what the run in `directory` found, ready for JSON."""
   bundle = json.loads((directory / 'bundle' / 'config.json').read_text('utf-8'))
   report = json.loads((directory / 'report.json').read_text('utf-8'))
   if masked := next((each for each in report.get('data_sets', {}).values() if each.get('aupr', {}).get('mean') is not None), None):
@@ -107,7 +107,7 @@ def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], dire
 
 
 def command(row: Row, options: argparse.Namespace) -> str:
-  """What measures this row; the release and the weights by their names alone."""
+  """Returns what measures this row; the raw dataset and the weights by their names alone."""
   given = [f'--{flag}={pathlib.Path(value).name}' for flag in ('source_dir', 'pretrained')
            if (value := getattr(options, flag))]
   return ' '.join([f'python -m experiments.table{row.table} --preset={options.preset}', *given,
@@ -115,7 +115,7 @@ def command(row: Row, options: argparse.Namespace) -> str:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-  """The worker's flags."""
+  """Returns the worker's flags."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--row', required=True, choices=ROWS)
   parser.add_argument('--seed', type=int, default=0)

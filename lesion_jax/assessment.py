@@ -33,7 +33,7 @@ from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, find_builder, load_dataset
 from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import (
-    Evaluation, examples, full_report, judge_regions, native_counts, native_report, present_in, region_counts, scored_lesions)
+    Evaluation, examples, full_report, evaluate_regions, native_counts, native_report, present_in, region_counts, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.metrics.presence import MAXIMUM, Rule
@@ -45,7 +45,7 @@ from lesion_jax.predict.loading import Member, join, read_member
 from lesion_jax.predict.predictor import Predictor
 from lesion_jax.predict.step import compiled
 from lesion_jax.predict.tta import augmented
-from lesion_jax.report.run import COUNTS, PICTURES, REPORT, write_figures, write_pictures
+from lesion_jax.report.run import COUNTS, PICTURES, REPORT, write_report, write_pictures
 from lesion_jax.stages import make_counter
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
@@ -127,7 +127,7 @@ class Job:
     rule: by which lesions are called present in a photograph.
     dataset: the data set.
     source: the photographs that are evaluated, of its split.
-    chosen: what was left out or taken of the split, ready for JSON; {} where nothing was.
+    chosen: what was excluded or kept of the split, ready for JSON; {} where nothing was.
     photographs: those in their own pixels, where they are evaluated there; None at the network's size.
     scored: keys of the lesions that are evaluated.
     left_out: the other lesions, with the reason; empty where the network finds none at all.
@@ -176,7 +176,7 @@ class Job:
       **options: `resamples` and `seed` of `full_report` or `native_report`, which makes the report.
 
     Raises:
-      FloatingPointError: the network answers with something that is no number.
+      FloatingPointError: the network outputs something that is not a number.
       OSError, ValueError: a photograph cannot be read any more.
     """
     if self.photographs:
@@ -190,7 +190,7 @@ class Job:
     for name in set(PROBABILITIES) & set(counts):
       wrong |= ~np.isfinite(counts[name]).all(axis=1)
     if wrong.any():
-      raise FloatingPointError(f'the network answers with something that is no number on {wrong.sum()} of '
+      raise FloatingPointError(f'the network outputs something that is not a number on {wrong.sum()} of '
                                f'{self.length} photographs; its weights are not fit for use')
     config = self.bundle.config
     found = full_report(counts, self.dataset.annotated, config['annotated'], rule=self.rule,
@@ -199,7 +199,7 @@ class Job:
     if self.settings.regions and self.scored:
       smallest = smallest_of(config)
       counts = counts | self._regions(smallest, progress)
-      found['regions'] = judge_regions(counts, self.scored, smallest=smallest, **options)
+      found['regions'] = evaluate_regions(counts, self.scored, smallest=smallest, **options)
     return Evaluation(found, counts)
 
   def _regions(self, smallest: Mapping[str, Smallest], progress: Progress) -> dict[str, np.ndarray]:
@@ -220,14 +220,14 @@ class Job:
     return Evaluation(native_report(counts, self.dataset.annotated, self.bundle.config['annotated'], **options), counts)
 
   def examples(self) -> list[dict[str, Any]]:
-    """A few photographs with what the network says, as `report.page.overlay_page` takes them."""
+    """Returns a few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
     found = examples(self.predict_fn, self.bundle.variables, self.source)
     return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule)}
             for example in found]
 
   def describe(self) -> dict[str, Any]:
-    """What was evaluated and how, ready for JSON: 'evaluated' of a report."""
+    """Returns what was evaluated and how, ready for JSON: 'evaluated' of a report."""
     how, config, dataset = self.settings, self.bundle.config, self.dataset
     return {
         'model': {'name': config['model']['name'], 'weights_sha256': self.bundle.digest,
@@ -272,7 +272,7 @@ class Job:
     folder = pathlib.Path(out)
     for name in FILES:
       (folder / name).unlink(missing_ok=True)
-    written = write_figures(folder, found, self.scored)
+    written = write_report(folder, found, self.scored)
     if pictures:
       written += write_pictures(folder, found, self.examples(), title=self.title, thresholds=list(self.thresholds.values()))
     return [path.name for path in written]
@@ -304,7 +304,7 @@ def evaluate(
   Raises:
     FileNotFoundError, OSError, ValueError: of `check`; and `out` holds something else than an evaluation, or cannot be
       written.
-    FloatingPointError: the network answers with something that is no number.
+    FloatingPointError: the network outputs something that is not a number.
   """
   if out is not None:
     require_free(out)
@@ -371,7 +371,7 @@ def check(
   source, chosen = _choose(dataset, how)  # raises where it is empty
   _require_common(data, dataset.annotated, dataset.graded, learned, grades)  # of some, releases differ
   scored = scored_lesions(dataset.annotated, learned)
-  _require_judged(how.thresholds, scored)
+  _require_evaluated(how.thresholds, scored)
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
   notes += [*said, *dataset.notes, *_lesion_notes(left_out),
@@ -399,7 +399,7 @@ def _open(
       'but microaneurysms from those graded DR1']
 
 
-def _require_judged(thresholds: Mapping[str, float], scored: tuple[str, ...]) -> None:
+def _require_evaluated(thresholds: Mapping[str, float], scored: tuple[str, ...]) -> None:
   if (others := set(thresholds) - set(scored)) and len(thresholds) < len(LESION_KEYS):
     raise ValueError(f'thresholds: {", ".join(sorted(others))} cannot be evaluated here, only {", ".join(scored)}')
 

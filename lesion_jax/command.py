@@ -45,7 +45,7 @@ def one_line_errors(*kinds: type[Exception], status: int = BAD_INPUT) -> Iterato
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """absl's flag parsing for `app.run(main, flags_parser=parse_flags)`.
+  """Wraps absl's flag parsing for `app.run(main, flags_parser=parse_flags)`.
 
   Imports the modules of --import first, takes a preset by its name (--config=multitask, --config=idrid:cpu), lists the keys
   of the configuration for --help, and the valid ones where a key is unknown.
@@ -73,18 +73,19 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def presets_folder() -> pathlib.Path:
-  """The folder of the configurations: configs/ of the clone, or what a wheel has of it."""
+  """Returns the folder of the configurations: configs/ of the clone, or what a wheel has of it."""
   clone = pathlib.Path(__file__).parents[1] / 'configs'
   return clone if (clone / 'common.py').is_file() else pathlib.Path(__file__).parent / 'presets' / 'configs'
 
 
 def presets() -> dict[str, pathlib.Path]:
-  """The configurations that --config takes by name, and their files."""
+  """Returns the configurations that --config takes by name, and their files."""
   return {file.stem: file for file in sorted(presets_folder().glob('*.py')) if file.stem not in NO_PRESETS}
 
 
 def help_text(argv: list[str]) -> str:
-  """What --help says: the flags of the program, and each key of the configuration with its value and its comment.
+  """Returns what --help says: the flags of the program, and each key of the configuration with its value and its
+  comment.
 
   Args:
     argv: with --config the values are those of that configuration.
@@ -126,7 +127,7 @@ class _WithFields:
     return getattr(self._parser, name)
 
   def parse(self, argument: Any) -> Any:
-    """Of `flags.ArgumentParser`."""
+    """Parses as `flags.ArgumentParser` does."""
     config = self._parser.parse(argument)
     if isinstance(config, ConfigDict):
       self._add_fields(config)

@@ -92,7 +92,7 @@ def compare(
 
 
 def read_counts(path: Path) -> dict[str, np.ndarray]:
-  """The counts of each image of a split, as `report.run.write_figures` writes them.
+  """Returns the counts of each image of a split, as `report.run.write_figures` writes them.
 
   Raises:
     FileNotFoundError: there is no such file.

@@ -97,14 +97,15 @@ EVIDENCE: tuple[Evidence, ...] = (
 
 
 def lesion_index(key: str) -> int:
-  """Position of a lesion in LESIONS. Raises ValueError, listing the keys, when there is none of that name."""
+  """Returns the position of a lesion in LESIONS. Raises ValueError, listing the keys, when there is none of that
+  name."""
   if key not in LESION_KEYS:
     raise ValueError(f'unknown lesion {key!r}; the lesions are {", ".join(LESION_KEYS)}')
   return LESION_KEYS.index(key)
 
 
 def lesion_bits(keys: tuple[str, ...] | list[str]) -> int:
-  """The byte (0..255) in which the bits of the given lesions are set."""
+  """Returns the byte (0..255) in which the bits of the given lesions are set."""
   return sum(1 << lesion_index(key) for key in set(keys))
 
 
@@ -147,7 +148,8 @@ class Outputs:
   auxiliary: Outputs | None = None
 
   def probabilities(self) -> Prediction:
-    """Sigmoid for lesions, softmax for grades, the mean over the channels for attention."""
+    """Returns probabilities: the sigmoid for lesions, the softmax for grades, the mean over the channels for
+    attention."""
     return Prediction(
         maps=None if self.maps is None else jax.nn.sigmoid(self.maps),
         lesions=None if self.lesions is None else jax.nn.sigmoid(self.lesions),
@@ -191,9 +193,9 @@ class Targets:
   undecided: Array | None = None
 
   @property
-  def judged(self) -> Array:
+  def evaluated(self) -> Array:
     """bool [B, 8]: the pairs of image and lesion of which it is known whether the image has the lesion. The others are
-    left out of Eq. 4 and of every figure of images, whatever the network: those without a scored pixel, and those
+    excluded from Eq. 4 and of every metric of images, whatever the network: those without a scored pixel, and those
     undecided. A network of maps would be excused there (its scored pixels may all be right), and a classifier, which
     cannot say where, would not."""
     scored = jnp.any(self.scored, axis=(1, 2))
@@ -201,7 +203,7 @@ class Targets:
 
 
 def unpack_bits(packed: Array) -> Array:
-  """uint8 [...] -> bool [..., 8]; bit j goes to index j. NumPy in, NumPy out; JAX in, JAX out."""
+  """Unpacks uint8 [...] -> bool [..., 8]; bit j goes to index j. NumPy in, NumPy out; JAX in, JAX out."""
   xp = np if isinstance(packed, np.ndarray | np.generic) else jnp
   shifts = xp.arange(NUM_LESIONS, dtype=xp.uint8)
   return ((packed[..., None] >> shifts) & 1).astype(bool)

@@ -27,7 +27,7 @@ class Key(NamedTuple):
 
 
 def describe_keys(source: str) -> list[Key]:
-  """The keys of the configuration that `get_config` of a source makes, in their order.
+  """Returns the keys of the configuration that `get_config` of a source makes, in their order.
 
   Args:
     source: assigns `config.NAME`, `config.STAGE` and keys of a stage, each a value, a dictionary (in `ConfigDict(...)` or
@@ -63,7 +63,7 @@ class _Reader:
     self.own: set[str] = set()  # keys that stages have one by one
 
   def assigned(self, function: str) -> Iterator[Key]:
-    """The keys of the assignments `config.KEY = VALUE`."""
+    """Yields the keys of the assignments `config.KEY = VALUE`."""
     for node in self._functions[function].body:
       if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
         name = ast.unparse(node.targets[0]).partition('.')[2]

@@ -39,7 +39,7 @@ class Unlockable(UserWarning):
 
 @contextlib.contextmanager
 def locked(directory: str | os.PathLike[str], what: str) -> Iterator[None]:
-  """Context in which no other process, and no other such context of this one, holds the folder.
+  """Opens a context in which no other process, and no other such context of this one, holds the folder.
 
   Args:
     directory: that is written to; made where it is missing.

@@ -25,7 +25,7 @@ M_ARENA_MAX = -8  # of the GNU C library's `mallopt`: how many heaps there may b
 
 
 def processors(root: str | os.PathLike[str] = '/') -> int:
-  """How many processors the process may use, at least 1; a quota of one and a half counts as two.
+  """Returns how many processors the process may use, at least 1; a quota of one and a half counts as two.
 
   Args:
     root: where /proc lies, and what it names.
@@ -35,8 +35,8 @@ def processors(root: str | os.PathLike[str] = '/') -> int:
 
 
 def memory(root: str | os.PathLike[str] = '/') -> float:
-  """Bytes of memory that the process may use: the machine's, or the limit of a control group; infinite where neither is
-  known.
+  """Returns the bytes of memory that the process may use: the machine's, or the limit of a control group; infinite
+  where neither is known.
 
   Args:
     root: as of `processors`.

@@ -12,11 +12,20 @@ from collections.abc import Callable, Iterator
 import jax
 from absl import app, flags, logging
 
-from lesion_jax import runtime, stages
+from lesion_jax.extras import MissingExtra, needs
+
+try:
+  from lesion_jax import stages
+except MissingExtra as missing:
+  if __name__ != '__main__':
+    raise
+  print(f'error: {missing}; training needs more than prediction does', file=sys.stderr)
+  sys.exit(2)
+
+from lesion_jax import runtime
 from lesion_jax.command import one_line_errors, parse_flags
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import examples, present_in
-from lesion_jax.extras import needs
 from lesion_jax.locking import locked
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models.forward import forward

@@ -8,10 +8,10 @@ import pathlib
 
 
 def real(path: str | os.PathLike[str]) -> pathlib.Path:
-  """A path from the root on, links followed as far as they lead."""
+  """Returns a path from the root on, links followed as far as they lead."""
   return pathlib.Path(os.path.realpath(path))
 
 
 def home(path: str | os.PathLike[str]) -> pathlib.Path:
-  """A path whose '~' or '~user' at the beginning is that user's home, where there is one."""
+  """Returns a path whose '~' or '~user' at the beginning is that user's home, where there is one."""
   return pathlib.Path(os.path.expanduser(path))

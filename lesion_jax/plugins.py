@@ -36,12 +36,12 @@ def import_modules(names: Iterable[str]) -> None:
 
 
 def is_module_name(name: Any) -> bool:
-  """Whether this is how a module is named, 'mine' or 'clinic.networks'."""
+  """Returns whether this is how a module is named, 'mine' or 'clinic.networks'."""
   return isinstance(name, str) and len(name) <= 200 and _MODULE.fullmatch(name) is not None
 
 
 def look_up(kind: str, name: Any, known: Mapping[str, Any]) -> bool:
-  """Whether a name is registered, after importing the module that an installed package names for it.
+  """Returns whether a name is registered, after importing the module that an installed package names for it.
 
   Args:
     kind: a key of GROUPS.
@@ -66,7 +66,7 @@ def look_up(kind: str, name: Any, known: Mapping[str, Any]) -> bool:
 
 
 def names(kind: str, known: Mapping[str, Any]) -> str:
-  """All names for a message: those that are registered, and those that installed packages bring."""
+  """Returns all names for a message: those that are registered, and those that installed packages bring."""
   return ', '.join(dict.fromkeys([*known, *(entry.name for entry in importlib.metadata.entry_points(group=GROUPS[kind]))]))
 
 

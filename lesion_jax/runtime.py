@@ -13,13 +13,14 @@ import jax
 
 # XLA's default on CPU sends convolutions and reductions too to the library that is named here for matrix products.
 # Convolutions are slower there, and its maxima and minima lose NaN: a network of NaN would answer 0, no lesion. What this
-# gains in training is in experiments/results/benchmark/train.md: 'JAX as it is' is without it.
+# gains in training is in experiments/results/benchmark/train.md: 'unmodified JAX' is without it.
 CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT'}
 
 
 @functools.cache
 def compiler_options(platform: str) -> dict[str, str] | None:
-  """CPU_OPTIONS on a CPU whose XLA knows them, else None: the option is experimental and may go with any release."""
+  """Returns CPU_OPTIONS on a CPU whose XLA knows them, else None: the option is experimental and may go with any
+  release."""
   if platform != 'cpu':
     return None
   try:
@@ -31,7 +32,7 @@ def compiler_options(platform: str) -> dict[str, str] | None:
 
 
 def cache_dir() -> pathlib.Path:
-  """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else $XDG_CACHE_HOME/lesion_jax, else
+  """Returns where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else $XDG_CACHE_HOME/lesion_jax, else
   ~/.cache/lesion_jax, or a folder of this user's among the temporary ones where there is no home. Safe to delete."""
   if chosen := os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     return pathlib.Path(chosen)
@@ -84,8 +85,9 @@ def use_cache() -> None:
 
 
 def is_private(folder: str | os.PathLike[str]) -> bool:
-  """Whether nobody but this user (and root) can put files into a folder, or could into the one that is made there: it
-  belongs to one of them and is not writable for its group or others. Where systems know no such owners: True."""
+  """Returns whether nobody but this user (and root) can put files into a folder, or could into the one that is made
+  there: it belongs to one of them and is not writable for its group or others. Where systems know no such owners:
+    True."""
   if not hasattr(os, 'geteuid'):
     return True
   try:

@@ -15,7 +15,8 @@ _STEERING = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u2
 
 
 def printable(text: str) -> str:
-  """The text with each character that would steer a terminal written as Python writes it, '\\x1b' for an escape."""
+  """Returns the text with each character that would steer a terminal written as Python writes it, '\\x1b' for an
+  escape."""
   return _STEERING.sub(lambda match: match[0].encode('unicode_escape').decode(), text)
 
 
@@ -24,7 +25,7 @@ class Escaping:
   once stays: progress bars begin with it.
 
   What the other's encoding has no place for is escaped too. Where nobody reads any more, as behind `| head`, the rest is
-  dropped without a word: the work goes on. `failure` is any other reason why text could not be written.
+  dropped without a word: the work continues. `failure` is any other reason why text could not be written.
   """
 
   def __init__(self, stream: Any):
@@ -87,7 +88,7 @@ def open_missing() -> None:
 
 @contextlib.contextmanager
 def escaping() -> Iterator[tuple[Any, Any]]:
-  """Context in which all that is printed is `printable`, whoever prints it; gives both streams."""
+  """Opens a context in which all that is printed is `printable`, whoever prints it; gives both streams."""
   before = sys.stdout, sys.stderr
   sys.stdout, sys.stderr = ours = tuple(stream and Escaping(stream) for stream in before)
   try:

@@ -41,6 +41,14 @@ def test_a_command_that_lacks_it_says_so_in_a_line(monkeypatch, capsys):
       "error: grain is not installed: pip install 'lesion_jax[train]'; this command needs more than prediction does\n")
 
 
+def test_training_that_lacks_it_says_so_in_a_line():
+  program = (f'import runpy, sys\nfor name in {TRAINING}: sys.modules[name] = None\n'
+             "runpy.run_module('lesion_jax.main', run_name='__main__')")
+  done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+  assert done.returncode == 2 and 'Traceback' not in done.stderr
+  assert done.stderr.endswith("is not installed: pip install 'lesion_jax[train]'; training needs more than prediction does\n")
+
+
 def test_prediction_needs_nothing_of_the_extra():
   """In a process in which none of it can be imported, what loads and predicts is imported all the same."""
   program = (f'import sys\nfor name in {TRAINING}: sys.modules[name] = None\n'

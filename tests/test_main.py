@@ -19,7 +19,7 @@ import tiny_config
 
 from lesion_jax import locking, main, models, stages
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.evaluate import bootstrap, calibration, choose_smallest, intervals, judge_healthy, judge_images, report, totals
+from lesion_jax.evaluate import bootstrap, calibration, choose_smallest, intervals, evaluate_healthy, evaluate_images, report, totals
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.locking import locked
 from lesion_jax.models.forward import forward
@@ -162,9 +162,9 @@ def test_the_judgement_of_photographs_can_be_computed_again_from_the_counts(fini
   with np.load(finished / 'segment' / 'test_counts.npz', allow_pickle=False) as file:
     counts, scored = dict(file), file['annotated'].tolist()
   assert counts['patient'].dtype.kind == counts['id'].dtype.kind == 'U' and len(set(counts['id'])) == len(counts['id'])
-  again = judge_healthy(counts, scored, resamples=RESAMPLES, seed=SEED)
+  again = evaluate_healthy(counts, scored, resamples=RESAMPLES, seed=SEED)
   assert again == figures['healthy'] and again['graded']['images'] == (counts['grade'] == 0).sum()
-  assert judge_images(counts, scored, resamples=RESAMPLES, seed=SEED) == figures['presence']
+  assert evaluate_images(counts, scored, resamples=RESAMPLES, seed=SEED) == figures['presence']
 
 
 def test_by_default_a_bundle_has_the_papers_thresholds_and_no_rule_of_its_own(finished):

@@ -15,6 +15,7 @@ from PIL import Image
 import lesion_jax
 from lesion_jax import cli, pretrained
 from lesion_jax.pretrained import networks
+from lesion_jax.stages import parts
 from lesion_jax.weights.bundle import load_bundle
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -218,3 +219,23 @@ class TestWhatIsSaidOfThem:
     assert cli.main(['evaluate', '--model', 'small', '--data', 'synthetic', *options]) == 0
     assert 'oracle on synthetic, split test' in capsys.readouterr().out
     assert (tmp_path / 'small-synthetic-test' / 'report.json').exists()  # here, not among the files of the package
+
+
+class TestTraining:
+
+  @pytest.fixture
+  def root(self, monkeypatch, tmp_path):
+    return packaged.packaged(monkeypatch, tmp_path, 'first')
+
+  def test_a_stage_starts_from_a_network_of_the_package_by_its_name(self, root):
+    for named in ('first', str(root / 'first')):
+      assert parts.load_network(named).variables['params']['gain'] == 1
+
+  def test_what_is_neither_a_bundle_nor_a_network_of_the_package_is_said(self, root):
+    with pytest.raises(FileNotFoundError, match='second'):
+      parts.load_network('second')
+
+  def test_a_damaged_network_of_the_package_is_not_started_from(self, root):
+    (root / 'first' / pretrained.WEIGHTS).write_bytes(b'other')
+    with pytest.raises(ValueError, match='is not the file with which'):
+      parts.load_network('first')

@@ -14,7 +14,7 @@ from tiny import TINY_MODELS
 
 from lesion_jax import main, models
 from lesion_jax.command import parse_flags
-from lesion_jax.report.run import TEST_COUNTS, write_figures
+from lesion_jax.report.run import TEST_COUNTS, write_report
 
 _DIE = flags.DEFINE_enum('die', None, ['SIGKILL', 'SIGTERM'], 'Signal that the process sends to itself.')
 _DIE_AFTER = flags.DEFINE_integer('die_after', 1, 'After so many steps, those of both stages counted.')
@@ -27,7 +27,7 @@ def start(argv):
   if _WATCH.value:
     die(_DIE_CHANGES.value, _DIE_DELAY.value, [flags.FLAGS.workdir, flags.FLAGS.data_dir])
   else:  # pictures take longer than the training
-    main.write_run = lambda directory, evaluation, annotated, *unused: write_figures(
+    main.write_run = lambda directory, evaluation, annotated, *unused: write_report(
         directory, evaluation, annotated, counts_name=TEST_COUNTS)
   return main.main(argv)
 

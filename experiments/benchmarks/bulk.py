@@ -81,7 +81,7 @@ def draw(folder: pathlib.Path, count: int) -> None:
 
 
 def config() -> dict[str, Any]:
-  """Of the bundle."""
+  """Returns the configuration of the bundle."""
   return {'model': FIELDS, 'lesions': list(LESION_KEYS), 'grades': list(GRADE_KEYS), 'annotated': [],
           'preprocessing': {'size': SIZE, 'crop': 'field of view'}, 'thresholds': dict.fromkeys(LESION_KEYS, 0.5)}
 
@@ -99,14 +99,14 @@ def kill_a_worker(process: subprocess.Popen, out: pathlib.Path, after: int) -> i
 
 
 def below(pid: int) -> list[int]:
-  """All processes that a process has started."""
+  """Returns all processes that a process has started."""
   lists = pathlib.Path(f'/proc/{pid}/task').glob('*/children')
   children = [int(child) for path in lists for child in read(path).split()]
   return children + [deeper for child in children for deeper in below(child)]
 
 
 def read(path: pathlib.Path | str) -> str:
-  """A file of /proc, '' where its process has just ended."""
+  """Returns a file of /proc, '' where its process has just ended."""
   try:
     return pathlib.Path(path).read_text(errors='replace')
   except OSError:
@@ -114,7 +114,7 @@ def read(path: pathlib.Path | str) -> str:
 
 
 def check(out: pathlib.Path, photographs: Sequence[pathlib.Path]) -> dict[str, int]:
-  """How many photographs have exactly one row, predicted, with a complete folder of their own; and what
+  """Returns how many photographs have exactly one row, predicted, with a complete folder of their own; and what
   else there is."""
   with (out / 'results.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
@@ -129,7 +129,7 @@ def check(out: pathlib.Path, photographs: Sequence[pathlib.Path]) -> dict[str, i
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   return page.join(
       '# Bulk prediction',
       f'{result["count"]:,} photographs of {result["size"]}x{result["size"]} pixels through `lesion-jax predict '

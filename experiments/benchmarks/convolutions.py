@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def measure(size: int, channels: int, features: int, rounds: int) -> dict[str, Any]:
-  """One shape."""
+  """Measures one shape."""
   rng = np.random.default_rng(0)
   x = jax.device_put(rng.normal(size=(1, size, size, channels)).astype(np.float32))
   kernel = jax.device_put(rng.normal(size=(3, 3, channels, features)).astype(np.float32) / np.sqrt(9 * channels))
@@ -71,7 +71,7 @@ def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   return page.join(
       '# Wide convolutions', ' '.join(__doc__.splitlines()),
       f'One photograph, float32, results of about 1; medians of {result["rounds"]} turns.',

@@ -1,7 +1,8 @@
 """All that a GPU is to show, one benchmark after another; one that fails does not keep the others from running.
 
-In bfloat16 at 896: answers at batch 1 and 32, memory, training with batches of 8 to 64, and two profiles, in that order.
-Each program writes its result when it ends, `train` after each batch. Needs jax, flax, optax, numpy and torch alone.
+In bfloat16 at 896: inference at batch 1 and 32, memory, training with batches of 8 to 64, and two profiles, in that
+order. Each program writes its result when it ends, `train` after each batch. Needs jax, flax, optax, numpy and torch
+alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import sys
 
 from experiments import page
 
-SIDES = '--sides ours torch torch_compiled'  # 'plain' is ours there, and onnxruntime is for CPUs
+IMPLEMENTATIONS = '--implementations ours torch torch_compiled'  # 'plain' is ours there, and onnxruntime is for CPUs
 RUNS = {
-    'predict': f'predict --dtype bfloat16 --batch 1 32 --count 10 {SIDES}',
-    'memory': f'memory --dtype bfloat16 --batch 1 {SIDES}',
-    'train': f'train --size 896 --dtype bfloat16 --batch 8 16 32 64 --steps 10 {SIDES}',
-    'profile-answer': 'profile answer --dtype bfloat16 --batch 32',
+    'predict': f'predict --dtype bfloat16 --batch 1 32 --count 10 {IMPLEMENTATIONS}',
+    'memory': f'memory --dtype bfloat16 --batch 1 {IMPLEMENTATIONS}',
+    'train': f'train --size 896 --dtype bfloat16 --batch 8 16 32 64 --steps 10 {IMPLEMENTATIONS}',
+    'profile-inference': 'profile inference --dtype bfloat16 --batch 32',
     'profile-step': 'profile step --size 896 --dtype bfloat16 --batch 8',
 }
 

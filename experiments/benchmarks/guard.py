@@ -1,4 +1,4 @@
-"""Whether our answers are still as fast beside PyTorch's as predict.json says: measured again, in few rounds.
+"""Whether our inference is still as fast beside PyTorch's as predict.json says: measured again, in few rounds.
 
 Ratios are compared, not times, so a busy machine may tell as well; another kind of processor has other ratios. A ratio
 counts as lost when it fell by more than a fifth, and the whole interval of its rounds lies below what was recorded.
@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   """Adds the flags."""
   parser.add_argument('--recorded', type=pathlib.Path, default=page.BENCHMARKS / 'predict.json',
                       help='the result to compare with (default: the committed one)')
-  parser.add_argument('--rounds', type=int, default=5, help='turns of each side (default 5)')
+  parser.add_argument('--rounds', type=int, default=5, help='turns of each implementation (default 5)')
   parser.add_argument('--with-compiled', action='store_true', help='beside compiled PyTorch too, which takes a minute to start')
 
 
@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(f'there is nothing to compare with ({error}); run python -m experiments.benchmark predict first', file=sys.stderr)
     return 2
   row = recorded['rows'][0]
-  sides = [side for side in row['sides'] if side != 'torch_compiled' or arguments.with_compiled]
+  implementations = [name for name in row['sides'] if name != 'torch_compiled' or arguments.with_compiled]
   job = Job(recorded['size'], row['batch'], recorded['dtype'], recorded['width'])
-  measured = measure([job], sides, arguments.rounds, recorded['count'])
+  measured = measure([job], implementations, arguments.rounds, recorded['count'])
   if measured['hardware']['device'] != recorded['hardware']['device']:
     print(f'{arguments.recorded} is of {recorded["hardware"]["device"]}, this is {measured["hardware"]["device"]}; '
           'give the result of the same device as --recorded', file=sys.stderr)
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def losses(recorded: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapping[str, float]]) -> list[str]:
-  """A sentence for each ratio that lost more than ALLOWED.
+  """Returns a sentence for each ratio that lost more than ALLOWED.
 
   Args:
     recorded: by 'PEER / OURS', of `turns.compare`.

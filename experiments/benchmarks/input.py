@@ -28,22 +28,22 @@ from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.registry import load_dataset
 from lesion_jax.photograph.threads import ordered_map
 
-SEED, QUALITY = 0, 92  # of the drawn photographs, and of their JPEG files
+SEED, QUALITY = 0, 92  # of the synthetic images, and of their JPEG files
 PACKAGES = ('grain', 'pillow', 'tensorflow-datasets', 'array-record', 'torch')
 PAUSE = 2.0  # seconds between turns, in which a reader fills its buffers instead of another's turn
 # Batches read before the clock starts, beyond those that a reader may hold ready, two for each worker of a DataLoader.
 WARM = 4
-MASKS = {'eight': 'eight masks a photograph', 'present': 'masks of lesions that are there, as in the release'}
+MASKS = {'eight': 'eight masks a photograph', 'present': 'masks of lesions that are there, as in the raw dataset'}
 
 
 def write_release(root: pathlib.Path, *, count: int, size: int, every_mask: bool) -> None:
   """Writes `count` photographs with their masks and grades, unless that was done before.
 
   Args:
-    root: of the release.
+    root: of the raw dataset.
     count: of the photographs.
     size: side of the squares.
-    every_mask: write eight masks each; else only those of lesions that are there, as the release does.
+    every_mask: write eight masks each; else only those of lesions that are there, as the raw dataset does.
   """
   table = root / 'dr_grades.csv'
   if table.exists():
@@ -70,7 +70,7 @@ def _write(root: pathlib.Path, index: int, size: int, every_mask: bool) -> str:
 
 
 def ours(release: pathlib.Path, prepared: pathlib.Path, batch: int, workers: int) -> tuple[Iterator[Any], str]:
-  """Batches of a prepared data set, read by threads of this process, and the digest of its first example."""
+  """Batches of a preprocessed dataset, read by threads of this process, and the digest of its first example."""
   size = _size(release)
   source = load_dataset('retinal_lesions', data_dir=prepared, source_dir=release, size=size, quiet=True).source('train')
   example = source[0]
@@ -85,7 +85,7 @@ def torch(release: pathlib.Path, prepared: pathlib.Path, batch: int, workers: in
   size, names = _size(release), [MASK_NAMES[key] for key in LESION_KEYS]
 
   class Photographs(th.utils.data.Dataset):
-    """The files of the release, in the plainest way."""
+    """The files of the raw dataset, in the plainest way."""
 
     def __init__(self, ids: Sequence[str]):
       self.ids = ids
@@ -127,22 +127,22 @@ READERS = {'ours': ours, 'torch': torch}
 
 
 def read(argv: Sequence[str] | None = None) -> None:
-  """Reads a release in batches, a process that is told when to.
+  """Reads a raw dataset in batches, a process that is told when to.
 
     python -m experiments.benchmarks.input ours|torch --release DIR --prepared DIR --batch 8 --workers 16 --cores 1
 
-  It writes a line of JSON first, with the digest of one photograph with its masks, the same for both. Then it answers a line
-  'N' on stdin, a number of batches, with the seconds that they took.
+  It writes a line of JSON first, with the digest of one photograph with its masks, the same for both. Then it replies
+  to a line 'N' on stdin, a number of batches, with the seconds that they took.
   """
   parser = argparse.ArgumentParser()
-  parser.add_argument('side', choices=READERS)
+  parser.add_argument('reader', choices=READERS)
   parser.add_argument('--release', type=pathlib.Path, required=True)
   parser.add_argument('--prepared', type=pathlib.Path, required=True)
   for name in ('batch', 'workers', 'cores'):
     parser.add_argument(f'--{name}', type=int, required=True)
   arguments = parser.parse_args(argv)
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:arguments.cores])
-  batches, digest = READERS[arguments.side](arguments.release, arguments.prepared, arguments.batch, arguments.workers)
+  batches, digest = READERS[arguments.reader](arguments.release, arguments.prepared, arguments.batch, arguments.workers)
   print(json.dumps({'digest': digest}), flush=True)
   for line in sys.stdin:
     start = time.perf_counter()
@@ -154,8 +154,8 @@ def read(argv: Sequence[str] | None = None) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
   """Adds the flags."""
   parser.add_argument('--work', type=pathlib.Path, default=pathlib.Path('runs/benchmark'),
-                      help='where the drawn release is kept (default runs/benchmark)')
-  parser.add_argument('--count', type=int, default=48, help='photographs to draw (default 48)')
+                      help='where the generated raw dataset is kept (default runs/benchmark)')
+  parser.add_argument('--count', type=int, default=48, help='images to generate (default 48)')
   parser.add_argument('--size', type=int, default=896)
   parser.add_argument('--batch', type=int, default=8)
   parser.add_argument('--batches', type=int, default=8, help='of one turn (default 8)')
@@ -185,7 +185,7 @@ def run(arguments: argparse.Namespace) -> int:
 def measure(
     release: pathlib.Path, prepared: pathlib.Path, masks: str, cores: int, arguments: argparse.Namespace,
 ) -> list[dict[str, Any]]:
-  """One row for each reader: images/s of each of its turns. The turns of all readers are interleaved."""
+  """Returns one row for each reader: images/s of each of its turns. The turns of all readers are interleaved."""
   readers = {'ours, 16 threads': ('ours', 16), 'DataLoader, 0 workers': ('torch', 0)}
   readers |= {f'DataLoader, {n} workers': ('torch', n) for n in sorted({cores, 2 * cores})}
   speeds: dict[str, list[float]] = {name: [] for name in readers}
@@ -200,7 +200,7 @@ def measure(
     for _ in range(arguments.rounds):
       for name, process in running.items():
         time.sleep(PAUSE)
-        ask(process, str(WARM + 2 * max(workers for side, workers in readers.values() if side == 'torch')))
+        ask(process, str(WARM + 2 * max(workers for kind, workers in readers.values() if kind == 'torch')))
         before = cpu_seconds(process.pid)
         speeds[name].append(round(images / ask(process, str(arguments.batches))['seconds'], 2))
         work[name].append(round(1000 * (cpu_seconds(process.pid) - before) / images, 2))
@@ -209,15 +209,15 @@ def measure(
            'cpu_ms': statistics.median(work[name])} for name in readers]
 
 
-def _reader(side: str, workers: int, release: pathlib.Path, prepared: pathlib.Path, cores: int, batch: int) -> Any:
+def _reader(kind: str, workers: int, release: pathlib.Path, prepared: pathlib.Path, cores: int, batch: int) -> Any:
   """The process of a reader, a context."""
   more_than_cores = 'ignore:This DataLoader will create:UserWarning'  # they wait for the disk too
-  return worker('experiments.benchmarks.input', side, '--release', release, '--prepared', prepared, '--batch', batch,
+  return worker('experiments.benchmarks.input', kind, '--release', release, '--prepared', prepared, '--batch', batch,
                 '--workers', workers, '--cores', cores, environment={'PYTHONWARNINGS': more_than_cores})
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
   for row in result['rows']:
     groups.setdefault((row['masks'], row['cores']), []).append(row)
@@ -226,8 +226,8 @@ def render(result: Mapping[str, Any]) -> str:
       f'Photographs of {result["size"]}x{result["size"]} pixels with masks, from disk to batches of {result["batch"]}: '
       f'images/s, the median of {result["rounds"]} turns of {result["batches"]} batches that the readers took one '
       'after another, and the lowest and highest; and the CPU time of an image, which depends less on what else the '
-      'machine does. `ours` reads a prepared data set; `DataLoader` is plain PyTorch on the JPEG and PNG files of the '
-      'same release. Both give the same pixels.',
+      'machine does. `ours` reads a preprocessed dataset; `DataLoader` is plain PyTorch on the JPEG and PNG files of the '
+      'same raw dataset. Both give the same pixels.',
       page.table(['masks', 'cores', 'reader', 'images/s', 'per core', 'range', 'ours / this', 'CPU ms an image', 'this / ours'],
                  [_cells(row, rows) for rows in groups.values() for row in rows]),
       page.provenance(result)) + '\n'

@@ -25,7 +25,8 @@ class Work(NamedTuple):
 
 
 def count(function: Callable[..., Any], *arguments: Any) -> list[Work]:
-  """The convolutions and matrix products of a function, counted from their shapes, borders as if they were inside.
+  """Returns the convolutions and matrix products of a function, counted from their shapes, borders as if they were
+  inside.
 
   Loops are counted once. All else, element by element, can be computed on the way and is not counted.
   """
@@ -33,8 +34,8 @@ def count(function: Callable[..., Any], *arguments: Any) -> list[Work]:
           if equation.primitive.name in ('conv_general_dilated', 'dot_general')]
 
 
-def floor(works: list[Work], flops_per_second: float, bytes_per_second: float) -> float:
-  """Seconds that they need one after the other, each as long as its arithmetic or its memory takes."""
+def roofline(works: list[Work], flops_per_second: float, bytes_per_second: float) -> float:
+  """Returns seconds that they need one after the other, each as long as its arithmetic or its memory takes."""
   return sum(max(work.flops / flops_per_second, work.bytes / bytes_per_second) for work in works)
 
 
@@ -59,7 +60,8 @@ def _work(equation: Any) -> Work:
 
 
 def limits(dtype: str) -> Mapping[str, float]:
-  """FLOP/s of one large matrix product and bytes/s, read and written, of adding 1 to a long vector: the best of REPEATS."""
+  """Measures FLOP/s of one large matrix product and bytes/s, read and written, of adding 1 to a long vector: the best
+  of REPEATS."""
   platform = 'cpu' if jax.default_backend() == 'cpu' else 'gpu'
   side = MATMUL[platform]
   matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)  # constants draw less power and clock higher

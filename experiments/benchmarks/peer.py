@@ -18,7 +18,7 @@ REPEATS = 7
 
 
 def set_up() -> str:
-  """The fastest settings; returns the device."""
+  """Chooses the fastest settings; returns the device."""
   torch.set_float32_matmul_precision('high')  # TF32 on a GPU; a CPU knows no such thing
   torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
   torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -26,7 +26,8 @@ def set_up() -> str:
 
 
 def build(fields: Mapping[str, Any], variables: Mapping[str, Any]) -> torch.nn.Module:
-  """The network that `lesion-jax export --to torch` writes for these fields of `get_model`, with our weights."""
+  """Returns the network that `lesion-jax export --to torch` writes for these fields of `get_model`, with our
+  weights."""
   import numpy as np
   from flax import traverse_util
 
@@ -54,13 +55,13 @@ def fold(module: torch.nn.Module) -> None:
 
 
 def wait(device: str) -> None:
-  """Until the device has done all."""
+  """Waits until the device has done all."""
   if device == 'cuda':
     torch.cuda.synchronize()
 
 
 def facts(device: str, dtype: str) -> dict[str, Any]:
-  """Versions, memory, and the rate of matrix products."""
+  """Returns versions, memory, and the rate of matrix products."""
   peak = ({'bytes': torch.cuda.max_memory_allocated(), 'of': 'accelerator'} if device == 'cuda' else
           {'bytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 'of': 'process'})
   return {'versions': {'torch': torch.__version__}, 'peak_memory': peak,

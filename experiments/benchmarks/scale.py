@@ -39,7 +39,7 @@ from lesion_jax.weights.initialize import initialize
 SIZE, GLOBAL_BATCH, DEVICE_BATCH = 96, 8, 2
 WARM, STEPS = 1, 5
 SEED, PHOTOGRAPH = 0, 896
-KNOBS = StepParams(np.float32(1e-3), np.float32(0.8))
+STEP_PARAMS = StepParams(np.float32(1e-3), np.float32(0.8))
 BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'u64': 8, 'f64': 8}
 # As XLA prints it: `%name = (f32[3,3]{1,0}, f32[]) all-reduce(...)`, `all-reduce-start(` where it is asynchronous.
 ALL_REDUCE = re.compile(r'= (?P<result>\(?.*?\)?) all-reduce(?:-start)?\(')
@@ -68,7 +68,7 @@ class Shallow(nn.Module):
 
 
 def make_batch(rows: int) -> dict[str, np.ndarray]:
-  """Noise; row by row the same for any number of rows."""
+  """Makes noise; row by row the same for any number of rows."""
   each = [np.random.default_rng([SEED, row]) for row in range(rows)]
   bytes_of = lambda *shape: np.stack([rng.integers(0, 256, shape, np.uint8) for rng in each])
   return {'image': bytes_of(SIZE, SIZE, 3), 'lesions': bytes_of(SIZE, SIZE),
@@ -77,7 +77,8 @@ def make_batch(rows: int) -> dict[str, np.ndarray]:
 
 
 def all_reduces(program: str) -> list[dict[str, int]]:
-  """The all-reduce operations of a compiled program, in the text of its HLO: how many arrays each carries, bytes."""
+  """Returns the all-reduce operations of a compiled program, in the text of its HLO: how many arrays each carries,
+  bytes."""
   found = []
   for line in program.splitlines():
     if match := ALL_REDUCE.search(re.sub(r'/\*.*?\*/', '', line)):
@@ -98,22 +99,22 @@ class Run:
     self._program = devices.train(make_train_step(model.apply, get_loss('dual_dice'), optimizer, axis_name=AXIS))
 
   def first(self, rows: int) -> tuple[TrainState, dict[str, Any]]:
-    """The state and the figures after one step from the start."""
-    return self._program(self._state(), self._rows(rows), {}, KNOBS)
+    """Returns the state and the metrics after one step from the start."""
+    return self._program(self._state(), self._rows(rows), {}, STEP_PARAMS)
 
   def seconds(self, rows: int) -> list[float]:
-    """Of STEPS steps."""
+    """Times STEPS steps."""
     state, batch, found = self._state(), self._rows(rows), []
     for _ in range(WARM + STEPS):
       start = time.perf_counter()
-      state, _ = jax.block_until_ready(self._program(state, batch, {}, KNOBS))
+      state, _ = jax.block_until_ready(self._program(state, batch, {}, STEP_PARAMS))
       found.append(time.perf_counter() - start)
     return found[WARM:]
 
   def traffic(self, rows: int) -> dict[str, Any]:
     """Parameters, running statistics, and what a step sends."""
     state = self._start()
-    written = self._program.lower(state, self._rows(rows), {}, KNOBS)
+    written = self._program.lower(state, self._rows(rows), {}, STEP_PARAMS)
     count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))
     return {'parameters': count(state.params), 'statistics': count(state.batch_stats),
             'reductions_written': written.as_text().count('"stablehlo.all_reduce"'),
@@ -130,7 +131,7 @@ class Run:
 
 
 def steps(gradient: pathlib.Path) -> dict[str, Any]:
-  """The numbers of one step, the same on any devices, and times with a fixed batch in all and by device."""
+  """Returns the numbers of one step, the same on any devices, and times with a fixed batch in all and by device."""
   devices = Devices()
   state, metrics = Run(devices, shared_norm=True, encoder=Shallow, stride=32, width=0.25).first(GLOBAL_BATCH)
   if jax.process_index() == 0:
@@ -142,7 +143,8 @@ def steps(gradient: pathlib.Path) -> dict[str, Any]:
 
 
 def traffic() -> dict[str, Any]:
-  """What a step of Lesion-Net-16s in full sends, on two devices; with BatchNorm by device, and over all of them."""
+  """Returns what a step of Lesion-Net-16s in full sends, on two devices; with BatchNorm by device, and over all of
+  them."""
   devices = Devices()
   found = {name: Run(devices, shared_norm=shared, stride=16).traffic(devices.count)
            for name, shared in (('by device', False), ('over all devices', True))}
@@ -150,7 +152,7 @@ def traffic() -> dict[str, Any]:
 
 
 def flops(size: int) -> float:
-  """XLA's count for a training step of Lesion-Net-16s on one photograph, as it is written."""
+  """Returns XLA's count for a training step of Lesion-Net-16s on one photograph, as it is written."""
   optimizer, model = sgd(), LesionNet(stride=16)
   shape = lambda dtype, *dims: jax.ShapeDtypeStruct((1, *dims), dtype)
   square = shape(jnp.uint8, size, size)
@@ -162,11 +164,11 @@ def flops(size: int) -> float:
   state = TrainState(jax.ShapeDtypeStruct((), jnp.int32), params, variables['batch_stats'],
                      jax.eval_shape(optimizer.init, params))
   step = make_train_step(model.apply, get_loss('dual_dice'), optimizer)
-  return jax.jit(step).lower(state, batch, {}, KNOBS).cost_analysis()['flops']
+  return jax.jit(step).lower(state, batch, {}, STEP_PARAMS).cost_analysis()['flops']
 
 
 def simulate(argv: Sequence[str] | None = None) -> None:
-  """A process of its own, training steps on its simulated devices; it writes a line of JSON.
+  """Runs a process of its own, training steps on its simulated devices; it writes a line of JSON.
 
     XLA_FLAGS=--xla_force_host_platform_device_count=4 python -m experiments.benchmarks.scale steps --gradient FILE
     ... python -m experiments.benchmarks.scale traffic
@@ -237,13 +239,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def start(*arguments: Any, devices: int) -> Any:
-  """A process of `simulate` with so many devices, a context."""
+  """Starts a process of `simulate` with so many devices, a context."""
   return worker('experiments.benchmarks.scale', *arguments, environment={
       'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'})
 
 
 def take_steps(gradient: pathlib.Path, *, devices: int, processes: int = 1) -> dict[str, Any]:
-  """What the worker says, or the first of several, with so many devices each; and its gradient."""
+  """Returns what the worker says, or the first of several, with so many devices each; and its gradient."""
   common = ['steps', '--gradient', gradient]
   if processes == 1:
     with start(*common, devices=devices) as process:
@@ -258,26 +260,26 @@ def take_steps(gradient: pathlib.Path, *, devices: int, processes: int = 1) -> d
 
 
 def read(path: pathlib.Path) -> list[np.ndarray]:
-  """The arrays of an .npz file, in order."""
+  """Returns the arrays of an .npz file, in order."""
   with np.load(path, allow_pickle=False) as file:
     return [file[name] for name in file.files]
 
 
 def difference(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
-  """The largest difference of two lists of arrays, each as a part of the largest entry of its array."""
+  """Returns the largest difference of two lists of arrays, each as a part of the largest entry of its array."""
   return max(float(np.abs(a - b).max() / max(np.abs(a).max(), np.finfo(np.float32).tiny))
              for a, b in zip(one, other, strict=True))
 
 
 def reading_time(path: pathlib.Path) -> float | None:
-  """CPU milliseconds in which our reader reads one photograph, as `input` measured; None without its result."""
+  """Returns CPU milliseconds in which our reader reads one photograph, as `input` measured; None without its result."""
   if not path.exists():
     return None
   return max(row['cpu_ms'] for row in json.loads(path.read_text(encoding='utf-8'))['rows'] if 'ours' in row['reader'])
 
 
 def at_best(gpus: int, sent: int, flops: float, cluster: Cluster) -> dict[str, Any]:
-  """A step with `cluster.batch` photographs on each of so many GPUs, which send when they have computed.
+  """Returns a step with `cluster.batch` photographs on each of so many GPUs, which send when they have computed.
 
   In a ring, each of n sends 2 (n - 1) / n times the bytes, in 2 (n - 1) messages, at the rate of its slowest link.
   Sending while computing, which XLA does on GPUs, would do better; waiting for data or for the slowest GPU, worse.
@@ -296,7 +298,7 @@ def at_best(gpus: int, sent: int, flops: float, cluster: Cluster) -> dict[str, A
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   assumed = result['assumed']
   return page.join(
       '# Several devices',

@@ -1,8 +1,8 @@
-"""From the start of a program to its first answer for one photograph: ours beside PyTorch, fresh processes in turn.
+"""Cold start: from the start of a program to its first result, ours beside PyTorch, fresh processes in turn.
 
-Import, weights, compilation and the answer itself. With warm caches each side finds what an earlier process compiled, ours
-the traced program or the ONNX graph as well; with cold ones nothing, but for the ONNX graph, which is made once for a
-bundle.
+Import, weights, compilation and the inference itself. With warm caches each implementation finds what an earlier
+process compiled, ours the traced program or the ONNX graph as well; with cold ones nothing, but for the ONNX graph,
+which is made once for a bundle.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import numpy as np
 from experiments import page, record
 from experiments.benchmarks.turns import NAMES, RATIO, compare, pair_name, ratio_cells, summarize
 
-SIDES = ('ours', 'onnxruntime', 'torch', 'torch_compiled')
+IMPLEMENTATIONS = ('ours', 'onnxruntime', 'torch', 'torch_compiled')
 IMPORTS = ('import lesion_jax', 'from lesion_jax import load')
 MOST_IMPORT = 2.0  # seconds
-COMPILED = ('ours', 'torch_compiled')  # sides for which a cold cache makes a difference in every process
+COMPILED = ('ours', 'torch_compiled')  # implementations for which a cold cache makes a difference in every process
 
 
 def write_networks(work: pathlib.Path, size: int, width: float) -> pathlib.Path:
@@ -48,7 +48,7 @@ def write_networks(work: pathlib.Path, size: int, width: float) -> pathlib.Path:
 
 
 def ours(work: pathlib.Path, backend: str) -> Any:
-  """As a user of this library does it."""
+  """Predicts as a user of this library does it."""
   import lesion_jax
 
   predictor = lesion_jax.load(work / 'bundle', backend=backend)
@@ -56,7 +56,7 @@ def ours(work: pathlib.Path, backend: str) -> Any:
 
 
 def torch(work: pathlib.Path, compiled: bool) -> Any:
-  """As a user of the exported folder does it who wants the fastest answers."""
+  """Predicts as a user of the exported folder does it who wants the fastest inference."""
   import torch as th
 
   from experiments.benchmarks import peer
@@ -69,36 +69,37 @@ def torch(work: pathlib.Path, compiled: bool) -> Any:
   peer.fold(network)
   network = network.to(memory_format=th.channels_last)
   if compiled:
-    network = th.compile(network)  # not frozen, unlike where answers are timed: what is frozen is not kept in its cache
+    network = th.compile(network)  # not frozen, unlike where inference is timed: what is frozen is not kept in its cache
   size = json.loads((work / 'torch' / 'config.json').read_text('utf-8'))['preprocessing']['size']
   with th.no_grad():
     return network(th.zeros((1, size, size, 3), dtype=th.uint8))['grades'].numpy()
 
 
 def first(argv: Sequence[str] | None = None) -> None:
-  """One process from nothing to the first answer for one photograph; it prints a line of JSON when it has it, and ends.
+  """Runs one process from nothing to the first result for one photograph; it prints a line of JSON when it has it, and
+  ends.
 
     python -m experiments.benchmarks.startup ours|onnxruntime|torch|torch_compiled --work DIR
 
   DIR is of `write_networks`.
   """
   parser = argparse.ArgumentParser()
-  parser.add_argument('side', choices=SIDES)
+  parser.add_argument('implementation', choices=IMPLEMENTATIONS)
   parser.add_argument('--work', type=pathlib.Path, required=True)
   arguments = parser.parse_args(argv)
-  if arguments.side.startswith('torch'):
-    grades = torch(arguments.work, arguments.side == 'torch_compiled')
+  if arguments.implementation.startswith('torch'):
+    grades = torch(arguments.work, arguments.implementation == 'torch_compiled')
   else:
-    grades = ours(arguments.work, 'jax' if arguments.side == 'ours' else arguments.side)
+    grades = ours(arguments.work, 'jax' if arguments.implementation == 'ours' else arguments.implementation)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
   print(json.dumps({'grades': [round(float(grade), 3) for grade in grades[0]], 'peak_bytes': peak}), flush=True)
 
 
-def run_first(side: str, work: pathlib.Path, caches: pathlib.Path) -> tuple[float, int]:
-  """Seconds of one such process with its caches there, and the most bytes that it held. The graph of onnxruntime is kept
-  beside the network."""
-  compiled = work / 'graphs' if side == 'onnxruntime' else caches / 'jax'
-  seconds, said = _time([sys.executable, '-m', 'experiments.benchmarks.startup', side, '--work', str(work)],
+def run_first(name: str, work: pathlib.Path, caches: pathlib.Path) -> tuple[float, int]:
+  """Returns seconds of one such process with its caches there, and the most bytes that it held. The graph of
+  onnxruntime is kept beside the network."""
+  compiled = work / 'graphs' if name == 'onnxruntime' else caches / 'jax'
+  seconds, said = _time([sys.executable, '-m', 'experiments.benchmarks.startup', name, '--work', str(work)],
                         {'JAX_COMPILATION_CACHE_DIR': str(compiled), 'TORCHINDUCTOR_CACHE_DIR': str(caches / 'torch')})
   return seconds, json.loads(said.splitlines()[-1])['peak_bytes']
 
@@ -116,7 +117,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                       help='where the networks are kept (default runs/benchmark)')
   parser.add_argument('--size', type=int, default=896, help='side of the photograph (default 896)')
   parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1, the whole network)')
-  parser.add_argument('--rounds', type=int, default=5, help='processes of each side (default 5)')
+  parser.add_argument('--rounds', type=int, default=5, help='processes of each implementation (default 5)')
   parser.add_argument('--cold', type=int, default=1, help='of them with empty caches (default 1)')
   parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
@@ -125,20 +126,20 @@ def run(arguments: argparse.Namespace) -> int:
   """Measures, and writes startup.json and startup.md; returns 1 where an import takes over MOST_IMPORT."""
   work = write_networks(arguments.work, arguments.size, arguments.width)
   with tempfile.TemporaryDirectory() as warm:
-    for side in SIDES:
-      run_first(side, work, pathlib.Path(warm))  # fills the caches
-    warm_times = {side: [] for side in SIDES}
+    for name in IMPLEMENTATIONS:
+      run_first(name, work, pathlib.Path(warm))  # fills the caches
+    warm_times = {name: [] for name in IMPLEMENTATIONS}
     imports = {code: [] for code in IMPORTS}
     for _ in range(arguments.rounds):
       for code in IMPORTS:
         imports[code].append(_time([sys.executable, '-c', code], {})[0])
-      for side in SIDES:
-        warm_times[side].append(run_first(side, work, pathlib.Path(warm))[0])
-  cold_times = {side: [] for side in COMPILED}
+      for name in IMPLEMENTATIONS:
+        warm_times[name].append(run_first(name, work, pathlib.Path(warm))[0])
+  cold_times = {name: [] for name in COMPILED}
   for _ in range(arguments.cold):
-    for side in COMPILED:
+    for name in COMPILED:
       with tempfile.TemporaryDirectory() as empty:
-        cold_times[side].append(run_first(side, work, pathlib.Path(empty))[0])
+        cold_times[name].append(run_first(name, work, pathlib.Path(empty))[0])
   return _finish(arguments, warm_times, cold_times, imports)
 
 
@@ -159,16 +160,16 @@ def _finish(arguments: argparse.Namespace, warm: Mapping[str, list[float]], cold
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   cells = lambda name, found: [name, f'{found["median"]:.2f}', page.span(found['lowest'], found['highest']),
                                str(len(found['all']))]
   return page.join(
-      '# Time to the first answer', ' '.join(__doc__.splitlines()),
+      '# Cold start', ' '.join(__doc__.splitlines()),
       f'The multi-task network with Lesion-Net-16s, {result["size"]}x{result["size"]}, width {result["width"]:g}.',
       page.table(['', 's, median', 'range', 'processes'],
                  [*(cells(f'`{name}`', found) for name, found in result['imports'].items()),
-                  *(cells(f'{NAMES[side]}, {caches}', found) for caches in ('warm', 'cold')
-                    for side, found in result[caches].items())]),
+                  *(cells(f'{NAMES[name]}, {caches}', found) for caches in ('warm', 'cold')
+                    for name, found in result[caches].items())]),
       page.table(['how many times as long, warm', *RATIO],
                  [[pair_name(pair), *ratio_cells(ratio)]
                   for pair, ratio in result['ratios'].items()]),

@@ -1,9 +1,10 @@
 """A training step of Lesion-Net-16s and of the multi-task network with a frozen lesion branch: ours beside PyTorch's.
 
-Same weights, inputs, precision, losses and optimiser, each side a process of its own, taking turns. Neither augments,
-and the batch lies on the device, unpacked for PyTorch. On a GPU:
+Same weights, inputs, precision, losses and optimiser, each implementation a process of its own, taking turns. Neither
+augments, and the batch lies on the device, unpacked for PyTorch. On a GPU:
 
-  python -m experiments.benchmark train --size 896 --dtype bfloat16 --batch 8 16 32 64 --sides ours torch torch_compiled
+  python -m experiments.benchmark train --size 896 --dtype bfloat16 --batch 8 16 32 64 --implementations ours torch
+  torch_compiled
 
 Needs jax, flax, optax, numpy and torch alone. A batch for which a device has too little memory is reported.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import time
 
-STARTED = time.perf_counter()  # of this process, where it is one of the sides: before all imports
+STARTED = time.perf_counter()  # of this process, where it is one of the implementations: before all imports
 
 import argparse
 import contextlib
@@ -49,8 +50,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
 RATE, MOMENTUM, WEIGHT_DECAY, DUAL_WEIGHT = 1e-3, 0.95, 1e-4, 0.8  # IV-A and III-A of the paper
 SEED = 0
 LOSSES = 2  # of so many first steps; the second is the first that depends on a gradient
-# How far the losses of two sides may lie apart, as a part of their value: the first is of the same weights. After a step
-# batch statistics of few pixels have magnified roundings.
+# How far the losses of two implementations may lie apart, as a part of their value: the first is of the same weights.
+# After a step batch statistics of few pixels have magnified roundings.
 TOLERANCE, AFTER_A_STEP = {'float32': 1e-3, 'bfloat16': 3e-2}, 20
 
 
@@ -72,8 +73,8 @@ class Job(NamedTuple):
 
 
 def make_batch(job: Job) -> dict[str, np.ndarray]:
-  """Noise with lesions on a twentieth of the area and all grades: the same each time. The time of a step does not
-  depend on it."""
+  """Returns noise with lesions on a twentieth of the area and all grades: the same each time. The time of a step does
+  not depend on it."""
   rng = np.random.default_rng(SEED)
   square = (job.batch, job.size, job.size)
   return {
@@ -87,7 +88,7 @@ def make_batch(job: Job) -> dict[str, np.ndarray]:
 
 
 def initial_variables(job: Job) -> dict[str, Any]:
-  """The weights from which both sides start."""
+  """Returns the weights from which both implementations start."""
   images = jax.ShapeDtypeStruct((1, job.size, job.size, 3), np.uint8)
   return initialize(get_model(**job.fields), images, SEED)
 
@@ -111,7 +112,7 @@ class Ours:
     self._step_params = StepParams(np.float32(RATE), np.float32(DUAL_WEIGHT))
 
   def step(self) -> Any:
-    """One step; its loss, on the device."""
+    """Takes one step; returns its loss, on the device."""
     self._state, metrics = self._program(self._state, self._batch, self._frozen, self._step_params)
     return metrics['loss']
 
@@ -121,7 +122,7 @@ class Ours:
     return float(loss)
 
   def text(self) -> str:
-    """Of the compiled program, which takes the steps from here on."""
+    """Returns the text of the compiled program, which takes the steps from here on."""
     lowered = self._program.lower(self._state, self._batch, self._frozen, self._step_params)
     # Those of the `jit` around `pmap` would be forgotten here.
     self._program = lowered.compile(runtime.compiler_options(jax.default_backend()))
@@ -129,11 +130,11 @@ class Ours:
 
   @staticmethod
   def is_out_of_memory(error: Exception) -> bool:
-    """As XLA says it."""
+    """Tells whether memory was short, as XLA says it."""
     return isinstance(error, jax.errors.JaxRuntimeError) and 'RESOURCE_EXHAUSTED' in str(error)
 
   def facts(self) -> dict[str, Any]:
-    """The machine, its limits as measured now, and the arithmetic of a step."""
+    """Returns the machine, its limits as measured now, and the arithmetic of a step."""
     return {'hardware': record.hardware(), 'versions': record.versions(), 'peak_memory': record.peak_memory(),
             'flops': self._flops(), **limits(self.job.dtype)}
 
@@ -145,7 +146,7 @@ class Ours:
 
 
 def dual_dice(found: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
-  """Eq. 2 of the paper; every pixel of the batch is scored."""
+  """Computes Eq. 2 of the paper; every pixel of the batch is scored."""
   maps = found['maps'].float().sigmoid()  # [B, S, S, 8], a view of channels second
   segmentation = dice(maps, batch['masks'])
   # The maximum of the logits: a float32 sigmoid makes ties of everything above 17.
@@ -154,7 +155,7 @@ def dual_dice(found: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
 
 
 def dice(p: Any, t: Any) -> Any:
-  """Eq. 3."""
+  """Computes Eq. 3."""
   return 1 - 2 * (p * t).sum() / (p.square().sum() + t.sum())
 
 
@@ -195,7 +196,7 @@ class Torch:
             'grade': torch.from_numpy(batch['grade']).long().to(self.device)}
 
   def step(self) -> Any:
-    """One step; its loss, on the device."""
+    """Takes one step; returns its loss, on the device."""
     self._optimizer.zero_grad(set_to_none=True)
     loss = self._loss_of(self._batch)
     loss.backward()
@@ -208,51 +209,52 @@ class Torch:
     return float(loss)
 
   def is_out_of_memory(self, error: Exception) -> bool:
-    """As PyTorch says it, on either device."""
+    """Tells whether memory was short, as PyTorch says it, on either device."""
     return isinstance(error, self._torch.OutOfMemoryError) or 'not enough memory' in str(error)
 
   def facts(self) -> dict[str, Any]:
-    """Versions, memory, and the rate of its matrix products."""
+    """Returns versions, memory, and the rate of its matrix products."""
     return self._peer.facts(self.device, self.job.dtype)
 
 
-SIDES: dict[str, Callable[[Job], Any]] = {
+IMPLEMENTATIONS: dict[str, Callable[[Job], Any]] = {
     'ours': Ours, 'plain': functools.partial(Ours, plain=True), 'torch': Torch,
     'torch_compiled': functools.partial(Torch, compiled=True)}
-NAMES = {'ours': 'ours', 'plain': 'JAX as it is', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}  # on the page
+NAMES = {'ours': 'ours', 'plain': 'unmodified JAX', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}  # on the page
 
 
 def steps(argv: Sequence[str] | None = None) -> None:
-  """One side, a process that is told when to take steps.
+  """Runs one implementation, a process that is told when to take steps.
 
     python -m experiments.benchmarks.train ours|plain|torch|torch_compiled --network lesion_net_16s --size 256 --batch 2 ...
 
   It writes one line of JSON when it is ready: the losses of its first two steps and how long it took to get there. Then it
-  answers a line 'N' on stdin with the seconds that one of N further steps took, and 'facts' with what it knows of its machine
-  and of the step. Where the device's memory does not suffice, the line is {"error": ...} and the process ends.
+  replies to a line 'N' on stdin with the seconds that one of N further steps took, and 'facts' with what it knows of
+  its machine and of the step. Where the device's memory does not suffice, the line is {"error": ...} and the process
+  ends.
   """
   parser = argparse.ArgumentParser()
-  parser.add_argument('side', choices=SIDES)
+  parser.add_argument('implementation', choices=IMPLEMENTATIONS)
   for name, kind in (('network', str), ('size', int), ('batch', int), ('dtype', str), ('width', float)):
     parser.add_argument(f'--{name}', type=kind, required=True)
   arguments = vars(parser.parse_args(argv))
-  side = SIDES[arguments.pop('side')](Job(**arguments))
+  implementation = IMPLEMENTATIONS[arguments.pop('implementation')](Job(**arguments))
   try:
-    losses = [side.finish(side.step()) for _ in range(LOSSES)]
+    losses = [implementation.finish(implementation.step()) for _ in range(LOSSES)]
   except Exception as error:
-    if not side.is_out_of_memory(error):
+    if not implementation.is_out_of_memory(error):
       raise
     print(json.dumps({'error': 'out of memory'}), flush=True)
     return
   print(json.dumps({'losses': losses, 'seconds_to_ready': round(time.perf_counter() - STARTED, 1)}), flush=True)
   for line in sys.stdin:
     if line.strip() == 'facts':
-      print(json.dumps(side.facts()), flush=True)
+      print(json.dumps(implementation.facts()), flush=True)
       continue
     start = time.perf_counter()
     for _ in range(int(line)):
-      loss = side.step()
-    side.finish(loss)
+      loss = implementation.step()
+    implementation.finish(loss)
     print(json.dumps({'seconds': (time.perf_counter() - start) / int(line)}), flush=True)
 
 
@@ -263,9 +265,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--batch', type=int, nargs='+', default=[2], help='photographs in a step (default 2)')
   parser.add_argument('--dtype', choices=TOLERANCE, default='float32')
   parser.add_argument('--width', type=float, default=1.0, help='multiplier of all channels (default 1: the whole)')
-  parser.add_argument('--sides', choices=SIDES, nargs='+', default=list(SIDES), help='which to measure (default: all)')
+  parser.add_argument('--implementations', '--sides', dest='implementations',
+                      choices=IMPLEMENTATIONS, nargs='+', default=list(IMPLEMENTATIONS), help='which to measure (default: all)')
   parser.add_argument('--steps', type=int, help='of one turn (default 1 on a CPU, 10 on an accelerator)')
-  parser.add_argument('--rounds', type=int, default=7, help='turns of each side, interleaved (default 7)')
+  parser.add_argument('--rounds', type=int, default=7, help='turns of each implementation, interleaved (default 7)')
   parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
@@ -304,67 +307,68 @@ def _agree(first: float, second: float, dtype: str) -> bool:
 
 
 def measure(network: str, batch: int, arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-  """One network and batch: the row of the result, and facts about the machine.
+  """Measures one network and batch: the row of the result, and facts about the machine.
 
-  All sides are kept ready side by side. Where that is too much for the device's memory, each is started alone, twice.
+  All implementations are kept ready side by side. Where that is too much for the device's memory, each is started
+  alone, twice.
   """
-  sides = tuple(side for side in SIDES if side in ('ours', *arguments.sides))
-  found = _together(sides, network, batch, arguments, arguments.rounds)
+  implementations = tuple(name for name in IMPLEMENTATIONS if name in ('ours', *arguments.implementations))
+  found = _together(implementations, network, batch, arguments, arguments.rounds)
   together = not any('error' in one for one in found.values())
   if not together:
     half = math.ceil(arguments.rounds / 2)
     found = {}
-    for side in sides * 2:
-      one = _together((side,), network, batch, arguments, half)[side]
-      if side in found and 'error' not in one:
-        one['seconds'] = found[side]['seconds'] + one['seconds']
-        one['cpu_seconds'] = found[side]['cpu_seconds'] + one['cpu_seconds']
-      found[side] = one
+    for name in implementations * 2:
+      one = _together((name,), network, batch, arguments, half)[name]
+      if name in found and 'error' not in one:
+        one['seconds'] = found[name]['seconds'] + one['seconds']
+        one['cpu_seconds'] = found[name]['cpu_seconds'] + one['cpu_seconds']
+      found[name] = one
   return _row(network, batch, found, together), _machine(found)
 
 
-def _together(sides: Sequence[str], network: str, batch: int, arguments: argparse.Namespace, rounds: int,
+def _together(implementations: Sequence[str], network: str, batch: int, arguments: argparse.Namespace, rounds: int,
               ) -> dict[str, dict[str, Any]]:
-  """Starts all sides and lets them take turns; by side what it said, or {'error': ...} where memory is short."""
+  """Starts all implementations and lets them take turns; by implementation what it said, or {'error': ...} where memory is short."""
   with contextlib.ExitStack() as stack:
     running, found = {}, {}
-    for side in sides:
+    for name in implementations:
       process = stack.enter_context(worker(
-          'experiments.benchmarks.train', side, '--network', network, '--size', arguments.size, '--batch', batch,
+          'experiments.benchmarks.train', name, '--network', network, '--size', arguments.size, '--batch', batch,
           '--dtype', arguments.dtype, '--width', arguments.width))
-      found[side] = hear(process)
-      if 'error' in found[side]:
+      found[name] = hear(process)
+      if 'error' in found[name]:
         return found
-      running[side] = process
+      running[name] = process
     try:
-      for side, process in running.items():
-        found[side] |= ask(process, 'facts')
+      for name, process in running.items():
+        found[name] |= ask(process, 'facts')
       on_cpu = any(one.get('hardware', {}).get('device') == 'cpu' for one in found.values())
       steps = arguments.steps or (1 if on_cpu else 10)
       times = take_turns(running, rounds, steps)
-    except (RuntimeError, BrokenPipeError):  # A side has ended, and said why.
-      return {side: {'error': 'ended before its time'} for side in sides}
-    return {side: one | times[side] for side, one in found.items()}
+    except (RuntimeError, BrokenPipeError):  # An implementation has ended, and said why.
+      return {name: {'error': 'ended before its time'} for name in implementations}
+    return {name: one | times[name] for name, one in found.items()}
 
 
 def _row(network: str, batch: int, found: dict[str, dict[str, Any]], together: bool) -> dict[str, Any]:
-  measured = {side: one for side, one in found.items() if 'error' not in one}
-  ours, peers = measured.get('ours'), {side: one for side, one in measured.items() if side != 'ours'}
+  measured = {name: one for name, one in found.items() if 'error' not in one}
+  ours, peers = measured.get('ours'), {name: one for name, one in measured.items() if name != 'ours'}
   row = {'network': network, 'batch': batch, 'side_by_side': together, 'flops': ours and ours['flops'],
-         'sides': {side: one if 'error' in one else {
+         'sides': {name: one if 'error' in one else {
              'seconds': summarize(one['seconds']), 'cpu_seconds': summarize(one['cpu_seconds']), 'losses': one['losses'],
              'peak_memory': one['peak_memory'], 'seconds_to_ready': one['seconds_to_ready']}
-             for side, one in found.items()}}
+             for name, one in found.items()}}
   if not (ours and peers):
     return row | {'loss_difference': None, 'ratios': {}}
   difference = lambda k: max(abs(one['losses'][k] / ours['losses'][k] - 1) for one in peers.values())
   return row | {
       'loss_difference': difference(0), 'loss_difference_after_a_step': difference(1),
-      'ratios': {side: compare(ours['seconds'], one['seconds']) for side, one in peers.items()}}
+      'ratios': {name: compare(ours['seconds'], one['seconds']) for name, one in peers.items()}}
 
 
 def _machine(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-  """What the sides know of the machine; its rate of matrix products is the best that one of them reached."""
+  """What the implementations know of the machine; its rate of matrix products is the best that one of them reached."""
   measured = [one for one in found.values() if 'error' not in one]
   if not any('hardware' in one for one in measured):
     return {}
@@ -375,30 +379,30 @@ def _machine(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def render(result: Mapping[str, Any]) -> str:
-  """The page of a result, in Markdown."""
+  """Renders the page of a result, in Markdown."""
   rate, copied = result['matmul_flops_per_second'], result['copy_bytes_per_second']
   return page.join(
       '# Training steps',
       f'One step at {result["size"]}x{result["size"]}, {result["dtype"]}, width {result["width"]:g}: forward, loss, '
-      f'gradient, SGD. The median of {result["rounds"]} turns, which the sides took one after another, and the lowest '
-      'and highest. Same weights, input and loss; neither side augments. PyTorch is channels last, with autocast where the '
+      f'gradient, SGD. The median of {result["rounds"]} turns, which the implementations took one after another, and the lowest '
+      'and highest. Same weights, input and loss; neither implementation augments. PyTorch is channels last, with autocast where the '
       'type is bfloat16, fused SGD, and with BatchNorm folded in the lesion branch that the multi-task network does not '
-      'train. JAX as it is: our step without our options of the compiler. This / ours: by the medians of both, and the '
+      'train. Unmodified JAX: our step without our options of the compiler. This / ours: by the medians of both, and the '
       'median of the rounds with the range in which it lies by bootstrap, where they took turns. Time to ready: imports, '
       'weights, compilation and two steps; ours may find its program in the cache of an earlier run.',
       f'The device reached {rate / 1e12:.3g} TFLOP/s in one large matrix product, the better of both libraries, and '
-      f'{copied / 1e9:.3g} GB/s in copying. The share is that of the floor, the FLOPs of the step (XLA\'s count of the '
+      f'{copied / 1e9:.3g} GB/s in copying. The fraction is that of the roofline, the FLOPs of the step (XLA\'s count of the '
       'step as it is written) at this rate, in the time that the step took; above 1 where convolutions save multiplications '
       'or the matrix product was disturbed.',
-      page.table(['network', 'batch', 'side', 's a step', 'range', 'images/s', f'this / ours, {RATIO[0]}', *RATIO[1:],
-                  'CPU s a step', 'share of the matrix rate', 's to ready'],
-                 [_cells(row, side, found, rate) for row in result['rows'] for side, found in row['sides'].items()]),
+      page.table(['network', 'batch', 'implementation', 's a step', 'range', 'images/s', f'this / ours, {RATIO[0]}', *RATIO[1:],
+                  'CPU s a step', 'fraction of the matrix rate', 's to ready'],
+                 [_cells(row, name, found, rate) for row in result['rows'] for name, found in row['sides'].items()]),
       '\n'.join(f'- {line}' for row in result['rows'] for line in lines_of(row)),
       page.provenance(result)) + '\n'
 
 
 def lines_of(row: Mapping[str, Any]) -> list[str]:
-  """What is to be said of a row in words."""
+  """Returns what is to be said of a row in words."""
   about = f'{row["network"]}, batch {row["batch"]}'
   lines = []
   if row['flops']:
@@ -407,16 +411,16 @@ def lines_of(row: Mapping[str, Any]) -> list[str]:
     lines.append(f'{about}: the losses of the first step differ by {row["loss_difference"]:.1e} of their value, those '
                  f'after it by {row["loss_difference_after_a_step"]:.1e}.')
   if not row['side_by_side']:
-    lines.append(f'{about}: the sides do not fit into memory together, and were started alone, twice each.')
+    lines.append(f'{about}: the implementations do not fit into memory together, and were started alone, twice each.')
   return lines
 
 
-def _cells(row: Mapping[str, Any], side: str, found: Mapping[str, Any], rate: float) -> list[str]:
-  first = [row['network'], str(row['batch']), NAMES[side]]
+def _cells(row: Mapping[str, Any], name: str, found: Mapping[str, Any], rate: float) -> list[str]:
+  first = [row['network'], str(row['batch']), NAMES[name]]
   if 'error' in found:
     return [*first, found['error'], *[''] * 8]
   seconds, compared = found['seconds'], ['', '', '']
-  if ratio := row['ratios'].get(side):
+  if ratio := row['ratios'].get(name):
     compared = ratio_cells(ratio)
     if not row['side_by_side']:
       compared[1:] = '', ''

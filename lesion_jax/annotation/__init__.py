@@ -11,6 +11,6 @@
   consensus.py     majority of grades and of masks                 cleaning.py     Table I against the marked lesions
   agreement.py     kappa, Fleiss' kappa, Dice                      patients.py     whose eye a photograph shows
   photographs.py   one photograph and its annotators
-  sheet.py         the data sheet of a release, which `data.consensus_release` writes
+  sheet.py         the data sheet of a dataset, which `data.consensus_release` writes
   label_studio.xml the labelling interface of Label Studio
 """

@@ -1,6 +1,6 @@
 """How far annotators agree: quadratic kappa of each two and Fleiss' kappa on grades, Dice of each two on lesions.
 
-All photographs with two annotators or more count, also those that the consensus leaves out: agreement on photographs
+All photographs with two annotators or more count, also those that the consensus excludes: agreement on photographs
 that were chosen for agreement would be flattered.
 """
 
@@ -36,7 +36,7 @@ class Ballot(NamedTuple):
 
 
 class Agreement(NamedTuple):
-  """Statistics over all ballots; a figure that is undefined says why.
+  """Statistics over all ballots; a metric that is undefined says why.
 
   Attributes:
     kappa: quadratic weighted kappa of each two annotators who graded the same photographs.
@@ -51,11 +51,11 @@ class Agreement(NamedTuple):
   dice: dict[str, dict[Pair, Score]]
 
   def mean_kappa(self) -> Score:
-    """The mean over the pairs for which kappa is defined."""
+    """Returns the mean over the pairs for which kappa is defined."""
     return _mean(self.kappa.values(), NO_PAIR)
 
   def mean_dice(self, lesion: str) -> Score:
-    """The mean over the pairs for which the lesion's Dice is defined."""
+    """Returns the mean over the pairs for which the lesion's Dice is defined."""
     return _mean(self.dice[lesion].values(), 'no annotator marked it in a photograph with another annotator')
 
 
@@ -80,7 +80,7 @@ def measure(ballots: Sequence[Ballot]) -> Agreement:
 
 
 def overlap(masks: Sequence[np.ndarray]) -> np.ndarray:
-  """`Ballot.overlaps` of packed masks, uint8 [H, W] each."""
+  """Computes `Ballot.overlaps` of packed masks, uint8 [H, W] each."""
   counts = np.zeros((len(masks), len(masks), NUM_LESIONS), np.int64)
   for i, j in itertools.combinations_with_replacement(range(len(masks)), 2):
     by_byte = np.bincount((masks[i] & masks[j]).ravel(), minlength=256)
@@ -90,7 +90,7 @@ def overlap(masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def fleiss_kappa(counts: np.ndarray) -> Score:
-  """Fleiss' kappa, also for numbers of annotators that differ from photograph to photograph.
+  """Computes Fleiss' kappa, also for numbers of annotators that differ from photograph to photograph.
 
   (P - E) / (1 - E), where P is the mean over photographs of the share of pairs of annotators who agree, and E the sum
   of the squared shares of the grades among all grades given. With equal numbers that is Fleiss (1971), Psychological

@@ -26,7 +26,7 @@ from lesion_jax.annotation.shapes import Annotation, Bitmap, Polygon, Shape
 
 
 def is_coco(found: Any) -> bool:
-  """Whether a JSON value is such an export."""
+  """Returns whether a JSON value is such an export."""
   return isinstance(found, dict) and all(isinstance(found.get(key), list) for key in ('images', 'annotations', 'categories'))
 
 
@@ -110,7 +110,7 @@ def _shapes(segmentation: Any, lesion: str, size: tuple[int, int]) -> list[Shape
 
 
 def decode_runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
-  """COCO's run lengths as a mask.
+  """Decodes COCO's run lengths as a mask.
 
   Args:
     segmentation: with `size` [height, width] and `counts`, a list of lengths or text.

@@ -18,7 +18,7 @@ ANNOTATORS = 3  # of a photograph at least, as in the paper
 
 
 def majority_grade(grades: Sequence[int | None]) -> int | None:
-  """The grade that more than half of the annotators gave; None where there is none.
+  """Returns the grade that more than half of the annotators gave; None where there is none.
 
   Who gave no grade (None) is an annotator all the same: of three, two must agree.
   """
@@ -28,7 +28,7 @@ def majority_grade(grades: Sequence[int | None]) -> int | None:
 
 
 def majority_masks(masks: Sequence[np.ndarray], votes: int | None = None) -> np.ndarray:
-  """Pixel-wise votes, each lesion for itself.
+  """Counts pixel-wise votes, each lesion for itself.
 
   Args:
     masks: uint8 [H, W] packed, one of each annotator; one who marked nothing votes against every pixel.

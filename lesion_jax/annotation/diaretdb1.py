@@ -1,6 +1,6 @@
 """Reads DIARETDB1's XML: what one expert marked in one photograph, and how sure they were.
 
-Facts, from readers of the release: markinglist/marking holds one of circleregion (centroid/coords2d, radius),
+Facts, from readers of the raw dataset: markinglist/marking holds one of circleregion (centroid/coords2d, radius),
 ellipseregion (centroid/coords2d, radius direction="x" and "y", angle in degrees, counter-clockwise on screen) and
 polygonregion (coords2d, ...), and beside it confidencelevel and markingtype; coordinates count pixels' centres from 0.
 """

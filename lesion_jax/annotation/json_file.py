@@ -16,7 +16,7 @@ LONGEST = 100_000  # pixels of a side: no photograph is larger
 
 
 def read_json(path: pathlib.Path) -> Any:
-  """What a JSON file holds.
+  """Returns what a JSON file holds.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -31,14 +31,14 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 def size_of(height: Any, width: Any, where: str) -> tuple[int, int]:
-  """(height, width) of a photograph. Raises ValueError where they are none."""
+  """Returns (height, width) of a photograph. Raises ValueError where they are none."""
   if not all(isinstance(side, int | float) and 1 <= side <= LONGEST for side in (height, width)):
     raise ValueError(f'{where}: its photograph has the size {cut(width)} x {cut(height)}, which none has; export it again')
   return int(height), int(width)
 
 
 def outline(points: Any, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
-  """A polygon's points, measured from the photograph's corner, as `shapes.Polygon` has them.
+  """Returns a polygon's points, measured from the photograph's corner, as `shapes.Polygon` has them.
 
   Args:
     points: pairs of numbers, three or more.
@@ -62,5 +62,5 @@ def outline(points: Any, size: tuple[int, int]) -> tuple[tuple[float, float], ..
 
 
 def finite(value: Any) -> bool:
-  """Whether it is a number that is neither infinite nor missing."""
+  """Returns whether it is a number that is neither infinite nor missing."""
   return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9 and math.isfinite(value)

@@ -15,7 +15,7 @@ FAR = 1e4  # percent: what lies beyond is no place near a photograph
 
 
 def to_shapes(value: Mapping[str, Any], lesions: Sequence[str], size: tuple[int, int], where: str) -> list[Shape]:
-  """One shape for each lesion that the region is labelled with.
+  """Returns one shape for each lesion that the region is labelled with.
 
   Args:
     value: of a result: with rle a brush stroke, with radiusX and radiusY an ellipse, with points a polygon, with width and
@@ -72,7 +72,7 @@ def _require_inside(corners: np.ndarray) -> None:
 
 
 def decode_brush(runs: Any, size: tuple[int, int], where: str) -> np.ndarray:
-  """A brush stroke of Label Studio as a mask.
+  """Returns a brush stroke of Label Studio as a mask.
 
   Facts, from the source of its converter: a stream of bits, most significant first. 32 bits are the number of values, 5 the
   bits of a value less 1, four times 4 the bits of the lengths less 1. Then runs: a bit that is set for one value that

@@ -29,7 +29,7 @@ from lesion_jax.places import real
 
 
 def is_labelme(found: Any) -> bool:
-  """Whether a JSON value is such a file."""
+  """Returns whether a JSON value is such a file."""
   return isinstance(found, dict) and isinstance(found.get('shapes'), list) and 'imagePath' in found
 
 

@@ -64,7 +64,7 @@ class Labels:
       raise ValueError(f'{path}: {error}') from error
 
   def lesion(self, label: str, where: str) -> str | None:
-    """The lesion that a marking's label names; None: leave the marking out.
+    """Returns the lesion that a marking's label names; None: leave the marking out.
 
     Raises:
       ValueError: for a label of anything else, saying where it stands, what is allowed, and how to map it.
@@ -75,7 +75,7 @@ class Labels:
     return key
 
   def grade(self, label: str, where: str) -> int | None:
-    """The grade 0..4 that a choice or tag names; None: leave it out. Raises ValueError as `lesion` does."""
+    """Returns the grade 0..4 that a choice or tag names; None: leave it out. Raises ValueError as `lesion` does."""
     key = self._find(label)
     if key is _IGNORED:
       return None
@@ -84,7 +84,7 @@ class Labels:
     return GRADE_KEYS.index(key)
 
   def is_grade(self, label: str) -> bool:
-    """Whether `grade` knows it."""
+    """Returns whether `grade` knows it."""
     return self._find(label) in GRADE_KEYS
 
   def _find(self, label: str) -> str | None:

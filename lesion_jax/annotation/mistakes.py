@@ -10,7 +10,7 @@ WIDTH = 60  # characters of a value that is quoted
 
 
 def cut(value: Any, width: int = WIDTH) -> str:
-  """The value as text for a message, shortened in its middle; a value that cannot be shown says so."""
+  """Returns the value as text for a message, shortened in its middle; a value that cannot be shown says so."""
   try:
     text = value if isinstance(value, str) else repr(value)
   except (RecursionError, ValueError):  # too deep, or a whole number of too many digits
@@ -37,7 +37,7 @@ class Findings:
     return sum(map(len, self._places.values()))
 
   def say(self) -> str:
-    """One sentence of all that was found: a single mistake after its place, several counted by their kind."""
+    """Returns one sentence of all that was found: a single mistake after its place, several counted by their kind."""
     if len(self) == 1:
       (problem, (where,)), = self._places.items()
       return f'{where}{_link(problem)}{problem}'

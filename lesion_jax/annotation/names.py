@@ -14,7 +14,7 @@ _UPLOADED = re.compile(r'^[0-9a-f]{8}-(?=.)')
 
 
 def file_name(reference: str) -> str:
-  """The file's name in a path, an address, or one of Label Studio's own forms, without any folder.
+  """Returns the file's name in a path, an address, or one of Label Studio's own forms, without any folder.
 
   Understood are '/data/upload/3/0a1b2c3d-eye.jpg', '/data/local-files/?d=photographs/eye.jpg', 's3://bucket/eye.jpg',
   'https://host/eye%201.jpg?size=full' and plain paths with slashes of either kind. The digits of an upload stay:
@@ -41,13 +41,13 @@ class Photographs:
 
   @classmethod
   def of(cls, folder: pathlib.Path) -> Photographs:
-    """All files below a folder. Raises FileNotFoundError where there is none."""
+    """Returns all files below a folder. Raises FileNotFoundError where there is none."""
     if not folder.is_dir():
       raise FileNotFoundError(f'no folder {folder}; name the one that holds the photographs that were annotated')
     return cls(path for path in folder.rglob('*') if path.is_file())
 
   def find(self, name: str) -> pathlib.Path | None:
-    """The file of that name; else, of that name without the digits of an upload; else, one of that stem.
+    """Returns the file of that name; else, of that name without the digits of an upload; else, one of that stem.
 
     Another suffix is allowed since annotators are often shown a JPEG of what lies there as PNG, TIFF or DICOM.
 

@@ -48,7 +48,7 @@ class Eye(NamedTuple):
 
 
 def eye_of(name: str) -> Eye | None:
-  """What a photograph's name, without its ending, says of patient and eye; None where it says nothing."""
+  """Returns what a photograph's name, without its ending, says of patient and eye; None where it says nothing."""
   return _eye_of(composed(name), whole=False)
 
 
@@ -75,9 +75,9 @@ def _eye_of(name: str, *, whole: bool) -> Eye | None:
 
 
 def patients_of(names: Iterable[str]) -> dict[str, str]:
-  """Photograph -> patient, of those names that are pairs or series of eyes; {} where no two names are of one patient, so
-  that nothing is gained by the rule. Where what stands before the eye would make series of more than LARGEST_SERIES, patients
-  are what is left of a name without the eye."""
+  """Returns photograph -> patient, of those names that are pairs or series of eyes; {} where no two names are of one
+  patient, so that nothing is gained by the rule. Where what stands before the eye would make series of more than
+  LARGEST_SERIES, patients are what is left of a name without the eye."""
   names = list(names)
   for whole in (False, True):
     found = {name: eye.patient for name in names if (eye := _eye_of(composed(name), whole=whole))}
@@ -87,8 +87,8 @@ def patients_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def like_series(names: Iterable[str]) -> tuple[str, ...]:
-  """Two or more names that may be photographs of one patient, '0001_1' and '0001_2', where at least half of all are like that
-  and no series is long; () where they are not."""
+  """Returns two or more names that may be photographs of one patient, '0001_1' and '0001_2', where at least half of all
+  are like that and no series is long; () where they are not."""
   names = list(names)
   series: dict[str, list[str]] = {}
   for name in names:
@@ -116,14 +116,14 @@ _KNOWN = _spellings()
 
 
 def lesion_of(name: str) -> str | None:
-  """The key of the lesion that a folder or label names: by its key, its name, or as releases name it, whatever its case
-  and with a number before it ('3. Hard Exudates') or 'masks' after it. None where it names none."""
+  """Returns the key of the lesion that a folder or label names: by its key, its name, or as raw datasets name it,
+  whatever its case and with a number before it ('3. Hard Exudates') or 'masks' after it. None where it names none."""
   bare = re.sub(r'^\d+[.)]?\s*', '', composed(name))
   short = plain(bare)
   return _KNOWN.get(short) or _KNOWN.get(short.removesuffix('s').removesuffix('mask'))
 
 
 def say_patients(patients: Iterable[str], source: str) -> str:
-  """What was taken for a patient, and how many there are, for people."""
+  """Returns what was taken for a patient, and how many there are, for people."""
   counts = Counter(patients)
   return f'{len(counts)} patients of {sum(counts.values())} photographs, {source}'

@@ -22,7 +22,7 @@ _TEACH = (f'name photographs {PATTERN}, or give a table with the columns '
 
 
 class Identity(NamedTuple):
-  """What a photograph is called in the release, <patient>_<left|right>, and the patient."""
+  """What a photograph is called in the dataset, <patient>_<left|right>, and the patient."""
 
   id: str
   patient: str
@@ -65,7 +65,7 @@ def read_patients(path: pathlib.Path) -> dict[str, Identity]:
 
 
 def identify(paths: Iterable[pathlib.Path], table: Mapping[str, Identity]) -> dict[pathlib.Path, Identity]:
-  """Who each photograph is, by the table, or else by its name (`naming.eye_of`).
+  """Returns who each photograph is, by the table, or else by its name (`naming.eye_of`).
 
   Raises:
     ValueError: for photographs of which neither says it, or two that would have the same name.

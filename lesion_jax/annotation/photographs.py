@@ -1,4 +1,4 @@
-"""One photograph and its annotators -> one example of the release, or the reason why it is left out."""
+"""One photograph and its annotators -> one example of the dataset, or the reason why it is excluded."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lesion_jax.annotation.shapes import Annotation
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.photograph.crop import read_field
 
-SIDE = 896  # of the square example, as in the release
-# Why a photograph is left out.
+SIDE = 896  # of the square example, as in the published dataset
+# Why a photograph is excluded.
 NOT_FOUND = 'not among the photographs'
 AMBIGUOUS = 'annotated under several names by one person'
 UNREADABLE = 'unreadable, or without a field of view'
@@ -31,7 +31,7 @@ FAILURES = (NOT_FOUND, AMBIGUOUS, UNREADABLE, RESIZED)  # something to mend, whe
 
 
 class LeftOut(NamedTuple):
-  """A photograph that is not in the release, why (one of the reasons above), and the particulars."""
+  """A photograph that is excluded from the dataset, why (one of the reasons above), and the particulars."""
 
   photograph: str
   reason: str

@@ -17,7 +17,7 @@ from lesion_jax.core import lesion_bits
 
 
 def rasterise(shapes: Iterable[Shape], size: tuple[int, int]) -> np.ndarray:
-  """Masks of all shapes; what reaches past the photograph is cut off.
+  """Draws masks of all shapes; what reaches past the photograph is cut off.
 
   Args:
     shapes: in the photograph's pixels.
@@ -37,7 +37,7 @@ def rasterise(shapes: Iterable[Shape], size: tuple[int, int]) -> np.ndarray:
 
 
 def stamp(shape: Shape, size: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
-  """A shape's own small mask, and where in the photograph it lies.
+  """Returns a shape's own small mask, and where in the photograph it lies.
 
   A shape so small that it holds no pixel's centre covers the pixel nearest to its middle: nobody marks nothing.
 
@@ -67,7 +67,7 @@ def stamp(shape: Shape, size: tuple[int, int]) -> tuple[tuple[slice, slice], np.
 
 
 def bounding_box(shape: Ellipse | Polygon) -> tuple[np.ndarray, np.ndarray]:
-  """Lower and upper corner (x, y) of the bounding box."""
+  """Returns the lower and the upper corner (x, y) of the bounding box."""
   if not isinstance(shape, Ellipse):
     outline = shape.outline()
     return outline.min(axis=0), outline.max(axis=0)

@@ -10,7 +10,7 @@ from lesion_jax.annotation.mistakes import cut
 
 
 def parse_xml(path: pathlib.Path) -> ET.Element:
-  """The root of an XML file.
+  """Returns the root of an XML file.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -26,7 +26,7 @@ def parse_xml(path: pathlib.Path) -> ET.Element:
 
 
 def number(text: str | None, what: str, where: str) -> float:
-  """A finite number of an attribute or element.
+  """Returns a finite number of an attribute or element.
 
   Raises:
     ValueError: where it is missing or another thing, saying what and where.
@@ -41,7 +41,7 @@ def number(text: str | None, what: str, where: str) -> float:
 
 
 def points(text: str | None, where: str, *, pairs: str = ';') -> list[tuple[float, float]]:
-  """'x,y;x,y;...' as points.
+  """Parses 'x,y;x,y;...' as points.
 
   Raises:
     ValueError: where it is anything else.

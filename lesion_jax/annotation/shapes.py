@@ -26,7 +26,7 @@ class Ellipse(NamedTuple):
     return np.asarray(self.centre) + rotate(circle(32) * self.axes, self.angle)
 
   def scaled(self, factor: float) -> Ellipse:
-    """The same ellipse on a photograph that is `factor` times as large."""
+    """Returns the same ellipse on a photograph that is `factor` times as large."""
     x, y = _scale(np.array(self.centre), factor)
     return self._replace(centre=(float(x), float(y)), axes=(self.axes[0] * factor, self.axes[1] * factor))
 
@@ -42,7 +42,7 @@ class Polygon(NamedTuple):
     return np.asarray(self.points)
 
   def scaled(self, factor: float) -> Polygon:
-    """The same polygon on a photograph that is `factor` times as large."""
+    """Returns the same polygon on a photograph that is `factor` times as large."""
     return self._replace(points=tuple((float(x), float(y)) for x, y in _scale(self.outline(), factor)))
 
 
@@ -56,7 +56,7 @@ class Bitmap(NamedTuple):
 
   @classmethod
   def of(cls, lesion: str, mask: np.ndarray) -> Bitmap:
-    """From the mask of a whole photograph, bool [H, W]."""
+    """Makes it from the mask of a whole photograph, bool [H, W]."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
       return cls(lesion, 0, 0, np.zeros((0, 0), bool))
@@ -64,7 +64,7 @@ class Bitmap(NamedTuple):
     return cls(lesion, top, left, mask[top:rows[-1] + 1, left:columns[-1] + 1].copy())
 
   def scaled(self, factor: float) -> Bitmap:
-    """The same on a photograph that is `factor` times as large, by the nearest neighbour."""
+    """Returns the same on a photograph that is `factor` times as large, by the nearest neighbour."""
     def spread(start: int, length: int) -> tuple[int, np.ndarray]:
       low, high = math.floor(start * factor), math.ceil((start + length) * factor)
       return low, np.clip(np.floor((np.arange(low, high) + 0.5) / factor).astype(int) - start, 0, max(length - 1, 0))
@@ -99,7 +99,7 @@ class Annotation(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def circle(points: int) -> np.ndarray:
-  """Unit circle, float64 [points, 2]. Read only."""
+  """Returns the unit circle, float64 [points, 2]. Read only."""
   angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
   unit = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
   unit.setflags(write=False)

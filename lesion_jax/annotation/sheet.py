@@ -21,7 +21,7 @@ PAIRS = 15  # of annotators in the data sheet: those of six annotators
 
 
 class Kept(NamedTuple):
-  """A photograph of the release.
+  """A photograph of the raw dataset.
 
   Attributes:
     id: its name there.
@@ -49,7 +49,7 @@ class Summary:
   """Everything that the data sheet says.
 
   Attributes:
-    kept: the photographs of the release.
+    kept: the photographs of the dataset.
     left_out: the others.
     agreement: of the annotators on all photographs.
     splits: split -> ids.
@@ -76,7 +76,7 @@ class Summary:
 
 
 def to_json(summary: Summary) -> dict[str, Any]:
-  """Plain JSON; a figure that is undefined is null beside its reason."""
+  """Converts to plain JSON; a metric that is undefined is null beside its reason."""
   number = summary.numbers()
   pair = lambda names: [number[name] for name in names]
   agreement = summary.agreement
@@ -98,7 +98,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
 
 
 def render(summary: Summary) -> str:
-  """The data sheet."""
+  """Returns the data sheet."""
   rule = 'more than half of its annotators' if summary.votes is None else f'at least {summary.votes} of its annotators'
   patients = len({item.patient for item in summary.kept})
   parts = [

@@ -56,7 +56,7 @@ class Table(NamedTuple):
     return f'{self.path} (read as {self.encoding}, separated by {SEPARATORS[self.separator]})'
 
   def find(self, column: str) -> int | None:
-    """The position of a column, whatever its case; None where there is none.
+    """Returns the position of a column, whatever its case; None where there is none.
 
     Raises:
       ValueError: two columns have that name, naming the table and both.
@@ -69,12 +69,12 @@ class Table(NamedTuple):
     return found[0] if found else None
 
   def others(self, columns: Collection[str]) -> list[str]:
-    """The columns that are none of these, as written."""
+    """Returns the columns that are none of these, as written."""
     known = {plain(column) for column in columns}
     return [name for name in self.header if name and plain(name) not in known]
 
   def cells(self, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """(where, cells in the order of `columns`) of each row.
+    """Yields (where, cells in the order of `columns`) of each row.
 
     Raises:
       ValueError: a column is missing, or a row is too short.
@@ -91,12 +91,13 @@ class Table(NamedTuple):
 
 
 def plain(name: str) -> str:
-  """A name without what does not count in it: case, spaces, hyphens and underscores; composed (NFC)."""
+  """Returns a name without what does not count in it: case, spaces, hyphens and underscores; composed (NFC)."""
   return ''.join(letter for letter in composed(name).casefold() if letter not in ' -_')
 
 
 def composed(text: str) -> str:
-  """NFC, without spaces around it. File systems and programs differ in whether an accent is a letter of its own."""
+  """Normalises to NFC, without spaces around it. File systems and programs differ in whether an accent is a letter of
+  its own."""
   return unicodedata.normalize('NFC', text).strip()
 
 

@@ -29,7 +29,7 @@ STOPPED = -1  # in the place of a number: the text beside it says why a worker s
 
 
 def require(options: Options) -> Any:
-  """Ray, where it is there and the options fit it.
+  """Imports Ray, where it is there and the options fit it.
 
   It is told before it is imported not to report to its makers and, for a cluster of its own, to stay on this machine:
   on Linux it takes the address of the network for that of the loopback unless told to do as on macOS and Windows.
@@ -54,8 +54,8 @@ def predict_on(
     ray: Any, waiting: Iterator[Numbered], out: pathlib.Path, options: Options, workers: int | None,
     entries: dict[int, Entry], advance: Callable[[], None],
 ) -> None:
-  """`run.predict_entries` on workers. Joins the cluster that RAY_ADDRESS names; without one, it starts its own on this
-  machine, which nobody else can reach.
+  """Runs `run.predict_entries` on workers. Joins the cluster that RAY_ADDRESS names; without one, it starts its own on
+  this machine, which nobody else can reach.
 
   Args:
     ray: of `require`.
@@ -102,19 +102,19 @@ class Worker:
     try:
       with limited(self._options.threads, self._options.memory, self._options.seconds):
         predict_entries(self._predictor, map(unpack, rows['entry']), self._out, self._options, entries, lambda: None)
-    except Stopped as error:  # as a value: what is raised here Ray would wrap, and its other workers go on
+    except Stopped as error:  # as a value: what is raised here Ray would wrap, and its other workers continue
       return {'number': [STOPPED], 'entry': [json.dumps(str(error))]}
     return {'number': list(entries), 'entry': [pack(item) for item in entries.items()]}
 
 
 def pack(item: Numbered) -> str:
-  """A photograph of the run as text that travels."""
+  """Returns a photograph of the run as text that travels."""
   number, entry = item
   return json.dumps([number, dataclasses.asdict(entry)])
 
 
 def unpack(text: str) -> Numbered:
-  """The inverse of `pack`."""
+  """Returns the inverse of `pack`."""
   number, fields = json.loads(text)
   return number, Entry(**fields | {'run': Run(**fields['run'])})
 

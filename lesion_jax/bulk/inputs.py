@@ -42,7 +42,7 @@ class Search(NamedTuple):
   others: Mapping[str, int]
 
   def left_out(self) -> str:
-    """The others in a sentence without its full stop; '' where there are none."""
+    """Returns the others in a sentence without its full stop; '' where there are none."""
     number = sum(self.others.values())
     if not number:
       return ''
@@ -52,12 +52,12 @@ class Search(NamedTuple):
 
 
 def find_photographs(paths: Sequence[pathlib.Path], out: pathlib.Path) -> list[pathlib.Path]:
-  """The photographs of `search`."""
+  """Returns the photographs of `search`."""
   return search(paths, out).photographs
 
 
 def search(paths: Sequence[pathlib.Path], out: pathlib.Path) -> Search:
-  """The files among `paths`, those that patterns among them match, and the photographs in folders, each once.
+  """Returns the files among `paths`, those that patterns among them match, and the photographs in folders, each once.
 
   The order is that of `paths`; what a folder or a pattern gives is sorted. A path that does not exist and is no pattern
   that matches is kept as it is: reading it says so. So is a link to nothing and a folder that cannot be read. Results of
@@ -198,7 +198,7 @@ class Folders:
     self._out, self._taken = out, {TABLE, REPORT, COCO, LABELME, INDEX_MAPS, LOCK}
 
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
-    """The folder's name, and the record that it holds, if any, of the same photograph."""
+    """Returns the folder's name, and the record that it holds, if any, of the same photograph."""
     from lesion_jax.clinical.record import read_record
     from lesion_jax.report.result_folder import FIELD
 
@@ -222,8 +222,8 @@ def plan(
     files: Iterable[pathlib.Path], out: pathlib.Path, entries: dict[int, Entry], *, model: str, options: dict[str, Any],
     overwrite: bool, failed: Mapping[pathlib.Path, str] | None = None,
 ) -> Iterator[tuple[int, Entry]]:
-  """The photographs that need the network, each after its place in the input, in order and lazily. Files are read on
-  threads, to know them by their bytes.
+  """Yields the photographs that need the network, each after its place in the input, in order and lazily. Files are
+  read on threads, to know them by their bytes.
 
   Args:
     files: the photographs.
@@ -258,7 +258,7 @@ def plan(
 
 
 def text(name: Any) -> str:
-  """A file name as text that every file can hold, also where its bytes are no UTF-8."""
+  """Returns a file name as text that every file can hold, also where its bytes are no UTF-8."""
   return str(name).encode('utf-8', 'backslashreplace').decode('utf-8')
 
 

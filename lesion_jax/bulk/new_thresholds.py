@@ -71,7 +71,7 @@ def rethreshold(
     progress: called as photographs are done, with how many are and how many there are.
 
   Raises:
-    Refused: there is no such folder, nothing in it has maps, a lesion is not judged in any, another run writes to it, or
+    Refused: there is no such folder, nothing in it has maps, a lesion is not evaluated in any, another run writes to it, or
       a value is none of those.
     Stopped: nothing more could be written.
     Interrupted: by Ctrl-C, or by `progress`; what is done is done.
@@ -98,10 +98,10 @@ def _rethreshold(
     progress: Callable[[int, int], None],
 ) -> Rethresholded:
   found = _results(out)
-  judged = {key for _, record in found for key in record['lesions'] or {}}
+  evaluated = {key for _, record in found for key in record['lesions'] or {}}
   for option, chosen in (('threshold', thresholds), ('smallest', smallest or {})):
-    if (strange := [key for key in chosen if key not in judged]) and len(chosen) < len(records.LESION_KEYS):
-      raise Refused(option, f': {", ".join(strange)} is judged in no result of {out}, only {", ".join(sorted(judged)) or "nothing"}')
+    if (unknown := [key for key in chosen if key not in evaluated]) and len(chosen) < len(records.LESION_KEYS):
+      raise Refused(option, f': {", ".join(unknown)} is evaluated in no result of {out}, only {", ".join(sorted(evaluated)) or "nothing"}')
   if not any('maps' in record for _, record in found):
     raise Refused('', f'no result in {out} has probability maps; predict again with --maps npz')
 

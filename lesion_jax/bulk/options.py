@@ -112,7 +112,7 @@ class Options:
     return Forms(self.coco, self.labelme, self.index_maps)
 
   def recorded(self) -> dict[str, Any]:
-    """Those that change results, as they stand in a record: a run with others predicts again."""
+    """Returns those that change results, as they stand in a record: a run with others predicts again."""
     chosen = {'crop': self.crop, 'threshold': dict(self.thresholds), 'tta': self.tta, 'dtype': self.dtype}
     # Left out where they are not used: results from before there were such options stay valid.
     later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle'),
@@ -122,8 +122,8 @@ class Options:
 
 
 def identify(models: Sequence[str | os.PathLike]) -> str:
-  """What tells bundles from all others: the SHA-256 of config.json, which has that of the weights; of a bundle in one
-  file, the file's; of several bundles, that of theirs.
+  """Returns what tells bundles from all others: the SHA-256 of config.json, which has that of the weights; of a bundle
+  in one file, the file's; of several bundles, that of theirs.
 
   Args:
     models: of `Options`.
@@ -149,11 +149,11 @@ def identify(models: Sequence[str | os.PathLike]) -> str:
 
 
 def load_predictor(options: Options) -> Any:
-  """The predictor that the options ask for. Everything that shapes the network's computation goes in here, and into
-  `Options.recorded` if it changes results.
+  """Returns the predictor that the options ask for. Everything that shapes the network's computation goes in here, and
+  into `Options.recorded` if it changes results.
 
   Raises:
-    Refused: the network cannot be used so, or does not judge a lesion that was given a threshold.
+    Refused: the network cannot be used so, or does not evaluate a lesion that was given a threshold.
   """
   from lesion_jax import runtime
   from lesion_jax.predict import load
@@ -165,11 +165,11 @@ def load_predictor(options: Options) -> Any:
                      rule=options.rule)
   except (FileNotFoundError, ImportError, ValueError) as error:
     raise Refused('', f'the network cannot be used: {error}') from error
-  judged = predictor.config['annotated']
-  if strange := [key for key in options.smallest or {} if key not in judged]:
+  evaluated = predictor.config['annotated']
+  if unknown := [key for key in options.smallest or {} if key not in evaluated]:
     if len(options.smallest) < len(predictor.thresholds):
-      raise Refused('smallest', f': this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
-  strange = [key for key in options.thresholds if key not in judged]
-  if strange and len(options.thresholds) < len(predictor.thresholds):  # a number for all means those that are judged
-    raise Refused('threshold', f': this network does not judge {", ".join(strange)}, only {", ".join(judged)}')
+      raise Refused('smallest', f': this network does not evaluate {", ".join(unknown)}, only {", ".join(evaluated)}')
+  unknown = [key for key in options.thresholds if key not in evaluated]
+  if unknown and len(options.thresholds) < len(predictor.thresholds):  # a number for all means those that are evaluated
+    raise Refused('threshold', f': this network does not evaluate {", ".join(unknown)}, only {", ".join(evaluated)}')
   return predictor

@@ -211,8 +211,8 @@ def _network(predictor: Any, options: Options) -> Network:
   """What records say of the network, with the smallest regions that were asked for."""
   if options.smallest is None:
     return Network.of(predictor.config)
-  judged = {key: each._asdict() for key, each in options.smallest.items() if key in predictor.config['annotated']}
-  return Network.of(predictor.config | {'smallest': judged})
+  evaluated = {key: each._asdict() for key, each in options.smallest.items() if key in predictor.config['annotated']}
+  return Network.of(predictor.config | {'smallest': evaluated})
 
 
 def _write(

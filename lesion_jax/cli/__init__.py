@@ -66,7 +66,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-  """The commands and their options."""
+  """Returns the commands and their options."""
   parser = argparse.ArgumentParser(prog='lesion-jax', description=DESCRIPTION)
   parser.add_argument('--version', action='version', version=f'lesion-jax {lesion_jax.__version__}')
   commands = parser.add_subparsers(metavar='COMMAND', required=True)

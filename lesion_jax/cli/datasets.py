@@ -28,9 +28,9 @@ def add_options(parser: argparse.ArgumentParser, *, prepared: str) -> None:
 def open_dataset(
     arguments: argparse.Namespace, parser: argparse.ArgumentParser, *, quiet: bool, existing: bool = False,
     anew: bool = False) -> Any:
-  """The data set that the options name, prepared where it was not.
+  """Returns the data set that the options name, prepared where it was not.
 
-  What is wrong with the options or the release ends the program with 2.
+  What is wrong with the options or the raw dataset ends the program with 2.
 
   Args:
     arguments: with what `add_options` added, and `name`.
@@ -40,7 +40,7 @@ def open_dataset(
     existing: without --source and --option, look for what was prepared and prepare nothing.
 
   Raises:
-    OSError: the prepared data could not be written.
+    OSError: the preprocessed data could not be written.
   """
   from lesion_jax.data.registry import find_prepared, load_dataset
 
@@ -55,7 +55,7 @@ def open_dataset(
 
 
 def describe_all() -> str:
-  """A line for each data set that there is: its name, the lesions that it annotates, whether it is graded."""
+  """Returns a line for each data set that there is: its name, the lesions that it annotates, whether it is graded."""
   from lesion_jax.core import LESION_KEYS
   from lesion_jax.data.registry import DATASETS
 

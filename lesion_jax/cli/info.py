@@ -29,7 +29,7 @@ examples:
   lesion-jax info --models
 
 exit status: 0, or 2 where there is no sound bundle.'''
-FIGURES = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR', 'kappa': 'kappa',
+METRICS = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR', 'kappa': 'kappa',
            'accuracy': 'accuracy', 'referable_sensitivity': 'sensitivity of referable DR',
            'referable_specificity': 'specificity of referable DR'}  # of `pretrained.figures`
 SCHEMA_VERSION = 1  # of --json; a change that breaks readers counts it up
@@ -68,9 +68,10 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 
 def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
-  """What `info BUNDLE --json` prints: schema_version, bundle, storage of its weights, parameters, lesions, photographs
-  (how many it learned from and was chosen by, at all stages; None where that is not known), digest, files, and of the bundle's
-  config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as they are.
+  """Returns what `info BUNDLE --json` prints: schema_version, bundle, storage of its weights, parameters, lesions,
+  photographs (how many it learned from and was chosen by, at all stages; None where that is not known), digest, files,
+  and of the bundle's config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as
+  they are.
 
   Raises:
     FileNotFoundError, ValueError: there is no bundle at `path`, it is damaged, or made for another version.
@@ -116,9 +117,9 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
 
 
 def describe_installation(*, count: bool) -> dict[str, Any]:
-  """What `info --json` prints: schema_version, versions (None: not installed), devices, cache, `pretrained`, the networks in
-  this package as `pretrained.available` has them, and models, each with its number of parameters where `count` asks for it,
-  else None."""
+  """Returns what `info --json` prints: schema_version, versions (None: not installed), devices, cache, `pretrained`,
+  the networks in this package as `pretrained.available` has them, and models, each with its number of parameters where
+  `count` asks for it, else None."""
   import jax
 
   import lesion_jax
@@ -255,7 +256,7 @@ def _packaged(networks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]
     if network['problem']:
       pairs.append(('', f'NOT USABLE: {network["problem"]}'))
       continue
-    figures = ', '.join(f'{FIGURES[key]} {value:.3f}' for key, value in network['figures'].items())
+    figures = ', '.join(f'{METRICS[key]} {value:.3f}' for key, value in network['figures'].items())
     pairs += [('', f'{network["size"]} pixels, {network["bytes"] / 1e6:.1f} MB as {network["storage"]}'),
               ('', f'evaluates {", ".join(network["lesions"]) or "no lesion"}'
                    + (f'; not evaluated: {", ".join(network["not_evaluated"])}' if network['not_evaluated'] else '')),

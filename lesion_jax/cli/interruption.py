@@ -19,8 +19,8 @@ _heard = threading.Event()
 
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
-  """Context in which both signals raise KeyboardInterrupt; one that is ignored, as by `nohup`, stays ignored. Outside the
-  main thread, to which signals belong, nothing changes."""
+  """Opens a context in which both signals raise KeyboardInterrupt; one that is ignored, as by `nohup`, stays ignored.
+  Outside the main thread, to which signals belong, nothing changes."""
   _heard.clear()
   if threading.current_thread() is not threading.main_thread():
     yield

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def positive(text: str) -> int:
-  """A whole number from 1 on.
+  """Returns a whole number from 1 on.
 
   Raises:
     argparse.ArgumentTypeError: it is another.
@@ -22,7 +22,8 @@ def positive(text: str) -> int:
 
 
 def path(text: str) -> pathlib.Path:
-  """The path of a file or folder. An empty one, as of a shell's variable that is not set, is not taken for the folder that one is in.
+  """Returns the path of a file or folder. An empty one, as of a shell's variable that is not set, is not taken for the
+  folder that one is in.
 
   Raises:
     argparse.ArgumentTypeError: it is empty.
@@ -33,7 +34,7 @@ def path(text: str) -> pathlib.Path:
 
 
 def natural(text: str, advice: str = 'from 0 on') -> int:
-  """A whole number from 0 on.
+  """Returns a whole number from 0 on.
 
   Raises:
     argparse.ArgumentTypeError: it is another.
@@ -44,7 +45,7 @@ def natural(text: str, advice: str = 'from 0 on') -> int:
 
 
 def memory(text: str) -> int:
-  """'2G', '800M' or a number of bytes to bytes; K, M, G and T are powers of 1024, as containers have them.
+  """Converts '2G', '800M' or a number of bytes to bytes; K, M, G and T are powers of 1024, as containers have them.
 
   Raises:
     argparse.ArgumentTypeError: it is none of these, or nothing.
@@ -65,7 +66,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
                       help='that the process may use, as 4G or 800M: a quarter of it bounds how many photographs are on their '
                            'way at once (default: what the machine, or the limit of the container, leaves it)')
   parser.add_argument('--seconds', type=positive, metavar='N',
-                      help='that reading one photograph may take; one that takes longer fails, and the others go on (default: 60)')
+                      help='that reading one photograph may take; one that takes longer fails, and the others continue (default: 60)')
 
 
 NETWORK = ('the network: a directory with config.json and model.safetensors, a zip archive of one, or the name of a network '
@@ -78,12 +79,12 @@ WINDOW = (
 
 
 def window(text: str) -> int:
-  """A whole number from 0 on, as `natural`; what else a window must be depends on the network."""
+  """Returns a whole number from 0 on, as `natural`; what else a window must be depends on the network."""
   return natural(text, 'of pixels; give a multiple of 32, or 0')
 
 
 def probability(text: str) -> float:
-  """A number above 0 and at most 1.
+  """Returns a number above 0 and at most 1.
 
   Raises:
     argparse.ArgumentTypeError: it is another.
@@ -98,8 +99,8 @@ TEXTS = ('split', 'scale', 'values', 'indices')  # options of data sets whose va
 
 
 def data_option(text: str) -> tuple[str, int | str]:
-  """'count=1000' to an option of a data set and its value; text where the option is a folder, images_dir=DIR, or one of
-  TEXTS.
+  """Parses 'count=1000' to an option of a data set and its value; text where the option is a folder, images_dir=DIR, or
+  one of TEXTS.
 
   Raises:
     argparse.ArgumentTypeError: it is something else.
@@ -114,7 +115,7 @@ def data_option(text: str) -> tuple[str, int | str]:
 
 
 def thresholds(text: str) -> dict[str, float]:
-  """'0.4', 'MA=0.3,iHE=0.5' or '0.4,MA=0.3' to a threshold by lesion.
+  """Parses '0.4', 'MA=0.3,iHE=0.5' or '0.4,MA=0.3' to a threshold by lesion.
 
   Raises:
     argparse.ArgumentTypeError: for what is no lesion, or no number between 0 and 1.
@@ -137,7 +138,7 @@ def thresholds(text: str) -> dict[str, float]:
 
 
 def smallest(text: str) -> dict[str, tuple[float, str]]:
-  """'MA=3', '5,HaEx=0.001DA' or 'none' to the smallest region by lesion: a number, and 'pixels' or 'disc areas'.
+  """Parses 'MA=3', '5,HaEx=0.001DA' or 'none' to the smallest region by lesion: a number, and 'pixels' or 'disc areas'.
 
   Raises:
     argparse.ArgumentTypeError: for what is no lesion, or no number above 0.
@@ -163,7 +164,7 @@ def smallest(text: str) -> dict[str, tuple[float, str]]:
 
 
 def as_smallest(given: Mapping[str, tuple[float, str]] | None) -> Any:
-  """What `smallest` gave as the library takes it."""
+  """Returns what `smallest` gave as the library takes it."""
   from lesion_jax.clinical.findings import Smallest
 
   return None if given is None else {key: Smallest(*each) for key, each in given.items()}
@@ -191,8 +192,8 @@ def add_forms(parser: argparse.ArgumentParser) -> None:
 
 
 def in_flags(error: Exception, flags: Mapping[str, str]) -> str:
-  """What the library says of its arguments, with the options that they are here: leaks='keep' becomes --leaks keep,
-  other_crop=True --other-crop, data_dir=x --prepared x, and source_dir --source.
+  """Returns what the library says of its arguments, with the options that they are here: leaks='keep' becomes --leaks
+  keep, other_crop=True --other-crop, data_dir=x --prepared x, and source_dir --source.
 
   Args:
     error: that the library raised.

@@ -137,7 +137,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
 
 @contextlib.contextmanager
 def bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-  """A bar on a terminal, from the first photograph on; it also hears Ctrl-C where that was lost."""
+  """Opens a bar on a terminal, from the first photograph on; it also hears Ctrl-C where that was lost."""
   bar = None
 
   def progress(done: int, total: int) -> None:

@@ -1,10 +1,11 @@
 """What the lesions found say about the grade, by Table I of the paper.
 
-A lesion that the network's data do not annotate is never judged: neither found nor absent. Venous beading and IrMA,
-which Table I names as well, are not among the eight lesions and never judged either.
+A lesion that the network's data do not annotate is never evaluated: neither found nor absent. Venous beading and IrMA,
+which Table I names as well, are not among the eight lesions and never evaluated either.
 
-DR0 (no lesion) and DR1 (microaneurysms exclusively) speak of all lesions. Where some are not judged, what is said for these
-grades holds among the others, and every sentence that says it names those that are not evaluated: they may be there.
+DR0 (no lesion) and DR1 (microaneurysms exclusively) speak of all lesions. Where some are not evaluated, what is said
+for these grades holds among the others, and every sentence that says it names those that are not evaluated: they may be
+  there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from lesion_jax.metrics import presence
 FOUND, ABSENT, NOT_JUDGED = 'found', 'absent', 'not judged'
 SOURCE = 'Table I of Wei et al., "Learn to Segment Retinal Lesions and Beyond", ICPR 2020'
 # Of a predicted grade: something sufficient for it was found (for DR0: nothing at all); indirect evidence only;
-# neither; something that excludes it; nothing that Table I names for it is judged.
+# neither; something that excludes it; nothing that Table I names for it is evaluated.
 SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED = 'supported', 'indirect', 'unsupported', 'contradicted'
 VERDICTS = (SUPPORTED, INDIRECT, UNSUPPORTED, CONTRADICTED, NOT_JUDGED)
 SEVERE, = (entry for entry in EVIDENCE if entry.grade == 3 and entry.lesion == 'iHE')  # counts hemorrhages by quadrant
@@ -30,7 +31,7 @@ def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade:
   """Holds the lesions found against Table I, and against the predicted grade.
 
   Args:
-    present: whether each lesion that is judged was found, by its key.
+    present: whether each lesion that is evaluated was found, by its key.
     hemorrhages: intraretinal hemorrhages in each of the four quadrants; None where they are not counted.
     grade: 0..4, the predicted grade, or None where the network does not grade.
 
@@ -57,7 +58,7 @@ def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade:
       'verdict': None if grade is None else _verdict(grade, found, states, present),
       'supports': _supports(grade, found, present, hemorrhages),
       'contradicts': [] if grade is None else _contradicts(grade, found, states, present, hemorrhages),
-      'not_judged': [f'Not judged: {listed(left)}, which the data that the network learned from do not annotate.'
+      'not_judged': [f'Not evaluated: {listed(left)}, which the data that the network learned from do not annotate.'
                      ] if (left := _unjudged(present)) else [],
   }
 
@@ -82,7 +83,7 @@ class Ruled(NamedTuple):
 
   @property
   def could_be_referable(self) -> bool:
-    """Whether a lesion that is not judged would make it referable: each of them does but microaneurysms."""
+    """Whether a lesion that is not evaluated would make it referable: each of them does but microaneurysms."""
     return not self.referable and any(key != 'MA' for key in self.not_judged)
 
 
@@ -158,7 +159,7 @@ def _supports(
 ) -> list[str]:
   """Of a predicted grade, what was found for it; without one, all that was found."""
   if present and not any(present.values()) and grade in (0, None):
-    said = 'None of the lesions that are judged' + (f' ({listed(list(present))})' if _unjudged(present) else '') + ' was found'
+    said = 'None of the lesions that are evaluated' + (f' ({listed(list(present))})' if _unjudged(present) else '') + ' was found'
     return [said + (', as in DR0' if grade == 0 else '') + _unless(present) + '.']
   return [f'{_said(entry, hemorrhages)}{_unless(present) if entry.grade == 1 else ""}.'
           for entry in found if grade in (entry.grade, None)]
@@ -185,9 +186,9 @@ def _contradicts(
     left = [entry.finding for entry, state in own if state == NOT_JUDGED]
     if judged:
       sentences.append(f'{key} is predicted, but of what Table I names for it, this was not found: '
-                       f'{"; ".join(judged)}.' + (f' Not judged: {"; ".join(left)}.' if left else ''))
+                       f'{"; ".join(judged)}.' + (f' Not evaluated: {"; ".join(left)}.' if left else ''))
     elif present:
-      sentences.append(f'{key} is predicted, but nothing that Table I names for it is judged: {"; ".join(left)}.')
+      sentences.append(f'{key} is predicted, but nothing that Table I names for it is evaluated: {"; ".join(left)}.')
   return sentences
 
 

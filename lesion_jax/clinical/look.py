@@ -27,7 +27,7 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
     unlike       it is unlike the photographs that the network learned from; never where that is not known
     second look  the network and the lesions found (`grade_by_rule`) disagree on whether it is referable
 
-  A lesion that is not judged is never taken for absent: where one could make a photograph referable that is not, the
+  A lesion that is not evaluated is never taken for absent: where one could make a photograph referable that is not, the
   sentence says so.
 
   Args:
@@ -38,7 +38,7 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
     reasons: of REASONS, in their order.
     sentences: one for each reason; without any, one that says so.
     rule: the grade by rule, {'grade', 'key', 'referable', 'sufficient', 'not_judged'}; None where the network finds no
-      lesions, or none is judged.
+      lesions, or none is evaluated.
   """
   if 'look' in record:
     return record['look']
@@ -84,8 +84,8 @@ def _said(ruled: Ruled) -> str:
 
 
 def _caveat(ruled: Ruled | None) -> str:
-  """What is not judged and could make a photograph referable."""
+  """What is not evaluated and could make a photograph referable."""
   if ruled is None or not ruled.could_be_referable:
     return ''
   keys = [key for key in ruled.not_judged if key != 'MA']
-  return f' ({listed(keys)} {"was" if len(keys) == 1 else "were"} not judged and could change that)'
+  return f' ({listed(keys)} {"was" if len(keys) == 1 else "were"} not evaluated and could change that)'

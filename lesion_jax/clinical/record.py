@@ -170,9 +170,9 @@ def rethreshold(
 
   Args:
     record: with 'maps', see `maps_entry`, and 'files' that are no longer right.
-    maps: float32 [S, S, 8], probabilities at the network's size; of lesions that are not judged anything.
+    maps: float32 [S, S, 8], probabilities at the network's size; of lesions that are not evaluated anything.
     field: of view at that size.
-    thresholds: by lesion, those that change; of lesions that are not judged they are no more than written down.
+    thresholds: by lesion, those that change; of lesions that are not evaluated they are no more than written down.
     smallest: smallest regions by lesion in the place of those of the record, likewise; None leaves these.
   """
   about, lesions = record['maps'], copy.deepcopy(record['lesions'])

@@ -17,7 +17,7 @@ from lesion_jax.core import Example
 from lesion_jax.data.index import Index
 from lesion_jax.data.sampler import Source
 
-SAVE_EVERY = 50  # photographs, so that an interrupted run goes on
+SAVE_EVERY = 50  # photographs, so that an interrupted run can resume
 
 
 class Asked(Sequence):
@@ -49,8 +49,8 @@ class Asked(Sequence):
     return {**example, 'image': np.asarray(image), 'lesions': empty, 'ignore': empty, 'found': self._found[example['id']]}
 
 
-def kept_answers(part: int = 0) -> str:
-  """Name of the file that keeps what was answered about a data set, or about a part of a mixture."""
+def kept_outputs(part: int = 0) -> str:
+  """Returns the name of the file that keeps what the network said of a data set, or about a part of a mixture."""
   return f'found{part or ""}.npz'
 
 
@@ -63,12 +63,12 @@ def ask(
   Args:
     look: image uint8 [S, S, 3] -> float32 [...], of one shape.
     source: the examples.
-    path: the file that keeps the answers; those of another key are forgotten.
-    key: what the answers depend on: the network's weights, the size.
+    path: the file that keeps the outputs; those of another key are forgotten.
+    key: what the outputs depend on: the network's weights, the size.
     watch: what the positions go through on their way, a progress bar for instance.
 
   Returns:
-    id -> the answer.
+    id -> the output.
   """
   path = pathlib.Path(path)
   found = _read(path, key)

@@ -46,7 +46,7 @@ class Rules:
   Attributes:
     annotators: how many a photograph needs at least.
     votes: how many annotators make a pixel a lesion; None: more than half of those of the photograph.
-    licence: under which the release may be used, in words; '' where the user has not said.
+    licence: under which the raw dataset may be used, in words; '' where the user has not said.
   """
 
   annotators: int = ANNOTATORS

@@ -1,7 +1,7 @@
 """Which photograph and which part of it each place of the training stream has, chosen on the host.
 
 Lesions are small and some are rare: of a photograph prepared large enough to show them, training sees a crop, a stated
-share of the crops lies on a lesion, and that lesion is drawn before the photograph, so that a rare one is seen as often
+share of the crops lies on a lesion, and that lesion is sampled before the photograph, so that a rare one is seen as often
 as a common one. Every choice depends on (seed, place in the stream) alone, so a resumed run, several devices and several
 processes draw the same. Shares, scales and jitter are our choice; nnU-Net centres a third of its patches on foreground.
 """
@@ -35,8 +35,8 @@ class Draw:
     crop: side of the crops in pixels; 0: whole photographs.
     centred: share of the draws that begin with a lesion: one of those that any photograph has, then one of the
       photographs that have it, then, with crops, one of its pixels, which lies in the middle part of the crop.
-    scale: (low, high), of the crops: magnification of the prepared photograph, drawn uniformly on a logarithmic scale. A
-      photograph that preparation enlarged is never drawn larger than its own pixels (unless `low` is), so that blur is
+    scale: (low, high), of the crops: magnification of the prepared photograph, sampled uniformly on a logarithmic scale. A
+      photograph that preparation enlarged is never enlarged beyond than its own pixels (unless `low` is), so that blur is
       not what tells it from others.
     lesions: how often a centred draw takes each lesion of LESIONS, relative to the others; (): equally often.
     grades: how often other draws take each grade DR0..DR4, relative to the others and however many photographs have it;
@@ -70,7 +70,7 @@ class Draw:
     return bool(self.crop or self.centred or self.grades)
 
 
-class Place(NamedTuple):
+class Sample(NamedTuple):
   """What a place of the stream has: the photograph, the lesion on which it is centred (None: on none), and the generator
   of what else is drawn there."""
 
@@ -80,7 +80,7 @@ class Place(NamedTuple):
 
 
 class Draws(Sequence):
-  """An endless sequence of examples drawn from a source. Safe to read from threads.
+  """An endless sequence of examples sampled from a source. Safe to read from threads.
 
   Args:
     source: of the data set's training photographs; has `index`.
@@ -105,22 +105,22 @@ class Draws(Sequence):
     return ENDLESS
 
   def __getitem__(self, place: int) -> Example:
-    photograph, lesion, rng = self.place(place)
+    photograph, lesion, rng = self.sample(place)
     example = self._source[photograph]
     if not self._draw.crop:
       return example
     return self._crop(example, lesion, float(self._side[photograph]), rng)
 
-  def place(self, place: int) -> Place:
-    """The first choices of a place, for which nothing is read."""
+  def sample(self, place: int) -> Sample:
+    """Returns the first choices of a place, for which nothing is read."""
     place = range(ENDLESS)[place]
     rng = np.random.Generator(np.random.Philox(key=[self._seed, place]))
     focus, which, photograph = rng.random(3)
     if self._lesions is not None and focus < self._draw.centred:
       lesion = int(np.searchsorted(self._lesions, which, side='right'))
       among = self._with[lesion]
-      return Place(int(among[int(photograph * len(among))]), lesion, rng)
-    return Place(int(np.searchsorted(self._any, photograph, side='right')), None, rng)
+      return Sample(int(among[int(photograph * len(among))]), lesion, rng)
+    return Sample(int(np.searchsorted(self._any, photograph, side='right')), None, rng)
 
   def _crop(self, example: Example, lesion: int | None, side: float, rng: np.random.Generator) -> Example:
     size, crop, (low, high) = example['image'].shape[0], self._draw.crop, self._draw.scale
@@ -189,11 +189,11 @@ def _by_grade(grade: np.ndarray, wanted: tuple[float, ...]) -> np.ndarray:
   if not wanted:
     return np.arange(1, len(grade) + 1) / len(grade)
   if unknown := int((grade == UNKNOWN_GRADE).sum()):
-    raise ValueError(f'grades={wanted} are to be drawn by these frequencies, and {unknown} of {len(grade)} photographs '
+    raise ValueError(f'grades={wanted} are to be sampled by these frequencies, and {unknown} of {len(grade)} photographs '
                      'have no grade; leave it at ()')
   count = np.bincount(grade, minlength=NUM_GRADES)
   weights = (np.array(wanted) / np.maximum(count, 1))[grade]
   if not weights.sum():
-    raise ValueError(f'grades={wanted}: no photograph has a grade that is to be drawn; there are '
+    raise ValueError(f'grades={wanted}: no photograph has a grade that is to be sampled; there are '
                      + ', '.join(f'{number} of DR{each}' for each, number in enumerate(count)))
   return np.cumsum(weights) / weights.sum()

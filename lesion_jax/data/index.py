@@ -39,7 +39,7 @@ class Index:
     return len(self.id)
 
   def take(self, rows: np.ndarray) -> Index:
-    """Some of the photographs, by position."""
+    """Returns some of the photographs, by position."""
     return Index(**{name: value[rows] for name, value in vars(self).items()})
 
 
@@ -47,7 +47,7 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Index))
 
 
 def join(parts: Sequence[Index]) -> Index:
-  """Several, one behind the other."""
+  """Joins several, one behind the other."""
   return Index(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS})
 
 
@@ -58,6 +58,7 @@ def save(folder: str | os.PathLike[str], splits: Mapping[str, Index]) -> None:
 
 
 def read(folder: str | os.PathLike[str], split: str) -> Index:
-  """The photographs of one split. Raises FileNotFoundError where nothing is kept, KeyError for another split."""
+  """Returns the photographs of one split. Raises FileNotFoundError where nothing is kept, KeyError for another
+  split."""
   with np.load(pathlib.Path(folder, NAME), allow_pickle=False) as found:
     return Index(**{name: found[f'{split}/{name}'] for name in FIELDS})

@@ -1,7 +1,7 @@
 """What masks of one's own mean: which values are a lesion, which are left open, which are the lesions of an index map; and
 whether masks and photographs can belong together at all.
 
-Without a declaration 0 is absent, 1 or 255 present, and 127 left out of loss and metrics. 255 is "void" for many tools and
+Without a declaration 0 is absent, 1 or 255 present, and 127 excluded from loss and metrics. 255 is "void" for many tools and
 "lesion" for others, so masks in which 1 and 255 both occur are never guessed at: `values` says it.
 """
 
@@ -35,7 +35,7 @@ class Values:
 
   Attributes:
     lesion: present.
-    ignore: left out of loss and metrics.
+    ignore: excluded from loss and metrics.
     absent: neither.
     declared: whether somebody said so.
   """
@@ -51,13 +51,13 @@ class Values:
     return tuple(sorted({*self.absent, *self.lesion, *self.ignore}))
 
   def split(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Present and left open, bool [H, W] each, of a mask uint8 [H, W]."""
+    """Splits into present and left open, bool [H, W] each, of a mask uint8 [H, W]."""
     return np.isin(mask, self.lesion), np.isin(mask, self.ignore)
 
 
 def read_values(text: str | Mapping[str, Any]) -> Values:
-  """'lesion=1,ignore=255', 'lesion=1+255', 'lesion=0,absent=255', or the same as JSON {"lesion": [1, 255]}; '' is what stands
-  above.
+  """Parses 'lesion=1,ignore=255', 'lesion=1+255', 'lesion=0,absent=255', or the same as JSON {"lesion": [1, 255]}; ''
+  is what stands above.
 
   Raises:
     ValueError: it is anything else.
@@ -79,7 +79,8 @@ def read_values(text: str | Mapping[str, Any]) -> Values:
 
 
 def read_indices(text: str | Mapping[str, Any]) -> dict[int, str | None]:
-  """'1=MA,2=HE,255=ignore' or the same as JSON: number -> key of a lesion, 'ignore', or None for what is no lesion of ours.
+  """Parses '1=MA,2=HE,255=ignore' or the same as JSON: number -> key of a lesion, 'ignore', or None for what is no
+  lesion of ours.
 
   Raises:
     ValueError: it is anything else.
@@ -141,18 +142,18 @@ def examine(masks: Mapping[str, Iterable[pathlib.Path]], values: Values) -> list
     if len(broken) > 1:
       raise ValueError(f'{len(broken)} of {len(everyone)} masks cannot be read: {"; ".join(one.error for one in broken[:3])}'
                        f'{"; ..." if len(broken) > 3 else ""}')
-    # A single one is said, or left out, where its photograph is read.
-  strange = [one for one in everyone if one.values - set(values.levels)]
-  if strange:
+    # A single one is said, or skipped, where its photograph is read.
+  unknown = [one for one in everyone if one.values - set(values.levels)]
+  if unknown:
     found = sorted(set().union(*(one.values for one in everyone)))
     small = [value for value in found if value not in (UNSCORED, 255)]
-    if len(strange) > 1 and max(small) <= LARGEST_INDEX and len(small) > 2 and not values.declared:
-      raise ValueError(f'{_named(strange)} hold the values {_listed(found)} ({len(strange)} of {len(everyone)} masks): these '
+    if len(unknown) > 1 and max(small) <= LARGEST_INDEX and len(small) > 2 and not values.declared:
+      raise ValueError(f'{_named(unknown)} hold the values {_listed(found)} ({len(unknown)} of {len(everyone)} masks): these '
                        f'are index maps, in which each number is a lesion, and not masks of one lesion. Put them into masks/ '
                        f'itself, and {TEACH_INDICES}')
-    if len(strange) > 1:
+    if len(unknown) > 1:
       other = sorted(set(found) - set(values.levels))
-      raise ValueError(f'{_named(strange)} hold the values {_listed(other)} ({len(strange)} of {len(everyone)} masks), and '
+      raise ValueError(f'{_named(unknown)} hold the values {_listed(other)} ({len(unknown)} of {len(everyone)} masks), and '
                        f'allowed are {_listed(values.levels)}. Were they resized or saved as JPEG? Else {TEACH_VALUES}')
   if not values.declared:
     _refuse_ambiguous(everyone)
@@ -193,8 +194,8 @@ def examine_maps(paths: Sequence[pathlib.Path], indices: Mapping[int, str | None
 
 
 def turned(photograph: pathlib.Path, masks: Iterable[pathlib.Path]) -> str:
-  """What is wrong with a photograph that is turned by its EXIF orientation where it cannot be told whether its masks are, as
-  they carry no such tag; '' where nothing is. Sizes tell it where a quarter turn changes them."""
+  """Returns what is wrong with a photograph that is turned by its EXIF orientation where it cannot be told whether its
+  masks are, as they carry no such tag; '' where nothing is. Sizes tell it where a quarter turn changes them."""
   masks = list(masks)
   try:
     with Image.open(photograph) as image:

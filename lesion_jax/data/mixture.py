@@ -23,7 +23,7 @@ class Mixture:
   Data sets may hold the same photographs, in splits that do not know of one another: `stages.leaks` looks for those.
 
   Each photograph keeps what its own data set annotates: a lesion that is unknown there, or a grade, reaches neither the
-  loss nor a figure.
+  loss nor a metric.
 
   Attributes:
     parts: the data sets, all prepared at one size.
@@ -91,7 +91,7 @@ class Mixture:
     return '; '.join(f'{part.name}: {part.licence}' for part in self.parts)
 
   def source(self, split: str) -> Joined:
-    """Random access to one split: the parts behind one another.
+    """Gives random access to one split: the parts behind one another.
 
     Raises:
       ValueError: where there is no such split, or it is empty in all parts.
@@ -111,11 +111,12 @@ def check_weights(weights: tuple[float, ...], names: list[str]) -> None:
     raise ValueError(f'weights={weights}: give one for each of the {len(names)} data sets of {SEPARATOR.join(names)}, '
                      'or none, which draws every photograph equally often')
   if not all(weight > 0 and math.isfinite(weight) for weight in weights):
-    raise ValueError(f'weights={weights}: each must be above 0; leave out a data set that is not to be drawn from')
+    raise ValueError(f'weights={weights}: each must be above 0; leave out a data set that is not to be sampled from')
 
 
 def shares(dataset: Dataset | Mixture, split: str) -> Iterator[tuple[Dataset, slice]]:
-  """The parts of a mixture that have examples in a split, and where those lie in its source. A data set has none."""
+  """Yields the parts of a mixture that have examples in a split, and where those lie in its source. A data set has
+  none."""
   parts = [part for part in getattr(dataset, 'parts', ()) if part.lengths[split]]
   ends = itertools.accumulate((part.lengths[split] for part in parts), initial=0)
   for part, (start, end) in zip(parts, itertools.pairwise(ends), strict=True):

@@ -1,4 +1,4 @@
-"""The photographs of a split in their own pixels, read from the release again: prepared data hold squares alone."""
+"""The photographs of a split in their own pixels, read from the raw dataset again: preprocessed data hold squares alone."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class Native(NamedTuple):
-  """One photograph of a release with its masks, in its own pixels.
+  """One photograph of a raw dataset with its masks, in its own pixels.
 
   Attributes:
     image: uint8 [H, W, 3].
     crop: the square of it that a network sees.
     present: lesion key -> bool [H, W]; a lesion without a mask is absent.
-    unscored: lesion key -> bool [H, W], where the release leaves open whether the lesion is there. Where a lesion is
+    unscored: lesion key -> bool [H, W], where the raw dataset leaves open whether the lesion is there. Where a lesion is
       present as well, it counts.
-    labels: the rest of Record that the release says: `id`, `patient`, `grade`, `annotated`.
+    labels: the rest of Record that the raw dataset says: `id`, `patient`, `grade`, `annotated`.
   """
 
   image: np.ndarray
@@ -38,16 +38,16 @@ class Native(NamedTuple):
 
 
 class NativeSource(Sequence):
-  """Random access to the photographs of a split and their masks as the release has them, in the order of the prepared
+  """Random access to the photographs of a split and their masks as the raw dataset has them, in the order of the prepared
   examples. Safe to read from threads; a photograph of 12 megapixels takes 0.1 GB and more.
 
   Args:
-    dataset: a prepared data set, whose builder knows where the release lies.
+    dataset: a preprocessed dataset, whose builder knows where the raw dataset lies.
     split: one of its splits, or 'all'.
     ids: of the photographs to take; None takes all.
 
   Raises:
-    ValueError: of `require_native`, or the release is another than was prepared.
+    ValueError: of `require_native`, or the raw dataset is another than was prepared.
     FileNotFoundError: of `LesionBuilder.release`.
   """
 
@@ -60,7 +60,7 @@ class NativeSource(Sequence):
       items = [item for item in release[each] if os.fspath(item.path) not in left_out]
       prepared = dataset.source(each).index.id.tolist()
       if len(items) != len(prepared):
-        raise ValueError(f'{builder.name}, split {each}: the release has {len(items)} photographs and its prepared copy '
+        raise ValueError(f'{builder.name}, split {each}: the raw dataset has {len(items)} photographs and its preprocessed copy '
                          f'{len(prepared)}; it was changed since, so delete {builder.data_path}')
       self._items += [item for item, name in zip(items, prepared, strict=True) if ids is None or name in ids]
 
@@ -84,7 +84,7 @@ def require_native(name: str, builder: type[LesionBuilder]) -> None:
     builder: its class.
   """
   if not builder.NATIVE:
-    why = 'its photographs are drawn at the size of the network' if builder.ANNOTATED else 'it annotates no lesion'
+    why = 'its images are generated at the size of the network' if builder.ANNOTATED else 'it annotates no lesion'
     raise ValueError(f"{name} has nothing to compare in the photographs' own pixels: {why}; evaluate it at the "
                      "network's size")
 

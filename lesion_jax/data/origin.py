@@ -1,4 +1,4 @@
-"""What prepared data were made from and consist of: kept beside them, so that a change of either is seen.
+"""What preprocessed data were made from and consist of: kept beside them, so that a change of either is seen.
 
 `source.json` holds a digest of the names, sizes and times of change of all files that were read, and the sizes of the
 prepared files. Data that were prepared before there was such a file are taken as they are.
@@ -19,7 +19,7 @@ _JUNK = ('thumbs.db', 'desktop.ini')
 
 
 def survey(places: Iterable[pathlib.Path]) -> dict[str, Any] | None:
-  """The state of a source.
+  """Returns the state of a source.
 
   Args:
     places: files and folders, of which all that is in them counts; hidden files and those of file managers do not.
@@ -66,7 +66,8 @@ def write(folder: str | os.PathLike[str], source: dict[str, Any] | None) -> None
 
 
 def damage(folder: str | os.PathLike[str]) -> str:
-  """What is missing or cut in a folder of prepared data, as the end of a sentence; '' where nothing is known to be."""
+  """Returns what is missing or cut in a folder of preprocessed data, as the end of a sentence; '' where nothing is
+  known to be."""
   folder = pathlib.Path(folder)
   for name in NEEDED:
     try:
@@ -85,8 +86,8 @@ def damage(folder: str | os.PathLike[str]) -> str:
 
 
 def change(folder: str | os.PathLike[str], places: Iterable[pathlib.Path]) -> str:
-  """How the source differs from what was prepared, as the end of a sentence; '' where it does not, is not there, or nothing
-  is known of it."""
+  """Returns how the source differs from what was prepared, as the end of a sentence; '' where it does not, is not
+  there, or nothing is known of it."""
   then = (_read(pathlib.Path(folder)) or {}).get('source')
   now = survey(places) if then else None
   if not then or not now or then['digest'] == now['digest']:

@@ -15,7 +15,7 @@ ORIENTATION = 0x0112  # EXIF and TIFF
 
 
 def read_mask(path: str | pathlib.Path, *, shape: tuple[int, int], levels: Iterable[int]) -> np.ndarray:
-  """Reads a mask file and holds it to what the release allows.
+  """Reads a mask file and holds it to what the raw dataset allows.
 
   Palette images give their indices (not their colours), bilevel ones 0 and 1, grey ones their levels; of colour images the
   brightest channel counts, so that red on black reads as 255 on 0. A palette that contradicts its indices, as index 0 is
@@ -25,7 +25,7 @@ def read_mask(path: str | pathlib.Path, *, shape: tuple[int, int], levels: Itera
   Args:
     path: of any format that Pillow reads.
     shape: (height, width) of the photograph.
-    levels: the values the release allows.
+    levels: the values the raw dataset allows.
 
   Returns:
     uint8 [H, W].
@@ -41,7 +41,7 @@ def read_mask(path: str | pathlib.Path, *, shape: tuple[int, int], levels: Itera
   if strange.size:
     found = ', '.join(map(str, strange[:8])) + (', ...' if strange.size > 8 else '')
     raise ValueError(
-        f'the mask {path} holds the values {found}; this release has only {", ".join(map(str, levels))}. '
+        f'the mask {path} holds the values {found}; this raw dataset has only {", ".join(map(str, levels))}. '
         'Was it resized or saved as JPEG?')
   return mask
 
@@ -67,7 +67,7 @@ def read_soft_mask(path: str | pathlib.Path, *, shape: tuple[int, int]) -> np.nd
 
 
 def look_at(path: str | pathlib.Path) -> tuple[np.ndarray, bool]:
-  """A mask of any size and values, as `read_mask` reads it.
+  """Returns a mask of any size and values, as `read_mask` reads it.
 
   Returns:
     uint8 [H, W], and whether the file has grey levels (not indices of a palette, nor one bit), in which 1 and 255 are

@@ -28,9 +28,9 @@ def train_batches(
     source: Source, *, batch_size: int, seed: int, draw: Draw = Draw(), shard_index: int = 0, shard_count: int = 1,
     threads: int = THREADS,
 ) -> grain.DatasetIterator[Example]:
-  """An endless stream of shuffled batches, in another order each epoch.
+  """Returns an endless stream of shuffled batches, in another order each epoch.
 
-  Batches run across the ends of epochs, so no example is dropped; how often each is drawn says `sampler.training_order`.
+  Batches run across the ends of epochs, so no example is dropped; how often each is sampled says `sampler.training_order`.
   `get_state()` is a small JSON-serialisable dict and `set_state()` continues exactly behind it; it
   is the same on all shards.
 
@@ -54,7 +54,7 @@ def train_batches(
 def eval_batches(
     source: Source, *, batch_size: int, shard_index: int = 0, shard_count: int = 1, threads: int = THREADS
 ) -> grain.IterDataset[Example]:
-  """Every example exactly once over all shards, in order; can be iterated over again.
+  """Iterates over every example exactly once over all shards, in order; can be iterated over again.
 
   Every shard has ceil(len(source) / batch_size) batches of the same shape, so that hosts that reduce together do not
   wait for one another: the last batch is filled up with rows of weight 0, that annotate nothing, have no grade and

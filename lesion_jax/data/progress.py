@@ -13,12 +13,12 @@ Progress = Callable[[int, int], None]
 
 
 def silent(done: int, total: int) -> None:
-  """A Progress that says nothing."""
+  """Returns a Progress that says nothing."""
 
 
 @contextlib.contextmanager
 def progress_bar(title: str | None = None, *, quiet: bool = False) -> Iterator[Progress]:
-  """Context with a Progress that draws a bar on stderr, if that is a terminal.
+  """Opens a context with a Progress that draws a bar on stderr, if that is a terminal.
 
   Args:
     title: stands before the bar.

@@ -87,11 +87,11 @@ class ExampleSource(Sequence):
   """Random access to the examples of one split, decoded, each an Example without `row`. Safe to read from threads.
 
   Args:
-    builder: of a prepared data set.
+    builder: of a preprocessed dataset.
     split: one of its splits.
     negatives: keys of the lesions of which a grade says that they are absent, see `Dataset.with_negatives`.
     whole: keep photographs that then say nothing of any lesion.
-    dropped: ids of photographs that are left out as well.
+    dropped: ids of photographs that are excluded as well.
     grades: by id, of photographs that have none of their own.
 
   Attributes:
@@ -144,16 +144,16 @@ class ExampleSource(Sequence):
 
   def _damaged(self, error: Exception) -> ValueError:
     said = str(error).splitlines() or [type(error).__name__]
-    return ValueError(f'the prepared data in {self._folder} are damaged ({said[0][:200]}); prepare them again: delete that '
+    return ValueError(f'the preprocessed data in {self._folder} are damaged ({said[0][:200]}); prepare them again: delete that '
                       'folder, and run the same command')
 
   def ids(self) -> list[str]:
-    """The photographs in their order, without decoding any."""
+    """Returns the photographs in their order, without decoding any."""
     return self.index.id.tolist()
 
 
 def absent_by_grade(grade: np.ndarray, keys: Sequence[str]) -> np.ndarray:
-  """Which of the lesions `keys` a grade says to be absent, by Table I of the paper: all of them of DR0, all but
+  """Returns which of the lesions `keys` a grade says to be absent, by Table I of the paper: all of them of DR0, all but
   microaneurysms of DR1, which is 'microaneurysms, exclusively', none of the others and of unknown grades.
 
   Args:
@@ -192,7 +192,7 @@ class Subset(Sequence):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """A prepared data set.
+  """A preprocessed dataset.
 
   Attributes:
     name: as in DATASETS.
@@ -204,14 +204,14 @@ class Dataset:
     description: what it is, in a paragraph.
     citation: BibTeX.
     licence: under which its authors release it.
-    dealing: how its photographs were dealt to splits, as `splits.Dealing.describe` says it; None where the release says it
+    dealing: how its photographs were dealt to splits, as `splits.Dealing.describe` says it; None where the raw dataset says it
       of all of them.
     builder: the TFDS builder behind it.
     grades_as_lesions: whether its grades say of lesions that they are absent unless a configuration says otherwise.
     negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
     whole: training photographs that then say nothing of any lesion are kept.
     aside: share of the training patients whose photographs are in validation, see `with_negatives`.
-    dropped: split -> ids of the photographs that `without` left out of it.
+    dropped: split -> ids of the photographs that `without` excluded from it.
     grades: by id, those that photographs without a grade have from their twins, see `graded_by`.
     scale: of the grades, as `scales.Scale.describe` says it.
     notes: what was taken for what when it was prepared, and what may be wrong, a sentence each.
@@ -235,8 +235,8 @@ class Dataset:
   grades: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   def graded_by(self, others: Sequence[Dataset]) -> Dataset:
-    """The same data set, where photographs without a grade have that of the same photograph in graded data sets, if it is
-    there under whatever name (`fingerprint.twins`). Twins that contradict one another give none."""
+    """Returns the same data set, where photographs without a grade have that of the same photograph in graded data
+    sets, if it is there under whatever name (`fingerprint.twins`). Twins that contradict one another give none."""
     lenders = [other.source(split).index for other in others if other.graded for split in other.splits]
     if not lenders:
       return self
@@ -254,10 +254,10 @@ class Dataset:
   notes: tuple[str, ...] = ()
 
   def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0) -> Dataset:
-    """The same photographs as a data set of lesions, in which a grade says what is not there (`absent_by_grade`): no
-    mask is needed for that. Photographs that then say nothing of any lesion are left out of training, unless `whole`, as
-    there is nothing to learn from them; in the other splits they tell how many of the sick are called so. Lengths are
-    counted anew.
+    """Returns the same photographs as a data set of lesions, in which a grade says what is not there
+    (`absent_by_grade`): no mask is needed for that. Photographs that then say nothing of any lesion are excluded from
+    training, unless `whole`, as there is nothing to learn from them; in the other splits they tell how many of the sick
+    are called so. Lengths are counted anew.
 
     Args:
       keys: of the lesions that are claimed absent: those that something is learned of elsewhere, for a network that
@@ -282,8 +282,8 @@ class Dataset:
     return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, aside=aside)._counted()
 
   def idle(self) -> Source | None:
-    """The training photographs that say nothing of any lesion, which `with_negatives` leaves out; None where there are none.
-    Nothing is learned from them, so they tell how many of the sick are called so."""
+    """Returns the training photographs that say nothing of any lesion, which `with_negatives` excludes; None where
+    there are none. Nothing is learned from them, so they tell how many of the sick are called so."""
     if not self.negatives or self.whole or not self.lengths['train']:
       return None
     every = dataclasses.replace(self, whole=True)._source('train')
@@ -291,8 +291,8 @@ class Dataset:
     return Subset(every, rows.tolist()) if len(rows) else None
 
   def without(self, ids: Mapping[str, Collection[str]]) -> Dataset:
-    """The same data set without some photographs, by split; lengths are counted anew. Splits that are not named, and
-    those without such ids, stay as they are."""
+    """Returns the same data set without some photographs, by split; lengths are counted anew. Splits that are not
+    named, and those without such ids, stay as they are."""
     more = {split: frozenset(some) for split, some in ids.items() if some}
     if not more:
       return self
@@ -337,7 +337,7 @@ class Dataset:
     return tuple(split for split, length in self.lengths.items() if length)
 
   def source(self, split: str) -> Source:
-    """Random access to one split, or with ALL to all of them behind one another.
+    """Gives random access to one split, or with ALL to all of them behind one another.
 
     Raises:
       ValueError: where there is no such split, or it is empty.
@@ -350,12 +350,12 @@ class Dataset:
     return self._source(split)
 
   def choose(self, split: str, *, only: Collection[str] | None = None, without: Collection[str] = ()) -> Sequence[Example]:
-    """Random access to some photographs of one split, or with ALL of all of them.
+    """Gives random access to some photographs of one split, or with ALL of all of them.
 
     Args:
       split: as of `source`.
       only: ids of those to take; None takes all.
-      without: ids of those to leave out.
+      without: ids of those to exclude.
 
     Raises:
       ValueError: there is no such split or id, naming it, or no photograph is left.
@@ -392,20 +392,20 @@ def load_dataset(
   """Opens a data set, after preparing it once under `data_dir`.
 
   What is prepared lies in data_dir/name/configuration/version, where the configuration names the size and where the
-  data came from. Where the release was changed in place since (`origin.change`), that is refused, or with `anew` prepared
+  data came from. Where the raw dataset was changed in place since (`origin.change`), that is refused, or with `anew` prepared
   again. It appears there whole or not at all; what an
-  interrupted preparation has finished lies in data_dir/.preparing, and the next one goes on from there. Of several
+  interrupted preparation has finished lies in data_dir/.preparing, and the next one resumes from there. Of several
   processes one prepares, and the others wait. Nothing is written elsewhere and nothing is downloaded.
 
   Args:
     name: one of DATASETS.
-    data_dir: where prepared data sets are kept.
+    data_dir: where preprocessed datasets are kept.
     size: side of the square examples, in pixels.
-    source_dir: root of the release, for the data sets that have one.
+    source_dir: root of the raw dataset, for the data sets that have one.
     quiet: show no progress while it is prepared; else a bar on stderr, if that is a terminal.
     progress: called instead, with how many photographs are done and how many there are.
-    split: how photographs are dealt where the release does not say, 'hash' or 'stratified'; '' is the data set's own way.
-      Where all splits are the release's it changes nothing.
+    split: how photographs are dealt where the raw dataset does not say, 'hash' or 'stratified'; '' is the data set's own way.
+      Where all splits are the raw dataset's it changes nothing.
     split_seed: of that.
     folds, fold: of `splits.Dealing`; of a data set with an official test set they deal its training set.
     anew: prepare again what is damaged or was made from what has changed since.
@@ -413,9 +413,9 @@ def load_dataset(
       `values` and `indices`.
 
   Raises:
-    FileNotFoundError: where a file of the release's layout is missing, naming it.
-    ValueError: for another name or option, or a release that does not keep its own rules, naming file and value; for
-      prepared data that are damaged, or old, unless `anew`.
+    FileNotFoundError: where a file of the raw dataset's layout is missing, naming it.
+    ValueError: for another name or option, or a raw dataset that does not keep its own rules, naming file and value; for
+      preprocessed data that are damaged, or old, unless `anew`.
   """
   builder_class = require_known(name)
   allowed = _fields(builder_class.CONFIG) - _fields(LesionConfig)
@@ -427,7 +427,7 @@ def load_dataset(
                                 folds=folds, fold=fold, **options)
   root = real(home(data_dir))
   if inside := [place for place in config.places() if root.is_relative_to(place)]:
-    raise ValueError(f'data_dir={root} lies inside the release {inside[0]}, which is never written; choose another')
+    raise ValueError(f'data_dir={root} lies inside the raw dataset {inside[0]}, which is never written; choose another')
   open_builder = lambda: builder_class(config=config, data_dir=root, file_format='array_record')
   target = root / name / config.name / str(builder_class.VERSION)
   with _fresh(target, open_builder, config.places(), anew):
@@ -438,7 +438,7 @@ def load_dataset(
 def _fresh(
     target: pathlib.Path, open_builder: Callable[[], LesionBuilder], places: tuple[pathlib.Path, ...], anew: bool,
 ) -> contextlib.AbstractContextManager[None]:
-  """Puts prepared data aside that cannot be taken. Raises ValueError where there are such, and not `anew`."""
+  """Puts preprocessed data aside that cannot be taken. Raises ValueError where there are such, and not `anew`."""
   stale = _stale(target, open_builder, places) if target.exists() else ''
   if stale and not anew:
     raise ValueError(f'{stale}; `lesion-jax prepare` of the same source and size prepares it anew, or delete {target}')
@@ -448,9 +448,9 @@ def _fresh(
 
 
 def _stale(target: pathlib.Path, open_builder: Callable[[], LesionBuilder], places: tuple[pathlib.Path, ...]) -> str:
-  """Why prepared data cannot be taken, '' where they can."""
+  """Why preprocessed data cannot be taken, '' where they can."""
   if wrong := origin.damage(target):
-    return f'the prepared data in {target} are damaged: {wrong}'
+    return f'the preprocessed data in {target} are damaged: {wrong}'
   if changed := origin.change(target, open_builder().reads()):
     return f'{" and ".join(map(str, places))} has changed since {target} was prepared from it: {changed}'
   return ''
@@ -466,20 +466,20 @@ def _dealing(name: str, builder: type[LesionBuilder], split: str, seed: int, fol
 
 
 def find_prepared(name: str, *, data_dir: str | os.PathLike[str], size: int = 896) -> Dataset:
-  """Opens what was prepared of a data set at that size, wherever the release lies now.
+  """Opens what was prepared of a data set at that size, wherever the raw dataset lies now.
 
   Raises:
     FileNotFoundError: nothing was.
-    ValueError: for an unknown name, or where several releases were, naming them.
+    ValueError: for an unknown name, or where several raw datasets were, naming them.
   """
   builder_class = require_known(name)
   folder = real(home(data_dir)) / name
   found = sorted(folder.glob(f'{size}-*/{builder_class.VERSION}'))
   if not found:
     raise FileNotFoundError(f'nothing is prepared in {folder}/{size}-*/{builder_class.VERSION}; prepare it, or give '
-                            'source_dir of the release or an option of the data set')
+                            'source_dir of the raw dataset or an option of the data set')
   if wrong := [f'{path}: {what}' for path in found if (what := origin.damage(path))]:
-    raise ValueError(f'prepared data are damaged: {wrong[0]}; prepare them again with source_dir, or delete that folder')
+    raise ValueError(f'preprocessed data are damaged: {wrong[0]}; prepare them again with source_dir, or delete that folder')
   if len(found) > 1:
     raise ValueError(f'{name} is prepared from {len(found)} places: {", ".join(map(str, found))}; say which, by '
                      'source_dir or an option')
@@ -519,12 +519,12 @@ def register_dataset(name: str, builder: type[LesionBuilder]) -> None:
 
 
 def find_builder(name: str) -> type[LesionBuilder] | None:
-  """The builder of a data set, also of one that an installed package brings; None where there is none."""
+  """Returns the builder of a data set, also of one that an installed package brings; None where there is none."""
   return DATASETS[name] if plugins.look_up('data set', name, DATASETS) else None
 
 
 def require_known(name: str) -> type[LesionBuilder]:
-  """The builder of a data set. Raises ValueError, listing the names, where there is none."""
+  """Returns the builder of a data set. Raises ValueError, listing the names, where there is none."""
   if found := find_builder(name):
     return found
   raise ValueError(f'unknown data set {name!r}; there are: {plugins.names("data set", DATASETS)}')

@@ -54,7 +54,7 @@ class Joined(Sequence):
 
 
 def keep_decoded(source: Source, limit: int) -> Source:
-  """The source, whose decoded examples are kept in memory up to `limit` bytes in all, see `crops.Kept`.
+  """Returns the source, whose decoded examples are kept in memory up to `limit` bytes in all, see `crops.Kept`.
 
   Args:
     source: the examples; of a `Joined` one each part gets a share by its length.
@@ -68,7 +68,7 @@ def keep_decoded(source: Source, limit: int) -> Source:
 
 
 def training_order(source: Source, *, batch_size: int, seed: int, draw: Draw = Draw()) -> grain.MapDataset[Example]:
-  """An endless stream of shuffled examples, in another order each epoch.
+  """Returns an endless stream of shuffled examples, in another order each epoch.
 
   Every len(source) examples of the stream are each example once. Of a `Joined` source with weights, each part is such a
   stream of its own, however long the others are, and the stream takes from each by its weight: every batch as nearly as

@@ -1,12 +1,12 @@
-"""Scales of grades: what a table's numbers mean on the international scale DR0 to DR4, and which figures they can give.
+"""Scales of grades: what a table's numbers mean on the international scale DR0 to DR4, and which metrics they can give.
 
   icdr        0 to 4, as in the paper
   referable   0 no, 1 yes: DR2 to DR4 (also no/yes, false/true)
   three       0 none, 1 non-proliferative (DR1 to DR3), 2 proliferative (DR4)
   a mapping   '0=0,1=2-4,5=unknown': as written in the table = the grade, the span of grades, or unknown
 
-A photograph whose grade is a span keeps the lowest grade of it. So figures that need single grades (kappa, accuracy) are
-not given, nor referable DR where a span has both sides of it, nor healthy eyes where DR0 is not told apart; and no network
+A photograph whose grade is a span keeps the lowest grade of it. So metrics that need single grades (kappa, accuracy) are
+not given, nor referable DR where a span has grades of both, nor healthy eyes where DR0 is not told apart; and no network
 of five grades learns from them.
 """
 
@@ -52,7 +52,7 @@ class Scale:
   spans: Mapping[str, Span | None]
 
   def grade(self, text: str) -> int:
-    """The lowest grade that `text` can be, UNKNOWN_GRADE for an empty cell and what the scale calls unknown.
+    """Returns the lowest grade that `text` can be, UNKNOWN_GRADE for an empty cell and what the scale calls unknown.
 
     Raises:
       ValueError: it is none of the scale, saying what it has.
@@ -71,7 +71,7 @@ class Scale:
     raise ValueError(f'grade is {cut(text)!r}; the scale {self.name} has {", ".join(self.spans)}, or empty where it is unknown')
 
   def knows(self, text: str) -> bool:
-    """Whether `text` is a grade of the scale, and not merely an empty cell."""
+    """Returns whether `text` is a grade of the scale, and not merely an empty cell."""
     return whole_number(text).casefold() in self.spans or self.name in ('', 'icdr') and in_words(text) is not None
 
   @property
@@ -94,7 +94,7 @@ class Scale:
     return not any(low == 0 < high for low, high in self._found)
 
   def describe(self) -> dict[str, Any]:
-    """Ready for JSON, as it is kept with prepared data."""
+    """Returns it ready for JSON, as it is kept with preprocessed data."""
     return {'name': self.name, 'steps': self.steps, 'referable': self.referable, 'healthy': self.healthy}
 
 
@@ -102,7 +102,7 @@ ICDR = {'name': 'icdr', 'steps': True, 'referable': True, 'healthy': True}  # of
 
 
 def read_scale(text: str | Mapping[str, Any]) -> Scale:
-  """A scale by its name, or as a mapping in text or of JSON; '' reads as icdr, undeclared.
+  """Returns a scale by its name, or as a mapping in text or of JSON; '' reads as icdr, undeclared.
 
   Raises:
     ValueError: it is none.
@@ -130,14 +130,14 @@ def _show(span: Span | None) -> str:
 
 
 def whole_number(text: str) -> str:
-  """'3.0' and '3,0' as '3': tables written after a missing value hold floats. Other text as it is."""
+  """Writes '3.0' and '3,0' as '3': tables written after a missing value hold floats. Other text as it is."""
   match = re.fullmatch(r'\s*([+-]?\d{1,9})(?:[.,]0*)?\s*', text)
   return str(int(match[1])) if match else text.strip()
 
 
 def in_words(text: str) -> int | None:
-  """The grade of 'No DR', 'Mild', 'Severe NPDR', 'Proliferative retinopathy' or 'ungradable', also with the number before it, as
-  in '0_no_dr'; None where it is none of these, or the number is another than the word's."""
+  """Returns the grade of 'No DR', 'Mild', 'Severe NPDR', 'Proliferative retinopathy' or 'ungradable', also with the
+  number before it, as in '0_no_dr'; None where it is none of these, or the number is another than the word's."""
   match = re.fullmatch(r'(?:(\d)[_\-. )]+)?(.+)', text.strip())
   if not match:
     return None
@@ -149,7 +149,7 @@ def in_words(text: str) -> int | None:
 
 
 def asks(scale: Scale, grades: Iterable[int]) -> str:
-  """What is asked where nobody declared a scale and few grades occur: '' where all may well be as it seems."""
+  """Returns what is asked where nobody declared a scale and few grades occur: '' where all may well be as it seems."""
   found = sorted(set(grades) - {UNKNOWN_GRADE})
   if scale.name or not found or found[-1] > REFERABLE_GRADE or len(found) < 2:
     return ''

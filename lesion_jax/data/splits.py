@@ -26,14 +26,14 @@ Item = TypeVar('Item')
 
 
 def shuffled(patients: Iterable[str], seed: int | str = SPLIT_SEED) -> list[str]:
-  """Each patient once, in the order of the SHA-256 of 'seed:patient'."""
+  """Returns each patient once, in the order of the SHA-256 of 'seed:patient'."""
   return sorted(set(patients), key=lambda patient: hashlib.sha256(f'{seed}:{patient}'.encode()).digest())
 
 
 def stratify(
     patients: Sequence[str], labels: Sequence[Collection[str]], shares: Sequence[int], *, seed: int = SPLIT_SEED
 ) -> list[int]:
-  """Deals photographs to sides so that each gets its share of every label, all those of one patient to one side.
+  """Deals photographs to splits so that each gets its share of every label, all those of one patient to one split.
 
   Iterative stratification (K. Sechidis, G. Tsoumakas and I. Vlahavas, "On the Stratification of Multi-Label Data", ECML
   PKDD 2011, Algorithm 1) of patients, each with the labels of all of his photographs: the label that the fewest patients
@@ -46,7 +46,7 @@ def stratify(
   Args:
     patients: the patient of each photograph.
     labels: what each photograph has; a photograph without any is dealt by number alone.
-    shares: of the sides, whole numbers, such as (7, 1, 2).
+    shares: of the splits, whole numbers, such as (7, 1, 2).
     seed: any integer.
 
   Returns:
@@ -91,17 +91,17 @@ def stratify(
 
 
 def labels_of(lesions: Collection[str] = (), grade: int = UNKNOWN_GRADE) -> frozenset[str]:
-  """What `stratify` is to spread of a photograph: keys of its lesions as far as they are known without looking at pixels,
-  and the key of its grade, unless that is unknown."""
+  """Returns what `stratify` is to spread of a photograph: keys of its lesions as far as they are known without looking
+  at pixels, and the key of its grade, unless that is unknown."""
   return frozenset(lesions) | ({GRADE_KEYS[grade]} if grade != UNKNOWN_GRADE else set())
 
 
 @dataclasses.dataclass(frozen=True)
 class Dealing:
-  """How the photographs of a release become splits, where the release does not say.
+  """How the photographs of a raw dataset become splits, where the raw dataset does not say.
 
   With `folds` the patients are dealt to so many equal parts; part number `fold` is the test split, and validation is
-  carved from the others, 7 to 1. Where a release has an official test set, that is done with its training set.
+  carved from the others, 7 to 1. Where a raw dataset has an official test set, that is done with its training set.
 
   Attributes:
     name: 'hash' or 'stratified', see the module's docstring.
@@ -127,22 +127,22 @@ class Dealing:
 
   @property
   def suffix(self) -> str:
-    """Tells prepared data of one split from those of another; '' for the split that there was at first."""
+    """Tells preprocessed data of one split from those of another; '' for the split that there was at first."""
     name = '' if (self.name, self.seed) == ('hash', SPLIT_SEED) else f'-{self.name}{self.seed}'
     return name + (f'-fold{self.fold}of{self.folds}' if self.folds else '')
 
   def describe(self) -> dict[str, Any]:
-    """Ready for JSON."""
+    """Returns it ready for JSON."""
     return dataclasses.asdict(self)
 
   def deal(
       self, items: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None = None
   ) -> dict[str, list[Item]]:
-    """Deals the items of a release that has no official split.
+    """Deals the items of a raw dataset that has no official split.
 
     Args:
       items: of any kind.
-      patients: the patient of each item; the photograph's name where the release names no patients.
+      patients: the patient of each item; the photograph's name where the raw dataset names no patients.
       labels: of each item, for 'stratified'; None: nothing is known of them.
 
     Raises:
@@ -158,7 +158,7 @@ class Dealing:
   def deal_folds(
       self, items: Sequence[Item], patients: Sequence[str], labels: Sequence[Collection[str]] | None, given: Sequence[int],
   ) -> dict[str, list[Item]]:
-    """Like `deal` with folds, by folds that somebody has dealt already.
+    """Deals like `deal` with folds, by folds that somebody has dealt already.
 
     Args:
       items: as of `deal`, and so are `patients` and `labels`.

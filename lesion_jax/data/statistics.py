@@ -23,7 +23,7 @@ ALWAYS = ('blurred', 'dark', 'overexposed', 'cut')  # doubts that are counted th
 NOTES = (
     'A region is a connected part (8 neighbours) of the mask of a lesion; lesions that touch count once.',
     'Areas and pixels are of the prepared squares, shares are of the whole square, of the photographs with the lesion.',
-    'Gradable is a hint (lesion_jax/photograph/quality.py); nothing is left out for it.',
+    'Gradable is a hint (lesion_jax/photograph/quality.py); nothing is excluded for it.',
     'Unscored counts the photographs with annotation that is neither present nor absent.',
 )
 
@@ -59,7 +59,7 @@ def count(example: Example) -> Counted:
 
 
 def count_all(dataset: Dataset, progress: Progress = silent) -> dict[str, list[Counted]]:
-  """Counts every example of a prepared data set, by split and in order. Calls `progress` after each."""
+  """Counts every example of a preprocessed dataset, by split and in order. Calls `progress` after each."""
   sources, counted, done = {split: dataset.source(split) for split in dataset.splits}, {}, 0
   total = sum(map(len, sources.values()))
   progress(done, total)
@@ -73,7 +73,7 @@ def count_all(dataset: Dataset, progress: Progress = silent) -> dict[str, list[C
 
 
 def sum_up(dataset: Dataset, counted: Mapping[str, Sequence[Counted]]) -> dict[str, Any]:
-  """The statistics of a data set.
+  """Returns the statistics of a data set.
 
   Args:
     dataset: whose they are.
@@ -83,7 +83,7 @@ def sum_up(dataset: Dataset, counted: Mapping[str, Sequence[Counted]]) -> dict[s
     Plain JSON: name, size, crop, annotated, graded, notes, and under 'splits' by split and for 'all': images, patients,
     grades {DR0..DR4, unknown: images}, quality {gradable, doubts {reason: images}, sharpness, light, coverage} or None
     where squares are too small for it, and lesions {key: annotated, images, unscored, pixels, regions, area, share}.
-    `area` {p5..p95, max} is of regions, `share` likewise of photographs with the lesion, as are the figures of quality;
+    `area` {p5..p95, max} is of regions, `share` likewise of photographs with the lesion, as are the numbers of quality;
     None where there is none.
   """
   everything = [found for split in counted.values() for found in split]

@@ -1,4 +1,4 @@
-"""How far the grade by rule from the lesions found agrees with the truth and with the network, and what either misses.
+"""How far the grade by rule from the lesions found agrees with the ground truth and with the network, and what either misses.
 
 Pure: from grades alone, so that an experiment may try rules on what was predicted once.
 """

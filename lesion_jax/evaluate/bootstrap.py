@@ -1,10 +1,10 @@
 """How far the metrics of a test set would move with other patients: the bootstrap over patients.
 
-Pixels of one photograph depend on one another, and so do the two eyes of one patient: whole patients are drawn, P of P
-with replacement, each with all of his images, and each figure is computed again from what was drawn (the cluster
+Pixels of one photograph depend on one another, and so do the two eyes of one patient: whole patients are resampled, P of P
+with replacement, each with all of his images, and each metric is computed again from what was resampled (the cluster
 bootstrap: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8; drawing images
-as if the two eyes knew nothing of each other makes intervals too narrow). Where a release names no patients each
-photograph is its own. The quantiles of the figure over the resamples are its interval: the percentile bootstrap
+as if the two eyes knew nothing of each other makes intervals too narrow). Where a raw dataset names no patients each
+photograph is its own. The quantiles of the metric over the resamples are its interval: the percentile bootstrap
 (B. Efron, "Nonparametric standard errors and confidence intervals", Canadian Journal of Statistics 9, 1981).
 It covers the choice of test patients alone, not that of the training images, the seed or the annotators; with few
 positive patients it is too narrow.
@@ -26,7 +26,7 @@ from lesion_jax.evaluate.totals import HISTOGRAMS, NAMES, PATIENT
 from lesion_jax.metrics.kappa import Score
 
 Replicates = dict[str, np.ndarray]
-RESAMPLES = 1000  # of normal figures, each end of a 95 % interval then has a standard deviation of 2 % of its width
+RESAMPLES = 1000  # of normally distributed metrics, each end of a 95 % interval then has a standard deviation of 2 % of its width
 SEED = 2020
 BLOCK = 2**22  # multiplicities held at a time: 32 MB
 SUMMED = 250  # histograms held at a time: 12 MB
@@ -41,7 +41,7 @@ _COUNTED = (*(f'{level}_{kind}' for level in _LEVELS for kind in _KINDS), 'confu
 def bootstrap(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Replicates:
-  """The metrics of `resamples` sets of P patients, drawn with replacement from the P patients of a split.
+  """Returns the metrics of `resamples` sets of P patients, drawn with replacement from the P patients of a split.
 
   **Two models are compared pair by pair**: which images resample r holds depends on `seed`, r and whose each image is
   alone. So with the counts of both on the same images in the same order, `a['kappa'] - b['kappa']` is the difference
@@ -49,7 +49,7 @@ def bootstrap(
   (`intervals` takes such differences too). It is far narrower than what two single intervals suggest. (Shared on one
   version of NumPy: NumPy promises the bits of Philox for ever, but not how integers are made of them.)
 
-  Lesions too are the same for all models: one without a positive in the truth of a resample has no figure in it, whatever
+  Lesions too are the same for all models: one without a positive in the ground truth of a resample has no value in it, whatever
   the model predicts, and the means of the resample are over the others.
 
   Args:
@@ -61,9 +61,9 @@ def bootstrap(
 
   Returns:
     float64 by name, those that the network computes: pixel_f1, pixel_iou, image_f1 and aupr [R, 8], their means over the
-    annotated lesions that occur in the truth of that resample (as `metrics.summarize`; a lesion of few images is missing
+    annotated lesions that occur in the ground truth of that resample (as `metrics.summarize`; a lesion of few images is missing
     in some) mean_pixel_f1, mean_pixel_iou, mean_image_f1 and mean_aupr [R], kappa [R] and accuracy [R]. NaN where a
-    figure is undefined.
+    metric is undefined.
     Computed from exact integer sums, so equal on every machine.
 
   Raises:
@@ -75,7 +75,7 @@ def bootstrap(
   owner = _owners(counts)
   # Sums of integers below 2^53 are exact in float64, in whatever order they are added.
   total = np.concatenate([block @ matrix for block in _multiplicities(owner, resamples, seed)])
-  result = _figures(counts, names, total, known)
+  result = _metrics(counts, names, total, known)
   if HISTOGRAMS in counts:
     scores = _average_precisions(counts[HISTOGRAMS], known, owner, resamples, seed)
     result |= {'aupr': scores, 'mean_aupr': _mean_defined(scores)}
@@ -83,13 +83,14 @@ def bootstrap(
 
 
 def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict[str, Any]:
-  """Percentile intervals, ready for JSON: from the (1 - level) / 2 quantile of the resamples to the (1 + level) / 2.
+  """Computes percentile intervals, ready for JSON: from the (1 - level) / 2 quantile of the resamples to the (1 +
+  level) / 2.
 
-  Where a figure is undefined in some resamples the quantiles are over the others; where it is in all, there is no
+  Where a metric is undefined in some resamples the quantiles are over the others; where it is in all, there is no
   interval.
 
   Args:
-    replicates: of `bootstrap`, or the difference of two such, figure by figure.
+    replicates: of `bootstrap`, or the difference of two such, metric by metric.
     level: in (0, 1).
 
   Returns:
@@ -114,7 +115,7 @@ def compare(
     one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], annotated: Iterable[str], *,
     resamples: int = RESAMPLES, seed: int = SEED, level: float = 0.95, lesions: bool = False,
 ) -> dict[str, dict[str, Any]]:
-  """The differences between two systems on the same images, ready for JSON.
+  """Returns the differences between two systems on the same images, ready for JSON.
 
   Two things are asked of a difference before it is called one. Its interval over resampled patients (`bootstrap`) does
   not contain 0; by itself that calls equal systems different a little more often than it should, in 5 to 7 of 100
@@ -135,7 +136,7 @@ def compare(
 
   Returns:
     {'mean_pixel_f1', 'mean_image_f1', 'kappa', 'accuracy': {'difference': of `one` less `other`, 'interval': [low,
-    high], 'p', 'different': bool}}, those that both have; None where a figure is undefined. With `lesions` also
+    high], 'p', 'different': bool}}, those that both have; None where a metric is undefined. With `lesions` also
     'pixel_f1' and 'image_f1', {key: the same} of those in `annotated`.
 
   Raises:
@@ -165,7 +166,7 @@ def compare(
 
 
 def resampled_confusions(counts: Mapping[str, np.ndarray], *, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
-  """The confusion matrices of the sets of patients that `bootstrap` draws, int64 [R, 5, 5].
+  """Returns the confusion matrices of the sets of patients that `bootstrap` draws, int64 [R, 5, 5].
 
   Args:
     counts: with 'confusion' [N, 5, 5] and, where it is known whose each image is, PATIENT.
@@ -206,13 +207,13 @@ def _swapped(
   moved = np.concatenate([np.zeros((1, mine.shape[1])), *(
       generator.integers(2, size=(min(rows, swaps - start), patients))[:, owner].astype(np.float64) @ change
       for start in range(0, swaps, rows))])
-  figures = [_figures(counts, names, matrix.sum(axis=0) + sign * moved, known)
-             for counts, matrix, sign in ((one, mine, 1), (other, theirs, -1))]
-  differences = {name: figures[0][name] - figures[1][name] for name in (*COMPARED, *BY_LESION) if name in figures[0]}
+  both = [_metrics(counts, names, matrix.sum(axis=0) + sign * moved, known)
+          for counts, matrix, sign in ((one, mine, 1), (other, theirs, -1))]
+  differences = {name: both[0][name] - both[1][name] for name in (*COMPARED, *BY_LESION) if name in both[0]}
   return {name: value[0] for name, value in differences.items()}, {name: value[1:] for name, value in differences.items()}
 
 
-def _figures(
+def _metrics(
     counts: Mapping[str, np.ndarray], names: list[str], total: np.ndarray, known: list[int]) -> Replicates:
   """The metrics of sums [R, columns], as `bootstrap` returns them."""
   widths = [int(np.prod(np.shape(counts[name])[1:])) for name in names]
@@ -260,7 +261,7 @@ def _average_precisions(
 
 
 def patients(counts: Mapping[str, np.ndarray]) -> int | None:
-  """How many patients the images are of; None where the counts do not say."""
+  """Returns how many patients the images are of; None where the counts do not say."""
   return len(np.unique(counts[PATIENT])) if PATIENT in counts else None
 
 

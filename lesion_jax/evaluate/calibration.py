@@ -13,15 +13,15 @@ from lesion_jax.metrics.kappa import NO_GRADE
 from lesion_jax.metrics.summary import NOT_ANNOTATED
 
 # A calibration ready for JSON, or None and the reason.
-Found = tuple[dict[str, Any] | None, str | None]
+ResultOrReason = tuple[dict[str, Any] | None, str | None]
 
 NO_PIXEL = 'no pixel is scored'
 NO_IMAGE = 'no image is scored'
-NOT_FINITE = 'the network answers with something that is no number'
+NOT_FINITE = 'the network outputs something that is not a number'
 
 
 def calibration(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> dict[str, Any]:
-  """Calibration of pixels, of the presence of lesions in images, and of grades; see `metrics.calibration`.
+  """Computes the calibration of pixels, of the presence of lesions in images, and of grades; see `metrics.calibration`.
 
   An image's probability of a lesion is that of its most probable scored pixel, as its F1 has it (Eq. 1), or what a
   classifier says; an image without a scored pixel for a lesion does not count for it.
@@ -52,12 +52,12 @@ def calibration(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> dict
   return result
 
 
-def _pixels(histogram: np.ndarray) -> Found:
+def _pixels(histogram: np.ndarray) -> ResultOrReason:
   """Of the lesions of a histogram [2, L, bins], taken together."""
   return _describe(metrics.histogram_calibration(histogram.sum(axis=1)), NO_PIXEL)
 
 
-def _images(counts: Mapping[str, np.ndarray], lesions: list[int]) -> Found:
+def _images(counts: Mapping[str, np.ndarray], lesions: list[int]) -> ResultOrReason:
   """Of the presence of lesions in the images that count for them, taken together."""
   tp, fp, fn, tn = (counts[f'image_{kind}'][:, lesions] for kind in ('tp', 'fp', 'fn', 'tn'))
   counted, present = tp + fp + fn + tn > 0, tp + fn > 0
@@ -67,7 +67,7 @@ def _images(counts: Mapping[str, np.ndarray], lesions: list[int]) -> Found:
   return _describe(metrics.binary_calibration(probabilities, present[counted]), NO_IMAGE)
 
 
-def _grades(counts: Mapping[str, np.ndarray]) -> Found:
+def _grades(counts: Mapping[str, np.ndarray]) -> ResultOrReason:
   confusion, probabilities = counts['confusion'], counts['grade_probabilities']
   if not np.isfinite(probabilities).all():
     return None, NOT_FINITE
@@ -75,11 +75,11 @@ def _grades(counts: Mapping[str, np.ndarray]) -> Found:
   return _describe(metrics.top_label_calibration(probabilities, truth), NO_GRADE)
 
 
-def _lesions(found: Mapping[str, Found], pooled: Found) -> dict[str, Any]:
+def _lesions(found: Mapping[str, ResultOrReason], pooled: ResultOrReason) -> dict[str, Any]:
   """Calibrations, or the reasons why there are none, of the scored lesions; the others are NOT_ANNOTATED."""
   found = {key: found.get(key, (None, NOT_ANNOTATED)) for key in LESION_KEYS}
   defined = [one for one, _ in found.values() if one]
-  mean = {figure: metrics.mean_defined(np.array([one[figure] for one in defined])) for figure in ('ece', 'brier')}
+  mean = {name: metrics.mean_defined(np.array([one[name] for one in defined])) for name in ('ece', 'brier')}
   return {'mean': mean, 'pooled': _or_reason(*pooled),
           'lesions': {key: one for key, (one, _) in found.items()},
           'undefined': {key: reason for key, (one, reason) in found.items() if one is None}}
@@ -89,7 +89,7 @@ def _or_reason(found: dict[str, Any] | None, reason: str | None) -> dict[str, An
   return found or {'ece': None, 'brier': None, 'reason': reason}
 
 
-def _describe(found: metrics.Calibration | None, reason: str) -> Found:
+def _describe(found: metrics.Calibration | None, reason: str) -> ResultOrReason:
   """(the calibration ready for JSON, None), or (None, why there is none)."""
   if found is None:
     return None, reason

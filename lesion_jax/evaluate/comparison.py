@@ -30,7 +30,7 @@ Counts = Mapping[str, np.ndarray]
 def compare_systems(
     systems: Mapping[str, Counts], *, shared: bool = False, resamples: int = RESAMPLES, seed: int = SEED, level: float = 0.95,
 ) -> dict[str, Any]:
-  """The metrics of several systems on the same images, and how each differs from the first.
+  """Returns the metrics of several systems on the same images, and how each differs from the first.
 
   Args:
     systems: name -> counts as `counts.npz` holds them, with 'id' and 'annotated'; two at least. The first is the one from
@@ -78,7 +78,7 @@ def compare_grades(
     graded: np.ndarray, predicted: np.ndarray, *, patient: Sequence[str] | None = None, resamples: int = RESAMPLES,
     seed: int = SEED, level: float = 0.95,
 ) -> dict[str, Any]:
-  """How far predicted grades agree with those of a person.
+  """Returns how far predicted grades agree with those of a person.
 
   Args:
     graded: int [N], 0..4, by the person, or UNKNOWN_GRADE.
@@ -90,7 +90,7 @@ def compare_grades(
 
   Returns:
     Ready for JSON, over the images with both grades: 'images', and 'patients', None where not given; 'kappa' (quadratic
-    weights), 'accuracy', 'sensitivity' and 'specificity' of referable DR with the person's grade as the truth, {'value',
+    weights), 'accuracy', 'sensitivity' and 'specificity' of referable DR with the person's grade as the ground truth, {'value',
     'reason', 'interval'}; 'confusion', rows are the person's; 'different', the indices into N of the images on which they
     differ, the furthest first; 'level' and 'resamples'.
 

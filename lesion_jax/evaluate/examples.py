@@ -18,7 +18,8 @@ SEARCHED = 200  # photographs among which those of each grade are looked for
 def examples(
     predict_fn: Callable[[Any, Any], Prediction], variables: Any, source: Sequence[Any], *, per_grade: int = 2,
 ) -> list[dict[str, Any]]:
-  """Up to `per_grade` examples of each grade, the worst grade first; where grades are unknown, five times as many.
+  """Returns up to `per_grade` examples of each grade, the worst grade first; where grades are unknown, five times as
+  many.
 
   Looks no further than the first SEARCHED, and stops when all grades, or those of unknown grade, have enough.
 
@@ -49,7 +50,8 @@ def examples(
 
 
 def present_in(example: dict[str, Any], rule: Rule) -> np.ndarray | None:
-  """Which lesions a rule calls present in an example of `examples`, bool [8]; None where the network finds none."""
+  """Returns which lesions a rule calls present in an example of `examples`, bool [8]; None where the network finds
+  none."""
   maps, lesions = example['maps'], example['lesion_probabilities']
   if lesions is None:
     return None

@@ -1,6 +1,6 @@
-"""How a network judges whole photographs: which lesions it calls present, and above all, in healthy eyes.
+"""How a network classifies whole photographs: which lesions it calls present, and above all, in healthy eyes.
 
-A healthy eye in which something is marked costs a visit, and no pixel figure shows it: of photographs that all have
+A healthy eye in which something is marked costs a visit, and no pixel metric shows it: of photographs that all have
 lesions, none can be told.
 """
 
@@ -26,8 +26,8 @@ NO_IMAGE = 'no photograph has it'
 
 
 def healthy_eyes(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> np.ndarray:
-  """Which images are healthy eyes, bool [N]: graded DR0 with none of the scored lesions annotated as present; where no
-  image is graded DR0, `clean_images`."""
+  """Returns which images are healthy eyes, bool [N]: graded DR0 with none of the scored lesions annotated as present;
+  where no image is graded DR0, `clean_images`."""
   columns = [LESION_KEYS.index(key) for key in scored]
   present = (counts['image_tp'] + counts['image_fn'])[:, columns].any(axis=1)
   graded = counts['grade'] == 0 if 'grade' in counts else np.zeros(len(present), bool)
@@ -35,16 +35,16 @@ def healthy_eyes(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> np.
 
 
 def clean_images(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> np.ndarray:
-  """Which images are annotated for all scored lesions and have none of them, bool [N]."""
+  """Returns which images are annotated for all scored lesions and have none of them, bool [N]."""
   columns = [LESION_KEYS.index(key) for key in scored]
   absent = (counts['image_fp'] + counts['image_tn'])[:, columns] > 0
   return absent.all(axis=1) if columns else np.zeros(len(absent), bool)
 
 
-def judge_images(
+def evaluate_images(
     counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule = PAPER_RULE, *, resamples: int, seed: int,
 ) -> dict[str, Any]:
-  """Image-level metrics at a rule for presence, beside those at Eq. 1 and 0.5.
+  """Computes image-level metrics at a rule for presence, beside those at Eq. 1 and 0.5.
 
   Args:
     counts: of `image_counts`, of a network that finds lesions.
@@ -56,19 +56,19 @@ def judge_images(
   Returns:
     {'rule', 'thresholds', 'figures': metrics, 'maximum': metrics at PAPER_RULE}, ready for JSON. Metrics are by name,
     'f1', 'sensitivity' and 'specificity', each {'mean': float | None, 'lesions': {key: float | None}, 'undefined': {key:
-    reason}, 'intervals': {key: [low, high] | None}}; the mean is over the lesions for which the figure is defined, which the
+    reason}, 'intervals': {key: [low, high] | None}}; the mean is over the lesions for which the metric is defined, which the
     truth alone decides, in each resample too: F1 and sensitivity want a photograph with the lesion, specificity one without.
   """
   scored = tuple(scored)
   return rule.to_json() | {
-      'figures': _figures(counts, scored, rule, resamples, seed),
-      'maximum': _figures(counts, scored, PAPER_RULE, resamples, seed)}
+      'figures': _metrics(counts, scored, rule, resamples, seed),
+      'maximum': _metrics(counts, scored, PAPER_RULE, resamples, seed)}
 
 
-def judge_healthy(
+def evaluate_healthy(
     counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule = PAPER_RULE, *, resamples: int, seed: int,
 ) -> dict[str, Any]:
-  """What is called present in eyes without lesions, and in those to be referred.
+  """Returns what is called present in eyes without lesions, and in those to be referred.
 
   Every lesion counts that the network learned and that is evaluated; whether the data set draws it in these very
   photographs does not matter where the grade says that it is not there. Intervals are percentiles of a bootstrap over
@@ -107,12 +107,14 @@ def judge_healthy(
 
 
 def called_present(counts: Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
-  """Which lesions the rule calls present in each image, bool [N, 8], by all pixels that are not to be ignored."""
+  """Returns which lesions the rule calls present in each image, bool [N, 8], by all pixels that are not to be
+  ignored."""
   return rule.decide(counts['maximum_scores' if rule.name == MAXIMUM else 'presence_scores'])
 
 
 def margins(counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule) -> np.ndarray:
-  """By how much the lesion that is furthest above its threshold is so, in log odds, float64 [N]; above 0 a lesion is present."""
+  """Returns by how much the lesion that is furthest above its threshold is so, in log odds, float64 [N]; above 0 a
+  lesion is present."""
   columns = [LESION_KEYS.index(key) for key in scored]
   scores = counts['maximum_scores' if rule.name == MAXIMUM else 'presence_scores'][:, columns].astype(np.float64)
   return (metrics.log_odds(scores) - metrics.log_odds(np.asarray(rule.thresholds, np.float64)[columns])).max(axis=1)
@@ -168,7 +170,7 @@ def _area(pixels: np.ndarray, shares: np.ndarray) -> dict[str, Any]:
   return {'pixels': describe(pixels), 'share': describe(shares)}
 
 
-def _figures(
+def _metrics(
     counts: Mapping[str, np.ndarray], scored: tuple[str, ...], rule: Rule, resamples: int, seed: int,
 ) -> dict[str, Any]:
   columns = [LESION_KEYS.index(key) for key in scored]
@@ -209,7 +211,8 @@ def _patients(counts: Mapping[str, np.ndarray]) -> np.ndarray:
 def drawn_shares(
     patients: np.ndarray, above: np.ndarray, below: np.ndarray, needed: np.ndarray, resamples: int, seed: int,
 ) -> np.ndarray:
-  """sum(above) / sum(below) over patients drawn with replacement, float64 [R, K]; NaN where nothing is `needed`.
+  """Computes sum(above) / sum(below) over patients drawn with replacement, float64 [R, K]; NaN where nothing is
+  `needed`.
 
   Args:
     patients: int [n], of 0..P-1.
@@ -230,6 +233,6 @@ def drawn_shares(
 
 
 def percentiles(values: np.ndarray) -> list[float] | None:
-  """The percentile interval at LEVEL of what is defined."""
+  """Returns the percentile interval at LEVEL of what is defined."""
   defined = values[~np.isnan(values)]
   return [float(end) for end in np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])] if defined.size else None

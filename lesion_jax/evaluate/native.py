@@ -1,7 +1,7 @@
-"""Lesion maps against the masks of a release in the photograph's own pixels.
+"""Lesion maps against the masks of a raw dataset in the photograph's own pixels.
 
 A network's square is smaller than the photograph, and masks made smaller have lost the smallest lesions. So the map is
-brought back to the photograph (`Crop.invert`, bilinear) and compared with the release's own masks at full resolution:
+brought back to the photograph (`Crop.invert`, bilinear) and compared with the raw dataset's own masks at full resolution:
 as challenges and most papers count, whatever size a network works at. Outside the square that the network saw its
 probability is 0, and a lesion there is missed.
 """
@@ -28,7 +28,7 @@ def native_counts(
     predict: Callable[[np.ndarray], Array], photographs: Iterable[Native], *, size: int, lesions: Iterable[str],
     thresholds: Array | float = 0.5,
 ) -> Counts:
-  """What a network gets right in each photograph, in its own pixels. NumPy on the host.
+  """Returns what a network gets right in each photograph, in its own pixels. NumPy on the host.
 
   Two photographs are held at a time, the next one while the device works, and the full-size map of one lesion: about
   0.5 GB for photographs of 12 megapixels.
@@ -72,7 +72,7 @@ def native_report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS, *,
     resamples: int = RESAMPLES, seed: int = SEED,
 ) -> dict[str, Any]:
-  """The metrics of lesions, in the form of `report`, with 'intervals' over the photographs.
+  """Returns the metrics of lesions, in the form of `report`, with 'intervals' over the photographs.
 
   Args:
     counts: of `native_counts`.
@@ -93,7 +93,7 @@ def _count(photograph: Native, maps: Array, lesions: list[int], thresholds: np.n
   """The counts of one photograph, by the names of `native_counts`."""
   maps, labels = np.asarray(maps), photograph.labels
   if not np.isfinite(maps).all():
-    raise FloatingPointError(f'the network answers with something that is no number on {labels["id"]}; its weights are '
+    raise FloatingPointError(f'the network outputs something that is not a number on {labels["id"]}; its weights are '
                              'not fit for use')
   counts = {name: np.zeros(NUM_LESIONS, np.int64) for name in NAMES}
   largest, histogram = np.zeros(NUM_LESIONS, np.float32), np.zeros((2, NUM_LESIONS, SCORE_BINS), np.int32)

@@ -17,7 +17,7 @@ LEVEL = 0.95
 def referral(
     counts: Mapping[str, np.ndarray], *, resamples: int, seed: int, threshold: float | None = None,
 ) -> dict[str, Any]:
-  """How well DR2 and above are told from the rest, with intervals by patient.
+  """Returns how well DR2 and above are told from the rest, with intervals by patient.
 
   Args:
     counts: of `image_counts`, of a network that grades, with 'grade'. Where they have no 'patient', every image is one.
@@ -45,9 +45,9 @@ def referral(
 
 
 def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
-  """The probability of DR2 and above from which photographs are called referable, of a validation split: that with the
-  largest sum of sensitivity and specificity (Youden's index; W. J. Youden, "Index for rating diagnostic tests", Cancer
-  3, 1950).
+  """Returns the probability of DR2 and above from which photographs are called referable, of a validation split: that
+  with the largest sum of sensitivity and specificity (Youden's index; W. J. Youden, "Index for rating diagnostic
+  tests", Cancer 3, 1950).
 
   It lies in the middle between two probabilities that occur; of several with one sum it is the lowest, which misses
   least (our choice).
@@ -77,34 +77,34 @@ def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
 
 def _called(called: np.ndarray, truth: np.ndarray, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
   """Sensitivity and specificity of calls, bool [N], with intervals and counts."""
-  figures = {
+  metric_of = {
       'sensitivity': lambda rows: _share(called[rows], truth[rows], 'no image has referable DR'),
       'specificity': lambda rows: _share(~called[rows], ~truth[rows], 'every image has referable DR'),
   }
-  found = {name: _with_interval(figure, len(truth), drawn) for name, figure in figures.items()}
+  found = {name: _with_interval(metric, len(truth), drawn) for name, metric in metric_of.items()}
   found['sensitivity'] |= {'count': int((called & truth).sum()), 'of': int(truth.sum())}
   found['specificity'] |= {'count': int((~called & ~truth).sum()), 'of': int((~truth).sum())}
   return found
 
 
 def _with_interval(
-    figure: Callable[[np.ndarray], metrics.Score], length: int, drawn: Sequence[np.ndarray],
+    metric: Callable[[np.ndarray], metrics.Score], length: int, drawn: Sequence[np.ndarray],
 ) -> dict[str, Any]:
-  values = np.array([figure(rows).value for rows in drawn], float)
-  return figure(np.arange(length))._asdict() | {'interval': _interval(values)}
+  values = np.array([metric(rows).value for rows in drawn], float)
+  return metric(np.arange(length))._asdict() | {'interval': _interval(values)}
 
 
 def at_cut_points(
     counts: Mapping[str, np.ndarray], points: Sequence[float], *, resamples: int, seed: int,
 ) -> dict[str, Any]:
-  """The metrics of the grades that cut points make of the expected grade, see `metrics.cut_points`.
+  """Returns the metrics of the grades that cut points make of the expected grade, see `metrics.cut_points`.
 
   Args:
     counts, resamples, seed: of `referral`.
     points: four, of the validation split.
 
   Returns:
-    Ready for JSON: 'points', 'confusion' (rows are the truth), and 'kappa' and 'accuracy', {'value', 'interval', 'reason'}.
+    Ready for JSON: 'points', 'confusion' (rows are the ground truth), and 'kappa' and 'accuracy', {'value', 'interval', 'reason'}.
   """
   known = counts['grade'] != UNKNOWN_GRADE
   truth = counts['grade'][known]
@@ -113,10 +113,10 @@ def at_cut_points(
   confusion = lambda rows: np.bincount(cells[rows], minlength=NUM_GRADES ** 2).reshape(NUM_GRADES, NUM_GRADES)
   drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
   whole = confusion(np.arange(len(truth)))
-  figures = {'kappa': metrics.quadratic_weighted_kappa, 'accuracy': metrics.accuracy}
+  metric_of = {'kappa': metrics.quadratic_weighted_kappa, 'accuracy': metrics.accuracy}
   return {'points': [float(point) for point in points], 'confusion': whole.tolist()} | {
-      name: figure(whole)._asdict() | {'interval': _interval(np.array([figure(confusion(rows)).value for rows in drawn], float))}
-      for name, figure in figures.items()}
+      name: metric(whole)._asdict() | {'interval': _interval(np.array([metric(confusion(rows)).value for rows in drawn], float))}
+      for name, metric in metric_of.items()}
 
 
 def _share(yes: np.ndarray, among: np.ndarray, reason: str) -> metrics.Score:

@@ -1,4 +1,4 @@
-"""Figures by lesion, not by pixel: how many regions of the truth are found, and how many that are found are right.
+"""Metrics by lesion, not by pixel: how many regions of the ground truth are found, and how many that are found are right.
 
 A region is a connected part of a mask, pixels that touch at a corner being connected, at the network's own size. The
 rule by which regions match is ours, after the shares of overlap by which papers on exudates and microaneurysms count (X.
@@ -6,10 +6,10 @@ Zhang et al., "Exudate detection in color retinal images for mass screening of d
 Analysis 18, 2014, has 0.2 as well):
 
 - a region of the ground truth is found where what is predicted covers at least SHARE of its pixels;
-- a predicted region is right where at least SHARE of its pixels lie in the truth, and a false positive otherwise.
+- a predicted region is right where at least SHARE of its pixels lie in the ground truth, and a false positive otherwise.
 
 So one large prediction may find several small regions, and a region in two pieces is found once, both pieces being
-right. Sensitivity is found over all of the truth, precision right over all that are predicted, F1 their harmonic mean.
+right. Sensitivity is found over all of the ground truth, precision right over all that are predicted, F1 their harmonic mean.
 Pixels that must not be scored belong to no mask, neither of the ground truth nor of the prediction.
 
 FROC: sensitivity against false positives a photograph as the threshold of the pixels goes down (P. Bunch et al., "A free
@@ -49,7 +49,7 @@ class Matches(NamedTuple):
   Attributes:
     sizes: int64 [P], pixels of each predicted region.
     right: bool [P].
-    found: int64 [T], of each region of the truth the smallest size below which predicted regions may be left out without
+    found: int64 [T], of each region of the ground truth the smallest size below which predicted regions may be dropped without
       losing it; 0 where it is not found at all.
   """
 
@@ -58,7 +58,7 @@ class Matches(NamedTuple):
   found: np.ndarray
 
   def counts(self, least: int = 1) -> tuple[int, int, int, int]:
-    """(found, truth, right, predicted), where predicted regions of fewer than `least` pixels are left out."""
+    """Returns (found, truth, right, predicted), where predicted regions of fewer than `least` pixels are excluded."""
     kept = self.sizes >= least
     return int(np.count_nonzero(self.found >= max(least, 1))), len(self.found), int(np.count_nonzero(self.right & kept)), int(
         np.count_nonzero(kept))
@@ -73,7 +73,7 @@ def match(predicted: np.ndarray, truth: np.ndarray) -> Matches:
   inside = np.bincount(ours[both], minlength=count + 1)
   pairs, overlap = np.unique(theirs[both].astype(np.int64) * (count + 1) + ours[both], return_counts=True)
   region, piece = pairs // (count + 1), pairs % (count + 1)
-  order = np.lexsort((-sizes[piece], region))  # of each region of the truth the largest piece first
+  order = np.lexsort((-sizes[piece], region))  # of each region of the ground truth the largest piece first
   region, piece, covered = region[order], piece[order], np.cumsum(overlap[order])
   first = np.flatnonzero(np.diff(region, prepend=0))
   before = np.concatenate([[0], covered])[first]
@@ -89,14 +89,14 @@ def region_counts(
     predict: Callable[[np.ndarray], Array], examples: Iterable[Mapping[str, Any]], lesions: Sequence[str], thresholds: Array | float,
     *, smallest: Mapping[str, Smallest] | None = None,
 ) -> dict[str, np.ndarray]:
-  """What is found of the regions of each photograph. NumPy on the host; two photographs are held at a time.
+  """Returns what is found of the regions of each photograph. NumPy on the host; two photographs are held at a time.
 
   Args:
     predict: uint8 [S, S, 3] -> lesion maps [S, S, 8], probabilities.
     examples: of a data set, `core.Example` without a batch.
     lesions: keys of those that are counted.
     thresholds: from which probability a pixel is positive, a number or [8].
-    smallest: smallest region that counts, by lesion; predicted ones below it are left out, at every threshold.
+    smallest: smallest region that counts, by lesion; predicted ones below it are excluded, at every threshold.
 
   Returns:
     region_found, region_truth, region_right, region_called int64 [N, 8] and froc_found, froc_false int64 [N, 8, K], K of
@@ -152,13 +152,13 @@ def _predicted(
 def _collected(example: Mapping[str, Any], maps: Array) -> tuple[Mapping[str, Any], np.ndarray, Field]:
   maps = np.asarray(maps)
   if not np.isfinite(maps).all():
-    raise FloatingPointError(f'the network answers with something that is no number on {example.get("id")}; its weights are not fit '
+    raise FloatingPointError(f'the network outputs something that is not a number on {example.get("id")}; its weights are not fit '
                              'for use')
   return example, maps, find_field_of_view(np.asarray(example['image']), maps.shape[0])
 
 
 def _scored(example: Mapping[str, Any], maps: np.ndarray, j: int) -> tuple[np.ndarray, np.ndarray]:
-  """Probabilities and truth of one lesion; what must not be scored is in neither."""
+  """Probabilities and ground truth of one lesion; what must not be scored is in neither."""
   bit = np.uint8(1 << j)
   known = (np.asarray(example['ignore']) & bit) == 0
   return np.where(known, maps[..., j], -1), ((np.asarray(example['lesions']) & bit) > 0) & known
@@ -167,7 +167,8 @@ def _scored(example: Mapping[str, Any], maps: np.ndarray, j: int) -> tuple[np.nd
 def choose_smallest(
     predict: Callable[[np.ndarray], Array], examples: Iterable[Mapping[str, Any]], lesions: Sequence[str], thresholds: Array | float,
 ) -> dict[str, Any]:
-  """The smallest region that counts, by lesion: that of SIZES with which the F1 by region over a validation split is largest.
+  """Returns the smallest region that counts, by lesion: that of SIZES with which the F1 by region over a validation
+  split is largest.
 
   Args:
     predict: as of `region_counts`.
@@ -201,7 +202,8 @@ def choose_smallest(
 
 
 def f1_of(found: Array, truth: Array, right: Array, called: Array) -> np.ndarray:
-  """The harmonic mean of found / truth and right / called, float64; NaN where there is no truth, 0 where nothing is called."""
+  """Returns the harmonic mean of found / truth and right / called, float64; NaN where there is no ground truth, 0 where
+  nothing is called."""
   found, truth, right, called = (np.asarray(each, np.float64) for each in (found, truth, right, called))
   sensitivity = np.divide(found, truth, out=np.full(np.shape(truth), np.nan), where=truth > 0)
   precision = np.divide(right, called, out=np.zeros(np.shape(called)), where=called > 0)
@@ -209,11 +211,11 @@ def f1_of(found: Array, truth: Array, right: Array, called: Array) -> np.ndarray
   return np.divide(2 * sensitivity * precision, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
 
 
-def judge_regions(
+def evaluate_regions(
     counts: Mapping[str, np.ndarray], scored: Sequence[str], *, resamples: int = RESAMPLES, seed: int = SEED,
     smallest: Mapping[str, Smallest] | None = None,
 ) -> dict[str, Any]:
-  """Metrics by region.
+  """Computes metrics by region.
 
   Args:
     counts: of `region_counts`, with PATIENT where patients are known.
@@ -224,9 +226,9 @@ def judge_regions(
 
   Returns:
     Ready for JSON: 'rule', the sentence of RULE; 'smallest' {key: text}; 'level', 'resamples'; 'mean_f1', over the
-    lesions that occur in the truth; 'undefined' {key: reason}; and 'lesions' {key: ...} with 'photographs', 'truth',
+    lesions that occur in the ground truth; 'undefined' {key: reason}; and 'lesions' {key: ...} with 'photographs', 'truth',
     'found', 'predicted', 'right', 'f1', 'sensitivity' and 'precision', each {'value', 'interval'}, None without a region
-    in the truth (of precision: without a predicted one), 'false_per_photograph' {'value', 'interval'}, 'clean' {'value',
+    in the ground truth (of precision: without a predicted one), 'false_per_photograph' {'value', 'interval'}, 'clean' {'value',
     'count', 'of'}: of the photographs without the lesion the share in which no region is predicted (the specificity),
     and 'froc': {'thresholds', 'sensitivity', 'false_per_photograph', 'at': {rate: sensitivity}, 'mean': over RATES},
     None without a region in the ground truth.
@@ -236,7 +238,7 @@ def judge_regions(
   for key in scored:
     j = LESION_KEYS.index(key)
     known = counts['region_known'][:, j]
-    lesions[key] = _judge(counts, j, known, patients, resamples, seed)
+    lesions[key] = _evaluate_lesion(counts, j, known, patients, resamples, seed)
     if lesions[key]['f1'] is None:
       undefined[key] = FALSE_ALARMS if lesions[key]['predicted'] else NO_POSITIVE
   values = [each['f1']['value'] for each in lesions.values() if each['f1']]
@@ -245,7 +247,7 @@ def judge_regions(
       'mean_f1': metrics.mean_defined(np.array(values)), 'undefined': undefined, 'lesions': lesions}
 
 
-def _judge(
+def _evaluate_lesion(
     counts: Mapping[str, np.ndarray], j: int, known: np.ndarray, patients: np.ndarray, resamples: int, seed: int,
 ) -> dict[str, Any]:
   found, truth, right, called = (counts[f'region_{name}'][:, j] * known for name in ('found', 'truth', 'right', 'called'))

@@ -11,7 +11,7 @@ from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_index
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals, patients
 from lesion_jax.evaluate.calibration import calibration
-from lesion_jax.evaluate.healthy import judge_healthy, judge_images
+from lesion_jax.evaluate.healthy import evaluate_healthy, evaluate_images
 from lesion_jax.evaluate.referral import at_cut_points, referral
 from lesion_jax.evaluate.scale import fit_scale
 from lesion_jax.evaluate.thresholds import tempered
@@ -38,8 +38,8 @@ def full_report(
     temperatures: Mapping[str, Any] | None = None, cut_points: Sequence[float] | None = None,
     scale: Mapping[str, Any] | None = None, operating_point: float | None = None,
 ) -> dict[str, Any]:
-  """What is said of a held-out split: `report`, with 'intervals', 'calibration', where lesions are found 'presence' and
-  'healthy', and where photographs are graded 'referral'.
+  """Returns what is said of a held-out split: `report`, with 'intervals', 'calibration', where lesions are found
+  'presence' and 'healthy', and where photographs are graded 'referral'.
 
   Args:
     counts: of `image_counts`; with the histograms of the single images the AUPR has an interval too.
@@ -47,15 +47,16 @@ def full_report(
     learned: likewise.
     resamples: of `bootstrap`.
     seed: likewise.
-    rule: by which lesions are called present, see `judge_images`.
+    rule: by which lesions are called present, see `evaluate_images`.
     temperatures: of the bundle; the calibration is then told once more of tempered probabilities, as 'tempered'.
     cut_points: of the bundle; the metrics at them are then told as 'at_cut_points', see `at_cut_points`.
     scale: of the grades of the data, see `fit_scale`; None: DR0 to DR4.
     operating_point: of the bundle, see `referral`.
 
   Returns:
-    The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were. 'presence' is of `judge_images`, 'healthy' of `judge_healthy`: of all lesions that the
-    network learned where the data annotate none, as a grade says too that an eye is healthy.
+    The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were.
+    'presence' is of `evaluate_images`, 'healthy' of `evaluate_healthy`: of all lesions that the network learned where
+    the data annotate none, as a grade says too that an eye is healthy.
   """
   annotated, learned = tuple(annotated), tuple(learned)
   scored = scored_lesions(annotated, learned)
@@ -66,11 +67,11 @@ def full_report(
     _mark_unlearned(found.values(), annotated, learned)
   if 'presence_scores' in counts:
     if scored:
-      told['presence'] = judge_images(counts, scored, rule, resamples=resamples, seed=seed)
+      told['presence'] = evaluate_images(counts, scored, rule, resamples=resamples, seed=seed)
       _mark_unlearned(told['presence']['figures'].values(), annotated, learned)
       _mark_unlearned(told['presence']['maximum'].values(), annotated, learned)
     if looked_at := scored or scored_lesions(LESION_KEYS, learned):
-      told['healthy'] = judge_healthy(counts, looked_at, rule, resamples=resamples, seed=seed)
+      told['healthy'] = evaluate_healthy(counts, looked_at, rule, resamples=resamples, seed=seed)
   if 'grade_probabilities' in counts and np.any(counts.get('grade', UNKNOWN_GRADE) != UNKNOWN_GRADE):
     told['referral'] = referral(counts, resamples=resamples, seed=seed, threshold=operating_point)
     if cut_points:
@@ -84,7 +85,7 @@ def full_report(
 def report(
     counts: Mapping[str, np.ndarray], annotated: Iterable[str], learned: Iterable[str] = LESION_KEYS
 ) -> dict[str, Any]:
-  """The paper's metrics, and AUPR, from the counts of a whole split.
+  """Returns the paper's metrics, and AUPR, from the counts of a whole split.
 
   Args:
     counts: of `totals`.
@@ -96,9 +97,9 @@ def report(
     `metrics.summarize`),
     positive_images (how many images have each lesion that is scored), positive_pixels (how many scored pixels of all
     images have it; over the positive images, the average size of the lesion), undecided_images (how many images are left
-    out of a lesion's image metrics because all that may show it is ignored, see `core.Targets.judged`), aupr and aupr_11 (in the form of the F1),
-    kappa, accuracy, referable (sensitivity and specificity), confusion (rows are the truth). A figure without a value
-    is None, with the reason beside it.
+    out of a lesion's image metrics because all that may show it is ignored, see `core.Targets.evaluated`), aupr and
+    aupr_11 (in the form of the F1), kappa, accuracy, referable (sensitivity and specificity), confusion (rows are the
+    ground truth). A metric without a value is None, with the reason beside it.
   """
   annotated, learned = tuple(annotated), tuple(learned)
   scored = scored_lesions(annotated, learned)
@@ -119,7 +120,8 @@ def report(
 
 
 def scored_lesions(annotated: Iterable[str], learned: Iterable[str]) -> tuple[str, ...]:
-  """The lesions that can be evaluated, in the order of LESIONS: annotated in the data, and learned by the network.
+  """Returns the lesions that can be evaluated, in the order of LESIONS: annotated in the data, and learned by the
+  network.
 
   Raises:
     ValueError: for a key that is no lesion.
@@ -129,13 +131,13 @@ def scored_lesions(annotated: Iterable[str], learned: Iterable[str]) -> tuple[st
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
-  """The three metrics of the paper's Table IV, and mean AUPR: those of them that are in a report."""
+  """Returns the three metrics of the paper's Table IV, and mean AUPR: those of them that are in a report."""
   means = {f'mean_{key}': result[key]['mean'] for key in ('pixel_f1', 'image_f1', 'aupr') if key in result}
   return means | ({'kappa': result['kappa']['value']} if 'kappa' in result else {})
 
 
 def criterion(result: Mapping[str, Any], name: str) -> float | None:
-  """The figure by which models are compared, larger is better; None where it is undefined.
+  """Returns the metric by which models are compared, larger is better; None where it is undefined.
 
   For lesions the mean F1 or AUPR of those that occur in the ground truth, a set that does not depend on the model.
 
@@ -173,7 +175,7 @@ def _aupr(histogram: np.ndarray, annotated: tuple[str, ...]) -> tuple[dict[str, 
     coarse['lesions'][key] = None if found is None else metrics.average_precision_11(histogram[:, j])
     if found is None:
       exact['undefined'][key] = coarse['undefined'][key] = \
-          'no positive in the truth' if key in annotated else NOT_ANNOTATED
+          'no positive in the ground truth' if key in annotated else NOT_ANNOTATED
     else:
       exact['bounds'][key] = [found.lower, found.upper]
   for result in (exact, coarse):

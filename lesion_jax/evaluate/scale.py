@@ -14,8 +14,8 @@ ONE_SIDE = 'no image is referable, or all are'
 
 
 def fit_scale(report: Mapping[str, Any], counts: Mapping[str, np.ndarray], scale: Mapping[str, Any]) -> dict[str, Any]:
-  """A report without the metrics that the scale of the grades cannot give, and with the area under the ROC curve of
-  referable DR, where it tells that.
+  """Returns a report without the metrics that the scale of the grades cannot give, and with the area under the ROC
+  curve of referable DR, where it tells that.
 
   Args:
     report: of `full_report`.

@@ -82,7 +82,7 @@ def choose(
 
 
 def tempered(counts: Mapping[str, np.ndarray], temperatures: Mapping[str, Any]) -> dict[str, np.ndarray]:
-  """The counts of `image_counts` with the probabilities that a bundle's temperatures make of them.
+  """Returns the counts of `image_counts` with the probabilities that a bundle's temperatures make of them.
 
   The histogram of pixels moves bin by bin, so metrics of it are off by half a bin more. Histograms of single images are
   left out.
@@ -122,9 +122,9 @@ def _presence(
       key: found.threshold for key, found in zip(scored, quantiles, strict=True) if found}
   grade = counts.get('grade', np.full(len(scores), UNKNOWN_GRADE))
   sick = np.concatenate([scores[grade >= REFERABLE_GRADE], *([] if more is None else [more[:, columns]])])
-  judged = [j for j, found in enumerate(quantiles) if found]
-  margin = metrics.widest_margin(sick[:, judged], [thresholds[scored[j]] for j in judged], SENSITIVITY) / 2
-  thresholds |= {scored[j]: metrics.raised(thresholds[scored[j]], margin) for j in judged}
+  evaluated = [j for j, found in enumerate(quantiles) if found]
+  margin = metrics.widest_margin(sick[:, evaluated], [thresholds[scored[j]] for j in evaluated], SENSITIVITY) / 2
+  thresholds |= {scored[j]: metrics.raised(thresholds[scored[j]], margin) for j in evaluated}
   limits = np.array([thresholds[key] for key in scored])
   called = scores > limits
   share = lambda calls: float(np.mean(calls)) if len(calls) else None

@@ -20,7 +20,7 @@ NOT_SUMMED = (*PROBABILITIES, HISTOGRAMS, *NAMES, 'grade', 'called_pixels', 'kno
 def image_counts(
     step: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any], *, keep_histograms: bool = False
 ) -> Counts:
-  """The counts of each image of all batches, without the rows that only pad them.
+  """Returns the counts of each image of all batches, without the rows that only pad them.
 
   Args:
     step: `(variables, batch) -> counts`, see `make_count_step`; it splits and places the batch itself.
@@ -59,13 +59,14 @@ def image_counts(
 
 
 def totals(counts: Mapping[str, np.ndarray]) -> Counts:
-  """The counts of `image_counts` summed over the images, int64, as `report` takes them."""
+  """Returns the counts of `image_counts` summed over the images, int64, as `report` takes them."""
   return {name: value if name == 'histogram' else np.sum(value, axis=0, dtype=np.int64)
           for name, value in counts.items() if name not in NOT_SUMMED}
 
 
 def part_of(counts: Mapping[str, np.ndarray], rows: slice) -> Counts:
-  """The counts of some of the images; without 'histogram' where the histograms of the single images were not kept."""
+  """Returns the counts of some of the images; without 'histogram' where the histograms of the single images were not
+  kept."""
   found = {name: value[rows] for name, value in counts.items() if name != 'histogram'}
   return found | ({'histogram': found[HISTOGRAMS].sum(axis=0, dtype=np.int64)} if HISTOGRAMS in found else {})
 

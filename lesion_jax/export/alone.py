@@ -39,7 +39,7 @@ def write_preprocessing(folder: pathlib.Path) -> None:
 
 
 def page(config: Mapping[str, Any], digest: str, versions: Mapping[str, str]) -> str:
-  """The configuration that a deployer needs, JSON with a line for each key.
+  """Returns the configuration that a deployer needs, JSON with a line for each key.
 
   Args:
     config: the bundle's.
@@ -51,8 +51,8 @@ def page(config: Mapping[str, Any], digest: str, versions: Mapping[str, str]) ->
 
 
 def find_versions(modules: Sequence[str]) -> dict[str, str]:
-  """The versions with which an export was written and checked, by pip's names: of Python, lesion_jax, these modules, and those
-  that the preprocessing needs."""
+  """Returns the versions with which an export was written and checked, by pip's names: of Python, lesion_jax, these
+  modules, and those that the preprocessing needs."""
   version = lambda module: str(getattr(importlib.import_module(module), '__version__', 'unknown'))
   return {'python': platform.python_version(), 'lesion_jax': lesion_jax.__version__} | {
       NAMES.get(module, module): version(module) for module in (*modules, *NEEDED)}

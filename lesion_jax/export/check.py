@@ -21,7 +21,8 @@ class ExportError(RuntimeError):
 
 
 def compare(run: Run, source: Source, tolerance: float = TOLERANCE) -> dict[str, float]:
-  """The largest difference in probability between an export and Flax, by head, over synthetic images in every batch size.
+  """Returns the largest difference in probability between an export and Flax, by head, over synthetic images in every
+  batch size.
 
   Args:
     run: uint8 images [B, S, S, 3] -> probabilities by head, from what lies on the disk.
@@ -53,7 +54,7 @@ def compare(run: Run, source: Source, tolerance: float = TOLERANCE) -> dict[str,
 
 
 def random_images(count: int, size: int) -> np.ndarray:
-  """uint8 [count, size, size, 3]: drawn at random as photographs of retinas, always the same.
+  """Generates uint8 [count, size, size, 3]: random images that look as photographs of retinas, always the same.
 
   Noise would not do. The running statistics of a trained network are those of photographs; noise at the same scale
   drives its logits to hundreds, where float32 itself is uncertain by more than TOLERANCE.

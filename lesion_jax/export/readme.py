@@ -46,7 +46,7 @@ images = square.pixels[None]  # uint8 [1, {size}, {size}, 3]
 
 
 def render(source: Source, usage: str, differences: Mapping[str, float], folder: str, versions: Mapping[str, str]) -> str:
-  """Markdown.
+  """Writes Markdown.
 
   Args:
     source: what was exported.

@@ -68,7 +68,7 @@ class Source:
 
 
 def make_function(model: Mapping[str, Any]) -> Callable[[Mapping[str, Array], Array], dict[str, Array]]:
-  """The pure function that is exported.
+  """Returns the pure function that is exported.
 
   Args:
     model: arguments of `get_model`. The network computes in float32 whatever `dtype` says, as the parameters are that

@@ -64,7 +64,7 @@ def write(source: Source, folder: pathlib.Path) -> Run:
 
 
 def metadata(source: Source) -> dict[str, str]:
-  """What the graph says of itself: strings, JSON but for the network's name, the version and the digest."""
+  """Returns what the graph says of itself: strings, JSON but for the network's name, the version and the digest."""
   described = {key: json.dumps(source.config[key])
                for key in ('lesions', 'grades', 'thresholds', 'presence', 'temperatures', 'annotated', 'preprocessing')
                if key in source.config}

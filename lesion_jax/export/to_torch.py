@@ -56,7 +56,7 @@ def write(source: Source, folder: pathlib.Path) -> Run:
 
 
 def import_torch() -> Any:
-  """torch. Raises ImportError with the command that installs it."""
+  """Returns torch. Raises ImportError with the command that installs it."""
   try:
     import torch  # heavy, and needed for this alone
   except ImportError as error:
@@ -65,7 +65,7 @@ def import_torch() -> Any:
 
 
 def make_module(source: Source) -> Any:
-  """The network with its weights, in eval mode.
+  """Returns the network with its weights, in eval mode.
 
   Raises:
     Refused: there is no such network in PyTorch.
@@ -81,7 +81,7 @@ def make_module(source: Source) -> Any:
 
 
 def make_run(network: Any) -> Run:
-  """A network of the modules as a function of NumPy arrays."""
+  """Returns a network of the modules as a function of NumPy arrays."""
   torch = import_torch()
 
   def run(images: np.ndarray) -> dict[str, np.ndarray]:

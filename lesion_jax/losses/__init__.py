@@ -124,11 +124,11 @@ def register_loss(name: str, loss: Loss, *, criterion: str) -> None:
   Args:
     name: letters, digits and underscores.
     loss: two pure functions, see `Loss`.
-    criterion: the figure of the validation split by which the best network is chosen, one of FIGURES. 'kappa' says that the
-      loss learns grades, any other that it learns lesions.
+    criterion: the metric of the validation split by which the best network is chosen, one of FIGURES. 'kappa' says that
+      the loss learns grades, any other that it learns lesions.
 
   Raises:
-    ValueError: another loss has the name, or there is no such figure.
+    ValueError: another loss has the name, or there is no such metric.
     TypeError: it is no `Loss`.
   """
   plugins.check_new('loss', name, loss, LOSSES)
@@ -140,7 +140,7 @@ def register_loss(name: str, loss: Loss, *, criterion: str) -> None:
 
 
 def get_loss(name: str, *, lesion_weights: Sequence[float] = (), hard: float = 0.0) -> Loss:
-  """The loss of that name.
+  """Returns the loss of that name.
 
   Args:
     name: one of LOSSES.

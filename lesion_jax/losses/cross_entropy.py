@@ -48,7 +48,8 @@ def _mean_sums(terms: jax.Array, mask: Array, weights: Array | None) -> MeanSums
 def cross_entropy_sums(
     logits: Array, truth: Array, mask: Array | None = None, *, weights: Array | None = None
 ) -> MeanSums:
-  """Sum of -log p_t over the scored elements, and their number. Arguments and errors as of `cross_entropy_loss`."""
+  """Computes the sum of -log p_t over the scored elements, and their number. Arguments and errors as of
+  `cross_entropy_loss`."""
   logits, positive, mask = scored_elements('logits', logits, truth, mask)
   return _mean_sums(jax.nn.softplus(jnp.where(positive, -logits, logits)), mask, weights)
 
@@ -57,7 +58,7 @@ def cross_entropy_loss(
     logits: Array, truth: Array, mask: Array | None = None, *, weights: Array | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-  """Mean of -log p_t over all scored elements of the (global) batch, in nats.
+  """Computes the mean of -log p_t over all scored elements of the (global) batch, in nats.
 
   Args:
     logits: float [...]; computed in float32 whatever the dtype.
@@ -78,7 +79,7 @@ def cross_entropy_loss(
 
 
 def weighted_cross_entropy_sums(logits: Array, truth: Array, mask: Array | None = None) -> WeightedSums:
-  """The sums for each lesion. Arguments and errors as of `weighted_cross_entropy_loss`."""
+  """Returns the sums for each lesion. Arguments and errors as of `weighted_cross_entropy_loss`."""
   logits, positive, mask = scored_elements('logits', logits, truth, mask)
   nats = jax.nn.softplus(jnp.where(positive, -logits, logits))
   axes = tuple(range(logits.ndim - 1))
@@ -91,7 +92,8 @@ def weighted_cross_entropy_sums(logits: Array, truth: Array, mask: Array | None 
 
 
 def lesion_weights(sums: WeightedSums) -> jax.Array:
-  """w_j = (N_j - sum p_j) / sum p_j, the weight of the true pixels of lesion j, float32 [K], without a gradient.
+  """Computes w_j = (N_j - sum p_j) / sum p_j, the weight of the true pixels of lesion j, float32 [K], without a
+  gradient.
 
   The more seldom a lesion is predicted, the more its true pixels count. Two things here are our choice, for Sudre et
   al. do not speak of them. The weight is a constant to the gradient: else the loss falls by predicting more of the
@@ -105,8 +107,8 @@ def lesion_weights(sums: WeightedSums) -> jax.Array:
 
 
 def weighted_cross_entropy_value(sums: WeightedSums, weights: Array | None = None) -> jax.Array:
-  """sum_j (w_j * positive_j + negative_j) / sum_j N_j, float32 scalar; 0 with zero gradient where nothing is scored.
-  With `weights` [K], both sums are weighted by them."""
+  """Computes sum_j (w_j * positive_j + negative_j) / sum_j N_j, float32 scalar; 0 with zero gradient where nothing is
+  scored. With `weights` [K], both sums are weighted by them."""
   terms, number = lesion_weights(sums) * sums.positive + sums.negative, sums.count
   if weights is not None:
     terms, number = weights * terms, weights * number
@@ -146,7 +148,8 @@ def focal_sums(
     logits: Array, truth: Array, mask: Array | None = None, *, gamma: float = 2.0, alpha: float = 0.8,
     weights: Array | None = None,
 ) -> MeanSums:
-  """Sum of the focal terms over the scored elements, and their number. Arguments and errors as of `focal_loss`."""
+  """Computes the sum of the focal terms over the scored elements, and their number. Arguments and errors as of
+  `focal_loss`."""
   logits, positive, mask = scored_elements('logits', logits, truth, mask)
   against = jnp.where(positive, -logits, logits)  # the logit of 1 - p_t
   # (1 - p_t)^gamma by its logarithm: at 1 - p_t = 0 the slope of the power itself is infinite for gamma below 1.
@@ -158,7 +161,7 @@ def focal_loss(
     logits: Array, truth: Array, mask: Array | None = None, *, gamma: float = 2.0, alpha: float = 0.8,
     weights: Array | None = None, axis_name: str | None = None,
 ) -> jax.Array:
-  """Mean of -alpha_t (1 - p_t)^gamma log p_t over all scored elements of the (global) batch.
+  """Computes the mean of -alpha_t (1 - p_t)^gamma log p_t over all scored elements of the (global) batch.
 
   Lin et al., "Focal Loss for Dense Object Detection", 2017, Eq. 5: what is already right hardly counts. They divide
   the sum by the number of anchors that belong to an object; a batch of ours may have not one true pixel, and the mean

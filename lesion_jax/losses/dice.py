@@ -47,7 +47,7 @@ def dice_sums(probabilities: Array, truth: Array, mask: Array | None = None) -> 
 
 
 def dice_value(sums: DiceSums) -> jax.Array:
-  """1 - 2I / (P2 + T2), float32 scalar in [0, 1].
+  """Computes 1 - 2I / (P2 + T2), float32 scalar in [0, 1].
 
   Where both sums are 0 (nothing is scored, or nothing is there and exactly nothing was predicted) the ratio is
   undefined; the loss is then 0 with zero gradient, for there is nothing to correct (our choice). NaN stays NaN.
@@ -62,7 +62,7 @@ def dice_value(sums: DiceSums) -> jax.Array:
 def dice_loss(
     probabilities: Array, truth: Array, mask: Array | None = None, *, axis_name: str | None = None
 ) -> jax.Array:
-  """Eq. 3 over all elements of the (global) batch.
+  """Computes Eq. 3 over all elements of the (global) batch.
 
   Args:
     probabilities: float [...], in [0, 1].

@@ -25,7 +25,7 @@ class DualSums(NamedTuple):
 
 
 def presence(scores: Array, mask: Array) -> tuple[jax.Array, jax.Array]:
-  """Eq. 1 over the scored pixels: the largest score of each lesion in each image.
+  """Computes Eq. 1 over the scored pixels: the largest score of each lesion in each image.
 
   On logits it is the better conditioned of the two: a float32 sigmoid makes ties of everything above 17.
 
@@ -43,18 +43,18 @@ def presence(scores: Array, mask: Array) -> tuple[jax.Array, jax.Array]:
 
 
 def segmentation_sums(outputs: Outputs, targets: Targets) -> DiceSums:
-  """The sums of Eq. 3 over scored pixels. Raises ValueError for a network without lesion maps."""
+  """Returns the sums of Eq. 3 over scored pixels. Raises ValueError for a network without lesion maps."""
   # Float32 before the sigmoid: bfloat16 cannot tell 0.997 from 1.
   return dice_sums(jax.nn.sigmoid(lesion_maps(outputs)), targets.lesions, targets.scored)
 
 
 def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
-  """The sums of Eq. 4 over images and lesions.
+  """Returns the sums of Eq. 4 over images and lesions.
 
   P is the maximum of the map over the scored pixels, or sigmoid(outputs.lesions) for a classifier, which has no maps.
-  T is whether any scored pixel is positive. A pair of image and lesion of which that is not known is left out, for both
-  kinds of network alike (`Targets.judged`): one without a scored pixel, and one whose only sign of the lesion is ignored
-  (our choice; the paper leaves such annotation out without saying what becomes of T).
+  T is whether any scored pixel is positive. A pair of image and lesion of which that is not known is excluded, for both
+  kinds of network alike (`Targets.evaluated`): one without a scored pixel, and one whose only sign of the lesion is
+  ignored (our choice; the paper leaves such annotation out without saying what becomes of T).
 
   Raises:
     ValueError: for a network with neither lesion maps nor lesion logits.
@@ -67,16 +67,16 @@ def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
     raise ValueError('the classification loss needs outputs.maps [B, S, S, 8] or outputs.lesions [B, 8], and this '
                      "network has neither; a grading network is trained with 'grade_cross_entropy'")
   truth = jnp.any(targets.lesions & targets.scored, axis=(1, 2))
-  return dice_sums(jax.nn.sigmoid(logits), truth, targets.judged)
+  return dice_sums(jax.nn.sigmoid(logits), truth, targets.evaluated)
 
 
 def dual_sums(outputs: Outputs, targets: Targets) -> DualSums:
-  """The sums of Eq. 3 and Eq. 4 over the local batch."""
+  """Returns the sums of Eq. 3 and Eq. 4 over the local batch."""
   return DualSums(segmentation_sums(outputs, targets), classification_sums(outputs, targets))
 
 
 def dual_value(sums: DualSums, lam: Array | float) -> dict[str, jax.Array]:
-  """Eq. 2 from global sums: {'loss', 'segmentation', 'classification'}, float32 scalars."""
+  """Computes Eq. 2 from global sums: {'loss', 'segmentation', 'classification'}, float32 scalars."""
   segmentation, classification = dice_value(sums.segmentation), dice_value(sums.classification)
   loss = lam * segmentation + (1 - lam) * classification
   return {'loss': loss, 'segmentation': segmentation, 'classification': classification}
@@ -85,7 +85,7 @@ def dual_value(sums: DualSums, lam: Array | float) -> dict[str, jax.Array]:
 def dual_dice_loss(
     maps: Array, targets: Targets, *, lam: Array | float = 0.8, axis_name: str | None = None
 ) -> jax.Array:
-  """Eq. 2: lam * loss_seg + (1 - lam) * loss_clf.
+  """Computes Eq. 2: lam * loss_seg + (1 - lam) * loss_clf.
 
   Args:
     maps: float [B, S, S, 8], lesion logits.

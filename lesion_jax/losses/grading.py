@@ -15,11 +15,11 @@ from lesion_jax.losses.reduce import MeanSums, across_devices, mean_value
 
 
 def grade_cross_entropy_sums(logits: Array, grade: Array) -> MeanSums:
-  """Sum of -log p(grade) in nats over the images with a known grade, and their number.
+  """Computes the sum of -log p(grade) in nats over the images with a known grade, and their number.
 
   Args:
     logits: float [B, K]; summed in float32 whatever the dtype.
-    grade: int [B], 0..K-1, or negative (`core.UNKNOWN_GRADE`) for an image to leave out, which then has no gradient.
+    grade: int [B], 0..K-1, or negative (`core.UNKNOWN_GRADE`) for an image to exclude, which then has no gradient.
   """
   known = grade >= 0
   logits = jnp.where(known[:, None], logits, 0).astype(jnp.float32)
@@ -28,11 +28,11 @@ def grade_cross_entropy_sums(logits: Array, grade: Array) -> MeanSums:
 
 
 def grade_cross_entropy_loss(logits: Array, grade: Array, *, axis_name: str | None = None) -> jax.Array:
-  """Mean over the graded images of the (global) batch, in nats.
+  """Computes the mean over the graded images of the (global) batch, in nats.
 
   Args:
     logits: float [B, K].
-    grade: int [B], 0..K-1, or negative for an image to leave out.
+    grade: int [B], 0..K-1, or negative for an image to exclude.
     axis_name: mapped axis over which the batch is split, see `dice_loss`.
 
   Returns:
@@ -42,5 +42,5 @@ def grade_cross_entropy_loss(logits: Array, grade: Array, *, axis_name: str | No
 
 
 def grade_sums(outputs: Outputs, targets: Targets) -> MeanSums:
-  """`grade_cross_entropy_sums` of the grade head. Raises ValueError for a network without one."""
+  """Returns `grade_cross_entropy_sums` of the grade head. Raises ValueError for a network without one."""
   return grade_cross_entropy_sums(grade_logits(outputs), targets.grade)

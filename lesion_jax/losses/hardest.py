@@ -22,7 +22,8 @@ TILE = 128  # pixels, see `_threshold`
 
 
 def hard_negatives(factor: float, weights: Array | None = None) -> Loss:
-  """The mean cross entropy of the HARDEST most probable scored pixels, over the images and lesions without the lesion.
+  """Returns the mean cross entropy of the HARDEST most probable scored pixels, over the images and lesions without the
+  lesion.
 
   Args:
     factor: of the mean in the loss, above 0.
@@ -30,14 +31,14 @@ def hard_negatives(factor: float, weights: Array | None = None) -> Loss:
 
   Returns:
     A loss of networks with lesion maps, part 'hard_negatives', in nats and before the factor. Pairs of image and lesion
-    count that `Targets.judged` knows, with no scored positive; 0 with zero gradient where there is none. Pixels that tie
-    with the last of the HARDEST count too.
+    count that `Targets.evaluated` knows, with no scored positive; 0 with zero gradient where there is none. Pixels that
+    tie with the last of the HARDEST count too.
   """
   of_lesions = np.ones(1, np.float32) if weights is None else np.asarray(weights, np.float32)
 
   def sums(outputs: Outputs, targets: Targets) -> MeanSums:
     logits, scored = lesion_maps(outputs), targets.scored
-    absent = targets.judged & ~jnp.any(targets.lesions & scored, axis=(1, 2))
+    absent = targets.evaluated & ~jnp.any(targets.lesions & scored, axis=(1, 2))
     logits = jnp.where(scored, logits, -jnp.inf)
     hard = scored & ~(logits < _threshold(jax.lax.stop_gradient(logits))[:, None, None])  # what is NaN too
     nats = jnp.sum(jnp.where(hard, jax.nn.softplus(jnp.where(hard, logits, 0)), 0), axis=(1, 2))

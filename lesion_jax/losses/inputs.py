@@ -9,7 +9,7 @@ from lesion_jax.core import Array, Outputs
 
 
 def lesion_maps(outputs: Outputs) -> jax.Array:
-  """The lesion logits [B, S, S, 8] in float32. Raises ValueError for a network without lesion maps."""
+  """Returns the lesion logits [B, S, S, 8] in float32. Raises ValueError for a network without lesion maps."""
   if outputs.maps is None:
     raise ValueError('the segmentation loss needs outputs.maps [B, S, S, 8], and this network has none; train a '
                      "classifier with 'presence_dice' or 'grade_cross_entropy', or choose a segmentation network")
@@ -17,7 +17,7 @@ def lesion_maps(outputs: Outputs) -> jax.Array:
 
 
 def grade_logits(outputs: Outputs) -> jax.Array:
-  """The grade logits [B, 5] in float32. Raises ValueError for a network without a grade head."""
+  """Returns the grade logits [B, 5] in float32. Raises ValueError for a network without a grade head."""
   if outputs.grades is None:
     raise ValueError('the grading loss needs outputs.grades [B, 5], and this network has none; choose a grading '
                      "network, or train lesions with 'dual_dice'")
@@ -51,5 +51,6 @@ def scored_elements(
 
 
 def count(mask: Array, axis: tuple[int, ...] | None = None) -> jax.Array:
-  """The number of True along `axis` (None: in all), float32 from an exact integer: float32 stops counting at 2^24."""
+  """Returns the number of True along `axis` (None: in all), float32 from an exact integer: float32 stops counting at
+  2^24."""
   return jnp.sum(mask, axis=axis, dtype=jnp.int32).astype(jnp.float32)

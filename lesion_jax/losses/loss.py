@@ -33,7 +33,7 @@ class WithAuxiliary(NamedTuple):
 
 
 def one_part(sums: Callable[[Outputs, Targets], Any], value: Callable[[Any], jax.Array], part: str) -> Loss:
-  """A loss of one part, which does not depend on `lam`."""
+  """Returns a loss of one part, which does not depend on `lam`."""
 
   def named(totals: Any, lam: Array | float) -> dict[str, jax.Array]:
     del lam
@@ -44,7 +44,7 @@ def one_part(sums: Callable[[Outputs, Targets], Any], value: Callable[[Any], jax
 
 
 def of_maps(sums: Callable[[Array, Array, Array], Any]) -> Callable[[Outputs, Targets], Any]:
-  """`sums(logits, truth, mask)` as sums of the lesion maps of a network."""
+  """Returns `sums(logits, truth, mask)` as sums of the lesion maps of a network."""
 
   def of_outputs(outputs: Outputs, targets: Targets) -> Any:
     return sums(lesion_maps(outputs), targets.lesions, targets.scored)
@@ -53,12 +53,12 @@ def of_maps(sums: Callable[[Array, Array, Array], Any]) -> Callable[[Outputs, Ta
 
 
 def on_maps(sums: Callable[[Array, Array, Array], Any], value: Callable[[Any], jax.Array]) -> Loss:
-  """A loss of scored pixels alone, part 'segmentation', from `sums(logits, truth, mask)`."""
+  """Returns a loss of scored pixels alone, part 'segmentation', from `sums(logits, truth, mask)`."""
   return one_part(of_maps(sums), value, 'segmentation')
 
 
 def with_auxiliary(loss: Loss) -> Loss:
-  """The loss, plus the same loss of `outputs.auxiliary` against the same truth, as part 'auxiliary'.
+  """Returns the loss, plus the same loss of `outputs.auxiliary` against the same ground truth, as part 'auxiliary'.
 
   Each has its own ratio of sums. They are added with weight 1, as Fukui et al. (Attention Branch Network, 2019) add
   the losses of the attention and the perception branch. For a network without a further head it is the loss itself.
@@ -79,7 +79,7 @@ def with_auxiliary(loss: Loss) -> Loss:
 
 
 def sum_of(first: Loss, second: Loss) -> Loss:
-  """Two losses of one network, added with weight 1. Their parts keep their names, which must differ."""
+  """Returns two losses of one network, added with weight 1. Their parts keep their names, which must differ."""
 
   def sums(outputs: Outputs, targets: Targets) -> tuple[Any, Any]:
     return first.sums(outputs, targets), second.sums(outputs, targets)

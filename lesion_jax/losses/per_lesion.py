@@ -50,7 +50,7 @@ LossesOfLesions = Callable[[OverlapSums], jax.Array]
 
 
 def overlap_sums(logits: Array, truth: Array, mask: Array | None = None) -> OverlapSums:
-  """The sums for each lesion. Arguments and errors as of `dice_cross_entropy_loss`."""
+  """Returns the sums for each lesion. Arguments and errors as of `dice_cross_entropy_loss`."""
   logits, positive, mask = scored_elements('logits', logits, truth, mask)
   against = jnp.where(positive, -logits, logits)  # the logit of what is not true
   error = jax.nn.sigmoid(against)
@@ -66,7 +66,7 @@ def overlap_sums(logits: Array, truth: Array, mask: Array | None = None) -> Over
 
 
 def dice_losses(sums: OverlapSums) -> jax.Array:
-  """1 - (2 I + 1) / (P + T + 1) of each lesion, float32 [K] in [0, 1). I = sum p t, P = sum p, T = sum t."""
+  """Computes 1 - (2 I + 1) / (P + T + 1) of each lesion, float32 [K] in [0, 1). I = sum p t, P = sum p, T = sum t."""
   errors = sums.missed + sums.wrong  # P + T - 2 I
   return errors / (2 * sums.found + errors + SMOOTHING)
 
@@ -74,7 +74,8 @@ def dice_losses(sums: OverlapSums) -> jax.Array:
 def focal_tversky_losses(
     sums: OverlapSums, *, alpha: float = 0.7, beta: float = 0.3, gamma: float = 4 / 3
 ) -> jax.Array:
-  """(1 - TI)^(1 / gamma) of each lesion, TI = (TP + 1) / (TP + alpha FN + beta FP + 1), float32 [K] in [0, 1)."""
+  """Computes (1 - TI)^(1 / gamma) of each lesion, TI = (TP + 1) / (TP + alpha FN + beta FP + 1), float32 [K] in [0,
+  1)."""
   errors = alpha * sums.missed + beta * sums.wrong
   rest = errors / (sums.found + errors + SMOOTHING)  # 1 - TI
   # The slope of the power at 0 is infinite. That of the sums falls faster, so 0 is the limit of their product.
@@ -85,7 +86,8 @@ def focal_tversky_losses(
 def overlap_value(
     sums: OverlapSums, losses: LossesOfLesions, weights: Array | None = None
 ) -> dict[str, jax.Array]:
-  """The mean of a loss over the lesions that have a positive, plus the binary cross entropy over all scored elements.
+  """Returns the mean of a loss over the lesions that have a positive, plus the binary cross entropy over all scored
+  elements.
 
   Args:
     sums: of the whole (global) batch.
@@ -108,7 +110,8 @@ def dice_cross_entropy_loss(
     logits: Array, truth: Array, mask: Array | None = None, *, weights: Array | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-  """Mean over lesions of their Dice losses, plus the binary cross entropy (Dice-CE, as the field calls it).
+  """Computes the mean over lesions of their Dice losses, plus the binary cross entropy (Dice-CE, as the field calls
+  it).
 
   mean_j [1 - (2 I_j + 1) / (P_j + T_j + 1)] + mean of -log p_t, with I = sum p t, P = sum p, T = sum t over the scored
   elements of lesion j in the whole (global) batch. Isensee et al. (nnU-Net, 2021) add the two with weight 1, as is done
@@ -138,7 +141,7 @@ def focal_tversky_loss(
     logits: Array, truth: Array, mask: Array | None = None, *, alpha: float = 0.7, beta: float = 0.3,
     gamma: float = 4 / 3, weights: Array | None = None, axis_name: str | None = None,
 ) -> jax.Array:
-  """Mean over lesions of their focal Tversky losses, plus the binary cross entropy.
+  """Computes the mean over lesions of their focal Tversky losses, plus the binary cross entropy.
 
   mean_j (1 - TI_j)^(1 / gamma) + mean of -log p_t, with TI = (TP + 1) / (TP + alpha FN + beta FP + 1), TP = sum p t,
   FN = sum (1 - p) t and FP = sum p (1 - t) over the scored elements of lesion j in the whole (global) batch.

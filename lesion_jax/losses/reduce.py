@@ -23,12 +23,12 @@ class MeanSums(NamedTuple):
 
 
 def mean_value(sums: MeanSums) -> jax.Array:
-  """total / count, float32 scalar; 0 with zero gradient where nothing is counted."""
+  """Computes total / count, float32 scalar; 0 with zero gradient where nothing is counted."""
   return sums.total / jnp.where(sums.count > 0, sums.count, 1)
 
 
 def share(local_sums: Sums, totals: Sums) -> Sums:
-  """The value of `totals`, with the gradient of `local_sums`.
+  """Returns the value of `totals`, with the gradient of `local_sums`.
 
   For a loss L of the totals, dL/dparams is the sum over all parts of dL/dtotals * dlocal/dparams. `share` gives every
   part its own term, so the plain SUM of the parts' gradients (a `psum`, or an accumulation over micro-batches) is
@@ -47,7 +47,7 @@ def share(local_sums: Sums, totals: Sums) -> Sums:
 
 
 def across_devices(sums: Sums, axis_name: str | None) -> Sums:
-  """`sums` shared over the devices of a mapped axis; `sums` itself where `axis_name` is None.
+  """Returns `sums` shared over the devices of a mapped axis; `sums` itself where `axis_name` is None.
 
   Args:
     sums: pytree of float arrays, the sums over this device's part of the batch.

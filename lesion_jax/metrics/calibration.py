@@ -9,7 +9,7 @@ are our choice, Guo et al. have 15: tenths are boundaries of `histogram.score_bi
 
 Two things to know of an ECE. With few predictions it is above 0 even where every probability is right, by the chance in
 each bin. And nearly all pixels are background that is rightly called improbable: they make the ECE of pixels small,
-whatever is said of lesions. The curve shows that; the single figure does not.
+whatever is said of lesions. The curve shows that; the single number does not.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Calibration(NamedTuple):
     confidence: float64 [BINS], their mean probability; NaN where a bin is empty.
     frequency: float64 [BINS], the share of them that is true; NaN where a bin is empty.
     ece: expected calibration error, 0..1.
-    brier: mean squared distance of the probabilities from the truth; 0..1, of several classes 0..2.
+    brier: mean squared distance of the probabilities from the ground truth; 0..1, of several classes 0..2.
     ece_error: the ECE of the raw probabilities is within this distance; 0 where they were at hand.
     brier_error: likewise.
   """
@@ -48,7 +48,7 @@ class Calibration(NamedTuple):
 
 
 def binary_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calibration | None:
-  """Of the presence of something, such as a lesion in a photograph.
+  """Computes the calibration of the presence of something, such as a lesion in a photograph.
 
   Equal to `sklearn.calibration.calibration_curve(truth, probabilities, n_bins=BINS)` where bins hold anything, and to
   `sklearn.metrics.brier_score_loss`.
@@ -58,7 +58,7 @@ def binary_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calibrat
     truth: bool [n].
 
   Returns:
-    The calibration, or None where n is 0: there is nothing to judge.
+    The calibration, or None where n is 0: there is nothing to evaluate.
 
   Raises:
     ValueError: for other shapes, or a probability outside [0, 1].
@@ -72,15 +72,16 @@ def binary_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calibrat
 
 
 def top_label_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calibration | None:
-  """Of the most probable of several classes: how often it is right, against how probable it was called.
+  """Computes the calibration of the most probable of several classes: how often it is right, against how probable it
+  was called.
 
   Args:
     probabilities: float [n, K]. The largest is the prediction, the first where several tie.
-    truth: int [n], 0..K-1, or UNKNOWN_GRADE for one to leave out.
+    truth: int [n], 0..K-1, or UNKNOWN_GRADE for one to exclude.
 
   Returns:
-    The calibration, or None where no truth is known. Its Brier score is of all classes, as Brier had it in 1950: the
-    mean of sum_k (p_k - y_k)^2, which is `sklearn.metrics.brier_score_loss(..., scale_by_half=False)`.
+    The calibration, or None where no ground truth is known. Its Brier score is of all classes, as Brier had it in 1950:
+    the mean of sum_k (p_k - y_k)^2, which is `sklearn.metrics.brier_score_loss(..., scale_by_half=False)`.
 
   Raises:
     ValueError: for other shapes, or a probability outside [0, 1].
@@ -98,7 +99,7 @@ def top_label_calibration(probabilities: np.ndarray, truth: np.ndarray) -> Calib
 
 
 def histogram_calibration(histogram: np.ndarray) -> Calibration | None:
-  """Of pixels, from the histogram of their scores.
+  """Computes the calibration of pixels, from the histogram of their scores.
 
   The bins are exact, as are counts and frequencies. A score is taken to be the middle of its cell, so the means are off
   by half the width of a cell at most, 1/128 of p or of 1 - p; `ece_error` and `brier_error` say what that can come to.

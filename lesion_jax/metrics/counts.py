@@ -19,7 +19,7 @@ MAX_COUNT = 2**31 - 1
 def segmentation_counts(
     prediction: Prediction, targets: Targets, thresholds: Array | float = 0.5, *, per_image: bool = False
 ) -> dict[str, jax.Array]:
-  """True and false positives and negatives per lesion, of pixels and of images.
+  """Counts true and false positives and negatives per lesion, of pixels and of images.
 
   A score is positive where it is >= its threshold; the paper thresholds at 0.5 and leaves the equal case open. As
   the counts are sums over scored pixels only, padding rows, ignored pixels and lesions that are not annotated
@@ -29,13 +29,13 @@ def segmentation_counts(
     prediction: probabilities. With `maps` [B, S, S, 8] an image is positive where any scored pixel is (Eq. 1);
       without, where `lesions` [B, 8] says so, and then no pixel counts are returned.
     targets: ground truth; an image is positive where any scored pixel is. An image counts for a lesion where that is
-      known, `Targets.judged`: not without a scored pixel, and not where it is undecided, by maps or without.
+      known, `Targets.evaluated`: not without a scored pixel, and not where it is undecided, by maps or without.
     thresholds: scalar or [8], in [0, 1].
     per_image: count each image for itself.
 
   Returns:
     int32 [8], or [B, 8] per image, by name: pixel_tp, pixel_fp, pixel_fn (with maps only), image_tp, image_fp,
-    image_fn, image_tn, and image_undecided, the images that are left out because the lesion is undecided there.
+    image_fn, image_tn, and image_undecided, the images that are excluded because the lesion is undecided there.
 
   Raises:
     ValueError: when there are neither maps nor lesions, when shapes do not fit, or when int32 might overflow.
@@ -43,8 +43,8 @@ def segmentation_counts(
   check_countable(targets)
   count = functools.partial(_count, per_image=per_image)
   truth = targets.lesions & targets.scored
-  image_truth, judged = jnp.any(truth, axis=(1, 2)), targets.judged
-  undecided = jnp.zeros_like(judged) if targets.undecided is None else targets.undecided
+  image_truth, evaluated = jnp.any(truth, axis=(1, 2)), targets.evaluated
+  undecided = jnp.zeros_like(evaluated) if targets.undecided is None else targets.undecided
   if prediction.maps is not None:
     check_maps(prediction, targets)
     positive = (prediction.maps >= jnp.asarray(thresholds)) & targets.scored
@@ -60,16 +60,16 @@ def segmentation_counts(
     raise ValueError('lesion counts need prediction.maps or prediction.lesions, and both are None; a grading network '
                      'is counted with `confusion`')
   return counts | {
-      'image_tp': count(judged & image_positive & image_truth),
-      'image_fp': count(judged & image_positive & ~image_truth),
-      'image_fn': count(judged & ~image_positive & image_truth),
-      'image_tn': count(judged & ~image_positive & ~image_truth),
+      'image_tp': count(evaluated & image_positive & image_truth),
+      'image_fp': count(evaluated & image_positive & ~image_truth),
+      'image_fn': count(evaluated & ~image_positive & image_truth),
+      'image_tn': count(evaluated & ~image_positive & ~image_truth),
       'image_undecided': count(undecided),
   }
 
 
 def lesion_probabilities(prediction: Prediction, targets: Targets) -> jax.Array:
-  """How probable each image says each lesion is, by what `segmentation_counts` judges images by.
+  """Returns how probable each image says each lesion is, by what `segmentation_counts` classifies images by.
 
   Args:
     prediction: probabilities. With `maps` [B, S, S, 8] the largest of the scored pixels (Eq. 1), 0 where none is
@@ -86,11 +86,11 @@ def lesion_probabilities(prediction: Prediction, targets: Targets) -> jax.Array:
 
 
 def confusion(grades: Array, truth: Array, *, per_image: bool = False) -> jax.Array:
-  """Confusion matrix of DR grades, rows the truth, columns the prediction.
+  """Computes the confusion matrix of DR grades, rows the ground truth, columns the prediction.
 
   Args:
     grades: float [B, 5], probabilities or logits; the largest is the prediction, the lower grade where two tie.
-    truth: int [B], 0..4, or UNKNOWN_GRADE for an image to leave out.
+    truth: int [B], 0..4, or UNKNOWN_GRADE for an image to exclude.
     per_image: one matrix for each image, with a single 1, or none.
 
   Returns:

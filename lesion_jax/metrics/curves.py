@@ -33,7 +33,8 @@ class PrecisionRecall(NamedTuple):
 
 
 def average_precision(histogram: np.ndarray) -> AveragePrecision | None:
-  """Sum over thresholds of (R_n - R_{n-1}) * P_n, as `sklearn.metrics.average_precision_score`, from binned scores.
+  """Computes the sum over thresholds of (R_n - R_{n-1}) * P_n, as `sklearn.metrics.average_precision_score`, from
+  binned scores.
 
   `value` treats the scores of one bin as ties. The bounds hold for every arrangement inside the bins, ties included,
   and so for the raw scores. A positive contributes its precision: the share of positives among all that score as
@@ -46,7 +47,7 @@ def average_precision(histogram: np.ndarray) -> AveragePrecision | None:
     histogram: int [2, bins], negatives and positives, scores rising with the bin.
 
   Returns:
-    The value and its bounds, or None where the truth has no positive and there is no such curve.
+    The value and its bounds, or None where the ground truth has no positive and there is no such curve.
 
   Raises:
     ValueError: when the shape is not [2, bins].
@@ -67,7 +68,7 @@ def average_precision(histogram: np.ndarray) -> AveragePrecision | None:
 
 
 def average_precisions(histograms: np.ndarray) -> np.ndarray:
-  """The `value` of `average_precision` of many histograms at once.
+  """Returns the `value` of `average_precision` of many histograms at once.
 
   Args:
     histograms: int or integers in float64, [..., 2, bins].
@@ -84,7 +85,7 @@ def average_precisions(histograms: np.ndarray) -> np.ndarray:
 
 
 def average_precision_11(histogram: np.ndarray) -> float | None:
-  """Area under the precision-recall curve through 11 thresholds: a coarse number, for comparison only.
+  """Computes the area under the precision-recall curve through 11 thresholds: a coarse number, for comparison only.
 
   This is how the published code of M2MRF (and papers that follow it) computes the AUPR of IDRiD and DDR: a pixel is
   positive where its probability is > t, for t = 0, 0.1, ..., 1; counts are pooled over the set; precision is 1 where
@@ -96,7 +97,7 @@ def average_precision_11(histogram: np.ndarray) -> float | None:
     histogram: int [2, SCORE_BINS], of `score_histogram`.
 
   Returns:
-    The area, or None where the truth has no positive.
+    The area, or None where the ground truth has no positive.
 
   Raises:
     ValueError: when the shape is not [2, SCORE_BINS].
@@ -112,7 +113,8 @@ def average_precision_11(histogram: np.ndarray) -> float | None:
 
 
 def precision_recall_curve(histogram: np.ndarray) -> PrecisionRecall:
-  """The curve for a plot, one point for each bin that holds a score; no points where the truth has no positive.
+  """Returns the curve for a plot, one point for each bin that holds a score; no points where the ground truth has no
+  positive.
 
   Args:
     histogram: int [2, SCORE_BINS], of `score_histogram`.
@@ -129,7 +131,8 @@ def precision_recall_curve(histogram: np.ndarray) -> PrecisionRecall:
 
 @functools.cache
 def bin_thresholds() -> np.ndarray:
-  """float32 [SCORE_BINS]: the smallest probability in each bin (of the next one that any probability falls into).
+  """Returns float32 [SCORE_BINS]: the smallest probability in each bin (of the next one that any probability falls
+  into).
 
   Found by bisection over the bit patterns of the float32 in [0, 1], which rise with their values. So the bins are
   defined in one place, `score_bin`.

@@ -30,7 +30,7 @@ SCORE_BINS = _OCTAVE_BINS + len(TENTHS) - 1  # nothing exceeds the threshold 1
 
 
 def score_bin(probabilities: Array) -> Array:
-  """The bin of each probability, int32 in 0..SCORE_BINS - 1, never smaller for a larger probability.
+  """Returns the bin of each probability, int32 in 0..SCORE_BINS - 1, never smaller for a larger probability.
 
   The leading bits of a positive float32 grow with its value, so they are a logarithmic scale without a logarithm,
   monotone to the last bit. Each of TENTHS that a score exceeds moves it one bin further up.
@@ -48,7 +48,7 @@ def score_bin(probabilities: Array) -> Array:
 
 
 def score_histogram(prediction: Prediction, targets: Targets, *, per_image: bool = False) -> jax.Array:
-  """How many scored pixels of each lesion fall into each bin.
+  """Returns how many scored pixels of each lesion fall into each bin.
 
   Args:
     prediction: probabilities, with `maps` [B, S, S, 8].
@@ -77,7 +77,8 @@ def score_histogram(prediction: Prediction, targets: Targets, *, per_image: bool
 
 
 def of_one_lesion(histogram: np.ndarray) -> np.ndarray:
-  """The histogram of one lesion, int [2, SCORE_BINS]: negatives, then positives. Raises ValueError for another shape."""
+  """Returns the histogram of one lesion, int [2, SCORE_BINS]: negatives, then positives. Raises ValueError for another
+  shape."""
   counts = np.asarray(histogram)
   if counts.shape != (2, SCORE_BINS):
     raise ValueError(f'expected a histogram [2, {SCORE_BINS}] of one lesion (negatives, positives), got '

@@ -1,4 +1,4 @@
-"""Agreement of DR grades from a confusion matrix, on the host. Rows are the truth, columns the prediction."""
+"""Agreement of DR grades from a confusion matrix, on the host. Rows are the ground truth, columns the prediction."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class Referable(NamedTuple):
 
 
 def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
-  """Cohen's kappa with weights (i - j)^2: 1 - observed / expected disagreement, the paper's measure for grading.
+  """Computes Cohen's kappa with weights (i - j)^2: 1 - observed / expected disagreement, the paper's measure for
+  grading.
 
   Equal to `sklearn.metrics.cohen_kappa_score(truth, predicted, weights='quadratic')`, except that undefined cases are
-  said: no graded image, or truth and prediction that name one and the same grade throughout (then chance agrees
+  said: no graded image, or ground truth and prediction that name one and the same grade throughout (then chance agrees
   perfectly, and 0 / 0 is neither perfect nor poor agreement).
 
   Args:
@@ -61,13 +62,15 @@ def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
 
 
 def accuracy(confusion: np.ndarray) -> Score:
-  """Share of the graded images with exactly the right grade. Raises ValueError as `quadratic_weighted_kappa` does."""
+  """Computes the share of the graded images with exactly the right grade. Raises ValueError as
+  `quadratic_weighted_kappa` does."""
   counts = _checked(confusion)
   return _ratio(np.trace(counts), counts.sum(), NO_GRADE)
 
 
 def referable(confusion: np.ndarray) -> Referable:
-  """Sensitivity and specificity for grades >= REFERABLE_GRADE. Raises ValueError as `quadratic_weighted_kappa` does."""
+  """Computes sensitivity and specificity for grades >= REFERABLE_GRADE. Raises ValueError as `quadratic_weighted_kappa`
+  does."""
   counts = _checked(confusion)
   positive, negative = counts[REFERABLE_GRADE:], counts[:REFERABLE_GRADE]
   reasons = ('no image has referable DR', 'every image has referable DR') if counts.any() else [NO_GRADE] * 2
@@ -81,7 +84,7 @@ def _checked(confusion: np.ndarray) -> np.ndarray:
   """`confusion` as float64 (products of int64 counts may overflow), or ValueError."""
   counts = np.asarray(confusion)
   if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
-    raise ValueError(f'a confusion matrix is a square matrix of integer counts, rows the truth; got {counts.dtype} '
+    raise ValueError(f'a confusion matrix is a square matrix of integer counts, rows the ground truth; got {counts.dtype} '
                      f'{list(counts.shape)}')
   return counts.astype(np.float64)
 

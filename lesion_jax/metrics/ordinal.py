@@ -11,7 +11,7 @@ ABOVE_ALL = float(NUM_GRADES)  # the cut point of a grade that is never given: n
 
 
 def expected_grade(probabilities: np.ndarray) -> np.ndarray:
-  """The mean of the grades by their probabilities, float64 [N] in 0..4 of float [N, 5].
+  """Returns the mean of the grades by their probabilities, float64 [N] in 0..4 of float [N, 5].
 
   Raises:
     ValueError: for another shape.
@@ -23,7 +23,7 @@ def expected_grade(probabilities: np.ndarray) -> np.ndarray:
 
 
 def cut(expected: np.ndarray, points: np.ndarray) -> np.ndarray:
-  """Grades, int64 [N] in 0..4: how many of the four cut points each expected grade reaches.
+  """Returns grades, int64 [N] in 0..4: how many of the four cut points each expected grade reaches.
 
   Args:
     expected: float [N].
@@ -39,14 +39,14 @@ def cut(expected: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def cut_points(expected: np.ndarray, truth: np.ndarray) -> list[float] | None:
-  """The four cut points of the largest accuracy; of several, those of the smallest sum of absolute errors.
+  """Returns the four cut points of the largest accuracy; of several, those of the smallest sum of absolute errors.
 
   Exact, by dynamic programming over the sorted expected grades. Points lie in the middle between neighbours. Our choice; an
   argmax over five classes knows nothing of their order.
 
   Args:
     expected: float [N], of `expected_grade`.
-    truth: int [N], 0..4; photographs of UNKNOWN_GRADE are left out.
+    truth: int [N], 0..4; photographs of UNKNOWN_GRADE are excluded.
 
   Returns:
     Float [4]; None where no photograph is graded.
@@ -84,7 +84,8 @@ def cut_points(expected: np.ndarray, truth: np.ndarray) -> list[float] | None:
 
 
 def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> Score:
-  """The share of pairs of a positive and a negative in which the positive has the larger score; ties count half.
+  """Returns the share of pairs of a positive and a negative in which the positive has the larger score; ties count
+  half.
 
   Equal to `sklearn.metrics.roc_auc_score(positive, scores)` (Mann-Whitney), None where there is no pair.
 

@@ -1,8 +1,9 @@
-"""Whether a photograph shows a lesion, judged by its map: a score on the device or in NumPy, and the rule that decides.
+"""Whether a photograph shows a lesion, by its map: a score on the device or in NumPy, and the rule that decides.
 
-Eq. 1 takes the most probable pixel. It serves the paper's losses and figures, and it fails as a rule for people: a single
-pixel of a healthy eye is enough. So a second score is offered (our choice), the mean of some hundred most probable
-pixels, and the threshold on it is chosen on photographs without the lesion (`evaluate.thresholds`). The mean is of log
+Eq. 1 takes the most probable pixel. It serves the paper's losses and metrics, and it fails as a rule for people: a
+single pixel of a healthy eye is enough. So a second score is offered (our choice), the mean of some hundred most
+probable pixels, and the threshold on it is chosen on photographs without the lesion (`evaluate.thresholds`). The mean
+is of log
 odds: of probabilities it is 1 to six digits in healthy and sick eyes alike once a hundred pixels are sure of themselves.
 """
 
@@ -32,13 +33,14 @@ PRESENT, ABSENT, NOT_EVALUATED, UNGRADABLE = 'present', 'absent', 'not evaluated
 
 
 def top_pixels(height: int, width: int) -> int:
-  """How many pixels of a map the rule looks at: TOP_PIXELS of a square of SIDE, in proportion of others, at least LEAST."""
+  """Returns how many pixels of a map the rule looks at: TOP_PIXELS of a square of SIDE, in proportion of others, at
+  least LEAST."""
   return max(LEAST, round(TOP_PIXELS * height * width / SIDE**2))
 
 
 def presence_scores(prediction: Prediction, known: Array | None = None, *, count: int | None = None) -> Array:
-  """The mean log odds of the `count` most probable pixels of each lesion's map, as a probability; of a network without
-  maps, its probability.
+  """Returns the mean log odds of the `count` most probable pixels of each lesion's map, as a probability; of a network
+  without maps, its probability.
 
   Ties do not matter. On the device one pass over the maps finds the largest pixel of every tile; the most
   probable pixels all lie in as many tiles as there are pixels to find, those with the largest maxima.
@@ -119,48 +121,49 @@ class Rule(NamedTuple):
     name: TOP, by `presence_scores`, present above the threshold; or MAXIMUM, by the most probable pixel (Eq. 1) or what
       a classifier says, present from the threshold on, as the paper has it.
     thresholds: float64 [8].
-    judged: bool [8], the lesions that the network may speak of; no other is present, whatever its map says. None: all.
+    evaluated: bool [8], the lesions that the network may speak of; no other is present, whatever its map says. None:
+      all.
   """
 
   name: str
   thresholds: np.ndarray
-  judged: np.ndarray | None = None
+  evaluated: np.ndarray | None = None
 
   @classmethod
   def of(cls, config: Mapping[str, Any], thresholds: np.ndarray | None = None) -> Rule:
-    """The rule of a bundle.
+    """Returns the rule of a bundle.
 
     Args:
       config: its configuration, checked. Without 'presence' the rule is MAXIMUM at the thresholds of the pixels.
       thresholds: [8], of the pixels, in the place of the bundle's.
     """
-    presence, judged = config.get('presence'), None
+    presence, evaluated = config.get('presence'), None
     if 'annotated' in config:
-      judged = np.isin(LESION_KEYS, list(config['annotated']))
+      evaluated = np.isin(LESION_KEYS, list(config['annotated']))
     if presence is None and thresholds is not None:
-      return cls(MAXIMUM, np.asarray(thresholds, np.float64), judged)
+      return cls(MAXIMUM, np.asarray(thresholds, np.float64), evaluated)
     chosen = config['thresholds'] if presence is None else presence['thresholds']
-    return cls(MAXIMUM if presence is None else presence['rule'], np.array([chosen[key] for key in LESION_KEYS], float), judged)
+    return cls(MAXIMUM if presence is None else presence['rule'], np.array([chosen[key] for key in LESION_KEYS], float), evaluated)
 
   def score(self, maps: np.ndarray | None, lesions: np.ndarray) -> np.ndarray:
-    """The scores that `decide` takes, float32 [B, 8], of maps [B, S, S, 8] or None and probabilities [B, 8]."""
+    """Returns the scores that `decide` takes, float32 [B, 8], of maps [B, S, S, 8] or None and probabilities [B, 8]."""
     return np.asarray(lesions) if self.name == MAXIMUM else presence_scores(Prediction(maps=maps, lesions=lesions))
 
   def decide(self, scores: np.ndarray) -> np.ndarray:
-    """Which lesions are present, bool of the same shape: scores [..., 8] of `score`."""
+    """Returns which lesions are present, bool of the same shape: scores [..., 8] of `score`."""
     scores = np.asarray(scores)
     present = scores >= self.thresholds if self.name == MAXIMUM else scores > self.thresholds
-    return present if self.judged is None else present & self.judged
+    return present if self.evaluated is None else present & self.evaluated
 
   def describe(self) -> str:
-    """One sentence for people."""
+    """Returns one sentence for people."""
     if self.name == MAXIMUM:
       return 'A lesion is called present where its most probable pixel reaches its threshold (Eq. 1 of the paper).'
     return (f'A lesion is called present where the most probable pixels of its map ({TOP_PIXELS} of a field of {SIDE} x {SIDE}, '
             'by the mean of their log odds), or what a classifier says, are above its threshold.')
 
   def to_json(self) -> dict[str, Any]:
-    """{'rule', 'thresholds': {key: float}}."""
+    """Returns {'rule', 'thresholds': {key: float}}."""
     return {'rule': self.name, 'thresholds': {key: float(t) for key, t in zip(LESION_KEYS, self.thresholds, strict=True)}}
 
 

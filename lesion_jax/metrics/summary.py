@@ -11,18 +11,18 @@ from lesion_jax.core import LESION_KEYS, lesion_index
 
 NOT_ANNOTATED = 'not annotated'
 NOT_LEARNED = 'not learned'
-NO_POSITIVE = 'no positive in the truth and none predicted'
-FALSE_ALARMS = 'no positive in the truth, yet some predicted'
+NO_POSITIVE = 'no positive in the ground truth and none predicted'
+FALSE_ALARMS = 'no positive in the ground truth, yet some predicted'
 
 
 def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-  """2TP / (2TP + FP + FN), the harmonic mean of precision and recall.
+  """Computes 2TP / (2TP + FP + FN), the harmonic mean of precision and recall.
 
   Args:
     tp, fp, fn: int [...], counts over a whole set.
 
   Returns:
-    float64 [...], NaN where there is no positive in the truth and none predicted: neither right nor wrong.
+    float64 [...], NaN where there is no positive in the ground truth and none predicted: neither right nor wrong.
   """
   tp, fp, fn = (np.asarray(count, np.int64) for count in (tp, fp, fn))
   whole = 2 * tp + fp + fn
@@ -30,13 +30,13 @@ def f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 
 def iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-  """TP / (TP + FP + FN), the intersection over the union; F1 / (2 - F1), so it orders networks as F1 does.
+  """Computes TP / (TP + FP + FN), the intersection over the union; F1 / (2 - F1), so it orders networks as F1 does.
 
   Args:
     tp, fp, fn: int [...], counts over a whole set.
 
   Returns:
-    float64 [...], NaN where there is no positive in the truth and none predicted.
+    float64 [...], NaN where there is no positive in the ground truth and none predicted.
   """
   tp, fp, fn = (np.asarray(count, np.int64) for count in (tp, fp, fn))
   union = tp + fp + fn
@@ -45,24 +45,25 @@ def iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 def in_truth(
     score: Callable[..., np.ndarray], tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-  """`score`, which is `f1` or `iou`, where the truth has a positive, NaN where it has none: whether it is defined depends
-  on the truth alone."""
+  """Returns `score`, which is `f1` or `iou`, where the ground truth has a positive, NaN where it has none: whether it
+  is defined depends on the ground truth alone."""
   return np.where(np.asarray(tp) + np.asarray(fn) > 0, score(tp, fp, fn), np.nan)
 
 
 def mean_defined(values: np.ndarray) -> float | None:
-  """Mean of what is not NaN, or None where everything is."""
+  """Computes the mean of what is not NaN, or None where everything is."""
   values = np.asarray(values, np.float64)
   defined = values[~np.isnan(values)]
   return float(defined.mean()) if defined.size else None
 
 
 def summarize(counts: Mapping[str, np.ndarray], annotated: Iterable[str]) -> dict[str, dict[str, Any]]:
-  """Pixel F1 and IoU and image F1 per lesion, and the means over the annotated lesions that occur in the truth.
+  """Computes pixel F1 and IoU and image F1 per lesion, and the means over the annotated lesions that occur in the
+  ground truth.
 
   Which lesions those are depends on the set alone, so the means of two networks are of the same lesions. (Were a lesion
   that nobody has in the mean as soon as one pixel is called positive, with an F1 of 0, a single false alarm could take
-  an eighth of it.) A lesion without a positive in the truth has no F1, and the reason says whether it was predicted.
+  an eighth of it.) A lesion without a positive in the ground truth has no F1, and the reason says whether it was predicted.
 
   Args:
     counts: the counts of `segmentation_counts`, int [8] each, summed over the set. Pixel counts may be absent.

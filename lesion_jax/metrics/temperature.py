@@ -1,8 +1,8 @@
 """Temperatures, on the host: one number that makes probabilities surer or less sure, and leaves their order alone.
 
-A head's logits are divided by T before the sigmoid or the softmax; T is what makes the truth of a held-out set most
-probable (C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section
-4.2). AUPR, and any decision by a threshold on what the network itself says, do not move.
+A head's logits are divided by T before the sigmoid or the softmax; T is what makes the ground truth of a held-out set
+most probable (C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017,
+section 4.2). AUPR, and any decision by a threshold on what the network itself says, do not move.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TINY = 2.0**-25  # half the smallest probability that a histogram tells from 0; 
 
 
 def temper(probabilities: np.ndarray, temperature: np.ndarray | float) -> np.ndarray:
-  """sigmoid(logit(p) / T), of lesions.
+  """Computes sigmoid(logit(p) / T), of lesions.
 
   Args:
     probabilities: float [...], in [0, 1].
@@ -38,7 +38,8 @@ def temper(probabilities: np.ndarray, temperature: np.ndarray | float) -> np.nda
 
 
 def temper_classes(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-  """softmax(log(p) / T) along the last axis, of grades; the same shape and type, and as they are where T is 1."""
+  """Computes softmax(log(p) / T) along the last axis, of grades; the same shape and type, and as they are where T is
+  1."""
   p = np.asarray(probabilities)
   if temperature == 1:
     return p
@@ -47,7 +48,8 @@ def temper_classes(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def temper_histogram(histogram: np.ndarray, temperature: float) -> np.ndarray:
-  """The histogram [2, SCORE_BINS] of tempered scores: each bin goes whole where its middle goes. T = 1 leaves it."""
+  """Returns the histogram [2, SCORE_BINS] of tempered scores: each bin goes whole where its middle goes. T = 1 leaves
+  it."""
   counts = np.asarray(histogram)
   if temperature == 1:
     return counts
@@ -58,7 +60,7 @@ def temper_histogram(histogram: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def binary_temperature(probabilities: np.ndarray, negatives: np.ndarray, positives: np.ndarray) -> float | None:
-  """The T within LIMITS under which the truth is most probable, of something that is there or not.
+  """Returns the T within LIMITS under which the ground truth is most probable, of something that is there or not.
 
   Args:
     probabilities: float [n]; those of 0 and of 1 count as half a step of float32 away from them.
@@ -81,7 +83,8 @@ def binary_temperature(probabilities: np.ndarray, negatives: np.ndarray, positiv
 
 
 def histogram_temperature(histogram: np.ndarray) -> float | None:
-  """`binary_temperature` of pixels, from the histogram [2, SCORE_BINS] of their scores; a score is the middle of its bin.
+  """Returns `binary_temperature` of pixels, from the histogram [2, SCORE_BINS] of their scores; a score is the middle
+  of its bin.
 
   Raises:
     ValueError: for another shape.
@@ -92,14 +95,14 @@ def histogram_temperature(histogram: np.ndarray) -> float | None:
 
 
 def class_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float | None:
-  """The T within LIMITS under which the true classes are most probable.
+  """Returns the T within LIMITS under which the true classes are most probable.
 
   Args:
     probabilities: float [n, K].
-    truth: int [n], 0..K-1, or UNKNOWN_GRADE for one to leave out.
+    truth: int [n], 0..K-1, or UNKNOWN_GRADE for one to exclude.
 
   Returns:
-    T; None where no truth is known.
+    T; None where no ground truth is known.
   """
   known = np.asarray(truth) != UNKNOWN_GRADE
   if not known.any():

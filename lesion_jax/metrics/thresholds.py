@@ -36,7 +36,7 @@ class Quantile(NamedTuple):
 
 
 def best_f1_threshold(histogram: np.ndarray) -> float | None:
-  """From which probability on a pixel is taken for the lesion so that the F1 over the whole set is largest.
+  """Returns the probability from which on a pixel is taken for the lesion so that the F1 over the whole set is largest.
 
   Exact at the edges of the histogram's bins, of which one is a float32 between any two scores that are further apart
   than 1/64 of p or of 1 - p. Of several with the same F1, the one nearest to 0.5 (our choice), the larger of two.
@@ -45,7 +45,7 @@ def best_f1_threshold(histogram: np.ndarray) -> float | None:
     histogram: int [2, SCORE_BINS], of `score_histogram`.
 
   Returns:
-    A float32 above 0 and below 1, as float; None where the truth has no positive.
+    A float32 above 0 and below 1, as float; None where the ground truth has no positive.
 
   Raises:
     ValueError: for another shape.
@@ -64,7 +64,7 @@ def best_f1_threshold(histogram: np.ndarray) -> float | None:
 
 
 def clean_threshold(scores: np.ndarray, specificity: float, *, least_rank: int = 0) -> Quantile | None:
-  """The threshold on a score at a stated specificity.
+  """Returns the threshold on a score at a stated specificity.
 
   Args:
     scores: float [n], in [0, 1], of photographs without the lesion.
@@ -88,19 +88,20 @@ def clean_threshold(scores: np.ndarray, specificity: float, *, least_rank: int =
 
 
 def log_odds(scores: np.ndarray) -> np.ndarray:
-  """Of probabilities, float64; those nearer to 0 or 1 than a double can tell are brought so far."""
+  """Computes the log odds of probabilities, float64; those nearer to 0 or 1 than a double can tell are brought so
+  far."""
   scores = np.clip(np.asarray(scores, np.float64), 1e-12, 1 - 1e-12)
   return np.log(scores) - np.log1p(-scores)
 
 
 def raised(threshold: float, by: float) -> float:
-  """A threshold in [0, 1] moved by so much in log odds; 1 stays 1, above which there is nothing."""
+  """Returns a threshold in [0, 1] moved by so much in log odds; 1 stays 1, above which there is nothing."""
   return 1.0 if threshold >= 1 else float(1 / (1 + np.exp(-(log_odds(threshold) + by))))
 
 
 def widest_margin(scores: np.ndarray, thresholds: Sequence[float], sensitivity: float) -> float:
-  """How far thresholds may rise together before too few of the sick are called: half of that is the middle of the gap
-  between the healthy below and the sick above.
+  """Returns how far thresholds may rise together before too few of the sick are called: half of that is the middle of
+  the gap between the healthy below and the sick above.
 
   Args:
     scores: float [n, L], of photographs that should be called for one lesion or another.
@@ -118,7 +119,7 @@ def widest_margin(scores: np.ndarray, thresholds: Sequence[float], sensitivity: 
 
 
 def joint_ranks(clean: Sequence[np.ndarray], healthy: np.ndarray, specificity: float) -> list[int]:
-  """How far the thresholds of several lesions must rise together for healthy eyes to be free of all of them.
+  """Returns how far the thresholds of several lesions must rise together for healthy eyes to be free of all of them.
 
   Each lesion alone may err in 1 - specificity of the photographs without it; an eye is called healthy where none errs.
   All lesions are held to one common share of their own clean photographs, raised until the share of healthy eyes in which

@@ -91,15 +91,16 @@ def register_model(name: str, module: Callable[..., nn.Module]) -> None:
 
 
 def get_imports(fields: Mapping[str, Any]) -> list[str]:
-  """The modules that register the networks of a description (arguments of `get_model`) that are not part of lesion_jax."""
+  """Returns the modules that register the networks of a description (arguments of `get_model`) that are not part of
+  lesion_jax."""
   found = [] if fields['name'] in BUILT_IN else [_module_of(MODELS[fields['name']])]
   inside = (get_imports(value) for value in fields.values() if isinstance(value, Mapping))
   return list(dict.fromkeys([*found, *(name for names in inside for name in names)]))
 
 
 def get_settings(name: str) -> dict[str, Any]:
-  """The fields of a network that a configuration can have as keys, with their defaults: numbers, texts, booleans, and tuples
-  of these. Raises ValueError for an unknown name."""
+  """Returns the fields of a network that a configuration can have as keys, with their defaults: numbers, texts,
+  booleans, and tuples of these. Raises ValueError for an unknown name."""
   plain, known = (bool, int, float, str), _fields(name)
   module = MODELS[name]
   bound = module.keywords if isinstance(module, functools.partial) else {}
@@ -135,7 +136,8 @@ def _build(description: Mapping[str, Any], depth: int) -> nn.Module:
 
 
 def get_fields(name: str) -> tuple[str, ...]:
-  """The fields that `get_model` takes for a name; 'lesion' is among them where a network contains a lesion network.
+  """Returns the fields that `get_model` takes for a name; 'lesion' is among them where a network contains a lesion
+  network.
 
   Raises:
     ValueError: unknown name; the message lists those that there are.
@@ -144,7 +146,7 @@ def get_fields(name: str) -> tuple[str, ...]:
 
 
 def get_defaults(field: str) -> dict[str, Any]:
-  """The names of the networks that have a field, each with the value that it has there where none is given."""
+  """Returns the names of the networks that have a field, each with the value that it has there where none is given."""
   return {name: fields[field] for name in MODELS if field in (fields := _fields(name))}
 
 

@@ -17,7 +17,7 @@ CHUNK = 1024  # queries at a time
 
 
 def attend(query: Array, key: Array, value: Array, *, chunk: int = CHUNK) -> jax.Array:
-  """softmax(query key^T) value, the softmax over the keys, without holding all of softmax(query key^T).
+  """Computes softmax(query key^T) value, the softmax over the keys, without holding all of softmax(query key^T).
 
   Queries are taken in chunks, each compared with all keys, so every row of the softmax is exact. The backward pass
   computes each chunk again. Memory grows with B * chunk * N instead of B * N^2, twice over: at 896x896 and an output
@@ -60,7 +60,7 @@ def attend(query: Array, key: Array, value: Array, *, chunk: int = CHUNK) -> jax
 
 
 def gated(module: nn.Module, found: Array, x: Array) -> jax.Array:
-  """gamma * found + x in float32, then of the type of `x`; makes the parameter `gamma` [1] of `module`."""
+  """Computes gamma * found + x in float32, then of the type of `x`; makes the parameter `gamma` [1] of `module`."""
   gamma = module.param('gamma', nn.initializers.zeros, (1,))
   return (gamma * found.astype(jnp.float32) + x.astype(jnp.float32)).astype(x.dtype)
 

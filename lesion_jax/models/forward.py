@@ -11,8 +11,8 @@ from lesion_jax.core import Prediction
 
 
 def forward(model: nn.Module) -> Callable[[Any, Any], Prediction]:
-  """`(variables, images uint8 [B, S, S, 3]) -> Prediction` of one network, pure. JAX traces it once for the same
-  shapes, wherever this function is jitted."""
+  """Returns `(variables, images uint8 [B, S, S, 3]) -> Prediction` of one network, pure. JAX traces it once for the
+  same shapes, wherever this function is jitted."""
 
   def predict_fn(variables: Any, images: Any) -> Prediction:
     return model.apply(variables, images, train=False).probabilities()

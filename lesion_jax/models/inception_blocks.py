@@ -38,18 +38,18 @@ class Block(nn.Module):
   bn_axis: str | None = None
 
   def conv(self, name: str, features: int, kernel: int | tuple[int, int] = 1, **kwargs: Any) -> ConvBN:
-    """A layer of the block: padded and at stride 1 unless `kwargs`, fields of ConvBN, say otherwise."""
+    """Returns a layer of the block: padded and at stride 1 unless `kwargs`, fields of ConvBN, say otherwise."""
     return ConvBN(
         scaled(features, self.width, minimum=MIN_CHANNELS), kernel, dilation=self.dilation, dtype=self.dtype,
         bn_axis=self.bn_axis, name=name, **kwargs,
     )
 
   def reducing(self, name: str, features: int) -> ConvBN:
-    """A 3x3 layer at the block's stride and padding."""
+    """Returns a 3x3 layer at the block's stride and padding."""
     return self.conv(name, features, 3, strides=self.stride, padding=self.padding)
 
   def pool(self, x: Array) -> jax.Array:
-    """Max pooling at the block's stride and padding."""
+    """Applies max pooling at the block's stride and padding."""
     return max_pool(x, stride=self.stride, padding=self.padding, dilation=self.dilation)
 
 

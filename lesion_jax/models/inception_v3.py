@@ -103,7 +103,7 @@ class InceptionV3(nn.Module):
     return taps | {32: self.upper(taps[16], train=train)}
 
   def lower(self, images: Array, *, train: bool) -> dict[int, jax.Array]:
-    """The taps 2, 4, 8 and 16, up to and including Mixed_6e. Arguments and errors as for `__call__`."""
+    """Returns the taps 2, 4, 8 and 16, up to and including Mixed_6e. Arguments and errors as for `__call__`."""
     minimum = MIN_SIZE[self.padding]
     x = normalize(images, self.dtype)
     if min(x.shape[1:3]) < minimum:
@@ -119,7 +119,7 @@ class InceptionV3(nn.Module):
     return taps
 
   def upper(self, x: Array, *, train: bool) -> jax.Array:
-    """Mixed_7a to Mixed_7c: [B, h, w, C] as tap 16 has it -> tap 32."""
+    """Applies Mixed_7a to Mixed_7c: [B, h, w, C] as tap 16 has it -> tap 32."""
     return self._run(x, train, self.Mixed_7a, self.Mixed_7b, self.Mixed_7c)
 
   def _run(self, x: jax.Array, train: bool, *modules: nn.Module) -> jax.Array:

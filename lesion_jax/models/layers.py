@@ -22,12 +22,12 @@ PADDINGS = ('SAME', 'VALID')
 
 
 def scaled(channels: int, width: float, *, minimum: int) -> int:
-  """`channels * width`, rounded, and never under `minimum`: the only place where the width multiplier acts."""
+  """Returns `channels * width`, rounded, and never under `minimum`: the only place where the width multiplier acts."""
   return max(minimum, round(channels * width))
 
 
 def torch_padding(kernel_size: tuple[int, int], *, padding: str, dilation: int = 1) -> tuple[tuple[int, int], ...]:
-  """Explicit padding ((top, bottom), (left, right)) for an odd kernel; see the module's docstring.
+  """Returns explicit padding ((top, bottom), (left, right)) for an odd kernel; see the module's docstring.
 
   Raises:
     ValueError: `padding` is neither 'SAME' nor 'VALID', or 'SAME' is asked of an even kernel.
@@ -42,7 +42,8 @@ def torch_padding(kernel_size: tuple[int, int], *, padding: str, dilation: int =
 
 
 def normalize(images: Array, dtype: Any = jnp.float32) -> jax.Array:
-  """(x / 255 - 0.5) / 0.5, the input of Inception-v3: [B, H, W, 3] uint8, or float in 0..255 -> `dtype` in -1..1.
+  """Computes (x / 255 - 0.5) / 0.5, the input of Inception-v3: [B, H, W, 3] uint8, or float in 0..255 -> `dtype` in
+  -1..1.
 
   Raises:
     ValueError: the shape is not [B, H, W, 3].
@@ -56,7 +57,7 @@ def normalize(images: Array, dtype: Any = jnp.float32) -> jax.Array:
 
 
 def resize_bilinear(x: Array, size: tuple[int, int]) -> jax.Array:
-  """Bilinear resize of [B, h, w, C] to [B, *size, C] with half-pixel centres and no antialiasing.
+  """Computes the bilinear resize of [B, h, w, C] to [B, *size, C] with half-pixel centres and no antialiasing.
 
   Equal to torch's `interpolate(mode='bilinear', align_corners=False)`, up and down. The type is kept.
   """
@@ -64,7 +65,7 @@ def resize_bilinear(x: Array, size: tuple[int, int]) -> jax.Array:
 
 
 def max_pool(x: Array, *, stride: int = 2, padding: str = 'SAME', dilation: int = 1) -> jax.Array:
-  """3x3 max pooling of [B, H, W, C]. A dilated one must have stride 1."""
+  """Computes the 3x3 max pooling of [B, H, W, C]. A dilated one must have stride 1."""
   pads = torch_padding((3, 3), padding=padding, dilation=dilation)
   if dilation == 1:
     return nn.max_pool(x, window_shape=(3, 3), strides=(stride, stride), padding=pads)
@@ -78,7 +79,8 @@ def max_pool(x: Array, *, stride: int = 2, padding: str = 'SAME', dilation: int 
 
 
 def avg_pool(x: Array, *, dilation: int = 1) -> jax.Array:
-  """3x3 mean of [B, H, W, C] at stride 1, padded by zeros that count (torch's `count_include_pad=True`)."""
+  """Computes the 3x3 mean of [B, H, W, C] at stride 1, padded by zeros that count (torch's
+  `count_include_pad=True`)."""
   if dilation == 1:
     # At stride 1 XLA's 'SAME' is symmetric; by name, not in numbers, because ONNX converters understand the name.
     return nn.avg_pool(x, window_shape=(3, 3), strides=(1, 1), padding='SAME', count_include_pad=True)
@@ -95,7 +97,8 @@ def _shifts(x: jax.Array, axis: int, dilation: int) -> list[jax.Array]:
 
 
 def call(module: nn.Module, x: Any, *, train: bool, remat: bool = False) -> Any:
-  """`module(x, train=train)`; with `remat` recomputed in the backward pass, not stored. The variables are the same."""
+  """Applies `module(x, train=train)`; with `remat` recomputed in the backward pass, not stored. The variables are the
+  same."""
   if not remat:
     return module(x, train=train)
   return nn.remat(lambda module, x: module(x, train=train))(module, x)

@@ -48,9 +48,10 @@ class LesionConcat(LesionEnhanced):
     return found.replace(grades=self.grade(images, jax.nn.sigmoid(found.lesions), train=train).grades)
 
   def look(self, images: Array) -> Array:
-    """The lesion probabilities of images [B, S, S, 3], float32 [B, 8], as `grade` takes them."""
+    """Returns the lesion probabilities of images [B, S, S, 3], float32 [B, 8], as `grade` takes them."""
     return jax.nn.sigmoid(self.find(images, 'lesions', train=False).lesions)
 
   def grade(self, images: Array, lesions: Array, *, train: bool) -> Outputs:
-    """The grading branch alone: images as of `__call__` or already of `grading_size`, lesion probabilities [B, 8]."""
+    """Returns the grading branch alone: images as of `__call__` or already of `grading_size`, lesion probabilities [B,
+    8]."""
     return Outputs(grades=self.grading(self.reduce(images), lesions, train=train))

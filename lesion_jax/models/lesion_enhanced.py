@@ -38,11 +38,12 @@ class LesionEnhanced(Network):
   grading_size: int = 0
 
   def network_fields(self) -> dict[str, Any]:
-    """The fields of `Network`, for the grading branch."""
+    """Returns the fields of `Network`, for the grading branch."""
     return {name: getattr(self, name) for name in Network.__dataclass_fields__ if name not in ('parent', 'name')}
 
   def reduce(self, images: Array) -> Array:
-    """Images [B, S, S, 3] as the grading branch sees them: as they are, or float32 [B, grading_size, grading_size, 3].
+    """Returns images [B, S, S, 3] as the grading branch sees them: as they are, or float32 [B, grading_size,
+    grading_size, 3].
 
     Raises:
       ValueError: they are smaller than that.
@@ -55,7 +56,7 @@ class LesionEnhanced(Network):
     return average_to_grid(images.astype(jnp.float32), (side, side))
 
   def grid(self, side: int) -> tuple[int, int]:
-    """The grid of the grading encoder's last features, of images of `side` pixels.
+    """Returns the grid of the grading encoder's last features, of images of `side` pixels.
 
     Raises:
       ValueError: that grid is not known without running the encoder.
@@ -66,7 +67,7 @@ class LesionEnhanced(Network):
     return side // 32, side // 32
 
   def find(self, images: Array, head: str, *, train: bool) -> Outputs:
-    """What the lesion branch says of images [B, H, W, 3].
+    """Returns what the lesion branch says of images [B, H, W, 3].
 
     Args:
       images: uint8 or float in 0..255.

@@ -60,13 +60,13 @@ class MultiTask(LesionEnhanced):
     return found.replace(grades=graded.grades, attention=graded.attention)
 
   def look(self, images: Array) -> Array:
-    """What the grading branch makes of the lesion maps of images [B, S, S, 3]: their means over the cells of its last
-    features, float32 [B, h, w, 8]. `grade` takes them in the place of the maps, with the same result."""
+    """Returns what the grading branch makes of the lesion maps of images [B, S, S, 3]: their means over the cells of
+    its last features, float32 [B, h, w, 8]. `grade` takes them in the place of the maps, with the same result."""
     maps = jax.nn.sigmoid(self.find(images, 'maps', train=False).maps)
     return average_to_grid(maps, self.grid(self.grading_size or images.shape[1]))
 
   def grade(self, images: Array, maps: Array, *, train: bool) -> Outputs:
-    """The grading branch alone.
+    """Returns the grading branch alone.
 
     Args:
       images: [B, S, S, 3], as of `__call__` or already of `grading_size`.

@@ -33,6 +33,6 @@ class Network(nn.Module):
   encoder_norm: str = 'batch'
 
   def make_encoder(self, *, output_stride: int = 32, name: str = 'encoder') -> nn.Module:
-    """The encoder as a submodule. `output_stride` is the stride of the deepest tap's grid."""
+    """Returns the encoder as a submodule. `output_stride` is the stride of the deepest tap's grid."""
     return self.encoder(padding=self.padding, width=self.width, dtype=self.dtype, bn_axis=self.bn_axis,
                         remat=self.remat, norm=self.encoder_norm, output_stride=output_stride, name=name)

@@ -27,14 +27,15 @@ def split(images: Array, grid: int) -> jax.Array:
 
 
 def join(patches: Array, grid: int, size: tuple[int, int]) -> jax.Array:
-  """The inverse of `split`: [B * grid^2, h, w, C] -> [B, *size, C], what filled up the patches cut off."""
+  """Returns the inverse of `split`: [B * grid^2, h, w, C] -> [B, *size, C], what filled up the patches cut off."""
   count, high, wide, channels = patches.shape
   x = patches.reshape(count // grid**2, grid, grid, high, wide, channels).swapaxes(2, 3)
   return x.reshape(-1, grid * high, grid * wide, channels)[:, :size[0], :size[1]]
 
 
 def window_starts(side: int, window: int, stride: int) -> list[int]:
-  """Where the windows begin: every `stride` pixels, the last one moved back so that it ends at the side's end."""
+  """Returns where the windows begin: every `stride` pixels, the last one moved back so that it ends at the side's
+  end."""
   return [*range(0, side - window, stride), side - window]
 
 

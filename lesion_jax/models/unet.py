@@ -19,7 +19,7 @@ MIN_CHANNELS = 8  # of a stage, at any width
 
 
 def fit(x: Array, size: tuple[int, int]) -> Array:
-  """[B, h, w, C] -> [B, *size, C]: cut at the bottom and the right, where doubling an odd grid has gone too far.
+  """Crops [B, h, w, C] -> [B, *size, C]: cut at the bottom and the right, where doubling an odd grid has gone too far.
 
   A map that falls short is resized bilinearly instead: an encoder with padding 'VALID' loses its borders, so its taps
   are larger than twice the next. Our choice.

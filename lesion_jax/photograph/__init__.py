@@ -1,1 +1,1 @@
-"""A photograph: read from its file, its field of view found, cropped and judged. NumPy in, NumPy out."""
+"""A photograph: read from its file, its field of view found, cropped and assessed. NumPy in, NumPy out."""

@@ -14,7 +14,7 @@ from lesion_jax.photograph.field import BORDER_LUMINANCE, SECOND, SURROUND, choo
 from lesion_jax.photograph.read import read_photograph
 
 # What a network learned from, and so what prediction makes of a photograph: the square that this library finds around
-# the field of view, or a square as a release ships it.
+# the field of view, or a square as a raw dataset ships it.
 FIELD_OF_VIEW, SQUARE = 'field of view', 'square'
 
 DETECTION_SIDE = 512  # The field is looked for on a copy whose longer side is reduced to about this.
@@ -52,7 +52,7 @@ class Crop:
   width: int
 
   def apply(self, image: np.ndarray, size: int) -> np.ndarray:
-    """The square of an image, uint8 [H, W, 3] -> [size, size, 3]: antialiased bilinear.
+    """Returns the square of an image, uint8 [H, W, 3] -> [size, size, 3]: antialiased bilinear.
 
     Raises:
       ValueError: where the image does not have the photograph's height and width.
@@ -60,7 +60,7 @@ class Crop:
     return np.asarray(Image.fromarray(self._cut(image)).resize((size, size), Image.Resampling.BILINEAR))
 
   def apply_mask(self, packed: np.ndarray, size: int) -> np.ndarray:
-    """The square of packed masks, uint8 [H, W] -> [size, size].
+    """Returns the square of packed masks, uint8 [H, W] -> [size, size].
 
     A bit is set where it covered at least MASK_SHARE of the pixel's area; where the square grows that is the nearest
     neighbour.
@@ -143,8 +143,8 @@ def find_field(image: np.ndarray) -> Crop:
 
 
 def locate(image: np.ndarray) -> tuple[Crop, tuple[str, ...]]:
-  """`find_field`, and what is to be said of the photograph as a whole: `field.SECOND`, a second part about as large as the field;
-  `field.SURROUND`, a frame or a surround that is not black.
+  """Returns `find_field`, and what is to be said of the photograph as a whole: `field.SECOND`, a second part about as
+  large as the field; `field.SURROUND`, a frame or a surround that is not black.
 
   Raises:
     ValueError: as `find_field`; or there are two fields of view; Strip, where the field is one.
@@ -180,7 +180,7 @@ def _checked(side: int, height: int, width: int) -> int:
 
 
 def around(height: int, width: int) -> Crop:
-  """The square around all of a photograph, black where it is not square.
+  """Returns the square around all of a photograph, black where it is not square.
 
   Raises:
     Strip: it is more than MAX_LENGTH times as long as it is wide.
@@ -190,7 +190,7 @@ def around(height: int, width: int) -> Crop:
 
 
 def whole(height: int, width: int) -> Crop:
-  """The crop of a photograph that a release ships square already.
+  """Returns the crop of a photograph that a raw dataset ships square already.
 
   Raises:
     ValueError: where it is not square.

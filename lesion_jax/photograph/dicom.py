@@ -59,7 +59,8 @@ class _Refused(ValueError):
 
 
 def is_dicom(file: pathlib.Path | BinaryIO) -> bool:
-  """Whether a file is DICOM, whatever its name: marked as such, or begun with DICOM's elements, its mark having been lost."""
+  """Returns whether a file is DICOM, whatever its name: marked as such, or begun with DICOM's elements, its mark having
+  been lost."""
   if isinstance(file, pathlib.Path):
     with file.open('rb') as opened:
       return is_dicom(opened)
@@ -69,7 +70,7 @@ def is_dicom(file: pathlib.Path | BinaryIO) -> bool:
 
 
 def is_jpeg_2000(head: bytes) -> bool:
-  """Whether a file's pixels are JPEG 2000, by its first HEAD bytes: a file of its own, or inside DICOM."""
+  """Returns whether a file's pixels are JPEG 2000, by its first HEAD bytes: a file of its own, or inside DICOM."""
   if head.startswith(STARTS[True]):
     return True
   found = SYNTAX.search(head) if is_dicom(io.BytesIO(head)) else None
@@ -77,7 +78,7 @@ def is_jpeg_2000(head: bytes) -> bool:
 
 
 def is_index(file: pathlib.Path) -> bool:
-  """Whether a DICOM file is a DICOMDIR, the index of a medium."""
+  """Returns whether a DICOM file is a DICOMDIR, the index of a medium."""
   with file.open('rb') as opened:
     return INDEX.encode() in opened.read(HEAD)
 
@@ -129,8 +130,8 @@ def read_dicom(file: BinaryIO, *, max_pixels: int) -> np.ndarray:
 
 
 def read_spacing(file: BinaryIO) -> tuple[float, float] | None:
-  """The distance between the centres of two rows and of two columns of a DICOM file, in mm on the retina, as its Pixel Spacing says;
-  None where it says none, or something that is none.
+  """Returns the distance between the centres of two rows and of two columns of a DICOM file, in mm on the retina, as
+  its Pixel Spacing says; None where it says none, or something that is none.
 
   In ophthalmic photography (PS3.3, C.8.17.2) that is the nominal distance at the focal plane, the retina. Of wide fields it holds in
   one place of the projection alone, and is not taken.

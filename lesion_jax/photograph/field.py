@@ -2,7 +2,7 @@
 
 Before anything else, what people put around photographs is made black (`clear`), and only where it is there: a frame along the
 picture's edge, and a surround of one bright colour in which a round field lies. Then three steps, each for what fools the one
-before (our choice, held to IDRiD's photographs and drawn ones by the tests):
+before (our choice, held to IDRiD's photographs and synthetic ones by the tests):
 
   1. the largest connected part brighter than the camera's black border, holes filled
   2. glare or noise that lifts the border above that: where the edge of a brighter part is sharp, and beyond it comes a
@@ -71,7 +71,7 @@ class Field:
 
 
 def find_field_of_view(square: np.ndarray, size: int) -> Field:
-  """The field of view in a square of the photograph, by the same rules by which it is cropped.
+  """Returns the field of view in a square of the photograph, by the same rules by which it is cropped.
 
   Its centre is that of the box around it. A square without any bright part is all field.
 
@@ -89,8 +89,8 @@ def find_field_of_view(square: np.ndarray, size: int) -> Field:
 
 
 def mask_of(square: np.ndarray, side: int) -> tuple[np.ndarray, bool]:
-  """Where the field of view is in its square, uint8 [D, D, 3], on a copy of `side` pixels: bool [side, side], nothing True where
-  there is none; and whether a frame or a surround that is not black was passed over."""
+  """Returns where the field of view is in its square, uint8 [D, D, 3], on a copy of `side` pixels: bool [side, side],
+  nothing True where there is none; and whether a frame or a surround that is not black was passed over."""
   whole = Image.fromarray(square)
   luminance, framed = clear(np.asarray(whole.convert('L').resize((side, side), Image.Resampling.BOX)),
                             lambda: np.asarray(whole.resize((side, side), Image.Resampling.BOX)))
@@ -98,7 +98,7 @@ def mask_of(square: np.ndarray, side: int) -> tuple[np.ndarray, bool]:
 
 
 def clear(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
-  """A grey photograph without what people put around photographs.
+  """Returns a grey photograph without what people put around photographs.
 
   Args:
     luminance: uint8 [h, w].
@@ -160,7 +160,7 @@ def _without_surround(luminance: np.ndarray, colours: Callable[[], np.ndarray]) 
 
 
 def choose_part(luminance: np.ndarray, colours: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
-  """A grey photograph with that part alone which is a retina, where there are several large ones.
+  """Returns a grey photograph with that part alone which is a retina, where there are several large ones.
 
   The largest, unless it is no retina and another is: round, and red over green over blue.
 
@@ -199,7 +199,7 @@ def _is_retina(mask: np.ndarray, pixels: np.ndarray) -> bool:
 
 
 def find_mask(luminance: np.ndarray) -> np.ndarray:
-  """The field of view in a grey photograph, uint8 [h, w] -> bool [h, w]; all False where nothing is bright."""
+  """Returns the field of view in a grey photograph, uint8 [h, w] -> bool [h, w]; all False where nothing is bright."""
   loose = _largest(luminance > BORDER_LUMINANCE)
   level = RIM_SHARE * np.percentile(luminance[loose], BRIGHT_END) if loose.any() else 0
   if level <= BORDER_LUMINANCE:
@@ -216,7 +216,7 @@ def find_mask(luminance: np.ndarray) -> np.ndarray:
 
 
 def find_box(mask: np.ndarray, circle: Circle | None = None) -> tuple[int, int, int, int]:
-  """(top, bottom, left, right) of a field's mask, the ends excluded, without what sticks out of its circle, of
+  """Returns (top, bottom, left, right) of a field's mask, the ends excluded, without what sticks out of its circle, of
   `fit_circle`; None: it is fitted here."""
   rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
   top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
@@ -240,7 +240,8 @@ def _largest(bright: np.ndarray) -> np.ndarray:
 
 
 def fit_circle(mask: np.ndarray) -> Circle | None:
-  """The circle on which most of a field's outline lies, the edges of the array left out; None of a field too small.
+  """Returns the circle on which most of a field's outline lies, the edges of the array left out; None of a field too
+  small.
 
   Circles through TRIPLES of points of the outline, of which the one is taken that most points lie on; then least
   squares (Kasa) through those. The same mask gives the same circle.

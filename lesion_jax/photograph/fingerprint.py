@@ -14,7 +14,7 @@ SAME = 2.5
 
 
 def fingerprint(square: np.ndarray) -> np.ndarray:
-  """The field of view at 32 x 32, each pixel the mean of what it covers (our choice).
+  """Returns the field of view at 32 x 32, each pixel the mean of what it covers (our choice).
 
   Args:
     square: uint8 [S, S, 3], RGB, the square around the field of view.
@@ -26,7 +26,7 @@ def fingerprint(square: np.ndarray) -> np.ndarray:
 
 
 def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-  """How far fingerprints are apart: the root mean square difference in levels of 255, whatever the exposure.
+  """Returns how far fingerprints are apart: the root mean square difference in levels of 255, whatever the exposure.
 
   The second is brightened or darkened to fit the first, by a factor within GAIN, so that a copy whose brightness was
   changed is still one.
@@ -46,7 +46,7 @@ def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def twins(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-  """Which fingerprints of the first are of a photograph that is among the second, bool [N].
+  """Returns which fingerprints of the first are of a photograph that is among the second, bool [N].
 
   They are compared by blocks: the memory that this takes does not grow with N and M.
 
@@ -63,7 +63,8 @@ def twins(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def twins_of(one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
-  """For each fingerprint of the first the places in the second of the same photograph, ascending, int [of any length].
+  """Returns for each fingerprint of the first the places in the second of the same photograph, ascending, int [of any
+  length].
 
   By blocks, as `twins`.
 

@@ -1,6 +1,6 @@
 """Whether the coded data of a JPEG are whole.
 
-Decoders fill what is missing with grey and go on, so a photograph that was cut off, padded with zeros or has a hole in it
+Decoders fill what is missing with grey and continue, so a photograph that was cut off, padded with zeros or has a hole in it
 looks like one. Two looks at the file come before it is decoded: its markers say how many scans there are, each of which
 passes over the whole picture, and of which kind; and libjpeg-turbo, through `simplejpeg`, says at what it stumbles in the
 coded data, at an eighth of the size. Without `simplejpeg` (there are systems for which nobody has built it) only the first

@@ -27,7 +27,7 @@ import numpy as np
 
 from lesion_jax.photograph.threads import MAX_WORKERS, allowed_seconds
 
-# Readings at once in a process, those that were given up and still go on among them (our choice): a folder of files
+# Readings at once in a process, those that were given up and are still running among them (our choice): a folder of files
 # that stall takes no more threads and memory than these.
 MOST = 2 * MAX_WORKERS
 # What the other process runs. The path is that of this one, whatever made it.
@@ -57,7 +57,7 @@ def within_seconds(function: Callable[[], Result]) -> Result:
     What it returns; what it raises is raised.
 
   Raises:
-    TooSlow: it went on for longer, or so many before it still do that it had no place.
+    TooSlow: it took longer, or so many before it are still running that it had no place.
   """
   seconds = allowed_seconds()
   future: concurrent.futures.Future[Result] = concurrent.futures.Future()
@@ -87,7 +87,7 @@ def within_seconds(function: Callable[[], Result]) -> Result:
 
 
 def in_a_process(data: bytes) -> np.ndarray | None:
-  """The photograph of a file as `read_photograph` reads it, by another process.
+  """Returns the photograph of a file as `read_photograph` reads it, by another process.
 
   Args:
     data: the file.

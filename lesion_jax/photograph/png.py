@@ -25,7 +25,7 @@ AFTER_DATA = 4 + 12  # the checksum of the pixels, and the last chunk
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-  """The bytes of a lossless PNG of uint8 [H, W] or uint8 [H, W, 3].
+  """Returns the bytes of a lossless PNG of uint8 [H, W] or uint8 [H, W, 3].
 
   Raises:
     ValueError: for an array of another kind.
@@ -48,14 +48,15 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def decode_picture(data: bytes) -> np.ndarray:
-  """uint8 [H, W, 3] of a JPEG or PNG in RGB, uint8 [H, W] of a grey one. What Pillow would read, bit by bit."""
+  """Decodes to uint8 [H, W, 3] the pixels of a JPEG or PNG in RGB, uint8 [H, W] of a grey one. What Pillow would read,
+  bit by bit."""
   with Image.open(io.BytesIO(data)) as image:
     return np.asarray(image)
 
 
 def decode_mask(data: bytes) -> np.ndarray:
-  """uint8 [H, W] of a grey PNG: `decode_picture` in half the time for what `encode_png` wrote, and in none for a mask
-  in which nothing is set, as it is the same bytes each time."""
+  """Decodes to uint8 [H, W] the pixels of a grey PNG: `decode_picture` in half the time for what `encode_png` wrote,
+  and in none for a mask in which nothing is set, as it is the same bytes each time."""
   width, height, depth, color, _, _, interlaced = struct.unpack_from(HEADER, data, BEFORE_HEADER)
   if data == _empty(height, width):
     return np.zeros((height, width), np.uint8)

@@ -1,7 +1,7 @@
 """Whether a photograph is good enough to be graded: how sharp, how bright and how complete it is, and whether it is as a camera
 gives it.
 
-Only a hint: nothing is ever left out for it. All of it is our choice, held to IDRiD's photographs, which are all good,
+Only a hint: nothing is ever excluded for it. All of it is our choice, held to IDRiD's photographs, which are all good,
 and to blurred, darkened, overexposed, cut and enhanced copies of them. It knows nothing of media opacities, of eyelashes, or of
 whether disc and fovea are where they should be.
 
@@ -34,7 +34,7 @@ Further reasons, each of a picture that is no photograph of one retina as a came
 
 Of IDRiD's 597 photographs none is refused by `crop.locate`, one has one of these reasons (IDRiD_081 of part B, `contrast`), and two
 are `dark`: 3 of 597 (0.5 %) are flagged. Their colour is at least 52 levels, their order at least 0.94 and their ratio of `contrast`
-at most 0.83; in copies whose channels were exchanged, equalised or freed of their local mean, order is at most 0.45. Of 30 drawn
+at most 0.83; in copies whose channels were exchanged, equalised or freed of their local mean, order is at most 0.45. Of 30 synthetic
 photographs the ratio is at most 1.57, of copies freed of their local mean at least 2.2.
 """
 
@@ -85,12 +85,12 @@ class Quality(NamedTuple):
     return not self.reasons
 
   def to_json(self) -> dict[str, Any]:
-    """As it stands in a record."""
+    """Returns it as it stands in a record."""
     return {'gradable': not self.reasons, **self._asdict(), 'reasons': list(self.reasons)}
 
 
 def assess(square: np.ndarray, doubts: Sequence[str] = (), found: Field | None = None) -> Quality:
-  """The quality of a photograph.
+  """Returns the quality of a photograph.
 
   Args:
     square: uint8 [D, D, 3], the square around the field of view, at any size from about SIDE pixels.

@@ -102,8 +102,8 @@ def read_photograph(source: Source) -> np.ndarray:
 
 
 def answer(seconds: float) -> None:
-  """The other process of `patience.in_a_process`: reads a file from standard input and writes height, width and pixels to
-  standard output, or the cause why not. It ends itself when the time is over, should nobody else do so."""
+  """Returns the other process of `patience.in_a_process`: reads a file from standard input and writes height, width and
+  pixels to standard output, or the cause why not. It ends itself when the time is over, should nobody else do so."""
   if hasattr(signal, 'setitimer'):
     signal.setitimer(signal.ITIMER_REAL, seconds + 1)
   out = os.fdopen(os.dup(1), 'wb')
@@ -290,7 +290,7 @@ def _from_grey(image: Image.Image) -> np.ndarray:
 
 
 def upright(image: Image.Image) -> np.ndarray:
-  """The pixels of an open Pillow image, uint8 [H, W, 3], as those of a file: upright, transparency dropped.
+  """Returns the pixels of an open Pillow image, uint8 [H, W, 3], as those of a file: upright, transparency dropped.
 
   Raises:
     ValueError: its numbers have more than 8 bits and no known white, or it cannot be decoded.

@@ -70,7 +70,7 @@ class PhotographPrediction:
 
   @functools.cached_property
   def presence(self) -> np.ndarray | None:
-    """float32 [B, 8], the scores by which the rule judges: its most probable pixels, or `lesions`; computed when asked
+    """float32 [B, 8], the scores by which the rule decides: its most probable pixels, or `lesions`; computed when asked
     for. None where the network finds no lesions, or there is no rule."""
     return None if self.lesions is None or self.rule is None else self.rule.score(self.maps, self.lesions)
 
@@ -92,7 +92,8 @@ class PhotographPrediction:
                                 rule=self.rule)
 
   def on_photograph(self, lesion: str, index: int = 0) -> np.ndarray:
-    """One lesion's map in the photograph's own pixels: float32 [H, W], 0 outside the square that the network saw.
+    """Returns one lesion's map in the photograph's own pixels: float32 [H, W], 0 outside the square that the network
+    saw.
 
     Args:
       lesion: a key of LESIONS.

@@ -42,8 +42,8 @@ _limits: contextvars.ContextVar[Limits] = contextvars.ContextVar('limits', defau
 
 @contextlib.contextmanager
 def limited(threads: int | None = None, memory: int | None = None, seconds: float | None = None) -> Iterator[None]:
-  """Within it, `ordered_map` uses no more threads than these, and holds no more items than fit into a share of that memory,
-  and a photograph that takes more seconds to read is given up.
+  """Opens a context within which `ordered_map` uses no more threads than these, and holds no more items than fit into a
+  share of that memory, and a photograph that takes more seconds to read is given up.
 
   It counts for what is called in it, on threads of `ordered_map` too. None leaves what there was.
 
@@ -69,12 +69,13 @@ def allowed_threads() -> int:
 
 
 def allowed_seconds() -> float:
-  """That reading one photograph may take: those asked for, else SECONDS; at most a day."""
+  """Returns the seconds that reading one photograph may take: those asked for, else SECONDS; at most a day."""
   return min(_limits.get().seconds or SECONDS, 86400.0)
 
 
 def room(each: int = PHOTOGRAPH) -> int:
-  """How many items of so many bytes may be on their way at once, at least 1: as many as fit into SHARE of the memory."""
+  """Returns how many items of so many bytes may be on their way at once, at least 1: as many as fit into SHARE of the
+  memory."""
   allowed = min(_limits.get().memory or machine.memory(), machine.memory())
   return max(1, int(min(SHARE * allowed, LARGEST_SHARE) // each))
 

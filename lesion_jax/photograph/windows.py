@@ -34,7 +34,7 @@ def check_window(window: int, size: int) -> None:
 
 
 def window_starts(size: int, window: int) -> np.ndarray:
-  """The first pixel of each window along one axis, int32 [n], rising from 0 to size - window.
+  """Returns the first pixel of each window along one axis, int32 [n], rising from 0 to size - window.
 
   Raises:
     ValueError: of `check_window`, and where the window is 0.
@@ -51,7 +51,7 @@ def window_starts(size: int, window: int) -> np.ndarray:
 
 
 def window_shares(size: int, window: int) -> np.ndarray:
-  """How much each window counts at each of its pixels along one axis, float32 [n, window].
+  """Returns how much each window counts at each of its pixels along one axis, float32 [n, window].
 
   At every pixel of the axis the shares of the windows over it add up to 1. The share of a window of two axes is the
   product of both.
@@ -65,7 +65,7 @@ def window_shares(size: int, window: int) -> np.ndarray:
 
 
 def stitch(run, images, window):
-  """What a network says of whole squares, asked window by window.
+  """Returns what a network says of whole squares, asked window by window.
 
   One window of all images goes through `run` at a time: beside its own memory this takes the maps, 32 bytes a pixel of
   an image.

@@ -16,7 +16,8 @@ from lesion_jax.weights.origin import is_synthetic
 def average(
     predict_fns: Sequence[Callable[[Any, Any], Prediction]], learned: Sequence[Sequence[str]],
 ) -> Callable[[Any, Any], Prediction]:
-  """`(variables, images) -> Prediction`, the mean of what several networks say; `variables` is a tuple, one each.
+  """Returns `(variables, images) -> Prediction`, the mean of what several networks say; `variables` is a tuple, one
+  each.
 
   Each lesion is averaged over the members that learned it, or over all that have that output where none did; its
   probability is the maximum of its averaged map (Eq. 1) where there are maps. Grades are averaged over the members that
@@ -83,7 +84,7 @@ def check_heads(names: Sequence[str], predictions: Sequence[Prediction]) -> None
 
 
 def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-  """The configuration of an ensemble, which says what its members are.
+  """Returns the configuration of an ensemble, which says what its members are.
 
   Args:
     names: of the members, as errors and provenance call them.
@@ -91,7 +92,7 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
 
   Returns:
     `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice), and so is
-    that of its presence where all members judge presence by one rule; else it is judged by Eq. 1. Temperatures are of
+    that of its presence where all members decide presence by one rule; else it is decided by Eq. 1. Temperatures are of
     single networks, an average has none. A photograph has to be like what each member learned from, where that is
     known.
 

@@ -73,7 +73,7 @@ class Member(NamedTuple):
     return self.config['preprocessing'].get('window', 0)
 
   def look(self) -> Prediction:
-    """The heads that the network has, as shapes; it is traced, and nothing is computed.
+    """Returns the heads that the network has, as shapes; it is traced, and nothing is computed.
 
     Raises:
       ValueError: configuration and weights are not of one network, or it cannot be asked by windows and is to be.
@@ -90,7 +90,7 @@ class Member(NamedTuple):
     return found
 
   def plain(self) -> Member:
-    """The same with its forward pass as the network has it, see `step.compiled`."""
+    """Returns the same with its forward pass as the network has it, see `step.compiled`."""
     network_fn = forward(self.model)
     return self._replace(network_fn=network_fn, predict_fn=windowed(network_fn, self.window))
 
@@ -156,7 +156,7 @@ def load(
   members = []
   for one in paths:
     member = read_member(one, dtype=dtype, window=window, platform=platform, device=place)
-    members.append(member._replace(variables=jax.device_put(member.variables, place)))  # goes on while others are read
+    members.append(member._replace(variables=jax.device_put(member.variables, place)))  # continues while others are read
   config, variables, predict_fn = join(members)
   config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes} | ({'tta': tta} if tta else {})
   predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))
@@ -203,7 +203,7 @@ def _named(device: str | jax.Device | None) -> str | None:
 
 
 def find_device(device: str | jax.Device | None) -> jax.Device | None:
-  """The device of a name, 'cpu', 'gpu', 'cuda:1'; None stays None.
+  """Returns the device of a name, 'cpu', 'gpu', 'cuda:1'; None stays None.
 
   Raises:
     ValueError: there is no such device; the message lists those that there are.
@@ -274,7 +274,7 @@ def _misfits(path: pathlib.Path) -> Iterator[None]:
 
 
 def join(members: Sequence[Member]) -> tuple[dict[str, Any], Any, PredictFn]:
-  """Configuration, variables and pure function of one member, or of several as one, see `ensemble`.
+  """Returns configuration, variables and pure function of one member, or of several as one, see `ensemble`.
 
   Raises:
     ValueError: they take photographs that are prepared differently.

@@ -31,7 +31,7 @@ EXPORT = pathlib.Path(lesion_jax.__file__).parent / 'export'  # the code that ma
 
 
 def make_predict_fn(bundle: Bundle) -> Callable[[Any, Any], Prediction]:
-  """`predict_fn(variables, images) -> Prediction` in NumPy, through onnxruntime on the CPU. The graph holds the
+  """Returns `predict_fn(variables, images) -> Prediction` in NumPy, through onnxruntime on the CPU. The graph holds the
   weights, so `variables` are not looked at.
 
   The first time, the graph is made, which takes the packages of the extra `onnx` and about a minute; then onnxruntime
@@ -68,7 +68,7 @@ def make_predict_fn(bundle: Bundle) -> Callable[[Any, Any], Prediction]:
 
 
 def find_place(bundle: Bundle) -> pathlib.Path:
-  """Where the graph of a bundle is kept, by all that it depends on: the weights, the network, the size of the
+  """Returns where the graph of a bundle is kept, by all that it depends on: the weights, the network, the size of the
   images that it takes, and the code that makes it."""
   code = hashlib.sha256()
   for path in sorted(EXPORT.rglob('*.py')):
@@ -80,7 +80,7 @@ def find_place(bundle: Bundle) -> pathlib.Path:
 
 
 def read(place: pathlib.Path) -> bytes | None:
-  """The graph, or None where there is none or it is damaged."""
+  """Returns the graph, or None where there is none or it is damaged."""
   try:
     if not runtime.is_private(place.parent):  # others may write there
       return None
@@ -105,7 +105,7 @@ def keep(place: pathlib.Path, graph: bytes) -> bytes:
 
 
 def make_graph(bundle: Bundle) -> bytes:
-  """The network as an ONNX graph, held to Flax. Raises as `make_predict_fn` does."""
+  """Returns the network as an ONNX graph, held to Flax. Raises as `make_predict_fn` does."""
   from lesion_jax.export import check, to_onnx  # with what they import, needed this once
   from lesion_jax.export.source import Source
 

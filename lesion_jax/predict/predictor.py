@@ -60,7 +60,7 @@ class Predictor:
   @property
   def crop(self) -> bool | None:
     """How its photographs are prepared, see `prepare`: True for a network that was trained on fields of view cut by
-    this library. None for one trained on squares as a release ships them: a square photograph is only resized then, as
+    this library. None for one trained on squares as a raw dataset ships them: a square photograph is only resized then, as
     those were, and one that is not square is cropped to its field of view."""
     return True if self.config['preprocessing']['crop'] == FIELD_OF_VIEW else None
 
@@ -93,7 +93,7 @@ class Predictor:
 
     Raises:
       FileNotFoundError: where there is no such file.
-      FloatingPointError: the network answers with something that is no number.
+      FloatingPointError: the network outputs something that is not a number.
       ValueError: there is no photograph, the batch size is below 1, or a photograph cannot be taken; it is named.
     """
     each = list(self.stream(photographs, batch_size=batch_size, crop=crop))
@@ -106,7 +106,8 @@ class Predictor:
   def stream(
       self, photographs: Input | Iterable[Input], *, batch_size: int = 1, crop: bool | None = None,
   ) -> Iterator[PhotographPrediction]:
-    """Like a call, but lazy: takes photographs as it goes and yields the prediction of each (B = 1), in order.
+    """Predicts like a call, but lazily: takes photographs as it goes and yields the prediction of each (B = 1), in
+    order.
 
     At most two batches and their inputs are held, however many photographs come. They are read while the device works.
     """
@@ -157,7 +158,7 @@ def _collect(found: Prediction, chunk: list[Square], rule: Rule) -> list[Photogr
   heads = [None if (values := getattr(found, head)) is None else np.asarray(values)[:len(chunk)] for head in HEADS]
   for name, values in zip(HEADS, heads, strict=True):  # a sum of probabilities is finite if all are
     if values is not None and not np.isfinite(values.sum()):
-      raise FloatingPointError(f'the network answers with something that is no number ({name}); its weights are not fit for '
+      raise FloatingPointError(f'the network outputs something that is not a number ({name}); its weights are not fit for '
                                'use, or overflow in the type in which it computes')
   return [PhotographPrediction(*(None if x is None else x[row:row + 1] for x in heads), squares=(square,), rule=rule)
           for row, square in enumerate(chunk)]

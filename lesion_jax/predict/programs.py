@@ -34,8 +34,8 @@ Program = Callable[[Any, Any], Prediction]
 
 
 def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathlib.Path | None:
-  """Where the program of networks is kept, by all that it depends on: them, the shapes of their arrays, `about`, and
-  the versions of JAX and of every file of this library.
+  """Returns where the program of networks is kept, by all that it depends on: them, the shapes of their arrays,
+  `about`, and the versions of JAX and of every file of this library.
 
   Args:
     models: of the bundles.
@@ -63,7 +63,7 @@ def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathl
 
 
 def read(place: pathlib.Path | None) -> Program | None:
-  """The program, or None where there is none or it is damaged: what it says can be traced again."""
+  """Returns the program, or None where there is none or it is damaged: what it says can be traced again."""
   if place is None:
     return None
   try:

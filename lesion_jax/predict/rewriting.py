@@ -20,7 +20,7 @@ Rule = Callable[..., jax.Array | None]
 
 
 def rewritten(function: Callable[..., Any], rules: Mapping[str, Rule]) -> Callable[..., Any]:
-  """The same function by other means.
+  """Returns the same function by other means.
 
   For inference alone: a rule keeps values, not the ways of gradients, and nothing is computed a second time to save
   memory. Loops and conditions are left as they are.

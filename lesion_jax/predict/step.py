@@ -36,14 +36,14 @@ def make_predict_fn(model: nn.Module) -> PredictFn:
 
 
 def arranged(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:
-  """The same function as a platform computes it fastest; None: JAX's default. On a CPU, pools are taken from slices, and
-  wide 3x3 convolutions by Winograd's algorithm."""
+  """Returns the same function as a platform computes it fastest; None: JAX's default. On a CPU, pools are taken from
+  slices, and wide 3x3 convolutions by Winograd's algorithm."""
   on_cpu = (platform or jax.default_backend()) == 'cpu'
   return rewritten(predict_fn, pools.RULES | winograd.RULES) if on_cpu else predict_fn
 
 
 def compiled(predict_fn: PredictFn, platform: str | None = None, plain: PredictFn | None = None) -> PredictFn:
-  """The function jitted with what is best on a platform, 'cpu' or 'gpu'; None: JAX's default.
+  """Returns the function jitted with what is best on a platform, 'cpu' or 'gpu'; None: JAX's default.
 
   Inside another traced function (`jax.jit`, `grad`, `vmap`, `lax.map`) it is `plain`, without options of the compiler, which
   belong to whole programs, and without `arranged`, which has no gradients to speak of.

@@ -20,12 +20,12 @@ class Turn(NamedTuple):
   flip_columns: bool
 
   def apply(self, x: Array) -> Array:
-    """[B, S, S, ...] -> the same, turned."""
+    """Turns [B, S, S, ...] -> the same, turned."""
     x = jnp.swapaxes(x, 1, 2) if self.transpose else x
     return self._flip(x)
 
   def undo(self, x: Array) -> Array:
-    """The inverse of `apply`."""
+    """Returns the inverse of `apply`."""
     x = self._flip(x)
     return jnp.swapaxes(x, 1, 2) if self.transpose else x
 
@@ -42,7 +42,7 @@ TURNS = {
 
 
 def augmented(predict_fn: Callable[[Any, Any], Prediction], tta: str | None) -> Callable[[Any, Any], Prediction]:
-  """The same function with test-time augmentation.
+  """Returns the same function with test-time augmentation.
 
   Probabilities are averaged; maps and attention are turned back before. A lesion's probability is then the maximum of
   its averaged map (Eq. 1), or, without maps, the average. The copies are taken one after the other, so memory grows by

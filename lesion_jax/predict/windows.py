@@ -18,7 +18,8 @@ BYTES, SHARE, AUTOMATIC = 800, 0.5, 960
 
 
 def windowed(predict_fn: Callable[[Any, Any], Prediction], window: int) -> Callable[[Any, Any], Prediction]:
-  """The same function by windows of one size, see `photograph.windows` for where they lie and how they are blended.
+  """Returns the same function by windows of one size, see `photograph.windows` for where they lie and how they are
+  blended.
 
   All windows are of one shape, so the network is traced and compiled once, and they go through it one after the other:
   a pass over B images of S x S pixels takes the memory of B windows and two arrays of the maps' size, 64 bytes a pixel
@@ -60,7 +61,7 @@ def windowed(predict_fn: Callable[[Any, Any], Prediction], window: int) -> Calla
 
 
 def fits_windows(prediction: Prediction) -> bool:
-  """Whether a network, by what it says, can be asked by windows: it makes maps, and does not grade."""
+  """Returns whether a network, by what it says, can be asked by windows: it makes maps, and does not grade."""
   return prediction.maps is not None and prediction.grades is None
 
 
@@ -79,7 +80,7 @@ def require_windows(name: str, window: int, prediction: Prediction) -> None:
 
 
 def choose_window(size: int, device: jax.Device | str | None = None) -> int:
-  """The window where neither the caller nor the bundle says one: 0, the whole square, where memory allows.
+  """Returns the window where neither the caller nor the bundle says one: 0, the whole square, where memory allows.
 
   The rule: a photograph takes BYTES for each of its size^2 pixels; if that is more than SHARE of the memory of the
   device (on a CPU, of what the process may use of the machine's), windows of AUTOMATIC pixels are taken, or none where

@@ -19,7 +19,8 @@ MIN_CHANNELS, MIN_TILES = 256, 128
 
 
 def convolve(x: jax.Array, kernel: jax.Array, **parameters: Any) -> jax.Array | None:
-  """The convolution of x [B, H, W, C] with kernel [3, 3, C, D]; None where it is of another kind, or this does not pay.
+  """Returns the convolution of x [B, H, W, C] with kernel [3, 3, C, D]; None where it is of another kind, or this does
+  not pay.
 
   Args:
     x: float32.

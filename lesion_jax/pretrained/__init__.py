@@ -96,9 +96,9 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
   """The main metrics of a bundle's test report: `pixel_f1`, `image_f1` and `aupr`, means over the lesions, `kappa`
   (quadratic weights), `accuracy`, `referable_sensitivity`, `referable_specificity`; those that it has a value for.
 
-  Of several data sets that were judged together the figures of lesions are those of the one that has lesions in its masks, and
-  those of grades those of the one with most graded photographs: these can be compared with others on that set. Where several
-  have lesions, they are of all together."""
+  Of several data sets that were evaluated together the metrics of lesions are those of the one that has lesions in its
+  masks, and those of grades those of the one with most graded photographs: these can be compared with others on that
+  set. Where several have lesions, they are of all together."""
   alone = list(metrics.get('data_sets', {}).values())
   masked = [report for report in alone if any(report.get('positive_pixels', {}).values())]
   graded = max(alone, key=lambda report: sum(map(sum, report.get('confusion', ()))), default=metrics)

@@ -66,7 +66,7 @@ def write_coco(path: pathlib.Path, entries: Sequence[Entry], form: str = RLE) ->
 
 
 def form_of(path: pathlib.Path) -> str | None:
-  """In which form a file was written here; None of another file, or of none."""
+  """Returns in which form a file was written here; None of another file, or of none."""
   try:
     text = path.read_text('utf-8')
   except (OSError, ValueError):
@@ -77,7 +77,8 @@ def form_of(path: pathlib.Path) -> str | None:
 
 
 def regions(mask: np.ndarray, form: str) -> Iterator[dict[str, Any]]:
-  """'segmentation', 'bbox' and 'area' of each region of a mask, bool [H, W]: pixels that touch, at a corner too."""
+  """Yields 'segmentation', 'bbox' and 'area' of each region of a mask, bool [H, W]: pixels that touch, at a corner
+  too."""
   labels, _ = ndimage.label(mask, TOUCHING)
   for number, place in enumerate(ndimage.find_objects(labels), 1):
     part = labels[place] == number
@@ -89,7 +90,8 @@ def regions(mask: np.ndarray, form: str) -> Iterator[dict[str, Any]]:
 
 
 def run_lengths(part: np.ndarray, top: int, left: int, size: tuple[int, int]) -> list[int]:
-  """COCO's `counts` of a mask, bool [h, w], that lies at a row and a column of a photograph of `size` (height, width)."""
+  """Encodes COCO's `counts` of a mask, bool [h, w], that lies at a row and a column of a photograph of `size` (height,
+  width)."""
   columns, rows = np.nonzero(part.T)
   places = (columns + left) * size[0] + rows + top  # down the columns
   first = np.flatnonzero(np.diff(places, prepend=-2) > 1)

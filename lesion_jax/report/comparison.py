@@ -25,7 +25,7 @@ _LATEX = {'\\': r'\textbackslash{}', **{each: f'\\{each}' for each in '&%$#_{}'}
 
 
 def format_comparison(found: Mapping[str, Any], form: str) -> str:
-  """A comparison of systems as text.
+  """Returns a comparison of systems as text.
 
   Args:
     found: of `lesion_jax.compare`.

@@ -73,7 +73,8 @@ def _draw(sheet: Image.Image, draw: ImageDraw.ImageDraw, example: Example, x: in
 
 
 def picture(example: Example) -> np.ndarray:
-  """The photograph, uint8 [S, S, 3], with outlines of its lesions in COLORS, and of what is not scored in grey."""
+  """Returns the photograph, uint8 [S, S, 3], with outlines of its lesions in COLORS, and of what is not scored in
+  grey."""
   size = example['image'].shape[0]
   width = max(1.0, LINE * size / CELL)
   image = np.asarray(example['image'], np.float32)

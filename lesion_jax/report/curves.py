@@ -70,7 +70,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], path: str | pathlib.Pat
   """
   counts = np.asarray(confusion)
   if counts.shape != (len(GRADE_KEYS), len(GRADE_KEYS)):
-    raise ValueError(f'expected counts [5, 5], rows the truth; got shape {list(counts.shape)}')
+    raise ValueError(f'expected counts [5, 5], rows the ground truth; got shape {list(counts.shape)}')
   share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   figure = new_figure((4.3, 3.9))
   axes = figure.add_subplot()
@@ -88,7 +88,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], path: str | pathlib.Pat
 
 
 def new_figure(size: tuple[float, float]) -> Any:
-  """An empty matplotlib figure of a size in inches."""
+  """Returns an empty matplotlib figure of a size in inches."""
   from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here: slow, and only reports need it
   from matplotlib.figure import Figure
 

@@ -117,9 +117,9 @@ def _left_out(number: int) -> str:
 
 def _overview(entries: Sequence[Entry], out: pathlib.Path, pictures: int) -> str:
   records = [entry.record for entry in entries if entry.record]
-  graded, judged = (any(record[key] for record in records) for key in ('grade', 'lesions'))
+  graded, evaluated = (any(record[key] for record in records) for key in ('grade', 'lesions'))
   header = ['No.', 'Photograph', *(['Grade'] if graded else []),
-            *(['Lesions found', 'Table I of the paper'] if judged else []), 'Folder']
+            *(['Lesions found', 'Table I of the paper'] if evaluated else []), 'Folder']
   rows, first = [], next((record['run']['model'] for record in records), None)
   for number, entry in enumerate(entries, 1):
     file = escape(entry.file)
@@ -136,7 +136,7 @@ def _overview(entries: Sequence[Entry], out: pathlib.Path, pictures: int) -> str
       kept += f' <span class="soft small">by another network, {escape(entry.record["model"]["name"])}</span>'
     looks = f' {badge("a person looks", "plain")}' if look(entry.record)['needed'] else ''
     rows.append((str(number), name + kept + looks, *([_grade(entry.record)] if graded else []),
-                 *(_findings(entry.record) if judged else []), f'<span class="small">{escape(entry.folder)}</span>'))
+                 *(_findings(entry.record) if evaluated else []), f'<span class="small">{escape(entry.folder)}</span>'))
   return table(header, rows, kind='overview')
 
 

@@ -20,7 +20,7 @@ VERDICT_WORDS = {
     INDIRECT: 'indirect evidence for the grade',
     UNSUPPORTED: 'no lesion supports the grade',
     CONTRADICTED: 'lesions contradict the grade',
-    NOT_JUDGED: 'lesions of this grade are not judged',
+    NOT_JUDGED: 'lesions of this grade are not evaluated',
 }
 VALUE = '<span class="hidden">Value</span>'
 
@@ -28,7 +28,7 @@ VALUE = '<span class="hidden">Value</span>'
 def photograph_html(
     number: int, file: str, record: Mapping[str, Any], folder: pathlib.Path, side: int, neighbours: Sequence[int],
 ) -> str:
-  """An article: the picture with its layers, grade, lesions, evidence and quadrants.
+  """Returns an article: the picture with its layers, grade, lesions, evidence and quadrants.
 
   Args:
     number: of the photograph in the batch, from 1.
@@ -50,7 +50,7 @@ def photograph_html(
 
 
 def verdict_badge(record: Mapping[str, Any]) -> str:
-  """What the lesions say about the grade, in a few words; '' without a grade or lesions."""
+  """Returns what the lesions say about the grade, in a few words; '' without a grade or lesions."""
   verdict = record['evidence'] and record['evidence']['verdict']
   if not verdict:
     return ''
@@ -127,7 +127,7 @@ def _evidence(record: Mapping[str, Any]) -> str:
   evidence = record['evidence']
   if evidence is None:
     return ''
-  states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not judged</span>'}
+  states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not evaluated</span>'}
   # Exclusively among those that are evaluated: of the others nobody knows.
   among = ' <span class="soft">among the lesions evaluated</span>' if not_evaluated(record) else ''
   rows = [(GRADE_KEYS[entry['grade']], escape(entry['finding']) + (f' ({escape(entry["lesion"])})' if entry['lesion'] else ''),

@@ -24,7 +24,8 @@ VIRIDIS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231,
 
 
 def picture(number: int, file: str, record: Mapping[str, Any], folder: pathlib.Path, side: int) -> str:
-  """The photograph with a path for each lesion that was found, all in the photograph's own pixels, and its tools.
+  """Returns the photograph with a path for each lesion that was found, all in the photograph's own pixels, and its
+  tools.
 
   Args:
     number: of the photograph in the batch.
@@ -54,7 +55,7 @@ def picture(number: int, file: str, record: Mapping[str, Any], folder: pathlib.P
 
 
 def thumbnail(folder: pathlib.Path) -> str:
-  """A small picture as an element, '' where there is none."""
+  """Returns a small picture as an element, '' where there is none."""
   try:
     return f'<img class="thumb" alt="" width="36" height="36" src="{_jpeg(folder / FIELD, THUMBNAIL, QUALITY)}">'
   except (OSError, ValueError):

@@ -27,7 +27,7 @@ NUMBERS = {key: number for number, key in enumerate(LESION_KEYS, 1)}
 
 def write_index_maps(folder: pathlib.Path, entries: Sequence[Entry]) -> tuple[int, int]:
   """Writes a map for each photograph, named like the folder of its results, and what the numbers mean. Photographs whose
-  network makes no maps are left out; a lesion that is not judged in all of them has the meaning null, none.
+  network makes no maps are skipped; a lesion that is not evaluated in all of them has the meaning null, none.
 
   Args:
     folder: of all of it, made where there is none; the folders of the photographs lie beside it.
@@ -41,12 +41,12 @@ def write_index_maps(folder: pathlib.Path, entries: Sequence[Entry]) -> tuple[in
     ValueError: a mask is not as large as its photograph.
   """
   (folder / MASKS).mkdir(parents=True, exist_ok=True)
-  judged, pixels, photographs = set(LESION_KEYS), 0, 0
+  evaluated, pixels, photographs = set(LESION_KEYS), 0, 0
   for entry in entries:
     record = entry.record
     if not record or not has_maps(record):
       continue
-    judged &= record['lesions'].keys()
+    evaluated &= record['lesions'].keys()
     numbers = np.zeros((record['photograph']['height'], record['photograph']['width']), np.uint8)
     several = 0
     for key, mask in masks_on_disk(folder.parent / entry.folder, record).items():
@@ -54,6 +54,6 @@ def write_index_maps(folder: pathlib.Path, entries: Sequence[Entry]) -> tuple[in
       numbers[mask & (numbers == 0)] = NUMBERS[key]
     write_grey(folder / MASKS / f'{entry.folder}.png', numbers)
     pixels, photographs = pixels + several, photographs + (several > 0)
-  meant = {str(number): key if key in judged else None for key, number in NUMBERS.items()}
+  meant = {str(number): key if key in evaluated else None for key, number in NUMBERS.items()}
   write_whole(folder / SETTINGS, json.dumps({'indices': meant}, indent=2) + '\n')
   return pixels, photographs

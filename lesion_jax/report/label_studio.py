@@ -29,7 +29,7 @@ SLACK = 0.25  # of a pixel of the network's map: how far a simplified outline ma
 
 
 def read_results(folder: pathlib.Path, prefix: str = LOCAL_FILES) -> list[dict[str, Any]]:
-  """A task for each finished result in a folder of `lesion-jax predict`, by name.
+  """Returns a task for each finished result in a folder of `lesion-jax predict`, by name.
 
   Args:
     folder: what `--out` was.
@@ -59,7 +59,7 @@ def read_results(folder: pathlib.Path, prefix: str = LOCAL_FILES) -> list[dict[s
 
 
 def make_task(record: Mapping[str, Any], outlines: Mapping[str, str], address: str) -> dict[str, Any]:
-  """One task in Label Studio's import format.
+  """Returns one task in Label Studio's import format.
 
   Args:
     record: of a result, result.json.
@@ -102,7 +102,7 @@ def write_tasks(path: pathlib.Path, tasks: list[dict[str, Any]]) -> None:
 
 
 def rings(path: str) -> list[np.ndarray]:
-  """The outer rings, float64 [n, 2] each, of a path of `outlines.trace`; not holes, which run the other way."""
+  """Returns the outer rings, float64 [n, 2] each, of a path of `outlines.trace`; not holes, which run the other way."""
   found = []
   for part in re.findall(r'M([^z]*)z', path):
     start, _, steps = part.partition('l')

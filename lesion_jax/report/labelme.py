@@ -78,7 +78,7 @@ def write_labelme(folder: pathlib.Path, entries: Sequence[Entry], form: str = MA
 
 
 def form_of(path: pathlib.Path) -> str | None:
-  """In which form a file was written here; None of one that was not, or that was changed since."""
+  """Returns in which form a file was written here; None of one that was not, or that was changed since."""
   try:
     found = json.loads(path.read_text('utf-8'))
     made = found[MADE]

@@ -41,7 +41,7 @@ class Maps(NamedTuple):
 
 
 def map_name(key: str) -> str:
-  """The file of a lesion's map as PNG."""
+  """Returns the file of a lesion's map as PNG."""
   return f'{key}_map.png'
 
 
@@ -88,7 +88,7 @@ def write_maps(folder: pathlib.Path, maps: np.ndarray, field: Field, crop: Crop,
 
 
 def read_maps(folder: pathlib.Path, record: Mapping[str, Any]) -> tuple[np.ndarray, Field]:
-  """The maps that lie beside a record, at the network's size, and the field of view.
+  """Returns the maps that lie beside a record, at the network's size, and the field of view.
 
   Returns:
     float32 [S, S, 8], 0 where a lesion has none; and the field, at that size.

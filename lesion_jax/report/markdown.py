@@ -7,6 +7,6 @@ from collections.abc import Iterable, Sequence
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-  """A Markdown table; the first column to the left, the others to the right."""
+  """Returns a Markdown table; the first column to the left, the others to the right."""
   rule = ['---', *['---:'] * (len(header) - 1)]
   return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (header, rule, *rows))

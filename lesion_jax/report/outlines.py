@@ -23,7 +23,7 @@ PATH = re.compile(r'[Mlz0-9 .-]*')  # what `trace` writes
 
 
 def mask_on_photograph(values: np.ndarray, threshold: float, crop: Crop) -> np.ndarray:
-  """`crop.invert(values) >= threshold`, enlarging no more than what lies around each region.
+  """Computes `crop.invert(values) >= threshold`, enlarging no more than what lies around each region.
 
   The two agree but for pixels whose value equals the threshold to single precision. A tenth of the time, for the few
   per cent of a retina that lesions cover.
@@ -51,7 +51,8 @@ def mask_on_photograph(values: np.ndarray, threshold: float, crop: Crop) -> np.n
 
 
 def trace(values: np.ndarray, threshold: float, crop: Crop) -> str:
-  """The outline of a lesion as the `d` of an SVG path, in the photograph's pixels, closed also at the square's edge.
+  """Returns the outline of a lesion as the `d` of an SVG path, in the photograph's pixels, closed also at the square's
+  edge.
 
   It runs where a bilinear map has the threshold, between the map's own pixels. Points are rounded to a pixel of the
   photograph, or to a tenth where the photograph has not twice the map's pixels.
@@ -63,7 +64,7 @@ def trace(values: np.ndarray, threshold: float, crop: Crop) -> str:
   """
   scale = crop.side / values.shape[0]
   unit = 1 if scale >= 2 else 10
-  # Beyond its edge a map goes on as it is there, then ends.
+  # Beyond its edge a map continues with its value there, then ends.
   padded = np.pad(np.pad(values, 1, 'edge'), 1).astype(np.float64)
   # A pixel that equals the threshold is in the mask: the line runs outside of it.
   level = math.nextafter(threshold, 0)
@@ -90,7 +91,7 @@ def write_outlines(path: pathlib.Path, paths: Mapping[str, str], crop: Crop) -> 
 
 
 def read_outlines(path: pathlib.Path) -> dict[str, str]:
-  """The paths that `write_outlines` wrote, by lesion.
+  """Returns the paths that `write_outlines` wrote, by lesion.
 
   Raises:
     OSError: the file cannot be read.
@@ -101,8 +102,8 @@ def read_outlines(path: pathlib.Path) -> dict[str, str]:
   except (ET.ParseError, UnicodeDecodeError) as error:
     raise ValueError(f'{path} is not an SVG file of lesion_jax ({error})') from error
   paths = {item.get('id', ''): item.get('d', '') for item in root.iter(f'{{{SVG}}}path')}
-  if strange := [key for key, d in paths.items() if key not in LESION_KEYS or not PATH.fullmatch(d)]:
-    raise ValueError(f'{path} is not an SVG file of lesion_jax: it has a path {strange[0]!r}')
+  if unknown := [key for key, d in paths.items() if key not in LESION_KEYS or not PATH.fullmatch(d)]:
+    raise ValueError(f'{path} is not an SVG file of lesion_jax: it has a path {unknown[0]!r}')
   return paths
 
 

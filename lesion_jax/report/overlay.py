@@ -26,7 +26,8 @@ HALO = 0.55  # opacity of the dark rim that parts a contour from bright exudates
 
 
 def lesion_masks(lesions: np.ndarray, thresholds: float | Sequence[float] = 0.5) -> np.ndarray:
-  """Bool [S, S, 8] from packed masks (uint8 [S, S]) or from probability maps (float [S, S, 8], at the thresholds).
+  """Returns bool [S, S, 8] from packed masks (uint8 [S, S]) or from probability maps (float [S, S, 8], at the
+  thresholds).
 
   Raises:
     ValueError: for an array that is neither.
@@ -82,7 +83,8 @@ def draw_overlay(
 
 
 def draw_outline(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], width: float) -> np.ndarray:
-  """An antialiased line of that width around a mask (bool [H, W]) on float32 [H, W, 3], with a thin dark rim."""
+  """Returns an antialiased line of that width around a mask (bool [H, W]) on float32 [H, W, 3], with a thin dark
+  rim."""
   near, line, rim = _line(mask, width)
   drawn = image.copy()
   drawn[near] = _drawn(image[near], line, rim, color)
@@ -90,7 +92,8 @@ def draw_outline(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int
 
 
 def burn(image: np.ndarray, masks: Mapping[str, np.ndarray], width: float | None = None) -> np.ndarray:
-  """A photograph with the outlines of its lesions drawn into its own pixels, and below it a strip that names them.
+  """Returns a photograph with the outlines of its lesions drawn into its own pixels, and below it a strip that names
+  them.
 
   The lines lie around the lesions, as those of `draw_overlay`: no pixel of a lesion is changed unless another lesion is near.
 
@@ -141,8 +144,8 @@ def _around(mask: np.ndarray, reach: float) -> tuple[tuple[np.ndarray, np.ndarra
 
 
 def legend_strip(width: int, keys: Sequence[str]) -> np.ndarray:
-  """A dark strip, uint8 [height, width, 3], that names the lesions `keys` beside their colours, in several rows where
-  one is too short."""
+  """Returns a dark strip, uint8 [height, width, 3], that names the lesions `keys` beside their colours, in several rows
+  where one is too short."""
   text = max(11, width // 56)
   font, gap = ImageFont.load_default(size=text), text // 2
   entries = [(COLORS[key], f'{key} {LESIONS[lesion_index(key)].name}') for key in keys] or [(None, 'no lesion found')]
@@ -164,7 +167,7 @@ def legend_strip(width: int, keys: Sequence[str]) -> np.ndarray:
 
 
 def warning_strip(width: int, text: str) -> np.ndarray:
-  """A strip of a warning's colour, uint8 [height, width, 3], with a sentence in as many rows as it takes."""
+  """Returns a strip of a warning's colour, uint8 [height, width, 3], with a sentence in as many rows as it takes."""
   size = max(11, width // 56)
   font, gap, rows = ImageFont.load_default(size=size), size // 2, ['']
   for word in text.split():

@@ -78,7 +78,8 @@ def overlay_page(
 def describe(
     example: Mapping[str, Any], thresholds: float | Sequence[float] = 0.5, *, red_lines: bool = False,
 ) -> list[Panel]:
-  """The three panels of one example. Where the network makes no maps, bars of its probabilities take the third place.
+  """Returns the three panels of one example. Where the network makes no maps, bars of its probabilities take the third
+  place.
 
   Lesions that the data set does not annotate cannot be evaluated, so neither maps nor words show them; a data set that
   annotates none shows what the network finds, without a verdict.

@@ -108,12 +108,12 @@ def rewrite_lesions(
 
 
 def has_maps(record: Mapping[str, Any]) -> bool:
-  """Whether the network that made a record makes maps of lesions."""
+  """Returns whether the network that made a record makes maps of lesions."""
   return record['lesions'] is not None and all(lesion['found'] is not None for lesion in record['lesions'].values())
 
 
 def masks_on_disk(folder: pathlib.Path, record: Mapping[str, Any]) -> dict[str, np.ndarray]:
-  """The masks that lie beside a record, bool [H, W] by lesion, of those that are present.
+  """Returns the masks that lie beside a record, bool [H, W] by lesion, of those that are present.
 
   Raises:
     OSError: one cannot be read.

@@ -32,7 +32,7 @@ def write_run(
   Args:
     directory: of the stage; the curves are of its metrics.csv.
     evaluation: on the test split.
-    annotated: as of `write_figures`.
+    annotated: as of `write_report`.
     examples: as `overlay_page` takes them.
     thresholds: likewise.
 
@@ -40,7 +40,7 @@ def write_run(
     The files written.
   """
   directory = pathlib.Path(directory)
-  written = write_figures(directory, evaluation, annotated, counts_name=TEST_COUNTS)
+  written = write_report(directory, evaluation, annotated, counts_name=TEST_COUNTS)
   if (directory / 'metrics.csv').exists():
     written.append(directory / 'curves.png')
     training_curves(directory / 'metrics.csv', written[-1])
@@ -48,7 +48,7 @@ def write_run(
                                   title=f'{directory.name}: {len(examples)} held-out examples', thresholds=thresholds)
 
 
-def write_figures(
+def write_report(
     directory: str | pathlib.Path, evaluation: Evaluation, annotated: Sequence[str], *, counts_name: str = COUNTS,
 ) -> list[pathlib.Path]:
   """Writes the report as report.json, and the counts of each image.

@@ -16,7 +16,7 @@ from lesion_jax.report.curves import INK, new_figure, plain_axes
 # Okabe and Ito's colours, which all readers tell apart; brown for their yellow, which a white page swallows.
 LINES = dict(zip(LESION_KEYS, ('#0072b2', '#d55e00', '#e69f00', '#56b4e9', '#8c564b', '#cc79a7', '#009e73', '#202020'),
                  strict=True))
-# Title, what is judged, and what is counted.
+# Title, what is evaluated, and what is counted.
 PANELS = {'pixel': ('Pixels', 'there', 'pixels'), 'image': ('Lesions of images', 'there', 'cases'),
           'grade': ('Likeliest grade', 'right', 'images')}
 SIDE = 3.9  # of a panel, in inches
@@ -75,7 +75,7 @@ def reliability_figure(calibration: Mapping[str, Any], path: str | pathlib.Path)
   """
   panels = [name for name in PANELS if name in calibration and _whole(calibration, name)['ece'] is not None]
   if not panels:
-    raise ValueError('nothing is calibrated: no lesion and no grade could be judged')
+    raise ValueError('nothing is calibrated: no lesion and no grade could be evaluated')
   figure = new_figure((1.02 * SIDE * len(panels), 1.3 * SIDE))
   grid = figure.add_gridspec(2, len(panels), height_ratios=(3.2, 1))
   for column, name in enumerate(panels):

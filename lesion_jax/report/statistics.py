@@ -9,7 +9,8 @@ from lesion_jax.core import LESIONS
 
 
 def format_statistics(statistics: Mapping[str, Any]) -> str:
-  """Aligned text: photographs, grades and quality by split, then each lesion by split. Of `data.statistics.sum_up`."""
+  """Formats as aligned text: photographs, grades and quality by split, then each lesion by split. Of
+  `data.statistics.sum_up`."""
   size, splits = statistics['size'], statistics['splits']
   title = f'{statistics["name"]} at {size}x{size} pixels ({statistics["crop"]})'
   grades = list(next(iter(splits.values()))['grades']) if statistics['graded'] else []
@@ -25,7 +26,7 @@ def format_statistics(statistics: Mapping[str, Any]) -> str:
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, text: int = 1) -> str:
-  """Columns of text, the first `text` of them to the left and the others to the right."""
+  """Aligns columns of text, the first `text` of them to the left and the others to the right."""
   cells = [list(header), *([f'{cell:,}' if isinstance(cell, int) else str(cell) for cell in row] for row in rows)]
   widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
   aligned = ([cell.ljust(width) if number < text else cell.rjust(width)

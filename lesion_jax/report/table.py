@@ -47,7 +47,7 @@ class Entry:
   run: Run | None = None
 
   def failed(self, error: str) -> Entry:
-    """The same photograph, as one that failed."""
+    """Returns the same photograph, as one that failed."""
     return dataclasses.replace(self, folder='', status=FAILED, record=None, error=error)
 
 

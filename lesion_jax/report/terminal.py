@@ -13,21 +13,21 @@ COLUMNS = {'pixel_f1': 'pixel F1', 'pixel_iou': 'IoU', 'image_f1': 'image F1', '
 PRESENCE = {'f1': 'F1', 'sensitivity': 'sensitivity', 'specificity': 'specificity'}
 LEVELS = {'pixel': 'pixels', 'image': 'lesions in images', 'grade': 'grades'}
 GROUPS = {'graded': 'graded DR0', 'annotated': 'annotated with no lesion', 'referable': 'graded DR2 to DR4'}
-FIGURES = {'ece': 'ECE', 'brier': 'Brier'}
+CALIBRATION_METRICS = {'ece': 'ECE', 'brier': 'Brier'}
 CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR',
             'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa'}
 CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
                     'Brier: mean squared error')
 FEW, MARK = 10, '*'  # an interval of fewer images says little (our choice), and is marked
-LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the figure
+LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the metric
 
 
 def format_report(report: Mapping[str, Any], title: str) -> str:
-  """Aligned text: F1, IoU and AUPR of each lesion and their means, then presence in photographs, healthy eyes,
-  calibration, and the metrics of grading.
+  """Formats as aligned text: F1, IoU and AUPR of each lesion and their means, then presence in photographs, healthy
+  eyes, calibration, and the metrics of grading.
 
   Args:
-    report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is left out; where a score has no
+    report: of `evaluate.report` or `evaluate.full_report`. What it does not hold is omitted; where a score has no
       value, the reason is said. Where it has 'intervals', they follow the means and the metrics of grading in brackets.
       Where it has 'selection', it is said how the network was chosen. Where it has 'data_sets', the parts of a mixture,
       the report of each follows.
@@ -57,12 +57,12 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
 
 
 def data_sets(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-  """(name, report) of the data sets of a mixture, each by itself; [] for one data set."""
+  """Returns (name, report) of the data sets of a mixture, each by itself; [] for one data set."""
   return list(report.get('data_sets', {}).items())
 
 
 def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[str]]:
-  """A row of text for each lesion and one for the means; also what a model card shows."""
+  """Returns a row of text for each lesion and one for the means; also what a model card shows."""
   rows = []
   for lesion in LESIONS:
     cells = [_cell(report[key], lesion.key) for key in columns]
@@ -74,8 +74,8 @@ def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[
 
 
 def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
-  """Presence of lesions in photographs as a table of text, its header first, at the rule of the bundle and, where that is
-  another, by Eq. 1 at 0.5; [] where the report has none."""
+  """Formats presence of lesions in photographs as a table of text, its header first, at the rule of the bundle and,
+  where that is another, by Eq. 1 at 0.5; [] where the report has none."""
   found = report.get('presence')
   if not found:
     return []
@@ -83,7 +83,7 @@ def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
   parts = {own: found['figures']}
   if found['rule'] != MAXIMUM or any(value != 0.5 for value in found['thresholds'].values()):
     parts['Eq. 1 at 0.5'] = found['maximum']
-  columns = [(name, figures[key], f'{name}: {word}') for name, figures in parts.items() for key, word in PRESENCE.items()]
+  columns = [(name, metrics[key], f'{name}: {word}') for name, metrics in parts.items() for key, word in PRESENCE.items()]
   rows = [['presence', *(title for *_, title in columns)]]
   for lesion in LESIONS:
     rows.append([f'{lesion.key} {lesion.name}', *(_cell(part, lesion.key) for _, part, _ in columns)])
@@ -91,7 +91,7 @@ def presence_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def region_rows(report: Mapping[str, Any]) -> list[list[str]]:
-  """Metrics by region as a table of text, its header first; [] where the report has none."""
+  """Formats metrics by region as a table of text, its header first; [] where the report has none."""
   found = report.get('regions')
   if not found:
     return []
@@ -110,7 +110,7 @@ def region_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def region_notes(report: Mapping[str, Any]) -> list[str]:
-  """What the metrics of `region_rows` are."""
+  """Returns what the metrics of `region_rows` are."""
   found = report['regions']
   notes = [f'regions: {found["rule"]}', 'FROC: mean of the sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives a photograph']
   if found['smallest']:
@@ -119,7 +119,7 @@ def region_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def presence_notes(report: Mapping[str, Any]) -> list[str]:
-  """Why metrics in `presence_rows` are 'undefined': one line for each reason."""
+  """Returns why metrics in `presence_rows` are 'undefined': one line for each reason."""
   reasons: dict[str, list[str]] = {}
   for key, word in PRESENCE.items():
     for lesion, reason in report['presence']['figures'][key]['undefined'].items():
@@ -129,15 +129,16 @@ def presence_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def tempered_notes(report: Mapping[str, Any]) -> list[str]:
-  """What the temperatures of the bundle make of the calibration: one line, or none."""
+  """Returns what the temperatures of the bundle make of the calibration: one line, or none."""
   found = report.get('tempered', {})
   wholes = [(words, part.get('pooled', part)) for name, words in LEVELS.items() if (part := found.get(name))]
-  figures = [f'{words} {whole["ece"]:.3f}' for words, whole in wholes if whole['ece'] is not None]
-  return [f'with the temperatures of the bundle: ECE of {", ".join(figures)}'] if figures else []
+  metrics = [f'{words} {whole["ece"]:.3f}' for words, whole in wholes if whole['ece'] is not None]
+  return [f'with the temperatures of the bundle: ECE of {", ".join(metrics)}'] if metrics else []
 
 
 def healthy_notes(report: Mapping[str, Any]) -> list[str]:
-  """What is called present in healthy eyes and in those to be referred: a line for each group; [] where there is none."""
+  """Returns what is called present in healthy eyes and in those to be referred: a line for each group; [] where there
+  is none."""
   found = report.get('healthy')
   if not found:
     return []
@@ -169,28 +170,28 @@ def _percent(share: Mapping[str, Any], few: bool) -> str:
 
 
 def calibration_rows(report: Mapping[str, Any]) -> list[list[str]]:
-  """The calibration of lesions as a table of text, its header first; [] where the report has none."""
+  """Returns the calibration of lesions as a table of text, its header first; [] where the report has none."""
   found = report.get('calibration', {})
-  columns = [(level, figure) for level, figure in (('pixel', 'ece'), ('image', 'ece'), ('image', 'brier'))
+  columns = [(level, metric) for level, metric in (('pixel', 'ece'), ('image', 'ece'), ('image', 'brier'))
              if level in found]
   if not columns:
     return []
-  rows = [['calibration', *(f'{level} {FIGURES[figure]}' for level, figure in columns)]]
+  rows = [['calibration', *(f'{level} {CALIBRATION_METRICS[metric]}' for level, metric in columns)]]
   for lesion in LESIONS:
-    cells = [_calibrated(found[level], lesion.key, figure) for level, figure in columns]
+    cells = [_calibrated(found[level], lesion.key, metric) for level, metric in columns]
     rows.append([f'{lesion.key} {lesion.name}', *cells])
-  return rows + [[name, *(_number(found[level][part][figure]) for level, figure in columns)]
+  return rows + [[name, *(_number(found[level][part][metric]) for level, metric in columns)]
                  for name, part in (('mean of those defined', 'mean'), ('all lesions together', 'pooled'))]
 
 
-def _calibrated(part: Mapping[str, Any], lesion: str, figure: str) -> str:
+def _calibrated(part: Mapping[str, Any], lesion: str, metric: str) -> str:
   found, reason = part['lesions'][lesion], part['undefined'].get(lesion)
-  return reason if reason in LEFT_OUT else _number(found and found[figure])
+  return reason if reason in LEFT_OUT else _number(found and found[metric])
 
 
 def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-  """Why scores in `lesion_rows` are 'undefined': one line for each reason, naming lesions and scores; and how many images
-  of which lesions are undecided."""
+  """Returns why scores in `lesion_rows` are 'undefined': one line for each reason, naming lesions and scores; and how
+  many images of which lesions are undecided."""
   reasons: dict[str, list[str]] = {}
   for key in columns:
     for lesion, reason in report[key].get('undefined', {}).items():
@@ -205,7 +206,7 @@ def undefined_notes(report: Mapping[str, Any], columns: Sequence[str]) -> list[s
 
 
 def interval_notes(report: Mapping[str, Any]) -> list[str]:
-  """What the numbers in brackets are, a line each; none where the report has no intervals."""
+  """Returns what the numbers in brackets are, a line each; none where the report has no intervals."""
   if 'intervals' not in report:
     return []
   level, resamples = (report['intervals'][key] for key in ('level', 'resamples'))
@@ -222,7 +223,8 @@ def interval_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def few_positive(report: Mapping[str, Any]) -> dict[str, int]:
-  """The lesions that occur in fewer than FEW of the images, and in how many; what is said of them rests on these."""
+  """Returns the lesions that occur in fewer than FEW of the images, and in how many; what is said of them rests on
+  these."""
   return {key: count for key, count in report.get('positive_images', {}).items() if 0 < count < FEW}
 
 
@@ -232,7 +234,7 @@ def _graded(report: Mapping[str, Any]) -> int:
 
 
 def selection_notes(report: Mapping[str, Any]) -> list[str]:
-  """How the network was chosen: one sentence, or none where the report does not say."""
+  """Returns how the network was chosen: one sentence, or none where the report does not say."""
   if 'selection' not in report:
     return []
   found = report['selection']
@@ -264,7 +266,7 @@ def _score(score: Mapping[str, Any], interval: Sequence[float] | None = None, fe
 
 
 def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-  """(name, value) of the metrics of grading."""
+  """Returns (name, value) of the metrics of grading."""
   found, calibration = report.get('intervals', {}), report.get('calibration', {}).get('grade')
   cut, referral = report.get('at_cut_points'), report.get('referral', {})
   few, point = _graded(report) < FEW, referral.get('at_operating_point')
@@ -281,8 +283,8 @@ def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name in ('sensitivity', 'specificity') if point),
   ]
   return rows if calibration is None else [*rows, *(
-      (name, _score({'value': calibration[figure], 'reason': calibration.get('reason')}))
-      for name, figure in (('ECE of the likeliest grade', 'ece'), ('Brier score of grades', 'brier')))]
+      (name, _score({'value': calibration[metric], 'reason': calibration.get('reason')}))
+      for name, metric in (('ECE of the likeliest grade', 'ece'), ('Brier score of grades', 'brier')))]
 
 
 def _counted(share: Mapping[str, Any] | None) -> str:

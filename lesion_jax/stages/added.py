@@ -75,8 +75,8 @@ ADDED_KEYS: dict[str, Any] = {f'{stage}.{key}': value for stage in STAGES for ke
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-  """The keys with dots by which a stored configuration is another one than that of now, with both values. A stage that
-  neither runs nor gives a bundle is none of the run.
+  """Returns the keys with dots by which a stored configuration is another one than that of now, with both values. A
+  stage that neither runs nor gives a bundle is none of the run.
 
   Args:
     then: nested, as read from JSON; what it lacks counts as ADDED_KEYS says.
@@ -90,12 +90,12 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
 
 SOURCE, MAX_STEPS = 'data.source_dir', 'max_steps'
 # Keys of a stage by which no step of its training differs: what is logged and kept when, on how many photographs at once
-# it is evaluated, and where the release lies, as long as the photographs are the same (`stage.require_same_data`).
+# it is evaluated, and where the raw dataset lies, as long as the photographs are the same (`stage.require_same_data`).
 HARMLESS = ('log_every', 'track', 'save_every', 'eval_batch_size', 'data.keep', SOURCE)
 
 
 def may_differ(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> Callable[[str, Any, Any], bool | str]:
-  """Whether a run in `workdir` may go on though a key with dots differs, or why not.
+  """Returns whether a run in `workdir` may be resumed though a key with dots differs, or why not.
 
   A key of HARMLESS may, where of a raw dataset that lies elsewhere it is known of which photographs the run was. So may
   `max_steps` where it grew: what was trained so far is then the beginning of the longer run. Not with a schedule that
@@ -137,9 +137,9 @@ def _runs(config: Mapping[str, Any], name: str) -> bool:
 
 
 def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
-  """A copy in which each stage names how its photographs are dealt also where that is the data set's own way; of a mixture
-  that is dealt in two ways both, and HASH where the releases say all of it. (The own way of a data set can change.) Keys
-  have their names of now."""
+  """Returns a copy in which each stage names how its photographs are dealt also where that is the data set's own way;
+  of a mixture that is dealt in two ways both, and HASH where the releases say all of it. (The own way of a data set can
+  change.) Keys have their names of now."""
   found = copy.deepcopy(dict(config))
   for name in STAGES:
     if name in found:

@@ -16,7 +16,7 @@ from lesion_jax.stages import parts
 from lesion_jax.train.parallel import Devices
 from lesion_jax.train.state import ENCODERS, in_encoder, split_frozen, unfit
 from lesion_jax.train.step import make_train_step
-from lesion_jax.weights.bundle import Bundle, load_bundle
+from lesion_jax.weights.bundle import Bundle
 
 
 def check(config: ConfigDict, devices: Devices) -> dict[str, parts.Network]:
@@ -51,13 +51,13 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, parts.Network]:
 
 
 def finished(networks: Mapping[str, parts.Network]) -> dict[str, Bundle]:
-  """stage -> the bundle that the configuration names instead of training it, of the networks of `check`."""
+  """Returns stage -> the bundle that the configuration names instead of training it, of the networks of `check`."""
   return {name: network.bundle for name, network in networks.items() if network.bundle}
 
 
 def _finished_network(config: ConfigDict, name: str) -> parts.Network:
   path, size = config[name].bundle, config[name].data.size
-  bundle = load_bundle(path)
+  bundle = parts.load_network(path)
   stage = bundle.config.get('provenance', {}).get('stage')
   if stage != name:
     raise ValueError(f'config.{name}.bundle={path} is a bundle of the stage {stage!r}; name one of the stage {name!r}')
@@ -103,5 +103,5 @@ def _check_criterion(stage: ConfigDict, outputs: Outputs) -> None:
     given += ['image_f1'] if outputs.lesions is not None else []
     given += ['pixel_f1', 'pixel_image_f1', 'aupr'] if outputs.maps is not None else []
   if (name := parts.criterion(stage)) not in given:
-    raise ValueError(f'criterion={name!r} is not a figure of a network that learns with the loss {stage.loss!r}; '
-                     f'choose one of {", ".join(figure for figure in parts.FIGURES if figure in given)}')
+    raise ValueError(f'criterion={name!r} is not a metric of a network that learns with the loss {stage.loss!r}; '
+                     f'choose one of {", ".join(metric for metric in parts.FIGURES if metric in given)}')

@@ -28,7 +28,7 @@ OWN = 'folder'  # of which a mixture may have several
 
 
 class Chosen(NamedTuple):
-  """One data set of a stage: its name, where its release lies, and what it is called where a mixture has several of the
+  """One data set of a stage: its name, where its raw dataset lies, and what it is called where a mixture has several of the
   name."""
 
   name: str
@@ -44,7 +44,7 @@ def open_datasets(
 
   Args:
     config: of `configs/`, checked by `check`.
-    data_dir: where prepared data sets are kept.
+    data_dir: where preprocessed datasets are kept.
     devices: of the run.
     bundles: of `check`; None: they are read again.
 
@@ -86,7 +86,8 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
 
 
 def split_places(text: str) -> list[str]:
-  """Folders that are written with `os.pathsep` between them; one that belongs to a name has a backslash before it."""
+  """Splits folders that are written with `os.pathsep` between them; one that belongs to a name has a backslash before
+  it."""
   return [part.replace(f'\\{os.pathsep}', os.pathsep) for part in re.split(rf'(?<!\\){re.escape(os.pathsep)}', text)]
 
 
@@ -158,8 +159,8 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
 
 
 def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:
-  """Raises ValueError where the figure by which the best network is chosen cannot say anything on the validation split: it
-  would be undefined, or 0, at every validation, and the first network as good as the last."""
+  """Raises ValueError where the metric by which the best network is chosen cannot say anything on the validation split:
+  it would be undefined, or 0, at every validation, and the first network as good as the last."""
   if stage.bundle:
     return
   figure, index = criterion(stage), data.source('validation').index

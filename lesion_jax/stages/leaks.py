@@ -1,4 +1,4 @@
-"""Photographs that must not be learned from and judged: found by their fingerprints, whatever their names."""
+"""Photographs that must not be learned from and evaluated: found by their fingerprints, whatever their names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lesion_jax.data.mixture import SEPARATOR, Mixture
 from lesion_jax.data.registry import Dataset, Subset
 from lesion_jax.photograph.fingerprint import SMALL, reduced, twins
 from lesion_jax.stages import parts
-from lesion_jax.weights.bundle import Bundle, load_bundle
+from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.origin import LESION, START, data_sets
 
 LEAKS = ('drop', 'keep')
@@ -42,14 +42,14 @@ def guard(
     config: ConfigDict, name: str, datasets: Mapping[str, Dataset | Mixture],
     bundles: Mapping[str, Bundle] | None = None,
 ) -> Dataset | Mixture:
-  """The data of a stage without the photographs that leak.
+  """Returns the data of a stage without the photographs that leak.
 
   A network before it is the lesion network that it contains, the bundle from which it starts, or itself where it is
-  finished. What one was trained on is left out of its test and validation splits, and by what one was chosen of the test
-  split; stages may share a validation split. Then a validation photograph that is in test too, of whichever part, is left
-  out of validation, and a training photograph that is in test or validation out of training. Photographs that are twice
-  in one split stay. Where lesions are learned, a photograph of which nothing is known of any lesion gives way instead: it
-  only tells how many of the sick are called so, and masks are dear.
+  finished. What one was trained on is excluded from its test and validation splits, and by what one was chosen of the
+  test split; stages may share a validation split. Then a validation photograph that is in test too, of whichever part,
+  is left out of validation, and a training photograph that is in test or validation out of training. Photographs that
+  are twice in one split stay. Where lesions are learned, a photograph of which nothing is known of any lesion gives way
+  instead: it only tells how many of the sick are called so, and masks are dear.
 
   Args:
     config: of the run.
@@ -69,7 +69,7 @@ def guard(
   before = learned_before(config, name, datasets, bundles).photographs
   known = {'test': np.concatenate([before[split] for split in LEARNED]), 'validation': before['train'], 'train': NOTHING}
   leaking: list[dict[str, set[str]]] = [{} for _ in all_parts]
-  held = NOTHING  # what is judged, and so must not be learned
+  held = NOTHING  # what is evaluated, and so must not be learned
   masks = [] if parts.grades(stage) or stage.bundle else [part.source('train').index for part in all_parts if part.lengths['train']]
   taught = np.concatenate([NOTHING, *(reduced(index.fingerprint[index.annotated > 0]) for index in masks)])
   for split in ('test',) if stage.bundle else ('test', 'validation', 'train'):
@@ -93,8 +93,8 @@ def guard(
 
 
 def idle(data: Dataset | Mixture) -> list[Subset]:
-  """Photographs of the training splits from which nothing is learned (`Dataset.idle`), without those of which any split has a
-  twin; none where there are none."""
+  """Returns photographs of the training splits from which nothing is learned (`Dataset.idle`), without those of which
+  any split has a twin; none where there are none."""
   all_parts = data.parts if isinstance(data, Mixture) else (data,)
   used = [part.source(split).index.fingerprint for part in all_parts for split in part.splits]
   prints, found = reduced(np.concatenate(used)), []
@@ -109,7 +109,7 @@ def learned_before(
     config: ConfigDict, name: str, datasets: Mapping[str, Dataset | Mixture],
     bundles: Mapping[str, Bundle] | None = None,
 ) -> Before:
-  """What the networks inside that of a stage, or at its start, learned from; of a finished one, itself.
+  """Returns what the networks inside that of a stage, or at its start, learned from; of a finished one, itself.
 
   Args:
     config, name, datasets, bundles: of `guard`.
@@ -119,7 +119,7 @@ def learned_before(
   inside = None if stage.bundle or name in bundles else parts.lesion_stage(config, name)
   for each in (inside, name):
     if each in bundles or each and config[each].bundle:
-      bundle = bundles.get(each) or load_bundle(config[each].bundle)
+      bundle = bundles.get(each) or parts.load_network(config[each].bundle)
       sources.append((f'the network of the stage {each!r}', bundle))
       names |= {LESION: data_sets(bundle.config)} if each == inside else bundle.config.get('data', {}).get('before', {})
     elif each and each != name and each in datasets:
@@ -128,7 +128,7 @@ def learned_before(
       unknown += own.unknown
       names[LESION] = sorted({*datasets[each].name.split(SEPARATOR), *(name for part in own.data.values() for name in part)})
   if stage.init and not stage.bundle and name not in bundles:
-    sources.append((f'the network from which the stage {name!r} starts', bundle := load_bundle(stage.init)))
+    sources.append((f'the network from which the stage {name!r} starts', bundle := parts.load_network(stage.init)))
     names[START] = data_sets(bundle.config)
   for title, bundle in sources:
     if bundle.photographs is None:
@@ -146,21 +146,21 @@ def photographs(data: Dataset | Mixture) -> Prints:
 
 
 def union(several: Iterable[Mapping[str, np.ndarray]]) -> Prints:
-  """Each fingerprint once, in an order that says nothing."""
+  """Returns each fingerprint once, in an order that says nothing."""
   several = list(several)
   return {split: np.unique(np.concatenate([NOTHING, *(each[split] for each in several)]), axis=0) for split in LEARNED}
 
 
 def describe(stage: ConfigDict, data: Dataset | Mixture, before: Sequence[str] = ()) -> dict[str, Any]:
-  """What a bundle says of the guard, ready for JSON: `mode`, of LEAKS, `dropped`, data set -> split -> how many
-  photographs were left out, and `unknown`, of which networks it is not known what they learned from."""
+  """Returns what a bundle says of the guard, ready for JSON: `mode`, of LEAKS, `dropped`, data set -> split -> how many
+  photographs were excluded, and `unknown`, of which networks it is not known what they learned from."""
   all_parts = data.parts if isinstance(data, Mixture) else (data,)
   dropped = {part.name: {split: len(ids) for split, ids in part.dropped.items()} for part in all_parts if part.dropped}
   return {'mode': stage.data.leaks, 'dropped': dropped, 'unknown': list(before)}
 
 
 def notes(found: Mapping[str, Any]) -> list[str]:
-  """Sentences on what `describe` says; none where there is nothing to say."""
+  """Returns sentences on what `describe` says; none where there is nothing to say."""
   said = []
   if found['mode'] == 'keep':
     said.append('photographs that are in two splits, or that a network before this one learned from, were not looked for '

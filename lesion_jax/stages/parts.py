@@ -12,6 +12,7 @@ from flax import linen as nn
 from flax import traverse_util
 from ml_collections import ConfigDict
 
+from lesion_jax import pretrained
 from lesion_jax.augment import Augmentation
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
@@ -39,7 +40,7 @@ SMALLEST = ('none', 'validation')  # likewise, smallest regions
 
 
 def stages(config: ConfigDict) -> dict[str, ConfigDict]:
-  """The stages to run, in order. Raises ValueError for one that there is not."""
+  """Returns the stages to run, in order. Raises ValueError for one that there is not."""
   if not config.stages or not set(config.stages) <= set(STAGES):
     raise ValueError(f'config.stages={config.stages!r}: give one or more of {", ".join(STAGES)}')
   return {name: config[name] for name in config.stages}
@@ -56,7 +57,7 @@ def loss(stage: ConfigDict) -> Loss:
 
 
 def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
-  """Those of the annotated lesions that the loss teaches: all but those of weight 0."""
+  """Returns those of the annotated lesions that the loss teaches: all but those of weight 0."""
   weights = dict(zip(LESION_KEYS, stage.lesion_weights, strict=True)) if stage.lesion_weights else {}
   return tuple(key for key in annotated if weights.get(key, 1))
 
@@ -90,7 +91,7 @@ class Network(NamedTuple):
 
 
 def network(stage: ConfigDict, lesion: dict[str, Any] | None) -> Network:
-  """The network that a stage is to train.
+  """Returns the network that a stage is to train.
 
   Args:
     stage: its keys.
@@ -139,8 +140,8 @@ def model_config(keys: ConfigDict, lesion: dict[str, Any] | None) -> dict[str, A
 
 
 def lesion_stage(config: ConfigDict, name: str) -> str | None:
-  """The stage whose network that of the stage `name` contains: the one that is run or whose bundle is named. None where
-  it contains none, or there is none.
+  """Returns the stage whose network that of the stage `name` contains: the one that is run or whose bundle is named.
+  None where it contains none, or there is none.
 
   Raises:
     ValueError: there are two, or no such network.
@@ -164,8 +165,8 @@ def start_note(name: str, stage: ConfigDict) -> str | None:
 
 
 def loaded_note(stage: ConfigDict) -> str | None:
-  """What the stage starts from where that is a file of weights or a bundle, in a sentence; None where it is neither. Call it
-  after `check`, which finds what is wrong with them."""
+  """Returns what the stage starts from where that is a file of weights or a bundle, in a sentence; None where it is
+  neither. Call it after `check`, which finds what is wrong with them."""
   if stage.bundle or not (stage.pretrained or stage.init):
     return None
   if stage.init:
@@ -179,8 +180,8 @@ def loaded_note(stage: ConfigDict) -> str | None:
 
 
 def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
-  """`variables` (arrays, or shapes alone) with the pretrained weights in the encoder that the stage trains, and in the
-  copy of its last blocks where an Attention Branch Network has one.
+  """Returns `variables` (arrays, or shapes alone) with the pretrained weights in the encoder that the stage trains, and
+  in the copy of its last blocks where an Attention Branch Network has one.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -199,8 +200,19 @@ def with_pretrained(variables: dict[str, Any], stage: ConfigDict) -> dict[str, A
   return merge(variables, loaded, prefix=prefix)
 
 
+def load_network(path: str) -> Bundle:
+  """Loads the bundle that `init` or `bundle` names: a path, or the name of a network of this package.
+
+  Raises:
+    FileNotFoundError: there is no such bundle.
+    ValueError: it is damaged, or a file of the packaged network is not the one that is pinned.
+  """
+  return load_bundle(pretrained.check(path) if pretrained.is_packaged(path) else path)
+
+
 def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
-  """`variables` (arrays, or shapes alone) with those of the bundle `init` in their place, but what `init_drop` names.
+  """Returns `variables` (arrays, or shapes alone) with those of the bundle `init` in their place, but what `init_drop`
+  names.
 
   Raises:
     FileNotFoundError: there is no such bundle.
@@ -212,7 +224,7 @@ def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]
     return variables
   if stage.pretrained:
     raise ValueError(f'init={stage.init} and pretrained={stage.pretrained} both give the encoder its weights; leave one')
-  loaded = traverse_util.flatten_dict(load_bundle(stage.init).variables, sep='/')
+  loaded = traverse_util.flatten_dict(load_network(stage.init).variables, sep='/')
   drop = tuple(stage.init_drop)
   loaded = {name: value for name, value in loaded.items()
             if not any(fnmatch.fnmatchcase(name.partition('/')[2], pattern) for pattern in drop)}
@@ -224,7 +236,7 @@ def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]
 
 
 def with_prior(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
-  """`variables` whose segmentation head starts at the probability `prior` everywhere.
+  """Returns `variables` whose segmentation head starts at the probability `prior` everywhere.
 
   Raises:
     ValueError: the prior is no probability, or the network has no such head.
@@ -243,7 +255,7 @@ def with_prior(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
 
 
 def draw(stage: ConfigDict) -> Draw:
-  """How training draws photographs and crops."""
+  """Returns how training draws photographs and crops."""
   data = stage.data
   found = Draw(crop=data.crop, centred=data.centred, scale=tuple(data.crop_scale), lesions=tuple(data.draw_lesions),
                grades=tuple(data.draw_grades))
@@ -255,35 +267,37 @@ def draw(stage: ConfigDict) -> Draw:
 
 
 def plateau(stage: ConfigDict) -> PlateauState:
-  """The state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed to it."""
+  """Returns the state machine at its start. Joint training starts with the dual loss: its lesion branch has long passed
+  to it."""
   return PlateauState(learning_rate=stage.learning_rate, patience=stage.patience, stop_after=stage.stop_after, lr_decay=stage.lr_decay,
                  dual_weight=stage.dual_weight, milestones=tuple(stage.milestones), dual=stage.loss == 'joint',
                  fixed=stage.schedule != PLATEAU, two_phases=stage.loss in TWO_PHASES)
 
 
 def loss_names(stage: ConfigDict) -> tuple[str, str]:
-  """What the loss is called in the log before and after the dual phase begins: of one phase twice the same."""
+  """Returns what the loss is called in the log before and after the dual phase begins: of one phase twice the same."""
   return (stage.loss.removeprefix('dual_') if stage.loss in TWO_PHASES else stage.loss), stage.loss
 
 
 def plan(stage: ConfigDict) -> Plan:
-  """How long to train, and how often to look."""
+  """Returns how long to train, and how often to look."""
   return Plan(stage.max_steps or None, stage.validate_every, stage.log_every, stage.save_every)
 
 
 def schedule(stage: ConfigDict) -> np.ndarray:
-  """The share of the plateau's rate at each step."""
+  """Returns the share of the plateau's rate at each step."""
   return shares(stage.schedule, max_steps=stage.max_steps or None, warm_up=stage.warm_up, final_lr_factor=stage.final_lr_factor,
                 power=stage.power)
 
 
 def trackers(stage: ConfigDict) -> tuple[str, ...]:
-  """Names of what takes the figures beside metrics.csv. Raises ValueError for one that there is not."""
+  """Names of what takes the metrics beside metrics.csv. Raises ValueError for one that there is not."""
   return check_trackers(stage.track)
 
 
 def chooses(stage: ConfigDict) -> bool:
-  """Whether thresholds, the rule for presence and temperatures are chosen on validation; else the paper's stand.
+  """Returns whether thresholds, the rule for presence and temperatures are chosen on validation; else the paper's
+  stand.
 
   Raises:
     ValueError: for an unknown source of thresholds, or a specificity that is none.
@@ -297,8 +311,8 @@ def chooses(stage: ConfigDict) -> bool:
 
 
 def chooses_smallest(stage: ConfigDict) -> bool:
-  """Whether the smallest region that counts is chosen on validation, by lesion; else every region counts. Raises
-  ValueError for an unknown source."""
+  """Returns whether the smallest region that counts is chosen on validation, by lesion; else every region counts.
+  Raises ValueError for an unknown source."""
   if stage.smallest not in SMALLEST:
     raise ValueError(f'config.smallest={stage.smallest!r}: choose one of {", ".join(SMALLEST)}')
   return stage.smallest == 'validation'
@@ -318,13 +332,13 @@ def check_asked(stage: ConfigDict, model: Any) -> None:
 
 
 def augmentation(stage: ConfigDict) -> Augmentation:
-  """The ranges of the augmentation."""
+  """Returns the ranges of the augmentation."""
   return Augmentation(**{key: tuple(value) if isinstance(value, tuple | list) else value
                          for key, value in stage.augmentation.items()})
 
 
 def optimizer(stage: ConfigDict) -> optax.GradientTransformation:
-  """The optimiser, not scaled by the rate."""
+  """Returns the optimiser, not scaled by the rate."""
   return get_optimizer(stage.optimizer, momentum=stage.momentum, weight_decay=stage.weight_decay, clip=stage.clip,
                        encoder_lr_factor=stage.encoder_lr_factor, lr_factors=tuple(stage.lr_factors),
                        encoder_held=stage.encoder_held)

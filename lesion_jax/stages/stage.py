@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 import lesion_jax
 from lesion_jax.augment import augment
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, REFERABLE_GRADE
-from lesion_jax.data.asked import Asked, ask, kept_answers
+from lesion_jax.data.asked import Asked, ask, kept_outputs
 from lesion_jax.data.mixture import Mixture, shares
 from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.registry import Dataset
@@ -88,17 +88,17 @@ class Stage:
 
   @property
   def scored(self) -> tuple[str, ...]:
-    """Keys of the lesions on which it is judged: those learned that the data annotate."""
+    """Keys of the lesions on which it is evaluated: those learned that the data annotate."""
     return scored_lesions(self.dataset.annotated, self.annotated)
 
   @property
   def criterion(self) -> str:
-    """The figure of the validation split by which the best network is chosen, see `evaluate.criterion`."""
+    """The metric of the validation split by which the best network is chosen, see `evaluate.criterion`."""
     return parts.criterion(self.config)
 
   @property
   def leaks(self) -> dict[str, Any]:
-    """Which photographs were left out, of `leaks.describe`."""
+    """Which photographs were excluded, of `leaks.describe`."""
     return leaks.describe(self.config, self.dataset, self.before.unknown)
 
   @property
@@ -131,12 +131,12 @@ class Stage:
     return parts.with_initial(parts.with_pretrained(parts.with_prior(variables, self.config), self.config), self.config)
 
   def variables(self, state: TrainState) -> dict[str, Any]:
-    """The whole network's variables, {'params': ..., 'batch_stats': ...}, of a state of its training."""
+    """Returns the whole network's variables, {'params': ..., 'batch_stats': ...}, of a state of its training."""
     _, frozen = split_frozen(self.initial, self.network.frozen, self.config.freeze)
     return join_frozen(state.weights, frozen)
 
   def train(self, should_stop: Callable[[], bool]) -> TrainResult:
-    """Trains the network, or goes on with it.
+    """Trains the network, or resumes it.
 
     Args:
       should_stop: asked after each step; where it says so, the state is saved and training ends unfinished.
@@ -180,7 +180,7 @@ class Stage:
   def evaluate(
       self, variables: dict[str, Any], split: str, chosen: Mapping[str, Any] | None = None,
   ) -> Evaluation:
-    """What the network gets right on a split.
+    """Returns what the network gets right on a split.
 
     Args:
       variables: of the whole network, in host memory.
@@ -188,13 +188,13 @@ class Stage:
       chosen: of `choose`; None: the paper's thresholds and rule.
 
     Returns:
-      The figures, with intervals, calibration and the judgement of whole photographs where the split is 'test', and of a
-      mixture with the report of each data set by itself, by its name under 'data_sets'.
+      The metrics, with intervals, calibration and the judgement of whole photographs where the split is 'test', and of
+      a mixture with the report of each data set by itself, by its name under 'data_sets'.
     """
     settings = {'thresholds': HALVES} | dict(chosen or {})
     thresholds, data = tuple(settings['thresholds'][key] for key in LESION_KEYS), self.dataset
     count = self._counter(thresholds)
-    if split != 'test':  # a validation only chooses, by the figure itself
+    if split != 'test':  # a validation only chooses, by the metric itself
       key = split, thresholds, _digest(variables)
       if self._last.get('key') != key:  # what was just validated is often what thresholds are chosen for
         self._last.update(key=key, counts=count(variables, data.source(split)))
@@ -226,8 +226,8 @@ class Stage:
     return {}
 
   def choose(self, variables: dict[str, Any]) -> dict[str, Any]:
-    """Those of CHOSEN that `evaluate.choose` finds on the validation split, where the configuration asks for it, else {}; of
-    a finished bundle its own. Those of a frozen lesion network stay what its bundle says.
+    """Returns those of CHOSEN that `evaluate.choose` finds on the validation split, where the configuration asks for
+    it, else {}; of a finished bundle its own. Those of a frozen lesion network stay what its bundle says.
 
     Args:
       variables: of the whole network.
@@ -265,10 +265,10 @@ class Stage:
     return counts['presence_scores'][counts['grade'] >= REFERABLE_GRADE]
 
   def selection(self, trained: TrainResult) -> dict[str, Any]:
-    """How the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the validation
-    split (None where it was undefined each time, or the best network cannot be read: then it is the last one), `step`,
-    and `phase`, 'segmentation' or 'dual', where the loss has two: 'segmentation' only where no step was ever taken with
-    the dual loss."""
+    """Returns how the network that training returned was chosen, ready for JSON: `criterion` and its `value` on the
+    validation split (None where it was undefined each time, or the best network cannot be read: then it is the last
+    one), `step`, and `phase`, 'segmentation' or 'dual', where the loss has two: 'segmentation' only where no step was
+    ever taken with the dual loss."""
     phase = {} if trained.phase is None else {'phase': trained.phase}
     return {'criterion': self.criterion, 'value': trained.plateau.best if trained.selected else None,
             'step': trained.best_step, **phase}
@@ -277,7 +277,7 @@ class Stage:
       self, variables: dict[str, Any], result: dict[str, Any], *, best_step: int,
       chosen: Mapping[str, Any] | None = None,
   ) -> Bundle:
-    """The weights, and in the configuration all that prediction needs to know (DESIGN 8).
+    """Returns the weights, and in the configuration all that prediction needs to know (DESIGN 8).
 
     Args:
       variables: of the whole network.
@@ -334,7 +334,7 @@ def require_same_data(directory: pathlib.Path, dataset: Dataset | Mixture, *, be
   Args:
     directory: of the stage.
     dataset: of the stage.
-    begun: whether there is a checkpoint to go on from.
+    begun: whether there is a checkpoint to resume from.
 
   Raises:
     OtherRun: they are others.
@@ -424,5 +424,5 @@ def _asked(model: Any, source: Source, variables: dict[str, Any], directory: pat
     return Asked(part, found, model.grading_size or part[0]['image'].shape[0])
 
   if not isinstance(source, Joined):
-    return asked(source, kept_answers())
-  return Joined([asked(part, kept_answers(number)) for number, part in enumerate(source.parts)], source.weights)
+    return asked(source, kept_outputs())
+  return Joined([asked(part, kept_outputs(number)) for number, part in enumerate(source.parts)], source.weights)

@@ -41,7 +41,7 @@ class Restored(NamedTuple):
 
 
 def digest(tree: Tree) -> str:
-  """BLAKE2b of every leaf's path, dtype, shape and bytes."""
+  """Returns BLAKE2b of every leaf's path, dtype, shape and bytes."""
   total = hashlib.blake2b(digest_size=16)
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
     leaf = np.ascontiguousarray(leaf)
@@ -51,7 +51,8 @@ def digest(tree: Tree) -> str:
 
 
 def seal(arrays: str, step: int, meta: dict[str, Any]) -> str:
-  """BLAKE2b of a whole checkpoint: the `digest` of its arrays, its step, and what is stored beside them (JSON)."""
+  """Returns BLAKE2b of a whole checkpoint: the `digest` of its arrays, its step, and what is stored beside them
+  (JSON)."""
   text = json.dumps([arrays, step, {key: value for key, value in meta.items() if key != 'digest'}], sort_keys=True)
   return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -89,7 +90,7 @@ class Checkpoints:
   def save(
       self, step: int, tree: Tree, meta: dict[str, Any], *, best_step: int | None = None, also: Sequence[int] = (),
   ) -> None:
-    """Starts to save; returns when the arrays are copied. A failure is reported, never raised: training goes on, and
+    """Starts to save; returns when the arrays are copied. A failure is reported, never raised: training continues, and
     the checkpoints that are already there stay. A best one that could not be written is kept in memory, where `read` finds
     it, and written with the next.
 
@@ -136,12 +137,12 @@ class Checkpoints:
     return sorted(self._manager.all_steps())
 
   def restore(self, target: Tree, take: Callable[[Restored], Any] = lambda found: None) -> Restored | None:
-    """The newest checkpoint that is sound on every process, or None where there is none. Damaged ones are moved aside
-    and named in the log.
+    """Returns the newest checkpoint that is sound on every process, or None where there is none. Damaged ones are moved
+    aside and named in the log.
 
     Args:
       target: a tree of arrays with the structure, shapes and dtypes to expect.
-      take: called with a checkpoint to go on with; what it raises is damage too, but for OtherRun.
+      take: called with a checkpoint to resume from; what it raises is damage too, but for OtherRun.
 
     Raises:
       OtherRun: of `take`.
@@ -165,7 +166,7 @@ class Checkpoints:
     return None
 
   def read(self, step: int, target: Tree) -> Restored:
-    """One checkpoint. Raises ValueError where it does not match its digest, or whatever reading it raises."""
+    """Returns one checkpoint. Raises ValueError where it does not match its digest, or whatever reading it raises."""
     if self._unsaved and self._unsaved.step == step:
       return self._unsaved
     restored = self._manager.restore(step, args=ocp.args.Composite(
@@ -202,7 +203,7 @@ class Checkpoints:
       for remains in self.directory.glob(f'{step}.orbax-checkpoint-tmp*'):
         shutil.rmtree(remains, ignore_errors=True)
     self._manager.reload()
-    logging.error('checkpoint %s could not be written to %s (%s); training goes on, the last good one is %s',
+    logging.error('checkpoint %s could not be written to %s (%s); training continues, the last good one is %s',
                   step, self.directory, _first_line(error), self.steps()[-1:] or 'none')
 
 

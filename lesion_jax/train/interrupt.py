@@ -53,8 +53,8 @@ class Interrupt:
 
   @contextlib.contextmanager
   def at_once(self) -> Iterator[None]:
-    """Context in which a signal raises Interrupted instead, for what has no steps: preparing, evaluating. So does one that
-    came before, and nobody asked."""
+    """Opens a context in which a signal raises Interrupted instead, for what has no steps: preparing, evaluating. So
+    does one that came before, and nobody asked."""
     if self._wanted:
       raise Interrupted
     self._at_once = True

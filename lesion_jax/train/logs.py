@@ -49,7 +49,7 @@ class Logs:
     self._bar = tqdm.tqdm(total=total, initial=start, desc=title, unit='step', dynamic_ncols=True, mininterval=1.0)
 
   def advance(self, **shown: Any) -> None:
-    """One step is done; `shown` appears at the end of the progress bar."""
+    """Returns one step is done; `shown` appears at the end of the progress bar."""
     if self.active:
       with self._going_on():
         if shown:
@@ -69,7 +69,7 @@ class Logs:
         tracker.scalars(step, {f'{split}/{name}': value for name, value in numbers.items()})
 
   def say(self, text: str) -> None:
-    """A line on the terminal above the progress bar."""
+    """Returns a line on the terminal above the progress bar."""
     if self.active:
       with self._going_on():
         self._bar.write(f'{time.strftime("%H:%M:%S")}  {text}')
@@ -91,7 +91,7 @@ class Logs:
     except OSError as error:
       if not self._failed:
         self._failed = True
-        logging.error('the logs in %s cannot be written (%s); training goes on, and curves may have gaps',
+        logging.error('the logs in %s cannot be written (%s); training continues, and curves may have gaps',
                       self._directory, error)
 
   @contextlib.contextmanager
@@ -105,7 +105,7 @@ class Logs:
 
 
 def read_scalars(path: str | pathlib.Path) -> dict[tuple[str, str], tuple[list[int], list[float]]]:
-  """`metrics.csv` as {(split, name): (steps, values)}, without rows that were torn by a kill or a full disk."""
+  """Returns `metrics.csv` as {(split, name): (steps, values)}, without rows that were torn by a kill or a full disk."""
   series: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
   for step, split, name, value in _rows(pathlib.Path(path)):
     steps, values = series.setdefault((split, name), ([], []))
@@ -126,7 +126,7 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[int, str, str, float]]:
 
 
 def _forget_after(path: pathlib.Path, step: int) -> None:
-  """Drops rows that a killed run wrote after the checkpoint from which this one goes on."""
+  """Drops rows that a killed run wrote after the checkpoint from which this one resumes."""
   kept = [row for row in _rows(path) if row[0] <= step] if path.exists() else []
   temporary = path.with_suffix('.tmp')  # whatever happens while it is written, the old file stays
   with temporary.open('w', newline='') as file:

@@ -63,7 +63,7 @@ class TrainResult:
     plateau: where the plateau ended.
     step: steps done.
     best_step: the step of `state`.
-    finished: False where a signal stopped the run; the same command goes on.
+    finished: False where a signal stopped the run; the same command resumes it.
     phase: 'segmentation' or 'dual', in which phase of its loss `state` was trained; None where the loss has one phase,
       or the checkpoint, written by an earlier version, does not say.
     selected: whether `state` is that of a best validation; False where it is merely the last one.
@@ -100,7 +100,7 @@ def fit(
 ) -> TrainResult:
   """Trains until the plateau stops, `plan.max_steps` is reached, or `should_stop` says so.
 
-  Goes on from the newest sound checkpoint where there is one; on CPU the result is then bit-identical to that of a run
+  Resumes from the newest sound checkpoint where there is one; on CPU the result is then bit-identical to that of a run
   that was never interrupted. So does a run that has ended, where `plan.max_steps` is larger now: the result is that of a run
   that was this long from the beginning. (The validation at its end, where that was none of every `plan.validate_every`
   steps, then never was.)
@@ -109,12 +109,12 @@ def fit(
     step_fn: a mapped train step, see `Devices.train`.
     state: the fresh state, in host memory.
     frozen: frozen variables, or {}; a checkpoint is bound to them.
-    batches: infinite; each batch with this process's rows. Has `get_state` and `set_state` (JSON); to go on with
+    batches: infinite; each batch with this process's rows. Has `get_state` and `set_state` (JSON); to resume from
       another number of processes, that is {'next_index': elements taken by this process}, as grain's.
     validate: gives the value that the plateau maximises, None or NaN where it is undefined, and a report to log.
     plateau: the plateau at the start.
     plan: lengths.
-    checkpoints: where to save and from where to go on.
+    checkpoints: where to save and from where to resume.
     make_logs: called once with the first step.
     devices: the devices that `step_fn` is mapped over.
     should_stop: asked after each step; on True the state is saved and the run stops.
@@ -179,7 +179,7 @@ def fit(
       if regular or step == plan.max_steps:
         watch.flush()
         value, report = validate(state)
-        # A longer run has no validation here, and goes on from what was before it.
+        # A longer run has no validation here, and resumes from what was before it.
         before = None if regular else {'control': plateau_lib.to_json(plateau), 'best_step': best_step, 'best_dual': best_dual}
         plateau = plateau_lib.update(plateau, value)
         if plateau.improved or plateau.best is None:  # without a best one the last counts
@@ -240,7 +240,7 @@ def _without_last_validation(found: Restored, plan: Plan, directory: pathlib.Pat
 
 
 def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[str, Any]:
-  """Where in the data the run of a checkpoint goes on. Raises OtherRun where it cannot."""
+  """Where in the data the run of a checkpoint resumes. Raises OtherRun where it cannot."""
   if meta['frozen'] != held:
     raise OtherRun(f'the frozen part of the network is another one than that with which the checkpoints in {directory} '
                    'were trained; remove that folder to train anew, or use another --workdir')
@@ -249,7 +249,7 @@ def _position(meta: dict[str, Any], held: str, directory: pathlib.Path) -> dict[
     return position
   if position.keys() != {'next_index'}:
     raise OtherRun(f'the checkpoints in {directory} were written by {before} process(es), and the position {position} '
-                   f'in their data means nothing to {now}; go on with {before}')
+                   f'in their data means nothing to {now}; resume with {before}')
   # It counts the elements of one process's share, and all shares together advance by the batch size.
   return {'next_index': position['next_index'] * before // now}
 

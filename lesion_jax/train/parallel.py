@@ -1,7 +1,7 @@
 """Devices: the only file with the word `pmap`.
 
 State goes in whole and comes out whole (`in_axes=None`, `out_axes=None`): never stacked, so a checkpoint is an ordinary
-tree and a run may go on with another number of devices. Batches go in split by rows.
+tree and a run may be resumed with another number of devices. Batches go in split by rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar('T')
 
 
 def on_all_processes(holds: bool) -> bool:
-  """Whether it holds on every process. With several, each waits here for the others."""
+  """Returns whether it holds on every process. With several, each waits here for the others."""
   if jax.process_count() == 1:
     return holds
   from jax.experimental import multihost_utils  # imported here: only runs of several processes need it
@@ -65,13 +65,14 @@ class Devices:
             for key, value in batch.items() if value.dtype.kind not in 'OUS'}
 
   def agree(self, step: int, should_stop: Callable[[], bool]) -> bool:
-    """Whether any process wants to stop. Several processes ask each other at every tenth step only."""
+    """Returns whether any process wants to stop. Several processes ask each other at every tenth step only."""
     if jax.process_count() == 1:
       return should_stop()
     return step % 10 == 0 and not on_all_processes(not should_stop())
 
   def first_alone(self, function: Callable[[], T]) -> T:
-    """`function()` on the first process, and when it is done on the others: they find what it left on a shared disk.
+    """Returns `function()` on the first process, and when it is done on the others: they find what it left on a shared
+    disk.
 
     Raises:
       RuntimeError: on the others, where the first one failed; there, what `function` raises.

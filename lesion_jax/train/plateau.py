@@ -88,7 +88,8 @@ class PlateauState:
 
 
 def update(plateau: PlateauState, value: float | None) -> PlateauState:
-  """The plateau after a validation that gave `value` (larger is better; None or NaN: undefined, no improvement)."""
+  """Returns the plateau after a validation that gave `value` (larger is better; None or NaN: undefined, no
+  improvement)."""
   if plateau.two_phases and plateau.switched and plateau.switched == plateau.validations:  # the first of the dual phase
     plateau = dataclasses.replace(plateau, stale=0, best=None, best_validation=0)
   validations = plateau.validations + 1
@@ -116,12 +117,12 @@ def update(plateau: PlateauState, value: float | None) -> PlateauState:
 
 
 def to_json(plateau: PlateauState) -> dict[str, Any]:
-  """A JSON object with every field."""
+  """Returns a JSON object with every field."""
   return dataclasses.asdict(plateau) | {'milestones': list(plateau.milestones)}
 
 
 def from_json(fields: Mapping[str, Any], policy: PlateauState | None = None) -> PlateauState:
-  """The inverse of `to_json`.
+  """Returns the inverse of `to_json`.
 
   Args:
     fields: of `to_json`, or of a version of it with fewer fields or other names.

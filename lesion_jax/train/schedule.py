@@ -14,7 +14,7 @@ SCHEDULES = (PLATEAU, 'cosine', 'poly')
 def shares(
     name: str, *, max_steps: int | None, warm_up: int = 0, final_lr_factor: float = 0.01, power: float = 0.9,
 ) -> np.ndarray:
-  """The share of the rate at each step.
+  """Returns the share of the rate at each step.
 
   Args:
     name: 'plateau' (the paper's, section IV-A: the plateau divides the rate, and this share is 1), 'cosine' (half a

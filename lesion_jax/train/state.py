@@ -45,7 +45,7 @@ class TrainState:
 
 
 def sgd(*, momentum: float = 0.95, weight_decay: float = 1e-4) -> optax.GradientTransformation:
-  """SGD with momentum and coupled weight decay on every parameter, as torch's: b = m*b + (g + w*p).
+  """Returns SGD with momentum and coupled weight decay on every parameter, as torch's: b = m*b + (g + w*p).
 
   The result is not scaled: the step subtracts rate * b, so that the rate can change without a recompilation.
   The defaults are the paper's (section IV-A).
@@ -54,7 +54,7 @@ def sgd(*, momentum: float = 0.95, weight_decay: float = 1e-4) -> optax.Gradient
 
 
 def adamw(*, momentum: float = 0.9, weight_decay: float = 1e-4) -> optax.GradientTransformation:
-  """AdamW, weight decay decoupled; not scaled by the rate either. Our addition, for short runs from random
+  """Returns AdamW, weight decay decoupled; not scaled by the rate either. Our addition, for short runs from random
   weights."""
   return optax.chain(optax.scale_by_adam(b1=momentum), optax.add_decayed_weights(weight_decay))
 
@@ -66,7 +66,7 @@ def get_optimizer(
     name: str, *, momentum: float, weight_decay: float, clip: float = 0.0, encoder_lr_factor: float = 1.0,
     lr_factors: Sequence[tuple[str, float]] = (), encoder_held: int = 0,
 ) -> optax.GradientTransformation:
-  """The optimiser of that name; not scaled by the rate.
+  """Returns the optimiser of that name; not scaled by the rate.
 
   Args:
     name: of OPTIMIZERS.
@@ -117,7 +117,8 @@ def _check_factors(lr_factors: Sequence[tuple[str, float]]) -> None:
 
 
 def unfit(params: Tree, lr_factors: Sequence[tuple[str, float]]) -> list[str]:
-  """The patterns of `lr_factors` that no parameter takes: it has no such path, or an earlier pattern fits it."""
+  """Returns the patterns of `lr_factors` that no parameter takes: it has no such path, or an earlier pattern fits
+  it."""
   paths = ['/'.join(path) for path in traverse_util.flatten_dict(params)]
   taken = {_first(path, lr_factors) for path in paths}
   return [pattern for number, (pattern, _) in enumerate(lr_factors) if number not in taken]
@@ -161,7 +162,7 @@ def _after(inner: optax.GradientTransformation, steps: int) -> optax.GradientTra
 
 
 def in_encoder(params: Tree) -> Tree:
-  """A tree of bool like `params`: whether a parameter is under a module of ENCODERS."""
+  """Returns a tree of bool like `params`: whether a parameter is under a module of ENCODERS."""
   flat = traverse_util.flatten_dict(params)
   return traverse_util.unflatten_dict({path: not set(ENCODERS).isdisjoint(path[:-1]) for path in flat})
 
@@ -177,7 +178,7 @@ def split_frozen(
     frozen: a top-level name of which everything is frozen, or None.
     patterns: shell patterns of paths without the collection, such as 'encoder/Conv2d_*'; * crosses slashes, and a
       pattern that fits a module fits all that is in it. Running statistics are frozen where their own path fits: a
-      layer that normalises by its batch goes on to do so and leaves them as they are, while a pattern such as
+      layer that normalises by its batch continues to do so and leaves them as they are, while a pattern such as
       '*/kernel' lets the statistics move.
 
   Raises:
@@ -213,7 +214,7 @@ def _fits(path: str, patterns: Iterable[str]) -> bool:
 
 
 def join_frozen(trainable: Mapping[str, Tree], frozen: Mapping[str, Tree]) -> dict[str, Tree]:
-  """The inverse of `split_frozen`."""
+  """Returns the inverse of `split_frozen`."""
   return {collection: _join(tree, frozen.get(collection, {})) for collection, tree in trainable.items()}
 
 
@@ -226,8 +227,8 @@ def _join(one: Mapping[str, Tree], other: Mapping[str, Tree]) -> dict[str, Tree]
 def create_state(
     variables: Mapping[str, Tree], optimizer: optax.GradientTransformation, *, ema: bool = False,
 ) -> TrainState:
-  """A fresh state, in host memory, from the trainable variables; with their averages, which start as they are, where
-  `ema` asks for them."""
+  """Returns a fresh state, in host memory, from the trainable variables; with their averages, which start as they are,
+  where `ema` asks for them."""
   params, batch_stats = variables['params'], variables.get('batch_stats', {})
   opt_state = jax.tree.map(np.asarray, optimizer.init(params))
   # Arrays of their own: a step reuses the memory of both.

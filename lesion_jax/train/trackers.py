@@ -17,7 +17,7 @@ the key `track` of a stage:
 
     TRACKERS['printed'] = Printed
 
-Whatever a tracker raises is said once, and training goes on.
+Whatever a tracker raises is said once, and training continues.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Place:
   Attributes:
     directory: of the stage; what is kept on disk goes into it.
     title: what the stage is called.
-    start: steps done before; a run that goes on may give the metrics of later ones again.
+    start: steps done before; a run that resumes may give the metrics of later ones again.
   """
 
   directory: pathlib.Path
@@ -55,7 +55,7 @@ class Tracker(Protocol):
     """Takes metrics by name, 'train/loss' or 'validation/criterion', of one step."""
 
   def close(self) -> None:
-    """Nothing more comes."""
+    """Is told that nothing more comes."""
 
 
 class TensorBoard:
@@ -79,7 +79,7 @@ class TensorBoard:
 
 class MLflow:
   """A run of MLflow (the extra `mlflow`): in files in the folder `mlflow` of the stage, or where MLFLOW_TRACKING_URI
-  says. The experiment is named by MLFLOW_EXPERIMENT_NAME, else 'lesion_jax'. A stage that goes on goes on with its run
+  says. The experiment is named by MLFLOW_EXPERIMENT_NAME, else 'lesion_jax'. A stage that resumes continues its run
   of MLflow.
 
   Raises:
@@ -128,7 +128,7 @@ TRACKERS: dict[str, Callable[[Place], Tracker]] = {'tensorboard': TensorBoard, '
 
 
 def check_trackers(names: Any) -> tuple[str, ...]:
-  """The names of trackers, checked.
+  """Returns the names of trackers, checked.
 
   Raises:
     ValueError: there is none of that name, or it needs what is not installed.

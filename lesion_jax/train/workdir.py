@@ -21,7 +21,7 @@ MayDiffer = Callable[[str, Any, Any], bool | str]
 def differing(
     then: Mapping[str, Any], now: Mapping[str, Any], added: Mapping[str, Any] | None = None,
 ) -> dict[str, tuple[Any, Any]]:
-  """What differs between a stored configuration and another.
+  """Returns what differs between a stored configuration and another.
 
   Args:
     then: nested, as read from JSON.
@@ -49,8 +49,9 @@ def claim_workdir(
     workdir: created when missing.
     config: nested, of JSON values.
     compare: `(stored configuration, config) -> what differs`, as `differing` returns it.
-    may_differ: `(key with dots, value there, value now)` -> whether the run goes on all the same; in the place of False it may
-      say why not. Where nothing else differs the run goes on, and the new configuration is written down.
+    may_differ: `(key with dots, value there, value now)` -> whether the run is resumed all the same; in the place of
+      False it may say why not. Where nothing else differs the run is resumed, and the new configuration is written
+      down.
 
   Returns:
     What differs and may.

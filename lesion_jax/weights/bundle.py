@@ -72,8 +72,8 @@ class Bundle:
 
 
 def taken_size(config: Mapping[str, Any]) -> int:
-  """Side of the images that the network of a bundle is asked about, in pixels: of its windows (preprocessing.window)
-  where it has them, else of the whole square."""
+  """Returns the side of the images that the network of a bundle is asked about, in pixels: of its windows
+  (preprocessing.window) where it has them, else of the whole square."""
   preprocessing = config['preprocessing']
   return preprocessing.get('window') or preprocessing['size']
 

@@ -76,7 +76,7 @@ def read_encoder(path: str | pathlib.Path) -> EncoderWeights:
 
 
 def from_imagenet_input(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Weights that expect (x - mean) / std of ImageNet, x in 0..1, as weights that expect pixels in -1..1.
+  """Returns weights that expect (x - mean) / std of ImageNet, x in 0..1, as weights that expect pixels in -1..1.
 
   The difference goes into the first convolution and the mean of its batch normalisation. It is exact where that
   convolution is not padded, as in stock Inception-v3. With the padding 'SAME' the outermost ring of its output sees

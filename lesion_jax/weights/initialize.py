@@ -22,7 +22,8 @@ _CONSTANTS = {'bias': 0.0, 'scale': 1.0, 'gamma': 0.0, 'mean': 0.0, 'var': 1.0}
 
 
 def initialize(model: nn.Module, example: Any, seed: int, **kwargs: Any) -> dict[str, Any]:
-  """NumPy variables of `model`, all from the seed and each parameter's flat name, so adding a layer changes no other.
+  """Returns NumPy variables of `model`, all from the seed and each parameter's flat name, so adding a layer changes no
+  other.
 
   Our choice, where the paper is silent: convolution kernels are He normal (variance 2 / fan-in) and dense kernels LeCun
   normal (1 / fan-in), both truncated at two standard deviations, as flax does; `bias` 0; `scale` 1; running `mean` 0

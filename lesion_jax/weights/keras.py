@@ -93,7 +93,7 @@ class KerasWeights(NamedTuple):
 
 
 def read_keras(path: pathlib.Path, *, archived: bool) -> KerasWeights:
-  """The encoder in a file of Keras.
+  """Returns the encoder in a file of Keras.
 
   Args:
     path: of the file.

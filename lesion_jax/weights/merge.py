@@ -19,7 +19,8 @@ def merge(
     variables: Mapping[str, Any], loaded: Mapping[str, np.ndarray], *, prefix: str = 'encoder',
     allow_missing: Sequence[str] = (), allow_extra: Sequence[str] = (),
 ) -> dict[str, Any]:
-  """`variables` with the module at `prefix` replaced by `loaded`; all else is kept, and nothing is changed in place.
+  """Returns `variables` with the module at `prefix` replaced by `loaded`; all else is kept, and nothing is changed in
+  place.
 
   Args:
     variables: a Flax tree {'params': ..., 'batch_stats': ...} of arrays.
@@ -75,7 +76,7 @@ def _unexcused(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
 
 
 def listing(title: str, names: Sequence[str]) -> str:
-  """The lines of an error that list names under a title, the first of them; nothing where there are none."""
+  """Returns the lines of an error that list names under a title, the first of them; nothing where there are none."""
   if not names:
     return ''
   shown = ''.join(f'\n    {name}' for name in names[:_SHOWN])

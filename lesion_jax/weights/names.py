@@ -39,7 +39,7 @@ _TO_TORCH = {(rule.collection, rule.flax, len(rule.axes)): rule for rule in RULE
 
 
 def to_flax(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """A state dict under torch's names -> the arrays under Flax's flat names, transposed; counters are dropped.
+  """Returns a state dict under torch's names -> the arrays under Flax's flat names, transposed; counters are dropped.
 
   Raises:
     ValueError: an array that the table does not know.
@@ -58,7 +58,7 @@ def to_flax(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def to_torch(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The inverse of `to_flax`, for export; the counters stay away.
+  """Returns the inverse of `to_flax`, for export; the counters stay away.
 
   A transposed convolution made with `transpose_kernel=True` has torch's layout by the same rule as a convolution.
 

@@ -8,11 +8,11 @@ from typing import Any
 SYNTHETIC = 'synthetic'  # the data set that a program draws
 SEPARATOR = '+'  # between the names of the data sets of a mixture
 LESION, START = 'lesion', 'init'  # of `data.before`: the lesion network inside the network; the bundle from which it started
-ALONE = ('This network learned from synthetic data alone: photographs that a program drew. On a photograph of a patient its '
-         'answers mean nothing.')
-LESIONS_ALONE = ('The lesion network inside this network learned from synthetic data alone: photographs that a program drew. '
+ALONE = ('This network learned from synthetic data alone: images that a program generated. On a photograph of a patient its '
+         'results mean nothing.')
+LESIONS_ALONE = ('The lesion network inside this network learned from synthetic data alone: images that a program generated. '
                  'On a photograph of a patient the lesions that it finds mean nothing.')
-GRADES_ALONE = ('This network learned to grade from synthetic data alone: photographs that a program drew. The grade of a '
+GRADES_ALONE = ('This network learned to grade from synthetic data alone: images that a program generated. The grade of a '
                 'photograph of a patient means nothing.')
 SENTENCES = (ALONE, LESIONS_ALONE, GRADES_ALONE)
 
@@ -29,7 +29,8 @@ def data_sets(config: Mapping[str, Any]) -> list[str]:
 
 
 def is_synthetic(config: Mapping[str, Any]) -> bool:
-  """Whether a network learned from synthetic data alone, see `data_sets`; of several that answer as one, all of them."""
+  """Returns whether a network learned from synthetic data alone, see `data_sets`; of several that answer as one, all of
+  them."""
   members = config.get('provenance', {}).get('members')
   if members:
     return all(member.get('synthetic', False) for member in members)
@@ -37,8 +38,8 @@ def is_synthetic(config: Mapping[str, Any]) -> bool:
 
 
 def synthetic_note(config: Mapping[str, Any]) -> str:
-  """The sentence to be said loudly with every result: ALONE, or LESIONS_ALONE or GRADES_ALONE of a network that contains,
-  frozen, a lesion network, where that holds for the lesions or for the grades alone; else ''."""
+  """Returns the sentence to be said loudly with every result: ALONE, or LESIONS_ALONE or GRADES_ALONE of a network that
+  contains, frozen, a lesion network, where that holds for the lesions or for the grades alone; else ''."""
   if is_synthetic(config):
     return ALONE
   before = _before(config)

@@ -36,7 +36,7 @@ class Loss(NamedTuple):
 
 
 def pack(arrays: Mapping[str, np.ndarray], storage: str) -> dict[str, np.ndarray]:
-  """Arrays by flat name, as they are stored.
+  """Returns arrays by flat name, as they are stored.
 
   'float32' keeps every array and its type. 'float16' rounds to half precision, but for running statistics ('batch_stats/')
   and arrays with a value beyond half precision (65,504), which stay float32. 'int8' does that, and stores kernels of two
@@ -70,7 +70,7 @@ def pack(arrays: Mapping[str, np.ndarray], storage: str) -> dict[str, np.ndarray
 
 
 def unpack(arrays: Mapping[str, np.ndarray], storage: str, *, source: str) -> dict[str, np.ndarray]:
-  """The inverse of `pack` but for its rounding: float32 arrays by flat name; of 'float32' as they are.
+  """Returns the inverse of `pack` but for its rounding: float32 arrays by flat name; of 'float32' as they are.
 
   Args:
     arrays: of `pack`.
@@ -102,7 +102,7 @@ def unpack(arrays: Mapping[str, np.ndarray], storage: str, *, source: str) -> di
 
 
 def quantise(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """float32 [..., C] to int8 [..., C] and float32 scales [C], see `pack`."""
+  """Quantises float32 [..., C] to int8 [..., C] and float32 scales [C], see `pack`."""
   largest = np.abs(weights).max(axis=tuple(range(weights.ndim - 1)), initial=0)
   scales = (largest / np.float32(LEVELS)).astype(np.float32)
   steps = np.divide(weights, scales, out=np.zeros(weights.shape), where=scales > 0, dtype=np.float64)
@@ -110,7 +110,7 @@ def quantise(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def largest_loss(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> Loss:
-  """Where the arrays `after` differ most from those `before`, which have the same names and shapes.
+  """Returns where the arrays `after` differ most from those `before`, which have the same names and shapes.
 
   Raises:
     ValueError: names or shapes differ.

@@ -18,7 +18,8 @@ _DTYPES = {
 
 
 def encode(arrays: Mapping[str, np.ndarray]) -> bytes:
-  """The bytes of a safetensors file. Raises TypeError for a type that the format, as we use it, does not hold."""
+  """Returns the bytes of a safetensors file. Raises TypeError for a type that the format, as we use it, does not
+  hold."""
   arrays = {name: np.asarray(array, order='C') for name, array in arrays.items()}
   for name, array in arrays.items():
     if array.dtype not in _DTYPES.values():
@@ -28,7 +29,8 @@ def encode(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def decode(data: bytes, *, source: str) -> dict[str, np.ndarray]:
-  """The inverse of `encode`, as read-only arrays. `source` names the file in errors: ValueError where it is damaged."""
+  """Returns the inverse of `encode`, as read-only arrays. `source` names the file in errors: ValueError where it is
+  damaged."""
   try:
     return {
         name: np.frombuffer(tensor['data'], _DTYPES[tensor['dtype']]).reshape(tensor['shape'])

@@ -13,7 +13,7 @@ LISTED = 8  # keys of a file that a message shows
 
 
 def read_torchvision(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-  """The arrays of a state dict by torch's flat name, in torch's layout (see `names.to_flax`).
+  """Returns the arrays of a state dict by torch's flat name, in torch's layout (see `names.to_flax`).
 
   Half precision, bfloat16 and double become float32; integers stay. Torch is imported only for its own format, and then
   with `weights_only`, so that no file can run code.
@@ -31,7 +31,8 @@ def read_torchvision(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def is_safetensors(path: pathlib.Path) -> bool:
-  """Whether a file is one by its first bytes, the length of a header and the start of its JSON, or else by its name."""
+  """Returns whether a file is one by its first bytes, the length of a header and the start of its JSON, or else by its
+  name."""
   with path.open('rb') as file:
     return file.read(9)[8:] == b'{' or path.suffix == '.safetensors'
 

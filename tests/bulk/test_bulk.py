@@ -108,7 +108,7 @@ def test_a_callback_can_end_the_run_and_what_is_finished_is_kept(place):
 @pytest.mark.parametrize('changes, option, named', [
   ({'photographs': 'none/'}, '', 'no file|no photograph found in none'),
   ({'model': 'absent'}, 'model', 'absent'),
-  ({'options': {'thresholds': {'NV': 0.3}}}, 'threshold', 'does not judge NV, only MA, CWS'),
+  ({'options': {'thresholds': {'NV': 0.3}}}, 'threshold', 'does not evaluate NV, only MA, CWS'),
   ({'options': {'dtype': 'float8'}}, '', 'the network cannot be used: unknown dtype'),
   ({'workers': 2}, 'workers', 'ray'),
   ({'engine': 'slurm'}, 'engine', 'local, ray'),

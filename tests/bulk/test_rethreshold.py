@@ -188,7 +188,7 @@ class TestRethreshold:
     predict(place, 'large', maps='npz', maps_at='photograph')
     assert "in the photograph's own pixels" in rethreshold(place / 'large', {'MA': 0.4}).left[0]
     predict(place, 'out', maps='npz')
-    for thresholds, said in (({'NV': 0.3}, 'NV is judged in no result'), ({'MA': 1.0}, 'not between 0 and 1')):
+    for thresholds, said in (({'NV': 0.3}, 'NV is evaluated in no result'), ({'MA': 1.0}, 'not between 0 and 1')):
       with pytest.raises(Refused, match=said):
         rethreshold(place / 'out', thresholds)
     with pytest.raises(Refused, match='no folder'):

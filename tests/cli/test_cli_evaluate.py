@@ -434,7 +434,7 @@ def test_a_network_without_numbers_ends_with_1(save_oracle, idrid, evaluate, cap
   status, out = evaluate(save_oracle(model={'name': 'overflowing'}), 'idrid', '--data-dir', idrid)
   assert status == 1 and not names(out)
   assert capsys.readouterr().err.endswith(
-      'error: the network answers with something that is no number on 2 of 2 photographs; its weights are not fit for '
+      'error: the network outputs something that is not a number on 2 of 2 photographs; its weights are not fit for '
       'use\n')
 
 
@@ -449,7 +449,7 @@ def test_results_that_cannot_be_written_end_with_1_after_the_table(save_oracle, 
 MISTAKES = {
     'bundle': (['--model', 'absent'], 'absent is not a bundle'),
     'data set': (['--data', 'imagenet'], "unknown data set 'imagenet'; there are: synthetic, retinal_lesions"),
-    'no release': ([], '--source is missing: give the root folder of the release'),
+    'no release': ([], '--source is missing: give the root folder of the raw dataset'),
     'other release': (['--data-dir', '.'], 'A. Segmentation'),
     'split': (['--split', 'holdout'], "invalid choice: 'holdout'"),
     'empty split': (['--data', 'synthetic', '--other-crop', '--option', 'count=2', '--split', 'validation'],
@@ -474,7 +474,7 @@ MISTAKES = {
     'data for another task': (['--data', 'idrid', '--model', 'grader'],
                               'idrid cannot evaluate this network: it annotates MA, iHE, HaEx, CWS, and the network '
                               'learned grades'),
-    'prepared inside the release': (['--data-dir', '.', '--prepared', 'inside'], '--prepared '),
+    'prepared inside the raw dataset': (['--data-dir', '.', '--prepared', 'inside'], '--prepared '),
 }
 
 
@@ -621,11 +621,11 @@ class TestInTheirOwnPixels:
     monkeypatch.setitem(models.MODELS, 'overflowing', oracle.Overflowing)
     status, out = evaluate(save_oracle(model={'name': 'overflowing'}), 'idrid', '--data-dir', lesions, '--at', 'native')
     assert status == 1 and not names(out)
-    assert 'something that is no number on IDRiD_55; its weights are not fit for use' in capsys.readouterr().err
+    assert 'something that is not a number on IDRiD_55; its weights are not fit for use' in capsys.readouterr().err
 
   @pytest.mark.parametrize('options, message', [
       (['--data', 'synthetic', '--other-crop', '--option', 'count=20'],
-       "synthetic has nothing to compare in the photographs' own pixels: its photographs are drawn at the size of the"),
+       "synthetic has nothing to compare in the photographs' own pixels: its images are generated at the size of the"),
       (['--data', 'idrid', '--batch-size', '2'], '--batch-size: in their own pixels photographs go one by one'),
   ])
   def test_what_cannot_be_is_said(self, save_oracle, evaluate, capsys, options, message):

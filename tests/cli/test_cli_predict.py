@@ -214,7 +214,7 @@ def test_a_table_that_cannot_be_written_is_said(predict, save, tmp_path, capsys)
     ({'--threshold': '50'}, '50 is not between 0 and 1'),
     ({'--threshold': 'MA=0.5,XX=0.3'}, "'XX' is no lesion; the lesions are MA, iHE"),
     ({'--threshold': 'MA=half'}, "'half' is not a number"),
-    ({'--threshold': 'NV=0.3'}, 'this network does not judge NV, only MA, CWS'),
+    ({'--threshold': 'NV=0.3'}, 'this network does not evaluate NV, only MA, CWS'),
     ({'--out': 'eye.png'}, 'cannot be a directory'),
 ])
 def test_usage_errors_end_with_2(save, bundle, tmp_path, monkeypatch, capsys, change, message):

@@ -67,8 +67,8 @@ def test_without_a_name_the_data_sets_are_listed(capsys):
 def test_mistakes_are_said_in_one_line(release, tmp_path, capsys):
   out = '--out', tmp_path / 'data'
   assert "unknown data set 'nothing'; there are: synthetic, " in refused(capsys, 'nothing', *out)
-  assert '--source is missing: give the root folder of the release' in refused(capsys, 'idrid', *out)
-  assert 'inside the release' in refused(capsys, 'idrid', '--source', release, '--out', release / 'data')
+  assert '--source is missing: give the root folder of the raw dataset' in refused(capsys, 'idrid', *out)
+  assert 'inside the raw dataset' in refused(capsys, 'idrid', '--source', release, '--out', release / 'data')
   assert 'idrid has no option count' in refused(capsys, 'idrid', '--source', release, '--option', 'count=3', *out)
   assert 'is below 1' in refused(capsys, 'synthetic', '--size', 0, *out)
   assert 'size=4 pixels' in refused(capsys, 'synthetic', '--size', 4, *out)

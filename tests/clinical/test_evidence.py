@@ -76,7 +76,7 @@ def test_a_grade_without_any_of_its_lesions_is_said():
       'DR4 is predicted, but of what Table I names for it, this was not found: neovascularization; vitreous '
       'hemorrhage; preretinal hemorrhage; fibrous proliferation.']
   assert weigh(found('iHE'), (1, 1, 1, 1), 3)['contradicts'][0].endswith(
-      'Not judged: venous beading in 2+ quadrants; IrMA in 1+ quadrants.')
+      'Not evaluated: venous beading in 2+ quadrants; IrMA in 1+ quadrants.')
 
 
 def test_dr1_beside_other_lesions_and_dr0_beside_any_are_said():
@@ -86,16 +86,16 @@ def test_dr1_beside_other_lesions_and_dr0_beside_any_are_said():
 
 
 def test_no_lesion_supports_dr0():
-  assert weigh(found(), None, 0)['supports'] == ['None of the lesions that are judged was found, as in DR0.']
+  assert weigh(found(), None, 0)['supports'] == ['None of the lesions that are evaluated was found, as in DR0.']
 
 
 def test_lesions_that_are_not_annotated_are_never_judged():
   evidence = weigh(found('MA', judged=('MA', 'iHE', 'HaEx', 'CWS')), (0, 0, 0, 0), 4)
   assert set(states(evidence, 4).values()) == {'not judged'}
   assert evidence['verdict'] == 'not judged'
-  assert 'nothing that Table I names for it is judged' in evidence['contradicts'][0]
+  assert 'nothing that Table I names for it is evaluated' in evidence['contradicts'][0]
   assert evidence['not_judged'] == [
-      'Not judged: vHE, pHE, NV and FiP, which the data that the network learned from do not annotate.']
+      'Not evaluated: vHE, pHE, NV and FiP, which the data that the network learned from do not annotate.']
 
 
 def test_a_lesion_that_does_not_exist_is_refused():

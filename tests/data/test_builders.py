@@ -78,7 +78,7 @@ def test_counts_that_differ_from_the_published_ones_are_reported(drawn_release, 
   monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
   name, release = drawn_release
   open_release(name, release)
-  warned = [record.message for record in caplog.records if 'differs from the published release' in record.message]
+  warned = [record.message for record in caplog.records if 'differs from the published dataset' in record.message]
   if name in OWN:
     assert not warned
   else:
@@ -96,5 +96,5 @@ def test_another_folder_is_refused_by_what_is_missing_in_it(drawn_release, tmp_p
 
 def test_nothing_is_prepared_inside_a_release(drawn_release):
   name, release = drawn_release
-  with pytest.raises(ValueError, match=f'lies inside the release {release}'):
+  with pytest.raises(ValueError, match=f'lies inside the raw dataset {release}'):
     load_dataset(name, data_dir=release / 'prepared', source_dir=release)

@@ -46,7 +46,7 @@ class Photographs:
 
 
 def _drawn(draws, count=400):
-  return [draws.place(place) for place in range(count)]
+  return [draws.sample(place) for place in range(count)]
 
 
 def test_a_rare_lesion_is_drawn_as_often_as_a_common_one():
@@ -76,7 +76,7 @@ def test_a_centred_crop_holds_its_lesion_and_nothing_is_moved_against_the_photog
   source = Photographs([MA, CWS, MA])
   draws = Draws(source, seed=3, draw=Draw(crop=CROP, centred=1.0))
   for place in range(60):
-    example, chosen = draws[place], draws.place(place)
+    example, chosen = draws[place], draws.sample(place)
     assert example['image'].shape == (CROP, CROP, 3) and example['lesions'].shape == (CROP, CROP)
     assert ((example['lesions'] >> chosen.lesion) & 1).any()
     # At magnification 1 the crop is a window of the photograph, black beyond it.

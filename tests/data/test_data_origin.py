@@ -85,9 +85,9 @@ def _truncate(folder):
 def test_damaged_data_are_refused_by_name_and_prepared_anew(release, spoil, what):
   folder = _prepared(open_release('folder', release))
   spoil(folder)
-  with pytest.raises(ValueError, match=rf'prepared data in .*{folder.name} are damaged: .*{what}'):
+  with pytest.raises(ValueError, match=rf'preprocessed data in .*{folder.name} are damaged: .*{what}'):
     open_release('folder', release)
-  with pytest.raises(ValueError, match='prepared data are damaged'):
+  with pytest.raises(ValueError, match='preprocessed data are damaged'):
     find_prepared('folder', data_dir=release.parent / 'prepared', size=56)
   assert sum(open_release('folder', release, anew=True).lengths.values()) == 12
 
@@ -96,7 +96,7 @@ def test_damage_without_a_record_of_sizes_is_a_sentence(release):
   dataset = open_release('folder', release)
   (_prepared(dataset) / origin.NAME).unlink()
   _truncate(_prepared(dataset))
-  with pytest.raises(ValueError, match='prepared data in .* are damaged'):
+  with pytest.raises(ValueError, match='preprocessed data in .* are damaged'):
     open_release('folder', release).source('train')[0]
 
 

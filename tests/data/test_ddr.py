@@ -47,12 +47,12 @@ def test_the_folder_of_the_validation_masks_is_named(release):
 def test_a_missing_mask_is_an_error_not_an_absent_lesion(release):
   mask = release / 'lesion_segmentation' / 'train' / 'label' / 'SE' / '007-0002-100.tif'
   mask.unlink()
-  with pytest.raises(FileNotFoundError, match=f'no mask {mask}; this release has it for every photograph, all black'):
+  with pytest.raises(FileNotFoundError, match=f'no mask {mask}; this raw dataset has it for every photograph, all black'):
     open_release('ddr', release)
 
 
 @pytest.mark.parametrize('mask, message', [
-    (np.full(SHAPE, 1, np.uint8), 'holds the values 1; this release has only 0, 255'),
+    (np.full(SHAPE, 1, np.uint8), 'holds the values 1; this raw dataset has only 0, 255'),
     (np.zeros(SHAPE[::-1], np.uint8), 'is 96x144 pixels and its photograph 144x96'),
 ])
 def test_a_mask_of_another_kind_is_refused(release, mask, message):

@@ -51,7 +51,7 @@ def test_photographs_are_cropped_and_no_lesion_is_annotated(release):
 def test_the_ungradable_are_counted(release, caplog, monkeypatch):
   monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
   dataset = _load(release)
-  assert '2 photographs are left out, which the release calls ungradable' in caplog.text
+  assert '2 photographs are skipped, which the raw dataset calls ungradable' in caplog.text
   assert 'train photographs 4 (published: 6835)' in caplog.text and 'ungradable 2 (published: 1151)' in caplog.text
   assert json.loads((dataset.builder.data_path / 'left_out.json').read_text())['ungradable'] == 2
 

@@ -128,7 +128,7 @@ def _nameless(root):
     (_corrupt, r'cannot read the photograph .*test/2_left\.jpeg'),
     (_usage, r"retinopathy_solution\.csv, row 2 \(1_left\): Usage is 'Open'; it is one of Public, Private"),
     (_no_row, r'trainLabels\.csv has no row for 1 photographs: 13_left\.jpeg'),
-    (_nameless, r'13\.jpeg: the release names its photographs <patient>_left\.jpeg'),
+    (_nameless, r'13\.jpeg: the raw dataset names its photographs <patient>_left\.jpeg'),
 ])
 def test_a_spoiled_release_is_refused(release, spoil, message):
   spoil(release)

@@ -52,7 +52,7 @@ def test_palette_bilevel_and_colour_masks_all_count(idrid_release, tmp_path):
 def test_counts_that_differ_from_the_published_ones_are_reported(idrid_release, tmp_path, caplog, monkeypatch):
   monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
   _load(idrid_release, tmp_path / 'data')
-  message, = (record.message for record in caplog.records if 'differs from the published release' in record.message)
+  message, = (record.message for record in caplog.records if 'differs from the published dataset' in record.message)
   assert 'training photographs 8 (published: 54)' in message and 'iHE masks 0 (published: 80)' in message
 
 

@@ -49,7 +49,7 @@ def prepare(tmp_path):
 
 
 def _messages(said):
-  return [record.message for record in said.records if 'left out' in record.message]
+  return [record.message for record in said.records if 'skipped' in record.message]
 
 
 def test_what_cannot_be_read_is_left_out_and_nothing_else(prepare):
@@ -72,8 +72,8 @@ def test_each_is_named_beside_the_prepared_data(prepare):
 def test_a_warning_counts_and_names_them(prepare, said):
   prepare(BROKEN=(3, 150), UNGRADABLE=4)
   ungradable, unreadable = _messages(said)
-  assert ungradable == 'photographs: 4 photographs are left out, which the release calls ungradable'
-  assert unreadable.startswith('photographs: 2 of 200 photographs are left out, as they cannot be read')
+  assert ungradable == 'photographs: 4 photographs are skipped, which the raw dataset calls ungradable'
+  assert unreadable.startswith('photographs: 2 of 200 photographs are skipped, as they cannot be read')
   assert 'left_out.json' in unreadable and '3.jpeg: no field' in unreadable and '150.jpeg: no field' in unreadable
 
 

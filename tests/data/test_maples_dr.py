@@ -87,5 +87,5 @@ def test_other_photographs_are_another_configuration(release, tmp_path):
 
 def test_nothing_is_prepared_among_the_photographs(release, tmp_path):
   elsewhere = (release / 'MESSIDOR').rename(tmp_path / 'photographs')
-  with pytest.raises(ValueError, match=f'lies inside the release {elsewhere}'):
+  with pytest.raises(ValueError, match=f'lies inside the raw dataset {elsewhere}'):
     load_dataset('maples_dr', data_dir=elsewhere / 'prepared', source_dir=release, images_dir=elsewhere)

@@ -52,7 +52,7 @@ def test_every_gradable_photograph_has_its_grade_whatever_the_case_of_its_extens
 
 def test_the_ungradable_are_counted(release, said):
   _load(release)
-  assert '1 photographs are left out, which the release calls ungradable' in said.text
+  assert '1 photographs are skipped, which the raw dataset calls ungradable' in said.text
   assert 'ungradable 1 (published: 4)' in said.text and 'photographs 20 (published: 1748)' in said.text
 
 

@@ -56,13 +56,13 @@ def test_a_release_that_has_changed_since_is_said(tmp_path):
   dataset = draw_releases.open_release('folder', release)
   for number in range(12, 40):
     save(release / 'images' / f'eye{number}.png', fundus(64, 64, seed=number))
-  with pytest.raises(ValueError, match=r'the release has \d+ photographs and its prepared copy \d+; it was changed'):
+  with pytest.raises(ValueError, match=r'the raw dataset has \d+ photographs and its preprocessed copy \d+; it was changed'):
     NativeSource(dataset, 'train')
 
 
 def test_where_masks_have_no_size_of_their_own_it_is_said(tmp_path):
   dataset = load_dataset('synthetic', data_dir=tmp_path, size=32, count=20)
-  with pytest.raises(ValueError, match='own pixels: its photographs are drawn at the size of the network'):
+  with pytest.raises(ValueError, match='own pixels: its images are generated at the size of the network'):
     NativeSource(dataset, 'train')
   with pytest.raises(ValueError, match="has no masks of the photographs' own size"):
     dataset.builder.read_native(0)

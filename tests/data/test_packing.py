@@ -48,7 +48,7 @@ def test_other_values_are_named(tmp_path):
   grey = np.zeros((20, 30), np.uint8)
   grey[0, :3] = 3, 127, 250
   path = save(tmp_path / 'mask.png', grey)
-  with pytest.raises(ValueError, match=r'mask\.png holds the values 3, 250; this release has only 0, 127, 255'):
+  with pytest.raises(ValueError, match=r'mask\.png holds the values 3, 250; this raw dataset has only 0, 127, 255'):
     read_mask(path, shape=(20, 30), levels=(0, 127, 255))
 
 

@@ -213,5 +213,5 @@ def test_errors_teach(tmp_path, name, options, message):
 
 
 def test_a_release_is_never_written(retinal_lesions_release):
-  with pytest.raises(ValueError, match='inside the release'):
+  with pytest.raises(ValueError, match='inside the raw dataset'):
     load_dataset('retinal_lesions', data_dir=retinal_lesions_release / 'prepared', source_dir=retinal_lesions_release)

@@ -95,7 +95,7 @@ def test_both_eyes_of_a_patient_stay_together(retinal_lesions_release):
 def test_counts_that_differ_from_the_published_ones_are_reported(retinal_lesions_release, caplog, monkeypatch):
   monkeypatch.setattr(logging.getLogger('absl'), 'propagate', True)
   _load(retinal_lesions_release)
-  message, = (record.message for record in caplog.records if 'differs from the published release' in record.message)
+  message, = (record.message for record in caplog.records if 'differs from the published dataset' in record.message)
   for part in ('photographs 4 (published: 1593)', 'patients 3 (published: 1505)', 'DR2 1 (published: 929)',
                'MA masks 1 (published: 1435)', 'NV masks 0 (published: 68)'):
     assert part in message
@@ -145,7 +145,7 @@ def _oblong(root):
     (_truncated, r'cannot read the photograph .*11_left\.jpg'),
     (_grade_7, r"dr_grades\.csv, row 4 \(11_left\): our label is '7'; grades are 0\.\.4"),
     (_no_row, r'dr_grades\.csv has no row for 1 photographs: 11_left\.jpg'),
-    (_nameless, r'eleven\.jpg: the release names its photographs <patient>_left'),
+    (_nameless, r'eleven\.jpg: the raw dataset names its photographs <patient>_left'),
     (_oblong, r'11_left\.jpg: expected a square photograph; got 64x66'),
 ])
 def test_a_spoiled_release_is_refused(retinal_lesions_release, spoil, message):

@@ -47,7 +47,7 @@ def test_the_map_is_taken_apart_in_the_releases_own_order(release, name):
 
 def test_another_label_is_refused(release):
   save(release / 'train' / 'annotation' / 'train_004.png', palette(block(3, 3, 2, 2) * 5))
-  with pytest.raises(ValueError, match=r'train_004\.png holds the values 5; this release has only 0, 1, 2, 3, 4'):
+  with pytest.raises(ValueError, match=r'train_004\.png holds the values 5; this raw dataset has only 0, 1, 2, 3, 4'):
     _open(release)
 
 
@@ -71,7 +71,7 @@ def test_a_training_photograph_that_is_a_test_photograph_is_left_out_and_said(re
   assert 'train_004' not in examples_of(dataset) and 'test_012' in examples_of(dataset)
   assert sum(dataset.lengths.values()) == 12
   message, = (record.message for record in caplog.records if 'copies' in record.message)
-  assert message.endswith('1 photographs of the training set are copies of test photographs and are left out: '
+  assert message.endswith('1 photographs of the training set are copies of test photographs and are excluded: '
                           'train_004.png')
 
 

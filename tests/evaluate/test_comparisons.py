@@ -33,8 +33,8 @@ class TestLesions:
     clean = report(counts, LESION_KEYS)
     alarmed = report(counts | {'pixel_fp': counts['pixel_fp'] + np.eye(8, dtype=int)[7]}, LESION_KEYS)
     assert clean['pixel_f1']['mean'] == alarmed['pixel_f1']['mean'] == pytest.approx(0.6)
-    assert clean['pixel_f1']['undefined']['FiP'] == 'no positive in the truth and none predicted'
-    assert alarmed['pixel_f1']['undefined']['FiP'] == 'no positive in the truth, yet some predicted'
+    assert clean['pixel_f1']['undefined']['FiP'] == 'no positive in the ground truth and none predicted'
+    assert alarmed['pixel_f1']['undefined']['FiP'] == 'no positive in the ground truth, yet some predicted'
 
   def test_models_that_are_equal_on_every_lesion_do_not_differ_in_any_resample(self):
     """One calls the rare lesion, which few resamples hold, in photographs without it; the other in none."""

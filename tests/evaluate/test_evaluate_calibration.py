@@ -95,7 +95,7 @@ def test_without_any_lesion_nothing_is_nan(counts):
 
 def test_probabilities_that_are_no_numbers_are_said(counts):
   counts['lesion_probabilities'][3, 1] = counts['grade_probabilities'][5, 2] = np.nan
-  found, reason = calibration(counts, SCORED), 'the network answers with something that is no number'
+  found, reason = calibration(counts, SCORED), 'the network outputs something that is not a number'
   assert found['image']['undefined']['iHE'] == found['image']['pooled']['reason'] == found['grade']['reason'] == reason
   assert found['image']['lesions']['vHE'] is not None
 

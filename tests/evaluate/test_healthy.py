@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.evaluate import full_report, judge_healthy, judge_images, part_of, totals
+from lesion_jax.evaluate import full_report, evaluate_healthy, evaluate_images, part_of, totals
 from lesion_jax.metrics import PAPER_RULE, Rule
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
@@ -43,7 +43,7 @@ def draws(patients):
 
 
 def test_figures_of_images_are_scikit_learns_at_the_rule_and_at_eq_1(counts):
-  found = judge_images(counts, SCORED, RULE, resamples=R, seed=SEED)
+  found = evaluate_images(counts, SCORED, RULE, resamples=R, seed=SEED)
   annotated = sum(counts[f'image_{kind}'] for kind in ('tp', 'fp', 'fn', 'tn')) > 0
   truth = counts['image_tp'] + counts['image_fn'] > 0
   for part, called in (('figures', counts['presence_scores'] > RULE.thresholds), ('maximum', counts['maximum_scores'] >= 0.5)):
@@ -62,7 +62,7 @@ def test_figures_of_images_are_scikit_learns_at_the_rule_and_at_eq_1(counts):
 
 
 def test_intervals_draw_patients_with_all_their_photographs(counts):
-  found = judge_images(counts, SCORED, RULE, resamples=R, seed=SEED)
+  found = evaluate_images(counts, SCORED, RULE, resamples=R, seed=SEED)
   called = counts['presence_scores'] > RULE.thresholds
   truth = (counts['image_tp'] + counts['image_fn'])[:, 0] > 0
   values = []
@@ -82,20 +82,20 @@ def test_a_false_alarm_for_a_lesion_that_nobody_has_moves_no_mean(counts):
   changed['image_tn'][0, rare], changed['image_tp'][0, rare] = 0, 1
   loud, silent = (changed | {'presence_scores': np.where(np.arange(8) == nobody, score, counts['presence_scores']).astype(np.float32)}
                   for score in (1, 0))
-  found, quiet = (judge_images(each, SCORED, RULE, resamples=R, seed=SEED)['figures']['f1'] for each in (loud, silent))
+  found, quiet = (evaluate_images(each, SCORED, RULE, resamples=R, seed=SEED)['figures']['f1'] for each in (loud, silent))
   assert found['mean'] == quiet['mean'] == np.mean([found['lesions'][key] for key in SCORED[1:]])
-  assert found['undefined'][SCORED[0]] == 'no positive in the truth, yet some predicted'
-  assert quiet['undefined'][SCORED[0]] == 'no positive in the truth and none predicted'
+  assert found['undefined'][SCORED[0]] == 'no positive in the ground truth, yet some predicted'
+  assert quiet['undefined'][SCORED[0]] == 'no positive in the ground truth and none predicted'
   assert found['intervals'][SCORED[0]] is quiet['intervals'][SCORED[0]] is None
   sure = changed | {'presence_scores': np.where(np.arange(8) == rare, 1, counts['presence_scores']).astype(np.float32)}
-  low, _ = judge_images(sure, SCORED, RULE, resamples=R, seed=SEED)['figures']['f1']['intervals'][SCORED[1]]
+  low, _ = evaluate_images(sure, SCORED, RULE, resamples=R, seed=SEED)['figures']['f1']['intervals'][SCORED[1]]
   drawn = [(rows == 0).sum() for rows in draws(counts['patient'])]
   assert 0 in drawn and low == pytest.approx(np.quantile(
       [2 * tp / (tp + len(rows)) for tp, rows in zip(drawn, draws(counts['patient']), strict=True) if tp], 0.025))
 
 
 def test_healthy_eyes_are_counted_by_grade_whether_lesions_are_annotated_there_or_not(counts):
-  found = judge_healthy(counts, SCORED, RULE, resamples=R, seed=SEED)
+  found = evaluate_healthy(counts, SCORED, RULE, resamples=R, seed=SEED)
   rows = counts['grade'] == 0
   called = (counts['presence_scores'] > RULE.thresholds)[rows][:, COLUMNS]
   group = found['graded']
@@ -113,7 +113,7 @@ def test_healthy_eyes_are_counted_by_grade_whether_lesions_are_annotated_there_o
 
 
 def test_separation_is_the_area_under_roc_of_the_lesion_furthest_above_its_threshold(counts):
-  found = judge_healthy(counts, SCORED, RULE, resamples=R, seed=SEED)['separation']
+  found = evaluate_healthy(counts, SCORED, RULE, resamples=R, seed=SEED)['separation']
   rows = (counts['grade'] == 0) | (counts['grade'] >= 2)
   logit = lambda p: np.log(p) - np.log1p(-p)
   far = (logit(counts['presence_scores'].astype(float)) - logit(RULE.thresholds))[rows][:, COLUMNS].max(1)
@@ -121,11 +121,11 @@ def test_separation_is_the_area_under_roc_of_the_lesion_furthest_above_its_thres
   assert found['value'] == pytest.approx(roc_auc_score(sick, far))
   values = [roc_auc_score(sick[each], far[each]) for each in draws(patients) if 0 < sick[each].sum() < len(each)]
   assert found['interval'] == pytest.approx(np.quantile(values, [0.025, 0.975]))
-  assert judge_healthy(counts | {'grade': np.zeros(N, int)}, SCORED, RULE, resamples=R, seed=SEED)['separation'] is None
+  assert evaluate_healthy(counts | {'grade': np.zeros(N, int)}, SCORED, RULE, resamples=R, seed=SEED)['separation'] is None
 
 
 def test_the_area_is_of_what_is_shown(counts):
-  group = judge_healthy(counts, SCORED, RULE, resamples=R, seed=SEED)['graded']
+  group = evaluate_healthy(counts, SCORED, RULE, resamples=R, seed=SEED)['graded']
   rows = counts['grade'] == 0
   shown = np.where(counts['presence_scores'] > RULE.thresholds, counts['called_pixels'], 0)[rows][:, COLUMNS]
   share = shown / counts['known_pixels'][rows][:, COLUMNS]
@@ -141,23 +141,23 @@ def test_photographs_annotated_without_any_lesion_are_a_group_of_their_own(count
   for kind in ('tp', 'fp', 'fn', 'tn'):
     changed[f'image_{kind}'][:4] = kind == 'tn'
   changed['image_tn'][3, 0] = 0  # not annotated for MA
-  group = judge_healthy(changed, SCORED, RULE, resamples=R, seed=SEED)['annotated']
+  group = evaluate_healthy(changed, SCORED, RULE, resamples=R, seed=SEED)['annotated']
   called = (counts['presence_scores'] > RULE.thresholds)[:3][:, COLUMNS]
   assert (group['images'], group['any']['value']) == (3, pytest.approx(called.any(1).mean()))
 
 
 def test_empty_groups_say_why(counts):
-  found = judge_healthy(counts | {'grade': np.full(N, -1)}, SCORED, RULE, resamples=R, seed=SEED)
+  found = evaluate_healthy(counts | {'grade': np.full(N, -1)}, SCORED, RULE, resamples=R, seed=SEED)
   assert found['graded'] == {'images': 0, 'reason': 'no photograph is graded'} == found['referable']
-  found = judge_healthy(counts | {'grade': np.full(N, 1)}, SCORED, RULE, resamples=R, seed=SEED)
+  found = evaluate_healthy(counts | {'grade': np.full(N, 1)}, SCORED, RULE, resamples=R, seed=SEED)
   assert found['graded']['reason'] == 'no photograph is graded DR0'
   assert found['annotated'] == {'images': 0, 'reason': 'no photograph is annotated with none of the lesions'}
 
 
 def test_without_patients_every_image_is_one(counts):
   alone = {name: value for name, value in counts.items() if name != 'patient'}
-  each = judge_healthy(counts | {'patient': np.arange(N).astype(str)}, SCORED, RULE, resamples=R, seed=SEED)
-  assert judge_healthy(alone, SCORED, RULE, resamples=R, seed=SEED)['graded']['patients'] == each['graded']['patients']
+  each = evaluate_healthy(counts | {'patient': np.arange(N).astype(str)}, SCORED, RULE, resamples=R, seed=SEED)
+  assert evaluate_healthy(alone, SCORED, RULE, resamples=R, seed=SEED)['graded']['patients'] == each['graded']['patients']
 
 
 def test_a_report_has_both_and_says_what_was_not_learned(counts):

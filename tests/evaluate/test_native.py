@@ -90,7 +90,7 @@ def test_the_figures_are_scikit_learns(counts):
     assert low <= average_precision_score(truth, scores) <= high
     assert found['aupr_11']['lesions'][key] is not None
   assert found['aupr']['undefined']['NV'] == 'not annotated'
-  assert found['aupr']['undefined']['CWS'] == 'no positive in the truth', 'of the data set, not of these'
+  assert found['aupr']['undefined']['CWS'] == 'no positive in the ground truth', 'of the data set, not of these'
   assert found['positive_pixels']['MA'] == sum(np.sum(photograph.present['MA']) for photograph in photographs())
   assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -142,7 +142,7 @@ def test_the_next_photograph_is_on_its_way_while_one_is_counted():
 
 
 def test_probabilities_that_are_no_numbers_are_an_error():
-  with pytest.raises(FloatingPointError, match='no number on eye 0; its weights are not fit for use'):
+  with pytest.raises(FloatingPointError, match='not a number on eye 0; its weights are not fit for use'):
     native_counts(lambda square: np.full((SIZE, SIZE, 8), np.nan), photographs(), size=SIZE, lesions=['MA'])
 
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.evaluate.regions import (
-    FROC_THRESHOLDS, RATES, SHARE, choose_smallest, f1_of, judge_regions, match, region_counts)
+    FROC_THRESHOLDS, RATES, SHARE, choose_smallest, f1_of, evaluate_regions, match, region_counts)
 from lesion_jax.report.terminal import format_report
 
 SIDE = 48
@@ -112,7 +112,7 @@ def test_counts_of_a_set_are_those_of_its_photographs_without_ignored_pixels():
 def test_figures_are_sums_over_photographs_and_froc_takes_the_best_threshold_of_each_rate():
   drawn = _Set()
   counts = region_counts(drawn.predict, drawn.examples, ('MA', 'HaEx'), 0.7)
-  report = judge_regions(counts, ('MA', 'HaEx'), resamples=200, seed=1)
+  report = evaluate_regions(counts, ('MA', 'HaEx'), resamples=200, seed=1)
   for key, j, photographs in (('MA', MA, 4), ('HaEx', HAEX, 5)):
     found, truth, right, called = np.sum([_oracle(*drawn.masks(n, j, 0.7)) for n in range(photographs)], axis=0)
     told = report['lesions'][key]
@@ -140,10 +140,10 @@ def test_a_set_of_healthy_eyes_has_a_specificity_and_no_f1_of_0():
   for example in drawn.examples:
     example['lesions'] = np.zeros_like(example['lesions'])
   drawn.maps[0][...] = 0
-  report = judge_regions(region_counts(drawn.predict, drawn.examples, ('MA',), 0.7), ('MA',), resamples=20, seed=1)
+  report = evaluate_regions(region_counts(drawn.predict, drawn.examples, ('MA',), 0.7), ('MA',), resamples=20, seed=1)
   told = report['lesions']['MA']
   assert told['f1'] is None and told['sensitivity'] is None and told['froc'] is None and report['mean_f1'] is None
-  assert report['undefined']['MA'] == 'no positive in the truth, yet some predicted'
+  assert report['undefined']['MA'] == 'no positive in the ground truth, yet some predicted'
   assert told['clean'] == {'value': 0.25, 'count': 1, 'of': 4} and told['false_per_photograph']['value'] > 0
   assert '1 of 4 clean' in format_report({'regions': report}, 'title')
 
@@ -169,5 +169,5 @@ def test_the_smallest_region_is_that_of_the_largest_f1_on_validation():
 def test_a_network_that_answers_with_no_number_is_refused():
   drawn = _Set(2)
   drawn.maps[1][3, 3, 0] = np.nan
-  with pytest.raises(FloatingPointError, match='no number on 1'):
+  with pytest.raises(FloatingPointError, match='not a number on 1'):
     region_counts(drawn.predict, drawn.examples, ('MA',), 0.5)

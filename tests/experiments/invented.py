@@ -1,4 +1,4 @@
-"""Made-up results of the rows: the paper's figures, moved a little, with replicates around them."""
+"""Made-up results of the rows: the paper's results, moved a little, with replicates around them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPREAD = 0.02  # half of a made-up interval
 COMMON = np.random.default_rng(7).normal(0, 0.02, RESAMPLES)  # by how much a resample suits every system
 
 
-def make_figures(name, means, move, missing):
+def make_metrics(name, means, move, missing):
   """An F1 of a report and its intervals."""
   lesions = {key: None if key in missing else min(1.0, max(0.0, means[key] + move)) for key in LESION_KEYS}
   defined = [value for value in lesions.values() if value is not None]
@@ -30,7 +30,7 @@ def make_result(key, seed=0, *, move=0.0, missing=None, noise=0.002, **changes):
   Args:
     key: of the row.
     seed: of the row.
-    move: added to each of the paper's figures.
+    move: added to each of the paper's results.
     missing: {lesion: reason why its F1 is undefined}.
     noise: standard deviation of what a replicate adds to what all systems share in it.
     **changes: of other keys.
@@ -42,7 +42,7 @@ def make_result(key, seed=0, *, move=0.0, missing=None, noise=0.002, **changes):
   maps = ROWS['lesion_net_16s'] if row.model['name'] == 'multitask' else row
   for name in ('pixel_f1', 'image_f1'):
     if name in maps.paper:
-      scores, limits = make_figures(name, maps.paper[name], move, missing or {})
+      scores, limits = make_metrics(name, maps.paper[name], move, missing or {})
       report, intervals = report | scores, intervals | limits
       replicates[f'mean_{name}'] = around(scores[name]['mean'])
   if row.stage == 'grade':

@@ -1,4 +1,4 @@
-"""The benchmark of answers: work counted from shapes, ratios round by round, and the guard over them."""
+"""The benchmark of inference: work counted from shapes, ratios round by round, and the guard over them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_work_is_counted_from_shapes_in_functions_that_are_called_too():
       machine.Work(2 * outputs * 4 * 7, 4 * (outputs * 7 + 7 * 4 + outputs * 4))]
 
 
-def test_the_floor_takes_of_each_the_longer_of_arithmetic_and_memory():
-  assert machine.floor([machine.Work(100, 1), machine.Work(1, 50)], 10, 5) == 100 / 10 + 50 / 5
+def test_the_roofline_takes_of_each_the_longer_of_arithmetic_and_memory():
+  assert machine.roofline([machine.Work(100, 1), machine.Work(1, 50)], 10, 5) == 100 / 10 + 50 / 5
 
 
 def test_sides_are_compared_round_by_round():
@@ -86,7 +86,7 @@ def test_on_the_machine_of_a_gpu_jax_flax_optax_and_numpy_are_enough():
 @pytest.mark.parametrize('name, render', [
     ('predict', predict.render), ('startup', startup.render), ('memory', memory.render), ('train', train.render),
     ('scale', scale.render), ('bulk', bulk.render), ('convolutions', convolutions.render),
-    ('profile-answer', lambda result: profile.render(result, 15)), ('profile-step', lambda result: profile.render(result, 15))])
+    ('profile-inference', lambda result: profile.render(result, 15)), ('profile-step', lambda result: profile.render(result, 15))])
 def test_the_committed_page_is_of_the_committed_result(name, render):
   result = json.loads((COMMITTED / f'{name}.json').read_text(encoding='utf-8'))
   assert (COMMITTED / f'{name}.md').read_text(encoding='utf-8') == render(result)

@@ -67,7 +67,7 @@ def test_sides_that_do_not_fit_together_are_started_alone(monkeypatch):
 @pytest.mark.slow
 def test_both_sides_take_the_same_step(tmp_path, capsys):
   pytest.importorskip('torch')
-  assert benchmark.main(['train', '--size', '96', '--width', '0.1', '--rounds', '1', '--sides', 'torch',
+  assert benchmark.main(['train', '--size', '96', '--width', '0.1', '--rounds', '1', '--implementations', 'torch',
                          '--network', 'lesion_net_16s', '--out', str(tmp_path)]) == 0
   row, = json.loads((tmp_path / 'train.json').read_text())['rows']
   assert row['loss_difference'] < 1e-5 and row['loss_difference_after_a_step'] < 1e-4

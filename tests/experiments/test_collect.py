@@ -1,4 +1,4 @@
-"""Results are read whole or refused with the file and the way out; figures over seeds are means."""
+"""Results are read whole or refused with the file and the way out; metrics over seeds are means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from invented import make_memory, make_result
 
 from experiments.collect import (
-    NO_INTERVAL, NOT_COMPUTED, ROWS, Figure, figure, load, load_memories, title, without_dual)
+    NO_INTERVAL, NOT_COMPUTED, ROWS, Metric, metric, load, load_memories, title, without_dual)
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import bootstrap, intervals, report, totals
 
@@ -69,12 +69,12 @@ def test_a_lesion_that_no_photograph_has_is_in_no_mean_of_a_result_of_before(fol
   scores['lesions']['FiP'] = 0.0  # for one false pixel
   found, = load(folder([result]))
   others = [value for key, value in scores['lesions'].items() if key != 'FiP']
-  assert figure([found], 'pixel_f1').value == pytest.approx(statistics.fmean(others))
-  assert figure([found], 'pixel_f1', 'FiP').value is None
-  assert 'FiP' in figure([found], 'pixel_f1').reason
+  assert metric([found], 'pixel_f1').value == pytest.approx(statistics.fmean(others))
+  assert metric([found], 'pixel_f1', 'FiP').value is None
+  assert 'FiP' in metric([found], 'pixel_f1').reason
 
 
-def test_figures_are_computed_again_from_the_counts_beside_a_result(folder):
+def test_metrics_are_computed_again_from_the_counts_beside_a_result(folder):
   rng = np.random.default_rng(0)
   counts = {f'{level}_{kind}': rng.integers(1, 9, (120, 8)) for level in ('pixel', 'image')
             for kind in ('tp', 'fp', 'fn', 'tn') if (level, kind) != ('pixel', 'tn')}
@@ -98,18 +98,18 @@ def test_the_memory_of_another_system_is_refused(folder):
     load_memories(folder([make_memory('unet')]))
 
 
-def test_a_figure_of_one_seed_is_that_of_its_report():
+def test_a_metric_of_one_seed_is_that_of_its_report():
   result = make_result('fcn_8s', move=0.1)
   scores, intervals = result['report']['pixel_f1'], result['report']['intervals']['pixel_f1']
-  assert figure([result], 'pixel_f1') == Figure(scores['mean'], None, tuple(intervals['mean']), None)
-  assert figure([result], 'pixel_f1', 'NV') == Figure(
+  assert metric([result], 'pixel_f1') == Metric(scores['mean'], None, tuple(intervals['mean']), None)
+  assert metric([result], 'pixel_f1', 'NV') == Metric(
       scores['lesions']['NV'], None, tuple(intervals['lesions']['NV']), None)
 
 
-def test_a_figure_of_several_seeds_is_their_mean_with_the_mean_of_their_ends():
+def test_a_metric_of_several_seeds_is_their_mean_with_the_mean_of_their_ends():
   results = [make_result('multitask', seed, move=move) for seed, move in enumerate((-0.1, 0.0, 0.04))]
   kappas = [result['report']['kappa']['value'] for result in results]
-  found = figure(results, 'kappa')
+  found = metric(results, 'kappa')
   assert found.value == pytest.approx(sum(kappas) / 3)
   assert found.spread == pytest.approx(statistics.stdev(kappas))
   assert found.interval == pytest.approx((sum(kappas) / 3 - 0.02, sum(kappas) / 3 + 0.02))
@@ -117,23 +117,23 @@ def test_a_figure_of_several_seeds_is_their_mean_with_the_mean_of_their_ends():
 
 def test_what_is_undefined_keeps_its_reason():
   missing, whole = make_result('unet', 0, missing={'pHE': 'none'}), make_result('unet', 1)
-  assert figure([missing], 'pixel_f1', 'pHE') == Figure(None, None, None, 'none')
-  found = figure([missing, whole], 'pixel_f1', 'pHE')
+  assert metric([missing], 'pixel_f1', 'pHE') == Metric(None, None, None, 'none')
+  found = metric([missing, whole], 'pixel_f1', 'pHE')
   assert (found.value, found.spread, found.reason) == (
       pytest.approx(whole['report']['pixel_f1']['lesions']['pHE']), None, 'seed 0: none')
-  assert figure([missing], 'pixel_f1').reason == 'without pHE, undefined'
-  assert figure([whole], 'kappa').reason == NOT_COMPUTED
-  assert figure([], 'kappa') is None
+  assert metric([missing], 'pixel_f1').reason == 'without pHE, undefined'
+  assert metric([whole], 'kappa').reason == NOT_COMPUTED
+  assert metric([], 'kappa') is None
 
 
 def test_a_mean_says_nothing_of_lesions_that_the_data_do_not_annotate():
-  assert figure([make_result('unet', missing={'pHE': 'not annotated'})], 'pixel_f1').reason is None
+  assert metric([make_result('unet', missing={'pHE': 'not annotated'})], 'pixel_f1').reason is None
 
 
-def test_a_figure_without_interval_says_so():
+def test_a_metric_without_interval_says_so():
   result = make_result('inception_v3')
   result['report']['intervals']['kappa'] = None
-  assert figure([result], 'kappa')[2:] == (None, NO_INTERVAL)
+  assert metric([result], 'kappa')[2:] == (None, NO_INTERVAL)
 
 
 def test_a_row_named_after_a_resolution_tells_the_one_that_it_had():

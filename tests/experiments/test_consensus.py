@@ -29,7 +29,7 @@ def photograph(truth, marked, hit, grades=(2, 2, 3, 2, 1)):
       {name: row(hit, name) for name in CHOICES}, 2, votes, Ballot(tuple('abcde'), grades, np.zeros((5, 5, 8), int)))
 
 
-def test_figures_of_photographs_whose_figures_are_known():
+def test_metrics_of_photographs_whose_metrics_are_known():
   shown = photograph(10, {'one': 30, 'three': 20, 'five': 10}, {'one': 10, 'three': 10, 'five': 10})
   healthy = photograph(0, {'one': 20, 'three': 0, 'five': 0}, {'one': 0, 'three': 0, 'five': 0})
   found = consensus.summarize([shown, shown, healthy], seed=0)
@@ -44,7 +44,7 @@ def test_figures_of_photographs_whose_figures_are_known():
   assert found['grades']['three'] == pytest.approx({'accuracy': 1, 'undecided': 0.1})
 
 
-def test_a_run_writes_its_figures_and_its_page(tmp_path, capsys):
+def test_a_run_writes_its_metrics_and_its_page(tmp_path, capsys):
   assert consensus.main(['--count=8', '--size=96', f'--out={tmp_path}']) == 0
   result = json.loads((tmp_path / 'consensus.json').read_text())
   assert set(result['panel']['lesions']) == set(LESION_KEYS) and result['versions']['lesion_jax']
@@ -60,7 +60,7 @@ def test_a_faultless_panel_overlooks_nothing():
     assert (part.marked['five'][0][part.truth > 0] > 0).all() and not part.marked['one'][:, part.truth == 0].any()
 
 
-def test_the_committed_page_is_of_the_committed_figures(committed):
+def test_the_committed_page_is_of_the_committed_metrics(committed):
   assert (RESULTS / 'consensus.md').read_text('utf-8') == consensus.markdown(committed)
 
 
@@ -73,8 +73,8 @@ def test_three_annotators_were_better_than_the_mean_single_one(committed, key):
 def test_the_documentation_says_what_was_measured(committed):
   text = (ROOT / 'docs' / 'annotation.md').read_text('utf-8')
   for name, title in (('one', 'one annotator'), ('three', 'consensus of three'), ('five', 'consensus of five')):
-    figures = ' | '.join(f'{committed["panel"]["lesions"][key][name]["dice"]:.3f}' for key in LESION_KEYS)
-    assert f'| {title} | {figures} |' in text
+    metrics = ' | '.join(f'{committed["panel"]["lesions"][key][name]["dice"]:.3f}' for key in LESION_KEYS)
+    assert f'| {title} | {metrics} |' in text
   accuracies = [f'{committed["panel"]["grades"][name]["accuracy"]:.3f}' for name in ('one', 'three', 'five')]
   assert '{}, {} and {} are right'.format(*accuracies) in text
   undecided = [f'{100 * committed["panel"]["grades"][name]["undecided"]:.1f} %' for name in ('three', 'five')]

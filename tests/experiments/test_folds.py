@@ -46,7 +46,7 @@ def test_every_photograph_is_tested_in_one_fold(finished):
   assert sum(map(len, patients)) == len(set().union(*patients))
 
 
-def test_the_summary_has_figures_by_fold_their_mean_and_spread_and_all_photographs_together(finished):
+def test_the_summary_has_metrics_by_fold_their_mean_and_spread_and_all_photographs_together(finished):
   workdir, _ = finished
   result = json.loads((workdir / folds.JSON).read_text())
   found = result['stages']['segment']
@@ -105,7 +105,7 @@ def test_a_finished_network_has_no_place_in_a_fold(tmp_path, capsys):
   assert 'config.grade.bundle=somewhere: a finished network may have learned' in capsys.readouterr().err
 
 
-def test_a_figure_that_a_fold_has_not_is_left_out_of_mean_and_spread():
+def test_a_metric_that_a_fold_has_not_is_left_out_of_mean_and_spread():
   assert folds._spread([0.5, None, 0.7]) == {'values': [0.5, None, 0.7], 'mean': pytest.approx(0.6),
                                              'sd': pytest.approx(np.std([0.5, 0.7], ddof=1))}
   assert folds._spread([None, 0.7])['sd'] is None and folds._spread([None])['mean'] is None

@@ -8,7 +8,7 @@ from invented import RESAMPLES, make_result
 from scipy import stats
 
 from experiments.claims import CLAIMS, Claim
-from experiments.collect import ROWS, paper_figure
+from experiments.collect import ROWS, paper_metric
 from experiments.orderings import (
     HOLDS, NOT_DUAL, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, interval, markdown, verdict, verdicts)
 
@@ -27,11 +27,11 @@ def graded(key, kappa, replicates, seed=0):
 
 class TestClaims:
 
-  @pytest.mark.parametrize('claim', ALL, ids=lambda claim: f'{claim.better}-{claim.worse}-{claim.figure}')
+  @pytest.mark.parametrize('claim', ALL, ids=lambda claim: f'{claim.better}-{claim.worse}-{claim.metric}')
   def test_the_papers_own_tables_bear_every_claim_out(self, claim):
     assert set(claim.rows) <= set(ROWS)
     assert len({ROWS[key].table for key in claim.rows}) == 1
-    printed = [paper_figure(key, claim.figure) for key in claim.rows]
+    printed = [paper_metric(key, claim.metric) for key in claim.rows]
     if None in printed:
       assert 'multitask_joint' in claim.rows
     else:
@@ -39,7 +39,7 @@ class TestClaims:
       assert (abs(third[0] - worse) > abs(better - worse)) if third else better > worse
 
   def test_no_claim_stands_twice(self):
-    assert len({(claim.rows, claim.figure) for claim in ALL}) == len(ALL)
+    assert len({(claim.rows, claim.metric) for claim in ALL}) == len(ALL)
 
   def test_every_row_of_table_three_is_claimed_about(self):
     assert {row.key for row in ROWS.values() if row.table == 3} <= {key for claim in ALL for key in claim.rows}
@@ -132,14 +132,14 @@ class TestVerdict:
     assert verdict(LIKENESS, made).verdict == REVERSED
     assert verdict(LIKENESS, made[:2]).verdict == NOT_RUN
 
-  def test_resamples_in_which_a_figure_is_undefined_are_left_out_unless_they_are_most(self):
+  def test_resamples_in_which_a_metric_is_undefined_are_left_out_unless_they_are_most(self):
     made = [graded('multitask', 0.8, [0.8] * RESAMPLES), graded('abn_grader', 0.7, [None] + [0.7] * (RESAMPLES - 1))]
     assert verdict(GRADING, made).interval == pytest.approx((0.1, 0.1))
     made[1]['replicates']['kappa'][:RESAMPLES * 3 // 4] = [None] * (RESAMPLES * 3 // 4)
     found = verdict(GRADING, made)
     assert (found.interval, found.verdict, found.difference) == (None, UNDECIDED, pytest.approx(0.1))
 
-  def test_an_undefined_figure_has_no_difference(self):
+  def test_an_undefined_metric_has_no_difference(self):
     made = [graded('multitask', None, [None] * RESAMPLES), graded('abn_grader', 0.7, [0.7] * RESAMPLES)]
     made[0]['report']['kappa']['reason'] = 'no image has a known grade'
     found = verdict(GRADING, made)
@@ -166,8 +166,8 @@ class TestMarkdown:
     text = markdown(results)
     assert text.count('\n| ') - 2 * len(CLAIMS) == len(ALL)
     line = next(line for line in text.splitlines() if line.startswith('| Lesion-Net-16s > Lesion-Net-16s (Dice): '))
-    _, figure, paper, ours, outcome = (cell.strip() for cell in line.strip('|').split('|'))
-    assert (figure, paper, outcome) == ('image F1', '+0.032', 'holds')
+    _, metric, paper, ours, outcome = (cell.strip() for cell in line.strip('|').split('|'))
+    assert (metric, paper, outcome) == ('image F1', '+0.032', 'holds')
     assert ours.startswith('+0.03') and '[+0.0' in ours
 
   def test_it_counts_the_verdicts(self, results):
@@ -199,7 +199,7 @@ class TestMarkdown:
     assert "not the paper's" in several
 
   def test_a_check_of_the_programs_says_that_it_ranks_nothing(self, results):
-    said = 'The figures rank nothing'
+    said = 'The results rank nothing'
     assert said not in markdown(results)
     assert said in markdown([result | {'preset': 'smoke'} for result in results])
 

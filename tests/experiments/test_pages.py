@@ -1,4 +1,4 @@
-"""The writer of all pages of experiments: paragraphs, figures with their ranges, and where they come from."""
+"""The writer of all pages of experiments: paragraphs, metrics with their ranges, and where they come from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_paragraphs_stand_apart_and_empty_ones_are_left_out():
   assert page.code(['first', 'second']) == '```\nfirst\nsecond\n```'
 
 
-def test_a_figure_has_its_interval_where_it_is_defined():
+def test_a_metric_has_its_interval_where_it_is_defined():
   assert page.number(0.4194, [0.3915, 0.4471]) == '0.419 [0.392, 0.447]'
   assert page.number(0.4194) == '0.419' and page.number(None, [0, 1], undefined='–') == '–'
   assert page.span(0.951, 1.05) == '0.95–1.05' and page.span(1.5, 2, '.1f') == '1.5–2.0'

@@ -1,4 +1,4 @@
-"""Tables show our figures beside the paper's, what is missing and why, and under which conditions."""
+"""Tables show our results beside the paper's, what is missing and why, and under which conditions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_only_the_largest_of_a_column_is_bold(results):
 def test_a_check_of_the_programs_ranks_nothing(results):
   smoke = [result | {'preset': 'smoke'} for result in results]
   for text in (table2(smoke), table3(smoke)):
-    assert '**' not in text and 'bold' not in text and 'The figures rank nothing' in text
+    assert '**' not in text and 'bold' not in text and 'The results rank nothing' in text
 
 
 def test_a_lesion_network_that_was_trained_again_is_said(results):
@@ -73,7 +73,7 @@ def test_the_summary_has_a_line_for_each_row_that_was_run(results):
   assert list(cells(summary([make_result('unet')])))[1:] == ['U-Net']
 
 
-def test_a_system_that_was_not_run_has_dashes_beside_the_papers_figures():
+def test_a_system_that_was_not_run_has_dashes_beside_the_papers_metrics():
   text = table2([make_result('fcn_8s')])
   assert cells(text)['DANet'][:3] == ['–', '0.585', '– (0.351)']
   assert '–: not run' in text
@@ -83,7 +83,7 @@ def test_a_system_that_was_not_run_has_dashes_beside_the_papers_figures():
 
 
 def test_what_is_undefined_has_a_footnote():
-  reasons = {'vHE': 'no positive in the truth and none predicted', 'NV': 'not annotated', 'FiP': 'not annotated'}
+  reasons = {'vHE': 'no positive in the ground truth and none predicted', 'NV': 'not annotated', 'FiP': 'not annotated'}
   text = table2([make_result('fcn_8s', missing=reasons)])
   row = cells(text, '### Lesion segmentation')['FCN-8s']
   assert row[0].partition(' [')[0].endswith(' (a)')
@@ -99,7 +99,7 @@ def test_seeds_give_a_mean_and_a_spread_and_the_caption_says_so():
   assert '±' not in table3([make_result('abn_grader')])
 
 
-def test_table_three_names_the_resolutions_and_leaves_unprinted_figures_empty(results):
+def test_table_three_names_the_resolutions_and_leaves_unprinted_metrics_empty(results):
   text = table3(results)
   rows = cells(text)
   assert rows['Inception-v3 (224 x 224), here 32 x 32'] == ['0.610 [0.590, 0.630]', '0.660']

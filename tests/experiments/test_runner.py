@@ -62,12 +62,12 @@ def test_the_tables_have_the_papers_rows():
   assert kappas == sorted(kappas)  # as the paper sorts them; another order would be a slip of the pen
 
 
-@pytest.mark.parametrize(('row', 'figure'), [(row, figure) for row in TABLE2 for figure in row.paper],
+@pytest.mark.parametrize(('row', 'metric'), [(row, metric) for row in TABLE2 for metric in row.paper],
                          ids=lambda value: getattr(value, 'key', value))
-def test_the_papers_means_are_those_of_its_lesions(row, figure):
-  """Guards the transcription: a figure that is off by 0.01 would show."""
-  lesions = [value for key, value in row.paper[figure].items() if key != 'mean']
-  assert row.paper[figure]['mean'] == pytest.approx(sum(lesions) / 8, abs=0.0007)
+def test_the_papers_means_are_those_of_its_lesions(row, metric):
+  """Guards the transcription: a metric that is off by 0.01 would show."""
+  lesions = [value for key, value in row.paper[metric].items() if key != 'mean']
+  assert row.paper[metric]['mean'] == pytest.approx(sum(lesions) / 8, abs=0.0007)
 
 
 def test_a_row_runs_after_the_row_that_it_contains(paths, ran):

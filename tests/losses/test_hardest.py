@@ -42,7 +42,7 @@ def large(outputs, targets, rng):
 def test_equals_the_mean_over_the_sorted_pixels(large, weights):
   outputs, targets = large
   found = part_of(outputs, targets, weights)
-  expected = mean_of_hardest(*map(np.asarray, (outputs.maps, targets.lesions, targets.scored, targets.judged)),
+  expected = mean_of_hardest(*map(np.asarray, (outputs.maps, targets.lesions, targets.scored, targets.evaluated)),
                              np.ones(8) if weights is None else weights)
   np.testing.assert_allclose(found['hard_negatives'], expected, rtol=1e-5)
   np.testing.assert_allclose(found['loss'], expected / 4, rtol=1e-5)
@@ -61,7 +61,7 @@ def test_what_has_the_lesion_and_what_is_not_known_are_left_alone(large):
   targets = targets.replace(scored=targets.scored.at[1, ..., 2].set(False))
   moved = jax.grad(lambda maps: part_of(outputs.replace(maps=maps), targets)['loss'])(outputs.maps)
   touched = np.asarray((moved != 0).sum(axis=(1, 2)))
-  absent = np.asarray(targets.judged & ~(targets.lesions & targets.scored).any(axis=(1, 2)))
+  absent = np.asarray(targets.evaluated & ~(targets.lesions & targets.scored).any(axis=(1, 2)))
   assert np.array_equal(touched, np.where(absent, HARDEST, 0)) and not absent[0, 0] and absent.sum() > 4
   assert np.asarray(moved).min() >= 0  # a step against it makes the lesion less probable
 

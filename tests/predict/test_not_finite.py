@@ -23,7 +23,7 @@ def overflowing(make_bundle, monkeypatch):
 
 def test_an_answer_that_is_no_number_is_refused(overflowing):
   predictor = load(overflowing)
-  with pytest.raises(FloatingPointError, match=r'answers with something that is no number \(maps\)'):
+  with pytest.raises(FloatingPointError, match=r'outputs something that is not a number \(maps\)'):
     predictor(photograph())
 
 
@@ -33,7 +33,7 @@ def test_the_command_says_so_in_a_line(overflowing, tmp_path, capsys):
   Image.fromarray(photograph()).save(tmp_path / 'eye.png')
   assert main(['predict', str(tmp_path / 'eye.png'), '--model', str(overflowing), '--out', str(tmp_path / 'out')]) == 1
   said = capsys.readouterr().err
-  assert 'something that is no number' in said and 'Traceback' not in said
+  assert 'something that is not a number' in said and 'Traceback' not in said
 
 
 def test_maxima_of_prediction_keep_nan(overflowing):

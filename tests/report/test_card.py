@@ -49,7 +49,7 @@ def test_what_was_not_trained_or_has_no_value_is_said(config):
   card = model_card(config)
   assert 'Its outputs for vHE, NV, FiP were never trained' in card
   assert '| NV neovascularization | not annotated | not annotated | not annotated | not annotated |' in card
-  assert 'undefined: AUPR of pHE (no positive in the truth)' in card
+  assert 'undefined: AUPR of pHE (no positive in the ground truth)' in card
 
 
 def test_a_network_trained_on_squares_says_what_it_does_with_photographs(config):

@@ -76,7 +76,7 @@ class TestEvidence:
   def test_nothing_found_is_said_of_what_was_looked_for(self, grade):
     supports = weigh(dict.fromkeys(IDRID, False), (0, 0, 0, 0), grade)['supports']
     end = ', as in DR0' if grade == 0 else ''
-    assert supports == [f'None of the lesions that are judged (MA, iHE, HaEx and CWS) was found{end}; {SAID}.']
+    assert supports == [f'None of the lesions that are evaluated (MA, iHE, HaEx and CWS) was found{end}; {SAID}.']
 
   def test_exclusively_holds_among_what_was_looked_for(self):
     evidence = weigh(dict.fromkeys(IDRID, False) | {'MA': True}, (0, 0, 0, 0), 1)
@@ -84,10 +84,10 @@ class TestEvidence:
     alone = weigh(dict.fromkeys(LESION_KEYS[:7], False) | {'MA': True}, (0, 0, 0, 0), 1)
     assert alone['supports'][0].endswith('; FiP is not evaluated.')
 
-  def test_a_network_that_judges_all_needs_no_such_words(self):
+  def test_a_network_that_evaluates_all_needs_no_such_words(self):
     for grade, lesions in ((0, {}), (1, {'MA': True})):
       evidence = weigh(dict.fromkeys(LESION_KEYS, False) | lesions, (0, 0, 0, 0), grade)
-      assert 'evaluated' not in str(evidence['supports']) and evidence['not_judged'] == []
+      assert 'not evaluated' not in str(evidence['supports']) and evidence['not_judged'] == []
 
   @pytest.mark.parametrize('grade', [0, 1, 2, 3, 4])
   @pytest.mark.parametrize('found', [(), ('MA',), ('iHE',), tuple(IDRID)])
@@ -95,10 +95,10 @@ class TestEvidence:
     evidence = weigh({key: key in found for key in IDRID}, (0, 0, 0, 0), grade)
     named = {entry.finding for entry in EVIDENCE if entry.lesion in OTHERS}
     for sentence in [*evidence['supports'], *evidence['contradicts']]:
-      before, _, _ = sentence.partition('Not judged')
-      assert not any(finding in before.lower() for finding in named) or 'is judged' in sentence, sentence
+      before, _, _ = sentence.partition('Not evaluated')
+      assert not any(finding in before.lower() for finding in named) or 'is evaluated' in sentence, sentence
     assert evidence['not_judged'] == [
-        'Not judged: vHE, pHE, NV and FiP, which the data that the network learned from do not annotate.']
+        'Not evaluated: vHE, pHE, NV and FiP, which the data that the network learned from do not annotate.']
     assert evidence['verdict'] == 'not judged' or grade != 4
 
 
@@ -127,7 +127,9 @@ class TestPage:
   def test_a_network_that_evaluates_all_says_it_as_before(self, tmp_path):
     write_report(tmp_path / 'report.html', [batch.write(tmp_path, batch.HEALTHY)])
     said = text_of((tmp_path / 'report.html').read_text())
-    assert 'no lesion found, as in DR0' in said and 'not evaluated' not in said and ' none no lesion found' in said
+    assert 'no lesion found, as in DR0' in said and ' none no lesion found' in said
+    beside = re.findall(r'(\w+) in \d\+ quadrants sufficient not evaluated', said)  # findings that are none of the eight lesions
+    assert beside == ['beading', 'IrMA'] and said.count('not evaluated') == len(beside)
 
   def test_a_network_without_lesions_has_none_evaluated(self, tmp_path):
     grader = batch.write(tmp_path, batch.RICH, heads=('grades',))

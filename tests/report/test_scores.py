@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from lesion_jax.evaluate import calibration, report, totals
-from lesion_jax.report.run import write_figures, write_pictures
+from lesion_jax.report.run import write_report, write_pictures
 from lesion_jax.report.scores import precision_recall_figure, reliability_figure
 
 
@@ -66,12 +66,12 @@ def test_what_has_nothing_to_draw_is_refused(evaluation, tmp_path):
   counts = evaluation.counts
   with pytest.raises(ValueError, match='no lesion has an AUPR'):
     precision_recall_figure(counts['histogram'], report(totals(counts), ()), tmp_path / 'curve.png')
-  with pytest.raises(ValueError, match='no lesion and no grade could be judged'):
+  with pytest.raises(ValueError, match='no lesion and no grade could be evaluated'):
     reliability_figure(calibration({'histogram': counts['histogram']}, ()), tmp_path / 'calibration.png')
 
 
 def test_an_evaluation_leaves_the_pictures_for_which_there_is_material(evaluation, example, tmp_path):
-  assert [path.name for path in write_figures(tmp_path / 'new', evaluation, ['iHE'])] == ['report.json', 'counts.npz']
+  assert [path.name for path in write_report(tmp_path / 'new', evaluation, ['iHE'])] == ['report.json', 'counts.npz']
   written = write_pictures(tmp_path, evaluation, [example], title='x')
   assert [path.name for path in written] == ['precision_recall.png', 'calibration.png', 'confusion.png', 'examples.png']
   assert all(path.stat().st_size for path in written)

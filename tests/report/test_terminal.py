@@ -47,8 +47,8 @@ def test_missing_values_are_said(result):
   text = format_report(result, 'x')
   assert next(line for line in text.splitlines() if line.startswith('NV')).count('not annotated') == 4
   assert next(line for line in text.splitlines() if line.startswith('pHE')).split()[-3:] == ['undefined'] * 3
-  assert 'undefined: pixel F1 of pHE, IoU of pHE, image F1 of pHE (no positive in the truth and none predicted)' in text
-  assert 'undefined: AUPR of pHE (no positive in the truth)' in text
+  assert 'undefined: pixel F1 of pHE, IoU of pHE, image F1 of pHE (no positive in the ground truth and none predicted)' in text
+  assert 'undefined: AUPR of pHE (no positive in the ground truth)' in text
 
 
 def lesion_table(report):

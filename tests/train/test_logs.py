@@ -76,7 +76,7 @@ def test_a_full_disk_is_reported_once_and_training_goes_on(logs, tmp_path, caplo
       log.advance()
   log.scalars(200, 'train', {'loss': 2.0})  # there is room again
   log.close()
-  assert caplog.text.count('cannot be written') == 1 and 'training goes on' in caplog.text
+  assert caplog.text.count('cannot be written') == 1 and 'training continues' in caplog.text
   steps, _ = read_scalars(tmp_path / 'metrics.csv')['train', 'loss']
   assert steps[:20] == list(range(1, 21)) and steps[-1] == 200
 
@@ -204,7 +204,7 @@ class TestTrackers:
     with caplog.at_level(logging.ERROR):
       for step in (1, 2, 3):
         log.scalars(step, 'train', {'loss': 1.0})
-    assert caplog.text.count('the server does not answer') == 1 and 'training goes on' in caplog.text
+    assert caplog.text.count('the server does not answer') == 1 and 'training continues' in caplog.text
     assert read_scalars(tmp_path / 'metrics.csv')['train', 'loss'][0] == [1, 2, 3]
     assert list((tmp_path / 'tensorboard').iterdir())
 

@@ -1,4 +1,4 @@
-"""How a release on disk becomes a prepared data set: what the data sets share."""
+"""How a raw dataset on disk becomes a preprocessed dataset: what the data sets share."""
 
 from lesion_jax.extras import require
 

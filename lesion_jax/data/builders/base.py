@@ -1,4 +1,4 @@
-"""What the builders share: the canonical features, where a prepared data set lies, and how it is written.
+"""What the builders share: the canonical features, where a preprocessed dataset lies, and how it is written.
 
 TFDS without TensorFlow: records are array_record files, images reach it encoded, nothing is downloaded.
 """
@@ -31,7 +31,7 @@ from lesion_jax.photograph.threads import PHOTOGRAPH, ordered_map
 from lesion_jax.places import home, real
 
 MIN_SIZE = 32
-# Lesions on so much of the square's border, or on so much of the field, are said (our choice): no mask of a release has it.
+# Lesions on so much of the square's border, or on so much of the field, are said (our choice): no mask of a raw dataset has it.
 BORDER_SHARE, FIELD_SHARE, BORDER_LEVEL = 0.01, 0.5, 12
 COUNTED = 1000  # of so many photographs at most all are read to count those that cannot be
 _INDEX_ALONE = ('side', 'areas', 'fingerprint', 'outside')  # what the index has and a record has not
@@ -39,12 +39,12 @@ _INDEX_ALONE = ('side', 'areas', 'fingerprint', 'outside')  # what the index has
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class LesionConfig(tfds.core.BuilderConfig):
-  """What a prepared data set depends on; its name becomes a folder, so two configurations never share one.
+  """What a preprocessed dataset depends on; its name becomes a folder, so two configurations never share one.
 
   Attributes:
     size: side of the square example, in pixels.
-    source_dir: root of the release, read where it lies and never written.
-    split, split_seed, folds, fold: how photographs are dealt where the release does not say, see `splits.Dealing`.
+    source_dir: root of the raw dataset, read where it lies and never written.
+    split, split_seed, folds, fold: how photographs are dealt where the raw dataset does not say, see `splits.Dealing`.
   """
 
   name: str = dataclasses.field(default='', init=False)
@@ -62,13 +62,13 @@ class LesionConfig(tfds.core.BuilderConfig):
 
   @property
   def dealing(self) -> Dealing:
-    """How photographs are dealt where the release does not say."""
+    """How photographs are dealt where the raw dataset does not say."""
     return Dealing(self.split, self.split_seed, self.folds, self.fold)
 
   def origin(self) -> str:
-    """Names the release apart from others: a digest of its absolute path."""
+    """Names the raw dataset apart from others: a digest of its absolute path."""
     if self.source_dir is None:
-      raise ValueError('source_dir is missing: give the root folder of the release, as its authors lay it out')
+      raise ValueError('source_dir is missing: give the root folder of the raw dataset, as its authors lay it out')
     self.source_dir = real(home(self.source_dir))
     return digest_of(self.source_dir)
 
@@ -88,7 +88,7 @@ class Release(NamedTuple):
   Attributes:
     splits: split name -> items, each enough for `LesionBuilder.read` to make an example.
     counts: what was counted, under the names of `LesionBuilder.PUBLISHED`; under UNGRADABLE the photographs that the
-      release itself gives no grade and that are in no split, which is said.
+      raw dataset itself gives no grade and that are in no split, which is said.
   """
 
   splits: dict[str, list[Any]]
@@ -102,9 +102,9 @@ class Record(NamedTuple):
     image: uint8 [S, S, 3], or a file's bytes where those are a picture of S x S pixels already.
     lesions: as in core.Example.
     ignore: as in core.Example.
-    id: names the photograph within the release.
-    patient: names the patient; the photograph's id where the release does not say.
-    grade: 0..4, UNKNOWN_GRADE where the release does not say.
+    id: names the photograph within the raw dataset.
+    patient: names the patient; the photograph's id where the raw dataset does not say.
+    grade: 0..4, UNKNOWN_GRADE where the raw dataset does not say.
     annotated: keys of the lesions that this photograph annotates; None: those of the data set, ANNOTATED.
     side: of the square in the photograph's own pixels; None: of the record.
   """
@@ -130,9 +130,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """A data set of canonical examples (core.Example, all but `weight` and `row`).
 
   A subclass says what it is (ANNOTATED, CROPPED, PUBLISHED and the texts), finds its files in `release` and turns one
-  item into a record in `read`, which runs in several threads. Items of which `read` raises ValueError are left out, see
-  `left_out`: a warning counts them, and left_out.json beside the prepared data names each. ANNOTATED and GRADED say
-  what a release can have; where releases differ, `contents` says what one of them has, and that is kept with the prepared
+  item into a record in `read`, which runs in several threads. Items of which `read` raises ValueError are skipped, see
+  `left_out`: a warning counts them, and left_out.json beside the preprocessed data names each. ANNOTATED and GRADED say
+  what a raw dataset can have; where raw datasets differ, `contents` says what one of them has, and that is kept with the prepared
   data.
   """
 
@@ -143,9 +143,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   # otherwise.
   GRADES_AS_LESIONS: ClassVar[bool] = False
   NATIVE: ClassVar[bool] = False  # whether `read_native` reads photographs with masks of their own size
-  CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the release is square already
-  PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole release
-  DEALT: ClassVar[tuple[str, ...]] = SPLITS  # the splits that are ours; the others, or all, are the release's
+  CROPPED: ClassVar[bool]  # to the field of view, by `read`; False: the raw dataset is square already
+  PUBLISHED: ClassVar[dict[str, int]] = {}  # the counts of the whole raw dataset
+  DEALT: ClassVar[tuple[str, ...]] = SPLITS  # the splits that are ours; the others, or all, are the raw dataset's
   SPLIT: ClassVar[str] = 'stratified'  # by which kind of `splits.Dealing`, unless another is asked for
   READS: ClassVar[tuple[str, ...]] = ()  # what is read below `source_dir`; (): all of it
   DESCRIPTION: ClassVar[str]
@@ -159,11 +159,11 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   @abc.abstractmethod
   def release(self) -> Release:
-    """Lists the release. Raises FileNotFoundError or ValueError where its layout is another, naming the path."""
+    """Lists the raw dataset. Raises FileNotFoundError or ValueError where its layout is another, naming the path."""
 
   @abc.abstractmethod
   def read(self, item: Any) -> Record:
-    """Reads one item of the release.
+    """Reads one item of the raw dataset.
 
     Raises:
       ValueError: naming the file, where this item cannot be an example. Anything else that is raised, such as
@@ -171,7 +171,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """
 
   def read_native(self, item: Any) -> Native:
-    """Reads one item of the release with its masks, in the photograph's own pixels; what `read` crops.
+    """Reads one item of the raw dataset with its masks, in the photograph's own pixels; what `read` crops.
 
     Raises:
       ValueError: as `read` does, and where this data set has no masks of the photographs' own size.
@@ -180,12 +180,12 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     raise ValueError(f'{self.name} has no masks of the photographs\' own size')
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
-    """Keys of the lesions that a release annotates at all, and whether it grades any photograph."""
+    """Keys of the lesions that a raw dataset annotates at all, and whether it grades any photograph."""
     del release  # Those of one data set are alike.
     return self.ANNOTATED, self.GRADED
 
   def reads(self) -> tuple[pathlib.Path, ...]:
-    """The files and folders from which data are prepared: what changes in them makes prepared data old."""
+    """The files and folders from which data are prepared: what changes in them makes preprocessed data old."""
     root = self.builder_config.source_dir
     return tuple(root / part for part in self.READS) or self.builder_config.places()
 
@@ -201,17 +201,17 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     return [], []
 
   def deals(self) -> bool:
-    """Whether any split of the release that `release` listed is ours."""
+    """Whether any split of the raw dataset that `release` listed is ours."""
     return bool(self.DEALT)
 
   @property
   def annotated(self) -> tuple[str, ...]:
-    """Keys of the lesions that any photograph of the prepared data annotates."""
+    """Keys of the lesions that any photograph of the preprocessed data annotates."""
     return tuple(self.info.metadata['annotated'])
 
   @property
   def graded(self) -> bool:
-    """Whether any photograph of the prepared data is graded."""
+    """Whether any photograph of the preprocessed data is graded."""
     return self.info.metadata['graded']
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -255,7 +255,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for what, published in self.PUBLISHED.items() if counts.get(what, 0) != published
     ]
     if differing:
-      logging.warning('%s: this copy differs from the published release: %s', self.name, '; '.join(differing))
+      logging.warning('%s: this copy differs from the published dataset: %s', self.name, '; '.join(differing))
     photographs = sum(map(len, splits.values()))
     self._index: dict[str, list[dict[str, Any]]] = {}
     self._waiting = {split: items for split, items in splits.items() if items}

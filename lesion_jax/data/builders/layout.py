@@ -1,4 +1,4 @@
-"""Reading a release's layout: folders, photographs, tables of grades and copies, with errors that name what is missing."""
+"""Reading a raw dataset's layout: folders, photographs, tables of grades and copies, with errors that name what is missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICTURES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 def require_folder(path: pathlib.Path) -> pathlib.Path:
   """Returns the folder. Raises FileNotFoundError, naming it, where there is none."""
   if not path.is_dir():
-    raise FileNotFoundError(f'no folder {path}; source_dir must be the root of the release in its own layout')
+    raise FileNotFoundError(f'no folder {path}; source_dir must be the root of the raw dataset in its own layout')
   return path
 
 
@@ -38,12 +38,12 @@ def list_photographs(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
   names = sorted(path for path in require_folder(folder).iterdir() if not path.name.startswith('.'))
   taken = {path: _form(path.name) for path in names if fnmatch.fnmatchcase(_form(path.name), _form(pattern))}
   if not taken:
-    raise FileNotFoundError(f'no photograph {folder / pattern}; was the release unpacked whole?')
+    raise FileNotFoundError(f'no photograph {folder / pattern}; was the raw dataset unpacked whole?')
   first: dict[str, pathlib.Path] = {}
   for path, form in taken.items():
     if (other := first.setdefault(form, path)) is not path:
       raise ValueError(f'{other} and {path.name} differ in nothing but case or the spelling of their ending; remove the '
-                       'one that is not of the release')
+                       'one that is not of the raw dataset')
   if unused := [path.name for path in names if path not in taken and path.suffix.lower() in PICTURES]:
     logging.warning('%s: %d pictures are not used, as their names are not of the form %s: %s', folder, len(unused),
                     pattern, ', '.join(unused[:5]) + (', ...' if len(unused) > 5 else ''))
@@ -86,7 +86,7 @@ def read_rows(path: pathlib.Path, columns: Sequence[str], *, delimiter: str | No
     ValueError: where it cannot be read, a column is missing, or a row too short.
   """
   if not path.is_file():
-    raise FileNotFoundError(f'no table {path}; source_dir must be the root of the release in its own layout')
+    raise FileNotFoundError(f'no table {path}; source_dir must be the root of the raw dataset in its own layout')
   yield from read_table(path, columns, separator=delimiter).cells(columns)
 
 
@@ -131,17 +131,17 @@ def require_grades(grades: dict[str, int], photographs: Iterable[pathlib.Path], 
 
 
 def require_masks(masks: dict[str, pathlib.Path]) -> None:
-  """Raises FileNotFoundError, naming the file, where one is missing of a release that has every mask."""
+  """Raises FileNotFoundError, naming the file, where one is missing of a raw dataset that has every mask."""
   if missing := [path for path in masks.values() if not path.is_file()]:
     raise FileNotFoundError(
-        f'no mask {missing[0]}; this release has it for every photograph, all black where the lesion is absent. Was it '
+        f'no mask {missing[0]}; this raw dataset has it for every photograph, all black where the lesion is absent. Was it '
         'unpacked whole?')
 
 
 def find_copies(paths: Iterable[pathlib.Path]) -> dict[pathlib.Path, pathlib.Path]:
   """Path -> the first of `paths` with the same content, itself where there is no other.
 
-  Only files of one size are read, so that of a release without copies hardly any is.
+  Only files of one size are read, so that of a raw dataset without copies hardly any is.
   """
   first: dict[Hashable, pathlib.Path] = {}
   found = {}

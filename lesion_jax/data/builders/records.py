@@ -18,14 +18,14 @@ from lesion_jax.photograph.read import read_photograph
 
 
 class MaskedPhotograph(NamedTuple):
-  """One photograph of a release without patients and grades, and those of its masks that exist, by lesion key."""
+  """One photograph of a raw dataset without patients and grades, and those of its masks that exist, by lesion key."""
 
   path: pathlib.Path
   masks: dict[str, pathlib.Path]
 
 
 def read_square(path: pathlib.Path) -> tuple[np.ndarray, Crop]:
-  """Reads a photograph that its release ships square already.
+  """Reads a photograph that its raw dataset ships square already.
 
   Returns:
     uint8 [S, S, 3], and the crop of all of it.
@@ -52,7 +52,7 @@ def make_record(
     crop: of that photograph.
     size: side of the record's square, in pixels.
     present: lesion key -> bool [H, W]; a lesion without a mask is absent.
-    unscored: lesion key -> bool [H, W], where the release leaves open whether the lesion is there. Where a lesion is
+    unscored: lesion key -> bool [H, W], where the raw dataset leaves open whether the lesion is there. Where a lesion is
       present as well, it counts.
     **labels: the rest of Record but `side`: `id`, `patient`, `grade`, `annotated`.
   """

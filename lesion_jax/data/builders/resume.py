@@ -1,4 +1,4 @@
-"""Preparing a data set so that an interrupted preparation goes on where it stopped.
+"""Preparing a data set so that an interrupted preparation resumes where it stopped.
 
 TFDS writes a data set whole or not at all. So each finished example is also kept in a file of its own, beside the data
 set, until that is there. The files need as much room again as the data set. (Threads prepare as fast as processes do:
@@ -32,7 +32,7 @@ Features = dict[str, Any]  # what TFDS encodes: bytes of pictures, numbers and t
 class Partial:
   """The finished examples of a data set that is not finished, one file each; safe to use from threads.
 
-  A file is named after all that its example depends on: the item of the release and, of every path in it, size and time
+  A file is named after all that its example depends on: the item of the raw dataset and, of every path in it, size and time
   of change. What has changed since is therefore made again, and so is what does not match its own checksum.
 
   Attributes:
@@ -50,7 +50,7 @@ class Partial:
     self._progress(self.done, count)
 
   def example(self, item: Any, make: Callable[[Any], Features]) -> Features:
-    """The features of one item of the release: those that an earlier preparation kept, else `make(item)`.
+    """The features of one item of the raw dataset: those that an earlier preparation kept, else `make(item)`.
 
     Args:
       item: numbers, text, paths and None, in tuples, lists and dictionaries. `make` opens no file that is not in it. An
@@ -99,7 +99,7 @@ def prepare(builder: Any, progress: Progress | None = None) -> None:
 
 @contextlib.contextmanager
 def set_aside(target: pathlib.Path) -> Iterator[None]:
-  """Puts the folder of prepared data aside for as long as the body takes to prepare them anew; where that raises, it is put
+  """Puts the folder of preprocessed data aside for as long as the body takes to prepare them anew; where that raises, it is put
   back."""
   old = target.with_name(f'{target.name}.old-{os.getpid()}')
   target.rename(old)

@@ -16,9 +16,9 @@ TABLE, PHOTOGRAPHS = 'train.csv', 'train_images'
 class Aptos2019(GradingBuilder):
   """`source_dir` holds train.csv and train_images/. The split is ours, 70/10/20, as the test set has no public grades.
 
-  Verified in several loaders of the release: the columns `id_code,diagnosis` and the files `<id_code>.png`. No patient
+  Verified in several loaders of the raw dataset: the columns `id_code,diagnosis` and the files `<id_code>.png`. No patient
   is named, so every photograph counts as its own; but files that are copies of one another, byte by byte, count as of
-  one patient and stay on one side of the split (our choice; how many the release holds was not counted). The true release was
+  one patient and stay in one split (our choice; how many the raw dataset holds was not counted). The true raw dataset was
   not at hand: case of endings, encoding and separator of the table are free.
   """
 
@@ -43,7 +43,7 @@ class Aptos2019(GradingBuilder):
   LICENCE = "As Kaggle's rules of the competition state it"
 
   def release(self) -> Release:
-    """Photographs in train_images/, their grades in train.csv."""
+    """Lists photographs in train_images/, their grades in train.csv."""
     root = self.builder_config.source_dir
     paths = list_photographs(root / PHOTOGRAPHS, '*.png')
     grades = read_grades(root / TABLE, id_column='id_code', grade_column='diagnosis')

@@ -12,7 +12,7 @@ from lesion_jax.data.packing import read_mask
 from lesion_jax.photograph.crop import read_field
 
 # What the segmentation and the grading part of DDR share.
-# Split of this library -> folder of the release.
+# Split of this library -> folder of the raw dataset.
 FOLDERS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
 HOMEPAGE = 'https://github.com/nkicsl/DDR-dataset'
 LICENCE = 'CC BY-NC-SA 4.0'
@@ -27,7 +27,7 @@ CITATION = """
 }"""
 
 ROOT = 'lesion_segmentation'
-MASKS = {'train': 'label', 'valid': 'segmentation label', 'test': 'label'}  # the release names it so
+MASKS = {'train': 'label', 'valid': 'segmentation label', 'test': 'label'}  # the raw dataset names it so
 MASK_NAMES = {'MA': 'MA', 'iHE': 'HE', 'HaEx': 'EX', 'CWS': 'SE'}
 ABSENT, PRESENT = 0, 255
 
@@ -36,7 +36,7 @@ class Ddr(MaskBuilder):
   """`source_dir` is the folder that holds 'lesion_segmentation'. All three splits are the official ones.
 
   Seen in public loaders: the folders, their other name in the validation set, the endings, and 0 and 255 in the masks. The
-  true release was not at hand: case and spelling of endings are therefore free.
+  true raw dataset was not at hand: case and spelling of endings are therefore free.
   """
 
   VERSION = tfds.core.Version('1.1.0')
@@ -52,18 +52,19 @@ class Ddr(MaskBuilder):
       'exudates, here cropped to the square field of view. Every photograph has all four masks, so a missing file is '
       'an error and an absent lesion is an empty mask; the folder of the masks has another name in the validation '
       'set. The other four lesions are unknown, not absent, and so are the grades. The three splits are the official '
-      'ones; the release names no patients.')
+      'ones; the raw dataset names no patients.')
   CITATION = CITATION
   HOMEPAGE = HOMEPAGE
   LICENCE = LICENCE
 
   def release(self) -> Release:
-    """Photographs in lesion_segmentation/{train,valid,test}/image, masks beside them in a folder for each lesion."""
+    """Lists photographs in lesion_segmentation/{train,valid,test}/image, masks beside them in a folder for each
+    lesion."""
     splits = {split: self._list(folder) for split, folder in FOLDERS.items()}
     return Release(splits, {f'{split} photographs': len(photographs) for split, photographs in splits.items()})
 
   def read_native(self, item: MaskedPhotograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image, crop = read_field(item.path)
     masks = {
         key: read_mask(path, shape=image.shape[:2], levels=(ABSENT, PRESENT)) == PRESENT

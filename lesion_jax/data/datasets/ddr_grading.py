@@ -14,16 +14,16 @@ from lesion_jax.data.builders.records import GradedPhotograph, GradingBuilder
 from lesion_jax.data.datasets.ddr import CITATION, FOLDERS, HOMEPAGE, LICENCE
 
 ROOT = 'DR_grading'
-NO_GRADE = '5'  # the sixth class of the release
+NO_GRADE = '5'  # the sixth class of the raw dataset
 
 
 class DdrGrading(GradingBuilder):
   """`source_dir` is the folder that holds DR_grading ('DDR-dataset' as unpacked). The split is the official one.
 
-  Verified in several loaders of the release: the lists `DR_grading/{train,valid,test}.txt` of lines 'name.jpg label'
+  Verified in several loaders of the raw dataset: the lists `DR_grading/{train,valid,test}.txt` of lines 'name.jpg label'
   without a header, the folders of photographs of the same names beside them, and that label 5 means ungradable. The
   counts are those of the lists and of the paper; they were not counted again. 13,673 photographs are of 9,598 patients,
-  whom the release does not name (the true release was not at hand; case of endings is free): each photograph counts as its own, so that both eyes of a patient may be in
+  whom the raw dataset does not name (the published files were not at hand; case of endings is free): each photograph counts as its own, so that both eyes of a patient may be in
   different official sets.
   """
 
@@ -36,14 +36,14 @@ class DdrGrading(GradingBuilder):
   }
   DESCRIPTION = (
       'The grading part of DDR: photographs from 147 hospitals in 23 provinces of China with a grade 0..4, here '
-      'cropped to the square field of view. Those that the release calls ungradable are left out. The split is the '
+      'cropped to the square field of view. Those that the raw dataset calls ungradable are skipped. The split is the '
       'official one.')
   CITATION = CITATION
   HOMEPAGE = HOMEPAGE
   LICENCE = LICENCE
 
   def release(self) -> Release:
-    """Photographs in DR_grading/<set>, their grades in DR_grading/<set>.txt."""
+    """Lists photographs in DR_grading/<set>, their grades in DR_grading/<set>.txt."""
     splits, counts = {}, {UNGRADABLE: 0}
     for split, official_set in FOLDERS.items():
       splits[split], ungradable = self._list(official_set)

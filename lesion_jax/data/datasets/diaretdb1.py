@@ -24,7 +24,7 @@ CONSENSUS = 0.75  # of the mean confidence of the experts, where one who did not
 
 
 class Photograph(NamedTuple):
-  """One photograph of the release and what each expert marked in it, a file an expert."""
+  """One photograph of the raw dataset and what each expert marked in it, a file an expert."""
 
   path: pathlib.Path
   markings: tuple[pathlib.Path, ...]
@@ -33,7 +33,7 @@ class Photograph(NamedTuple):
 class Diaretdb1(MaskBuilder):
   """`source_dir` is the folder ddb1_v02_01. Validation is carved from the official training set.
 
-  Seen in the true release: each of its 712 XML files has the line `<!DOCTYPE imgannotool>`. Seen in public loaders: the two
+  Seen in the published files: each of its 712 XML files has the line `<!DOCTYPE imgannotool>`. Seen in public loaders: the two
   lists with five paths a line, the regions, confidences and types of the XML. Case of files' names in the lists, backslashes
   and line ends are free.
   """
@@ -66,7 +66,7 @@ class Diaretdb1(MaskBuilder):
   LICENCE = 'For scientific research; not to be redistributed or modified'
 
   def release(self) -> Release:
-    """Photographs and the experts' files as the two lists `*_plain.txt` have them."""
+    """Lists photographs and the experts' files as the two lists `*_plain.txt` have them."""
     training, test = (_read_list(self.builder_config.source_dir, name) for name in LISTS.values())
     counts = {'training photographs': len(training), 'test photographs': len(test)}
     patients = [photograph.path.stem for photograph in training]
@@ -83,7 +83,7 @@ class Diaretdb1(MaskBuilder):
 
 
 def consensus(experts: Sequence[Sequence[Marking]], lesion: str, size: tuple[int, int]) -> np.ndarray:
-  """The published consensus on one lesion.
+  """Returns the published consensus on one lesion.
 
   Args:
     experts: the markings of each; where several of one expert overlap, the surest counts.
@@ -105,10 +105,10 @@ def consensus(experts: Sequence[Sequence[Marking]], lesion: str, size: tuple[int
 
 
 def _read_list(root: pathlib.Path, name: str) -> list[Photograph]:
-  """One line a photograph: its path and those of the experts' files, below the release's root."""
+  """One line a photograph: its path and those of the experts' files, below the raw dataset's root."""
   path = root / name
   if not path.is_file():
-    raise FileNotFoundError(f'no list {path}; source_dir must be the folder ddb1_v02_01 of the release')
+    raise FileNotFoundError(f'no list {path}; source_dir must be the folder ddb1_v02_01 of the raw dataset')
   photographs = []
   for number, line in enumerate(path.read_text('utf-8-sig').splitlines(), start=1):
     files = [find_alike(root / part.replace('\\', '/')) for part in line.split()]
@@ -118,7 +118,7 @@ def _read_list(root: pathlib.Path, name: str) -> list[Photograph]:
       raise ValueError(f'{path}, line {number}: expected a photograph and the files of {EXPERTS} experts; got '
                        f'{line.strip()!r}')
     if missing := [file for file in files if not file.is_file()]:
-      raise FileNotFoundError(f'no file {missing[0]}, which {path}, line {number}, lists; was the release unpacked '
+      raise FileNotFoundError(f'no file {missing[0]}, which {path}, line {number}, lists; was the raw dataset unpacked '
                               'whole?')
     photographs.append(Photograph(files[0], tuple(files[1:])))
   if not photographs:

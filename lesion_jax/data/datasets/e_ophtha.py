@@ -16,21 +16,21 @@ from lesion_jax.photograph.crop import read_field
 
 
 class Part(NamedTuple):
-  """One part of the release: the lesion that it annotates, its folder, and how its masks end."""
+  """One part of the raw dataset: the lesion that it annotates, its folder, and how its masks end."""
 
   lesion: str
   folder: str
   ending: str
 
 
-# Name of the part, which its folders carry -> the rest. The misspelling is the release's.
+# Name of the part, which its folders carry -> the rest. The misspelling is the raw dataset's.
 PARTS = {'EX': Part('HaEx', 'e_optha_EX', '_EX.png'), 'MA': Part('MA', 'e_optha_MA', '.png')}
 SUFFIXES = ('.jpg', '.jpeg', '.png')  # in lower case; beside them lie files like Thumbs.db
 LEVELS = (0, 1, 255)
 
 
 class Photograph(NamedTuple):
-  """One photograph of a part of the release; a healthy one has no mask."""
+  """One photograph of a part of the raw dataset; a healthy one has no mask."""
 
   path: pathlib.Path
   part: str
@@ -45,11 +45,11 @@ class Photograph(NamedTuple):
 class EOphtha(MaskBuilder):
   """`source_dir` is the folder that holds 'e_optha_EX' and 'e_optha_MA'. Split with our seed, as there is no official split.
 
-  The photographs lie in folders E...; each is taken for a patient (our choice: the release does not say more). The same
+  The photographs lie in folders E...; each is taken for a patient (our choice: the raw dataset does not say more). The same
   folder can occur in both parts, and the same photograph: the split is over both parts together, so that no folder is
   on two sides, 70/10/20 of the folders. A photograph of both parts is two examples, each of which annotates one
   lesion. Seen in public loaders: the folders with their misspelling, how masks are named, and files beside the photographs.
-  The true release was not at hand: case of masks' names and endings of photographs are free.
+  The published files were not at hand: case of masks' names and endings of photographs are free.
   """
 
   VERSION = tfds.core.Version('1.1.0')
@@ -65,7 +65,7 @@ class EOphtha(MaskBuilder):
       'e-ophtha: 82 photographs in which hard exudates are annotated (35 of them healthy) and 381 in which '
       'microaneurysms are (233 healthy), here cropped to the square field of view. One lesion is annotated in each '
       'photograph and absent in the healthy ones; the other seven are unknown, not absent. There is no official split: '
-      'this one is by the folders of the release, 70/10/20, over both parts together.')
+      'this one is by the folders of the raw dataset, 70/10/20, over both parts together.')
   CITATION = """
 @article{decenciere2013teleophta,
   title={TeleOphta: Machine learning and image processing methods for teleophthalmology},
@@ -80,7 +80,7 @@ class EOphtha(MaskBuilder):
   LICENCE = 'On request from ADCIS, for research and education'
 
   def release(self) -> Release:
-    """Of each part: photographs in {EX,MA} with masks in Annotation_{EX,MA}, and in 'healthy' without."""
+    """Lists of each part: photographs in {EX,MA} with masks in Annotation_{EX,MA}, and in 'healthy' without."""
     photographs, counts = [], {}
     for name, part in PARTS.items():
       root = self.builder_config.source_dir / part.folder
@@ -96,7 +96,7 @@ class EOphtha(MaskBuilder):
     return Release(self.builder_config.dealing.deal(photographs, patients, labels), counts)
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and mask."""
+    """Reads photograph and mask."""
     image, crop = read_field(item.path)
     lesion = PARTS[item.part].lesion
     masks = {lesion: read_mask(item.mask, shape=image.shape[:2], levels=LEVELS) > 0} if item.mask else {}
@@ -109,7 +109,7 @@ def _list(folder: pathlib.Path) -> list[pathlib.Path]:
   """The photographs in the folders of a folder, sorted."""
   paths = sorted(path for path in require_folder(folder).glob('*/*') if path.suffix.lower() in SUFFIXES)
   if not paths:
-    raise FileNotFoundError(f'no photograph {folder / "E..." / "*.jpg"}; was the release unpacked whole?')
+    raise FileNotFoundError(f'no photograph {folder / "E..." / "*.jpg"}; was the raw dataset unpacked whole?')
   return paths
 
 

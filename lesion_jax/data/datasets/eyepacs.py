@@ -22,10 +22,10 @@ class Eyepacs(GradingBuilder):
   """`source_dir` holds trainLabels.csv, retinopathy_solution.csv, and the photographs in train/ and test/.
 
   The split is Kaggle's: its training set, and of its test set 'Public' as validation and 'Private', which decided the
-  challenge, as test. Verified in several loaders of the release: the columns `image,level` and
+  challenge, as test. Verified in several loaders of the raw dataset: the columns `image,level` and
   `image,level,Usage`, names without extension in the tables, and the folders train/ and test/ into which Kaggle's zip
   files unpack. Case and spelling of endings, encoding and separator of the
-  tables are free. Not verified, for want of the release: that no patient is on both sides of the split. It is checked
+  tables are free. Not verified, for want of the raw dataset: that no patient is in two splits. It is checked
   whenever the data set is prepared, and a warning names those who are.
   """
 
@@ -51,7 +51,7 @@ class Eyepacs(GradingBuilder):
   LICENCE = "As Kaggle's rules of the competition state it"
 
   def release(self) -> Release:
-    """Photographs in train/ and test/ as <patient>_<left|right>.jpeg, grades in the two tables."""
+    """Lists photographs in train/ and test/ as <patient>_<left|right>.jpeg, grades in the two tables."""
     root = self.builder_config.source_dir
     solution = root / SOLUTION
     if not solution.is_file():
@@ -84,12 +84,12 @@ def _read_usage(table: pathlib.Path) -> dict[str, str]:
 def _patient(path: pathlib.Path) -> str:
   patient, _, eye = path.stem.rpartition('_')
   if not patient or eye not in EYES:
-    raise ValueError(f'{path}: the release names its photographs <patient>_left.jpeg and <patient>_right.jpeg')
+    raise ValueError(f'{path}: the raw dataset names its photographs <patient>_left.jpeg and <patient>_right.jpeg')
   return patient
 
 
 def _report_crossing(splits: Mapping[str, Sequence[GradedPhotograph]]) -> None:
-  """Warns of patients with photographs in more than one split. The split stays, for published figures are of it."""
+  """Warns of patients with photographs in more than one split. The split stays, for published results are of it."""
   sides = collections.defaultdict(set)
   for split, photographs in splits.items():
     for photograph in photographs:

@@ -20,19 +20,19 @@ from lesion_jax.data.packing import read_soft_mask
 from lesion_jax.data.splits import labels_of
 
 ROOT = 'Seg-set'
-# Masks of every photograph. The misspelling is the release's.
+# Masks of every photograph. The misspelling is the raw dataset's.
 MASK_NAMES = {
     'MA': 'Microaneurysms_Masks',
     'iHE': 'Hemohedge_Masks',
     'HaEx': 'HardExudate_Masks',
     'CWS': 'SoftExudate_Masks',
 }
-SOME = {'NV': 'Neovascularization_Masks'}  # of few photographs; of the others the release does not say
+SOME = {'NV': 'Neovascularization_Masks'}  # of few photographs; of the others the raw dataset does not say
 POSITIVE = 128  # The masks are anti-aliased; half of a pixel is the lesion's.
 
 
 class Photograph(NamedTuple):
-  """One photograph of the release, its masks by lesion key (those that exist), and its grade."""
+  """One photograph of the raw dataset, its masks by lesion key (those that exist), and its grade."""
 
   path: pathlib.Path
   masks: dict[str, pathlib.Path]
@@ -42,8 +42,8 @@ class Photograph(NamedTuple):
 class Fgadr(MaskBuilder):
   """`source_dir` is the folder that holds 'Seg-set'. Split 70/10/20 with our seed, as there is no official split.
 
-  The release names no patients, so the split is by photograph. Seen in a public loader: folders, their misspelt name, the
-  table without a header, anti-aliased masks, and the counts, which were not counted again. The true release was not at hand:
+  The raw dataset names no patients, so the split is by photograph. Seen in a public loader: folders, their misspelt name, the
+  table without a header, anti-aliased masks, and the counts, which were not counted again. The published files were not at hand:
   case and spelling of endings, encoding and separator of the table are free.
   """
 
@@ -70,7 +70,7 @@ class Fgadr(MaskBuilder):
   LICENCE = 'On request from the authors, for non-commercial research'
 
   def release(self) -> Release:
-    """Photographs in Original_Images, a folder of masks for each lesion, grades in DR_Seg_Grading_Label.csv."""
+    """Lists photographs in Original_Images, a folder of masks for each lesion, grades in DR_Seg_Grading_Label.csv."""
     root = self.builder_config.source_dir / ROOT
     paths = list_photographs(root / 'Original_Images', '*.png')
     folders = {key: require_folder(root / name) for key, name in (MASK_NAMES | SOME).items()}
@@ -93,7 +93,7 @@ class Fgadr(MaskBuilder):
     return Release(self.builder_config.dealing.deal(photographs, patients, labels), dict(counts))
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and masks; annotated are the lesions that have a mask."""
+    """Reads photograph and masks; annotated are the lesions that have a mask."""
     image, crop = read_square(item.path)
     masks = {key: read_soft_mask(path, shape=image.shape[:2]) >= POSITIVE for key, path in item.masks.items()}
     return make_native(

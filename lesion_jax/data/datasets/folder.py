@@ -82,7 +82,7 @@ class Folder(MaskBuilder):
 
     images/<id>.jpg              photographs: every format that `photograph.read` reads; the name is the id
     masks/<lesion>/<id>.png      a folder for each lesion that is annotated, named by its key (MA, iHE, HaEx, CWS, vHE,
-                                 pHE, NV, FiP) or as releases name it (HE, EX, SE, whole names); PNG, TIFF, GIF or BMP of the
+                                 pHE, NV, FiP) or as raw datasets name it (HE, EX, SE, whole names); PNG, TIFF, GIF or BMP of the
                                  photograph's own size
     masks/<id>.png               or else index maps, one for all lesions, whose numbers `indices` explains
     grades.csv                   columns id, and any of grade (0..4, or empty), patient, split, fold; see `annotation.table`
@@ -93,7 +93,7 @@ class Folder(MaskBuilder):
 
   A lesion with a folder is annotated in every photograph, and absent where its mask is missing; a lesion without a
   folder is unknown, and so is every lesion of a photograph without an index map. In a mask 0 is absent, 1 or 255 (of a
-  palette, the indices) present, and 127 left out of loss and metrics; other values are an error, and so are 1 and 255
+  palette, the indices) present, and 127 excluded from loss and metrics; other values are an error, and so are 1 and 255
   together, unless `values` says what they are.
   Splits are those of the column `split` (train, validation, test) or of the folders; else photographs are dealt 70/10/20
   with our seed, by the column `patient` where there is one, or else by names that are pairs of eyes (`data.naming`), and so
@@ -113,7 +113,7 @@ class Folder(MaskBuilder):
   LICENCE = 'That of its photographs and annotations'
 
   def release(self) -> Release:
-    """Everything that the folder holds, in whichever layout it is."""
+    """Lists everything that the folder holds, in whichever layout it is."""
     config, root = self.builder_config, self.builder_config.source_dir
     settings = read_settings(root)
     said = {key: getattr(config, key) or settings.get(key, '') for key in ('scale', 'values', 'indices')}
@@ -124,7 +124,7 @@ class Folder(MaskBuilder):
     found = read_contents(root, scale, indices)
     if not found.masks and not found.maps and all(entry.grade == UNKNOWN_GRADE for entry in found.entries.values()):
       raise ValueError(f'{root} has neither a folder {MASKS}/<lesion>/ (of {", ".join(LESION_KEYS)}) nor a grade in '
-                       f'{TABLE}: there is nothing to learn or to judge')
+                       f'{TABLE}: there is nothing to learn or to evaluate')
     self._contents, self._values, self._indices, self.scale = found, values, indices, scale.describe()
     self._asked = asks(scale, [entry.grade for entry in found.entries.values()])
     photographs = {name: self._photograph(name, path) for name, path in found.photographs.items()}
@@ -147,7 +147,7 @@ class Folder(MaskBuilder):
     return found.notes, warnings
 
   def reads(self) -> tuple[pathlib.Path, ...]:
-    """The folders and tables of the layout; what else lies in the folder does not count."""
+    """Returns the folders and tables of the layout; what else lies in the folder does not count."""
     root = self.builder_config.source_dir
     if (root / IMAGES).is_dir():
       return root / IMAGES, root / MASKS, find_table(root), root / SETTINGS
@@ -197,12 +197,12 @@ class Folder(MaskBuilder):
     return dealing.deal(photographs, patients, labels)
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
-    """The lesions that have a folder or a number, and whether any photograph has a grade."""
+    """Returns the lesions that have a folder or a number, and whether any photograph has a grade."""
     photographs = [photograph for split in release.splits.values() for photograph in split]
     return self._annotated(self._contents), any(photograph.grade != UNKNOWN_GRADE for photograph in photographs)
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image, crop = read_field(item.path)
     shape = image.shape[:2]
     present, unscored = _take_apart(item, shape) if item.index_map else _read_masks(item, shape)
@@ -257,7 +257,7 @@ class Contents(NamedTuple):
 
 
 def read_settings(root: pathlib.Path) -> dict[str, Any]:
-  """The keys KEYS that the folder's own SETTINGS has; {} where there is none.
+  """Returns the keys KEYS that the folder's own SETTINGS has; {} where there is none.
 
   Raises:
     ValueError: it is no JSON object, or has other keys, naming it.
@@ -269,8 +269,8 @@ def read_settings(root: pathlib.Path) -> dict[str, Any]:
     found = json.loads(path.read_text('utf-8-sig'))
   except (ValueError, RecursionError) as error:
     raise ValueError(f'{path} is not JSON: {cut(str(error), 200)}') from error
-  if not isinstance(found, dict) or (strange := set(found) - set(KEYS)):
-    named = f'has {", ".join(sorted(map(cut, strange)))}' if isinstance(found, dict) else 'is no object'
+  if not isinstance(found, dict) or (unknown := set(found) - set(KEYS)):
+    named = f'has {", ".join(sorted(map(cut, unknown)))}' if isinstance(found, dict) else 'is no object'
     raise ValueError(f'{path} {named}; it is one JSON object with any of {", ".join(KEYS)}, such as '
                      '{"scale": "referable", "values": {"lesion": 1, "ignore": 255}}')
   return found
@@ -393,7 +393,7 @@ def _folders(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
-  """The files of a folder by their names without ending (NFC), sorted.
+  """Returns the files of a folder by their names without ending (NFC), sorted.
 
   Raises:
     FileNotFoundError: where there is no such folder.
@@ -427,7 +427,7 @@ def _is_junk(path: pathlib.Path) -> bool:
 def list_masks(
     folder: pathlib.Path, photographs: Mapping[str, pathlib.Path], notes: list[str],
 ) -> dict[str, dict[str, pathlib.Path]]:
-  """Lesion key -> photograph -> mask, in the order of LESION_KEYS; only the lesions that have a folder.
+  """Returns lesion key -> photograph -> mask, in the order of LESION_KEYS; only the lesions that have a folder.
 
   Args:
     folder: that holds a folder for each lesion, named by its key or as `naming.lesion_of` knows it.
@@ -458,8 +458,8 @@ def _list_maps(
 ) -> dict[str, pathlib.Path]:
   """The index maps that lie in the folder of the masks itself."""
   files = [path for path in sorted(folder.iterdir()) if path.is_file() and not _is_junk(path)] if folder.is_dir() else []
-  if strange := [path for path in files if path.suffix.lower() not in LOSSLESS]:
-    raise ValueError(f'{strange[0]} does not belong here: {folder} holds a folder for each lesion, or index maps ending in '
+  if unknown := [path for path in files if path.suffix.lower() not in LOSSLESS]:
+    raise ValueError(f'{unknown[0]} does not belong here: {folder} holds a folder for each lesion, or index maps ending in '
                      f'{" ".join(LOSSLESS)}')
   if files and not indices:
     from lesion_jax.data.masks import look  # its values, for the message alone
@@ -489,7 +489,7 @@ def read_entries(
     tables: Iterable[pathlib.Path], photographs: Mapping[str, pathlib.Path], scale: Scale, notes: list[str],
     warnings: list[str], places: dict[str, str],
 ) -> dict[str, Entry]:
-  """Photograph -> what the tables say of it; {} where there is no table.
+  """Returns photograph -> what the tables say of it; {} where there is no table.
 
   Args:
     tables: files that there are.
@@ -605,7 +605,7 @@ def _with_zeros(text: str, photographs: Mapping[str, pathlib.Path]) -> str:
 
 
 def find_table(root: pathlib.Path) -> pathlib.Path:
-  """Where the table of a folder lies, or would lie: TABLE, whatever the case."""
+  """Returns where the table of a folder lies, or would lie: TABLE, whatever the case."""
   alike = [path for path in root.iterdir() if path.name.casefold() == TABLE] if root.is_dir() else []
   return alike[0] if len(alike) == 1 else root / TABLE
 

@@ -33,21 +33,21 @@ CITATION = """
 
 PHOTOGRAPHS = pathlib.Path('A. Segmentation', '1. Original Images')
 MASKS = pathlib.Path('A. Segmentation', '2. All Segmentation Groundtruths')
-# Lesion key -> (folder, suffix of the files). The optic disc is the release's fifth and no lesion.
+# Lesion key -> (folder, suffix of the files). The optic disc is the raw dataset's fifth and no lesion.
 MASK_NAMES = {
     'MA': ('1. Microaneurysms', 'MA'),
     'iHE': ('2. Haemorrhages', 'HE'),
     'HaEx': ('3. Hard Exudates', 'EX'),
     'CWS': ('4. Soft Exudates', 'SE'),
 }
-# Palette and bilevel files mark a lesion with 1; one colour file of the release marks it with 255.
+# Palette and bilevel files mark a lesion with 1; one colour file of the raw dataset marks it with 255.
 LEVELS = (0, 1, 255)
 
 
 class Idrid(MaskBuilder):
   """`source_dir` is the folder that holds 'A. Segmentation'. Validation is carved from the official training set.
 
-  Seen in the true release: all of it, names, folders, sizes, palettes, counts and splits.
+  Seen in the published files: all of it, names, folders, sizes, palettes, counts and splits.
   """
 
   VERSION = tfds.core.Version('1.1.0')
@@ -66,14 +66,14 @@ class Idrid(MaskBuilder):
       'The segmentation part of the Indian Diabetic Retinopathy Image Dataset: 81 photographs of 4288x2848 pixels with '
       'masks of microaneurysms, hemorrhages, hard and soft exudates, here cropped to the square field of view. The '
       'other four lesions are unknown, not absent, and so are the grades. The test set is the official one. The '
-      'release does not say which photographs of its grading part these are: a network trained on the one part may '
+      'raw dataset does not say which photographs of its grading part these are: a network trained on the one part may '
       'have seen the test photographs of the other.')
   CITATION = CITATION
   HOMEPAGE = HOMEPAGE
   LICENCE = LICENCE
 
   def release(self) -> Release:
-    """Photographs in '1. Original Images', masks in '2. All Segmentation Groundtruths', each with two sets."""
+    """Lists photographs in '1. Original Images', masks in '2. All Segmentation Groundtruths', each with two sets."""
     training, test = (self._list(folder) for folder in (TRAINING, TEST))
     counts = collections.Counter({'training photographs': len(training), 'test photographs': len(test)})
     counts.update(f'{key} masks' for photograph in training + test for key in photograph.masks)
@@ -82,7 +82,7 @@ class Idrid(MaskBuilder):
     return Release(self.builder_config.dealing.carve(training, patients, labels, test=test), dict(counts))
 
   def read_native(self, item: MaskedPhotograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image, crop = read_field(item.path)
     shape = image.shape[:2]
     masks = {key: read_mask(path, shape=shape, levels=LEVELS) > 0 for key, path in item.masks.items()}
@@ -98,7 +98,7 @@ class Idrid(MaskBuilder):
       masks = {key: mask for key, mask in masks.items() if mask.exists()}  # a missing file: the lesion is absent
       if not masks:
         raise FileNotFoundError(
-            f'{path} has none of its masks, for instance {folders["MA"] / path.stem}_MA.tif; was the release unpacked '
+            f'{path} has none of its masks, for instance {folders["MA"] / path.stem}_MA.tif; was the raw dataset unpacked '
             'whole?')
       photographs.append(MaskedPhotograph(path, masks))
     return photographs

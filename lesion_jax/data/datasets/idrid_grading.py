@@ -15,7 +15,7 @@ from lesion_jax.data.splits import labels_of
 
 # Which photographs of IDRiD's grading part belong to one visit, mostly the two eyes of one patient.
 #
-# The comment of each original JPEG file names the visit; copies of the release often have lost it. Photographs whose
+# The comment of each original JPEG file names the visit; copies of the raw dataset often have lost it. Photographs whose
 # comments name the same visit have the same number here, by the number of the photograph from 1; '-' has no comment.
 TRAINING_VISITS = """
     1 1 2 3 4 5 5 6 6 7 7 8 8 9 9 10 10 11 11 12 12 13 14 14 15 15 16 16 17 18 18 19 19 20 20 21 22 22 23 23 24 24
@@ -56,7 +56,7 @@ class IdridGrading(GradingBuilder):
   """`source_dir` is the folder that holds 'B. Disease Grading'. Validation is carved from the official training set by
   visit, see `visits`.
 
-  Seen in the true release: all of it, names, folders, both tables with their empty columns, counts and splits.
+  Seen in the published files: all of it, names, folders, both tables with their empty columns, counts and splits.
   """
 
   VERSION = tfds.core.Version('1.1.0')
@@ -76,7 +76,7 @@ class IdridGrading(GradingBuilder):
   LICENCE = LICENCE
 
   def release(self) -> Release:
-    """Photographs in '1. Original Images', one table for each set in '2. Groundtruths'."""
+    """Lists photographs in '1. Original Images', one table for each set in '2. Groundtruths'."""
     training = self._list(TRAINING, TRAINING_VISITS, 'train')
     test = self._list(TEST, TEST_VISITS, 'test')
     counts = {'training photographs': len(training), 'test photographs': len(test)}
@@ -85,8 +85,8 @@ class IdridGrading(GradingBuilder):
     kept = [photograph for photograph in training
             if photograph.patient not in of_test and photograph.path.stem not in contradicted]
     if len(kept) < len(training):
-      logging.info('%s: %d training photographs are left out: their visit is in the test set, or they are in the '
-                   'release twice with different grades', self.name, len(training) - len(kept))
+      logging.info('%s: %d training photographs are excluded: their visit is in the test set, or they are in the '
+                   'raw dataset twice with different grades', self.name, len(training) - len(kept))
     splits = self.builder_config.dealing.carve(
         kept, [photograph.patient for photograph in kept], [labels_of(grade=photograph.grade) for photograph in kept], test=test)
     return Release(splits, counts)

@@ -46,7 +46,7 @@ class MaplesConfig(LesionConfig):
     return digest_of(self.source_dir, self.images_dir)
 
   def places(self) -> tuple[pathlib.Path, ...]:
-    """Both."""
+    """Returns both."""
     return self.source_dir, self.images_dir
 
 
@@ -67,7 +67,7 @@ class MaplesDr(MaskBuilder):
   masks a set, PNG, each mask of the photograph's own size and name; which lesions an uncertain one can be; that
   neovascularization is not told from intraretinal microvascular abnormalities, for which reason it is not annotated
   here; the codes of the grades, R0, R1, R2, R3, R4A, R4S (stable after treatment) and R6 (not gradable).
-  Not seen: the true release; case and spelling of endings are free.
+  Not seen: the published files; case and spelling of endings are free.
   What is assumed: that the masks of lesions are there for every photograph, and that the lesion is 1 or 255 in them.
   The grades are not used: they follow a Canadian scale for screening, drawn from the international one and the Scottish
   one, and that its R1 means microaneurysms alone, as DR1 does, is nowhere said.
@@ -85,7 +85,7 @@ class MaplesDr(MaskBuilder):
   DESCRIPTION = (
       'MAPLES-DR: masks of microaneurysms, hemorrhages, exudates and cotton-wool spots for 198 photographs of '
       'MESSIDOR, here cropped to the square field of view. Where the annotators left the kind of a lesion open, its '
-      'candidates are left out of loss and metrics. Masks of neovascularization also hold intraretinal microvascular '
+      'candidates are excluded from loss and metrics. Masks of neovascularization also hold intraretinal microvascular '
       'abnormalities and are not used. The other four lesions are unknown, not absent, and so are the grades, which '
       'follow another scale. The test set is the official one.')
   CITATION = """
@@ -103,7 +103,7 @@ class MaplesDr(MaskBuilder):
   LICENCE = 'Labels: as their page on figshare says; photographs: on request from ADCIS, for research and education'
 
   def release(self) -> Release:
-    """Masks in {train,test}/<name>, photographs wherever in `images_dir` they lie."""
+    """Lists masks in {train,test}/<name>, photographs wherever in `images_dir` they lie."""
     photographs = _find_photographs(self.builder_config.images_dir)
     training, test = (self._list(name, photographs) for name in ('train', 'test'))
     counts = {'training photographs': len(training), 'test photographs': len(test)}
@@ -111,7 +111,7 @@ class MaplesDr(MaskBuilder):
     return Release(self.builder_config.dealing.carve(training, patients, test=test), counts)
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image, crop = read_field(item.path)
     present, uncertain = (
         {name: read_mask(path, shape=image.shape[:2], levels=LEVELS) > 0 for name, path in masks.items()}

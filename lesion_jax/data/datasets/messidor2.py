@@ -26,7 +26,7 @@ class Messidor2(GradingBuilder):
   files (IM004832.jpg and IM004832.JPG); an ungradable photograph has no grade. With messidor-2.csv both eyes of an
   examination stay together; without it each photograph counts as its own patient, and the warning of differing counts
   says that there were no pairs.
-  The numbers are of loaders and audits, not counted again; the true release was not at hand. Encoding and separator of the
+  The numbers are of loaders and audits, not counted again; the published files were not at hand. Encoding and separator of the
   tables are free.
   """
 
@@ -37,7 +37,7 @@ class Messidor2(GradingBuilder):
   DESCRIPTION = (
       'Messidor-2: examinations of diabetic patients in French hospitals, one photograph of each eye, with a grade '
       '0..4 adjudicated by three retina specialists (Krause et al.), here cropped to the square field of view. '
-      'Ungradable photographs are left out. There is no official split: this one is by examination where the list of '
+      'Ungradable photographs are skipped. There is no official split: this one is by examination where the list of '
       'pairs, messidor-2.csv, is at hand, and otherwise by photograph. The data set is mostly used whole, as a test set of '
       'networks that learned elsewhere.')
   CITATION = """
@@ -64,10 +64,10 @@ class Messidor2(GradingBuilder):
   year={2018}
 }"""
   HOMEPAGE = 'https://www.adcis.net/en/third-party/messidor2/'
-  LICENCE = 'For research and education, as ADCIS states it with the release'
+  LICENCE = 'For research and education, as ADCIS states it with the raw dataset'
 
   def release(self) -> Release:
-    """Photographs in IMAGES/, their grades in messidor_data.csv, pairs of eyes in messidor-2.csv."""
+    """Lists photographs in IMAGES/, their grades in messidor_data.csv, pairs of eyes in messidor-2.csv."""
     root = self.builder_config.source_dir
     paths = [path for path in list_photographs(root / PHOTOGRAPHS, '*') if path.suffix.lower() in EXTENSIONS]
     _require_distinct(paths)
@@ -89,7 +89,7 @@ def _require_distinct(paths: list[pathlib.Path]) -> None:
   seen: dict[str, pathlib.Path] = {}
   for path in paths:
     if (other := seen.setdefault(path.name.lower(), path)) is not path:
-      raise ValueError(f'{other} and {path.name} differ in nothing but case; remove the one that is not of the release')
+      raise ValueError(f'{other} and {path.name} differ in nothing but case; remove the one that is not of the raw dataset')
 
 
 def _read_grades(table: pathlib.Path) -> tuple[dict[str, int], set[str]]:

@@ -35,7 +35,7 @@ EXIF_ORIENTATION = 0x0112
 
 
 class Photograph(NamedTuple):
-  """One photograph of the release, its masks by lesion key (those that exist), and its grade."""
+  """One photograph of the raw dataset, its masks by lesion key (those that exist), and its grade."""
 
   path: pathlib.Path
   patient: str
@@ -47,7 +47,7 @@ class RetinalLesions(MaskBuilder):
   """`source_dir` is the folder retinal-lesions-v20191227. Split by patient, 70/10/20, as there is no official split.
 
   Described by its authors and read by a public loader: folders, names of masks, the columns of the table, the level 127, and
-  the counts. The true release was not at hand: case and spelling of endings, encoding and separator of the table are free.
+  the counts. The published files were not at hand: case and spelling of endings, encoding and separator of the table are free.
   What `lesion-jax consensus` writes is of this layout.
   """
 
@@ -64,7 +64,7 @@ class RetinalLesions(MaskBuilder):
   }
   DESCRIPTION = (
       'The released part of the data of Wei et al.: photographs from EyePACS (Kaggle), cropped to 896x896 pixels by '
-      'the authors, with the masks of eight lesions and a grade. The grey level 127 of the masks is left out of loss '
+      'the authors, with the masks of eight lesions and a grade. The grey level 127 of the masks is excluded from loss '
       'and metrics; the grade is the one of the authors, not of Kaggle. All of it belonged to the test set of the '
       'authors, and there is no official split: this one is by patient, 70/10/20.')
   CITATION = """
@@ -79,7 +79,7 @@ class RetinalLesions(MaskBuilder):
   LICENCE = 'On request from the authors, for research'
 
   def release(self) -> Release:
-    """Photographs in images_896x896, masks in lesion_segs_896x896/<id>, grades in dr_grades.csv ('our label')."""
+    """Lists photographs in images_896x896, masks in lesion_segs_896x896/<id>, grades in dr_grades.csv ('our label')."""
     root = self.builder_config.source_dir
     paths = list_photographs(root / 'images_896x896', '*.jpg')
     masks_root = require_folder(root / 'lesion_segs_896x896')
@@ -95,7 +95,7 @@ class RetinalLesions(MaskBuilder):
     return Release(splits, dict(_count(photographs)))
 
   def read_native(self, item: Photograph) -> Native:
-    """Photograph and masks."""
+    """Reads photograph and masks."""
     image = read_photograph(item.path)
     shape = image.shape[:2]
     levels = {
@@ -122,7 +122,7 @@ def _patient(path: pathlib.Path) -> str:
   """Splitting by patient stands on this name, so another form of it is an error."""
   patient, _, side = path.stem.rpartition('_')
   if not patient or side not in ('left', 'right'):
-    raise ValueError(f'{path}: the release names its photographs <patient>_left.jpg and <patient>_right.jpg')
+    raise ValueError(f'{path}: the raw dataset names its photographs <patient>_left.jpg and <patient>_right.jpg')
   return patient
 
 

@@ -45,12 +45,12 @@ def annotate(rng: np.random.Generator, frame: Frame, findings: list[Finding]) ->
 
 
 def rasterise(frame: Frame, shapes: tuple[Shape, ...]) -> np.ndarray:
-  """uint8 [S, S] packed: bit j where a shape of LESIONS[j] covers the pixel."""
+  """Returns uint8 [S, S] packed: bit j where a shape of LESIONS[j] covers the pixel."""
   return _pack(frame, [(shape.lesion, (shape.outline() - (frame.size - 1) / 2) / frame.scale) for shape in shapes])
 
 
 def rasterise_findings(frame: Frame, findings: list[Finding]) -> np.ndarray:
-  """uint8 [S, S] packed: bit j where a pixel is touched by a lesion LESIONS[j] itself."""
+  """Returns uint8 [S, S] packed: bit j where a pixel is touched by a lesion LESIONS[j] itself."""
   return _pack(frame, [(finding.lesion, outline) for finding in findings for outline in finding.outlines])
 
 

@@ -33,7 +33,7 @@ class Camera(NamedTuple):
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:
-  """One camera and fundus. A third of the cameras cut the field at its top and bottom."""
+  """Returns one camera and fundus. A third of the cameras cut the field at its top and bottom."""
   colour = rng.dirichlet(np.full(len(PALETTE), 0.6)) @ PALETTE * rng.normal(1, (0.03, 0.05, 0.08))
   return Camera(
       colour=colour, radius=rng.uniform(0.965, 0.995), cut=rng.uniform(0.82, 0.95) if rng.random() < 0.33 else 2.0,
@@ -43,7 +43,7 @@ def draw_camera(rng: np.random.Generator) -> Camera:
 
 
 def paint_fundus(rng: np.random.Generator, frame: Frame, camera: Camera, landmarks: Landmarks) -> np.ndarray:
-  """The retina without vessels: float32 [3, S, S] with choroidal texture, macula and optic disc."""
+  """Returns the retina without vessels: float32 [3, S, S] with choroidal texture, macula and optic disc."""
   size = frame.size
   mottle = 0.5 * smooth_noise(rng, 9, size) + 0.35 * smooth_noise(rng, 26, size) + 0.25 * smooth_noise(rng, 80, size)
   choroid = np.abs(smooth_noise(rng, 34, size)) * np.clip(0.5 + 0.6 * smooth_noise(rng, 5, size), 0, 1.2)
@@ -88,7 +88,8 @@ def _paint_disc(rng: np.random.Generator, image: np.ndarray, frame: Frame, camer
 
 
 def defocus(image: np.ndarray, sigma: float) -> np.ndarray:
-  """The planar image [3, S, S] blurred by a Gaussian of `sigma` pixels; values are clipped to steps of 1/255."""
+  """Returns the planar image [3, S, S] blurred by a Gaussian of `sigma` pixels; values are clipped to steps of
+  1/255."""
   size = image.shape[-1]
   shrink = min(max(int(sigma / 2), 1), 8)
   blurred = []
@@ -100,7 +101,7 @@ def defocus(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def expose(rng: np.random.Generator, image: np.ndarray, frame: Frame, camera: Camera) -> np.ndarray:
-  """Light, haze, optics, sensor and field stop: the photograph, uint8 [S, S, 3]."""
+  """Adds light, haze, optics, sensor and field stop: the photograph, uint8 [S, S, 3]."""
   size = frame.size
   x, y = frame.grid()
   square = x * x + y * y

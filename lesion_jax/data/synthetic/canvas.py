@@ -34,27 +34,28 @@ class Frame(NamedTuple):
     return self.radius * self.size / 2
 
   def to_pixels(self, points: np.ndarray) -> np.ndarray:
-    """Field units [..., 2] -> pixel coordinates [..., 2] in which pixel (i, j) has its centre at (i, j)."""
+    """Converts field units [..., 2] -> pixel coordinates [..., 2] in which pixel (i, j) has its centre at (i, j)."""
     return np.asarray(points) * self.scale + (self.size - 1) / 2
 
   def grid(self) -> tuple[np.ndarray, np.ndarray]:
-    """Field coordinates of the pixel centres, float32 [1, S] (x) and [S, 1] (y)."""
+    """Returns field coordinates of the pixel centres, float32 [1, S] (x) and [S, 1] (y)."""
     axis = ((np.arange(self.size) - (self.size - 1) / 2) / self.scale).astype(np.float32)
     return axis[None, :], axis[:, None]
 
   def inside(self) -> np.ndarray:
-    """bool [S, S]: the field of view."""
+    """Returns bool [S, S]: the field of view."""
     x, y = self.grid()
     return (x * x + y * y <= 1) & (np.abs(y) <= self.cut)
 
 
 def stream(seed: int, number: int, name: str) -> np.random.Generator:
-  """An independent random stream for one purpose, so that a change to one part of a scene leaves the others alone."""
+  """Returns an independent random stream for one purpose, so that a change to one part of a scene leaves the others
+  alone."""
   return np.random.default_rng([seed, number, zlib.crc32(name.encode())])
 
 
 def paint(frame: Frame, polygons: Iterable[np.ndarray], values: Iterable[float], blur: float = 0.0) -> np.ndarray:
-  """Anti-aliased coverage times value; where polygons overlap, the later one wins.
+  """Returns anti-aliased coverage times value; where polygons overlap, the later one wins.
 
   Args:
     frame: the raster.
@@ -83,7 +84,7 @@ def paint(frame: Frame, polygons: Iterable[np.ndarray], values: Iterable[float],
 
 
 def stencil(frame: Frame, polygons: Iterable[np.ndarray]) -> np.ndarray:
-  """bool [S, S]: the pixels that the polygons (field units) touch, so that nothing is too small to be seen."""
+  """Returns bool [S, S]: the pixels that the polygons (field units) touch, so that nothing is too small to be seen."""
   image = Image.new('L', (frame.size, frame.size))
   draw = ImageDraw.Draw(image)
   for polygon in polygons:
@@ -92,7 +93,8 @@ def stencil(frame: Frame, polygons: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def smooth_noise(rng: np.random.Generator, cells: int, size: int) -> np.ndarray:
-  """float32 [size, size], Gaussian noise with about `cells` independent values along a side; the same at any size."""
+  """Returns float32 [size, size], Gaussian noise with about `cells` independent values along a side; the same at any
+  size."""
   coarse = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
   return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
@@ -107,7 +109,7 @@ def blobs(
     rng: np.random.Generator, centres: np.ndarray, radii: np.ndarray, *, points: int = 16, rough: float = 0.15,
     stretch: float = 1.3,
 ) -> np.ndarray:
-  """Irregular rounded outlines.
+  """Draws irregular rounded outlines.
 
   Args:
     rng: random stream.
@@ -134,21 +136,21 @@ def blobs(
 
 
 def normals(points: np.ndarray) -> np.ndarray:
-  """Unit normals [..., n, 2] of paths [..., n, 2]; zero where a path stands still."""
+  """Computes unit normals [..., n, 2] of paths [..., n, 2]; zero where a path stands still."""
   tangent = np.gradient(points, axis=-2)
   tangent /= np.hypot(tangent[..., 0], tangent[..., 1])[..., None] + 1e-9
   return np.stack([-tangent[..., 1], tangent[..., 0]], axis=-1)
 
 
 def ribbon(points: np.ndarray, width: np.ndarray) -> np.ndarray:
-  """The outlines [..., 2n, 2] of strokes along points [..., n, 2] with the full width [..., n] at each."""
+  """Returns the outlines [..., 2n, 2] of strokes along points [..., n, 2] with the full width [..., n] at each."""
   normal = normals(points) * (width[..., None] / 2)
   return np.concatenate([points + normal, (points - normal)[..., ::-1, :]], axis=-2)
 
 
 def walk(rng: np.random.Generator, start: np.ndarray, heading: np.ndarray, length: np.ndarray, *, steps: int,
          bend: np.ndarray, tortuosity: float) -> np.ndarray:
-  """Wandering paths.
+  """Draws wandering paths.
 
   Args:
     rng: random stream.

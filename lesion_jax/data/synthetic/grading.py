@@ -47,21 +47,21 @@ class Plan(NamedTuple):
 
 
 def eye_of(index: int) -> Eye:
-  """Even photographs are left eyes and odd ones right eyes; two pairs in three are one patient's, so half the patients
-  show both eyes."""
+  """Returns the eye: even photographs are left eyes and odd ones right eyes; two pairs in three are one patient's, so
+  half the patients show both eyes."""
   both = (index // 2) % 3 != 2
   return Eye(patient=index - index % 2 if both else index, side=('left', 'right')[index % 2])
 
 
 def draw_grade(seed: int, index: int) -> int:
-  """The true grade 0..4 with shares GRADE_SHARES, alike in the two eyes of a patient in most cases."""
+  """Returns the true grade 0..4 with shares GRADE_SHARES, alike in the two eyes of a patient in most cases."""
   of_patient = stream(seed, eye_of(index).patient, 'patient grade').choice(5, p=GRADE_SHARES)
   own = stream(seed, index, 'grade')
   return int(of_patient if own.random() < SAME_GRADE else own.choice(5, p=GRADE_SHARES))
 
 
 def sufficient_lesions(grade: int) -> tuple[str, ...]:
-  """Lesions whose presence alone speaks for `grade` by Table I."""
+  """Returns lesions whose presence alone speaks for `grade` by Table I."""
   return tuple(e.lesion for e in EVIDENCE if e.grade == grade and e.sufficient and e.lesion)
 
 
@@ -78,7 +78,8 @@ def plan(rng: np.random.Generator, grade: int) -> Plan:
 
 
 def consensus(rng: np.random.Generator, true_grade: int) -> int:
-  """The majority of three annotators who are each one grade off now and then; the true grade where all three differ."""
+  """Returns the majority of three annotators who are each one grade off now and then; the true grade where all three
+  differ."""
   wrong = rng.random(ANNOTATORS) < ANNOTATOR_ERROR
   votes = np.clip(true_grade + wrong * rng.choice((-1, 1), ANNOTATORS), 0, 4)
   tally = np.bincount(votes, minlength=5)

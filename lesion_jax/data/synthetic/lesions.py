@@ -30,7 +30,7 @@ class Finding(NamedTuple):
 
 
 def microaneurysms(rng: np.random.Generator, sites: Sites, count: int) -> list[Finding]:
-  """Round dark-red dots of 5 to 10 pixels at 896, beside small vessels."""
+  """Draws round dark-red dots of 5 to 10 pixels at 896, beside small vessels."""
   centres = sites.near_vessels(rng, count)
   outlines = blobs(rng, centres, rng.uniform(0.0060, 0.0110, count), points=12, rough=0.06, stretch=1.3)
   values = rng.uniform(0.34, 0.68, count)
@@ -94,7 +94,7 @@ def hard_exudates(rng: np.random.Generator, sites: Sites, clusters: int) -> list
 
 
 def cotton_wool_spots(rng: np.random.Generator, sites: Sites, count: int) -> list[Finding]:
-  """Feathery greyish-white patches of 0.15 to 0.5 DD in the nerve fibre layer, near the arcades."""
+  """Draws feathery greyish-white patches of 0.15 to 0.5 DD in the nerve fibre layer, near the arcades."""
   findings = []
   for centre in sites.near_vessels(rng, count, wide=True, gap=(0.01, 0.09)):
     size = DISC_DIAMETER * rng.uniform(0.09, 0.22)
@@ -106,7 +106,8 @@ def cotton_wool_spots(rng: np.random.Generator, sites: Sites, count: int) -> lis
 
 
 def background_lesions(rng: np.random.Generator, sites: Sites, plan: Plan) -> list[Finding]:
-  """All lesions of this file that the plan asks for, fewer of the small ones where much of the field is hidden."""
+  """Draws all lesions of this file that the plan asks for, fewer of the small ones where much of the field is
+  hidden."""
   def visible(key: str) -> int:
     return int(np.ceil(plan.counts.get(key, 0) * min(1.0, sites.free)))
 

@@ -1,7 +1,7 @@
 """A panel of simulated ophthalmologists: each draws, overlooks, mistakes and grades in a way of their own.
 
 Where `annotator.py` makes the one careful annotation that a sample comes with, this makes several of the same scene, of
-which the truth is known. Every number is our choice: the paper does not say how far its annotators disagreed.
+which the ground truth is known. Every number is our choice: the paper does not say how far its annotators disagreed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Style(NamedTuple):
 
 
 def draw_style(seed: int, annotator: int) -> Style:
-  """The style of annotator number `annotator` of the panel `seed`."""
+  """Returns the style of annotator number `annotator` of the panel `seed`."""
   rng = stream(seed, annotator, 'style')
   return Style(size=float(np.exp(rng.normal(-0.03, 0.10))), wobble=rng.uniform(0.05, 0.15),
                drift=rng.uniform(0.002, 0.006), overlooked=rng.uniform(0.05, 0.30), mistaken=rng.uniform(0.02, 0.12),
@@ -52,7 +52,7 @@ def draw_style(seed: int, annotator: int) -> Style:
 
 
 def annotate_as(rng: np.random.Generator, style: Style, frame: Frame, findings: list[Finding]) -> tuple[Shape, ...]:
-  """What an annotator of that style marks in a scene.
+  """Returns what an annotator of that style marks in a scene.
 
   Args:
     rng: of this annotator and this photograph.
@@ -76,7 +76,7 @@ def annotate_as(rng: np.random.Generator, style: Style, frame: Frame, findings: 
 
 
 def grade_as(rng: np.random.Generator, style: Style, true_grade: int) -> int:
-  """The grade 0..4 that an annotator of that style gives: the true one, or at times the next above or below."""
+  """Returns the grade 0..4 that an annotator of that style gives: the true one, or at times the next above or below."""
   wrong, step = rng.random() < style.misgraded, rng.choice((-1, 1))
   return int(np.clip(true_grade + wrong * step, 0, NUM_GRADES - 1))
 

@@ -12,7 +12,7 @@ from lesion_jax.data.synthetic.sites import Sites
 
 
 def vitreous_hemorrhage(rng: np.random.Generator) -> Finding:
-  """A veil over a large part of the field, mostly its lower half, where blood settles."""
+  """Returns a veil over a large part of the field, mostly its lower half, where blood settles."""
   centre = np.array([[rng.normal(0, 0.3), rng.uniform(0.05, 0.6)]])
   veil = blobs(rng, centre, np.array([rng.uniform(0.38, 0.78)]), points=64, rough=0.13, stretch=1.6)[0]
   veil *= np.minimum(1, 0.985 / np.hypot(*veil.T))[:, None]
@@ -20,7 +20,7 @@ def vitreous_hemorrhage(rng: np.random.Generator) -> Finding:
 
 
 def preretinal_hemorrhage(rng: np.random.Generator, sites: Sites) -> Finding:
-  """A pool between retina and vitreous: a level upper edge, a hull like a boat's below, 0.7 to 2 DD wide."""
+  """Returns a pool between retina and vitreous: a level upper edge, a hull like a boat's below, 0.7 to 2 DD wide."""
   half = DISC_DIAMETER * rng.uniform(0.35, 1.0)
   depth = half * rng.uniform(0.45, 1.1)
   side = np.linspace(0, 1, 24)
@@ -34,7 +34,7 @@ def preretinal_hemorrhage(rng: np.random.Generator, sites: Sites) -> Finding:
 
 
 def fibrous_membrane(rng: np.random.Generator, sites: Sites) -> Finding:
-  """A whitish-grey band with strands that pull at the retina, along an arcade or across the disc."""
+  """Returns a whitish-grey band with strands that pull at the retina, along an arcade or across the disc."""
   size = DISC_DIAMETER * rng.uniform(0.6, 2.0)
   on_disc = rng.random() < 0.3
   centre = sites.landmarks.disc if on_disc else sites.near_vessels(rng, 1, wide=True, gap=(0.0, 0.06))[0] * 0.85
@@ -53,7 +53,7 @@ def fibrous_membrane(rng: np.random.Generator, sites: Sites) -> Finding:
 
 
 def new_vessels(rng: np.random.Generator, sites: Sites) -> Finding:
-  """A frond of fine tortuous looping vessels on the disc or along an arcade, 0.5 to 1.4 DD across."""
+  """Returns a frond of fine tortuous looping vessels on the disc or along an arcade, 0.5 to 1.4 DD across."""
   radius = DISC_DIAMETER * rng.uniform(0.28, 0.65)
   on_disc = rng.random() < 0.35
   centre = sites.landmarks.disc + rng.normal(0, 0.05, 2) if on_disc else sites.near_vessels(rng, 1, wide=True)[0] * 0.93
@@ -69,7 +69,7 @@ def new_vessels(rng: np.random.Generator, sites: Sites) -> Finding:
 
 
 def proliferative_lesions(rng: np.random.Generator, sites: Sites, plan: Plan) -> list[Finding]:
-  """All lesions of this file that the plan asks for; what lies behind the larger ones is taken out of use."""
+  """Draws all lesions of this file that the plan asks for; what lies behind the larger ones is taken out of use."""
   findings = []
   makers = (
       ('vHE', lambda: vitreous_hemorrhage(rng)),

@@ -107,7 +107,8 @@ def _paint_vitreous(rng: np.random.Generator, image: np.ndarray, frame: Frame, f
 
 def render(rng: np.random.Generator, frame: Frame, camera: Camera, landmarks: Landmarks, vessels: tuple[Vessels, ...],
            findings: list[Finding]) -> np.ndarray:
-  """The photograph of a scene, uint8 [S, S, 3]. A lesion more or less changes nothing elsewhere in the picture."""
+  """Returns the photograph of a scene, uint8 [S, S, 3]. A lesion more or less changes nothing elsewhere in the
+  picture."""
   of_fundus, of_distractors, of_retina, of_vitreous, of_camera = rng.spawn(5)
   image = paint_fundus(of_fundus, frame, camera, landmarks)
   _paint_distractors(of_distractors, image, frame, landmarks)

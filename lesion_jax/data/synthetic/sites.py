@@ -39,7 +39,7 @@ class Sites:
     self._half_width = width / 2
 
   def block(self, outline: np.ndarray) -> None:
-    """No position inside the outline [n, 2] will be drawn from now on."""
+    """Blocks the outline [n, 2]: no position inside will be drawn from now on."""
     self._blocked = self._blocked | stencil(_MAP, [outline])
 
   @property
@@ -48,13 +48,14 @@ class Sites:
     return float(np.mean(~self._blocked)) / (np.pi / 4 * MARGIN**2)
 
   def is_free(self, points: np.ndarray) -> np.ndarray:
-    """bool [n]: which of the points [n, 2] are in use."""
+    """Returns bool [n]: which of the points [n, 2] are in use."""
     column, row = np.clip(np.rint(_MAP.to_pixels(points)), 0, _MAP.size - 1).astype(int).T
     return ~self._blocked[row, column]
 
   def near_vessels(self, rng: np.random.Generator, count: int, *, wide: bool = False,
                    gap: tuple[float, float] = (0.004, 0.03)) -> np.ndarray:
-    """Beside thin vessels, or beside the wide ones of the arcades, `gap` away from the vessel's edge."""
+    """Samples positions beside thin vessels, or beside the wide ones of the arcades, `gap` away from the vessel's
+    edge."""
     pool = self._wide if wide and self._wide.size else self._thin
 
     def propose(n: int) -> np.ndarray:
@@ -65,11 +66,11 @@ class Sites:
     return self._keep(propose, count)
 
   def around(self, rng: np.random.Generator, count: int, centre: np.ndarray, spread: float) -> np.ndarray:
-    """Normally distributed about a centre [2]."""
+    """Samples positions normally distributed about a centre [2]."""
     return self._keep(lambda n: centre + rng.normal(0, spread, (n, 2)), count)
 
   def apart(self, rng: np.random.Generator, count: int, quadrant: tuple[int, int], gap: float) -> np.ndarray:
-    """Scattered over one quadrant (the signs of x and y), at least `gap` from each other."""
+    """Samples positions scattered over one quadrant (the signs of x and y), at least `gap` from each other."""
     chosen = np.empty((0, 2))
     while len(chosen) < count:
       for point in self._keep(lambda n: rng.uniform(0.03, MARGIN, (n, 2)) * quadrant, 64):

@@ -25,7 +25,7 @@ class Landmarks(NamedTuple):
   tilt: float
 
   def place(self, points: np.ndarray) -> np.ndarray:
-    """From the tree's own axes (origin in the disc, x towards the fovea) to field units."""
+    """Converts from the tree's own axes (origin in the disc, x towards the fovea) to field units."""
     return self.disc + rotate(points * (self.temporal, 1), self.tilt)
 
 
@@ -41,7 +41,7 @@ class Vessels(NamedTuple):
 
 
 def draw_landmarks(rng: np.random.Generator, side: str) -> Landmarks:
-  """Most photographs are centred near the macula, some near the disc."""
+  """Draws the landmarks: most photographs are centred near the macula, some near the disc."""
   temporal = 1 if side == 'left' else -1
   distance = FOVEA_DISTANCE * rng.uniform(0.92, 1.08)
   tilt = rng.normal(0, 0.05)
@@ -113,7 +113,7 @@ def _stop(path: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
 
 
 def grow_vessels(rng: np.random.Generator, landmarks: Landmarks) -> tuple[Vessels, ...]:
-  """Both trees in field units, the finest order first (paint them in this order)."""
+  """Returns both trees in field units, the finest order first (paint them in this order)."""
   fovea = np.array([np.linalg.norm(landmarks.fovea - landmarks.disc), 0.05])
   arcades, twigs = _arcades(rng), _twigs(rng)
   first = _branch(rng, arcades, 7, fovea, 32)

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def label(mask: np.ndarray) -> tuple[np.ndarray, int]:
-  """(int32 [h, w], n): the connected parts of a mask, 1 to n by their first pixel; 0 elsewhere.
+  """Returns (int32 [h, w], n): the connected parts of a mask, 1 to n by their first pixel; 0 elsewhere.
 
   Runs of pixels along the rows are joined with those that they touch in the next row, all at once, until nothing is left to join.
   """
@@ -36,7 +36,7 @@ def label(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def binary_dilation(mask: np.ndarray, iterations: int = 1) -> np.ndarray:
-  """A mask and its neighbours, so many times."""
+  """Returns a mask and its neighbours, so many times."""
   for _ in range(iterations):
     grown = mask.copy()
     grown[1:] |= mask[:-1]
@@ -48,7 +48,8 @@ def binary_dilation(mask: np.ndarray, iterations: int = 1) -> np.ndarray:
 
 
 def binary_erosion(mask: np.ndarray, iterations: int = 1, border_value: int = 0) -> np.ndarray:
-  """What is left of a mask without the pixels that have a neighbour outside of it; `border_value` is what lies around the array."""
+  """Returns what is left of a mask without the pixels that have a neighbour outside of it; `border_value` is what lies
+  around the array."""
   for _ in range(iterations):
     around = np.pad(mask, 1, constant_values=bool(border_value))
     mask = mask & around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
@@ -56,12 +57,12 @@ def binary_erosion(mask: np.ndarray, iterations: int = 1, border_value: int = 0)
 
 
 def binary_opening(mask: np.ndarray, iterations: int = 1) -> np.ndarray:
-  """Eroded, then dilated."""
+  """Erodes, then dilates."""
   return binary_dilation(binary_erosion(mask, iterations), iterations)
 
 
 def binary_propagation(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """The parts of a mask that have a seed, and the seeds."""
+  """Returns the parts of a mask that have a seed, and the seeds."""
   labels, number = label(mask)
   reached = np.zeros(number + 1, bool)
   reached[labels[seeds]] = True
@@ -70,7 +71,7 @@ def binary_propagation(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def binary_fill_holes(mask: np.ndarray) -> np.ndarray:
-  """A mask and all that it encloses."""
+  """Returns a mask and all that it encloses."""
   edge = np.zeros_like(mask)
   edge[[0, -1]], edge[:, [0, -1]] = True, True
   return ~binary_propagation(edge & ~mask, ~mask)

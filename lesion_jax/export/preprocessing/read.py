@@ -9,7 +9,8 @@ from PIL import Image, ImageOps
 
 
 def read_photograph(path: str | os.PathLike) -> np.ndarray:
-  """A file as uint8 [H, W, 3], RGB, upright by its EXIF orientation, transparency dropped; of several pictures the first.
+  """Returns a file as uint8 [H, W, 3], RGB, upright by its EXIF orientation, transparency dropped; of several pictures
+  the first.
 
   Raises:
     OSError: it is no picture, or damaged.
