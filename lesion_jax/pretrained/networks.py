@@ -10,9 +10,9 @@ DEFAULT = 'idrid'  # the name of the one that is used where none is named
 NETWORKS = {
     'idrid': {
         'folder': 'idrid',
-        'weights_sha256': '56f5177726c90bdc70ada20c54f93494e33e49ecf6cbb12a350893e62aea8e36',
-        'config_sha256': '64d9fde7caac511a1c9e2a481b92b1138469a70ef4dc58e427dc84dfb350c833',
-        'about': 'four lesions of diabetic retinopathy, silent in most healthy eyes; learned from IDRiD; no grade',
+        'weights_sha256': '95c25f8248dfb48df2d8aeb0a1a53c7db87d9020f94913e2f054ac8d0d659ac8',
+        'config_sha256': '24b53de6ad0e18b0083b3c17dfdbb55efb47275c298e4c663d6f1a158a5e5558',
+        'about': 'four lesions of diabetic retinopathy, silent in most healthy eyes, and the grade DR0 to DR4; learned from IDRiD',
         'size': 1440,
         'storage': 'int8',
         'licence': 'weights Apache-2.0; data CC BY 4.0 (IDRiD)',
