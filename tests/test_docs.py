@@ -270,8 +270,9 @@ class TestBlocks:
     assert lines
     for words in lines:
       assert cli.main(words[1:]) == 0
-      assert {'report.html', 'results.csv', 'photograph'} <= {path.name for path in pathlib.Path('found').iterdir()}
-      shutil.rmtree('found')
+      out = pathlib.Path(words[words.index('--out') + 1])
+      assert {'report.html', 'results.csv', 'photograph'} <= {path.name for path in out.iterdir()}
+      shutil.rmtree(out)
 
 
 def exports_stablehlo(page):
