@@ -201,7 +201,7 @@ def test_an_unknown_split_is_said(dataset):
 @pytest.mark.parametrize('name, options, message', [
     ('imagenet', {}, "unknown data set 'imagenet'; there are: synthetic, retinal_lesions, idrid, idrid_grading"),
     ('synthetic', {'cuont': 3}, 'synthetic has no option cuont; it takes count, seed'),
-    ('synthetic', {'source_dir': 'here'}, 'drawn, not read'),
+    ('synthetic', {'source_dir': 'here'}, 'generated, not read'),
     ('synthetic', {'count': 0}, 'count at least 1'),
     ('synthetic', {'size': 16}, 'size=16 pixels'),
     ('idrid', {}, 'source_dir is missing'),
