@@ -26,7 +26,7 @@ DATA_KEYS = (
     'weights')
 MODEL_KEYS = ('name', 'sync_batch_norm')
 # What tuples hold, by the last name of their key, and the least that it may be.
-WHOLE_NUMBERS = {'milestones': 1, 'decoder_channels': 1}
+WHOLE_NUMBERS = {'milestones': 1, 'decoder_channels': 1, 'channels': 1}
 TEXTS = ('freeze', 'init_drop', 'stages', 'track')
 LARGEST_SEED = 2**32 - 1  # of NumPy's generators and JAX's keys alike
 
