@@ -94,6 +94,11 @@ def add(commands: Any) -> None:
                        help='what computes (default jax); onnxruntime is faster on a CPU, for one network without --tta; '
                             'its graph is made the first time, which takes a minute')
   options.add_smallest(predict, "the model's own, if it has one")
+  landmarks = predict.add_mutually_exclusive_group()
+  landmarks.add_argument('--landmarks', metavar='BUNDLE',
+                         help='look for optic disc and fovea too, with that network, or with one of this package by name (default: '
+                              'the one that goes with a network of this package, where there is one; see `lesion-jax info`)')
+  landmarks.add_argument('--no-landmarks', dest='landmarks', action='store_false', default=None, help='do not')
   predict.add_argument('--maps', choices=['png', 'npz'],
                        help='write the probability maps of the lesions too, from which `lesion-jax rethreshold` makes everything '
                             'anew: png of 16 bits, one file a lesion, or npz, float32 in one file')
@@ -115,7 +120,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
-      burnt_in=arguments.burnt_in, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
       threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:

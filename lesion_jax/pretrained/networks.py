@@ -2,7 +2,8 @@
 
 Written by `python -m experiments.package`, see docs/networks.md. By name: `folder` beside this file, `weights_sha256` of its
 model.safetensors and `config_sha256` of its config.json, `about`, one line, `size`, side in pixels of the square that the
-network takes, `storage` of its weights, and `licence` of weights and training data.
+network takes, `storage` of its weights, and `licence` of weights and training data. `landmarks` of an entry names the network of
+LANDMARKS that is used beside it.
 """
 
 DEFAULT = 'idrid'  # the name of the one that is used where none is named
@@ -18,3 +19,5 @@ NETWORKS = {
         'licence': 'weights Apache-2.0; data CC BY 4.0 (IDRiD)',
     },
 }
+
+LANDMARKS = {}
