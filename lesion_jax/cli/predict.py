@@ -97,7 +97,7 @@ def add(commands: Any) -> None:
   landmarks = predict.add_mutually_exclusive_group()
   landmarks.add_argument('--landmarks', metavar='BUNDLE',
                          help='look for optic disc and fovea too, with that network, or with one of this package by name (default: '
-                              'the one that goes with a network of this package, where there is one; see `lesion-jax info`)')
+                              'the one that goes with a network of this package, where there is one)')
   landmarks.add_argument('--no-landmarks', dest='landmarks', action='store_false', default=None, help='do not')
   predict.add_argument('--maps', choices=['png', 'npz'],
                        help='write the probability maps of the lesions too, from which `lesion-jax rethreshold` makes everything '

@@ -83,7 +83,7 @@ def load_landmarks(path: str | os.PathLike[str], device: jax.Device | None = Non
   """
   found = pretrained.find_landmarks(path)
   bundle = load_bundle(found)
-  _check(bundle.config, found)
+  check_landmarks(bundle.config, found)
   model = get_landmark_net(bundle.config['model'])
   size = bundle.config['preprocessing']['size']
 
@@ -98,8 +98,8 @@ def load_landmarks(path: str | os.PathLike[str], device: jax.Device | None = Non
   return LandmarkFinder(bundle.config, jax.device_put(bundle.variables, device), compiled(locate_fn, platform), bundle.digest)
 
 
-def _check(config: Mapping[str, Any], path: pathlib.Path) -> None:
-  """Raises ValueError where a configuration is not of a network of landmarks."""
+def check_landmarks(config: Mapping[str, Any], path: pathlib.Path) -> None:
+  """Holds the configuration of a bundle, at `path`, to what a network of landmarks needs. Raises ValueError, naming what it lacks."""
   if config.get('landmarks') != list(LANDMARKS):
     raise ValueError(f'{path} is no bundle of a network of {" and ".join(LANDMARKS)}; train one with configs/landmarks.py')
   size = config.get('preprocessing', {}).get('size')

@@ -33,15 +33,15 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, parts.Network]:
   networks = {name: _finished_network(config, name) for name in parts.STAGES if name in config and config[name].bundle}
   for name, stage in parts.stages(config).items():
     devices.check_batch(stage.eval_batch_size)
+    if parts.landmarks(stage) != (name == parts.LANDMARKS):
+      raise ValueError(f'the loss {parts.LANDMARK_LOSS!r} and the stage {parts.LANDMARKS!r} belong together; --config.{name}.loss is '
+                       f'{stage.loss!r}')
     parts.loss(stage)  # of a finished stage too: it names what the stage learns from
     if name not in networks:
       devices.check_batch(stage.batch_size, stage.accumulate)
       source = parts.lesion_stage(config, name)
       network = networks[name] = parts.network(stage, networks[source].fields if source in networks else None)
       fields = network.fields
-      if parts.landmarks(stage) != (name == parts.LANDMARKS):
-        raise ValueError(f'the loss {parts.LANDMARK_LOSS!r} and the stage {parts.LANDMARKS!r} belong together; --config.{name}.loss is '
-                         f'{stage.loss!r}')
       if 'lesion' in fields and (size := config[source].data.size) != stage.data.size:
         raise ValueError(f'the lesion network takes {size} pixels and the network around it {stage.data.size}; '
                          f'set --config.{source}.data.size and --config.{name}.data.size alike')
