@@ -17,7 +17,18 @@ NETWORKS = {
         'size': 1440,
         'storage': 'int8',
         'licence': 'weights Apache-2.0; data CC BY 4.0 (IDRiD)',
+        'landmarks': 'landmarks',
     },
 }
 
-LANDMARKS = {}
+LANDMARKS = {
+    'landmarks': {
+        'folder': 'landmarks',
+        'weights_sha256': 'cc1ccc1a06bb121544826bee5c4b95beb7c397fe295f039d03d9b1a9ef382303',
+        'config_sha256': '7c45148dbe33f2dc722498a6f7eda816190c02dd213462c8c13feddc9dc2a519',
+        'about': 'centres of optic disc and fovea, or that they are outside the field; learned from IDRiD',
+        'size': 256,
+        'storage': 'float16',
+        'licence': 'weights Apache-2.0; data CC BY 4.0 (IDRiD)',
+    },
+}

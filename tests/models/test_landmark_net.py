@@ -81,7 +81,7 @@ def test_confidence_is_what_lies_about_the_place_alone():
 
 def test_errors_are_in_disc_diameters_of_the_field():
   truth = np.array([[10.0, 10.0], [np.nan, 1.0], [-64.0, -64.0]])
-  found = landmark_errors(truth + [3.0, 4.0], truth, SIZE)
+  found = landmark_errors(truth + np.array([3.0, 4.0]), truth, SIZE)
   np.testing.assert_allclose(found, [5 / (DISC_DIAMETER * SIZE), np.nan, np.nan])
 
 
