@@ -71,6 +71,7 @@ class Options:
     labelme: write them as labelme's JSON too, a file a photograph, as 'masks' or 'polygons'.
     index_maps: write them as index maps too, a picture a photograph, whose numbers are lesions.
     landmarks: the network that looks for optic disc and fovea, or whether one does, see `predict.load`.
+    fhir: write each record as FHIR R4 too.
     threads: that read photographs and write results; None: as many as the process may use processors.
     memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
       the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
@@ -95,6 +96,7 @@ class Options:
   labelme: str | None = None
   index_maps: bool = False
   landmarks: str | os.PathLike | bool | None = None
+  fhir: bool = False
   threads: int | None = None
   memory: int | None = None
   seconds: int | None = None
@@ -122,7 +124,7 @@ class Options:
     later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle'),
              'smallest': (None if self.smallest is None else {key: each._asdict() for key, each in self.smallest.items()}, None),
              'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False),
-             'landmarks': (identify_landmarks(self.models, self.landmarks), None)}
+             'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False)}
     return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 
