@@ -50,12 +50,14 @@ _TURN = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
 
 def is_loinc(code: str) -> bool:
   """Whether a code of LOINC, or an answer, 'LA...', has the right check digit: modulus 10 with every second digit doubled, from
-  the right (LOINC Users' Guide, appendix on the check digit)."""
+  the right (LOINC Users' Guide, appendix on the check digit). The letters of an answer count too; how much, was found from
+  published answers."""
   number, dash, check = code.removeprefix('LA').partition('-')
   if not (dash and number.isdecimal() and number.isascii() and check.isdecimal() and len(check) == 1):
     return False
   doubled = [int(digit) * (2 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(number))]
-  return (sum(each // 10 + each % 10 for each in doubled) + int(check)) % 10 == 0
+  letters = (5, 8)[len(number) % 2] if code.startswith('LA') else 0
+  return (sum(each // 10 + each % 10 for each in doubled) + letters + int(check)) % 10 == 0
 
 
 def is_snomed(code: str) -> bool:

@@ -60,9 +60,9 @@ def test_known_concepts_of_snomed(code, holds):
   assert is_snomed(code) is holds
 
 
-@pytest.mark.parametrize('code, holds', [('2160-0', True), ('4548-4', True), ('2160-1', False), ('2160', False), ('-1', False)])
+@pytest.mark.parametrize('code, holds', [('2160-0', True), ('4548-4', True), ('LA33-6', True), ('LA32-8', True), ('LA6576-8', True), ('LA6577-6', True), ('LA33-7', False), ('2160-1', False), ('2160', False), ('-1', False)])
 def test_known_codes_of_loinc(code, holds):
-  """Creatinine and hemoglobin A1c."""
+  """Creatinine and hemoglobin A1c; the answers Yes, No, Positive and Negative."""
   assert is_loinc(code) is holds
 
 
