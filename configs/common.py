@@ -11,7 +11,7 @@ def get_config() -> ConfigDict:
   """The paper's own setting. Numbers marked 'IV-A' are the paper's; the others are our choice."""
   config = ConfigDict()
   config.seed = 0  # of the initial weights, the order of the images and the augmentation
-  # In this order, of segment, classify, grade; a stage whose `bundle` is named is evaluated, not trained.
+  # In this order, of segment, classify, grade, landmarks; a stage whose `bundle` is named is evaluated, not trained.
   config.stages = ('segment', 'grade')
 
   config.segment = _stage()
@@ -35,6 +35,14 @@ def get_config() -> ConfigDict:
       'joint': False,  # train the lesion network too; then with the loss 'joint'
       'grading_size': 0,  # side of the square that the grading branch sees, averaged down from `data.size`; 0: all of it
       **_network(),
+  })
+  config.landmarks = _stage()
+  config.landmarks.loss = 'landmark_cross_entropy'
+  config.landmarks.data.update(name='idrid_landmarks', size=256)
+  config.landmarks.model = ConfigDict({
+      'name': 'landmark_net',
+      'channels': (16, 32, 64, 96, 128),  # of landmark_net: at strides 2, 4, 8, 16 and 32
+      'sync_batch_norm': False,
   })
   return config.lock()
 
@@ -136,8 +144,8 @@ def _stage() -> ConfigDict:
       # for the lesions that it has not. For losses of lesion maps; 0 adds nothing. Our choice.
       'hard_negatives': 0.0,
       # The figure of the validation split by which the best network is chosen: pixel_f1, image_f1, pixel_image_f1 (the
-      # mean of the two), aupr (means over the lesions that occur in the split) or kappa; '': that of the loss,
-      # pixel_image_f1 for dual_dice.
+      # mean of the two), aupr (means over the lesions that occur in the split), kappa or, of landmarks, nearness; '': that
+      # of the loss, pixel_image_f1 for dual_dice.
       'criterion': '',
       'max_steps': 0,  # 0: only early stop ends the training (IV-A)
       'validate_every': 1000,  # batches (IV-A)
@@ -165,6 +173,7 @@ def _stage() -> ConfigDict:
           'saturation': (0.8, 1.2),
           'contrast': (0.8, 1.2),
           'tint': (1.0, 1.0),  # of each colour channel
+          'field': (2.0, 2.0),  # diameter of a round field of view that is cut out, as a share of the side; from 1.42 on all is left
       },
   })
 

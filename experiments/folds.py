@@ -49,7 +49,7 @@ def fold_of(config: ConfigDict, folds: int, fold: int) -> ConfigDict:
     ValueError: it names a finished bundle, which may have learned from what this fold tests on.
   """
   chosen = config.copy_and_resolve_references()
-  for name in stages.STAGES:
+  for name in (each for each in stages.STAGES if each in chosen):
     if chosen[name].bundle:
       raise ValueError(f'config.{name}.bundle={chosen[name].bundle}: a finished network may have learned from photographs of the '
                        f'test part of a fold; leave it empty, and let each fold train the stage (config.stages)')

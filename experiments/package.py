@@ -6,6 +6,7 @@
 Writes lesion_jax/pretrained/NAME as `lesion-jax ship` does, and lesion_jax/pretrained/networks.py anew. The network becomes
 the default one unless --not-default is given. One of the same name is replaced; --remove takes one out. All networks together
 have at most 60 MB, as every version stays in the history. docs/networks.md says what is to be measured before.
+A bundle of landmarks (configs/landmarks.py) becomes one that is used beside all others, and is never the default.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ def add(bundle: pathlib.Path, name: str, *, storage: str, about: str, licence: s
     raise ValueError('the bundle does not say the licence of its data; give --licence')
   if '\n' in about + licence:
     raise ValueError('--about and --licence are one line each')
+  of_landmarks = 'landmarks' in load_bundle(bundle).config
+  if name in (networks.NETWORKS if of_landmarks else networks.LANDMARKS):
+    raise ValueError(f'--name {name!r} is that of a packaged network of another kind')
   folder, fresh = pretrained.ROOT / name, pretrained.ROOT / f'.{name}.new'
   shutil.rmtree(fresh, ignore_errors=True)
   try:
@@ -82,31 +86,53 @@ def add(bundle: pathlib.Path, name: str, *, storage: str, about: str, licence: s
     shutil.rmtree(fresh, ignore_errors=True)
   entry = {'folder': name, **dict(reversed(digests.items())), 'about': about, 'size': taken(folder), 'storage': storage,
            'licence': licence}
-  kept = {each: known for each, known in networks.NETWORKS.items() if each != name}
-  write(kept | {name: entry}, name if default or not kept else networks.DEFAULT)
+  if of_landmarks:
+    beside = {**networks.LANDMARKS, name: entry}
+    write({each: {**known, 'landmarks': name} for each, known in networks.NETWORKS.items()}, networks.DEFAULT, beside)
+  else:
+    kept = {each: known for each, known in networks.NETWORKS.items() if each != name}
+    beside = networks.NETWORKS.get(name, {}).get('landmarks') or next(iter(networks.LANDMARKS), None)
+    write(kept | {name: entry | ({'landmarks': beside} if beside else {})}, name if default or not kept else networks.DEFAULT)
   return [*(f'{key}: {text}' for key, text in lines[:1] + lines[2:]), f'packaged as {name}, {total:,} bytes with all others']
 
 
 def remove(name: str) -> list[str]:
   """Takes a network out of the package; returns what to print. Raises ValueError where there is none of that name."""
+  if name in networks.LANDMARKS:
+    shutil.rmtree(pretrained.ROOT / networks.LANDMARKS[name]['folder'])
+    without = lambda entry: {key: value for key, value in entry.items() if (key, value) != ('landmarks', name)}
+    write({each: without(entry) for each, entry in networks.NETWORKS.items()}, networks.DEFAULT,
+          {each: entry for each, entry in networks.LANDMARKS.items() if each != name})
+    return [f'{name} is no longer packaged']
   if name not in networks.NETWORKS:
-    raise ValueError(f'no network {name!r} is packaged; there are {", ".join(networks.NETWORKS) or "none"}')
+    raise ValueError(f'no network {name!r} is packaged; there are {", ".join([*networks.NETWORKS, *networks.LANDMARKS]) or "none"}')
   shutil.rmtree(pretrained.ROOT / networks.NETWORKS[name]['folder'])
   kept = {each: known for each, known in networks.NETWORKS.items() if each != name}
   write(kept, networks.DEFAULT if networks.DEFAULT in kept else next(iter(kept), None))
   return [f'{name} is no longer packaged; the default is {networks.DEFAULT}']
 
 
-def write(entries: Mapping[str, Mapping[str, Any]], default: str | None) -> None:
-  """Writes the registry, for this process too; its docstring stays."""
+def write(
+    entries: Mapping[str, Mapping[str, Any]], default: str | None, landmarks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+  """Writes the registry, for this process too; its docstring stays, and so do the networks of landmarks where None come."""
+  landmarks = networks.LANDMARKS if landmarks is None else landmarks
   path = pretrained.ROOT / 'networks.py'
   description = ast.get_docstring(ast.parse(path.read_text('utf-8')), clean=False)
   lines = [f'"""{description}"""', '', f'DEFAULT = {default!r}  # the name of the one that is used where none is named', '']
-  lines.append('NETWORKS = {' + ('' if entries else '}'))
-  for name, entry in entries.items():
-    lines += [f'    {name!r}: {{', *(f'        {key!r}: {value!r},' for key, value in entry.items()), '    },']
-  path.write_text('\n'.join([*lines, *(['}'] if entries else [])]) + '\n', 'utf-8')
+  lines += [*_written('NETWORKS', entries), '', *_written('LANDMARKS', landmarks)]
+  path.write_text('\n'.join(lines) + '\n', 'utf-8')
   networks.DEFAULT, networks.NETWORKS = default, {name: dict(entry) for name, entry in entries.items()}
+  networks.LANDMARKS = {name: dict(entry) for name, entry in landmarks.items()}
+
+
+def _written(variable: str, entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+  """The lines of a dictionary of entries."""
+  if not entries:
+    return [f'{variable} = {{}}']
+  inner = [line for name, entry in entries.items()
+           for line in (f'    {name!r}: {{', *(f'        {key!r}: {value!r},' for key, value in entry.items()), '    },')]
+  return [f'{variable} = {{', *inner, '}']
 
 
 def sizes() -> dict[str, int]:

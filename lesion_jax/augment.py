@@ -17,6 +17,7 @@ from lesion_jax.core import Array, Example
 Range = tuple[float, float]
 _RANGES = ('rotation', 'scale', 'shift', 'brightness', 'saturation', 'contrast')
 _COLOURS = ('brightness', 'saturation', 'contrast', 'tint')
+WHOLE_FIELD = (2.0, 2.0)
 BORDER = 12  # of 255: where no channel is brighter is the camera's black surround
 _FLIPS = ('horizontal_flip', 'vertical_flip')
 _LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B; ITU-R BT.601
@@ -38,6 +39,9 @@ class Augmentation:
       in any channel is no part of the field and keeps its black.
     tint: factor on each channel, drawn for each.
     quarter_turns: turn by a random multiple of 90 degrees as well, which moves pixels and masks exactly.
+    field: diameter of a round field of view about the centre of the moved image, as a share of its side; what lies outside is
+      black, without lesion and not ignored. From the square root of 2 on it holds all of the image. With `shift` it shows
+      what a camera that looks elsewhere shows.
 
   Raises:
     ValueError: for a range that is not (low, high) in order, a scale that is not positive, a colour factor below 0,
@@ -54,14 +58,17 @@ class Augmentation:
   contrast: Range = (0.8, 1.2)
   tint: Range = (1.0, 1.0)
   quarter_turns: bool = False
+  field: Range = WHOLE_FIELD
 
   def __post_init__(self):
-    for name in (*_RANGES, 'tint'):
+    for name in (*_RANGES, 'tint', 'field'):
       value = getattr(self, name)
       if not isinstance(value, tuple) or len(value) != 2 or not value[0] <= value[1]:
         raise ValueError(f'{name} must be a tuple (low, high) with low <= high, got {value!r}')
     if self.scale[0] <= 0:
       raise ValueError(f'scale must be positive, got {self.scale}; 1 keeps the size')
+    if self.field[0] <= 0:
+      raise ValueError(f'field must be positive, got {self.field}; {WHOLE_FIELD} shows all')
     for name in _COLOURS:
       if getattr(self, name)[0] < 0:
         raise ValueError(f'{name} is a factor and must not be negative, got {getattr(self, name)}; 1 changes nothing')
@@ -70,14 +77,23 @@ class Augmentation:
         raise ValueError(f'{name} is a probability in [0, 1], got {getattr(self, name)}')
 
   @property
+  def _unmoved(self) -> bool:
+    return (self.rotation, self.scale, self.shift) == ((0, 0), (1, 1), (0, 0))
+
+  @property
   def exact(self) -> bool:
     """Whether pixels only change places, by flips and quarter turns."""
-    return (self.rotation, self.scale, self.shift) == ((0, 0), (1, 1), (0, 0))
+    return self._unmoved and not self.cuts
+
+  @property
+  def cuts(self) -> bool:
+    """Whether a round field of view may be cut out."""
+    return self.field[0] < 2 ** 0.5
 
   @property
   def moves(self) -> bool:
     """Whether any pixel may change its place."""
-    return not self.exact or self.horizontal_flip > 0 or self.vertical_flip > 0 or self.quarter_turns
+    return not self._unmoved or self.horizontal_flip > 0 or self.vertical_flip > 0 or self.quarter_turns
 
 
 IDENTITY = Augmentation((0.0, 0.0), (1.0, 1.0), (0.0, 0.0), 0.0, 0.0, (1.0, 1.0), (1.0, 1.0), (1.0, 1.0))
@@ -91,8 +107,8 @@ def augment(batch: Example, *, seed: Array | int, step: Array | int, spec: Augme
 
   Args:
     batch: uint8 `image` [B, S, S, 3], int32 `row` [B], and, where present, packed uint8 `lesions` and `ignore`
-      [B, S, S], and `found` [B, h, h, 8], which moves as the image does, so by flips and quarter turns alone; other keys
-      pass through.
+      [B, S, S], `landmarks` float32 [B, 2, 2], and `found` [B, h, h, 8], which moves as the image does, so by flips and
+      quarter turns alone; other keys pass through.
     seed: int, may be traced.
     step: int, may be traced.
     spec: the ranges; static.
@@ -100,7 +116,8 @@ def augment(batch: Example, *, seed: Array | int, step: Array | int, spec: Augme
   Returns:
     The batch with `image` as float32 in [0, 255] (bilinear) and moved uint8 masks (nearest neighbour, which moves all
     eight bits of a byte alike; where an image shrinks, a lesion is there where half a pixel has it, and ignored where
-    less has). With IDENTITY the values are exactly those that came.
+    less has). `landmarks` move along; one that a round field cuts off is as one outside the image, at (-S, -S). With IDENTITY
+    the values are exactly those that came.
 
   Raises:
     ValueError: when the images are not square RGB, or `found` would have to be turned or magnified.
@@ -119,14 +136,44 @@ def augment(batch: Example, *, seed: Array | int, step: Array | int, spec: Augme
     draw = _draw(jax.random.fold_in(base, row), spec)
     if spec.moves:
       image, masks = _warp(image, masks, draw, spec)
+    if spec.cuts:
+      seen = _seen(image.shape[0], draw)
+      image = jnp.where(seen[..., None], image, jnp.zeros((), image.dtype))
+      masks = {name: jnp.where(seen, mask, jnp.zeros((), mask.dtype)) for name, mask in masks.items()}
     return _colour(image.astype(jnp.float32), draw, spec), masks
 
   image, masks = jax.vmap(one)(batch['image'], masks, batch['row'])
   moved = {**batch, 'image': image, **masks}
+  if 'landmarks' in batch and (spec.moves or spec.cuts):
+    size = batch['image'].shape[1]
+    moved['landmarks'] = jax.vmap(lambda places, row: _move_places(places, size, _draw(jax.random.fold_in(base, row), spec), spec))(
+        batch['landmarks'], batch['row'])
   if grid is None or not spec.moves:
     return moved
   return {**moved, 'found': jax.vmap(lambda found, row: _move_grid(found, _draw(jax.random.fold_in(base, row), spec)))(
       grid, batch['row'])}
+
+
+def _move_places(places: jax.Array, size: int, draw: dict[str, jax.Array], spec: Augmentation) -> jax.Array:
+  """Places [..., 2], rows and columns in pixels from the upper left corner, where `_warp` moves them: the inverse of
+  `_source`."""
+  centre = size / 2  # of places, whose first pixel is centred at 0.5
+  if spec.moves:
+    y = jnp.where(draw['vertical_flip'], -1, 1) * (places[..., 0] - centre)
+    x = jnp.where(draw['horizontal_flip'], -1, 1) * (places[..., 1] - centre)
+    cos, sin = _cos_sin(draw['rotation'])
+    y, x = cos * y - sin * x, sin * y + cos * x
+    places = jnp.stack([at * draw['scale'] + centre + draw['shift'][i] * size for i, at in enumerate((y, x))], axis=-1)
+  if not spec.cuts:
+    return places
+  outside = jnp.sum((places - centre) ** 2, axis=-1, keepdims=True) > (draw['field'] * size / 2) ** 2
+  return jnp.where(outside, -size, places)  # not of NaN, which nothing is true of
+
+
+def _seen(size: int, draw: dict[str, jax.Array]) -> jax.Array:
+  """bool [S, S]: the pixels whose centres are in the round field."""
+  at = (jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2) ** 2
+  return at[:, None] + at[None, :] <= (draw['field'] * size / 2) ** 2
 
 
 def _move_grid(grid: jax.Array, draw: dict[str, jax.Array]) -> jax.Array:
@@ -149,6 +196,9 @@ def _draw(key: jax.Array, spec: Augmentation) -> dict[str, jax.Array]:
   further = jax.random.uniform(jax.random.fold_in(key, 1), (4,))  # apart, so that what is not asked for changes nothing
   low, high = spec.tint
   draw['tint'] = low + (high - low) * further[:3]
+  if spec.cuts:
+    low, high = spec.field
+    draw['field'] = low + (high - low) * jax.random.uniform(jax.random.fold_in(key, 2), ())
   if spec.quarter_turns:
     draw['rotation'] = draw['rotation'] + 90 * jnp.floor(4 * further[3])
   return draw

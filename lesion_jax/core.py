@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 __all__ = [
-    'EVIDENCE', 'GRADES', 'GRADE_KEYS', 'LESIONS', 'LESION_KEYS', 'NUM_GRADES', 'NUM_LESIONS', 'REFERABLE_GRADE',
-    'SEVERE_HEMORRHAGES', 'UNKNOWN_GRADE', 'Array', 'Evidence', 'Example', 'Grade', 'Lesion', 'Outputs', 'Prediction',
+    'EDEMA', 'EVIDENCE', 'GRADES', 'GRADE_KEYS', 'LANDMARKS', 'LESIONS', 'LESION_KEYS', 'NUM_GRADES', 'NUM_LESIONS',
+    'REFERABLE_GRADE', 'SEVERE_HEMORRHAGES', 'UNKNOWN_EDEMA', 'UNKNOWN_GRADE', 'Array', 'Evidence', 'Example', 'Grade', 'Lesion', 'Outputs', 'Prediction',
     'Targets', 'lesion_bits', 'lesion_index', 'unpack_bits', 'unpack_targets']
 
 Array = jax.Array | np.ndarray
@@ -78,6 +78,16 @@ GRADE_KEYS: tuple[str, ...] = tuple(grade.key for grade in GRADES)
 UNKNOWN_GRADE = -1
 REFERABLE_GRADE = 2  # DR2 and above is referred to an ophthalmologist (the usual definition of referable DR).
 
+# The landmarks of the fundus, in this order wherever there is one value for each.
+LANDMARKS: tuple[str, ...] = ('disc', 'fovea')  # centre of the optic disc, and of the fovea
+
+# Risk of macular edema as IDRiD's part B and Messidor have it (P. Porwal et al., Data 3(3):25, 2018): by hard exudates alone,
+# which is why it is a risk; edema itself is a matter of thickness, which no single photograph shows.
+EDEMA: tuple[str, ...] = (
+    'no hard exudates', 'hard exudates, none within one disc diameter of the fovea',
+    'hard exudates within one disc diameter of the fovea')
+UNKNOWN_EDEMA = -1
+
 # Table I of the paper (AAO Preferred Practice Pattern). DR1 means microaneurysms exclusively; DR3 by hemorrhages
 # means more than SEVERE_HEMORRHAGES of them in each of the four quadrants.
 SEVERE_HEMORRHAGES = 20
@@ -120,6 +130,10 @@ class Example(TypedDict, total=False):
   ignore: Array  # uint8 [S, S], bit j set where LESIONS[j] must not be scored
   annotated: Array  # uint8 [], bit j set where this dataset annotates LESIONS[j] at all
   grade: Array  # int32 [], 0..4, or UNKNOWN_GRADE
+  edema: Array  # int32 [], 0..2, position in EDEMA, or UNKNOWN_EDEMA
+  # float32 [2, 2], row and column of each of LANDMARKS in pixels of the image from its upper left corner (the centre of the
+  # first pixel is at 0.5); NaN where nobody says, anything outside 0..S where it is not in the image
+  landmarks: Array
   found: Array  # float32 [h, w, 8] or [8], what a frozen lesion network said, where it was asked before training
   weight: Array  # float32 [], 1, or 0 for a row that only pads the last batch
   row: Array  # int32 [], position in the global batch; keys the augmentation
@@ -137,6 +151,8 @@ class Outputs:
     grades: [B, 5] grade logits.
     attention: [B, h, w, K] or None: the weight maps of the side-attention block (Eq. 6, 7), or the attention map of an
       Attention Branch Network, in [0, 1], for inspection.
+    landmarks: [B, 2, g * g + 1] of a network of LANDMARKS: logits of the cells of a grid of g x g over the image, row by
+      row, and last of the landmark's not being in it. `Prediction` has none: see `models.landmarks.locate`.
     auxiliary: Outputs or None: what a further head says of the same images, for the loss alone (the attention branch of
       an Attention Branch Network). Predictions and metrics do not look at it.
   """
@@ -145,6 +161,7 @@ class Outputs:
   lesions: Any = None
   grades: Any = None
   attention: Any = None
+  landmarks: Any = None
   auxiliary: Outputs | None = None
 
   def probabilities(self) -> Prediction:
@@ -185,12 +202,14 @@ class Targets:
     grade: int32 [B], UNKNOWN_GRADE where it is unknown or the row is padding.
     undecided: bool [B, 8], or None where nothing is: no scored pixel of the image shows the lesion, and some pixel of it
       must not be scored. Whether the image has the lesion is then unknown: what is ignored may be it.
+    landmarks: float32 [B, 2, 2] as in `Example`, NaN where unknown or the row is padding; None where nobody asked.
   """
 
   lesions: Array
   scored: Array
   grade: Array
   undecided: Array | None = None
+  landmarks: Array | None = None
 
   @property
   def evaluated(self) -> Array:
@@ -220,4 +239,5 @@ def unpack_targets(batch: Example) -> Targets:
       scored=scored,
       grade=jnp.where(real, batch['grade'], UNKNOWN_GRADE),
       undecided=annotated & jnp.any(ignore, axis=(1, 2)) & ~jnp.any(lesions & scored, axis=(1, 2)),
+      landmarks=jnp.where(real[:, None, None], batch['landmarks'], jnp.nan) if 'landmarks' in batch else None,
   )

@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterator
 from typing import NamedTuple
 
-STAGES = ('segment', 'classify', 'grade')
+STAGES = ('segment', 'classify', 'grade', 'landmarks')
 
 
 class Key(NamedTuple):

@@ -29,7 +29,7 @@ from lesion_jax.evaluate import examples, present_in
 from lesion_jax.locking import locked
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models.forward import forward
-from lesion_jax.report.card import model_card
+from lesion_jax.report.card import landmark_card, model_card
 from lesion_jax.report.files import write_whole
 from lesion_jax.report.run import write_run
 from lesion_jax.report.terminal import format_report
@@ -105,12 +105,15 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
       bundle = bundles[name] = bundle or stage.bundle(variables, results[name], best_step=trained.best_step, chosen=chosen)
       if first:
         save_bundle(stage.directory / 'bundle', config=bundle.config, variables=variables,
-                    card=model_card(bundle.config), photographs=bundle.photographs)
-        rule = Rule.of(bundle.config)
-        shown = [example | {'present': present_in(example, rule)}
-                 for example in examples(forward(stage.model), variables, dataset.source('test'))]
-        write_run(stage.directory, evaluation, stage.scored, shown,
-                  [bundle.config['thresholds'][key] for key in LESION_KEYS])
+                    card=(landmark_card if name == stages.LANDMARKS else model_card)(bundle.config), photographs=bundle.photographs)
+        if name == stages.LANDMARKS:
+          write_run(stage.directory, evaluation, (), ())
+        else:
+          rule = Rule.of(bundle.config)
+          shown = [example | {'present': present_in(example, rule)}
+                   for example in examples(forward(stage.model), variables, dataset.source('test'))]
+          write_run(stage.directory, evaluation, stage.scored, shown,
+                    [bundle.config['thresholds'][key] for key in LESION_KEYS])
         write_whole(workdir / 'metrics.json', json.dumps(results, indent=2))
     say(format_report(results[name], f'{name}: {dataset.name}, {dataset.lengths["test"]} test images'))
     say(f'{name} took {time.perf_counter() - start:.0f} s; bundle: {stage.directory / "bundle"}\n', flush=True)

@@ -26,6 +26,7 @@ def empty(monkeypatch, tmp_path):
   monkeypatch.setattr(pretrained, 'ROOT', root)
   monkeypatch.setattr(networks, 'NETWORKS', {})
   monkeypatch.setattr(networks, 'DEFAULT', None)
+  monkeypatch.setattr(networks, 'LANDMARKS', {})
   return root
 
 
@@ -36,8 +37,13 @@ def packaged(monkeypatch, tmp_path, *names, default=None, storage='float16', **c
   for name in names:
     config = oracle.oracle_config(annotated=['MA', 'CWS'], metrics=METRICS, **changes)
     save_bundle(root / name, config=config, variables={'params': {'gain': np.float32(1)}}, card='card', storage=storage)
-    digests = {key: hashlib.sha256((root / name / file).read_bytes()).hexdigest() for file, key in pretrained.PINNED.items()}
+    digests = {key: digest(root / name / file) for file, key in pretrained.PINNED.items()}
     networks.NETWORKS[name] = {'folder': name, 'about': f'the oracle as {name}', 'licence': 'CC0', 'size': oracle.SIZE,
                                'storage': storage, **digests}
   monkeypatch.setattr(networks, 'DEFAULT', default or names[0])
   return root
+
+
+def digest(path):
+  """SHA-256 of a file, as it is pinned."""
+  return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -271,3 +271,38 @@ class TestAnImageThatShrinks:
     out = jax.tree.map(np.asarray, run(batch, spec=spec))
     seen = (out['lesions'] == 0b10).any((1, 2))
     assert 0.4 < seen.mean() and not out['ignore'][np.count_nonzero(out['lesions'], axis=(1, 2)) > 1].any()
+
+
+def test_landmarks_move_with_what_is_painted_there():
+  """The centre of mass of a dot is where its place was moved."""
+  size, rng = 65, np.random.default_rng(1)
+  image, places = np.zeros((6, size, size, 3), np.uint8), np.zeros((6, 2, 2), np.float32)
+  for i, j in np.ndindex(6, 2):
+    row, column = rng.integers(20, 45, 2)
+    image[i, row - 1:row + 2, column - 1:column + 2, j] = 255
+    places[i, j] = row + 0.5, column + 0.5
+  spec = dataclasses.replace(COLOURLESS, rotation=(-40.0, 40.0), scale=(0.8, 1.3), shift=(-0.1, 0.1))
+  out = run({'image': image, 'landmarks': places, 'row': np.arange(6, dtype=np.int32)}, spec=spec)
+  for i, j in np.ndindex(6, 2):
+    centre = np.array(ndimage.center_of_mass(np.asarray(out['image'])[i, ..., j])) + 0.5
+    np.testing.assert_allclose(out['landmarks'][i, j], centre, atol=0.15)
+
+
+def test_a_landmark_that_a_round_field_cuts_off_is_outside_and_an_unknown_one_stays_unknown(batch):
+  places = np.full((8, 2, 2), np.nan, np.float32)
+  places[:, 0] = 2.0, 2.0  # in the corner
+  spec = dataclasses.replace(IDENTITY, field=(0.9, 0.9))
+  out = run({**batch, 'landmarks': places}, spec=spec)
+  assert (np.asarray(out['landmarks'])[:, 0] == -SIZE).all() and np.isnan(np.asarray(out['landmarks'])[:, 1]).all()
+  rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2
+  seen = np.hypot(rows, columns) <= 0.45 * SIZE
+  for name in ('image', 'lesions', 'ignore'):
+    kept = np.where(seen[..., None] if name == 'image' else seen, batch[name], 0)
+    np.testing.assert_array_equal(out[name], kept)
+  middle = np.full((8, 2, 2), SIZE / 2, np.float32)
+  np.testing.assert_array_equal(run({**batch, 'landmarks': middle}, spec=spec)['landmarks'], middle)
+
+
+def test_a_field_of_no_size_is_refused():
+  with pytest.raises(ValueError, match='field must be positive'):
+    Augmentation(field=(0.0, 1.0))

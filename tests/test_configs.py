@@ -34,7 +34,7 @@ def config_of(program, *argument):
 
 
 def test_each_file_is_a_program_or_known():
-  assert {path.stem for path in FOLDER.glob('*.py')} == {'__init__', 'common', 'data', 'idrid', *PROGRAMS}
+  assert {path.stem for path in FOLDER.glob('*.py')} == {'__init__', 'common', 'data', 'idrid', 'landmarks', *PROGRAMS}
 
 
 @pytest.mark.parametrize('program', PROGRAMS)

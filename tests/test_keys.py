@@ -68,7 +68,7 @@ class TestKeys:
     assert end.value.code == 0
     assert '  --config.STAGE.data.size=1440\n      side of the square field of view' in said
     assert '  --config.STAGE.max_steps=800\n' in said and '--config.seed=0' in said
-    assert 'one of classify, common, grade, idrid, multitask, segment by name' in said
+    assert 'one of classify, common, grade, idrid, landmarks, multitask, segment by name' in said
 
 
 class TestPresets:

@@ -14,6 +14,7 @@ from PIL import Image
 
 import lesion_jax
 from lesion_jax import cli, pretrained
+from lesion_jax.predict.landmarks import load_landmarks
 from lesion_jax.pretrained import networks
 from lesion_jax.stages import parts
 from lesion_jax.weights.bundle import load_bundle
@@ -49,9 +50,16 @@ class TestWhatIsPackaged:
       assert (pretrained.ROOT / entry['folder'] / 'README.md').is_file()
     assert networks.DEFAULT in (networks.NETWORKS or [None])
 
+  def test_every_network_of_landmarks_is_the_one_that_is_pinned_and_goes_with_networks_that_there_are(self):
+    for name, entry in networks.LANDMARKS.items():
+      finder = load_landmarks(name)
+      assert finder.size == entry['size'] and finder.digest == entry['weights_sha256'] and entry['about'] and entry['licence']
+      assert sum(file.stat().st_size for file in (pretrained.ROOT / entry['folder']).iterdir()) < 4_000_000
+    assert {entry['landmarks'] for entry in networks.NETWORKS.values() if 'landmarks' in entry} <= networks.LANDMARKS.keys()
+
   def test_no_folder_lies_there_that_nobody_pinned(self):
     folders = {path.name for path in pretrained.ROOT.iterdir() if path.is_dir() and path.name != '__pycache__'}
-    assert folders == {entry['folder'] for entry in networks.NETWORKS.values()}
+    assert folders == {entry['folder'] for entry in (*networks.NETWORKS.values(), *networks.LANDMARKS.values())}
 
   def test_they_are_small(self):
     assert sum(path.stat().st_size for path in pretrained.ROOT.rglob('*') if path.is_file()) <= MOST

@@ -104,7 +104,7 @@ class TestImports:
   def test_only_the_programs_front_reads_configurations(self):
     readers = {relative(path) for path in LIBRARY if 'ml_collections' in imported(path)}
     assert {path.replace('lesion_jax/stages/', 'stages/') for path in readers} == {
-        'stages/check.py', 'stages/datasets.py', 'stages/leaks.py', 'stages/parts.py', 'stages/stage.py',
+        'stages/building.py', 'stages/check.py', 'stages/datasets.py', 'stages/leaks.py', 'stages/parts.py', 'stages/stage.py',
         'stages/values.py',
         'lesion_jax/main.py', 'lesion_jax/command.py'}
 

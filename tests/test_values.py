@@ -18,7 +18,7 @@ def test_those_of_the_clone_are_right_and_the_keys_are_theirs():
   for config in (common.get_config(), tiny_config.get_config(), idrid.get_config('gpu')):
     stages.check_values(config)
   config = common.get_config()
-  assert set(values.KEYS) == set(config) and set(values.DATA_KEYS) == set(config.segment.data)
+  assert {*values.KEYS, *values.LATER} == set(config) and set(values.DATA_KEYS) == set(config.segment.data)
   assert set(values.STAGE_KEYS) == set(config.segment) == set(config.grade) == set(config.classify)
 
 
@@ -38,6 +38,16 @@ def test_those_of_the_clone_are_right_and_the_keys_are_theirs():
 def test_a_number_that_is_none_is_named(changes, message):
   with pytest.raises(ValueError, match=message):
     stages.check_values(changed(**changes))
+
+
+def test_a_stage_that_came_later_is_needed_where_it_runs_alone():
+  config = common.get_config()
+  with config.unlocked():
+    del config['landmarks']
+  stages.check_values(config)
+  config.stages = ('landmarks',)
+  with pytest.raises(ValueError, match='config lacks landmarks; start'):
+    stages.check_values(config)
 
 
 def test_a_configuration_of_ones_own_is_told_what_it_lacks():

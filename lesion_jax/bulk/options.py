@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lesion_jax import pretrained
 from lesion_jax.clinical.findings import Smallest
+from lesion_jax.pretrained import networks
 from lesion_jax.report.coco import FORMS as COCO_FORMS
 from lesion_jax.report.labelme import FORMS as LABELME_FORMS
 from lesion_jax.report.maps import FORMS as MAPS
@@ -68,6 +70,8 @@ class Options:
     coco: write the masks of all photographs as COCO's JSON too, as 'rle' or 'polygons'.
     labelme: write them as labelme's JSON too, a file a photograph, as 'masks' or 'polygons'.
     index_maps: write them as index maps too, a picture a photograph, whose numbers are lesions.
+    landmarks: the network that looks for optic disc and fovea, or whether one does, see `predict.load`.
+    fhir: write each record as FHIR R4 too.
     threads: that read photographs and write results; None: as many as the process may use processors.
     memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
       the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
@@ -91,6 +95,8 @@ class Options:
   coco: str | None = None
   labelme: str | None = None
   index_maps: bool = False
+  landmarks: str | os.PathLike | bool | None = None
+  fhir: bool = False
   threads: int | None = None
   memory: int | None = None
   seconds: int | None = None
@@ -117,7 +123,8 @@ class Options:
     # Left out where they are not used: results from before there were such options stay valid.
     later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle'),
              'smallest': (None if self.smallest is None else {key: each._asdict() for key, each in self.smallest.items()}, None),
-             'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False)}
+             'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False),
+             'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False)}
     return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 
@@ -135,17 +142,36 @@ def identify(models: Sequence[str | os.PathLike]) -> str:
     paths = [pretrained.find(model) for model in models or [pretrained.default_name()]]
   except (FileNotFoundError, ValueError) as error:
     raise (Refused('model', f': {error}') if models else Refused('', str(error))) from error
-  digests = []
-  for path in paths:
-    first = path / 'config.json' if path.is_dir() else path
-    try:
-      with first.open('rb') as file:
-        digests.append(hashlib.file_digest(file, 'sha256').hexdigest())
-    except OSError as error:
-      state = 'lacks config.json' if path.is_dir() else f'cannot be read ({error.strerror})'
-      raise Refused('model', f': {path} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
-                    'archive of one') from error
+  digests = [_digest(path, 'model') for path in paths]
   return digests[0] if len(digests) == 1 else hashlib.sha256(''.join(digests).encode()).hexdigest()
+
+
+def _digest(path: pathlib.Path, option: str) -> str:
+  """SHA-256 of a bundle's config.json, or of the bundle in one file."""
+  first = path / 'config.json' if path.is_dir() else path
+  try:
+    with first.open('rb') as file:
+      return hashlib.file_digest(file, 'sha256').hexdigest()
+  except OSError as error:
+    state = 'lacks config.json' if path.is_dir() else f'cannot be read ({error.strerror})'
+    raise Refused(option, f': {path} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
+                  'archive of one') from error
+
+
+def identify_landmarks(models: Sequence[str | os.PathLike], asked: str | os.PathLike | bool | None) -> str | None:
+  """What tells the network of landmarks from others, as `identify` has it; None where there is none.
+
+  Raises:
+    Refused: it cannot be read.
+  """
+  if not models and networks.DEFAULT is None:
+    return None  # there is no network to go beside
+  try:
+    found = pretrained.landmarks_of(models or [pretrained.default_name()], asked)
+    path = None if found is None else pretrained.find_landmarks(found)
+  except (FileNotFoundError, ValueError) as error:
+    raise Refused('landmarks', f': {error}') from error
+  return None if path is None else _digest(path, 'landmarks')
 
 
 def load_predictor(options: Options) -> Any:
@@ -162,7 +188,7 @@ def load_predictor(options: Options) -> Any:
   try:
     predictor = load(options.models or None, dtype=options.dtype, device=options.device,
                      thresholds=options.thresholds, tta=options.tta, backend=options.backend, window=options.window,
-                     rule=options.rule)
+                     rule=options.rule, landmarks=options.landmarks)
   except (FileNotFoundError, ImportError, ValueError) as error:
     raise Refused('', f'the network cannot be used: {error}') from error
   evaluated = predictor.config['annotated']

@@ -222,6 +222,8 @@ def _write(
   if options.maps and found.maps is not None:
     also['maps'] = Maps(options.maps, options.maps_at)
     record = record | {'maps': maps_entry(record, found, network, *also['maps'])}
+  if options.fhir:
+    also['fhir'] = True
   if options.burnt_in and found.maps is not None:
     also['photograph'] = read_photograph(file)
   return write_result(folder, found, record, **also)

@@ -27,6 +27,7 @@ and of networks with lesion maps
 and where they are asked for
   <name>/maps.npz       with --maps npz, or <lesion>_map.png with --maps png: the probability of every pixel
   <name>/inside.png     with --maps at the network's size, the field of view by which areas are counted
+  <name>/fhir.json      with --fhir, the record as FHIR R4: a DiagnosticReport with Observations, without a patient
   <name>/burnt.jpg      with --burnt-in, the photograph in its own pixels with the outlines drawn into it, a strip of names below
   coco.json             with --coco, all masks of all photographs as COCO's instances
   labelme/<name>.json   with --labelme, the same for labelme: labelme photographs/ --output DIR/labelme
@@ -94,6 +95,11 @@ def add(commands: Any) -> None:
                        help='what computes (default jax); onnxruntime is faster on a CPU, for one network without --tta; '
                             'its graph is made the first time, which takes a minute')
   options.add_smallest(predict, "the model's own, if it has one")
+  landmarks = predict.add_mutually_exclusive_group()
+  landmarks.add_argument('--landmarks', metavar='BUNDLE',
+                         help='look for optic disc and fovea too, with that network, or with one of this package by name (default: '
+                              'the one that goes with a network of this package, where there is one)')
+  landmarks.add_argument('--no-landmarks', dest='landmarks', action='store_false', default=None, help='do not')
   predict.add_argument('--maps', choices=['png', 'npz'],
                        help='write the probability maps of the lesions too, from which `lesion-jax rethreshold` makes everything '
                             'anew: png of 16 bits, one file a lesion, or npz, float32 in one file')
@@ -101,6 +107,8 @@ def add(commands: Any) -> None:
                        help="at the network's size (default), or in the photograph's own pixels, for other tools")
   predict.add_argument('--burnt-in', action='store_true',
                        help='write the photograph too with the outlines drawn into its own pixels')
+  predict.add_argument('--fhir', action='store_true',
+                       help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
   options.add_forms(predict)
   options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
@@ -115,7 +123,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
-      burnt_in=arguments.burnt_in, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
       threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:

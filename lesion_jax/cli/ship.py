@@ -68,20 +68,25 @@ def ship(source: pathlib.Path, out: pathlib.Path, storage: str, *, photographs: 
   from flax import traverse_util
 
   from lesion_jax.predict.config import check_config
-  from lesion_jax.report.card import model_card
+  from lesion_jax.predict.landmarks import check_landmarks
+  from lesion_jax.report.card import landmark_card, model_card
   from lesion_jax.weights.bundle import WEIGHTS, load_bundle, save_bundle
   from lesion_jax.weights.storage import FLOAT32, largest_loss
 
   path = pretrained.find(source)
   bundle = load_bundle(path)
-  check_config(bundle.config, str(path / 'config.json'))
+  of_landmarks = 'landmarks' in bundle.config
+  if of_landmarks:
+    check_landmarks(bundle.config, path)
+  else:
+    check_config(bundle.config, str(path / 'config.json'))
   if real(home(out)) == real(home(path)):
     raise ValueError(f'{out} is the bundle itself, whose weights would be lost; give another name')
   if bundle.storage not in (FLOAT32, storage) and storage != FLOAT32:
     raise ValueError(f'{path} is stored as {bundle.storage} already, and rounding twice adds up; ship the bundle that training '
                      'left')
   kept = bundle.photographs if photographs else None
-  card = model_card(bundle.config) + (f'\n{ROUNDED[storage]}\n' if storage in ROUNDED else '')
+  card = (landmark_card if of_landmarks else model_card)(bundle.config) + (f'\n{ROUNDED[storage]}\n' if storage in ROUNDED else '')
   save_bundle(out, config=bundle.config, variables=bundle.variables, card=card, photographs=kept, storage=storage)
   written = load_bundle(out)
   loss = largest_loss(*(traverse_util.flatten_dict(each.variables, sep='/') for each in (bundle, written)))

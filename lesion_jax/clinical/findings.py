@@ -136,7 +136,10 @@ def regions_by_quadrant(lesions: Mapping[str, Any], key: str = 'iHE') -> list[in
     key: of the lesion.
 
   Returns:
-    Four numbers; None where the lesion is not judged, or not counted.
+    Four numbers, by the landmarks where these are known (in the order of `zones.QUADRANTS`); None where the lesion is not judged,
+    or not counted.
   """
   counted = lesions.get(key, {}).get('found')
+  if by_landmarks := counted and (counted.get('by_landmarks') or {}).get('quadrants'):
+    return [quadrant['regions'] for quadrant in by_landmarks.values()]
   return counted and [counted['quadrants'][name]['regions'] for name in QUADRANTS]

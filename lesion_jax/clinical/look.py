@@ -14,8 +14,9 @@ from lesion_jax.clinical.findings import regions_by_quadrant
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.photograph.likeness import COLOURS
 
-REFERABLE, UNGRADABLE, UNLIKE, SECOND = 'referable', 'ungradable', 'unlike', 'second look'
-REASONS = (REFERABLE, UNGRADABLE, UNLIKE, SECOND)
+REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND = 'referable', 'edema risk', 'ungradable', 'unlike', 'second look'
+REASONS = (REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND)
+REFERABLE_EDEMA = 2  # hard exudates within a disc diameter of the fovea (referable in Gulshan et al., JAMA 316(22):2402, 2016)
 NOTHING = 'No reason for a person to look was found'
 
 
@@ -23,6 +24,7 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
   """What a record says to the question whether a person should look.
 
     referable    the network grades DR2 or above; of a network that does not grade, the lesions found mean that
+    edema risk   hard exudates were found within a disc diameter of the fovea; never where no landmarks are known
     ungradable   something speaks against the quality of the photograph
     unlike       it is unlike the photographs that the network learned from; never where that is not known
     second look  the network and the lesions found (`grade_by_rule`) disagree on whether it is referable
@@ -50,6 +52,9 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
     found[REFERABLE] = f'The network grades {grade["key"]}, which is referable.'
   elif known and not grade and ruled.referable:
     found[REFERABLE] = f'The lesions found mean {_said(ruled)}, which is referable.'
+  edema = record.get('edema')
+  if edema and edema['value'] == REFERABLE_EDEMA:
+    found[EDEMA] = f'Risk of macular edema: {edema["sentence"][0].lower()}{edema["sentence"][1:]}'
   if record['quality']['reasons']:
     found[UNGRADABLE] = f'The photograph may not be gradable: {", ".join(record["quality"]["reasons"])}.'
   likeness = record.get('likeness')

@@ -17,11 +17,14 @@ from lesion_jax.clinical.evidence import weigh
 from lesion_jax.clinical.findings import Smallest, measure, regions_by_quadrant, without_small
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.schema import fits, read_schema
+from lesion_jax.clinical.zones import NEAR, UNSEEN, Zones, edema_by_rule, measure_zones, severe_hemorrhages
 from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
 from lesion_jax.metrics.presence import ABSENT, MAXIMUM, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
 from lesion_jax.metrics.temperature import temper, temper_classes
+from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.field import Field
 from lesion_jax.photograph.fingerprint import fingerprint
+from lesion_jax.photograph.landmarks import Landmarks
 from lesion_jax.photograph.likeness import judge
 from lesion_jax.photograph.quality import assess
 from lesion_jax.photograph.square import HEADS, PhotographPrediction
@@ -46,6 +49,15 @@ NOTES = (
 )
 
 
+QUADRANTS_OF_THE_PICTURE = NOTES[3]
+QUADRANTS_BY_LANDMARKS = (
+    'Optic disc and fovea are where a network of landmarks finds them. By them a lesion is in the superior or inferior half as the '
+    'line from disc to fovea parts them, and nasal or temporal of the line across it through the fovea; `quadrants` are still '
+    'those of the picture about the centre of the field of view. A region is in the quadrant of its centroid, an area is divided pixel '
+    'by pixel. A disc diameter is a fixed share of the field of view. Which eye it is is said by the order of disc and fovea: a '
+    'mirrored photograph is taken for the other eye.')
+RISK_OF_EDEMA = (f'Risk of macular edema is by rule: hard exudates, and whether any lies within {NEAR:g} disc diameter of the fovea. Edema '
+                 'itself is a matter of thickness, which no photograph shows.')
 IN_MILLIMETRES = ('Areas in mm2 are by the pixel spacing that the DICOM file states, as if the retina were flat: cameras state it for '
                   'an eye of average length.')
 
@@ -134,7 +146,8 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
   quality = assess(square.view, square.doubts, field)
   known = network.config.get('likeness')
   likeness = judge(known, fingerprint(square.view)) if known else None
-  lesions = None if found.lesions is None else _lesions(found, network)
+  marks = Landmarks.of(found.landmarks[0].to_json()) if found.landmarks else None  # as they are kept, so that `rethreshold` agrees
+  lesions = None if found.lesions is None else _lesions(found, network, marks)
   grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0))
   attention, scale = None if found.attention is None else found.attention[0], crop.side / len(square.pixels)
   record = {
@@ -150,15 +163,24 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
       'likeness': None if likeness is None else likeness.to_json(),
       'grade': grade,
       'lesions': lesions,
-      **_drawn_from(lesions, quality.reasons, grade),
+      **({'landmarks': marks.to_json()} if marks else {}),
+      **_drawn_from(lesions, quality.reasons, grade, marks),
       'attention': None if attention is None else {
           'minimum': round(float(attention.min()), 6), 'maximum': round(float(attention.max()), 6),
           'height': attention.shape[0], 'width': attention.shape[1]},
       'model': network.model,
-      'notes': network.notes + ([IN_MILLIMETRES] if square.spacing and lesions else []),
+      'notes': _with_landmarks(network.notes, lesions) if marks else network.notes,
       'run': run.to_json(),
   }
+  if square.spacing and lesions:
+    record['notes'] = [*record['notes'], IN_MILLIMETRES]
   return record | {'look': look(record)}
+
+
+def _with_landmarks(notes: Sequence[str], lesions: Mapping[str, Any] | None) -> list[str]:
+  """The notes where landmarks are known."""
+  return [QUADRANTS_BY_LANDMARKS if note == QUADRANTS_OF_THE_PICTURE else note for note in notes] + [
+      RISK_OF_EDEMA, *([UNSEEN] if 'iHE' in (lesions or {}) else [])]
 
 
 def rethreshold(
@@ -176,6 +198,9 @@ def rethreshold(
     smallest: smallest regions by lesion in the place of those of the record, likewise; None leaves these.
   """
   about, lesions = record['maps'], copy.deepcopy(record['lesions'])
+  marks = Landmarks.of(record['landmarks']) if record.get('landmarks') else None
+  crop = Crop(**record['crop'], height=record['photograph']['height'], width=record['photograph']['width'])
+  zones = Zones.of(marks, crop, len(maps)) if marks else None
   known = record['photograph'].get('spacing')
   spacing = (known['row'], known['column']) if known else None
   asked = {} if smallest is None else {'smallest': {key: each._asdict() for key, each in smallest.items()}}
@@ -189,14 +214,14 @@ def rethreshold(
       lesion['present'] = about['scores'][key] >= presence['threshold']
     values = maps[..., LESION_KEYS.index(key)]
     lesion.pop('smallest', None)
-    lesion |= _where(values, lesion['threshold'], lesion['present'], field, record['crop']['side'], smallest.get(key), spacing)
+    lesion |= _where(values, lesion['threshold'], lesion['present'], field, record['crop']['side'], smallest.get(key), spacing, zones)
   notes = [note for note in record['notes'] if not note.startswith(_SMALLEST)]
   notes += [smallest_note(smallest)] if smallest else []
   chosen = record['run']['options']
   options = {**chosen, 'threshold': {**chosen.get('threshold', {}), **{key: float(value) for key, value in thresholds.items()}}, **asked}
   changed = {key: value for key, value in record.items() if key != 'look'} | {
       'lesions': lesions, 'notes': notes, 'run': record['run'] | {'options': options},
-      **_drawn_from(lesions, record['quality']['reasons'], record['grade'])}
+      **_drawn_from(lesions, record['quality']['reasons'], record['grade'], marks)}
   looked = look(changed)
   return {key: looked if key == 'look' else changed[key] for key in record}
 
@@ -287,10 +312,11 @@ def is_done(record: Mapping[str, Any] | None, folder: pathlib.Path, run: Run) ->
   return same and is_whole(record, folder)
 
 
-def _lesions(found: PhotographPrediction, network: Network) -> dict[str, dict[str, Any]]:
+def _lesions(found: PhotographPrediction, network: Network, marks: Landmarks | None) -> dict[str, dict[str, Any]]:
   scores = network.rule.score(found.maps, found.lesions)[0]
   called, lesions, square = network.rule.decide(scores), {}, found.squares[0]
   temperatures = network.temperatures.get('lesions', {})
+  zones = Zones.of(marks, square.crop, len(square.pixels)) if marks else None
   for j, (lesion, threshold) in enumerate(zip(LESIONS, network.thresholds, strict=True)):
     if lesion.key not in network.config['annotated']:
       continue
@@ -302,27 +328,30 @@ def _lesions(found: PhotographPrediction, network: Network) -> dict[str, dict[st
         'presence': {'score': round(float(scores[j]), 6), 'threshold': float(network.rule.thresholds[j])},
         'present': present,
         **({'found': None} if found.maps is None else _where(found.maps[0, ..., j], threshold, present, square.field,
-                                                             square.crop.side, network.smallest.get(lesion.key), square.spacing)),
+                                                             square.crop.side, network.smallest.get(lesion.key), square.spacing, zones)),
     }
   return lesions
 
 
 def _where(
     values: np.ndarray, threshold: float, present: bool, field: Field, side: int, smallest: Smallest | None,
-    spacing: tuple[float, float] | None,
+    spacing: tuple[float, float] | None, zones: Zones | None = None,
 ) -> dict[str, Any]:
   """Where a lesion is, by its map: 'found', and 'smallest' where a smallest region was chosen."""
   least = smallest.pixels(field) if smallest else 1
   mask = (without_small(values, threshold, least) >= threshold) & present
-  return {'found': measure(mask, field, side, spacing)} | (
+  by_landmarks = {'by_landmarks': measure_zones(mask, field, side, zones)} if zones else {}
+  return {'found': measure(mask, field, side, spacing) | by_landmarks} | (
       {'smallest': smallest._asdict() | {'network_pixels': least}} if smallest else {})
 
 
 def _drawn_from(
     lesions: Mapping[str, Mapping[str, Any]] | None, reasons: Sequence[str], grade: Mapping[str, Any] | None,
+    marks: Landmarks | None = None,
 ) -> dict[str, Any]:
-  """'states' and 'evidence', which follow from the lesions, the quality and the grade."""
-  return {
+  """'states' and 'evidence', which follow from the lesions, the quality and the grade; with landmarks 'edema' and
+  'severe_hemorrhages' too."""
+  drawn = {
       # What is found is found whatever the photograph; that nothing is there takes one that can be graded.
       'states': {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
                  UNGRADABLE if reasons else ABSENT for key in LESION_KEYS},
@@ -330,6 +359,11 @@ def _drawn_from(
           {key: lesion['present'] for key, lesion in lesions.items()}, regions_by_quadrant(lesions),
           None if grade is None else grade['value']),
   }
+  if marks is None:
+    return drawn
+  severe = severe_hemorrhages(lesions or {})
+  return drawn | {'edema': edema_by_rule(drawn['states'], lesions, fovea=marks.fovea.found)} | (
+      {'severe_hemorrhages': severe} if severe else {})
 
 
 def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lesion_jax.core import LANDMARKS, UNKNOWN_EDEMA
+
 NAME = 'index.npz'
 
 
@@ -25,6 +27,8 @@ class Index:
       photograph was enlarged, and is less sharp than others.
     areas: int32 [N, 8], pixels of each lesion in the prepared square.
     fingerprint: uint8 [N, 32, 32, 3], see `fingerprint`.
+    edema: int32 [N], core.UNKNOWN_EDEMA where it is unknown, as of data prepared before this was kept.
+    landmarks: float32 [N, 2, 2], as in core.Example; NaN where they are unknown, likewise.
   """
 
   id: np.ndarray
@@ -34,6 +38,14 @@ class Index:
   side: np.ndarray
   areas: np.ndarray
   fingerprint: np.ndarray
+  edema: np.ndarray | None = None
+  landmarks: np.ndarray | None = None
+
+  def __post_init__(self) -> None:
+    if self.edema is None:
+      object.__setattr__(self, 'edema', np.full(len(self.id), UNKNOWN_EDEMA, np.int32))
+    if self.landmarks is None:
+      object.__setattr__(self, 'landmarks', np.full((len(self.id), len(LANDMARKS), 2), np.nan, np.float32))
 
   def __len__(self) -> int:
     return len(self.id)
@@ -44,6 +56,7 @@ class Index:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Index))
+LATER = ('edema', 'landmarks')  # fields that an index written before has not
 
 
 def join(parts: Sequence[Index]) -> Index:
@@ -61,4 +74,4 @@ def read(folder: str | os.PathLike[str], split: str) -> Index:
   """Returns the photographs of one split. Raises FileNotFoundError where nothing is kept, KeyError for another
   split."""
   with np.load(pathlib.Path(folder, NAME), allow_pickle=False) as found:
-    return Index(**{name: found[f'{split}/{name}'] for name in FIELDS})
+    return Index(**{name: found[f'{split}/{name}'] for name in FIELDS if name not in LATER or f'{split}/{name}' in found})

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lesion_jax.core import UNKNOWN_GRADE, Example
+from lesion_jax.core import UNKNOWN_EDEMA, UNKNOWN_GRADE, Example
 from lesion_jax.data.crops import Draw
 from lesion_jax.data.sampler import Source, training_order
 from lesion_jax.extras import needs
@@ -83,7 +83,7 @@ class _Padded:
   @functools.cached_property
   def _padding(self) -> Example:
     zeros = {key: '' if isinstance(value, str) else np.zeros_like(value) for key, value in self._source[0].items()}
-    return {**zeros, 'grade': np.int32(UNKNOWN_GRADE)}
+    return {**zeros, 'grade': np.int32(UNKNOWN_GRADE)} | ({'edema': np.int32(UNKNOWN_EDEMA)} if 'edema' in zeros else {})
 
 
 def _rows_per_shard(source: Source, batch_size: int, shard_index: int, shard_count: int) -> int:

@@ -31,6 +31,7 @@ from lesion_jax.data.datasets.fgadr import Fgadr
 from lesion_jax.data.datasets.folder import Folder
 from lesion_jax.data.datasets.idrid import Idrid
 from lesion_jax.data.datasets.idrid_grading import IdridGrading
+from lesion_jax.data.datasets.idrid_landmarks import IdridLandmarks
 from lesion_jax.data.datasets.maples_dr import MaplesDr
 from lesion_jax.data.datasets.messidor2 import Messidor2
 from lesion_jax.data.datasets.retinal_lesions import RetinalLesions
@@ -57,6 +58,7 @@ DATASETS: dict[str, type[LesionBuilder]] = {
     'retinal_lesions': RetinalLesions,
     'idrid': Idrid,
     'idrid_grading': IdridGrading,
+    'idrid_landmarks': IdridLandmarks,
     'ddr': Ddr,
     'ddr_grading': DdrGrading,
     'fgadr': Fgadr,
@@ -137,6 +139,8 @@ class ExampleSource(Sequence):
         ignore=decode_mask(record['ignore']),
         annotated=self.index.annotated[index],
         grade=np.int32(self.index.grade[index]),
+        edema=np.int32(self.index.edema[index]),
+        landmarks=self.index.landmarks[index],
         weight=np.float32(1),
         id=record['id'].decode(),
         patient=record['patient'].decode(),

@@ -182,6 +182,28 @@ def resampled_confusions(counts: Mapping[str, np.ndarray], *, resamples: int = R
   return total.astype(np.int64).reshape(-1, NUM_GRADES, NUM_GRADES)
 
 
+def resampled_sums(
+    columns: np.ndarray, patient: np.ndarray | None, *, resamples: int = RESAMPLES, seed: int = SEED,
+) -> np.ndarray:
+  """Sums of columns over the sets of patients that `bootstrap` draws, float64 [R, columns].
+
+  Args:
+    columns: float [N, columns], finite, a row an image.
+    patient: whose each image is, [N]; None: each its own.
+    resamples: R, how many sets.
+    seed: of the draws, 0 or above.
+
+  Raises:
+    ValueError: no images, no resamples, or rows and patients are not as many.
+  """
+  columns = np.asarray(columns, np.float64)
+  if not len(columns) or resamples < 1 or patient is not None and len(patient) != len(columns):
+    raise ValueError(f'resamples={resamples} of {len(columns)} images and {"no" if patient is None else len(patient)} patients: there '
+                     'must be a resample, an image, and a patient for each')
+  owner = np.arange(len(columns)) if patient is None else _owners({PATIENT: patient})
+  return np.concatenate([block @ columns for block in _multiplicities(owner, resamples, seed)])
+
+
 def _difference(observed: Any, draws: np.ndarray, swapped: np.ndarray, level: float) -> dict[str, Any]:
   """What is said of one difference: as it is, over the resamples [R], and over the swaps [R]."""
   ends = _interval(draws, level)

@@ -54,7 +54,7 @@ def image_counts(
     raise ValueError('there is nothing to evaluate: no batch came')
   whole = {name: np.concatenate([part[name] for part in images]) for name in images[0]}
   kept = np.concatenate(reals)
-  return {name: value if name in (*PROBABILITIES, HISTOGRAMS) else value.astype(np.int64) for name, value in whole.items()} | sums | {
+  return {name: value if name in (*PROBABILITIES, HISTOGRAMS) or value.dtype.kind == 'f' else value.astype(np.int64) for name, value in whole.items()} | sums | {
       name: _of_all_processes(np.concatenate(parts))[kept] for name, parts in seen.items()}
 
 

@@ -15,6 +15,7 @@ from lesion_jax.core import lesion_index
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.field import Field, find_field_of_view
+from lesion_jax.photograph.landmarks import Landmarks
 
 HEADS = ('maps', 'lesions', 'grades', 'attention')
 
@@ -54,6 +55,7 @@ class PhotographPrediction:
     attention: [B, h, w], see `core.Prediction`, over the same square as the maps.
     squares: B squares, what the network saw of the photographs.
     rule: by which a lesion is called present; None where nobody said.
+    landmarks: B, where optic disc and fovea are; None where no network looked for them.
   """
 
   maps: np.ndarray | None
@@ -62,6 +64,7 @@ class PhotographPrediction:
   attention: np.ndarray | None
   squares: tuple[Square, ...]
   rule: Rule | None = None
+  landmarks: tuple[Landmarks, ...] | None = None
 
   @property
   def crops(self) -> tuple[Crop, ...]:
@@ -89,7 +92,7 @@ class PhotographPrediction:
     rows = index if isinstance(index, slice) else slice(row, row + 1)
     heads = (getattr(self, head) for head in HEADS)
     return PhotographPrediction(*(None if x is None else x[rows] for x in heads), squares=self.squares[rows],
-                                rule=self.rule)
+                                rule=self.rule, landmarks=self.landmarks and self.landmarks[rows])
 
   def on_photograph(self, lesion: str, index: int = 0) -> np.ndarray:
     """Returns one lesion's map in the photograph's own pixels: float32 [H, W], 0 outside the square that the network

@@ -25,6 +25,7 @@ from lesion_jax.photograph.windows import check_window
 from lesion_jax.predict import onnx_graph, programs
 from lesion_jax.predict.config import check_config
 from lesion_jax.predict.ensemble import average, check_heads, join_configs
+from lesion_jax.predict.landmarks import load_landmarks
 from lesion_jax.predict.predictor import Predictor
 from lesion_jax.predict.step import PredictFn, arranged, compiled, forward
 from lesion_jax.predict.tta import augmented
@@ -110,7 +111,7 @@ class Member(NamedTuple):
 def load(
     path: Path | Sequence[Path] | None = None, *, dtype: str | None = None, device: str | jax.Device | None = None,
     thresholds: float | Mapping[str, float] | None = None, tta: str | None = None, backend: str = 'jax',
-    window: int | None = None, rule: str = OWN_RULE,
+    window: int | None = None, rule: str = OWN_RULE, landmarks: Path | bool | None = None,
 ) -> Predictor:
   """Loads a network, or several that answer as one.
 
@@ -135,6 +136,9 @@ def load(
       from crops of that size or where memory is short. 0: the whole square at once. None: as the bundle says
       (preprocessing.window), and where it says nothing whole if memory allows, else by windows of 960, see
       `windows.choose_window`. What was chosen is in the predictor's `config`.
+    landmarks: the network that looks for optic disc and fovea beside it: a bundle, or the name of one in this package, see
+      `landmarks.load_landmarks`. None: that which goes with the networks of this package, where there is one; for other networks
+      none. True: that of this package for any network; False: none.
 
   Raises:
     FileNotFoundError: `path` is not a bundle, or None where this package has no network.
@@ -147,9 +151,13 @@ def load(
   paths = [path] if isinstance(path, str | os.PathLike) else list(path)
   _check_choices(paths, dtype, backend, rule)
   origin = {'path': [str(one) for one in paths], 'dtype': dtype, 'device': _named(device), 'thresholds': thresholds, 'tta': tta,
-            'backend': backend, 'window': window, 'rule': rule}
+            'backend': backend, 'window': window, 'rule': rule, **({} if landmarks is None else {
+                'landmarks': landmarks if isinstance(landmarks, bool) else str(landmarks)})}
+  beside = pretrained.landmarks_of(paths, landmarks)
   if backend == 'onnxruntime':
-    return dataclasses.replace(_load_graph(paths, dtype, device, _thresholds(thresholds), tta, window, rule), origin=origin)
+    finder = None if beside is None else load_landmarks(beside, find_device('cpu'))
+    return dataclasses.replace(_load_graph(paths, dtype, device, _thresholds(thresholds), tta, window, rule), origin=origin,
+                               landmarks=finder)
   place, changes = find_device(device), _thresholds(thresholds)
   platform = place.platform if place else jax.default_backend()
   runtime.use_cache()
@@ -162,7 +170,7 @@ def load(
   predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))
   program = _first_program(members, predict_fn, variables, config, platform)
   return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform),
-                   tuple(members), origin)
+                   tuple(members), origin, None if beside is None else load_landmarks(beside, place))
 
 
 def _check_choices(paths: Sequence[Path], dtype: str | None, backend: str, rule: str) -> None:

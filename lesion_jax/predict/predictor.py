@@ -13,10 +13,12 @@ from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, Prediction
 from lesion_jax.metrics.presence import Rule
+from lesion_jax.models.landmarks import Located
 from lesion_jax.photograph.crop import FIELD_OF_VIEW
 from lesion_jax.photograph.prepare import Photograph, prepare
 from lesion_jax.photograph.square import HEADS, PhotographPrediction, Square
 from lesion_jax.photograph.threads import ordered_map
+from lesion_jax.predict.landmarks import LandmarkFinder
 
 Input = Photograph | Square
 
@@ -32,6 +34,7 @@ class Predictor:
     program: the same for one photograph, as an earlier process traced it, see `programs`; None where that was not kept.
     members: the networks in it, of `loading.Member`; () where it computes by another backend.
     origin: the arguments of `load`, by which another process loads it anew: so it is pickled. None: it cannot be.
+    landmarks: what looks for optic disc and fovea in the same photographs; None: nothing does.
     process: that loaded it. JAX's own threads do not live on in a fork of it, which is refused.
 
   Any number of threads may call one predictor at once: it keeps nothing between calls, and each gets the answer that it would
@@ -44,6 +47,7 @@ class Predictor:
   program: Callable[[Any, Any], Prediction] | None = None
   members: tuple[Any, ...] = ()
   origin: Mapping[str, Any] | None = None
+  landmarks: LandmarkFinder | None = None
   process: int = dataclasses.field(default_factory=os.getpid)
 
   def __reduce__(self) -> tuple[Any, ...]:
@@ -101,7 +105,8 @@ class Predictor:
       raise ValueError('no photographs came; give a path, an array, or a list of them')
     join = lambda name: None if getattr(each[0], name) is None else np.concatenate([getattr(one, name) for one in each])
     return PhotographPrediction(*map(join, HEADS),
-                                squares=tuple(one.squares[0] for one in each), rule=self.rule)
+                                squares=tuple(one.squares[0] for one in each), rule=self.rule,
+                                landmarks=tuple(one.landmarks[0] for one in each) if self.landmarks else None)
 
   def stream(
       self, photographs: Input | Iterable[Input], *, batch_size: int = 1, crop: bool | None = None,
@@ -127,11 +132,21 @@ class Predictor:
       images = np.zeros((batch_size, size, size, 3), np.uint8)
       images[:len(chunk)] = [square.pixels for square in chunk]
       found = predict_fn(self.variables, images)
+      located = self.landmarks and self.landmarks.start(chunk, batch_size)
       if late:
-        yield from _collect(*late, rule)
-      late = found, chunk
+        yield from self._collect(*late, rule)
+      late = found, located, chunk
     if late:
-      yield from _collect(*late, rule)
+      yield from self._collect(*late, rule)
+
+  def _collect(
+      self, found: Prediction, located: Located | None, chunk: list[Square], rule: Rule,
+  ) -> Iterator[PhotographPrediction]:
+    each = _collect(found, chunk, rule)
+    if located is None or self.landmarks is None:
+      return iter(each)
+    return (dataclasses.replace(one, landmarks=(marks,))
+            for one, marks in zip(each, self.landmarks.finish(located, chunk), strict=True))
 
 
 def _load_anew(origin: dict[str, Any]) -> Predictor:

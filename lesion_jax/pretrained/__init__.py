@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lesion_jax
@@ -65,7 +65,10 @@ def check(name: str) -> pathlib.Path:
     FileNotFoundError: a file of it is missing.
     ValueError: a file of it is another.
   """
-  entry = networks.NETWORKS[name]
+  return _checked(name, networks.NETWORKS[name])
+
+
+def _checked(name: str, entry: Mapping[str, Any]) -> pathlib.Path:
   folder = ROOT / entry['folder']
   for file, key in PINNED.items():
     try:
@@ -78,6 +81,45 @@ def check(name: str) -> pathlib.Path:
       raise ValueError(f'{folder / file} is not the file with which the network {name!r} was released: its SHA-256 is '
                        f'{digest}, pinned is {entry[key]}. It is not used; {REMEDY}')
   return folder
+
+
+def find_landmarks(network: str | os.PathLike[str]) -> pathlib.Path:
+  """The bundle of a packaged network of landmarks, checked; anything else is a path and stays what it is.
+
+  Raises:
+    FileNotFoundError, ValueError: of `find`.
+  """
+  if str(network) in networks.LANDMARKS and not home(network).exists():
+    return _checked(str(network), networks.LANDMARKS[str(network)])
+  if not home(network).exists():
+    named = f'; this package has {", ".join(networks.LANDMARKS)}' if networks.LANDMARKS else ''
+    raise FileNotFoundError(f'{network} is not a bundle of a network of landmarks: it does not exist{named}')
+  return pathlib.Path(network)
+
+
+def landmarks_of(
+    models: Sequence[str | os.PathLike[str]], asked: str | os.PathLike[str] | bool | None = None,
+) -> str | os.PathLike[str] | None:
+  """The network of landmarks that is used beside others; None: none is.
+
+  Args:
+    models: the networks that predict, paths or names.
+    asked: of `predict.load`: None, True, False, a path or a name.
+
+  Raises:
+    FileNotFoundError: True, and this package has none.
+  """
+  if asked is False:
+    return None
+  if asked is True:
+    if not networks.LANDMARKS:
+      raise FileNotFoundError(f'no network of landmarks is packaged with this version ({lesion_jax.__version__}) of lesion_jax: name '
+                              'the bundle of one')
+    return next(iter(networks.LANDMARKS))
+  if asked is not None:
+    return asked
+  named = {networks.NETWORKS[str(model)].get('landmarks') if is_packaged(model) else None for model in models}
+  return next(iter(named)) if len(named) == 1 and named <= set(networks.LANDMARKS) else None
 
 
 def available() -> dict[str, dict[str, Any]]:

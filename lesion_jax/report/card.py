@@ -13,7 +13,7 @@ from lesion_jax.photograph.crop import SQUARE
 from lesion_jax.report.markdown import table
 from lesion_jax.report.terminal import (
     COLUMNS, data_sets, grading_rows, healthy_notes, interval_notes, lesion_rows, presence_notes, presence_rows,
-    selection_notes, undefined_notes)
+    landmark_notes, landmark_rows, selection_notes, undefined_notes)
 from lesion_jax.weights import origin
 
 PAPER = (
@@ -50,6 +50,29 @@ def model_card(config: Mapping[str, Any]) -> str:
       _usage(config),
       _intended_use(config), _provenance(config),
   ]
+  return '\n\n'.join(section for section in sections if section) + '\n'
+
+
+def landmark_card(config: Mapping[str, Any]) -> str:
+  """Markdown for the README.md of a bundle of landmarks.
+
+  Args:
+    config: its config.json.
+  """
+  size, metrics = config['preprocessing']['size'], config.get('metrics', {})
+  sections = [
+      f'# {config["model"]["name"]}\n\nA network of lesion_jax that finds the centres of optic disc and fovea, or says that they are '
+      f'not in the picture. It takes the field of view of a colour fundus photograph, resized to {size}x{size} pixels.',
+      _data(config)]
+  if 'landmarks' in metrics:
+    rows = landmark_rows(metrics)
+    sections.append('\n'.join(['## Metrics on the held-out test split', '', table(rows[0], rows[1:]), '', *landmark_notes(metrics),
+                               *(f'\n{note}' for note in selection_notes(metrics)),
+                               *(f'\n**Note:** {note}.' for note in metrics.get('notes', ()))]))
+  sections += [
+      '## Use\n\n```python\nimport lesion_jax\n\npredictor = lesion_jax.load(landmarks=\'path/to/this/directory\')\n'
+      "found = predictor('photograph.jpg')\nfound.landmarks[0]\n```",
+      f'## Intended use and limits\n\n{LIMITS}', _provenance(config)]
   return '\n\n'.join(section for section in sections if section) + '\n'
 
 

@@ -10,7 +10,8 @@ from lesion_jax.clinical.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, 
 from lesion_jax.clinical.findings import QUADRANTS, Smallest
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.record import not_evaluated, present_lesions
-from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS, lesion_index
+from lesion_jax.clinical.zones import QUADRANTS as ZONES
+from lesion_jax.core import GRADE_KEYS, GRADES, LANDMARKS, LESIONS, SEVERE_HEMORRHAGES, lesion_index
 from lesion_jax.metrics.presence import MAXIMUM, NOT_EVALUATED
 from lesion_jax.report.html_picture import picture
 from lesion_jax.report.html_text import badge, bar, count, escape, items, share, swatch, table, template
@@ -23,6 +24,9 @@ VERDICT_WORDS = {
     NOT_JUDGED: 'lesions of this grade are not evaluated',
 }
 VALUE = '<span class="hidden">Value</span>'
+BY_PICTURE = 'Quadrants of the picture about the centre of the field of view; optic disc and fovea are not known.'
+BY_LANDMARKS = ('Quadrants by the line from disc to fovea and the line across it through the fovea. Distances are in disc diameters, from '
+                'the fovea to the nearest pixel.')
 
 
 def photograph_html(
@@ -46,7 +50,7 @@ def photograph_html(
                   f'{"&larr; Previous" if other < number else "Next &rarr;"}</a>' for other in neighbours)
   return template('photograph.html').substitute(
       number=number, file=escape(file), picture=shown, caption=caption, steps=steps, look=_look(record),
-      grade=_grade(record), lesions=_lesions(record), evidence=_evidence(record), quadrants=_quadrants(record))
+      grade=_grade(record), lesions=_lesions(record), evidence=_evidence(record), quadrants=_macula(record) + _quadrants(record))
 
 
 def verdict_badge(record: Mapping[str, Any]) -> str:
@@ -146,17 +150,49 @@ def _quadrants(record: Mapping[str, Any]) -> str:
   if not found:
     return ''
   in_mm = all('mm2' in part for part in found.values())
-  header = ['Lesion', *(name.replace('_', ' ').capitalize() for name in QUADRANTS), 'All', 'Pixels', *(['mm&sup2;'] if in_mm else [])]
+  by_landmarks = all((part.get('by_landmarks') or {}).get('quadrants') for part in found.values())
+  quadrants = {key: part['by_landmarks']['quadrants'] if by_landmarks else part['quadrants'] for key, part in found.items()}
+  names = ZONES if by_landmarks else QUADRANTS
+  header = ['Lesion', *(name.replace('_', ' ').capitalize() for name in names), 'All', 'Pixels', *(['mm&sup2;'] if in_mm else []),
+            *(['To the fovea', 'Within 1 disc diameter'] if any('by_landmarks' in part for part in found.values()) else [])]
   cell = lambda part: f'{count(part["regions"])} <span class="soft">{share(part["share"])}</span>'
   rows = [(f'{swatch(key)}{escape(key)} <span class="soft">{escape(lesions[key]["name"])}</span>',
-           *(cell(part['quadrants'][name]) for name in QUADRANTS), cell(part), count(part['pixels']),
-           *([f'{part["mm2"]:.3g}'] if in_mm else []))
+           *(cell(quadrants[key][name]) for name in names), cell(part), count(part['pixels']),
+           *([f'{part["mm2"]:.3g}'] if in_mm else []), *_near(part))
           for key, part in found.items()]
   return ('<section class="quadrants"><h3>Regions and area by quadrant</h3>'
           '<div class="scroll" tabindex="0" role="region" aria-label="Regions and area by quadrant">'
-          + table(header, rows) + '</div><p class="soft small">Quadrants of the picture about the centre of the field '
-          'of view; optic disc and fovea are not known. Areas are shares of the field of view.'
+          + table(header, rows) + f'</div><p class="soft small">{BY_LANDMARKS if by_landmarks else BY_PICTURE} Areas are shares of the '
+          'field of view.'
           + _left_out(found, lesions) + '</p></section>')
+
+
+def _near(part: Mapping[str, Any]) -> tuple[str, ...]:
+  """How near to the fovea a lesion is, in disc diameters, and what of it is within one of them; () where nobody looked."""
+  if 'by_landmarks' not in part:
+    return ()
+  nearest, near = part['by_landmarks']['nearest'], part['by_landmarks']['near_fovea']
+  return ('' if nearest is None else f'{nearest:.2f}',
+          '' if near is None else f'{count(near["regions"])} <span class="soft">{share(near["share"])}</span>')
+
+
+def _macula(record: Mapping[str, Any]) -> str:
+  """Which eye, the risk of edema and its evidence, and the arm of hemorrhages of the 4-2-1 rule; '' where nobody looked for
+  landmarks."""
+  marks, edema, severe = record.get('landmarks'), record.get('edema'), record.get('severe_hemorrhages')
+  if marks is None:
+    return ''
+  missing = [name for name in LANDMARKS if not marks[name]['found']]
+  rows = [('Eye', f'{marks["eye"]}, by the order of disc and fovea' if marks['eye'] else 'not known'),
+          ('Landmarks', f'{" and ".join(missing)} not found' if missing else 'disc and fovea found')]
+  if edema:
+    value = 'cannot be told' if edema['value'] is None else f'<strong>{edema["value"]}</strong> {escape(edema["name"])}'
+    rows.append(('Risk of macular edema', f'{value}<br><span class="soft">{escape(edema["sentence"])}</span>'))
+  if severe:
+    counts = ', '.join(f'{name.replace("_", " ")} {count(number)}' for name, number in severe['regions'].items())
+    rows.append((f'Over {SEVERE_HEMORRHAGES} hemorrhages in each quadrant', f'{"yes" if severe["met"] else "no"} ({counts})<br><span class="soft">'
+                 f'{"" if severe["by"] == "landmarks" else "Quadrants of the picture. "}{escape(severe["note"])}</span>'))
+  return ('<section class="macula"><h3>Macula</h3>' + table(('What', 'Found'), rows, kind='findings-table') + '</section>')
 
 
 def _left_out(found: Mapping[str, Any], lesions: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -38,20 +39,45 @@ def picture(number: int, file: str, record: Mapping[str, Any], folder: pathlib.P
     OSError: a file cannot be read.
     ValueError: a file is not what it should be.
   """
-  crop, field = record['crop'], record['field']
+  crop = record['crop']
   paths = read_outlines(folder / OUTLINES) if OUTLINES in record['files'] else {}
   drawn = [key for key in present_lesions(record) if key in paths]
   heat = _heat(folder / ATTENTION) if ATTENTION in record['files'] else ''
   place = f'x="{crop["left"]}" y="{crop["top"]}" width="{crop["side"]}" height="{crop["side"]}"'
   tools = [_slider('attention', 'Attention')] * bool(heat) + [_slider('fill', 'Fill')] * bool(drawn)
-  tools.append('<label><input type="checkbox" data-cross> Quadrants</label>')
+  tools.append(f'<label><input type="checkbox" data-cross> {"Disc, fovea, quadrants" if record.get("landmarks") else "Quadrants"}</label>')
   shown = ', '.join(LESIONS[lesion_index(key)].name for key in drawn)
   return template('viewer.html').substitute(
-      left=crop['left'], top=crop['top'], side=crop['side'], row=field['centre']['row'],
-      column=field['centre']['column'], place=place, photograph=_jpeg(folder / FIELD, side, QUALITY),
+      left=crop['left'], top=crop['top'], side=crop['side'], cross=_cross(record), place=place, photograph=_jpeg(folder / FIELD, side, QUALITY),
       alt=escape(f'Fundus photograph {file}' + (f' with outlines of {shown}' if shown else '')),
       attention=f'<image class="attention" {place} href="{heat}"/>' if heat else '',
       outlines='\n'.join(_outline(f'p{number}-{key}', key, paths[key]) for key in drawn), tools=''.join(tools))
+
+
+def _cross(record: Mapping[str, Any]) -> str:
+  """The path of what is drawn on request: with landmarks the disc, the fovea with the circle of one disc diameter about it, and
+  the lines of the quadrants; else, or where these are not known, the quadrants of the picture."""
+  crop, marks = record['crop'], record.get('landmarks')
+  if marks is None:
+    centre = record['field']['centre']
+    return f'M{centre["column"]} {crop["top"]}v{crop["side"]}M{crop["left"]} {centre["row"]}h{crop["side"]}'
+  disc, fovea, diameter, parts = marks['disc'], marks['fovea'], marks['disc_diameter'], []
+  if disc['found']:
+    parts.append(_circle(disc, diameter / 2))
+  if fovea['found']:
+    parts += [_circle(fovea, diameter / 12), _circle(fovea, diameter)]
+  down, across = disc['row'] - fovea['row'], disc['column'] - fovea['column']
+  if disc['found'] and fovea['found'] and abs(across) > abs(down):  # as clinical.zones has them
+    far = 1.5 * crop['side'] / math.hypot(down, across)
+    for y, x in ((down * far, across * far), (across * far, -down * far)):
+      parts.append(f'M{fovea["column"] - x:.1f} {fovea["row"] - y:.1f}l{2 * x:.1f} {2 * y:.1f}')
+  return ''.join(parts)
+
+
+def _circle(centre: Mapping[str, Any], radius: float) -> str:
+  """A path of two half circles."""
+  arc = f'a{radius:.1f} {radius:.1f} 0 1 0'
+  return f'M{centre["column"] - radius:.1f} {centre["row"]:.1f}{arc} {2 * radius:.1f} 0{arc} {-2 * radius:.1f} 0'
 
 
 def thumbnail(folder: pathlib.Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lesion_jax.clinical.fhir import to_fhir
 from lesion_jax.clinical.findings import without_small
 from lesion_jax.clinical.record import RECORD, present_lesions, warnings_of
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
@@ -24,12 +25,12 @@ from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
 from lesion_jax.report.overlay import burn, draw_overlay, warning_strip
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
-BURNT = 'burnt.jpg'
+BURNT, FHIR = 'burnt.jpg', 'fhir.json'
 WAITING = f'.{RECORD}.before'  # the record of before, while new thresholds are put into effect
 # What is made of maps and thresholds: all that new thresholds change.
 MADE = (OVERLAY, PACKED, OUTLINES, BURNT, *(f'{key}.png' for key in LESION_KEYS))
 # All that the folder of one photograph may hold.
-NAMES = frozenset({RECORD, FIELD, ATTENTION, *MADE, *maps_on_disk.NAMES})
+NAMES = frozenset({RECORD, FIELD, ATTENTION, FHIR, *MADE, *maps_on_disk.NAMES})
 OVERLAY_SIDE = 1024  # The network's own size may be too small to read.
 FIELD_SIDE = 2048  # at most; a microaneurysm of 125 um still has about 17 pixels where the field is 45 degrees wide
 QUALITY = 85
@@ -39,7 +40,7 @@ FAST = 1  # compression of PNG: a higher one takes three times as long and saves
 
 def write_result(
     folder: str | pathlib.Path, found: PhotographPrediction, record: Mapping[str, Any], *, maps: Maps | None = None,
-    photograph: np.ndarray | None = None,
+    photograph: np.ndarray | None = None, fhir: bool = False,
 ) -> dict[str, Any]:
   """Writes what `lesion-jax predict --help` lists. What an earlier run left in the folder is removed.
 
@@ -52,13 +53,14 @@ def write_result(
     record: of `describe`, with 'maps' of `maps_entry` where there are maps to write.
     maps: write the probability maps of the lesions too, so.
     photograph: uint8 [H, W, 3], all of it: write it with the lesions burnt in.
+    fhir: write the record as FHIR R4 too.
 
   Returns:
     The record as written, with the names of the other files under 'files'.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  for old in (RECORD, *MADE, *maps_on_disk.NAMES, ATTENTION, FIELD):
+  for old in (RECORD, FHIR, *MADE, *maps_on_disk.NAMES, ATTENTION, FIELD):
     (folder / old).unlink(missing_ok=True)
   files = [FIELD]
   square, = found.squares
@@ -70,6 +72,9 @@ def write_result(
   if found.attention is not None:
     files.append(ATTENTION)
     _stretched(found.attention[0]).save(folder / ATTENTION, compress_level=FAST)
+  if fhir:
+    files.append(FHIR)
+    _write_fhir(folder, record)
   record = {**record, 'files': files}
   write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
   return record
@@ -102,9 +107,15 @@ def rewrite_lesions(
   kept = [name for name in record['files'] if name not in MADE]
   files = [FIELD, *_write_lesions(folder, maps, square, record, photograph), *(name for name in kept if name != FIELD)]
   record = {**record, 'files': files}
+  if FHIR in files:
+    _write_fhir(folder, record)
   write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
   (folder / WAITING).unlink(missing_ok=True)
   return record
+
+
+def _write_fhir(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
+  write_whole(folder / FHIR, json.dumps(to_fhir(record), indent=2, allow_nan=False) + '\n')
 
 
 def has_maps(record: Mapping[str, Any]) -> bool:

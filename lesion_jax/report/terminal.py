@@ -15,7 +15,7 @@ LEVELS = {'pixel': 'pixels', 'image': 'lesions in images', 'grade': 'grades'}
 GROUPS = {'graded': 'graded DR0', 'annotated': 'annotated with no lesion', 'referable': 'graded DR2 to DR4'}
 CALIBRATION_METRICS = {'ece': 'ECE', 'brier': 'Brier'}
 CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'mean AUPR',
-            'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa'}
+            'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa', 'nearness': 'nearness of the landmarks'}
 CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
                     'Brier: mean squared error')
 FEW, MARK = 10, '*'  # an interval of fewer images says little (our choice), and is marked
@@ -48,6 +48,9 @@ def format_report(report: Mapping[str, Any], title: str) -> str:
     parts.append('\n'.join([_table(rows[1:], rows[0], last=2), CALIBRATION_NOTE, *tempered_notes(report)]))
   if 'kappa' in report:
     parts.append(_grading(report))
+  if 'landmarks' in report:
+    rows = landmark_rows(report)
+    parts.append('\n'.join([_table(rows[1:], rows[0], last=0), *landmark_notes(report)]))
   if any(map(any, report.get('confusion', []))):  # a matrix of nothing says nothing
     parts.append(_confusion(report['confusion']))
   parts += interval_notes(report) + selection_notes(report)
@@ -126,6 +129,24 @@ def presence_notes(report: Mapping[str, Any]) -> list[str]:
       if reason not in LEFT_OUT:
         reasons.setdefault(reason, []).append(f'{word} of {lesion}')
   return [f'undefined: {", ".join(scores)} ({reason})' for reason, scores in reasons.items()]
+
+
+def landmark_rows(report: Mapping[str, Any]) -> list[list[str]]:
+  """How near landmarks are found, as a table of text, its header first."""
+  rows = [['landmark', 'mean error', 'median', '95 % below', 'within half', 'found', 'outside, said so']]
+  for name, found in report['landmarks'].items():
+    if not found['images']:
+      continue
+    share = lambda key, found=found: _percent(found[key], found['images'] < FEW) if found.get(key, {}).get('of') else ''
+    rows.append([name, _number(found['error']['value'], found['error']['interval'], found['images'] < FEW), f'{found["median"]:.3f}',
+                 f'{found["p95"]:.3f}', *(share(key) for key in ('within', 'found', 'outside'))])
+  return rows
+
+
+def landmark_notes(report: Mapping[str, Any]) -> list[str]:
+  """What stands in `landmark_rows`."""
+  return [f'errors in disc diameters, of which the side of the square has {1 / report["disc_diameter"]:.2f}; within half of one; found '
+          f'from a confidence of {report["threshold"]:g} on; outside: of copies that are moved so far that it is']
 
 
 def tempered_notes(report: Mapping[str, Any]) -> list[str]:

@@ -11,13 +11,14 @@ from lesion_jax.extras import require
 require('train', 'clu', 'ml_collections')  # before what uses them is imported
 
 from lesion_jax.stages.added import ADDED_KEYS, differing, may_differ, resolved
+from lesion_jax.stages.building import build_stage
 from lesion_jax.stages.check import check, finished
 from lesion_jax.stages.counting import make_counter
 from lesion_jax.stages.datasets import open_datasets
 from lesion_jax.stages.leaks import notes as leak_notes
-from lesion_jax.stages.parts import CRITERIA, STAGES, loaded_note, stages, start_note
-from lesion_jax.stages.stage import Stage, build_stage
+from lesion_jax.stages.parts import CRITERIA, LANDMARKS, STAGES, loaded_note, stages, start_note
+from lesion_jax.stages.stage import Stage
 from lesion_jax.stages.values import check_values
 
-__all__ = ['ADDED_KEYS', 'CRITERIA', 'STAGES', 'Stage', 'build_stage', 'check', 'check_values', 'differing', 'finished',
+__all__ = ['ADDED_KEYS', 'CRITERIA', 'LANDMARKS', 'STAGES', 'Stage', 'build_stage', 'check', 'check_values', 'differing', 'finished',
            'leak_notes', 'loaded_note', 'make_counter', 'may_differ', 'open_datasets', 'resolved', 'stages', 'start_note']

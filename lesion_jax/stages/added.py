@@ -16,7 +16,8 @@ from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.data.registry import DATASETS
 from lesion_jax.data.splits import DEALINGS
 from lesion_jax.models import get_fields
-from lesion_jax.stages.parts import LESION_STAGES, STAGES
+from lesion_jax.models.landmarks import CHANNELS
+from lesion_jax.stages.parts import LANDMARKS, LESION_STAGES, STAGES
 from lesion_jax.train import workdir
 from lesion_jax.train.schedule import PLATEAU
 
@@ -27,6 +28,7 @@ HASH = DEALINGS[0]
 _OF_A_STAGE: dict[str, Any] = {
     'clip': 0.0,
     'criterion': '',
+    'augmentation.field': (2.0, 2.0),
     'augmentation.quarter_turns': False,
     'augmentation.tint': (1.0, 1.0),
     'data.centred': 0.0,
@@ -70,8 +72,9 @@ _OF_A_STAGE: dict[str, Any] = {
 }
 # key of a stage, as it was -> as it is.
 RENAMED = {'rate': 'learning_rate', 'factor': 'lr_decay', 'encoder_rate': 'encoder_lr_factor', 'final_rate': 'final_lr_factor'}
-ADDED_KEYS: dict[str, Any] = {f'{stage}.{key}': value for stage in STAGES for key, value in _OF_A_STAGE.items()} | {
-    'segment.model.decoder_channels': (), 'grade.model.grading_size': 0}
+ADDED_KEYS: dict[str, Any] = {f'{stage}.{key}': value for stage in STAGES for key, value in _OF_A_STAGE.items()
+                              if stage != LANDMARKS or not key.startswith('model.')} | {
+    'segment.model.decoder_channels': (), 'grade.model.grading_size': 0, 'landmarks.model.channels': CHANNELS}
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -129,7 +132,8 @@ def may_differ(workdir: str | pathlib.Path, config: Mapping[str, Any]) -> Callab
 
 def _contains(config: Mapping[str, Any], name: str, lesion: str) -> bool:
   """Whether the network of a stage contains that of the stage `lesion`, which is trained in the same run."""
-  return lesion in LESION_STAGES and not config[lesion].get('bundle') and 'lesion' in get_fields(config[name]['model']['name'])
+  return lesion in LESION_STAGES and name != LANDMARKS and not config[lesion].get('bundle') and (
+      'lesion' in get_fields(config[name]['model']['name']))
 
 
 def _runs(config: Mapping[str, Any], name: str) -> bool:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from lesion_jax.core import NUM_LESIONS, Outputs, Targets
+from lesion_jax.core import LANDMARKS, NUM_LESIONS, Outputs, Targets
 from lesion_jax.models import get_model
+from lesion_jax.models.landmarks import get_landmark_net
 from lesion_jax.stages import parts
 from lesion_jax.train.parallel import Devices
 from lesion_jax.train.state import ENCODERS, in_encoder, split_frozen, unfit
@@ -29,9 +30,12 @@ def check(config: ConfigDict, devices: Devices) -> dict[str, parts.Network]:
     ValueError: what cannot be built, naming it and what is allowed.
     FileNotFoundError: a bundle or a file of weights is not where the configuration says.
   """
-  networks = {name: _finished_network(config, name) for name in parts.STAGES if config[name].bundle}
+  networks = {name: _finished_network(config, name) for name in parts.STAGES if name in config and config[name].bundle}
   for name, stage in parts.stages(config).items():
     devices.check_batch(stage.eval_batch_size)
+    if parts.landmarks(stage) != (name == parts.LANDMARKS):
+      raise ValueError(f'the loss {parts.LANDMARK_LOSS!r} and the stage {parts.LANDMARKS!r} belong together; --config.{name}.loss is '
+                       f'{stage.loss!r}')
     parts.loss(stage)  # of a finished stage too: it names what the stage learns from
     if name not in networks:
       devices.check_batch(stage.batch_size, stage.accumulate)
@@ -64,7 +68,8 @@ def _finished_network(config: ConfigDict, name: str) -> parts.Network:
   if (taken := bundle.config['preprocessing']['size']) != size:
     raise ValueError(f'config.{name}.bundle={path} takes {taken} pixels; set --config.{name}.data.size={taken} '
                      f'(it is {size})')
-  return parts.Network(bundle.config['model'], get_model(**bundle.config['model']), bundle)
+  model = get_landmark_net(bundle.config['model']) if name == parts.LANDMARKS else get_model(**bundle.config['model'])
+  return parts.Network(bundle.config['model'], model, bundle)
 
 
 def _check_training(stage: ConfigDict, network: parts.Network) -> None:
@@ -74,8 +79,8 @@ def _check_training(stage: ConfigDict, network: parts.Network) -> None:
   shape = (1, side, side)
   outputs, variables = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0),
                                       jax.ShapeDtypeStruct((*shape, 3), jnp.uint8))
-  masks = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool)
-  jax.eval_shape(parts.loss(stage).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32)))
+  masks, places = jax.ShapeDtypeStruct((*shape, NUM_LESIONS), bool), jax.ShapeDtypeStruct((1, len(LANDMARKS), 2), jnp.float32)
+  jax.eval_shape(parts.loss(stage).sums, outputs, Targets(masks, masks, jax.ShapeDtypeStruct((1,), jnp.int32), landmarks=places))
   for part in (parts.plateau, parts.plan, parts.schedule, parts.augmentation, parts.optimizer, parts.chooses,
                parts.chooses_smallest, parts.trackers):
     part(stage)
@@ -98,6 +103,9 @@ def _check_training(stage: ConfigDict, network: parts.Network) -> None:
 
 def _check_criterion(stage: ConfigDict, outputs: Outputs) -> None:
   """Raises ValueError where the stage cannot give the figure by which its best model is to be chosen."""
+  if parts.landmarks(stage):
+    parts.criterion(stage)
+    return
   given = ['kappa'] if parts.grades(stage) else []
   if stage.loss == 'joint' or not parts.grades(stage):  # else its data need not know lesions
     given += ['image_f1'] if outputs.lesions is not None else []

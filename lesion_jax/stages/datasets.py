@@ -18,7 +18,7 @@ from lesion_jax.data.registry import Dataset, load_dataset, require_known
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.places import home, real
 from lesion_jax.stages.leaks import guard
-from lesion_jax.stages.parts import criterion, grades, stages, taught
+from lesion_jax.stages.parts import LANDMARKS, criterion, grades, landmarks, stages, taught
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
 
@@ -128,7 +128,7 @@ def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
   if not 0 <= stage.data.aside < 1:
     raise ValueError(f'data.aside={stage.data.aside}: give a share of 0 or more and below 1')
   claimed = {key for part in parts for key in part.annotated}
-  says = lambda part: not (wanted == 'off' or grades(stage)) and part.graded and (wanted == 'on' or part.grades_as_lesions)
+  says = lambda part: not (wanted == 'off' or grades(stage) or landmarks(stage)) and part.graded and (wanted == 'on' or part.grades_as_lesions)
   if stage.data.aside and not any(map(says, parts)):
     raise ValueError(f'data.aside={stage.data.aside} is of graded data sets whose grades say which lesions are absent, and '
                      f'{", ".join(part.name for part in parts)} has none here; set it to 0')
@@ -137,6 +137,13 @@ def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
 
 def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:
   """Raises ValueError where the data have not what the loss needs, or a part of a mixture nothing of it."""
+  if name == LANDMARKS:
+    without = [part.name for part in getattr(data, 'parts', (data,)) if not np.isfinite(part.source('train').index.landmarks).any()
+               ] if not stage.bundle else []
+    if without:
+      raise ValueError(f'{", ".join(without)} says of no training photograph where optic disc and fovea are; choose another '
+                       f'--config.{name}.data.name, idrid_landmarks for instance')
+    return
   lesions = 'lesions of a weight above 0' if stage.lesion_weights else 'lesions'
   needed = ('grades', lesions) if stage.loss == 'joint' else ('grades',) if grades(stage) else (lesions,)
 
@@ -164,6 +171,10 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
   if stage.bundle:
     return
   figure, index = criterion(stage), data.source('validation').index
+  if name == LANDMARKS:
+    if np.isfinite(index.landmarks).any():
+      return
+    raise ValueError(f'stage {name!r}: the best network is chosen on the validation split, and that has no photograph with landmarks')
   if figure == 'kappa':
     known = np.unique(index.grade[index.grade != UNKNOWN_GRADE])
     if len(known) > 1:

@@ -17,8 +17,11 @@ from lesion_jax.augment import Augmentation
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.crops import Draw
 from lesion_jax.losses import CRITERIA, FIGURES, Loss, get_loss
+from lesion_jax.losses.landmarks import LANDMARK_CROSS_ENTROPY
+from lesion_jax.metrics.landmarks import NEARNESS
 from lesion_jax.data.mixture import SEPARATOR
 from lesion_jax.models import LESION_BRANCH, get_defaults, get_fields, get_model
+from lesion_jax.models.landmarks import get_landmark_net
 from lesion_jax.train.plateau import PlateauState
 from lesion_jax.train.loop import Plan
 from lesion_jax.train.parallel import AXIS
@@ -33,7 +36,9 @@ TWO_PHASES = ('dual_dice',)  # losses that begin as loss_seg and become loss_dua
 ATTENTION_ENCODER = 'attention_encoder'  # of an Attention Branch Network: Mixed_7a to 7c once more
 LOWER_BLOCKS = ('Conv2d_*', 'Mixed_5*', 'Mixed_6*')  # what it leaves out
 LESION_STAGES = ('segment', 'classify')  # whose networks a grading network may contain
-STAGES = (*LESION_STAGES, 'grade')
+LANDMARKS = 'landmarks'  # the stage of the optic disc and the fovea, which goes with no other
+STAGES = (*LESION_STAGES, 'grade', LANDMARKS)
+LANDMARK_LOSS = 'landmark_cross_entropy'
 SETTINGS = ('sync_batch_norm',)  # keys of a stage's `model` that are of its training
 THRESHOLDS = ('half', 'validation')  # where those of a bundle come from
 SMALLEST = ('none', 'validation')  # likewise, smallest regions
@@ -47,12 +52,21 @@ def stages(config: ConfigDict) -> dict[str, ConfigDict]:
 
 
 def grades(stage: ConfigDict) -> bool:
-  """Whether the stage learns grades; otherwise it learns lesions."""
-  return CRITERIA[stage.loss] == 'kappa'
+  """Whether the stage learns grades; otherwise it learns lesions or landmarks."""
+  return CRITERIA.get(stage.loss) == 'kappa'
+
+
+def landmarks(stage: ConfigDict) -> bool:
+  """Whether the stage learns landmarks."""
+  return stage.loss == LANDMARK_LOSS
 
 
 def loss(stage: ConfigDict) -> Loss:
   """The loss, with the stage's weights of the lesions and hard negatives. Raises ValueError for what cannot be."""
+  if landmarks(stage):
+    if stage.lesion_weights or stage.hard_negatives:
+      raise ValueError(f'the loss {LANDMARK_LOSS!r} has no lesions; leave lesion_weights at () and hard_negatives at 0')
+    return LANDMARK_CROSS_ENTROPY
   return get_loss(stage.loss, lesion_weights=tuple(stage.lesion_weights), hard=stage.hard_negatives)
 
 
@@ -64,6 +78,10 @@ def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
 
 def criterion(stage: ConfigDict) -> str:
   """The figure by which the best model of the stage is chosen. Raises ValueError for one that there is not."""
+  if landmarks(stage):
+    if stage.criterion not in ('', NEARNESS):
+      raise ValueError(f'criterion={stage.criterion!r}: the best network of landmarks is chosen by {NEARNESS}; leave it at \'\'')
+    return NEARNESS
   name = stage.criterion or CRITERIA[stage.loss]
   if name not in FIGURES:
     raise ValueError(f'unknown criterion {name!r}; the best model can be chosen by {", ".join(FIGURES)}, or by the one '
@@ -100,6 +118,10 @@ def network(stage: ConfigDict, lesion: dict[str, Any] | None) -> Network:
   Raises:
     ValueError: of `model_config` and `get_model`.
   """
+  if landmarks(stage):
+    fields = {'name': stage.model.name, 'channels': list(stage.model.channels)}
+    model = get_landmark_net(fields)
+    return Network(fields, model.clone(bn_axis=AXIS) if stage.model.sync_batch_norm else model)
   fields = model_config(stage.model, lesion)
   return Network(fields, get_model(**(_synchronised(fields) if stage.model.sync_batch_norm else fields)))
 
@@ -146,7 +168,7 @@ def lesion_stage(config: ConfigDict, name: str) -> str | None:
   Raises:
     ValueError: there are two, or no such network.
   """
-  if 'lesion' not in get_fields(config[name].model.name):
+  if name == LANDMARKS or 'lesion' not in get_fields(config[name].model.name):
     return None
   there = [name for name in LESION_STAGES if name in config.stages or config[name].bundle]
   if len(there) > 1:
@@ -158,7 +180,7 @@ def lesion_stage(config: ConfigDict, name: str) -> str | None:
 def start_note(name: str, stage: ConfigDict) -> str | None:
   """What is to be said of a stage whose encoder starts from random weights on photographs of patients; None where it does
   not. The paper starts from ImageNet's, so that such a run is not its setting, whatever the configuration is called."""
-  if stage.bundle or stage.pretrained or stage.init or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
+  if landmarks(stage) or stage.bundle or stage.pretrained or stage.init or set(stage.data.name.split(SEPARATOR)) == {'synthetic'}:
     return None
   return (f'the encoder of the stage {name!r} starts from random weights; the paper starts from ImageNet weights (IV-A), '
           f'so its results are not to be expected: give them with --config.{name}.pretrained=FILE')
@@ -259,6 +281,8 @@ def draw(stage: ConfigDict) -> Draw:
   data = stage.data
   found = Draw(crop=data.crop, centred=data.centred, scale=tuple(data.crop_scale), lesions=tuple(data.draw_lesions),
                grades=tuple(data.draw_grades))
+  if found.crop and landmarks(stage):
+    raise ValueError(f'data.crop={found.crop}: landmarks are looked for in whole photographs; set it to 0')
   if found.crop and grades(stage):
     raise ValueError(f'data.crop={found.crop}: a grade is of a whole photograph, not of a crop; set it to 0')
   if found.crop > data.size:

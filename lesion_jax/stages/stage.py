@@ -158,8 +158,8 @@ class Stage:
 
     def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:
       result = self.evaluate(join_frozen(state.weights, frozen), 'validation').report
-      value = criterion(result, self.criterion)
-      return value, headline(result) | {'criterion': value}
+      value, shown = self.judge(result)
+      return value, shown | {'criterion': value}
 
     require_same_data(self.directory, self.dataset, begun=any((self.directory / 'checkpoints').glob('[0-9]*')))
     checkpoints = Checkpoints(self.directory / 'checkpoints')
@@ -176,6 +176,10 @@ class Stage:
                                        title=self.directory.name, active=jax.process_index() == 0, track=parts.trackers(config)))
     finally:
       checkpoints.close()
+
+  def judge(self, result: Mapping[str, Any]) -> tuple[float | None, dict[str, float | None]]:
+    """The figure of a validation by which the best network is chosen, None where it is undefined, and what is logged of it."""
+    return criterion(result, self.criterion), headline(result)
 
   def evaluate(
       self, variables: dict[str, Any], split: str, chosen: Mapping[str, Any] | None = None,
@@ -300,31 +304,11 @@ class Stage:
         **(chosen or {}),
         'provenance': {**self.provenance, 'parameters': int(parameters), 'best_step': best_step, **selected},
         'data': {'name': data.name, 'citation': data.citation, 'licence': data.licence, 'lengths': data.lengths,
-                 'description': data.description, **_dealing_of(data), **_parts_of(data), 'leaks': self.leaks,
+                 'description': data.description, **dealing_of(data), **parts_of(data), 'leaks': self.leaks,
                  **({'before': dict(self.before.data)} if self.before.data else {})},
         'metrics': result,
-        **_likeness_of(data, self.inside),
+        **likeness_of(data, self.inside),
     }, variables, photographs=leaks.union([leaks.photographs(data), self.before.photographs]))
-
-
-def build_stage(
-    config: ConfigDict, name: str, dataset: Dataset | Mixture, network: parts.Network, *, workdir: str | pathlib.Path,
-    devices: Devices, bundles: Mapping[str, Bundle],
-) -> Stage:
-  """Puts one stage together.
-
-  Args:
-    config: of `configs/`, checked by `check`.
-    name: one of STAGES.
-    dataset: of `open_datasets`.
-    network: that of the stage, of `check`.
-    workdir: the stage's files go to workdir/name.
-    devices: that share the batches.
-    bundles: by stage, those that are finished; that of a lesion stage is the lesion branch of a network that contains one.
-  """
-  lesion = None if network.bundle else bundles.get(parts.lesion_stage(config, name))
-  return Stage(name, config[name], config.seed, pathlib.Path(workdir).absolute() / name, dataset, network, lesion, devices,
-               leaks.learned_before(config, name, {}, bundles))
 
 
 def require_same_data(directory: pathlib.Path, dataset: Dataset | Mixture, *, begun: bool) -> None:
@@ -377,12 +361,12 @@ def _learned_lesions(
   return tuple(key for key in LESION_KEYS if key in {*here, *(lesion.config['annotated'] if lesion else ())})
 
 
-def _dealing_of(data: Dataset | Mixture) -> dict[str, Any]:
+def dealing_of(data: Dataset | Mixture) -> dict[str, Any]:
   """How photographs came to their splits, for a data set; a mixture says it of each part."""
   return {} if isinstance(data, Mixture) else {'dealing': data.dealing}
 
 
-def _likeness_of(data: Dataset | Mixture, inside: list[dict[str, Any]]) -> dict[str, Any]:
+def likeness_of(data: Dataset | Mixture, inside: list[dict[str, Any]]) -> dict[str, Any]:
   """By what prediction tells a photograph that is unlike those learned from; nothing where these are too few. Their
   fingerprints are enough: nothing is decoded."""
   all_parts = data.parts if isinstance(data, Mixture) else (data,)
@@ -393,13 +377,13 @@ def _likeness_of(data: Dataset | Mixture, inside: list[dict[str, Any]]) -> dict[
   return {'likeness': found} if found else {}
 
 
-def _parts_of(data: Dataset | Mixture) -> dict[str, Any]:
+def parts_of(data: Dataset | Mixture) -> dict[str, Any]:
   """What a bundle says of each data set of a mixture, and of no other."""
   if not isinstance(data, Mixture):
     return {}
   return {'weights': list(data.weights), 'parts': [
       {'name': part.name, 'annotated': list(part.annotated), 'graded': part.graded, 'crop': part.crop,
-       'lengths': part.lengths, **_dealing_of(part)} for part in data.parts]}
+       'lengths': part.lengths, **dealing_of(part)} for part in data.parts]}
 
 
 def _digest(variables: Mapping[str, Any]) -> str:

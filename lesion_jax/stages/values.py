@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 # Keys of the configuration, as configs/common.py has them; those of `augmentation` are fields of `augment.Augmentation`.
 KEYS = ('seed', 'stages', 'segment', 'classify', 'grade')
+LATER = ('landmarks',)  # stages that a configuration from before has not, and needs where it runs them
 STAGE_KEYS = (
     'accumulate', 'augmentation', 'batch_size', 'bundle', 'clip', 'criterion', 'data', 'dual_weight', 'ema',
     'encoder_held', 'encoder_lr_factor', 'eval_batch_size', 'final_lr_factor', 'freeze', 'hard_negatives', 'init', 'init_drop',
@@ -26,7 +27,7 @@ DATA_KEYS = (
     'weights')
 MODEL_KEYS = ('name', 'sync_batch_norm')
 # What tuples hold, by the last name of their key, and the least that it may be.
-WHOLE_NUMBERS = {'milestones': 1, 'decoder_channels': 1}
+WHOLE_NUMBERS = {'milestones': 1, 'decoder_channels': 1, 'channels': 1}
 TEXTS = ('freeze', 'init_drop', 'stages', 'track')
 LARGEST_SEED = 2**32 - 1  # of NumPy's generators and JAX's keys alike
 
@@ -34,7 +35,8 @@ LARGEST_SEED = 2**32 - 1  # of NumPy's generators and JAX's keys alike
 def check_values(config: ConfigDict) -> None:
   """Raises ValueError, naming the key and what it may be, for a configuration that lacks keys, or has a number that is not
   finite, a negative whole number, a seed beyond 32 bits, or in a tuple another kind of thing than belongs there."""
-  _require_keys(config, 'config', KEYS)
+  asked = config.stages if isinstance(config, ConfigDict) and 'stages' in config and isinstance(config.stages, tuple | list) else ()
+  _require_keys(config, 'config', (*KEYS, *(name for name in LATER if name in asked)))
   for name in config.stages if isinstance(config.stages, tuple | list) else ():
     if name in config:
       _require_keys(config[name], f'config.{name}', STAGE_KEYS)

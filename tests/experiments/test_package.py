@@ -6,6 +6,7 @@ import numpy as np
 import oracle
 import packaged
 import pytest
+from landmark_release import landmark_bundle
 
 import lesion_jax
 from experiments import package
@@ -97,3 +98,20 @@ def test_a_licence_is_needed(root, bundle):
   save_bundle(bundle, config=oracle.oracle_config(), card='', variables={'params': {'gain': np.float32(1)}})
   with pytest.raises(ValueError, match='give --licence'):
     package.add(bundle, 'a', storage='float16', about='x')
+
+
+def test_a_network_of_landmarks_goes_beside_all_others_and_is_never_the_default(root, bundle, tmp_path):
+  package.add(bundle, 'a', storage='float16', about='one')
+  marks = landmark_bundle(tmp_path / 'marks', at=(1, 1), data={'name': 'drawn', 'licence': 'CC0'})
+  package.add(marks, 'marks', storage='float16', about='two places')
+  written = runpy.run_path(str(root / 'networks.py'))
+  assert written['DEFAULT'] == 'a' and written['NETWORKS']['a']['landmarks'] == 'marks'
+  assert written['LANDMARKS']['marks']['size'] == 32 and list(written['LANDMARKS']) == ['marks']
+  package.add(bundle, 'b', storage='float16', about='three')  # networks that come later have it too
+  assert networks.NETWORKS['b']['landmarks'] == 'marks'
+  assert lesion_jax.load().landmarks is not None
+  with pytest.raises(ValueError, match="'marks' is that of a packaged network of another kind"):
+    package.add(bundle, 'marks', storage='float16', about='four')
+  package.remove('marks')
+  assert networks.LANDMARKS == {} and 'landmarks' not in networks.NETWORKS['a'] and not (root / 'marks').exists()
+  assert lesion_jax.load().landmarks is None

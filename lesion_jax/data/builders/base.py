@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lesion_jax.core import LESION_KEYS, NUM_LESIONS, UNKNOWN_GRADE, lesion_bits, unpack_bits
+from lesion_jax.core import LANDMARKS, LESION_KEYS, NUM_LESIONS, UNKNOWN_EDEMA, UNKNOWN_GRADE, lesion_bits, unpack_bits
 from lesion_jax.data import index, origin
 from lesion_jax.data.builders.left_out import UNGRADABLE, LeftOut
 from lesion_jax.data.builders.resume import Partial
@@ -34,7 +34,7 @@ MIN_SIZE = 32
 # Lesions on so much of the square's border, or on so much of the field, are said (our choice): no mask of a raw dataset has it.
 BORDER_SHARE, FIELD_SHARE, BORDER_LEVEL = 0.01, 0.5, 12
 COUNTED = 1000  # of so many photographs at most all are read to count those that cannot be
-_INDEX_ALONE = ('side', 'areas', 'fingerprint', 'outside')  # what the index has and a record has not
+_INDEX_ALONE = ('side', 'areas', 'fingerprint', 'outside', *index.LATER)  # what the index has and a record has not
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -107,6 +107,8 @@ class Record(NamedTuple):
     grade: 0..4, UNKNOWN_GRADE where the raw dataset does not say.
     annotated: keys of the lesions that this photograph annotates; None: those of the data set, ANNOTATED.
     side: of the square in the photograph's own pixels; None: of the record.
+    edema: 0..2, UNKNOWN_EDEMA where the release does not say.
+    landmarks: (row, column) of each of core.LANDMARKS in pixels of the square; None where the release does not say.
   """
 
   image: np.ndarray | bytes
@@ -117,6 +119,8 @@ class Record(NamedTuple):
   grade: int = UNKNOWN_GRADE
   annotated: tuple[str, ...] | None = None
   side: int | None = None
+  edema: int = UNKNOWN_EDEMA
+  landmarks: tuple[tuple[float, float], ...] | None = None
 
 
 class _LocalInfo(tfds.core.DatasetInfo):
@@ -338,6 +342,8 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         'areas': np.count_nonzero(unpack_bits(record.lesions), axis=(0, 1)).tolist(),
         'fingerprint': fingerprint(pixels).tobytes(),
         'outside': _outside(pixels, record.lesions),
+        'edema': record.edema,
+        'landmarks': [list(place) for place in record.landmarks or ((math.nan, math.nan),) * len(LANDMARKS)],
     }
 
 
@@ -356,4 +362,5 @@ def _stack(rows: list[dict[str, Any]]) -> index.Index:
   return index.Index(
       id=column('id', str), patient=column('patient', str), grade=column('grade', np.int32),
       annotated=column('annotated', np.uint8), side=column('side', np.int32), areas=column('areas', np.int32),
-      fingerprint=prints.reshape(len(rows), SIDE, SIDE, 3))
+      fingerprint=prints.reshape(len(rows), SIDE, SIDE, 3), edema=column('edema', np.int32),
+      landmarks=column('landmarks', np.float32).reshape(len(rows), len(LANDMARKS), 2))

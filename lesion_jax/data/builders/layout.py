@@ -90,32 +90,41 @@ def read_rows(path: pathlib.Path, columns: Sequence[str], *, delimiter: str | No
   yield from read_table(path, columns, separator=delimiter).cells(columns)
 
 
-def read_grades(path: pathlib.Path, *, id_column: str, grade_column: str) -> dict[str, int]:
+def read_grades(
+    path: pathlib.Path, *, id_column: str, grade_column: str, steps: int = NUM_GRADES,
+) -> dict[str, int]:
   """Reads a table of grades, as `read_rows` does.
 
+  Args:
+    path: of the table.
+    id_column, grade_column: names of its columns.
+    steps: how many grades there are, from 0.
+
   Returns:
-    Photograph id -> grade 0..4.
+    Photograph id -> grade 0..4, or as far as there are steps.
 
   Raises:
     FileNotFoundError: where there is no such table.
-    ValueError: where a column is missing, a grade is not a whole number in 0..4, or a photograph has two rows.
+    ValueError: where a column is missing, a grade is none of these whole numbers, or a photograph has two rows.
   """
   rows = read_rows(path, (id_column, grade_column))
-  return collect_grades(((where, *cells) for where, cells in rows), grade_column=grade_column)
+  return collect_grades(((where, *cells) for where, cells in rows), grade_column=grade_column, steps=steps)
 
 
-def collect_grades(rows: Iterable[tuple[str, str, str]], *, grade_column: str = 'the grade') -> dict[str, int]:
-  """Photograph id -> grade 0..4, from (where, id, grade) as text.
+def collect_grades(
+    rows: Iterable[tuple[str, str, str]], *, grade_column: str = 'the grade', steps: int = NUM_GRADES,
+) -> dict[str, int]:
+  """Photograph id -> grade 0..4, or as far as there are steps, from (where, id, grade) as text.
 
   Raises:
-    ValueError: where a grade is not a whole number in 0..4, or a photograph has two rows.
+    ValueError: where a grade is none of these whole numbers, or a photograph has two rows.
   """
   grades: dict[str, int] = {}
   found = Findings()
   for where, photograph, grade in rows:
     grade = whole_number(grade)
-    if grade not in map(str, range(NUM_GRADES)):
-      found.add(f'{where} ({photograph})', f'{grade_column} is {cut(grade)!r}; grades are 0..{NUM_GRADES - 1}')
+    if grade not in map(str, range(steps)):
+      found.add(f'{where} ({photograph})', f'{grade_column} is {cut(grade)!r}; grades are 0..{steps - 1}')
     elif photograph in grades:
       found.add(where, f'{photograph} has a row already')
     else:

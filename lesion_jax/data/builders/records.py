@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lesion_jax.core import UNKNOWN_EDEMA
 from lesion_jax.data.builders.base import LesionBuilder, Record
 from lesion_jax.data.masks import require_upright
 from lesion_jax.data.native import Native
@@ -96,11 +97,14 @@ def _masks_of(item: Any) -> list[pathlib.Path]:
 
 
 class GradedPhotograph(NamedTuple):
-  """One photograph of a release, the name of its patient, and its grade."""
+  """One photograph of a release, the name of its patient, its grade, and what else the release says of it: the risk of
+  macular edema, and (row, column) of each of core.LANDMARKS as shares of its height and width."""
 
   path: pathlib.Path
   patient: str
   grade: int
+  edema: int = UNKNOWN_EDEMA
+  landmarks: tuple[tuple[float, float], ...] | None = None
 
 
 class GradingBuilder(LesionBuilder, skip_registration=True):
@@ -113,4 +117,8 @@ class GradingBuilder(LesionBuilder, skip_registration=True):
     size = self.builder_config.size
     image, crop = read_field(item.path)
     empty = np.zeros((size, size), np.uint8)
-    return Record(crop.apply(image, size), empty, empty, item.path.stem, item.patient, item.grade, side=crop.side)
+    (height, width), scale = image.shape[:2], size / crop.side
+    landmarks = item.landmarks and tuple(
+        ((row * height - crop.top) * scale, (column * width - crop.left) * scale) for row, column in item.landmarks)
+    return Record(crop.apply(image, size), empty, empty, item.path.stem, item.patient, item.grade, side=crop.side,
+                  edema=item.edema, landmarks=landmarks)

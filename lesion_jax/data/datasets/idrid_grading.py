@@ -7,6 +7,7 @@ import pathlib
 import tensorflow_datasets as tfds
 from absl import logging
 
+from lesion_jax.core import EDEMA
 from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
 from lesion_jax.data.builders.records import GradedPhotograph, GradingBuilder
@@ -59,16 +60,16 @@ class IdridGrading(GradingBuilder):
   Seen in the published files: all of it, names, folders, both tables with their empty columns, counts and splits.
   """
 
-  VERSION = tfds.core.Version('1.1.0')
+  VERSION = tfds.core.Version('1.2.0')
   READS = ('B. Disease Grading',)
-  RELEASE_NOTES = {'1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
+  RELEASE_NOTES = {'1.2.0': 'With the risk of macular edema.', '1.1.0': 'With an index of the photographs.', '1.0.0': 'First version.'}
   GRADES_AS_LESIONS = True
   DEALT = ('train', 'validation')
   SPLIT = 'hash'
   PUBLISHED = {'training photographs': 413, 'test photographs': 103}
   DESCRIPTION = (
       'The grading part of the Indian Diabetic Retinopathy Image Dataset: 516 photographs of 4288x2848 pixels with a '
-      'grade 0..4, here cropped to the square field of view. The test set is the official one. A visit counts as a '
+      'grade 0..4 and a risk of macular edema 0..2, here cropped to the square field of view. The test set is the official one. A visit counts as a '
       'patient; training photographs of a visit that is in the test set are left out, and so are those that are in the '
       'release twice with different grades.')
   CITATION = CITATION
@@ -97,7 +98,8 @@ class IdridGrading(GradingBuilder):
     table = root / TABLES / TABLE_OF[official_set]
     grades = read_grades(table, id_column='Image name', grade_column='Retinopathy grade')
     require_grades(grades, paths, table)
-    return [GradedPhotograph(path, _patient(path.stem, visits, part), grades[path.stem]) for path in paths]
+    edema = read_grades(table, id_column='Image name', grade_column='Risk of macular edema', steps=len(EDEMA))
+    return [GradedPhotograph(path, _patient(path.stem, visits, part), grades[path.stem], edema[path.stem]) for path in paths]
 
 
 def _patient(photograph: str, visits: list[str], part: str) -> str:

@@ -1,0 +1,114 @@
+"""The risk of macular edema by rule, held against the labels of IDRiD's part B.
+
+  lesion-jax predict 'DIR/B. Disease Grading/1. Original Images/b. Testing Set' --out results --landmarks landmarks
+  python -m experiments.edema results --source_dir DIR --model idrid
+
+Reads the records that `predict` left and compares the risk of each photograph with its label: accuracy, quadratic weighted kappa and
+confusion with intervals by visit, and where the network grades the accuracy of grade and risk together. Photographs that the network
+learned from, by their fingerprints or by IDRiD's own twins across its parts, are left out and counted. --out writes the figures as
+JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lesion_jax import pretrained
+from lesion_jax.clinical.record import read_record
+from lesion_jax.data.builders.records import GradedPhotograph
+from lesion_jax.data.registry import load_dataset
+from lesion_jax.evaluate.edema import edema_report, edema_rows
+from lesion_jax.photograph.fingerprint import reduced, twins
+from lesion_jax.weights.bundle import load_bundle
+
+SIZE = 256  # at which photographs are prepared to find labels and fingerprints
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(prog='python -m experiments.edema', description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('results', type=pathlib.Path, metavar='DIR', help='of `lesion-jax predict`')
+  parser.add_argument('--source_dir', required=True, help="the folder that holds 'B. Disease Grading' and 'C. Localization'")
+  parser.add_argument('--data_dir', default='runs/data', help='where prepared data are kept')
+  parser.add_argument('--split', default='test', choices=['train', 'validation', 'test'])
+  parser.add_argument('--model', default=None, help='the network that predicted, whose photographs are left out (default: leave none out)')
+  parser.add_argument('--out', type=pathlib.Path, help='a file for the figures')
+  arguments = parser.parse_args(argv)
+  dataset = load_dataset('idrid_landmarks', data_dir=arguments.data_dir, size=SIZE, source_dir=arguments.source_dir)
+  learned = None if arguments.model is None else load_bundle(pretrained.find(arguments.model)).photographs
+  try:
+    found = judge(dataset, arguments.split, records_in(arguments.results), learned)
+  except ValueError as error:
+    parser.error(str(error))
+  print(*_lines(found), sep='\n')
+  if arguments.out:
+    arguments.out.write_text(json.dumps(found, indent=2) + '\n', 'utf-8')
+  return 0
+
+
+def records_in(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """All records of a folder of results."""
+  found = (read_record(each) for each in sorted(folder.iterdir()) if each.is_dir())
+  return [record for record in found if record is not None]
+
+
+def judge(
+    dataset: Any, split: str, records: Sequence[Mapping[str, Any]], learned: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
+  """The figures of `edema_report`, with 'left_out', how many photographs the network learned from, and 'missing', how many have no
+  record.
+
+  Args:
+    dataset: idrid_landmarks or idrid_grading.
+    split: of it.
+    records: of its photographs, known by the names of their files.
+    learned: fingerprints of what the network learned from, by split; None: nothing is left out.
+
+  Raises:
+    ValueError: no record is of a photograph of the split, or one was made without landmarks.
+  """
+  index = dataset.source(split).index
+  items: dict[str, GradedPhotograph] = {item.path.stem: item for item in dataset.builder.release().splits[split]}
+  of = {pathlib.PurePath(record['file']).stem: record for record in records if _is_of(record, items)}
+  known = np.concatenate(list(learned.values())) if learned else None
+  leaked = twins(reduced(index.fingerprint), known) if known is not None else np.zeros(len(index), bool)
+  rows = [row for row, name in enumerate(index.id.tolist()) if name in of and not leaked[row]]
+  if not rows:
+    raise ValueError(f'no record is of a photograph of {dataset.name}, split {split}, that the network did not learn from; predict '
+                     'those first')
+  chosen = [of[index.id[row]] for row in rows]
+  if without := [record['file'] for record in chosen if 'edema' not in record]:
+    raise ValueError(f'{without[0]} was predicted without landmarks; predict it with --landmarks')
+  graded = all(record['grade'] for record in chosen)
+  report = edema_report(index.edema[rows], [record['edema']['value'] for record in chosen], index.patient[rows].tolist(),
+                        grades=(index.grade[rows], [record['grade']['value'] for record in chosen]) if graded else None)
+  return report | {'split': split, 'left_out': int(leaked.sum()), 'missing': len(index) - len(rows) - int(leaked.sum())}
+
+
+def _is_of(record: Mapping[str, Any], items: Mapping[str, GradedPhotograph]) -> bool:
+  """Whether a record is of one of these files: IDRiD counts its photographs from 1 in each part and each set."""
+  path = pathlib.PurePath(record['file'])
+  return path.stem in items and path.parts[-2:] == items[path.stem].path.parts[-2:]
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+  figure = lambda name: (f'{found[name]["value"]:.3f} [{found[name]["interval"][0]:.3f}, {found[name]["interval"][1]:.3f}]'
+                         if found[name]['value'] is not None and found[name]['interval'] else 'undefined')
+  table = edema_rows(found)
+  widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+  return [f'risk of macular edema by rule, split {found["split"]}: {found["photographs"]} photographs of {found["patients"]} visits '
+          f'({found["left_out"]} left out that the network learned from, {found["missing"]} without a record)',
+          f'accuracy {figure("accuracy")}, quadratic weighted kappa {figure("kappa")}',
+          *([f'accuracy of grade and risk together {figure("joint")}'] if 'joint' in found else []),
+          *('  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table)]
+
+
+if __name__ == '__main__':
+  sys.exit(main())

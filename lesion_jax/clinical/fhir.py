@@ -1,0 +1,113 @@
+"""A record as FHIR R4: a bundle with one DiagnosticReport, its Observations and the Device that made them.
+
+No patient is in it, as the record knows none: whoever sends it adds `subject`. Nothing is final before a person has looked: all is
+'preliminary'. Ids follow from photograph, network and options, so the same result has the same ones.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from lesion_jax.clinical.codes import ANSWERS, DISORDERS, SEVERITY, Code
+from lesion_jax.clinical.look import look
+from lesion_jax.core import EDEMA, LESIONS
+from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT
+
+ABSENT_REASON = 'http://terminology.hl7.org/CodeSystem/data-absent-reason'
+CATEGORY = 'http://terminology.hl7.org/CodeSystem/observation-category'
+SPACE = uuid.uuid5(uuid.NAMESPACE_URL, 'urn:lesion-jax:result')
+STATUS = 'preliminary'
+# Why a lesion has no value, by its state: words of FHIR's data-absent-reason.
+REASONS = {NOT_EVALUATED: ('not-performed', 'Not Performed'), None: ('unknown', 'Unknown')}
+
+
+def to_fhir(record: Mapping[str, Any]) -> dict[str, Any]:
+  """The bundle (type 'collection'), ready for JSON.
+
+  Its Observations are those that the record has something for: the grade, under LOINC's code of the eye where landmarks say
+  which it is, with LOINC's answer and SNOMED CT's disorder; the risk of macular edema; and the lesions, a component each. Their
+  numbers are those of the record. The conclusion is whether a person should look, and why.
+
+  Args:
+    record: of `record.describe`.
+  """
+  run = record['run']
+  key = json.dumps([run['photograph'], run['model'], run['options']], sort_keys=True)
+  name = lambda what: f'urn:uuid:{uuid.uuid5(SPACE, f"{what} {key}")}'
+  device = {'resourceType': 'Device', 'deviceName': [{'name': f'lesion_jax, network {record["model"]["name"]}', 'type': 'model-name'}],
+            'version': [{'value': run['lesion_jax']}], 'identifier': [{'value': run['model']}]}
+  common = {
+      'resourceType': 'Observation', 'status': STATUS,
+      'category': [{'coding': [{'system': CATEGORY, 'code': 'imaging', 'display': 'Imaging'}]}],
+      'device': {'reference': name('device')}, 'note': [{'text': note} for note in record['notes']]}
+  eye = (record.get('landmarks') or {}).get('eye')
+  where = {'bodySite': {'text': f'{eye} eye, by the order of optic disc and fovea'}} if eye else {}
+  made = {'grade': _grade(record, eye), 'edema': _edema(record), 'lesions': _lesions(record)}
+  observations = {what: common | where | found for what, found in made.items() if found}
+  looked = look(record)
+  report = {
+      'resourceType': 'DiagnosticReport', 'status': STATUS, 'code': {'text': 'Analysis of a colour fundus photograph for diabetic '
+                                                                             'retinopathy by a network, for research only'},
+      'result': [{'reference': name(what)} for what in observations],
+      'conclusion': ('A person should look: ' if looked['needed'] else '') + ' '.join(looked['sentences'])}
+  resources = {'report': report, **observations, 'device': device}
+  return {'resourceType': 'Bundle', 'type': 'collection',
+          'entry': [{'fullUrl': name(what), 'resource': resource} for what, resource in resources.items()]}
+
+
+def _coding(code: Code) -> dict[str, str]:
+  return {'system': code.system, 'code': code.code, 'display': code.name}
+
+
+def _grade(record: Mapping[str, Any], eye: str | None) -> dict[str, Any] | None:
+  grade = record['grade']
+  if not grade:
+    return None
+  known = [code for code in (ANSWERS[grade['value']], DISORDERS[grade['value']]) if code]
+  code = {'coding': [_coding(SEVERITY[eye])]} if eye else {}
+  interpretation = {'interpretation': [{'text': f'The photograph may not be gradable: {", ".join(record["quality"]["reasons"])}'}]
+                    } if record['quality']['reasons'] else {}
+  return {'code': code | {'text': 'Severity level of diabetic retinopathy' + ('' if eye else ', eye not known')},
+          'valueCodeableConcept': {'coding': [_coding(each) for each in known], 'text': f'{grade["key"]} {grade["name"]}'},
+          **interpretation,
+          'component': [{'code': {'text': f'Probability of {key}'}, 'valueQuantity': _number(value)}
+                        for key, value in grade['probabilities'].items()]}
+
+
+def _edema(record: Mapping[str, Any]) -> dict[str, Any] | None:
+  edema = record.get('edema')
+  if not edema:
+    return None
+  value = _unknown(None) if edema['value'] is None else {'valueCodeableConcept': {'text': f'{edema["value"]}: {EDEMA[edema["value"]]}'}}
+  nearest = [] if edema['nearest'] is None else [
+      {'code': {'text': 'Distance from the fovea to the nearest hard exudate, in disc diameters'}, 'valueQuantity': _number(edema['nearest'])}]
+  return {'code': {'text': 'Risk of macular edema, by hard exudates and their distance to the fovea'}, **value,
+          'interpretation': [{'text': edema['sentence']}], **({'component': nearest} if nearest else {})}
+
+
+def _lesions(record: Mapping[str, Any]) -> dict[str, Any] | None:
+  if record['lesions'] is None:
+    return None
+  components = []
+  for lesion in LESIONS:
+    state = record['states'][lesion.key]
+    value = {'valueBoolean': state == PRESENT} if state in (PRESENT, ABSENT) else _unknown(state)
+    components.append({'code': {'text': f'{lesion.name} ({lesion.key})'}, **value})
+    found = (record['lesions'].get(lesion.key) or {}).get('found')
+    if found and state == PRESENT:
+      components.append({'code': {'text': f'Number of regions of {lesion.key}'}, 'valueInteger': found['regions']})
+      components.append({'code': {'text': f'Share of the field of view that is {lesion.key}'}, 'valueQuantity': _number(found['share'])})
+  return {'code': {'text': 'Retinal lesions'}, 'component': components}
+
+
+def _unknown(state: str | None) -> dict[str, Any]:
+  code, display = REASONS.get(state, REASONS[None])
+  return {'dataAbsentReason': {'coding': [{'system': ABSENT_REASON, 'code': code, 'display': display}]}}
+
+
+def _number(value: float) -> dict[str, Any]:
+  """A number without a unit, which is 1 in UCUM."""
+  return {'value': value, 'system': 'http://unitsofmeasure.org', 'code': '1'}

@@ -1,0 +1,89 @@
+"""How well the risk of macular edema is told, on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lesion_jax import metrics
+from lesion_jax.core import EDEMA
+from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, resampled_sums
+
+STEPS = len(EDEMA)
+LEVEL = 0.95
+
+
+def edema_report(
+    truth: Sequence[int], told: Sequence[int | None], patient: Sequence[str] | None = None, *,
+    grades: tuple[Sequence[int], Sequence[int | None]] | None = None, resamples: int = RESAMPLES, seed: int = SEED,
+) -> dict[str, Any]:
+  """Accuracy, kappa and confusion, with intervals by patient.
+
+  A photograph of which the risk cannot be told is not right, and stands in a column of its own; kappa, which needs a step for it,
+  counts it as the step that is farthest from the truth (our choice, so that saying nothing never pays).
+
+  Args:
+    truth: 0..2, of each photograph.
+    told: 0..2, or None where it cannot be told.
+    patient: whose each is; None: each its own.
+    grades: (truth, predicted) DR grades of the same photographs, for the joint accuracy, IDRiD's sub-challenge 2 (P. Porwal et al.,
+      Medical Image Analysis 59, 2020): both right.
+    resamples, seed: of the bootstrap.
+
+  Returns:
+    Ready for JSON: 'photographs', 'patients' (None where nobody says), 'confusion' [3][3], rows the truth, 'untold' [3], how many of
+    each step cannot be told, 'accuracy' and 'kappa' (quadratic weights) and, with grades, 'joint', each {'value', 'interval'}.
+
+  Raises:
+    ValueError: there is no photograph, lengths differ, or a truth is none of 0..2.
+  """
+  truth = np.asarray(truth)
+  if not len(truth) or len(told) != len(truth) or not np.isin(truth, range(STEPS)).all():
+    raise ValueError(f'{len(truth)} risks, of which {len(told)} are told: there must be a photograph, and for each the risk 0..{STEPS - 1}')
+  given = np.array([STEPS if each is None else each for each in told])
+  rows = np.zeros((len(truth), STEPS, STEPS + 1))
+  rows[np.arange(len(truth)), truth, given] = 1
+  columns = [rows.reshape(len(truth), -1)]
+  if grades is not None:
+    both = (truth == given) & (np.asarray(grades[0]) == np.array([-1 if each is None else each for each in grades[1]]))
+    columns.append(both[:, None].astype(float))
+  whole = np.concatenate(columns, axis=1)
+  drawn = resampled_sums(whole, None if patient is None else np.asarray(patient), resamples=resamples, seed=seed)
+  total, size = whole.sum(axis=0), STEPS * (STEPS + 1)
+  confusion = total[:size].reshape(STEPS, STEPS + 1).astype(int)
+  found: dict[str, Any] = {
+      'photographs': len(truth), 'patients': None if patient is None else len(set(patient)),
+      'confusion': confusion[:, :STEPS].tolist(), 'untold': confusion[:, STEPS].tolist(), 'level': LEVEL, 'resamples': resamples,
+      'accuracy': _with_interval(_accuracy, total[:size], drawn[:, :size]), 'kappa': _with_interval(_kappa, total[:size], drawn[:, :size])}
+  if grades is not None:
+    joint = lambda sums: float(sums[-1] / sums[:size].sum())
+    found['joint'] = _with_interval(joint, total, drawn)
+  return found
+
+
+def _accuracy(sums: np.ndarray) -> float:
+  table = sums.reshape(STEPS, STEPS + 1)
+  return float(np.trace(table[:, :STEPS]) / table.sum())
+
+
+def _kappa(sums: np.ndarray) -> float | None:
+  table = sums.reshape(STEPS, STEPS + 1).astype(np.int64)
+  square = table[:, :STEPS].copy()
+  for step in range(STEPS):
+    square[step, 0 if 2 * step > STEPS - 1 else STEPS - 1] += table[step, STEPS]
+  return metrics.quadratic_weighted_kappa(square).value
+
+
+def _with_interval(figure: Any, total: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
+  values = np.array([figure(each) for each in drawn], float)  # None becomes NaN
+  values = values[~np.isnan(values)]
+  ends = [float(end) for end in np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])] if len(values) else None
+  return {'value': figure(total), 'interval': ends}
+
+
+def edema_rows(found: Mapping[str, Any]) -> list[list[str]]:
+  """The confusion as a table of text, its header first; rows are the truth."""
+  header = ['risk', *map(str, range(STEPS)), 'cannot be told']
+  return [header, *([str(step), *map(str, row), str(found['untold'][step])] for step, row in enumerate(found['confusion']))]
