@@ -79,6 +79,13 @@ def test_what_is_wrong_with_a_table_is_named(release, tmp_path, change, message)
     _load(release, tmp_path)
 
 
+def test_a_copy_that_lost_the_column_of_the_risk_has_grades_alone(release, tmp_path):
+  for table in (release / 'B. Disease Grading' / '2. Groundtruths').glob('*.csv'):
+    table.write_text('\n'.join(','.join(line.split(',')[:2]) for line in table.read_text().splitlines()))
+  found = _load(release, tmp_path, 'idrid_grading').source('test').index
+  assert found.edema.tolist() == [UNKNOWN_EDEMA] * 4 and found.grade.min() >= 0
+
+
 def test_a_risk_that_is_none_is_named(release, tmp_path):
   table = release / 'B. Disease Grading' / '2. Groundtruths' / 'b. IDRiD_Disease Grading_Testing Labels.csv'
   table.write_text(table.read_text().replace('IDRiD_002,2,2', f'IDRiD_002,2,{len(EDEMA)}'))

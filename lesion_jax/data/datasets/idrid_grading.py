@@ -7,7 +7,8 @@ import pathlib
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lesion_jax.core import EDEMA
+from lesion_jax.annotation.table import read_table
+from lesion_jax.core import EDEMA, UNKNOWN_EDEMA
 from lesion_jax.data.builders.base import Release
 from lesion_jax.data.builders.layout import list_photographs, read_grades, require_grades
 from lesion_jax.data.builders.records import GradedPhotograph, GradingBuilder
@@ -45,6 +46,7 @@ TEST_VISITS = """
 # test 064 grade 3. What neither grade can be trusted for is not learned from.
 CONTRADICTED = (('train', 21), ('train', 391), ('train', 28), ('train', 327), ('train', 118))
 
+RISK = 'Risk of macular edema'  # a column
 PHOTOGRAPHS = pathlib.Path('B. Disease Grading', '1. Original Images')
 TABLES = pathlib.Path('B. Disease Grading', '2. Groundtruths')
 TABLE_OF = {
@@ -98,8 +100,11 @@ class IdridGrading(GradingBuilder):
     table = root / TABLES / TABLE_OF[official_set]
     grades = read_grades(table, id_column='Image name', grade_column='Retinopathy grade')
     require_grades(grades, paths, table)
-    edema = read_grades(table, id_column='Image name', grade_column='Risk of macular edema', steps=len(EDEMA))
-    return [GradedPhotograph(path, _patient(path.stem, visits, part), grades[path.stem], edema[path.stem]) for path in paths]
+    edema = {}  # a copy of the release may have lost the column
+    if read_table(table).find(RISK) is not None:
+      edema = read_grades(table, id_column='Image name', grade_column=RISK, steps=len(EDEMA))
+    return [GradedPhotograph(path, _patient(path.stem, visits, part), grades[path.stem], edema.get(path.stem, UNKNOWN_EDEMA))
+            for path in paths]
 
 
 def _patient(photograph: str, visits: list[str], part: str) -> str:
