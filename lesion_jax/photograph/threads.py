@@ -106,8 +106,15 @@ def ordered_map(
         yield pending.popleft().result()
     while pending:
       yield pending.popleft().result()
-  finally:
+  except GeneratorExit:
+    # Nobody takes the rest. The collector may say so on any thread, also on one that is just starting and holds a lock of
+    # `threading` that joining needs: what has begun is not waited for.
+    pool.shutdown(wait=False, cancel_futures=True)
+    raise
+  except BaseException:
     pool.shutdown(cancel_futures=True)
+    raise
+  pool.shutdown()
 
 
 def _returning(function: Callable[[Input], Output]) -> Callable[[Input], Output]:

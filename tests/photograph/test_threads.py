@@ -90,3 +90,23 @@ def test_no_amount_of_memory_is_refused(text):
 def test_numbers_below_one_are_refused():
   with pytest.raises(ValueError, match='threads=0: give a whole number from 1 on'), limited(threads=0):
     pass
+
+
+def test_what_is_left_unfinished_does_not_wait_for_what_has_begun():
+  """The collector may end it on a thread that holds a lock for which joining waits."""
+  begun, may_end = threading.Event(), threading.Event()
+
+  def work(number):
+    if number:
+      begun.set()
+      may_end.wait(60)
+    return number
+
+  results = ordered_map(work, range(8), ahead=4)
+  try:
+    assert next(results) == 0 and begun.wait(60)
+    start = time.monotonic()
+    results.close()
+    assert time.monotonic() - start < 30
+  finally:
+    may_end.set()
