@@ -182,7 +182,7 @@ def test_its_bundle_and_card_name_both(finished):
       ('idrid', list(FOUR)), ('synthetic', list(LESION_KEYS))]
   card = (finished / 'segment' / 'bundle' / 'README.md').read_text()
   for words in ('porwal2018idrid', 'idrid: CC BY 4.0; synthetic: Apache-2.0', '| split | photographs | `idrid` |',
-                'drawn from as 1 : 3', '`idrid` annotates MA, iHE, HaEx, CWS;', '### On `idrid` alone',
+                'sampled from as 1 : 3', '`idrid` annotates MA, iHE, HaEx, CWS;', '### On `idrid` alone',
                 '### On `synthetic` alone', 'A part of its training data is synthetic'):
     assert words in card, words
   assert 'were never trained' not in card and 'Its training data are synthetic' not in card
