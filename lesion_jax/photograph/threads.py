@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import contextlib
 import contextvars
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -98,6 +99,7 @@ def ordered_map(
     ahead = min(ahead, room(each) - 1)
   work = _returning(function) if each else function
   pending: collections.deque[concurrent.futures.Future[Output]] = collections.deque()
+  owner = threading.get_ident()
   pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(max(ahead, 1), workers)))
   try:
     for item in items:
@@ -107,9 +109,11 @@ def ordered_map(
     while pending:
       yield pending.popleft().result()
   except GeneratorExit:
-    # Nobody takes the rest. The collector may say so on any thread, also on one that is just starting and holds a lock of
-    # `threading` that joining needs: what has begun is not waited for.
+    # Nobody takes the rest. Where the collector says so on another thread, that one may be just starting and hold a lock of
+    # `threading` for which the others wait: what has begun ends by itself then, and no thread is ever joined here.
     pool.shutdown(wait=False, cancel_futures=True)
+    if threading.get_ident() == owner:
+      concurrent.futures.wait(pending)
     raise
   except BaseException:
     pool.shutdown(cancel_futures=True)

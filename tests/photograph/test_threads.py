@@ -92,21 +92,27 @@ def test_numbers_below_one_are_refused():
     pass
 
 
-def test_what_is_left_unfinished_does_not_wait_for_what_has_begun():
-  """The collector may end it on a thread that holds a lock for which joining waits."""
-  begun, may_end = threading.Event(), threading.Event()
+def test_what_is_left_unfinished_is_waited_for_but_not_by_another_thread():
+  """On which the collector may end it, while it holds a lock that joining needs."""
+  begun, may_end, ended = threading.Event(), threading.Event(), []
 
   def work(number):
     if number:
       begun.set()
       may_end.wait(60)
+      ended.append(number)
     return number
 
-  results = ordered_map(work, range(8), ahead=4)
-  try:
+  for closed_by_another in (True, False):
+    results = ordered_map(work, range(8), ahead=1)
     assert next(results) == 0 and begun.wait(60)
-    start = time.monotonic()
-    results.close()
-    assert time.monotonic() - start < 30
-  finally:
-    may_end.set()
+    if closed_by_another:
+      other = threading.Thread(target=results.close)
+      other.start()
+      other.join(30)
+      assert not other.is_alive() and not ended
+      may_end.set()
+    else:
+      results.close()
+      assert ended
+    begun.clear()
