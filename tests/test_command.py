@@ -35,7 +35,7 @@ def test_a_known_key_is_set(parse):
 
 
 @pytest.mark.parametrize(('argument', 'message'), [
-    ('--config.nope=1', "config has no key 'nope'; its keys are classify, grade, seed, segment, stages"),
+    ('--config.nope=1', "config has no key 'nope'; its keys are classify, grade, landmarks, seed, segment, stages"),
     ('--config.segment.nope=1', "config.segment has no key 'nope'; its keys are accumulate, augmentation, batch_size"),
     ('--config.segment.data.nme=x', "config.segment.data has no key 'nme'; its keys are aside, ask_once, centred, count"),
     ('--config.nope.learning_rate=1', "config has no key 'nope'"),

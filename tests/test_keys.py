@@ -53,7 +53,7 @@ class TestKeys:
   def test_a_key_has_the_comments_above_it_and_behind_it(self):
     found = {key.name: key for key in describe_keys(SOURCE)}
     assert found['seed'].value == '0' and found['seed'].comment[0].startswith('of the initial weights')
-    assert found['STAGE.bundle'].comment == ('a finished bundle to use instead of training this stage',)
+    assert found['STAGE.bundle'].comment == ('a finished bundle to use instead of training this stage, or a network of the package by its name',)
     assert found['STAGE.model.width'] == ('STAGE.model.width', '1.0', (
         'multiplier of all channel counts; 1 is Inception-v3',))
     assert found['STAGE.lesion_weights'].comment[0].startswith('Weights of the lesions') and len(

@@ -31,7 +31,7 @@ def test_the_page_has_ratios_shares_and_what_did_not_fit():
   assert '| lesion_net_16s | 8 | ours | 0.020 | 0.010–0.040 | 400.00 |  |  |  | 0.02 | 0.40 | 20 |' in page
   assert '| lesion_net_16s | 8 | PyTorch | 0.025 | 0.013–0.050 | 320.00 | 1.30 | 1.25 | 1.10–1.50 |' in page
   assert '| lesion_net_16s | 64 | ours | out of memory |' in page and 'On 1 x X100, 4 CPU cores.' in page
-  assert 'lesion_net_16s, batch 64: the sides do not fit into memory together' in page
+  assert 'lesion_net_16s, batch 64: the implementations do not fit into memory together' in page
 
 
 @pytest.mark.parametrize('first, second, dtype, agree', [
@@ -58,7 +58,7 @@ def test_sides_that_do_not_fit_together_are_started_alone(monkeypatch):
                        'peak_memory': {}, 'seconds_to_ready': 1}}
 
   monkeypatch.setattr(train, '_together', together)
-  arguments = type('', (), {'sides': ['torch'], 'rounds': 5})
+  arguments = type('', (), {'implementations': ['torch'], 'rounds': 5})
   row, _ = train.measure('lesion_net_16s', 64, arguments)
   assert started == [(('ours', 'torch'), 5), (('ours',), 3), (('torch',), 3), (('ours',), 3), (('torch',), 3)]
   assert not row['side_by_side'] and len(row['sides']['torch']['seconds']['all']) == 6

@@ -187,7 +187,7 @@ def test_it_goes_on_at_the_same_image_with_another_number_of_processes(run, befo
 def test_a_position_that_means_nothing_to_another_number_of_processes_is_refused(run):
   run(stop_at=4)
   change_meta(run.checkpoints, processes=2)
-  with pytest.raises(OtherRun, match=r"written by 2 process.* \{'next': 4\} .*go on with 2"):
+  with pytest.raises(OtherRun, match=r"written by 2 process.* \{'next': 4\} .*resume with 2"):
     run()
 
 
