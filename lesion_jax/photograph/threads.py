@@ -113,7 +113,7 @@ def ordered_map(
     # `threading` for which the others wait: what has begun ends by itself then, and no thread is ever joined here.
     pool.shutdown(wait=False, cancel_futures=True)
     if threading.get_ident() == owner:
-      concurrent.futures.wait(pending)
+      concurrent.futures.wait([each for each in pending if not each.cancelled()])
     raise
   except BaseException:
     pool.shutdown(cancel_futures=True)
