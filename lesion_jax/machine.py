@@ -64,7 +64,7 @@ def share_heaps(heaps: int = 2) -> None:
   processor otherwise, and a network's intermediate results stay in several. For heaps that are not made yet, and the whole process:
   for commands, whose process is theirs. The user's own MALLOC_ARENA_MAX goes before.
 
-  With 64 processors shown and two allowed, 25 photographs of 12 megapixels through the packaged network (1440 pixels) take 0.98
+  With 64 processors shown and two allowed, 25 photographs of 12 megapixels through a Lesion-Net-4s at 1440 pixels take 0.98
   instead of 1.58 GB.
   """
   if (library := _gnu()) and 'MALLOC_ARENA_MAX' not in os.environ and 'arena_max' not in os.environ.get('GLIBC_TUNABLES', ''):

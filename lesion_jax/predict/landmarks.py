@@ -60,7 +60,7 @@ class LandmarkFinder:
     """What was found, in the photographs' own pixels. Raises FloatingPointError where it is no number."""
     places, confidence = (np.asarray(each, np.float64) for each in located)
     if not np.isfinite(places).all() or not np.isfinite(confidence).all():
-      raise FloatingPointError('the network of landmarks answers with something that is no number; its weights are not fit for use')
+      raise FloatingPointError('the network of landmarks outputs something that is not a number; its weights are not fit for use')
     found = []
     for square, at, sure in zip(squares, places[:len(squares)], confidence[:len(squares)], strict=True):
       crop, scale = square.crop, square.crop.side / self.size
