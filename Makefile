@@ -1,6 +1,7 @@
 # make demo      sets everything up and runs the main job on the embedded data
 # make test      sets everything up and runs the tests
 # make test-all  the same with the slow tests: every network where `test` takes one of a kind, and what takes minutes
+# make browser   adds what tests of the report's page in headless Chromium take; `make test` skips them without
 # make lint      checks style (ruff), types (mypy) and layers (import-linter)
 # make docs      builds the documentation into site/, warnings being errors
 # make rooms     lists the rooms of the code, the top floor first, with one line each
@@ -15,7 +16,7 @@ DEMO ?= runs/demo
 VENV := .venv
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: help demo test test-all lint docs rooms clean
+.PHONY: help demo test test-all browser lint docs rooms clean
 
 help:
 	@sed -n '/^$$/q; s/^# *//p' Makefile
@@ -28,6 +29,10 @@ demo: $(VENV)/installed
 
 test test-all: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter test-all,$@),-m '')
+
+# Chromium is the system's: `apt-get install chromium` or the like.
+browser: $(VENV)/installed-test
+	$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement locks/browser.txt
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

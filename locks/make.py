@@ -20,7 +20,7 @@ DOCS_PYTHON = '3.11.5'  # pymdown-extensions asks for it
 # Name of the file -> (the extras, the file that it goes on from).
 LOCKS: dict[str, tuple[tuple[str, ...], str | None]] = {
     'base': ((), None), 'train': (('train',), 'base'), 'test': (('test',), 'train'), 'docs': (('docs',), 'base'),
-    'ray': (('ray', 'train'), 'train')}
+    'browser': (('browser', 'test'), 'test'), 'ray': (('ray', 'train'), 'train')}
 HEAD = '# Written by locks/make.py: versions of constraints.txt, with the hashes of their files.\n'
 
 

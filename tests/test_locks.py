@@ -14,7 +14,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOCKS = {path.stem: path.read_text('utf-8') for path in (ROOT / 'locks').glob('*.txt')}
-EXTRAS = {'base': (), 'train': ('train',), 'test': ('test',), 'docs': ('docs',), 'ray': ('train', 'ray')}
+EXTRAS = {'base': (), 'train': ('train',), 'test': ('test',), 'docs': ('docs',), 'browser': ('browser', 'test'),
+          'ray': ('train', 'ray')}
 ENTRY = re.compile(r'^(\S+)==([^\s;]+)(?: ; (\S.*?))? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)', re.MULTILINE)
 
 

@@ -23,7 +23,7 @@ DESCRIBED_ABOVE = {'setup', 'main'}
 PURE = {'jax', 'flax', 'optax', 'numpy'}
 # pip's name -> the module, where they differ.
 MODULES = {'absl-py': 'absl', 'array-record': 'array_record', 'orbax-checkpoint': 'orbax', 'pillow': 'PIL',
-           'tensorflow-cpu': 'tensorflow', 'tensorflow-datasets': 'tensorflow_datasets'}
+           'prometheus-client': 'prometheus_client', 'python-multipart': 'python_multipart', 'tensorflow-cpu': 'tensorflow', 'tensorflow-datasets': 'tensorflow_datasets'}
 
 
 def relative(path):
@@ -118,7 +118,7 @@ class TestImports:
     extras = setup['options.extras_require']
     required = requirements('\n'.join(
         [setup['options']['install_requires'],
-         *(extras[name] for name in ('train', 'torch', 'keras', 'onnx', 'tf', 'dicom'))]))
+         *(extras[name] for name in ('train', 'torch', 'keras', 'onnx', 'tf', 'dicom', 'serve'))]))
     forbidden = set(setup['importlinter:contract:pure']['forbidden_modules'].split())
     assert {MODULES.get(name, name) for name in required - PURE} <= forbidden
     assert not {MODULES.get(name, name.replace('-', '_')) for name in PURE} & forbidden
