@@ -149,6 +149,7 @@ class Outputs:
     maps: [B, S, S, 8] lesion logits per pixel.
     lesions: [B, 8] lesion logits per image: the maxima of `maps` (Eq. 1; sigmoid is monotone), or a classifier's.
     grades: [B, 5] grade logits.
+    edema: [B, 3] logits of the risk of macular edema, in the order of EDEMA.
     attention: [B, h, w, K] or None: the weight maps of the side-attention block (Eq. 6, 7), or the attention map of an
       Attention Branch Network, in [0, 1], for inspection.
     landmarks: [B, 2, g * g + 1] of a network of LANDMARKS: logits of the cells of a grid of g x g over the image, row by
@@ -160,17 +161,19 @@ class Outputs:
   maps: Any = None
   lesions: Any = None
   grades: Any = None
+  edema: Any = None
   attention: Any = None
   landmarks: Any = None
   auxiliary: Outputs | None = None
 
   def probabilities(self) -> Prediction:
-    """Returns probabilities: the sigmoid for lesions, the softmax for grades, the mean over the channels for
+    """Returns probabilities: the sigmoid for lesions, the softmax for grades and the risk of edema, the mean over the channels for
     attention."""
     return Prediction(
         maps=None if self.maps is None else jax.nn.sigmoid(self.maps),
         lesions=None if self.lesions is None else jax.nn.sigmoid(self.lesions),
         grades=None if self.grades is None else jax.nn.softmax(self.grades),
+        edema=None if self.edema is None else jax.nn.softmax(self.edema),
         attention=None if self.attention is None else self.attention.mean(axis=-1),
     )
 
@@ -183,12 +186,14 @@ class Prediction:
     maps: [B, S, S, 8], probabilities.
     lesions: [B, 8], probabilities.
     grades: [B, 5], probabilities.
+    edema: [B, 3], probabilities.
     attention: [B, h, w], how much the network looked there: its weight maps, averaged over their channels.
   """
 
   maps: Any = None
   lesions: Any = None
   grades: Any = None
+  edema: Any = None
   attention: Any = None
 
 

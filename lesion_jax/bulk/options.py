@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lesion_jax import pretrained
+from lesion_jax.clinical.evidence import listed
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.pretrained import networks
 from lesion_jax.report.coco import FORMS as COCO_FORMS
@@ -72,6 +73,8 @@ class Options:
     index_maps: write them as index maps too, a picture a photograph, whose numbers are lesions.
     landmarks: the network that looks for optic disc and fovea, or whether one does, see `predict.load`.
     fhir: write each record as FHIR R4 too.
+    operating_point: the name of one of the bundle, at which photographs are called referable and at risk of edema, as
+      'high-sensitivity'; None: the most probable grade and risk decide.
     threads: that read photographs and write results; None: as many as the process may use processors.
     memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
       the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
@@ -97,6 +100,7 @@ class Options:
   index_maps: bool = False
   landmarks: str | os.PathLike | bool | None = None
   fhir: bool = False
+  operating_point: str | None = None
   threads: int | None = None
   memory: int | None = None
   seconds: int | None = None
@@ -124,7 +128,8 @@ class Options:
     later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle'),
              'smallest': (None if self.smallest is None else {key: each._asdict() for key, each in self.smallest.items()}, None),
              'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False),
-             'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False)}
+             'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False),
+             'operating_point': (self.operating_point, None)}
     return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 
@@ -191,7 +196,9 @@ def load_predictor(options: Options) -> Any:
                      rule=options.rule, landmarks=options.landmarks)
   except (FileNotFoundError, ImportError, ValueError) as error:
     raise Refused('', f'the network cannot be used: {error}') from error
-  evaluated = predictor.config['annotated']
+  evaluated, points = predictor.config['annotated'], predictor.config.get('operating_points', {})
+  if options.operating_point not in (None, *points):
+    raise Refused('operating_point', f' {options.operating_point!r}: this network has {listed(list(points)) or "none"}')
   if unknown := [key for key in options.smallest or {} if key not in evaluated]:
     if len(options.smallest) < len(predictor.thresholds):
       raise Refused('smallest', f': this network does not evaluate {", ".join(unknown)}, only {", ".join(evaluated)}')

@@ -208,11 +208,12 @@ def predict_entries(
 
 
 def _network(predictor: Any, options: Options) -> Network:
-  """What records say of the network, with the smallest regions that were asked for."""
+  """What records say of the network, with the smallest regions and the operating point that were asked for."""
+  config = predictor.config if options.operating_point is None else predictor.config | {'operating_point': options.operating_point}
   if options.smallest is None:
-    return Network.of(predictor.config)
-  evaluated = {key: each._asdict() for key, each in options.smallest.items() if key in predictor.config['annotated']}
-  return Network.of(predictor.config | {'smallest': evaluated})
+    return Network.of(config)
+  evaluated = {key: each._asdict() for key, each in options.smallest.items() if key in config['annotated']}
+  return Network.of(config | {'smallest': evaluated})
 
 
 def _write(

@@ -109,6 +109,10 @@ def add(commands: Any) -> None:
                        help='write the photograph too with the outlines drawn into its own pixels')
   predict.add_argument('--fhir', action='store_true',
                        help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
+  predict.add_argument('--operating-point', metavar='NAME',
+                       help='of the model, at which a photograph is called referable or at risk of edema: high-sensitivity misses few, '
+                            'high-specificity calls few healthy ones (default: the most probable grade and risk decide; `lesion-jax '
+                            'info` lists those of a model)')
   options.add_forms(predict)
   options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
@@ -123,7 +127,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
-      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, operating_point=arguments.operating_point, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
       threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:
@@ -132,7 +136,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
           arguments.files, arguments.out, chosen, engine=arguments.engine, workers=arguments.workers,
           overwrite=arguments.overwrite, progress=progress, notice=notices.append)
   except Refused as error:
-    parser.error(f'--{error}' if error.option else str(error))
+    parser.error(f'--{error.option.replace("_", "-")}{error.args[1]}' if error.option else str(error))
   except Stopped as error:
     print(f'{error}; run the same command again to resume', file=sys.stderr)
     return _conclude(error.entries, error.total, arguments, notices, page=False) or 1

@@ -59,7 +59,7 @@ def _rethreshold(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
           labelme=arguments.labelme, index_maps=arguments.index_maps,
           threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds, progress=progress)
   except Refused as error:
-    parser.error(f'--{error}' if error.option else str(error))
+    parser.error(f'--{error.option.replace("_", "-")}{error.args[1]}' if error.option else str(error))
   except Stopped as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

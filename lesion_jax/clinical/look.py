@@ -11,7 +11,8 @@ from typing import Any
 
 from lesion_jax.clinical.evidence import Ruled, grade_by_rule, listed
 from lesion_jax.clinical.findings import regions_by_quadrant
-from lesion_jax.core import GRADE_KEYS
+from lesion_jax.core import EDEMA as EDEMA_NAMES
+from lesion_jax.core import GRADE_KEYS, REFERABLE_GRADE
 from lesion_jax.photograph.likeness import COLOURS
 
 REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND = 'referable', 'edema risk', 'ungradable', 'unlike', 'second look'
@@ -23,8 +24,10 @@ NOTHING = 'No reason for a person to look was found'
 def look(record: Mapping[str, Any]) -> dict[str, Any]:
   """What a record says to the question whether a person should look.
 
-    referable    the network grades DR2 or above; of a network that does not grade, the lesions found mean that
-    edema risk   hard exudates were found within a disc diameter of the fovea; never where no landmarks are known
+    referable    the network grades DR2 or above, or at an operating point that was chosen its probability of that is high enough; of a
+                 network that does not grade, the lesions found mean that
+    edema risk   hard exudates were found within a disc diameter of the fovea, or the network tells that risk, at an operating point
+                 from its probability there; never where neither landmarks nor such a network are
     ungradable   something speaks against the quality of the photograph
     unlike       it is unlike the photographs that the network learned from; never where that is not known
     second look  the network and the lesions found (`grade_by_rule`) disagree on whether it is referable
@@ -48,13 +51,13 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
   ruled = None if lesions is None else grade_by_rule(record['states'], regions_by_quadrant(lesions))
   known = ruled is not None and ruled.grade is not None
   found = {}
-  if grade and grade['referable']:
-    found[REFERABLE] = f'The network grades {grade["key"]}, which is referable.'
+  point = record.get('operating_point') or {}
+  if grade and (said := _referable(grade, point)):
+    found[REFERABLE] = said
   elif known and not grade and ruled.referable:
     found[REFERABLE] = f'The lesions found mean {_said(ruled)}, which is referable.'
-  edema = record.get('edema')
-  if edema and edema['value'] == REFERABLE_EDEMA:
-    found[EDEMA] = f'Risk of macular edema: {edema["sentence"][0].lower()}{edema["sentence"][1:]}'
+  if risks := _edema_risks(record, point):
+    found[EDEMA] = f'Risk of macular edema: {"; ".join(risks)}.'
   if record['quality']['reasons']:
     found[UNGRADABLE] = f'The photograph may not be gradable: {", ".join(record["quality"]["reasons"])}.'
   likeness = record.get('likeness')
@@ -82,6 +85,28 @@ def summary(records: Iterable[Mapping[str, Any]]) -> str:
   why = ', '.join(f'{counts[reason]} {reason}' for reason in REASONS if counts[reason])
   needed = sum(each['needed'] for each in found)
   return f'a person should look at {needed} of {len(found)} photographs' + (f' ({why})' if why else '')
+
+
+def _referable(grade: Mapping[str, Any], point: Mapping[str, Any]) -> str:
+  """Why the network's grade is referable; '' where it is not."""
+  if 'referable' not in point:
+    return f'The network grades {grade["key"]}, which is referable.' if grade['referable'] else ''
+  probability = sum(grade['probabilities'][key] for key in GRADE_KEYS[REFERABLE_GRADE:])
+  return (f'The probability of {GRADE_KEYS[REFERABLE_GRADE]} and above is {probability:.3f}; at {point["name"]} a photograph is '
+          f'referable from {point["referable"]:.3f} on.') if probability >= point['referable'] else ''
+
+
+def _edema_risks(record: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
+  """What speaks for edema: the rule, the network, both or neither."""
+  ruled, told, risks = record.get('edema'), record.get('edema_by_network'), []
+  if ruled and ruled['value'] == REFERABLE_EDEMA:
+    risks.append(f'{ruled["sentence"][0].lower()}{ruled["sentence"][1:].rstrip(".")}')
+  if told:
+    probability = told['probabilities'][str(REFERABLE_EDEMA)]
+    if probability >= point['edema'] if 'edema' in point else told['value'] == REFERABLE_EDEMA:
+      risks.append(f'the network says {told["name"] if told["value"] == REFERABLE_EDEMA else "that there may be " + EDEMA_NAMES[REFERABLE_EDEMA]} '
+                   f'(probability {probability:.3f}{", " + point["name"] + " from " + format(point["edema"], ".3f") + " on" if "edema" in point else ""})')
+  return risks
 
 
 def _said(ruled: Ruled) -> str:

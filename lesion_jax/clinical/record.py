@@ -18,7 +18,7 @@ from lesion_jax.clinical.findings import Smallest, measure, regions_by_quadrant,
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.schema import fits, read_schema
 from lesion_jax.clinical.zones import NEAR, UNSEEN, Zones, edema_by_rule, measure_zones, severe_hemorrhages
-from lesion_jax.core import GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
+from lesion_jax.core import EDEMA, GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
 from lesion_jax.metrics.presence import ABSENT, MAXIMUM, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
 from lesion_jax.metrics.temperature import temper, temper_classes
 from lesion_jax.photograph.crop import Crop
@@ -58,6 +58,8 @@ QUADRANTS_BY_LANDMARKS = (
     'mirrored photograph is taken for the other eye.')
 RISK_OF_EDEMA = (f'Risk of macular edema is by rule: hard exudates, and whether any lies within {NEAR:g} disc diameter of the fovea. Edema '
                  'itself is a matter of thickness, which no photograph shows.')
+EDEMA_BY_NETWORK = ("The network's own risk of macular edema was learned from graders' labels, which go by hard exudates alone, and calibrated on "
+                    'photographs that were held out.')
 IN_MILLIMETRES = ('Areas in mm2 are by the pixel spacing that the DICOM file states, as if the retina were flat: cameras state it for '
                   'an eye of average length.')
 
@@ -73,6 +75,7 @@ class Network(NamedTuple):
     model: what stands under 'model' in a record.
     notes: what stands under 'notes'.
     smallest: the smallest region that counts, by lesion; {} where none is too small.
+    operating_point: from which probabilities a photograph is to be looked at, where one was chosen: 'name', 'referable', 'edema'.
   """
 
   config: Mapping[str, Any]
@@ -82,11 +85,13 @@ class Network(NamedTuple):
   model: dict[str, Any]
   notes: list[str]
   smallest: Mapping[str, Smallest] = {}
+  operating_point: Mapping[str, Any] | None = None
 
   @classmethod
   def of(cls, config: Mapping[str, Any]) -> Network:
     """The network of a bundle, or of several that answer as one, by its configuration."""
     rule, temperatures = Rule.of(config), config.get('temperatures', {})
+    chosen = config.get('operating_point')
     model = {
         'name': config['model']['name'], 'size': config['preprocessing']['size'],
         'annotated': list(config['annotated']),
@@ -97,7 +102,8 @@ class Network(NamedTuple):
     notes += [rule.describe()] if rule.name == TOP else []
     smallest = smallest_of(config)
     notes += [smallest_note(smallest)] if smallest else []
-    return cls(config, tuple(float(config['thresholds'][key]) for key in LESION_KEYS), rule, temperatures, model, notes, smallest)
+    return cls(config, tuple(float(config['thresholds'][key]) for key in LESION_KEYS), rule, temperatures, model, notes, smallest,
+               _point(config['operating_points'][chosen], chosen) if chosen else None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +171,8 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
       'lesions': lesions,
       **({'landmarks': marks.to_json()} if marks else {}),
       **_drawn_from(lesions, quality.reasons, grade, marks),
+      **({} if found.edema is None else {'edema_by_network': _edema(found.edema[0])}),
+      **({'operating_point': dict(network.operating_point)} if network.operating_point else {}),
       'attention': None if attention is None else {
           'minimum': round(float(attention.min()), 6), 'maximum': round(float(attention.max()), 6),
           'height': attention.shape[0], 'width': attention.shape[1]},
@@ -172,6 +180,8 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
       'notes': _with_landmarks(network.notes, lesions) if marks else network.notes,
       'run': run.to_json(),
   }
+  if found.edema is not None:
+    record['notes'] = [*record['notes'], EDEMA_BY_NETWORK]
   if square.spacing and lesions:
     record['notes'] = [*record['notes'], IN_MILLIMETRES]
   return record | {'look': look(record)}
@@ -376,6 +386,17 @@ def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:
       'referable': value >= REFERABLE_GRADE,
       'probabilities': {key: round(float(p), 6) for key, p in zip(GRADE_KEYS, probabilities, strict=True)},
   }
+
+
+def _edema(probabilities: np.ndarray) -> dict[str, Any]:
+  value = int(np.argmax(probabilities))
+  return {'value': value, 'name': EDEMA[value],
+          'probabilities': {str(risk): round(float(p), 6) for risk, p in enumerate(probabilities)}}
+
+
+def _point(point: Mapping[str, Any], name: str) -> dict[str, Any]:
+  """An operating point of a bundle as it stands in a record."""
+  return {'name': name, **{what: float(point[what]['threshold']) for what in ('referable', 'edema') if what in point}}
 
 
 def warnings_of(record: Mapping[str, Any]) -> list[str]:

@@ -75,6 +75,37 @@ def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
       'photographs': len(truth)}}
 
 
+SENSITIVE, SPECIFIC = 'high-sensitivity', 'high-specificity'
+OPERATING_POINTS = (SENSITIVE, SPECIFIC)  # by name
+PROMISED = 0.95  # of the one or the other on validation; our choice
+
+
+def named_points(probability: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, Any]]:
+  """Returns from which probability on a photograph is called at each of OPERATING_POINTS.
+
+  At SENSITIVE it is the highest at which at least PROMISED of the sick are called, at SPECIFIC the lowest at which at least PROMISED
+  of the well are not. Each lies in the middle between two probabilities that occur.
+
+  Args:
+    probability: float [N], of a validation split.
+    truth: bool [N], whom to call.
+
+  Returns:
+    By name {'threshold', 'sensitivity', 'specificity'}; {} where all are sick, or all are well.
+  """
+  probability, truth = np.asarray(probability, np.float64), np.asarray(truth, bool)
+  if not truth.any() or truth.all():
+    return {}
+  levels = np.unique(probability)
+  points = np.concatenate([levels[:1] / 2, (levels[1:] + levels[:-1]) / 2, (levels[-1:] + 1) / 2])
+  sick, well = np.sort(probability[truth]), np.sort(probability[~truth])
+  sensitivity = 1 - np.searchsorted(sick, points) / len(sick)
+  specificity = np.searchsorted(well, points) / len(well)
+  chosen = {SENSITIVE: int(np.flatnonzero(sensitivity >= PROMISED)[-1]), SPECIFIC: int(np.flatnonzero(specificity >= PROMISED)[0])}
+  return {name: {'threshold': float(points[at]), 'sensitivity': float(sensitivity[at]), 'specificity': float(specificity[at])}
+          for name, at in chosen.items()}
+
+
 def _called(called: np.ndarray, truth: np.ndarray, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
   """Sensitivity and specificity of calls, bool [N], with intervals and counts."""
   metric_of = {

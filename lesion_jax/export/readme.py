@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lesion_jax
-from lesion_jax.core import GRADES, LESIONS
+from lesion_jax.core import EDEMA, GRADES, LESIONS
 from lesion_jax.export.check import BATCHES
 from lesion_jax.export.source import Source
 from lesion_jax.metrics.presence import Rule
@@ -16,6 +16,7 @@ OUTPUTS = {
     'maps': 'float32 [B, {size}, {size}, 8], the probability of each lesion at each pixel',
     'lesions': 'float32 [B, 8], the probability of each lesion anywhere in the image',
     'grades': 'float32 [B, 5], the probability of each grade',
+    'edema': 'float32 [B, 3], the probability of each risk of macular edema',
     'attention': 'float32 [B, h, w], how much the network looked at each cell of a grid over the image, in [0, 1]',
 }
 WINDOWS = '''\
@@ -77,6 +78,8 @@ def render(source: Source, usage: str, differences: Mapping[str, float], folder:
     lines.append(f'Never trained, to be ignored: {", ".join(absent)}.')
   if 'grades' in differences:
     lines.append(f'Grades, in this order: {", ".join(f"{key} {name}" for key, name in GRADES)}.')
+  if 'edema' in differences:
+    lines.append(f'Risks of macular edema, in this order: {"; ".join(f"{risk} {name}" for risk, name in enumerate(EDEMA))}.')
   figures = ', '.join(f'{head} {value:.1e}' for head, value in differences.items())
   lines += [*_thresholds(config), '',
             f'Largest difference in probability from Flax on random synthetic images, in batches of '

@@ -16,7 +16,7 @@ from lesion_jax.models import get_model
 from lesion_jax.weights import tensors
 from lesion_jax.weights.bundle import Bundle, taken_size
 
-HEADS = ('maps', 'lesions', 'grades', 'attention')  # outputs of every format, in this order
+HEADS = ('maps', 'lesions', 'grades', 'edema', 'attention')  # outputs of every format, in this order
 
 
 class Refused(ValueError):
@@ -76,7 +76,7 @@ def make_function(model: Mapping[str, Any]) -> Callable[[Mapping[str, Array], Ar
 
   Returns:
     `(weights by flat name, uint8 images [B, S, S, 3]) -> probabilities`, float32: those of maps [B, S, S, 8],
-    lesions [B, 8] and grades [B, 5] that the network has, and its attention [B, h, w], see `core.Prediction`.
+    lesions [B, 8], grades [B, 5] and edema [B, 3] that the network has, and its attention [B, h, w], see `core.Prediction`.
 
   Raises:
     ValueError: there is no such network.

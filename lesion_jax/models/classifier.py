@@ -24,9 +24,12 @@ class ClassificationHead(nn.Module):
 
     Without the dropout and the auxiliary classifier with which stock Inception-v3 is trained: the paper has neither.
 
+    The averages are kept as 'pooled' in the collection 'intermediates', for whoever asks for that.
+
     The fully connected layer is (C + m) x classes; section III-B for m = 0, Experiment 3 of the paper for m = 8.
     """
     pooled = features.astype(jnp.float32).mean(axis=(1, 2))
+    self.sow('intermediates', 'pooled', pooled)
     if extra is not None:
       pooled = jnp.concatenate([pooled, extra.astype(jnp.float32)], axis=-1)
     return nn.Dense(self.classes, name='fc')(pooled)

@@ -17,7 +17,7 @@ from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.field import Field, find_field_of_view
 from lesion_jax.photograph.landmarks import Landmarks
 
-HEADS = ('maps', 'lesions', 'grades', 'attention')
+HEADS = ('maps', 'lesions', 'grades', 'edema', 'attention')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,6 +56,7 @@ class PhotographPrediction:
     squares: B squares, what the network saw of the photographs.
     rule: by which a lesion is called present; None where nobody said.
     landmarks: B, where optic disc and fovea are; None where no network looked for them.
+    edema: [B, 3], probabilities of the risk of macular edema, in the order of `core.EDEMA`.
   """
 
   maps: np.ndarray | None
@@ -65,6 +66,7 @@ class PhotographPrediction:
   squares: tuple[Square, ...]
   rule: Rule | None = None
   landmarks: tuple[Landmarks, ...] | None = None
+  edema: np.ndarray | None = None
 
   @property
   def crops(self) -> tuple[Crop, ...]:
@@ -90,8 +92,8 @@ class PhotographPrediction:
     """One photograph's, with the leading axis kept (B = 1), or those of a slice."""
     row = range(len(self))[index]  # raises IndexError, counts from the end
     rows = index if isinstance(index, slice) else slice(row, row + 1)
-    heads = (getattr(self, head) for head in HEADS)
-    return PhotographPrediction(*(None if x is None else x[rows] for x in heads), squares=self.squares[rows],
+    heads = {head: None if (x := getattr(self, head)) is None else x[rows] for head in HEADS}
+    return PhotographPrediction(**heads, squares=self.squares[rows],
                                 rule=self.rule, landmarks=self.landmarks and self.landmarks[rows])
 
   def on_photograph(self, lesion: str, index: int = 0) -> np.ndarray:

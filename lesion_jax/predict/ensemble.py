@@ -21,7 +21,7 @@ def average(
 
   Each lesion is averaged over the members that learned it, or over all that have that output where none did; its
   probability is the maximum of its averaged map (Eq. 1) where there are maps. Grades are averaged over the members that
-  grade, attention over those that have it, on the finest grid among them.
+  grade, the risk of edema over those that tell it, attention over those that have it, on the finest grid among them.
 
   Args:
     predict_fns: pure, `(variables, images [B, S, S, 3]) -> Prediction`, all for the same S. Those with lesions either
@@ -38,6 +38,7 @@ def average(
         maps=maps,
         lesions=_mean_of_lesions([one.lesions for one in found], marks) if maps is None else maps.max((1, 2)),
         grades=_mean([one.grades for one in found]),
+        edema=_mean([one.edema for one in found]),
         attention=_mean(_on_one_grid([one.attention for one in found])))
 
   return predict_fn

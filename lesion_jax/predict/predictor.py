@@ -104,7 +104,7 @@ class Predictor:
     if not each:
       raise ValueError('no photographs came; give a path, an array, or a list of them')
     join = lambda name: None if getattr(each[0], name) is None else np.concatenate([getattr(one, name) for one in each])
-    return PhotographPrediction(*map(join, HEADS),
+    return PhotographPrediction(**{head: join(head) for head in HEADS},
                                 squares=tuple(one.squares[0] for one in each), rule=self.rule,
                                 landmarks=tuple(one.landmarks[0] for one in each) if self.landmarks else None)
 
@@ -170,10 +170,10 @@ def _as_iterable(photographs: Any) -> Iterable[Any]:
 
 def _collect(found: Prediction, chunk: list[Square], rule: Rule) -> list[PhotographPrediction]:
   """To the host, one by one, without the rows that only filled the batch."""
-  heads = [None if (values := getattr(found, head)) is None else np.asarray(values)[:len(chunk)] for head in HEADS]
-  for name, values in zip(HEADS, heads, strict=True):  # a sum of probabilities is finite if all are
+  heads = {head: None if (values := getattr(found, head)) is None else np.asarray(values)[:len(chunk)] for head in HEADS}
+  for name, values in heads.items():  # a sum of probabilities is finite if all are
     if values is not None and not np.isfinite(values.sum()):
       raise FloatingPointError(f'the network outputs something that is not a number ({name}); its weights are not fit for '
                                'use, or overflow in the type in which it computes')
-  return [PhotographPrediction(*(None if x is None else x[row:row + 1] for x in heads), squares=(square,), rule=rule)
+  return [PhotographPrediction(**{head: None if x is None else x[row:row + 1] for head, x in heads.items()}, squares=(square,), rule=rule)
           for row, square in enumerate(chunk)]

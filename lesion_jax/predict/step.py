@@ -30,7 +30,7 @@ def make_predict_fn(model: nn.Module) -> PredictFn:
   Returns:
     The function. `variables` is {'params': ..., 'batch_stats': ...}, `images` uint8 [B, S, S, 3] in RGB, S being the
     size for which the network was trained. It returns probabilities, float32: `maps` [B, S, S, 8], `lesions` [B, 8],
-    `grades` [B, 5], `attention` [B, h, w], each None where the network has no such head.
+    `grades` [B, 5], `edema` [B, 3], `attention` [B, h, w], each None where the network has no such head.
   """
   return compiled(arranged(forward(model)), plain=forward(model))
 

@@ -149,7 +149,7 @@ class Stage:
     optimizer, spec = parts.optimizer(config), parts.augmentation(config)
     source, apply, inputs = self.dataset.source('train'), model.apply, ('image',)
     if config.data.ask_once:
-      source, apply, inputs = _asked(model, source, self.initial, self.directory), functools.partial(
+      source, apply, inputs = ask_network(model, source, self.initial, self.directory), functools.partial(
           apply, method='grade'), ('image', 'found')
     step = make_train_step(
         apply, parts.loss(config), optimizer, accumulate=config.accumulate, axis_name=AXIS, ema=config.ema, inputs=inputs,
@@ -394,7 +394,7 @@ def _digest(variables: Mapping[str, Any]) -> str:
   return digest.hexdigest()
 
 
-def _asked(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path) -> Source:
+def ask_network(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path) -> Source:
   """The training photographs with what the frozen lesion network says of them; see `parts.check_asked`. Of a mixture each
   part is asked about by itself, as two may use one name."""
   look = jax.jit(lambda variables, image: model.apply(variables, image[None], method='look')[0])

@@ -64,6 +64,44 @@ def test_the_reasons_why_a_person_should_look(given, reasons):
   assert len(found['sentences']) == max(len(reasons), 1)
 
 
+def told(risk, *probabilities):
+  """The network's own risk of edema."""
+  return {'edema_by_network': {'value': risk, 'name': f'risk {risk}', 'probabilities': dict(zip('012', probabilities, strict=True))}}
+
+
+def graded(grade, *probabilities):
+  """A record with the probabilities of its grades."""
+  given = record(grade, lesions=False)
+  given['grade']['probabilities'] = dict(zip(('DR0', 'DR1', 'DR2', 'DR3', 'DR4'), probabilities, strict=True))
+  return given
+
+
+POINT = {'operating_point': {'name': 'high-sensitivity', 'referable': 0.3, 'edema': 0.2}}
+
+
+@pytest.mark.parametrize('given, reasons', [
+    (record(0) | told(2, .1, .2, .7), ['edema risk']),  # the network alone is enough, without landmarks too
+    (record(0) | told(1, .1, .8, .1), []),
+    (record(0) | told(0, .9, .05, .05) | EDEMA, ['edema risk']),  # and so is the rule
+    (graded(0, .6, .05, .2, .1, .05) | POINT, ['referable']),  # 0.35 of DR2 and above, though DR0 is more probable
+    (graded(0, .7, .05, .2, .04, .01), []),
+    (graded(0, .7, .05, .2, .04, .01) | POINT, []),
+    (graded(2, .35, .36, .29, 0, 0) | {'operating_point': {'name': 'high-specificity', 'referable': 0.8}}, []),
+    (graded(0, 1, 0, 0, 0, 0) | told(0, .6, .15, .25) | POINT, ['edema risk']),
+    (graded(0, 1, 0, 0, 0, 0) | told(0, .7, .15, .15) | POINT, []),
+])
+def test_what_the_network_says_of_edema_and_an_operating_point_decide_too(given, reasons):
+  assert look(given)['reasons'] == reasons
+
+
+def test_the_sentence_says_from_which_probability_on():
+  found = look(graded(0, .6, .05, .2, .1, .05) | told(0, .6, .15, .25) | POINT)
+  assert '0.350' in found['sentences'][0] and 'high-sensitivity' in found['sentences'][0] and '0.300' in found['sentences'][0]
+  assert '0.250' in found['sentences'][1] and '0.200' in found['sentences'][1]
+  both = look(record(0) | told(2, .1, .2, .7) | EDEMA)['sentences'][0]
+  assert 'nearest hard exudate is near; the network says risk 2' in both
+
+
 def test_each_reason_is_one_sentence():
   assert look(record(2, ('MA',), blurred=True, like=UNLIKE))['sentences'] == [
       'The network grades DR2, which is referable.',

@@ -6,6 +6,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, roc_auc_score
 
 from lesion_jax import metrics
 from lesion_jax.evaluate import at_cut_points, choose, operating_point, referral
+from lesion_jax.evaluate.referral import OPERATING_POINTS, PROMISED, named_points
 from lesion_jax.report.terminal import grading_rows
 
 N = 80
@@ -20,6 +21,29 @@ def make_counts(seed=0):
   probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
   grade[-4:] = -1
   return {'grade': grade, 'grade_probabilities': probabilities, 'patient': (np.arange(N) // 2).astype(str)}
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_the_named_operating_points_keep_what_they_promise_and_no_more_than_it_takes(seed):
+  rng = np.random.default_rng(seed)
+  truth = rng.random(120) < 0.4
+  probability = np.round(np.clip(rng.normal(0.35 + 0.3 * truth, 0.2), 0, 1), 2)  # with ties
+  found = named_points(probability, truth)
+  assert tuple(found) == OPERATING_POINTS
+  for point in found.values():
+    called = probability >= point['threshold']
+    assert point['sensitivity'] == pytest.approx(called[truth].mean())
+    assert point['specificity'] == pytest.approx((~called)[~truth].mean())
+  sensitive, specific = (found[name] for name in OPERATING_POINTS)
+  assert sensitive['sensitivity'] >= PROMISED and specific['specificity'] >= PROMISED
+  levels = np.unique(probability)
+  above, below = levels[levels > sensitive['threshold']], levels[levels < specific['threshold']]
+  assert (probability > above[0])[truth].mean() < PROMISED  # the next threshold would break the promise
+  assert (probability < below[-1])[~truth].mean() < PROMISED
+
+
+def test_there_are_no_operating_points_without_both_sick_and_well():
+  assert named_points(np.array([0.2, 0.4]), np.array([True, True])) == {} == named_points(np.array([0.2, 0.4]), np.array([False, False]))
 
 
 def test_the_figures_are_those_of_scikit_learn_over_the_graded_photographs():

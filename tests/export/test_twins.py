@@ -24,6 +24,7 @@ CASES = [
     MULTITASK,
     MULTITASK | {'attention': 'cw_maxpool', 'joint': True},
     MULTITASK | {'grading_size': 32},
+    MULTITASK | {'edema': True},
     {'name': 'lesion_concat', 'lesion': {'name': 'inception_v3_classifier'}},
 ]
 GOLDEN = {'fcn_32s', 'fcn_16s', 'fcn_8s', 'unet', 'deeplab_v3_plus', 'danet', 'abn_classifier', 'abn_grader'}

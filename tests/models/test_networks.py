@@ -89,6 +89,20 @@ def test_the_features_are_weighed_by_the_attention(attention):
   assert found['attention'].shape == (2, 2, 2, CHANNELS[32] if attention == 'conv' else 1)
 
 
+def test_the_head_of_edema_sees_what_the_head_of_grades_sees_and_changes_nothing_else():
+  network, images = tiny_multitask(edema=True), pictures(2, 64, 64)
+  variables = variables_of(network)
+  found, kept = network.apply(variables, images, train=False, mutable=['intermediates'])
+  pooled, head = kept['intermediates']['grading']['head']['pooled'][0], variables['params']['grading']['edema']['fc']
+  np.testing.assert_allclose(found.edema, pooled @ head['kernel'] + head['bias'], rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(found.probabilities().edema.sum(1), 1, rtol=1e-6)
+  without = {**variables, 'params': {**variables['params'], 'grading': {
+      name: tree for name, tree in variables['params']['grading'].items() if name != 'edema'}}}
+  alone = tiny_multitask().apply(without, images, train=False)
+  assert alone.edema is None
+  np.testing.assert_allclose(found.grades, alone.grades, rtol=1e-5, atol=1e-6)
+
+
 def test_the_maps_are_those_of_the_lesion_network_alone():
   network, images = tiny_multitask(), pictures(2, 32, 32)
   variables = variables_of(network)

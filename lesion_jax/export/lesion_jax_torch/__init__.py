@@ -7,6 +7,7 @@ a dict of those that it has of
     maps    [B, H, W, 8]  the probability of each lesion at each pixel
     lesions [B, 8]        the probability of each lesion anywhere in the image
     grades  [B, 5]        the probability of each grade of diabetic retinopathy
+    edema   [B, 3]        the probability of each risk of macular edema
     attention [B, h, w]   how much it looked at each cell of a grid: its weight maps, averaged
 
 or their logits with `network(images, logits=True)`. Channels come last in what goes in and out, second inside. Networks

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .encoder import ConvBN, Encoder
-from .lesions import GRADES, LESIONS, LesionNet, Network
+from .lesions import GRADES, LESIONS, RISKS, LesionNet, Network
 
 CLASSES = {'lesions': LESIONS, 'grades': GRADES}
 
@@ -107,7 +107,7 @@ class AttentionBranch(nn.Module):
 
   looks_at = 'maps'
 
-  def __init__(self, attention='conv', **fields):
+  def __init__(self, attention='conv', edema=False, **fields):
     super().__init__()
     self.encoder = Encoder(**fields)
     channels = self.encoder.channels[32]
@@ -115,16 +115,20 @@ class AttentionBranch(nn.Module):
       self.attention = nn.ModuleDict({
           'conv_1': nn.Conv2d(LESIONS, 64, 3, padding=1), 'conv_2': nn.Conv2d(64, channels, 3, padding=1)})
     self.head = MeanHead(channels, GRADES)
+    if edema:
+      self.edema = MeanHead(channels, RISKS)
 
   def forward(self, images, maps):
-    """[B, H, W, 3], [B, 8, H, W] -> grades [B, 5], and the weight maps in `attention` [B, K or 1, h, w]."""
+    """[B, H, W, 3], [B, 8, H, W] -> grades [B, 5], with its head the risk of edema [B, 3], and the weight maps in `attention` [B, K or 1, h, w]."""
     features = self.encoder(images)[32]
     weights = F.adaptive_avg_pool2d(maps, features.shape[2:])
     if hasattr(self, 'attention'):
       weights = self.attention['conv_2'](F.relu(self.attention['conv_1'](weights))).sigmoid()
     else:
       weights = weights.amax(1, keepdim=True)
-    return {'grades': self.head(features * weights), 'attention': weights}
+    features = features * weights
+    risk = {'edema': self.edema(features)} if hasattr(self, 'edema') else {}
+    return {'grades': self.head(features), **risk, 'attention': weights}
 
 
 class LesionConcat(LesionEnhanced):
@@ -138,6 +142,6 @@ class LesionConcat(LesionEnhanced):
 class MultiTask(LesionEnhanced):
   """The multi-task network: maps, lesions and grades in one pass. `attention` is 'conv' or 'cw_maxpool'."""
 
-  def __init__(self, lesion=None, joint=False, attention='conv', grading_size=0, **fields):
+  def __init__(self, lesion=None, joint=False, attention='conv', edema=False, grading_size=0, **fields):
     super().__init__(lesion, joint, grading_size)
-    self.grading = AttentionBranch(attention, **fields)
+    self.grading = AttentionBranch(attention, edema, **fields)

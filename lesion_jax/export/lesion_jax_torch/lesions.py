@@ -5,10 +5,10 @@ from torch import nn
 
 from .encoder import ConvBN, Encoder, resize, scaled
 
-LESIONS, GRADES = 8, 5
+LESIONS, GRADES, RISKS = 8, 5, 3
 # From logits to probabilities; `attention` is in [0, 1] already, and averaged over its weight maps.
 HEADS = {'maps': torch.sigmoid, 'lesions': torch.sigmoid, 'grades': lambda x: x.softmax(1),
-         'attention': lambda x: x.mean(1)}
+         'edema': lambda x: x.softmax(1), 'attention': lambda x: x.mean(1)}
 
 
 def check_images(images, size):
