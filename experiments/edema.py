@@ -1,4 +1,4 @@
-"""The risk of macular edema by rule, held against the labels of IDRiD's part B.
+"""The risk of macular edema by rule, and by the network where it tells it, held against the labels of IDRiD's part B.
 
   lesion-jax predict 'DIR/B. Disease Grading/1. Original Images/b. Testing Set' --out results --landmarks landmarks
   python -m experiments.edema results --source_dir DIR --model idrid
@@ -89,6 +89,10 @@ def judge(
   graded = all(record['grade'] for record in chosen)
   report = edema_report(index.edema[rows], [record['edema']['value'] for record in chosen], index.patient[rows].tolist(),
                         grades=(index.grade[rows], [record['grade']['value'] for record in chosen]) if graded else None)
+  if all('edema_by_network' in record for record in chosen):
+    report['by_network'] = edema_report(
+        index.edema[rows], [record['edema_by_network']['value'] for record in chosen], index.patient[rows].tolist(),
+        grades=(index.grade[rows], [record['grade']['value'] for record in chosen]) if graded else None)
   return report | {'split': split, 'left_out': int(leaked.sum()), 'missing': len(index) - len(rows) - int(leaked.sum())}
 
 

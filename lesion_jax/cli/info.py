@@ -70,7 +70,7 @@ def _info(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
   """Returns what `info BUNDLE --json` prints: schema_version, bundle, storage of its weights, parameters, lesions,
   photographs (how many it learned from and was chosen by, at all stages; None where that is not known), digest, files,
-  and of the bundle's config.json model, grades, preprocessing, presence, temperatures, data, provenance and metrics as
+  and of the bundle's config.json model, grades, preprocessing, presence, temperatures, operating_points, data, provenance and metrics as
   they are.
 
   Raises:
@@ -109,7 +109,7 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
       'lesions': {lesion.key: {'name': lesion.name, 'learned': lesion.key in config['annotated'],
                                'threshold': config['thresholds'][lesion.key]} for lesion in LESIONS},
       **{key: config.get(key, {})
-         for key in ('grades', 'preprocessing', 'presence', 'temperatures', 'data', 'provenance', 'metrics')},
+         for key in ('grades', 'preprocessing', 'presence', 'temperatures', 'operating_points', 'data', 'provenance', 'metrics')},
       'photographs': learned,
       'digest': bundle.digest,
       'files': files,
@@ -195,6 +195,7 @@ def _bundle_text(found: Mapping[str, Any]) -> str:
           ('stored as', found['storage'])]),
       _section('lesions', _lesions(found['lesions'], found['presence'])),
       _section('temperatures', _flat(found['temperatures'])),
+      _section('operating points', _points(found['operating_points'])),
       _section('photographs', _flat(found['preprocessing'])),
       _section('data', _flat({key: data[key] for key in data if key != 'citation'})),
       _section('learned from, at all stages', _learned(found['photographs'])),
@@ -204,6 +205,11 @@ def _bundle_text(found: Mapping[str, Any]) -> str:
   files = [(name, f'{size:,} bytes') for name, size in found['files'].items()]
   parts.append(_section('files', [*files, ('SHA-256 of the weights', found['digest'])]))
   return '\n\n'.join(part for part in parts if part)
+
+
+def _points(points: Mapping[str, Any]) -> list[tuple[str, str]]:
+  return [(name, ', '.join(f'{what} from {point[what]["threshold"]:.3f}' for what in ('referable', 'edema') if what in point))
+          for name, point in points.items()]
 
 
 def _metrics_text(metrics: Mapping[str, Any]) -> str:

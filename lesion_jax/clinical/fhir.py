@@ -45,7 +45,7 @@ def to_fhir(record: Mapping[str, Any]) -> dict[str, Any]:
       'device': {'reference': name('device')}, 'note': [{'text': note} for note in record['notes']]}
   eye = (record.get('landmarks') or {}).get('eye')
   where = {'bodySite': {'text': f'{eye} eye, by the order of optic disc and fovea'}} if eye else {}
-  made = {'grade': _grade(record, eye), 'edema': _edema(record), 'lesions': _lesions(record)}
+  made = {'grade': _grade(record, eye), 'edema': _edema(record), 'edema_by_network': _edema_by_network(record), 'lesions': _lesions(record)}
   observations = {what: common | where | found for what, found in made.items() if found}
   looked = look(record)
   report = {
@@ -86,6 +86,16 @@ def _edema(record: Mapping[str, Any]) -> dict[str, Any] | None:
       {'code': {'text': 'Distance from the fovea to the nearest hard exudate, in disc diameters'}, 'valueQuantity': _number(edema['nearest'])}]
   return {'code': {'text': 'Risk of macular edema, by hard exudates and their distance to the fovea'}, **value,
           'interpretation': [{'text': edema['sentence']}], **({'component': nearest} if nearest else {})}
+
+
+def _edema_by_network(record: Mapping[str, Any]) -> dict[str, Any] | None:
+  told = record.get('edema_by_network')
+  if not told:
+    return None
+  return {'code': {'text': 'Risk of macular edema, as the network tells it'},
+          'valueCodeableConcept': {'text': f'{told["value"]}: {told["name"]}'},
+          'component': [{'code': {'text': f'Probability of risk {risk}'}, 'valueQuantity': _number(value)}
+                        for risk, value in told['probabilities'].items()]}
 
 
 def _lesions(record: Mapping[str, Any]) -> dict[str, Any] | None:

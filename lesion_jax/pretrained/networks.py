@@ -11,9 +11,9 @@ DEFAULT = 'idrid'  # the name of the one that is used where none is named
 NETWORKS = {
     'idrid': {
         'folder': 'idrid',
-        'weights_sha256': '95c25f8248dfb48df2d8aeb0a1a53c7db87d9020f94913e2f054ac8d0d659ac8',
-        'config_sha256': '24b53de6ad0e18b0083b3c17dfdbb55efb47275c298e4c663d6f1a158a5e5558',
-        'about': 'four lesions of diabetic retinopathy, silent in most healthy eyes, and the grade DR0 to DR4; learned from IDRiD',
+        'weights_sha256': '94e5d4d210d4de33f9960bbd8573bab24d1cdf9ab1d20b3b03ab96c700d77ab8',
+        'config_sha256': '55b8c1753c73df8efbd1ca0bb3da1bb4f443e5289151d77647bc33083ff45d37',
+        'about': 'four lesions of diabetic retinopathy, silent in most healthy eyes, the grade DR0 to DR4 and the risk of macular edema; learned from IDRiD',
         'size': 1440,
         'storage': 'int8',
         'licence': 'weights Apache-2.0; data CC BY 4.0 (IDRiD)',

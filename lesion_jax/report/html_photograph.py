@@ -180,14 +180,19 @@ def _macula(record: Mapping[str, Any]) -> str:
   """Which eye, the risk of edema and its evidence, and the arm of hemorrhages of the 4-2-1 rule; '' where nobody looked for
   landmarks."""
   marks, edema, severe = record.get('landmarks'), record.get('edema'), record.get('severe_hemorrhages')
-  if marks is None:
+  told, rows = record.get('edema_by_network'), []
+  if marks is None and not told:
     return ''
-  missing = [name for name in LANDMARKS if not marks[name]['found']]
-  rows = [('Eye', f'{marks["eye"]}, by the order of disc and fovea' if marks['eye'] else 'not known'),
-          ('Landmarks', f'{" and ".join(missing)} not found' if missing else 'disc and fovea found')]
+  if marks:
+    missing = [name for name in LANDMARKS if not marks[name]['found']]
+    rows += [('Eye', f'{marks["eye"]}, by the order of disc and fovea' if marks['eye'] else 'not known'),
+             ('Landmarks', f'{" and ".join(missing)} not found' if missing else 'disc and fovea found')]
   if edema:
     value = 'cannot be told' if edema['value'] is None else f'<strong>{edema["value"]}</strong> {escape(edema["name"])}'
     rows.append(('Risk of macular edema', f'{value}<br><span class="soft">{escape(edema["sentence"])}</span>'))
+  if told:
+    rows.append(('Risk of macular edema, by the network', f'<strong>{told["value"]}</strong> {escape(told["name"])}<br><span class="soft">'
+                 + ', '.join(f'{risk}: {100 * value:.1f} %' for risk, value in told['probabilities'].items()) + '</span>'))
   if severe:
     counts = ', '.join(f'{name.replace("_", " ")} {count(number)}' for name, number in severe['regions'].items())
     rows.append((f'Over {SEVERE_HEMORRHAGES} hemorrhages in each quadrant', f'{"yes" if severe["met"] else "no"} ({counts})<br><span class="soft">'

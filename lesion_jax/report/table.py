@@ -12,7 +12,7 @@ from typing import Any
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.record import Run, warnings_of
-from lesion_jax.core import GRADE_KEYS, LANDMARKS, LESION_KEYS
+from lesion_jax.core import EDEMA, GRADE_KEYS, LANDMARKS, LESION_KEYS
 from lesion_jax.report.files import write_whole
 
 FORMULA = ('=', '+', '-', '@', '\t', '\r')  # how what a spreadsheet runs begins
@@ -24,6 +24,7 @@ COLUMNS = ('file', 'folder', 'status', 'error', 'look', 'quality', 'grade', 'evi
            *(f'{key} state' for key in LESION_KEYS), 'warning')
 MM2 = tuple(f'{key} mm2' for key in LESION_KEYS)  # columns where a photograph says its scale
 MACULA = ('eye', 'disc', 'fovea', 'edema risk', 'edema distance')  # columns where a network looked for landmarks in any photograph
+BY_NETWORK = ('edema risk by network', *(f'edema {risk} by network' for risk in range(len(EDEMA))))  # columns where a network tells it
 SMALLEST = 'smallest regions'  # a column where a smallest region was chosen, of any photograph
 
 
@@ -58,7 +59,8 @@ def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   field of view by lesion. What a photograph does not have stays empty. Last, each lesion is present, absent, not
   evaluated or ungradable, and what `warnings_of` says of the network; where a photograph says its scale, MM2 are the areas
   in mm2; where a network looked for landmarks, MACULA says which eye it is, whether disc and fovea were found, the risk of
-  macular edema 0..2 and how far the nearest hard exudate is from the fovea; where a smallest region was chosen, SMALLEST says below which size regions do not count.
+  macular edema 0..2 and how far the nearest hard exudate is from the fovea; where the network tells that risk itself, BY_NETWORK
+  has it and its probabilities; where a smallest region was chosen, SMALLEST says below which size regions do not count.
 
   A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
   """
@@ -66,6 +68,7 @@ def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   lesions = [lesion for entry in entries if entry.record for lesion in (entry.record['lesions'] or {}).values()]
   more = MM2 if any('mm2' in (lesion['found'] or {}) for lesion in lesions) else ()
   more += MACULA if any('landmarks' in entry.record for entry in entries if entry.record) else ()
+  more += BY_NETWORK if any('edema_by_network' in entry.record for entry in entries if entry.record) else ()
   more += (SMALLEST,) if any('smallest' in lesion for lesion in lesions) else ()
   writer = csv.DictWriter(text, COLUMNS + more, extrasaction='ignore')
   writer.writeheader()
@@ -93,6 +96,8 @@ def _row(entry: Entry) -> dict[str, Any]:
   if marks := entry.record.get('landmarks'):
     row |= {'eye': marks['eye'], **{name: 'found' if marks[name]['found'] else 'not found' for name in LANDMARKS}}
     row |= {'edema risk': entry.record['edema']['value'], 'edema distance': entry.record['edema']['nearest']}
+  if told := entry.record.get('edema_by_network'):
+    row |= dict(zip(BY_NETWORK, (told['value'], *told['probabilities'].values()), strict=True))
   row[SMALLEST] = ', '.join(f'{key} {Smallest.of(lesion["smallest"])}' for key, lesion in (entry.record['lesions'] or {}).items()
                             if 'smallest' in lesion)
   return row | {f'{key} state': state for key, state in entry.record['states'].items()}

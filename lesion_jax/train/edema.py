@@ -44,8 +44,8 @@ class EdemaHead:
 def fit_edema(
     features: np.ndarray, edema: np.ndarray, patients: Sequence[str], *, penalties: Sequence[float] = PENALTIES, seed: int = 0,
 ) -> EdemaHead:
-  """Fits multinomial logistic regression with a quadratic penalty on the weights of standardised features; penalty and temperature
-  are those of the least cross-entropy in a cross-validation by patient.
+  """Fits multinomial logistic regression with a quadratic penalty on the weights of features on one scale (`_scale`); penalty and
+  temperature are those of the least cross-entropy in a cross-validation by patient.
 
   Args:
     features: float [N, C], averages of the grading branch, 'pooled' of `models.classifier.ClassificationHead`.
@@ -64,8 +64,7 @@ def fit_edema(
     raise ValueError(f'expected photographs of each risk 0, 1, 2 and of no other; too many or too few are {sorted(absent)}')
   if (count := len(set(patients.tolist()))) < FOLDS:
     raise ValueError(f'cross-validation takes {FOLDS} patients or more; got {count}')
-  mean, scale = features.mean(0), features.std(0)
-  scale[scale == 0] = 1
+  mean, scale = features.mean(0), _scale(features)
   inputs, fold = (features - mean) / scale, _deal(patients, seed)
   best = min((_held_out(inputs, edema, fold, penalty) for penalty in penalties), key=lambda each: each[0])
   _, penalty, temperature, logits = best
@@ -74,6 +73,13 @@ def fit_edema(
   bias = bias - mean @ kernel
   return EdemaHead((kernel / temperature).astype(np.float32), (bias / temperature).astype(np.float32), penalty, temperature,
                    scipy.special.softmax(logits / temperature, -1).astype(np.float32))
+
+
+def _scale(features: np.ndarray) -> np.ndarray:
+  """By what each feature [N, C] is divided: its standard deviation, that of a feature that hardly ever changes raised towards the median of
+  all (our choice). Standardised fully, such features would get weights of thousands, beside which 8 bits keep nothing of the others."""
+  deviations = features.std(0)
+  return np.hypot(deviations, np.median(deviations)) if deviations.any() else np.ones_like(deviations)
 
 
 def _deal(patients: np.ndarray, seed: int) -> np.ndarray:

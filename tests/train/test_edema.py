@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from lesion_jax.train.edema import FOLDS, PENALTIES, fit_edema
 
@@ -24,10 +23,11 @@ def probabilities(head, features):
 
 
 @pytest.mark.parametrize('penalty', [1.0, 100.0])
-def test_it_is_logistic_regression_on_standardised_features_divided_by_a_temperature(penalty):
+def test_it_is_logistic_regression_on_scaled_features_divided_by_a_temperature(penalty):
   features, edema, patients = photographs()
   head = fit_edema(features, edema, patients, penalties=(penalty,))
-  inputs = StandardScaler().fit_transform(features.astype(np.float64))
+  deviations = features.std(0, dtype=np.float64)
+  inputs = (features - features.mean(0, dtype=np.float64)) / np.sqrt(deviations ** 2 + np.median(deviations) ** 2)
   oracle = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000).fit(inputs, edema)
   logits = (inputs @ oracle.coef_.T + oracle.intercept_) / head.temperature
   expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -57,6 +57,15 @@ def test_photographs_of_one_patient_are_held_out_together():
   by_photograph = fit_edema(np.repeat(once, 2, axis=0), edema, list(range(120)), penalties=(1.0,))
   right = lambda head: (head.held_out.argmax(1) == edema).mean()
   assert right(by_patient) < 0.6 < right(by_photograph)
+
+
+def test_a_feature_that_hardly_ever_changes_gets_no_weight_beside_which_8_bits_keep_nothing():
+  features, edema, patients = photographs()
+  features[:, 4] = 7 + 1e-4 * (np.arange(len(edema)) == 3)
+  kernel = fit_edema(features, edema, patients, penalties=(10.0,)).kernel
+  step = np.abs(kernel).max(0) / 127
+  rounded = np.round(kernel / step) * step
+  assert np.abs((features - features.mean(0)) @ (rounded - kernel)).max() < 0.5
 
 
 def test_a_feature_that_never_changes_says_nothing():
