@@ -28,9 +28,10 @@ from lesion_jax.evaluate.referral import named_points
 from lesion_jax.metrics.temperature import temper_classes
 from lesion_jax.models import get_model
 from lesion_jax.photograph.fingerprint import reduced, twins
+from lesion_jax.report.card import model_card
 from lesion_jax.stages.stage import ask_network
 from lesion_jax.train.edema import EdemaHead, fit_edema
-from lesion_jax.weights.bundle import CARD, Bundle, load_bundle, save_bundle
+from lesion_jax.weights.bundle import Bundle, load_bundle, save_bundle
 
 WORST_RISK = 2  # that a person should look at
 
@@ -50,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   train = seen['train']
   head = fit_edema(train['features'], train['edema'], train['patient'].tolist())
   about = figures(bundle, head, seen)
-  save_bundle(arguments.out / 'bundle', config=with_head(bundle.config, about), variables=joined(bundle.variables, head),
-              card=(arguments.bundle / CARD).read_text('utf-8').rstrip('\n') + section(about), photographs=bundle.photographs)
+  config = with_head(bundle.config, about)
+  save_bundle(arguments.out / 'bundle', config=config, variables=joined(bundle.variables, head),
+              card=model_card(config), photographs=bundle.photographs)
   (arguments.out / 'edema_head.json').write_text(json.dumps(about, indent=2) + '\n', 'utf-8')
   print(json.dumps(about, indent=2))
   return 0
@@ -112,22 +114,6 @@ def with_head(config: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, 
   own = {key: value for key, value in config.items() if key not in ('format_version', 'weights_sha256', 'photographs_sha256', 'storage')}
   return own | {'model': own['model'] | {'edema': True}, 'operating_points': about['operating_points'],
                 'edema': {key: value for key, value in about.items() if key != 'operating_points'}}
-
-
-def section(about: Mapping[str, Any]) -> str:
-  """What the card says of the head and of the operating points."""
-  said = lambda found: (f'accuracy {found["accuracy"]["value"]:.3f} [{found["accuracy"]["interval"][0]:.3f}, {found["accuracy"]["interval"][1]:.3f}], quadratic '
-                        f'weighted kappa {found["kappa"]["value"]:.3f} [{found["kappa"]["interval"][0]:.3f}, {found["kappa"]["interval"][1]:.3f}]')
-  lines = ['', '', '## Risk of macular edema, and operating points', '',
-           f'A linear head on the features of the grade, fitted to {about["training"]} training photographs of IDRiD (part B), whose risk graders told by '
-           'hard exudates and their distance to the fovea. Held-out training photographs, five folds by visit, which also chose penalty and '
-           f'temperature: {said(about["cross_validated"])}; the network had seen their grades. Validation, {about["validation"]["photographs"]} '
-           f'photographs: {said(about["validation"])}. Of one photograph nobody knows edema: it is a matter of thickness.', '']
-  for name, point in about['operating_points'].items():
-    lines += [f'- `{name}`: referable from a probability of DR2 and above of {point["referable"]["threshold"]:.3f} on (sensitivity '
-              f'{point["referable"]["sensitivity"]:.3f}, specificity {point["referable"]["specificity"]:.3f} on validation), risk 2 of edema from '
-              f'{point["edema"]["threshold"]:.3f} on ({point["edema"]["sensitivity"]:.3f}, {point["edema"]["specificity"]:.3f}).']
-  return '\n'.join([*lines, '', f'Both were chosen on {about["validation"]["photographs"]} photographs, which is few.', ''])
 
 
 def joined(variables: Mapping[str, Any], head: EdemaHead) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lesion_jax.clinical.record import smallest_note, smallest_of
-from lesion_jax.core import GRADE_KEYS, GRADES, LESIONS
+from lesion_jax.core import EDEMA, GRADE_KEYS, GRADES, LESIONS
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.photograph.crop import SQUARE
@@ -43,10 +43,11 @@ def model_card(config: Mapping[str, Any]) -> str:
 
   Args:
     config: the bundle's config.json. `model`, `preprocessing` and `annotated` must be there; `data`, `metrics`,
-      `thresholds`, `presence`, `temperatures`, `likeness` and `provenance` are described as far as they are.
+      `thresholds`, `presence`, `temperatures`, `edema`, `operating_points`, `likeness` and `provenance` are described as far as they are.
   """
   sections = [
-      _introduction(config), _data(config), _metrics(config.get('metrics', {})), _thresholds(config), _likeness(config),
+      _introduction(config), _data(config), _metrics(config.get('metrics', {})), _thresholds(config), _edema(config.get('edema')), _points(config.get('operating_points')),
+      _likeness(config),
       _usage(config),
       _intended_use(config), _provenance(config),
   ]
@@ -213,6 +214,34 @@ def _validated(presence: Mapping[str, Any], key: str) -> list[str]:
   """How many photographs a threshold was chosen on, and what it reaches on the validation split."""
   values = [presence.get('validation', {}).get(name, {}).get(key) for name in ('specificity', 'sensitivity')]
   return [str(presence.get('negatives', {}).get(key, '')), *('' if value is None else f'{value:.3f}' for value in values)]
+
+
+def _edema(known: Mapping[str, Any] | None) -> str:
+  """What is known of the head that tells the risk of macular edema, see `train.edema`."""
+  if not known:
+    return ''
+  figure = lambda found: f'{found["value"]:.3f} [{found["interval"][0]:.3f}, {found["interval"][1]:.3f}]'
+  said = lambda found: f'accuracy {figure(found["accuracy"])}, quadratic weighted kappa {figure(found["kappa"])}'
+  risks = '; '.join(f'{risk} {name}' for risk, name in enumerate(EDEMA))
+  return '\n'.join([
+      '## Risk of macular edema', '',
+      f'Risks: {risks}. A linear head on the features of the grade, fitted to {known["training"]} training photographs while nothing else '
+      'changed. Edema itself is a matter of thickness, which no photograph shows.', '',
+      f'- Photographs of it that were held out, by patient, from heads like it, which also chose penalty and temperature: '
+      f'{said(known["cross_validated"])}. The network below the head had learned their grades.',
+      f'- {known["validation"]["photographs"]} validation photographs: {said(known["validation"])}.'])
+
+
+def _points(points: Mapping[str, Mapping[str, Any]] | None) -> str:
+  if not points:
+    return ''
+  rows = [[f'`{name}`', *(f'from {point[what]["threshold"]:.3f} (sensitivity {point[what]["sensitivity"]:.3f}, specificity '
+                          f'{point[what]["specificity"]:.3f})' for what in ('referable', 'edema'))] for name, point in points.items()]
+  few = next(iter(points.values()))['photographs']
+  return '\n'.join(['## Operating points', '',
+                     f'Of the probability of DR2 and above, and of that of risk 2 of macular edema. Chosen on {few} validation photographs, '
+                     'which is few: of others expect less.', '',
+                     table(['point', 'referable', 'edema'], rows)])
 
 
 def _likeness(config: Mapping[str, Any]) -> str:
