@@ -225,12 +225,11 @@ def test_a_finished_run_started_again_trains_nothing_and_says_the_same(run, fini
   assert said.startswith('segment: data synthetic') and said.count(f'resuming from the checkpoint of step {STEPS}') == 2
 
 
-def test_killed_twice_and_terminated_it_ends_bit_identical(run, finished, data_dir, tmp_path):
+def test_killed_and_terminated_it_ends_bit_identical(run, finished, data_dir, tmp_path):
   in_segment = random.Random(2020).randint(3, STEPS)
   print(f'killed after {in_segment} steps of the first stage')
-  # Wherever the first death leaves the first stage, one more step than it has is in the second stage.
-  deaths = [('SIGKILL', in_segment, -signal.SIGKILL), ('SIGKILL', STEPS + 1, -signal.SIGKILL),
-            ('SIGTERM', 1, main.STOPPED)]
+  # Wherever the first death leaves the first stage, one more step than it has is in the second stage. More deaths: test_kills.py.
+  deaths = [('SIGKILL', in_segment, -signal.SIGKILL), ('SIGTERM', STEPS + 1, main.STOPPED)]
   for name, steps, status in deaths:
     ended = command(tmp_path, data_dir, f'--die={name}', f'--die_after={steps}')
     assert ended.returncode == status, ended.stderr

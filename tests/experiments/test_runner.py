@@ -246,7 +246,7 @@ def test_sigterm_goes_to_the_row_and_is_told(tmp_path, status):
   assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-@pytest.mark.parametrize('table', [2, 3, 4])
+@pytest.mark.parametrize('table', [2, *(pytest.param(table, marks=pytest.mark.slow) for table in (3, 4))])
 def test_each_table_is_a_program_with_help(table):
   found = subprocess.run([sys.executable, '-m', f'experiments.table{table}', '--help'], cwd=runner.ROOT, check=True,
                          capture_output=True, text=True)

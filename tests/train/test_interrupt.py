@@ -33,7 +33,8 @@ def test_a_second_ctrl_c_ends_the_program():
     os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(('number', 'status'), [
+    (signal.SIGINT, -signal.SIGINT), pytest.param(signal.SIGTERM, -signal.SIGTERM, marks=pytest.mark.slow)])
 def test_two_that_come_together_are_two(number, status):
   """Python calls a handler once for both."""
   program = ('import os, signal, sys, time\n'
