@@ -21,13 +21,18 @@ from typing import Any
 import numpy as np
 
 from lesion_jax import pretrained
+from lesion_jax.clinical.look import EDEMA as EDEMA_RISK
+from lesion_jax.clinical.look import REFERABLE, REFERABLE_EDEMA, look
 from lesion_jax.clinical.record import read_record
+from lesion_jax.core import REFERABLE_GRADE
 from lesion_jax.data.builders.records import GradedPhotograph
 from lesion_jax.data.registry import load_dataset
+from lesion_jax.evaluate.bootstrap import resampled_sums
 from lesion_jax.evaluate.edema import edema_report, edema_rows
 from lesion_jax.photograph.fingerprint import reduced, twins
 from lesion_jax.weights.bundle import load_bundle
 
+DEFAULT_POINT = 'most probable'
 SIZE = 256  # at which photographs are prepared to find labels and fingerprints
 
 
@@ -42,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--out', type=pathlib.Path, help='a file for the figures')
   arguments = parser.parse_args(argv)
   dataset = load_dataset('idrid_landmarks', data_dir=arguments.data_dir, size=SIZE, source_dir=arguments.source_dir)
-  learned = None if arguments.model is None else load_bundle(pretrained.find(arguments.model)).photographs
+  bundle = None if arguments.model is None else load_bundle(pretrained.find(arguments.model))
   try:
-    found = judge(dataset, arguments.split, records_in(arguments.results), learned)
+    found = judge(dataset, arguments.split, records_in(arguments.results), bundle and bundle.photographs,
+                  bundle.config.get('operating_points') if bundle else None)
   except ValueError as error:
     parser.error(str(error))
   print(*_lines(found), sep='\n')
@@ -61,15 +67,17 @@ def records_in(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 def judge(
     dataset: Any, split: str, records: Sequence[Mapping[str, Any]], learned: Mapping[str, np.ndarray] | None = None,
+    points: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """The figures of `edema_report`, with 'left_out', how many photographs the network learned from, and 'missing', how many have no
-  record.
+  record; where the network tells the risk itself, 'by_network' has the same of that.
 
   Args:
     dataset: idrid_landmarks or idrid_grading.
     split: of it.
     records: of its photographs, known by the names of their files.
     learned: fingerprints of what the network learned from, by split; None: nothing is left out.
+    points: operating points of its bundle, of which 'operating_points' then has the figures; see `referrals`.
 
   Raises:
     ValueError: no record is of a photograph of the split, or one was made without landmarks.
@@ -93,7 +101,41 @@ def judge(
     report['by_network'] = edema_report(
         index.edema[rows], [record['edema_by_network']['value'] for record in chosen], index.patient[rows].tolist(),
         grades=(index.grade[rows], [record['grade']['value'] for record in chosen]) if graded else None)
+    if points and graded:
+      report['operating_points'] = referrals(index.grade[rows], index.edema[rows], index.patient[rows], chosen, points)
   return report | {'split': split, 'left_out': int(leaked.sum()), 'missing': len(index) - len(rows) - int(leaked.sum())}
+
+
+def referrals(
+    grade: np.ndarray, edema: np.ndarray, patient: np.ndarray, records: Sequence[Mapping[str, Any]], points: Mapping[str, Any],
+) -> dict[str, Any]:
+  """Sensitivity and specificity of the one decision, who is to be seen: DR2 and above or risk 2 of edema, by the network's two
+  probabilities; by default (None) by the most probable grade and risk.
+
+  Args:
+    grade, edema, patient: the ground truth of each photograph.
+    records: of them.
+    points: by name, see `evaluate.referral.named_points`.
+  """
+  truth = (grade >= REFERABLE_GRADE) | (edema == REFERABLE_EDEMA)
+  found = {}
+  for name in (DEFAULT_POINT, *points):
+    point = {} if name == DEFAULT_POINT else {'operating_point': {'name': name, **{
+        what: points[name][what]['threshold'] for what in ('referable', 'edema')}}}
+    called = np.array([bool({REFERABLE, EDEMA_RISK} & set(look(_by_network(record) | point)['reasons'])) for record in records])
+    columns = np.stack([truth & called, truth & ~called, ~truth & ~called, ~truth & called], 1).astype(float)
+    drawn = resampled_sums(columns, patient)
+    found[name] = {}
+    for what, (hit, miss) in (('sensitivity', (0, 1)), ('specificity', (2, 3))):
+      total, share = columns.sum(0), drawn[:, hit] / np.maximum(drawn[:, hit] + drawn[:, miss], 1)
+      found[name][what] = {'value': float(total[hit] / (total[hit] + total[miss])), 'count': int(total[hit]), 'of': int(total[hit] + total[miss]),
+                           'interval': [float(end) for end in np.quantile(share, [0.025, 0.975])]}
+  return found
+
+
+def _by_network(record: Mapping[str, Any]) -> dict[str, Any]:
+  """A record in which the network alone speaks, without the rules by lesions."""
+  return {key: value for key, value in record.items() if key not in ('look', 'edema')}
 
 
 def _is_of(record: Mapping[str, Any], items: Mapping[str, GradedPhotograph]) -> bool:
@@ -111,7 +153,11 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
           f'({found["left_out"]} left out that the network learned from, {found["missing"]} without a record)',
           f'accuracy {figure("accuracy")}, quadratic weighted kappa {figure("kappa")}',
           *([f'accuracy of grade and risk together {figure("joint")}'] if 'joint' in found else []),
-          *('  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table)]
+          *('  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table),
+          *(['', 'told by the network:', *_lines(found['by_network'] | {name: found[name] for name in ('split', 'left_out', 'missing')})[1:]]
+            if 'by_network' in found else []),
+          *(f'{name}: ' + ', '.join(f'{what} {each["value"]:.3f} [{each["interval"][0]:.3f}, {each["interval"][1]:.3f}] ({each["count"]} of {each["of"]})'
+                                    for what, each in point.items()) for name, point in found.get('operating_points', {}).items())]
 
 
 if __name__ == '__main__':

@@ -56,3 +56,27 @@ def test_the_command_prints_and_writes(dataset, tmp_path, monkeypatch, capsys):
   said = capsys.readouterr().out
   assert 'split test: 2 photographs of 2 visits (0 left out that the network learned from, 2 without a record)' in said
   assert 'accuracy 0.500' in said and json.loads((tmp_path / 'f.json').read_text())['photographs'] == 2
+
+
+def told(number, risk, grade, folder=TEST):
+  """A record of a network that is sure of a risk of edema and of a grade, with probabilities of 0.6."""
+  sure = lambda value, count: {key: 0.6 if key == value else 0.4 / (count - 1) for key in range(count)}
+  record = {'file': f'somewhere/{folder}/IDRiD_{number:03d}.jpg', 'edema': {'value': None, 'sentence': '-'}, 'lesions': None, 'states': {},
+            'quality': {'reasons': []}}
+  return record | {
+      'grade': {'value': grade, 'key': f'DR{grade}', 'referable': grade >= 2,
+                'probabilities': {f'DR{key}': value for key, value in sure(grade, 5).items()}},
+      'edema_by_network': {'value': risk, 'name': '-', 'probabilities': {str(key): value for key, value in sure(risk, 3).items()}}}
+
+
+def test_what_the_network_tells_itself_and_its_operating_points_are_judged_too(dataset):
+  index = dataset.source('test').index
+  records = [told(int(name[-3:]), int(risk), int(grade)) for name, risk, grade in zip(index.id, index.edema, index.grade, strict=True)]
+  points = {'sharp': {'referable': {'threshold': 0.9}, 'edema': {'threshold': 0.9}}, 'blunt': {'referable': {'threshold': 0.01}, 'edema': {'threshold': 0.01}}}
+  found = edema.judge(dataset, 'test', records, None, points)
+  assert found['by_network']['accuracy']['value'] == 1 and found['by_network']['joint']['value'] == 1
+  truth = (index.grade >= 2) | (index.edema == 2)
+  figures = {name: (each['sensitivity']['value'], each['specificity']['value']) for name, each in found['operating_points'].items()}
+  assert figures == {'most probable': (1, 1), 'sharp': (0, 1), 'blunt': (1, 0)}
+  assert found['operating_points']['sharp']['sensitivity']['of'] == truth.sum() > 0
+  assert 'sharp: sensitivity 0.000' in '\n'.join(edema._lines(found))
