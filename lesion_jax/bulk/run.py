@@ -162,7 +162,7 @@ def predict_entries(
   Raises:
     Stopped: no further result could be written, or the device has too little memory.
   """
-  network, size, threads, on_way = _network(predictor, options), predictor.size, allowed_threads(), collections.deque[Numbered]()
+  network, size, threads, on_way = network_of(predictor, options), predictor.size, allowed_threads(), collections.deque[Numbered]()
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
@@ -207,8 +207,8 @@ def predict_entries(
   advance()
 
 
-def _network(predictor: Any, options: Options) -> Network:
-  """What records say of the network, with the smallest regions that were asked for."""
+def network_of(predictor: Any, options: Options) -> Network:
+  """Returns what records say of the network, with the smallest regions that were asked for."""
   if options.smallest is None:
     return Network.of(predictor.config)
   evaluated = {key: each._asdict() for key, each in options.smallest.items() if key in predictor.config['annotated']}
