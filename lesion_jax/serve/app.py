@@ -270,7 +270,7 @@ class Watch:
     seconds = time.monotonic() - exchange.since
     self.service.metrics.requests.labels(route, str(exchange.status)).inc()
     self.service.metrics.request_seconds.labels(route).observe(seconds)
-    if route not in QUIET or exchange.status >= 400:
+    if route not in QUIET or exchange.status not in (200, UNAVAILABLE):
       client = exchange.scope.get('client')
       self.service.log('request', id=exchange.id, method=exchange.scope['method'] if exchange.scope['method'] in METHODS else 'other',
                        route=route, status=exchange.status, seconds=round(seconds, 4), received=exchange.received, sent=exchange.sent,

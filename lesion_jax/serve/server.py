@@ -81,9 +81,11 @@ def _shown(listening: socket.socket) -> str:
 
 
 def _quiet(log: Log) -> None:
-  """What uvicorn and asyncio say goes to the log, as `Handler` says it."""
-  handler = Handler(log)
+  """What libraries say goes to the log, as `Handler` says it; but what the reader of forms says, which is of their bytes."""
+  root = logging.getLogger()
+  root.handlers = [Handler(log)]
   for name in ('uvicorn', 'uvicorn.error', 'asyncio'):
     logger = logging.getLogger(name)
-    logger.handlers, logger.propagate = [handler] if name != 'uvicorn.error' else [], name == 'uvicorn.error'
+    logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.WARNING)
+  logging.getLogger('python_multipart').setLevel(logging.CRITICAL + 1)

@@ -16,7 +16,7 @@ from lesion_jax.serve.settings import Settings
 
 UNNAMED = 'photograph'
 LONGEST_NAME = 200  # characters of a name
-LONGEST_HEADERS = 8192  # bytes of a part's headers
+LARGEST_HEADER, MOST_HEADERS = 4096, 8  # of a part: bytes of one, and how many
 # What is not shown of a name: signs that end lines, and those that turn the direction of writing.
 UNSHOWN = re.compile('[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]')
 EMPTY = 'the body is empty; send the bytes of a photograph, or a form with it'
@@ -156,13 +156,13 @@ class _Form:
   def __init__(self, boundary: bytes, most: int) -> None:
     self._most, self._found = most, list[Photograph]()
     self._headers: dict[bytes, bytes] = {}
-    self._header, self._value, self._data, self._size = bytearray(), bytearray(), bytearray(), 0
+    self._header, self._value, self._data = bytearray(), bytearray(), bytearray()
     self._ended = False
     try:
       self._parser = MultipartParser(boundary, {
           'on_part_begin': self._begin, 'on_part_data': self._part_data, 'on_part_end': self._part_end,
           'on_header_field': self._header_field, 'on_header_value': self._header_value, 'on_header_end': self._header_end,
-          'on_end': self._end})
+          'on_end': self._end}, max_header_count=MOST_HEADERS, max_header_size=LARGEST_HEADER)
     except FormParserError:
       raise Refusal(400, 'form', 'the form names no boundary that can be one') from None
     if not boundary:
@@ -182,20 +182,13 @@ class _Form:
     return self._found
 
   def _begin(self) -> None:
-    self._headers, self._data, self._size = {}, bytearray(), 0
+    self._headers, self._data = {}, bytearray()
     self._header, self._value = bytearray(), bytearray()
 
-  def _count(self, size: int) -> None:
-    self._size += size
-    if self._size > LONGEST_HEADERS:
-      raise Refusal(400, 'form', 'a part of the form has too long headers')
-
   def _header_field(self, data: bytes, start: int, end: int) -> None:
-    self._count(end - start)
     self._header += data[start:end]
 
   def _header_value(self, data: bytes, start: int, end: int) -> None:
-    self._count(end - start)
     self._value += data[start:end]
 
   def _header_end(self) -> None:
