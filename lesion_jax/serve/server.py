@@ -45,10 +45,7 @@ async def _serve(settings: Settings, log: Log, listening: socket.socket, folder:
   metrics = Metrics()
   supervisor = Supervisor(settings, folder, log, metrics)
   app = make_app(settings, supervisor, log, metrics, lambda: log('listening', address=address))
-  server = uvicorn.Server(uvicorn.Config(
-      app, http=protocol(settings), ws='none', lifespan='on', loop='asyncio', log_config=None, access_log=False, proxy_headers=False,
-      server_header=False, timeout_keep_alive=5, timeout_graceful_shutdown=round(settings.stop_seconds), backlog=BACKLOG,
-      h11_max_incomplete_event_size=LARGEST_HEADERS))
+  server = make_server(app, settings)
   _quiet(log)
 
   async def watch() -> None:
@@ -63,6 +60,14 @@ async def _serve(settings: Settings, log: Log, listening: socket.socket, folder:
     log('ended')
   if supervisor.failure:
     raise Unusable(supervisor.failure)
+
+
+def make_server(app: Any, settings: Settings) -> uvicorn.Server:
+  """Returns what speaks HTTP for an ASGI application."""
+  return uvicorn.Server(uvicorn.Config(
+      app, http=protocol(settings), ws='none', lifespan='on', loop='asyncio', log_config=None, access_log=False, proxy_headers=False,
+      server_header=False, timeout_keep_alive=round(settings.keep_seconds), timeout_graceful_shutdown=round(settings.stop_seconds),
+      backlog=BACKLOG, h11_max_incomplete_event_size=LARGEST_HEADERS))
 
 
 def listen(settings: Settings) -> socket.socket:

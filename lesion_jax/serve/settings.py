@@ -65,6 +65,7 @@ class Settings:
     wait_seconds: that waiting for an answer may take.
     send_seconds: for which an answer that nobody takes is kept.
     header_seconds: until a connection has asked for something.
+    keep_seconds: for which a connection is kept for another request.
     connections: at once.
     stop_seconds: that those may take which are at work when the service is told to end.
   """
@@ -84,6 +85,7 @@ class Settings:
   wait_seconds: float = 120.0
   send_seconds: float = 60.0
   header_seconds: float = 10.0
+  keep_seconds: float = 5.0
   connections: int = 256
   stop_seconds: float = 20.0
 

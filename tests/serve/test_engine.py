@@ -8,7 +8,7 @@ import json
 import queue
 import threading
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
@@ -17,6 +17,7 @@ from lesion_jax import models
 from lesion_jax.bulk import Options, Refused, predict_photographs
 from lesion_jax.clinical.record import SCHEMA
 from lesion_jax.clinical.schema import fits, read_schema
+from lesion_jax.core import LESION_KEYS
 from lesion_jax.serve.engine import Engine
 from lesion_jax.weights.bundle import save_bundle
 
@@ -29,7 +30,7 @@ class Breaking(oracle.Oracle):
   def __call__(self, images, *, train):
     outputs = super().__call__(images, train=train)
     broken = (images[..., 2] > 240).any((1, 2))
-    maps = outputs.maps + jax.numpy.where(broken, jax.numpy.nan, 0.0)[:, None, None, None]
+    maps = outputs.maps + jnp.where(broken, jnp.nan, 0.0)[:, None, None, None]
     return outputs.replace(maps=maps, lesions=maps.max((1, 2)))
 
 
@@ -61,7 +62,7 @@ def ask(engine, photographs, include=()):
 
 def photographs(encode, number):
   """Files that differ in grade and in how large their lesion is."""
-  return [encode(grade=each % 5, lesions=[(oracle.GREEN, (150, 100, 152 + each, 110))]) for each in range(number)]
+  return [encode(grade=each % 5, lesions=[(oracle.GREEN, (120, 90, 122 + 4 * each, 110))]) for each in range(number)]
 
 
 @pytest.mark.parametrize('batch', [1, 3])
@@ -103,10 +104,10 @@ def test_what_comes_besides_the_record(make_engine, encode, tmp_path, include, n
 def test_a_report_is_made_of_answers_and_leaves_nothing(make_engine, encode, tmp_path):
   engine, found = make_engine(), queue.SimpleQueue()
   answers = ask(engine, photographs(encode, 2), ['all'])
-  engine.report([{'name': 'one.png', 'files': answers[0].header['files']}, {'name': '<b>.png', 'error': 'it is no image'},
-                 {'name': 'two.png', 'files': answers[1].header['files']}], [*answers[0].blobs, *answers[1].blobs], found.put)
+  engine.report([{'name': '0.png', 'files': answers[0].header['files']}, {'name': '<b>.png', 'error': 'it is no image'},
+                 {'name': '1.png', 'files': answers[1].header['files']}], [*answers[0].blobs, *answers[1].blobs], found.put)
   page = found.get(timeout=60).blobs[0].decode()
-  assert 'one.png' in page or '0.png' in page
+  assert '0.png' in page and '1.png' in page and '&lt;b&gt;.png' in page
   assert 'it is no image' in page and '<b>.png' not in page and not list(tmp_path.iterdir())
 
 
