@@ -69,6 +69,7 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--token-file', type=pathlib.Path, metavar='FILE',
                       help='with the token that callers have to send, of 16 characters or more (default: the variable LESION_JAX_TOKEN of the '
                            'environment, else none); it is never given on the command line, which others can see')
+  parser.add_argument('--token', type=_no_token, help=argparse.SUPPRESS)  # else it would be taken for the beginning of --token-file
   parser.add_argument('--allowed-host', action='append', default=[], metavar='NAME',
                       help='a name, or name:port, beside its own by which browsers know the service, as that of a proxy')
 
@@ -85,6 +86,10 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--wait-seconds', type=options.positive, default=120, metavar='N',
                       help='that waiting for an answer may take (default 120)')
   parser.add_argument('--photographs', type=options.positive, default=25, metavar='N', help='of one report (default 25)')
+
+
+def _no_token(text: str) -> str:
+  raise argparse.ArgumentTypeError('others can see what is on a command line: put the token into a file for --token-file')
 
 
 def _serve(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

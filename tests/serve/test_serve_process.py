@@ -108,7 +108,9 @@ def serve(oracle_bundle, environment, tmp_path):
              '--device', 'cpu', *options], env=environment | {'TMPDIR': str(temporary)}, stderr=file, stdin=subprocess.DEVNULL)
       stack.callback(process.wait)
       stack.callback(process.kill)
-      return Served(process, log, temporary)
+      served = Served(process, log, temporary)
+      stack.callback(served.client.close)
+      return served
 
     yield start
 
@@ -217,7 +219,7 @@ class TestMistakes:
   @pytest.mark.parametrize(('arguments', 'words'), [
       (['--host', '0.0.0.0'], '--allow-remote'), (['--host', '0.0.0.0', '--allow-remote'], '--token-file'),
       (['--token-file', 'nowhere'], 'No such file'), (['--port', '70000'], '65535'), (['--port', 'x'], 'whole number'),
-      (['--token', 'a-token-of-more-than-sixteen'], 'unrecognized')])
+      (['--token', 'a-token-of-more-than-sixteen'], 'into a file')])
   def test_each_is_a_line(self, arguments, words, capsys, monkeypatch):
     monkeypatch.delenv('LESION_JAX_TOKEN', raising=False)
     with pytest.raises(SystemExit) as end:
