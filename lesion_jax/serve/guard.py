@@ -30,8 +30,8 @@ class Guard:
   """
 
   def __init__(self, settings: Settings) -> None:
-    own = {settings.host.lower(), *(LOOPBACK if settings.is_local else ())}
-    self._hosts = {_without_port(name.lower()) for name in settings.hosts} | own
+    # No other site has a name of this machine's own; whoever looks after a container asks by one.
+    self._hosts = {_without_port(name.lower()) for name in settings.hosts} | {settings.host.lower(), *LOOPBACK}
     self._any = not settings.is_local and not settings.hosts
     self._origins = {name.lower() for name in settings.hosts}
     self._token = None if settings.token is None else _digest(settings.token)
