@@ -8,6 +8,7 @@ import contextlib
 import html
 import io
 import json
+import math
 import pathlib
 import time
 import traceback
@@ -139,6 +140,7 @@ class Service:
     return JSONResponse(pages.openapi(self.settings))
 
   def _require_ready(self) -> None:
+    self.gate.pause = float(self.supervisor.model.get('seconds_a_photograph', self.gate.pause))
     if not self.supervisor.ready:
       raise Refusal(UNAVAILABLE, 'not ready', 'the service is not ready: the network is being loaded; ask again', 5)
 
@@ -147,8 +149,8 @@ class Service:
       raise Refusal(413, 'large', f'the photograph has {len(photograph.data):,} bytes, more than the {self.settings.body_bytes:,} that '
                     'are taken')
 
-  async def _ask(self, photograph: Photograph, include: Sequence[str]) -> frames.Frame:
-    answer = await self.supervisor.ask({'op': 'predict', 'name': photograph.name, 'include': list(include)}, [photograph.data])
+  async def _ask(self, photograph: Photograph, include: Sequence[str], patience: int = 1) -> frames.Frame:
+    answer = await self.supervisor.ask({'op': 'predict', 'name': photograph.name, 'include': list(include)}, [photograph.data], patience)
     header = answer.header
     self.metrics.photographs.labels(header['status']).inc()
     for step, seconds in header.get('seconds', {}).items():
@@ -165,7 +167,7 @@ class Service:
     async def one(photograph: Photograph) -> frames.Frame:
       try:
         self._check_size(photograph)
-        return await self._ask(photograph, ['all'])
+        return await self._ask(photograph, ['all'], len(photographs))
       except (Refusal, Unavailable) as error:
         return frames.Frame({'status': 'failed', 'error': str(error)}, [])
 
@@ -322,7 +324,7 @@ class _Exchange:
 
 def said(refusal: Refusal, scope: Scope) -> Response:
   """Returns the answer to a request that is not done: a sentence in JSON, or a small page where a browser's form asked."""
-  headers = {} if refusal.after is None else {'retry-after': f'{max(refusal.after, 1):.0f}'}
+  headers = {} if refusal.after is None else {'retry-after': str(math.ceil(max(refusal.after, 1)))}
   if refusal.status == 401:
     headers['www-authenticate'] = CHALLENGE
   accepted = dict(scope['headers']).get(b'accept', b'').decode('latin-1')

@@ -117,7 +117,7 @@ class Engine:
     for thread in self._asking:
       thread.start()
     # So many at once keep reading, devices and writing at work; more would only wait here instead of in front.
-    self.at_once = 2 * threads + 2 * self.batch_size * len(self.devices)
+    self.at_once = threads + 2 * self.batch_size * len(self.devices)
 
   def close(self) -> None:
     """Ends the threads, after what has begun."""

@@ -55,7 +55,7 @@ class Supervisor:
     self.failure, self.ended = '', asyncio.Event()
     self._ready, self._slots = asyncio.Event(), asyncio.Semaphore(1)
     self._pending: dict[int, tuple[asyncio.Future[frames.Frame], float]] = {}
-    self._numbers = itertools.count(1)
+    self._numbers, self._answered = itertools.count(1), 0.0
     self._child: asyncio.subprocess.Process | None = None
     self._running: asyncio.Task[None] | None = None
 
@@ -82,12 +82,13 @@ class Supervisor:
     await self._end(ENDING)
     self._lose()
 
-  async def ask(self, header: dict[str, Any], blobs: Sequence[bytes]) -> frames.Frame:
+  async def ask(self, header: dict[str, Any], blobs: Sequence[bytes], patience: int = 1) -> frames.Frame:
     """Has the worker do something.
 
     Args:
       header: with 'op'.
       blobs: what belongs to it.
+      patience: as many times `wait_seconds` are waited.
 
     Returns:
       Its answer, see `engine.Answer`.
@@ -95,7 +96,7 @@ class Supervisor:
     Raises:
       Unavailable: it takes too long, or the worker ended over it.
     """
-    seconds, loop = self.settings.wait_seconds, asyncio.get_running_loop()
+    seconds, loop = patience * self.settings.wait_seconds, asyncio.get_running_loop()
     try:
       async with asyncio.timeout(seconds):
         answer = await asyncio.shield(await self._give(header, blobs, loop))
@@ -163,6 +164,7 @@ class Supervisor:
         elif frame.header.get('event') == 'ready':
           self._begin(frame.header)
         elif (waiting := self._pending.pop(frame.header['id'], None)) is not None:
+          self._answered = time.monotonic()
           waiting[0].set_result(frame)
         del frame
       await self._end(1)
@@ -213,11 +215,11 @@ class Supervisor:
         self.log('worker says', 'warning', text=line.strip()[:LONGEST])
 
   async def _look(self, child: asyncio.subprocess.Process) -> None:
-    """Kills a worker that has not answered to something for twice as long as anybody waits."""
+    """Kills a worker that has something to do and has not answered to anything for twice as long as anybody waits."""
     while True:
       await asyncio.sleep(SECOND_LOOK)
       oldest = min((since for _, since in self._pending.values()), default=None)
-      if oldest is not None and time.monotonic() - oldest > 2 * self.settings.wait_seconds:
+      if oldest is not None and time.monotonic() - max(oldest, self._answered) > 2 * self.settings.wait_seconds:
         self.log('worker killed', 'error', cause='it has not answered for too long')
         child.kill()
         return

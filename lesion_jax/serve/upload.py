@@ -48,12 +48,13 @@ class Gate:
   def __init__(self, settings: Settings, metrics: Any) -> None:
     self._settings, self._metrics = settings, metrics
     self._bytes = self._photographs = 0
+    self.pause = 2.0  # seconds after which there may be room again
 
   @contextlib.contextmanager
   def bytes(self, size: int) -> Iterator[None]:
     """Opens a context in which so many bytes may be held. Raises Refusal, 503, where there is no room."""
     if self._bytes + size > self._settings.held_bytes:
-      raise Refusal(503, 'bytes', 'the service holds as much for others as it may; ask again later', 2)
+      raise Refusal(503, 'bytes', 'the service holds as much for others as it may; ask again later', self.pause)
     self._bytes += size
     self._metrics.held.set(self._bytes)
     try:
@@ -77,7 +78,8 @@ class Gate:
   def look(self, number: int) -> None:
     """Raises Refusal, 503, where there is no room for so many photographs now."""
     if self._photographs and self._photographs + number > self._settings.queue:
-      raise Refusal(503, 'queue', f'{self._photographs} photographs are waiting or at work, and no more are taken; ask again later', 2)
+      raise Refusal(503, 'queue', f'{self._photographs} photographs are waiting or at work, and no more are taken; ask again later',
+                    self.pause)
 
 
 def announced(request: Request, most: int) -> int:

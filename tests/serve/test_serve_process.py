@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -15,13 +16,16 @@ import time
 
 import httpx
 import numpy as np
+import pages
 import pytest
 from PIL import Image
 
 from lesion_jax import cli
+from lesion_jax.cli import options
 
 pytest.importorskip('uvicorn')
 from lesion_jax.serve import private
+from lesion_jax.serve.app import ROUTES
 
 PREDICT = '/v1/predict'
 linux = pytest.mark.skipif(not pathlib.Path('/proc/self/stat').exists(), reason='processes are looked at in /proc')
@@ -187,6 +191,35 @@ def test_both_killed_at_once_leave_a_folder_that_the_next_one_removes(serve, tmp
   monkeypatch.setattr(private, 'FRESH', -1)
   private.sweep(served._temporary)
   assert not served.left()
+
+
+class TestDocs:
+  """docs/serve.md."""
+
+  PAGE = pages.ROOT / 'docs' / 'serve.md'
+
+  def test_the_client_of_ten_lines_gets_records_and_sentences(self, serve, encode, tmp_path):
+    block, = pages.blocks(self.PAGE.read_text('utf-8'), 'py')
+    lines = [line for line in block.splitlines()[2:] if line]
+    assert len(lines) <= 11
+    names = {}
+    exec(compile(block, str(self.PAGE), 'exec'), names)
+    address = serve().address  # not ready yet: it waits
+    (tmp_path / 'eye.png').write_bytes(encode(grade=3))
+    assert names['predict'](tmp_path / 'eye.png', address)['grade']['key'] == 'DR3'
+    with pytest.raises(ValueError, match='it is no image'):
+      (tmp_path / 'text').write_text('no photograph')
+      names['predict'](tmp_path / 'text', address, token='not asked for')
+
+  def test_the_limits_are_those_of_the_command(self):
+    found = dict(re.findall(r'^\| `--([a-z-]+)` \| ([\d,M]+) \|', self.PAGE.read_text('utf-8'), re.MULTILINE))
+    defaults = vars(cli.make_parser().parse_args(['serve']))
+    assert len(found) == 7
+    for name, shown in found.items():
+      assert options.memory(shown.replace(',', '')) == defaults[name.replace('-', '_')], name
+
+  def test_every_address_is_in_its_table(self):
+    assert set(ROUTES.values()) <= set(re.findall(r'`(?:GET |POST )?(/[\w/.]*)`', self.PAGE.read_text('utf-8')))
 
 
 class TestPrivateFolder:
