@@ -221,5 +221,6 @@ class Supervisor:
       oldest = min((since for _, since in self._pending.values()), default=None)
       if oldest is not None and time.monotonic() - max(oldest, self._answered) > 2 * self.settings.wait_seconds:
         self.log('worker killed', 'error', cause='it has not answered for too long')
-        child.kill()
+        with contextlib.suppress(ProcessLookupError):
+          child.kill()
         return

@@ -17,6 +17,7 @@ from lesion_jax.serve.settings import Settings
 UNNAMED = 'photograph'
 LONGEST_NAME = 200  # characters of a name
 LARGEST_HEADER, MOST_HEADERS = 4096, 8  # of a part: bytes of one, and how many
+MOST_EMPTY = 16  # fields of a form in which nothing was chosen
 # What is not shown of a name: signs that end lines, and those that turn the direction of writing.
 UNSHOWN = re.compile('[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]')
 EMPTY = 'the body is empty; send the bytes of a photograph, or a form with it'
@@ -159,7 +160,7 @@ class _Form:
     self._most, self._found = most, list[Photograph]()
     self._headers: dict[bytes, bytes] = {}
     self._header, self._value, self._data = bytearray(), bytearray(), bytearray()
-    self._ended = False
+    self._ended, self._empty = False, 0
     try:
       self._parser = MultipartParser(boundary, {
           'on_part_begin': self._begin, 'on_part_data': self._part_data, 'on_part_end': self._part_end,
@@ -207,6 +208,9 @@ class _Form:
     if name is None:
       raise Refusal(400, 'form', 'the form has a field that is no file; options go into the address (?include=masks)')
     if not name and not data:  # a field of a page in which nothing was chosen
+      self._empty += 1
+      if self._empty > MOST_EMPTY:
+        raise Refusal(400, 'form', 'the form has too many fields without a file')
       return
     if not data:
       raise Refusal(400, 'empty', 'a file of the form is empty')

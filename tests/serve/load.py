@@ -1,6 +1,6 @@
 """Latency of the service beside that of the bare predictor, for docs/serve.md. As a program:
 
-  python tests/serve/load.py --model BUNDLE --number 200 --at-once 1 16 -- PHOTOGRAPH...
+  python tests/serve/load.py --model BUNDLE --number 200 --at-once 16 -- PHOTOGRAPH...
 
 The bare predictor reads a photograph from its bytes, predicts it and makes its record in one process, one after the other.
 """
@@ -32,26 +32,51 @@ class Latencies(list):
     return float(np.percentile(self, per_cent))
 
 
-def bare(bundle, files):
-  """Latencies and records without the service."""
-  from lesion_jax.bulk import Options
-  from lesion_jax.bulk.options import identify, load_predictor
-  from lesion_jax.clinical.record import Network, Run, describe
-  from lesion_jax.photograph.prepare import prepare
-  from lesion_jax.report.result_folder import FIELD_SIDE
+class Bare:
+  """The predictor without the service: `bare(data) -> record`."""
 
-  options = Options([bundle] if bundle else ())
-  predictor = load_predictor(options)
-  network, model, latencies, records = Network.of(predictor.config), identify(options.models), Latencies(), []
-  predictor(np.zeros((predictor.size, predictor.size, 3), np.uint8), crop=False)
-  begin = time.monotonic()
-  for data in files:
-    start = time.monotonic()
-    square = prepare(data, predictor.size, crop=predictor.crop, view=FIELD_SIDE)
-    records.append(json.dumps(describe(predictor(square), network, file='photograph', run=Run('', model, {}))))
-    latencies.append(time.monotonic() - start)
-  latencies.wall = time.monotonic() - begin
-  return latencies, list(map(json.loads, records))
+  def __init__(self, bundle):
+    from lesion_jax.bulk import Options
+    from lesion_jax.bulk.options import identify, load_predictor
+    from lesion_jax.clinical.record import Network
+
+    options = Options([bundle] if bundle else ())
+    self._predictor = load_predictor(options)
+    self._network, self._model = Network.of(self._predictor.config), identify(options.models)
+    self._predictor(np.zeros((self._predictor.size, self._predictor.size, 3), np.uint8), crop=False)
+
+  def __call__(self, data):
+    from lesion_jax.clinical.record import Run, describe
+    from lesion_jax.photograph.prepare import prepare
+    from lesion_jax.report.result_folder import FIELD_SIDE
+
+    square = prepare(data, self._predictor.size, crop=self._predictor.crop, view=FIELD_SIDE)
+    record = describe(self._predictor(square), self._network, file='photograph', run=Run('', self._model, {}))
+    return json.loads(json.dumps(record))
+
+
+def bare(bundle, files):
+  """The records of files."""
+  return list(map(Bare(bundle), files))
+
+
+def in_turns(address, predictor, files):
+  """Latencies of the bare predictor and of the service, one photograph after the other by each, so that whatever else the machine
+  does meets both alike."""
+  found = Latencies(), Latencies()
+  with httpx.Client(base_url=address, timeout=600) as client:
+    for data in files:
+      for latencies, ask in zip(found, (predictor, lambda data: _ask(client, data)), strict=True):
+        start = time.monotonic()
+        ask(data)
+        latencies.append(time.monotonic() - start)
+  for latencies in found:
+    latencies.wall = sum(latencies)
+  return found
+
+
+def _ask(client, data):
+  return client.post('/v1/predict', content=data, headers={'content-type': 'application/octet-stream'})
 
 
 def through(address, files, at_once):
@@ -62,7 +87,7 @@ def through(address, files, at_once):
 
     def ask(data):
       start = time.monotonic()
-      answer = client.post('/v1/predict', content=data, headers={'content-type': 'application/octet-stream'})
+      answer = _ask(client, data)
       latencies.append(time.monotonic() - start)
       return answer
 
@@ -98,7 +123,7 @@ def main():
   parser.add_argument('--model')
   parser.add_argument('--import', dest='modules', action='append', default=[])
   parser.add_argument('--number', type=int, default=200)
-  parser.add_argument('--at-once', type=int, nargs='+', default=[1, 16])
+  parser.add_argument('--at-once', type=int, nargs='+', default=[16])
   parser.add_argument('photographs', nargs='+', type=pathlib.Path)
   arguments = parser.parse_args()
   for module in arguments.modules:
@@ -108,10 +133,11 @@ def main():
   show = lambda name, found: print(f'{name:24} p50 {found.percentile(50):8.3f} s   p95 {found.percentile(95):8.3f} s   '
                                    f'{len(found) / found.wall:6.2f} a second   x {found.percentile(50) / first.percentile(50):.2f} '
                                    f'{found.percentile(95) / first.percentile(95):.2f}', flush=True)
-  first, _ = bare(arguments.model, files)
-  show('bare', first)
   options = [*(['--model', arguments.model] if arguments.model else []), *(word for module in arguments.modules for word in ('--import', module))]
   with service(*options) as address:
+    first, second = in_turns(address, Bare(arguments.model), files)
+    show('bare', first)
+    show('service, in turns', second)
     for at_once in arguments.at_once:
       found, answers = through(address, files, at_once)
       assert all(answer.status_code == 200 for answer in answers), {answer.status_code for answer in answers}

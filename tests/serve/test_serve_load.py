@@ -59,7 +59,7 @@ def files():
 
 @pytest.fixture(scope='module')
 def records(oracle_bundle, files):
-  return load.bare(str(oracle_bundle), files)[1]
+  return load.bare(str(oracle_bundle), files)
 
 
 def metric(address, name):
@@ -140,9 +140,14 @@ def test_fifty_megapixels(address, oracle_bundle):
     file = io.BytesIO()
     image.save(file, form, **({'compression': 'tiff_lzw'} if form == 'TIFF' else {}))
     files.append(file.getvalue())
-  _, records = load.bare(str(oracle_bundle), files)
+  records = load.bare(str(oracle_bundle), files)
   _, answers = load.through(address, files, 3)
   assert [told(answer.json()) for answer in answers] == list(map(told, records))
+
+
+def test_latency_is_near_that_of_the_bare_predictor(address, oracle_bundle, files):
+  bare, service = load.in_turns(address, load.Bare(str(oracle_bundle)), files[:60])
+  assert service.percentile(50) < 2 * bare.percentile(50) + 0.05
 
 
 def test_decompression_bombs(address):
@@ -156,10 +161,11 @@ def test_decompression_bombs(address):
 def test_the_files_of_the_cases(address, oracle_bundle):
   paths = sorted(path for path in CASES.rglob('*') if path.is_file())
   assert len(paths) > 25
+  bare = load.Bare(str(oracle_bundle))
   with httpx.Client(base_url=address, timeout=120) as client:
     for path in paths:
       try:
-        _, (record,) = load.bare(str(oracle_bundle), [path.read_bytes()])
+        record = bare(path.read_bytes())
       except ValueError:
         record = None
       answer = client.post(PREDICT, files={'photograph': (path.name, path.read_bytes())})

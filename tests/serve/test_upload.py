@@ -61,6 +61,13 @@ def test_a_form_that_is_none(change, words):
   assert error.value.status == 400
 
 
+def test_fields_without_a_file_are_counted():
+  empty = b'--xyz\r\nContent-Disposition: form-data; name="a"; filename=""\r\n\r\n\r\n'
+  assert take([empty * 10 + FORM]) == WITHIN
+  with pytest.raises(Refusal, match='too many'):
+    take([empty * 100 + FORM])
+
+
 def test_every_end_before_the_last_boundary_is_refused():
   for end in range(len(FORM) - len('--\r\n')):
     with pytest.raises(Refusal):
