@@ -136,7 +136,7 @@ class TestService:
     service = self.COMPOSE['services'][name]
     assert service['build']['target'] == 'serve' and service['build']['context'] == '.'
     assert service['build'].get('args', {}).keys() <= arguments().keys() and ('CUDA' in service['build'].get('args', {})) == (name == 'cuda')
-    assert {value for value in service['build'].get('args', {}).values()} <= EXTRAS
+    assert set(service['build'].get('args', {}).values()) <= EXTRAS
 
   @SERVICES
   def test_it_has_no_rights_and_writes_nowhere_but_to_memory_and_the_cache(self, name):

@@ -289,6 +289,7 @@ class _Exchange:
     headers = dict(scope['headers'])
     self._more = b'transfer-encoding' in headers or headers.get(b'content-length', b'0') != b'0'
     self._expecting = b'expect' in headers
+    self._doubtful = b'content-length' in headers and b'transfer-encoding' in headers
 
   async def receive(self) -> Message:
     message = await self._receive()
@@ -302,7 +303,7 @@ class _Exchange:
       self.status = message['status']
       headers = {key.decode('latin-1').lower(): value.decode('latin-1') for key, value in message.get('headers', [])}
       added = HEADERS | {'content-security-policy': POLICY, 'x-request-id': self.id} | headers
-      if self._more and not await self._discard():
+      if self._doubtful or self._more and not await self._discard():
         added['connection'] = 'close'
       message = {**message, 'headers': [(key.encode('latin-1'), value.encode('latin-1')) for key, value in added.items()]}
     else:

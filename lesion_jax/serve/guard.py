@@ -44,6 +44,8 @@ class Guard:
       path: that is asked for.
       headers: by names in small letters.
     """
+    if 'content-length' in headers and 'transfer-encoding' in headers:  # what one side takes for a body is a request to another
+      raise Refusal(400, 'length', 'Content-Length and Transfer-Encoding say two things about where the request ends; send one of them')
     host = headers.get('host', '').strip().lower()
     if not self._any and _without_port(host) not in self._hosts:
       raise Refusal(421, 'host', 'this service is not known by the name in the header Host; ask it by 127.0.0.1 or localhost, or start it '

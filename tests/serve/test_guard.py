@@ -14,7 +14,7 @@ from lesion_jax.serve.guard import Guard
 from lesion_jax.serve.upload import Refusal
 
 TOKEN = 'a-token-of-more-than-sixteen'
-REMOTE = dict(host='0.0.0.0', allow_remote=True, token=TOKEN)
+REMOTE = {'host': '0.0.0.0', 'allow_remote': True, 'token': TOKEN}
 BEARER = {'authorization': f'Bearer {TOKEN}'}
 
 
@@ -51,6 +51,10 @@ def test_a_page_of_another_origin_is_refused(origin, expected):
 def test_what_a_browser_says_of_where_a_request_comes_from(method, fetch, expected):
   headers = dict(zip(('sec-fetch-site', 'sec-fetch-mode', 'sec-fetch-dest'), fetch, strict=True))
   assert status({}, {'host': '127.0.0.1', **headers}, method, '/') == expected
+
+
+def test_a_request_whose_end_is_said_twice_is_refused():
+  assert status({}, {'host': '127.0.0.1', 'content-length': '5', 'transfer-encoding': 'chunked'}) == 400
 
 
 class TestBehindAProxy:

@@ -73,21 +73,21 @@ class TestAnswers:
 class TestRefusals:
 
   @pytest.mark.parametrize(('request_of', 'status', 'words'), [
-      (dict(content=b'', headers=RAW), 400, 'empty'),
-      (dict(content=b'refuse', headers=RAW), 422, 'no photograph'),
-      (dict(content=b'fail', headers=RAW), 500, 'not fit for use'),
-      (dict(content=b'x' * 2000, headers=RAW), 413, '2,000'),
-      (dict(content=b'x', headers=RAW | {'content-encoding': 'gzip'}), 415, 'packed'),
-      (dict(data={'photograph': 'x'}), 415, 'without files'),
-      (dict(files={'a': ('a', b'x'), 'b': ('b', b'y')}), 400, 'more than 1 file'),
-      (dict(files={'a': ('a', b'')}), 400, 'empty'),
-      (dict(files={'a': (None, b'x')}), 400, 'no file'),
-      (dict(content=b'x', headers={'content-type': 'multipart/form-data'}), 400, 'boundary'),
-      (dict(content=b'x', headers={'content-type': 'multipart/form-data; boundary=b'}), 400, 'broken'),
-      (dict(content=b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\nhalf', headers={
-          'content-type': 'multipart/form-data; boundary=b'}), 400, 'cut off'),
-      (dict(content=b'x', headers=RAW, params={'include': 'maps'}), 400, 'choose of masks'),
-      (dict(content=b'x', headers=RAW, params={'token': 'secret'}), 400, 'no option'),
+      ({'content': b'', 'headers': RAW}, 400, 'empty'),
+      ({'content': b'refuse', 'headers': RAW}, 422, 'no photograph'),
+      ({'content': b'fail', 'headers': RAW}, 500, 'not fit for use'),
+      ({'content': b'x' * 2000, 'headers': RAW}, 413, '2,000'),
+      ({'content': b'x', 'headers': RAW | {'content-encoding': 'gzip'}}, 415, 'packed'),
+      ({'data': {'photograph': 'x'}}, 415, 'without files'),
+      ({'files': {'a': ('a', b'x'), 'b': ('b', b'y')}}, 400, 'more than 1 file'),
+      ({'files': {'a': ('a', b'')}}, 400, 'empty'),
+      ({'files': {'a': (None, b'x')}}, 400, 'no file'),
+      ({'content': b'x', 'headers': {'content-type': 'multipart/form-data'}}, 400, 'boundary'),
+      ({'content': b'x', 'headers': {'content-type': 'multipart/form-data; boundary=b'}}, 400, 'broken'),
+      ({'content': b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\nhalf', 'headers': {
+          'content-type': 'multipart/form-data; boundary=b'}}, 400, 'cut off'),
+      ({'content': b'x', 'headers': RAW, 'params': {'include': 'maps'}}, 400, 'choose of masks'),
+      ({'content': b'x', 'headers': RAW, 'params': {'token': 'secret'}}, 400, 'no option'),
   ])
   def test_each_is_a_sentence(self, stand_in, request_of, status, words):
     client = stand_in(body_bytes=1000, report_bytes=1000).wait().client
@@ -229,7 +229,7 @@ class TestQueue:
 
   def test_beyond_it_callers_are_told_to_come_again(self, stand_in):
     service = stand_in(queue=2).wait()
-    threads = [threading.Thread(target=service.client.post, args=(PREDICT,), kwargs=dict(content=b'slow 1', headers=RAW)) for _ in range(2)]
+    threads = [threading.Thread(target=service.client.post, args=(PREDICT,), kwargs={'content': b'slow 1', 'headers': RAW}) for _ in range(2)]
     [thread.start() for thread in threads]
     while service.count('queue_photographs') < 2:
       time.sleep(0.01)
@@ -240,7 +240,7 @@ class TestQueue:
 
   def test_bytes_for_all_are_bounded(self, stand_in):
     service = stand_in(body_bytes=1000, report_bytes=100_000, held_bytes=100_000).wait()
-    thread = threading.Thread(target=service.client.post, args=(PREDICT,), kwargs=dict(content=b'slow 1', headers=RAW))
+    thread = threading.Thread(target=service.client.post, args=(PREDICT,), kwargs={'content': b'slow 1', 'headers': RAW})
     thread.start()
     while service.count('held_bytes') == 0:
       time.sleep(0.01)

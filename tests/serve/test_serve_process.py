@@ -131,6 +131,37 @@ def test_it_answers_and_ends_when_it_is_told_to_and_leaves_nothing(serve, encode
   assert 'Doe' not in json.dumps(served.log()) and served.log()[-1]['event'] == 'ended'
 
 
+@pytest.mark.slow
+@linux
+def test_a_request_whose_end_is_said_twice_is_the_last_of_its_connection(serve):
+  served = serve()
+  host, port = served.address.removeprefix('http://').split(':')
+  with socket.create_connection((host, int(port)), timeout=20) as connection:
+    connection.sendall(b'POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
+                       b'GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+    found = b''
+    with contextlib.suppress(ConnectionError):
+      while piece := connection.recv(4096):
+        found += piece
+  assert found.startswith(b'HTTP/1.1 400 ') and found.count(b'HTTP/1.1 ') == 1
+
+
+@pytest.mark.slow
+@linux
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_what_is_at_work_is_finished_before_it_ends(serve, encode, number):
+  served, answers = serve().wait(), []
+  data = encode(grade=2, height=3000, width=3600, center=(1500, 1800), radius=1400)
+  threads = [threading.Thread(target=lambda: answers.append(served.client.post(PREDICT, files={'a': data}))) for _ in range(3)]
+  [thread.start() for thread in threads]
+  while 'lesion_jax_queue_photographs 3.0' not in httpx.get(f'{served.address}/metrics').text:
+    time.sleep(0.02)
+  served.process.send_signal(number)
+  [thread.join() for thread in threads]
+  assert [answer.json()['grade']['value'] for answer in answers] == [2, 2, 2]
+  assert served.process.wait(30) == 0 and not served.left()
+
+
 @linux
 def test_a_front_that_is_killed_takes_its_worker_and_its_folder_along(serve):
   served = serve().wait()
