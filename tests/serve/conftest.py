@@ -14,7 +14,6 @@ import warnings
 import numpy as np
 import oracle
 import pytest
-import serving_oracle  # noqa: F401
 from PIL import Image
 
 pytest.importorskip('starlette')
@@ -23,6 +22,7 @@ with warnings.catch_warnings():
   warnings.simplefilter('ignore')  # Starlette would rather have another client
   from starlette.testclient import TestClient
 
+from lesion_jax import models
 from lesion_jax.serve import worker
 from lesion_jax.serve.app import make_app
 from lesion_jax.serve.settings import Settings, Work
@@ -74,13 +74,21 @@ def stand_in(tmp_path, monkeypatch):
   with contextlib.ExitStack() as stack:
 
     def start(behaviour='', **settings):
-      command = [sys.executable, str(HERE / 'standin.py'), behaviour]
+      command = [sys.executable, str(HERE / 'serving_standin.py'), behaviour]
       monkeypatch.setenv('PYTHONPATH', str(HERE.parents[1]))
       monkeypatch.setattr(worker, 'command', lambda: command)
       (tmp_path / 'private').mkdir()
       return stack.enter_context(running(Settings(**settings), tmp_path / 'private'))
 
     yield start
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _oracle_among_the_networks():
+  """For what is loaded in this process; the workers import `serving_oracle`."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(models.MODELS, 'oracle', oracle.Oracle)
+    yield
 
 
 @pytest.fixture(scope='session')
@@ -95,13 +103,6 @@ def oracle_bundle(tmp_path_factory):
 def oracle_work(oracle_bundle):
   """What a worker is told to serve the oracle."""
   return Work(options={'models': [str(oracle_bundle)]}, imports=('serving_oracle',), devices=('cpu',), threads=2)
-
-
-@pytest.fixture(scope='session')
-def oracle_service(oracle_work, tmp_path_factory):
-  """A service with the oracle, ready."""
-  with running(Settings(work=oracle_work), tmp_path_factory.mktemp('private')) as service:
-    yield service.wait()
 
 
 @pytest.fixture(scope='session')

@@ -13,6 +13,7 @@ import time
 import pytest
 
 pytest.importorskip('uvicorn')
+from lesion_jax.serve import connection
 from lesion_jax.serve.server import listen, make_server
 from lesion_jax.serve.settings import Settings
 
@@ -34,8 +35,9 @@ async def app(scope, receive, send):
 
 
 @pytest.fixture
-def serve():
+def serve(monkeypatch):
   """`serve(**settings) -> (connect, server)`; `connect(bytes) -> socket` that has sent them."""
+  monkeypatch.setattr(connection, 'LOOK', 0.1)
   with contextlib.ExitStack() as stack:
 
     def start(**changes):
@@ -50,9 +52,9 @@ def serve():
       stack.callback(setattr, server, 'should_exit', True)
 
       def connect(data=b''):
-        connection = stack.enter_context(socket.create_connection(listening.getsockname(), timeout=10))
-        connection.sendall(data)
-        return connection
+        opened = stack.enter_context(socket.create_connection(listening.getsockname(), timeout=10))
+        opened.sendall(data)
+        return opened
 
       return connect, server
 

@@ -10,9 +10,9 @@ import pathlib
 import shutil
 import threading
 
-import load
 import oracle
 import pytest
+import serving_load
 from PIL import Image
 
 playwright = pytest.importorskip('playwright.sync_api')
@@ -34,7 +34,7 @@ def address(oracle_bundle):
   here = pathlib.Path(__file__).parent
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('PYTHONPATH', f'{here.parents[1]}:{here.parent}:{here}')
-    with load.service('--model', str(oracle_bundle), '--import', 'serving_oracle', '--device', 'cpu', '--photographs', '3') as address:
+    with serving_load.service('--model', str(oracle_bundle), '--import', 'serving_oracle', '--device', 'cpu', '--photographs', '3') as address:
       yield address
 
 

@@ -14,10 +14,10 @@ import threading
 import time
 
 import httpx
-import load
 import numpy as np
 import oracle
 import pytest
+import serving_load
 from PIL import Image
 from real import IDRID
 
@@ -48,7 +48,7 @@ def address(oracle_bundle, request):
   here = pathlib.Path(__file__).parent
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('PYTHONPATH', f'{here.parents[1]}:{here.parent}:{here}')
-    with load.service('--model', str(oracle_bundle), '--import', 'serving_oracle', '--device', 'cpu', '--queue', '64', '--body-seconds', '3') as address:
+    with serving_load.service('--model', str(oracle_bundle), '--import', 'serving_oracle', '--device', 'cpu', '--queue', '64', '--body-seconds', '3') as address:
       yield address
 
 
@@ -59,7 +59,7 @@ def files():
 
 @pytest.fixture(scope='module')
 def records(oracle_bundle, files):
-  return load.bare(str(oracle_bundle), files)
+  return serving_load.bare(str(oracle_bundle), files)
 
 
 def metric(address, name):
@@ -69,10 +69,10 @@ def metric(address, name):
 
 def test_nothing_is_mixed_and_memory_stays(address, files, records):
   assert len({json.dumps(told(record)) for record in records}) == NUMBER
-  load.through(address, files, AT_ONCE)
+  serving_load.through(address, files, AT_ONCE)
   before, start = metric(address, 'worker_resident_bytes'), time.monotonic()
   for _ in range(2):
-    latencies, answers = load.through(address, files, AT_ONCE)
+    latencies, answers = serving_load.through(address, files, AT_ONCE)
     assert len(latencies) == NUMBER and {answer.status_code for answer in answers} == {200}
     for answer, record in zip(answers, records, strict=True):
       assert told(answer.json()) == told(record)
@@ -117,7 +117,7 @@ def test_among_broken_slow_and_leaving_callers_each_gets_its_own(address, files,
 
   threads = [threading.Thread(target=each) for each in (slow, slow, slow, leaving, leaving, broken, broken)]
   [thread.start() for thread in threads]
-  _, answers = load.through(address, files, AT_ONCE)
+  _, answers = serving_load.through(address, files, AT_ONCE)
   stop.set()
   [thread.join() for thread in threads]
   assert 422 in outcomes and {answer.status_code for answer in answers} == {200}
@@ -140,13 +140,13 @@ def test_fifty_megapixels(address, oracle_bundle):
     file = io.BytesIO()
     image.save(file, form, **({'compression': 'tiff_lzw'} if form == 'TIFF' else {}))
     files.append(file.getvalue())
-  records = load.bare(str(oracle_bundle), files)
-  _, answers = load.through(address, files, 3)
+  records = serving_load.bare(str(oracle_bundle), files)
+  _, answers = serving_load.through(address, files, 3)
   assert [told(answer.json()) for answer in answers] == list(map(told, records))
 
 
 def test_latency_is_near_that_of_the_bare_predictor(address, oracle_bundle, files):
-  bare, service = load.in_turns(address, load.Bare(str(oracle_bundle)), files[:60])
+  bare, service = serving_load.in_turns(address, serving_load.Bare(str(oracle_bundle)), files[:60])
   assert service.percentile(50) < 2 * bare.percentile(50) + 0.05
 
 
@@ -161,7 +161,7 @@ def test_decompression_bombs(address):
 def test_the_files_of_the_cases(address, oracle_bundle):
   paths = sorted(path for path in CASES.rglob('*') if path.is_file())
   assert len(paths) > 25
-  bare = load.Bare(str(oracle_bundle))
+  bare = serving_load.Bare(str(oracle_bundle))
   with httpx.Client(base_url=address, timeout=120) as client:
     for path in paths:
       try:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import httpx
 import numpy as np
@@ -235,6 +236,7 @@ class TestDocs:
     assert len(lines) <= 11
     names = {}
     exec(compile(block, str(self.PAGE), 'exec'), names)
+    names['time'] = types.SimpleNamespace(sleep=lambda seconds: time.sleep(0.1 if seconds >= 1 else 100))
     address = serve().address  # not ready yet: it waits
     (tmp_path / 'eye.png').write_bytes(encode(grade=3))
     assert names['predict'](tmp_path / 'eye.png', address)['grade']['key'] == 'DR3'

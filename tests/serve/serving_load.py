@@ -1,6 +1,6 @@
 """Latency of the service beside that of the bare predictor, for docs/serve.md. As a program:
 
-  python tests/serve/load.py --model BUNDLE --number 200 --at-once 16 -- PHOTOGRAPH...
+  python tests/serve/serving_load.py --model BUNDLE --number 200 --at-once 16 -- PHOTOGRAPH...
 
 The bare predictor reads a photograph from its bytes, predicts it and makes its record in one process, one after the other.
 """
