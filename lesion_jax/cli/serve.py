@@ -23,7 +23,7 @@ examples:
   lesion-jax serve --host 0.0.0.0 --allow-remote --token-file token --allowed-host eyes.example.org    (behind a proxy with TLS)
   curl -F photograph=@eye.jpg http://127.0.0.1:8000/v1/predict
 
-exit status: 0 where it was told to end, 2 where it could not begin, 1 where it could not go on.'''
+exit status: 0 where it was told to end, 2 where it could not begin or could not go on.'''
 
 
 def add(commands: Any) -> None:
