@@ -17,10 +17,13 @@ import functools
 import math
 import os
 import pathlib
+import signal
+import sys
 from collections.abc import Callable, Iterator
 
 # Version 1 says 'no limit' by a number near 2^63.
 UNLIMITED = 1 << 60
+PR_SET_PDEATHSIG = 1  # of `prctl`: which signal a process gets when the thread that started it ends
 M_ARENA_MAX = -8  # of the GNU C library's `mallopt`: how many heaps there may be
 
 
@@ -69,6 +72,13 @@ def share_heaps(heaps: int = 2) -> None:
   """
   if (library := _gnu()) and 'MALLOC_ARENA_MAX' not in os.environ and 'arena_max' not in os.environ.get('GLIBC_TUNABLES', ''):
     library.mallopt(M_ARENA_MAX, heaps)
+
+
+def end_with_parent() -> None:
+  """Has the system kill this process when the thread that started it ends, even by SIGKILL: on Linux; elsewhere nothing is
+  done."""
+  if sys.platform == 'linux' and (library := _gnu()):
+    library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @functools.cache

@@ -1,15 +1,19 @@
-"""Dockerfile and .dockerignore, held to the project: nothing is built here."""
+"""Dockerfile, .dockerignore and compose.yaml, held to the project: nothing is built here."""
 
 from __future__ import annotations
 
 import configparser
 import fnmatch
+import json
 import pathlib
 import re
 import shlex
 import subprocess
 
 import pytest
+import yaml
+
+from lesion_jax import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
 SETUP = configparser.ConfigParser()
@@ -24,8 +28,15 @@ def instructions():
   return [(line.split()[0], line.partition(' ')[2].strip()) for line in text.splitlines() if line.strip()]
 
 
-def of(name):
-  return [words for instruction, words in instructions() if instruction == name]
+def of(name, stage=None):
+  """The words of an instruction, in the whole file or in one stage; that without a name is ''."""
+  found, current = [], ''
+  for instruction, words in instructions():
+    if instruction == 'FROM':
+      current = words.partition(' AS ')[2]
+    if instruction == name and stage in (None, current):
+      found.append(words)
+  return found
 
 
 def copied():
@@ -37,9 +48,9 @@ def arguments():
   return dict(words.split('=', 1) for words in of('ARG'))
 
 
-def extras_of(environment):
+def extras_of(environment, stage=''):
   """What the install asks for between its brackets, as a shell makes it."""
-  script, = (words for words in of('RUN') if 'pip install' in words)
+  script, = (words for words in of('RUN', stage) if 'pip install' in words)
   first = script.partition('&&')[0].strip()
   done = subprocess.run(['sh', '-c', f'{first}; printf %s "${{extras#,}}"'], env=environment | {'PATH': '/usr/bin:/bin'},
                         capture_output=True, text=True, check=True)
@@ -62,6 +73,12 @@ def test_all_that_the_wheel_is_made_of_is_copied():
   assert needed | {'lesion_jax', 'constraints.txt'} == set(copied())
 
 
+@pytest.mark.parametrize(('given', 'asked'), [({}, {'serve', 'dicom'}), ({'CUDA': 'cuda12'}, {'serve', 'dicom', 'cuda12'})])
+def test_the_extras_of_the_service_are_those_of_the_installation(given, asked):
+  found = extras_of({name: value for name, value in arguments().items() if name in ('SERVED', 'CUDA')} | given, 'serve')
+  assert set(found) == asked <= EXTRAS
+
+
 @pytest.mark.parametrize(('given', 'asked'), [
     ({}, {'train', 'dicom'}), ({'CUDA': 'cuda12'}, {'train', 'dicom', 'cuda12'}), ({'CUDA': 'cuda13', 'EXTRAS': ''}, {'cuda13'}),
     ({'EXTRAS': 'dicom'}, {'dicom'})])
@@ -80,14 +97,67 @@ def test_the_python_is_one_that_is_supported_and_the_versions_are_the_tested_one
   python = arguments()['PYTHON']
   assert f'Programming Language :: Python :: {python}' in SETUP['metadata']['classifiers']
   assert f'tested together on Python {python}' in (ROOT / 'constraints.txt').read_text('utf-8')
-  install, = (words for words in of('RUN') if 'pip install' in words)
-  assert '--constraint /constraints.txt' in install and 'constraints.txt /constraints.txt' in of('COPY')
+  for stage in ('', 'serve'):
+    install, = (words for words in of('RUN', stage) if 'pip install' in words)
+    assert '--constraint /constraints.txt' in install and 'constraints.txt /constraints.txt' in of('COPY', stage)
 
 
 def test_it_does_not_run_as_root_and_runs_the_command():
   names = [name for name, _ in instructions()]
-  assert of('USER')[-1] not in ('root', '0') and names.index('USER') > max(n for n, name in enumerate(names) if name == 'RUN')
+  assert not {user.partition(':')[0] for user in of('USER')} & {'root', '0'} and names[::-1].index('USER') < names[::-1].index('RUN')
   user = of('USER')[-1]
   assert any('useradd' in words and user in shlex.split(words) for words in of('RUN'))
   command = of('ENTRYPOINT')[-1].strip('["]')
   assert f'{command} = ' in SETUP['options.entry_points']['console_scripts']
+
+
+class TestService:
+  """The target `serve`, and compose.yaml: without rights, without a place to write to, ready when it has answered."""
+
+  COMPOSE = yaml.safe_load((ROOT / 'compose.yaml').read_text('utf-8'))
+  SERVICES = pytest.mark.parametrize('name', ['cpu', 'cuda'])
+
+  def test_a_build_without_a_target_is_what_it_was(self):
+    assert instructions()[-1] == ('CMD', '["--help"]') and instructions()[-3][1] == '/data'
+
+  def test_the_image_runs_the_service_for_a_user_without_rights(self):
+    assert of('USER', 'serve') == ['1000:1000'] and of('ENTRYPOINT', 'serve') == ['["lesion-jax"]'] and of('CMD', 'serve') == ['["serve"]']
+    assert cli.make_parser().parse_args(json.loads(of('CMD', 'serve')[0])).run
+
+  def test_its_health_is_whether_it_is_ready_at_the_port_that_is_the_default(self):
+    check, = of('HEALTHCHECK', 'serve')
+    port = cli.make_parser().parse_args(['serve']).port
+    assert f'http://127.0.0.1:{port}/readyz' in check and of('EXPOSE', 'serve') == [str(port)] and '--start-period' in check
+    program = json.loads(check.partition('CMD ')[2])
+    assert program[:2] == ['python', '-c'] and compile(program[2], 'health', 'exec')
+
+  @SERVICES
+  def test_it_is_built_from_that_target(self, name):
+    service = self.COMPOSE['services'][name]
+    assert service['build']['target'] == 'serve' and service['build']['context'] == '.'
+    assert service['build'].get('args', {}).keys() <= arguments().keys() and ('CUDA' in service['build'].get('args', {})) == (name == 'cuda')
+    assert set(service['build'].get('args', {}).values()) <= EXTRAS
+
+  @SERVICES
+  def test_it_has_no_rights_and_writes_nowhere_but_to_memory_and_the_cache(self, name):
+    service = self.COMPOSE['services'][name]
+    assert service['read_only'] is True and service['user'] == '1000:1000' and service['cap_drop'] == ['ALL']
+    assert service['security_opt'] == ['no-new-privileges:true'] and 'privileged' not in service
+    assert [mount.partition(':')[0] for mount in service['tmpfs']] == ['/tmp']
+    cache = next(words for words in of('ENV', 'serve') if 'JAX_COMPILATION_CACHE_DIR' in words)
+    assert service['volumes'] == ['compiled:/cache'] and 'JAX_COMPILATION_CACHE_DIR=/cache' in cache
+
+  @SERVICES
+  def test_it_is_reached_from_this_machine_alone_and_asks_for_a_token(self, name):
+    service = self.COMPOSE['services'][name]
+    assert all(port.startswith('127.0.0.1:') for port in service['ports'])
+    arguments_of_it = cli.make_parser().parse_args(service['command'])
+    assert arguments_of_it.allow_remote and arguments_of_it.host == '0.0.0.0'
+    assert str(arguments_of_it.token_file) == '/run/secrets/token' and service['secrets'] == ['token']
+    assert self.COMPOSE['secrets']['token']['file'] == './token' and '/token' in (ROOT / '.gitignore').read_text('utf-8').split()
+    assert not any('TOKEN' in str(value) for value in service.get('environment', []))
+
+  def test_the_gpu_is_asked_for_by_one_of_them(self):
+    assert 'deploy' not in self.COMPOSE['services']['cpu'] and self.COMPOSE['services']['cuda']['profiles'] == ['cuda']
+    device, = self.COMPOSE['services']['cuda']['deploy']['resources']['reservations']['devices']
+    assert device['driver'] == 'nvidia' and device['capabilities'] == ['gpu']

@@ -162,7 +162,7 @@ def predict_entries(
   Raises:
     Stopped: no further result could be written, or the device has too little memory.
   """
-  network, size, threads, on_way = _network(predictor, options), predictor.size, allowed_threads(), collections.deque[Numbered]()
+  network, size, threads, on_way = network_of(predictor, options), predictor.size, allowed_threads(), collections.deque[Numbered]()
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
@@ -207,8 +207,8 @@ def predict_entries(
   advance()
 
 
-def _network(predictor: Any, options: Options) -> Network:
-  """What records say of the network, with the smallest regions and the operating point that were asked for."""
+def network_of(predictor: Any, options: Options) -> Network:
+  """Returns what records say of the network, with the smallest regions and the operating point that were asked for."""
   config = predictor.config if options.operating_point is None else predictor.config | {'operating_point': options.operating_point}
   if options.smallest is None:
     return Network.of(config)

@@ -15,7 +15,7 @@ import lesion_jax
 from lesion_jax import machine
 from lesion_jax.cli import (
     compare, consensus, data, evaluate, export, import_weights, info, interruption, label_studio, options, predict, prepare,
-    rethreshold, ship)
+    rethreshold, serve, ship)
 from lesion_jax.extras import MissingExtra
 from lesion_jax.plugins import import_modules
 from lesion_jax.showing import escaping, open_missing
@@ -23,7 +23,7 @@ from lesion_jax.showing import escaping, open_missing
 DESCRIPTION = ('Segments lesions and grades diabetic retinopathy on colour fundus photographs. For research use only. Not a medical '
                'device.')
 # Each module has `add(commands)`, which sets `run(arguments, parser) -> exit status`.
-COMMANDS = (predict, rethreshold, evaluate, compare, export, ship, import_weights, info, prepare, data, label_studio, consensus)
+COMMANDS = (predict, rethreshold, serve, evaluate, compare, export, ship, import_weights, info, prepare, data, label_studio, consensus)
 
 MISSING = 2  # exit status, as of a command that cannot begin
 INTERRUPTED = 130  # exit status, as a shell has it for SIGINT

@@ -58,6 +58,23 @@ class _Refused(ValueError):
   """Why a file is not read, in words of ours."""
 
 
+class _InParts:
+  """A file of which the rest is never read at once, as pydicom reads what is to be inflated: gigabytes may come of that, whatever
+  the first bytes say of how it is stored."""
+
+  def __init__(self, file: BinaryIO) -> None:
+    self._file = file
+
+  def read(self, size: int | None = -1) -> bytes:
+    """Reads so many bytes. Raises ValueError for all that there are."""
+    if size is None or size < 0:
+      raise _Refused('its first part says two things about how its pixels are stored, one of them packed as a whole; export it again')
+    return self._file.read(size)
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(self._file, name)
+
+
 def is_dicom(file: pathlib.Path | BinaryIO) -> bool:
   """Returns whether a file is DICOM, whatever its name: marked as such, or begun with DICOM's elements, its mark having
   been lost."""
@@ -116,9 +133,9 @@ def read_dicom(file: BinaryIO, *, max_pixels: int) -> np.ndarray:
       raise _Refused(f'its pixels are stored as {pydicom.uid.UID(syntax).name!r}; read are {", ".join(READABLE.values())}. '
                      'Decompress it, with dcmdjpeg, dcmrle or gdcmconv --raw')
     file.seek(0)
-    _check_header(pydicom.dcmread(file, stop_before_pixels=True, force=True), max_pixels)
+    _check_header(pydicom.dcmread(_InParts(file), stop_before_pixels=True, force=True), max_pixels)
     file.seek(0)
-    dataset = pydicom.dcmread(file, force=True)
+    dataset = pydicom.dcmread(_InParts(file), force=True)
     if 'PixelData' not in dataset:
       raise _Refused('it holds no pixels')
     return _to_rgb(_decode(dataset, syntax), dataset)

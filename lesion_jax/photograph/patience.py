@@ -31,7 +31,8 @@ from lesion_jax.photograph.threads import MAX_WORKERS, allowed_seconds
 # that stall takes no more threads and memory than these.
 MOST = 2 * MAX_WORKERS
 # What the other process runs. The path is that of this one, whatever made it.
-PROGRAM = 'import sys; sys.path[:] = sys.argv[2:]; from lesion_jax.photograph.read import answer; answer(float(sys.argv[1]))'
+PROGRAM = ('import sys; sys.path[:] = sys.argv[3:]; from lesion_jax.photograph.read import answer; '
+           'answer(float(sys.argv[1]), int(sys.argv[2]))')
 REFUSED = 3  # its exit status where the photograph cannot be read; the cause is on its standard output
 _slots = threading.BoundedSemaphore(MOST)
 
@@ -86,11 +87,12 @@ def within_seconds(function: Callable[[], Result]) -> Result:
   return future.result()
 
 
-def in_a_process(data: bytes) -> np.ndarray | None:
+def in_a_process(data: bytes, most: int = 0) -> np.ndarray | None:
   """Returns the photograph of a file as `read_photograph` reads it, by another process.
 
   Args:
     data: the file.
+    most: pixels that it may have; 0: as `read_photograph` says.
 
   Returns:
     uint8 [H, W, 3]; None where no other process can be started, as in a program that is frozen into one file.
@@ -101,7 +103,7 @@ def in_a_process(data: bytes) -> np.ndarray | None:
   if getattr(sys, 'frozen', False) or not sys.executable:
     return None
   seconds = allowed_seconds()
-  command = [sys.executable, '-c', PROGRAM, repr(float(seconds)), *(path or os.curdir for path in sys.path)]
+  command = [sys.executable, '-c', PROGRAM, repr(float(seconds)), str(most), *(path or os.curdir for path in sys.path)]
   try:
     done = subprocess.run(command, input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds, check=False,
                           start_new_session=True)  # Ctrl-C is this process's

@@ -28,10 +28,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lesion_jax import machine
 from lesion_jax.photograph import jpeg, patience, tiff
 from lesion_jax.photograph.dicom import HEAD, is_dicom, is_jpeg_2000, read_dicom
 from lesion_jax.photograph.dicom import read_spacing as read_dicom_spacing
 from lesion_jax.photograph.png import check_png
+from lesion_jax.photograph.threads import allowed_pixels, limited
 
 # About four times the largest fundus photograph we know of, and below Pillow's own warning. A photograph of this size
 # takes 0.6 GB while it is read.
@@ -90,7 +92,7 @@ def read_photograph(source: Source) -> np.ndarray:
   Raises:
     FileNotFoundError: where there is no such file.
     ValueError: naming file and cause, where it cannot be read, is no image, is damaged, has more than MAX_PIXELS
-      pixels, which is seen before they are decoded, or takes longer than `threads.allowed_seconds`.
+      pixels, or than `threads.limited` allows, which is seen before they are decoded, or takes longer than `threads.allowed_seconds`.
   """
   name = source if isinstance(source, str | os.PathLike) else getattr(source, 'name', 'that came as bytes')
   try:
@@ -101,16 +103,19 @@ def read_photograph(source: Source) -> np.ndarray:
     raise ValueError(f'cannot read the photograph {name}: {_cause(error)}') from error
 
 
-def answer(seconds: float) -> None:
+def answer(seconds: float, most: int = 0) -> None:
   """Returns the other process of `patience.in_a_process`: reads a file from standard input and writes height, width and
-  pixels to standard output, or the cause why not. It ends itself when the time is over, should nobody else do so."""
+  pixels, of which there are at most `most` (0: MAX_PIXELS), to standard output, or the cause why not. It ends itself when the
+  time is over, should nobody else do so, and with the process that waits for it."""
+  machine.end_with_parent()
   if hasattr(signal, 'setitimer'):
     signal.setitimer(signal.ITIMER_REAL, seconds + 1)
   out = os.fdopen(os.dup(1), 'wb')
   os.dup2(2, 1)  # whatever a library prints
   with out:
     try:
-      pixels = _decode(io.BytesIO(sys.stdin.buffer.read()))
+      with limited(pixels=most or None):
+        pixels = _decode(io.BytesIO(sys.stdin.buffer.read()))
     except DAMAGE as error:
       out.write(str(_cause(error)).encode('utf-8', 'replace'))
       status = patience.REFUSED
@@ -126,13 +131,13 @@ def _read(source: Source) -> np.ndarray:
     file.seek(0)
     if is_jpeg_2000(file.read(HEAD)):
       file.seek(0)
-      if (pixels := patience.in_a_process(file.read())) is not None:
+      if (pixels := patience.in_a_process(file.read(), allowed_pixels(MAX_PIXELS))) is not None:
         return pixels
     return _decode(file)
 
 
 def _decode(file: BinaryIO) -> np.ndarray:
-  return read_dicom(file, max_pixels=MAX_PIXELS) if is_dicom(file) else _read_image(file)
+  return read_dicom(file, max_pixels=allowed_pixels(MAX_PIXELS)) if is_dicom(file) else _read_image(file)
 
 
 def _cause(error: BaseException) -> object:
@@ -204,9 +209,8 @@ def _read_image(file: BinaryIO) -> np.ndarray:
   with image:
     if image.format == 'TIFF':
       tiff.choose_page(image)
-    if image.width * image.height > MAX_PIXELS:
-      raise ValueError(f'it has {image.width}x{image.height} pixels (width x height), more than {MAX_PIXELS:,}; '
-                       'reduce it')
+    if image.width * image.height > (most := allowed_pixels(MAX_PIXELS)):
+      raise ValueError(f'it has {image.width}x{image.height} pixels (width x height), more than {most:,}; reduce it')
     _look_for_damage(image, file, head)
     if image.mode.startswith(('I', 'F')):
       return _from_grey(image)
@@ -265,8 +269,8 @@ def _read_wide_pnm(file: BinaryIO, head: bytes) -> tuple[np.ndarray] | None:
   if not found or not 255 < (white := int(found[3])) < 65536:
     return None
   width, height, channels = int(found[1]), int(found[2]), 1 if head[:2] == b'P5' else 3
-  if not 0 < width * height <= MAX_PIXELS:
-    raise ValueError(f'it has {width}x{height} pixels (width x height), more than {MAX_PIXELS:,}; reduce it')
+  if not 0 < width * height <= (most := allowed_pixels(MAX_PIXELS)):
+    raise ValueError(f'it has {width}x{height} pixels (width x height), more than {most:,}; reduce it')
   file.seek(found.end())
   data = file.read(size := 2 * width * height * channels)
   if len(data) < size:

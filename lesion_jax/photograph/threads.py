@@ -31,20 +31,23 @@ Output = TypeVar('Output')
 
 class Limits(NamedTuple):
   """What was asked for, None where nothing was: threads, bytes of memory for the whole process, seconds for reading a
-  photograph."""
+  photograph, and how many pixels it may have."""
 
   threads: int | None = None
   memory: int | None = None
   seconds: float | None = None
+  pixels: int | None = None
 
 
 _limits: contextvars.ContextVar[Limits] = contextvars.ContextVar('limits', default=Limits())  # noqa: B039 (a tuple)
 
 
 @contextlib.contextmanager
-def limited(threads: int | None = None, memory: int | None = None, seconds: float | None = None) -> Iterator[None]:
+def limited(
+    threads: int | None = None, memory: int | None = None, seconds: float | None = None, pixels: int | None = None,
+) -> Iterator[None]:
   """Opens a context within which `ordered_map` uses no more threads than these, and holds no more items than fit into a
-  share of that memory, and a photograph that takes more seconds to read is given up.
+  share of that memory, a photograph that takes more seconds to read is given up, and one of more pixels is refused.
 
   It counts for what is called in it, on threads of `ordered_map` too. None leaves what there was.
 
@@ -53,11 +56,11 @@ def limited(threads: int | None = None, memory: int | None = None, seconds: floa
   """
   if seconds is not None and not seconds > 0:
     raise ValueError(f'seconds={seconds}: give a number above 0')
-  for name, value in (('threads', threads), ('memory', memory)):
+  for name, value in (('threads', threads), ('memory', memory), ('pixels', pixels)):
     if value is not None and value < 1:
       raise ValueError(f'{name}={value}: give a whole number from 1 on')
   outer = _limits.get()
-  token = _limits.set(Limits(threads or outer.threads, memory or outer.memory, seconds or outer.seconds))
+  token = _limits.set(Limits(threads or outer.threads, memory or outer.memory, seconds or outer.seconds, pixels or outer.pixels))
   try:
     yield
   finally:
@@ -72,6 +75,11 @@ def allowed_threads() -> int:
 def allowed_seconds() -> float:
   """Returns the seconds that reading one photograph may take: those asked for, else SECONDS; at most a day."""
   return min(_limits.get().seconds or SECONDS, 86400.0)
+
+
+def allowed_pixels(most: int) -> int:
+  """Returns the pixels that a photograph may have: those asked for, at most `most`."""
+  return min(_limits.get().pixels or most, most)
 
 
 def room(each: int = PHOTOGRAPH) -> int:

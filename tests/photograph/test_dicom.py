@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import sys
+import tracemalloc
+import zlib
 
 import numpy as np
 import oracle
@@ -377,3 +380,19 @@ class TestSpacing:
     image = oracle.photograph(height=200, width=300, radius=80)  # a square of 162 pixels or so: 13 mm at 0.08
     square = prepare(write(image, 'RGB', PixelSpacing=[str(spacing)] * 2), 64)
     assert square.spacing == ((spacing, spacing) if taken else None)
+
+
+def test_a_packed_file_that_says_that_it_is_not_is_not_unpacked():
+  """What is to be read decides, and not what stands before it."""
+  element = lambda number, value: struct.pack('<HH2sH', 2, number, b'UI', len(value)) + value
+  private = lambda value: struct.pack('<HH2sHI', 2, 0x102, b'OB', 0, len(value)) + value
+  packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+  packed = b''.join([*(packer.compress(bytes(1 << 20)) for _ in range(64)), packer.flush()])
+  plain, deflated = b'1.2.840.10008.1.2.1\0', b'1.2.840.10008.1.2.1.99'
+  for decoy, first in ((element(0x10, plain).ljust(128, b'\0'), b''), (bytes(128), private(element(0x10, plain)))):
+    file = io.BytesIO(decoy + b'DICM' + first + element(0x10, deflated) + packed)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match='two things'):
+      read_photograph(file)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()

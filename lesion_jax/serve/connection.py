@@ -1,0 +1,85 @@
+"""How long a connection may take, and how many there may be: what uvicorn leaves to a proxy, which there may not be.
+
+A caller that asks for nothing, or that does not take its answer, keeps a place and memory. Time for the body of a request is
+kept where it is read, see `upload`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from lesion_jax.serve.settings import Settings
+
+LOOK = 1.0  # seconds between two looks at a connection
+LINGERING = 5.0  # seconds that closing may take
+
+
+def refusal(status: str, said: str) -> bytes:
+  """Returns an answer in full, for a connection on which nothing else is said."""
+  body = json.dumps({'error': said}).encode() + b'\n'
+  return (f'HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n'
+          f'{"retry-after: 2" + chr(13) + chr(10) if status.startswith("503") else ""}connection: close\r\n\r\n').encode() + body
+
+
+def protocol(settings: Settings) -> type[H11Protocol]:
+  """Returns the class of connections of a service."""
+
+  class Connection(H11Protocol):
+    """A connection that is closed when its time is over."""
+
+    def connection_made(self, transport: Any) -> None:
+      super().connection_made(transport)
+      self._since, self._unsent, self._closing, self._heard = time.monotonic(), None, None, False
+      self._look: asyncio.TimerHandle | None = self.loop.call_later(LOOK, self._watch)
+      self._turned_away = len(self.connections) > settings.connections
+      if self._turned_away:
+        self._say('503 Service Unavailable', 'the service has as many connections as it may have; ask again later')
+
+    def data_received(self, data: bytes) -> None:
+      if not self._turned_away and not self.transport.is_closing():
+        self._heard = True
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+      if self._look:
+        self._look.cancel()
+      super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+      self._since, self._heard = time.monotonic(), False
+      super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+      del msg
+      if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        self._say('400 Bad Request', 'this is no HTTP request')
+      else:
+        self.transport.abort()
+
+    def _say(self, status: str, said: str) -> None:
+      if not self.transport.is_closing():
+        self.transport.write(refusal(status, said))
+        self.transport.close()
+
+    def _watch(self) -> None:
+      self._look = self.loop.call_later(LOOK, self._watch)
+      now, unsent = time.monotonic(), self.transport.get_write_buffer_size()
+      self._closing = (self._closing or now) if self.transport.is_closing() else None
+      self._unsent = (self._unsent or now) if unsent else None
+      if self._unsent and now - self._unsent > settings.send_seconds or (
+          self._closing and now - self._closing > (settings.send_seconds if unsent else LINGERING)):
+        self.transport.abort()
+      elif (self.cycle is None or self.cycle.response_complete) and not self._closing and (
+          now - self._since > settings.header_seconds):
+        if self._heard and self.conn.our_state is h11.IDLE:
+          self._say('408 Request Timeout', f'no request came within {settings.header_seconds:g} seconds')
+        else:
+          self.transport.close()
+
+  return Connection
