@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lesion_jax.bulk.inputs import REPORT, SUFFIXES, TABLE
+from lesion_jax.bulk.inputs import DICTIONARY, REPORT, SUFFIXES, TABLE
 from lesion_jax.cli import interruption, options
 
 PREDICT = f'''\
@@ -33,8 +33,9 @@ and where they are asked for
   labelme/<name>.json   with --labelme, the same for labelme: labelme photographs/ --output DIR/labelme
   index_maps/           with --index-maps, a picture a photograph whose numbers are lesions, and what they mean
 
-and for all of them {TABLE} and {REPORT}, one page that needs no other file and no network. It shows pictures of the
-first 200 photographs, and lists the others.
+and for all of them {TABLE}, {DICTIONARY}, which says what its columns mean, and {REPORT}, one page that needs no other
+file and no network: to look through all photographs, to answer in, and to print. It shows pictures of the first 2,000
+photographs, and lists the others.
 
 A photograph that cannot be read, or whose results cannot be written, does not stop the others. What an earlier run with
 the same photograph, model and options has written is not predicted again.
@@ -109,6 +110,8 @@ def add(commands: Any) -> None:
                        help='write the photograph too with the outlines drawn into its own pixels')
   predict.add_argument('--fhir', action='store_true',
                        help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
+  predict.add_argument('--full-size', action='store_true',
+                       help="keep field.jpg, and the picture on the page, in the photograph's own pixels (default: 2048 at most)")
   options.add_forms(predict)
   options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
@@ -124,6 +127,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
       burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      page_maps=arguments.page_maps, full_size=arguments.full_size,
       threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:

@@ -72,7 +72,7 @@ def photograph_html(shown: Shown, record: Mapping[str, Any], folder: pathlib.Pat
                   f'{"&larr; Previous" if other < number else "Next &rarr;"}</a>' for other in shown.neighbours)
   return template('photograph.html').substitute(
       number=number, file=escape(file), picture=layers.view, caption=caption, steps=steps, look=_look(record),
-      fellows=_fellows(shown), warning=_warning(record), grade=_grade(record), lesions=_lesions(record) + _thresholds(layers.thresholds),
+      fellows=_fellows(shown, record), warning=_warning(record), grade=_grade(record), lesions=_lesions(record) + _thresholds(layers.thresholds),
       answer=answer_html(number, record), evidence=_evidence(record), quadrants=_macula(record) + _quadrants(record))
 
 
@@ -98,15 +98,19 @@ def _warning(record: Mapping[str, Any]) -> str:
   return ''.join(f'<p class="banner small">{escape(text)}</p>' for text in said)
 
 
-def _fellows(shown: Shown) -> str:
-  """The other photographs of the same patient."""
+def _fellows(shown: Shown, record: Mapping[str, Any]) -> str:
+  """Whose eye it is, what speaks against it, and the other photographs of the same patient."""
+  seen = (record.get('landmarks') or {}).get('eye')
+  other = (f' <span class="unsure">By the order of disc and fovea it is the {escape(seen)} eye: the photograph is mirrored, or named wrongly.</span>'
+           if seen and shown.whose.eye and seen != shown.whose.eye else '')
   if not shown.whose.patient:
-    return ''
+    which = shown.whose.eye
+    return f'<p class="fellows">{escape(which.capitalize())} eye ({EYES[which]}).{other}</p>' if which else ''
   eye = f', {shown.whose.eye} eye ({EYES[shown.whose.eye]})' if shown.whose.eye else ''
   others = ' '.join(f'<a class="fellow" data-number="{number}" href="#photo={number}">{escape(said)}</a>' for number, said in shown.fellows)
   beside = ('<label class="js" title="Key b"><input type="checkbox" data-switch="eye"> Beside this one</label>' if shown.fellows else '')
   return (f'<p class="fellows">Patient <strong>{escape(shown.whose.patient)}</strong>{escape(eye)}'
-          + (f'. Also: {others} {beside}' if others else '') + '</p>')
+          + (f'<span class="others">. Also: {others} {beside}</span>' if others else '') + f'{other}</p>')
 
 
 def _thresholds(sliders: str) -> str:
@@ -181,7 +185,7 @@ def _calibrated(record: Mapping[str, Any]) -> str:
           f'{data or "its training data"}.')
   known = record['grade'].get('margin')
   said += f' They were off by {known["value"]:.2f} on average on {known["images"]} test images.' if known and known['images'] else ''
-  return f'<p class="soft small">{escape(said)}</p>'
+  return f'<p class="soft small calibrated">{escape(said)}</p>'
 
 
 def _lesions(record: Mapping[str, Any]) -> str:
@@ -191,13 +195,13 @@ def _lesions(record: Mapping[str, Any]) -> str:
   outlined = [key for key in present_lesions(record) if lesions[key]['found']]
   rows = [_lesion(key, lesion, record['states'][key], key in outlined) for key, lesion in lesions.items()]
   rows += [(f'{swatch(key)}{key} <span class="soft">{escape(LESIONS[lesion_index(key)].name)}</span>', '', '',
-            f'<span class="soft">{NOT_EVALUATED}</span>', '', '') for key in not_evaluated(record)]
+            f'<span class="soft unlearned">{NOT_EVALUATED}</span>', '') for key in not_evaluated(record)]
   switches = ('<p class="switches js"><button type="button" data-all="1">Show all</button>'
               '<button type="button" data-all="0">Hide all</button></p>') if outlined else ''
-  said = [*record['evidence']['not_judged'], _scored(record)]
-  notes = ''.join(f'<p class="soft small">{escape(text)}</p>' for text in said)
+  notes = ''.join(f'<p class="soft small">{escape(text)}</p>' for text in record['evidence']['not_judged'])
+  notes += f'<p class="soft small scored">{escape(_scored(record))}</p>'
   return ('<section class="lesions"><h3>Lesions</h3>'
-          + table(('Lesion', 'Score', VALUE, 'Found', 'Area', '<span class="js">Is that right?</span>'), rows, kind='bars')
+          + table(('Lesion', 'Score', VALUE, 'Found', '<span class="js">Right?</span>'), rows, kind='bars')
           + switches + notes + '</section>')
 
 
@@ -214,13 +218,13 @@ def _lesion(key: str, lesion: Mapping[str, Any], state: str, outlined: bool) -> 
   """The cells of one lesion, with the score that decides; its name switches its outlines, where it has some."""
   name = f'{swatch(key)}{escape(key)} <span class="soft">{escape(lesion["name"])}</span>'
   score, threshold = lesion['presence']['score'], lesion['presence']['threshold']
-  state, area = state if lesion['present'] else f'<span class="soft">{state}</span>', ''
+  state = state if lesion['present'] else f'<span class="soft">{state}</span>'
   if outlined:
     found = lesion['found']
     name = f'<label><input type="checkbox" checked data-lesion="{escape(key)}">{name}</label>'
     state = f'{count(found["regions"])} region{"" if found["regions"] == 1 else "s"}'
-    area = share(found['share'])
-  return name, bar(score, threshold), f'{score:.2f}', state, area, verdict_buttons(key)
+    state += f'<br><span class="soft">{share(found["share"])}</span>'
+  return name, bar(score, threshold), f'{score:.2f}', state, verdict_buttons(key)
 
 
 def _evidence(record: Mapping[str, Any]) -> str:

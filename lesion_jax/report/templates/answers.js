@@ -150,7 +150,7 @@ function asTask(photo) {
     result.push({id: 'grade', from_name: 'grade', ...named, type: 'choices', value: {choices: [DATA.grades[answer.grade]]}});
   }
   if (answer.comment) result.push({id: 'comment', from_name: 'comment', ...named, type: 'textarea', value: {text: [answer.comment]}});
-  const data = {image: photo.file, patient: photo.patient, eye: photo.eye, gradable: answer.grade !== 'ungradable', lesions: answer.lesions};
+  const data = {image: photo.file.replaceAll('%', '%25'), patient: photo.patient, eye: photo.eye, gradable: answer.grade !== 'ungradable', lesions: answer.lesions};
   return {id: photo.n, data, annotations: [{id: photo.n, completed_by: reader(), result}]};
 }
 
