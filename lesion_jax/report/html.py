@@ -37,7 +37,7 @@ from lesion_jax.report.table import Entry
 from lesion_jax.report.whose import Whose, whose
 
 MAX_PICTURES = 2000  # A page of more is too large to open in comfort; further photographs are listed without a picture.
-STORED = 200  # From more pictures than that on, photographs are stored as text until one is opened.
+STORED = 50  # From more pictures than that on, photographs are stored as text until one is opened.
 # Up to so many pictures: their sides, in pixels. With IDRiD's photographs and lesions, 25 pictures make a page of
 # 13 MB, 50 one of 12 MB, 200 one of 25 MB and 2,000 one of 113 MB.
 SIDES = ((25, 2048), (50, 1536), (200, 896), (MAX_PICTURES, 448))

@@ -36,6 +36,7 @@ def photograph_data(number: int, entry: Entry, whose: Whose, pictured: bool) -> 
       'referable': bool(grade and grade['referable']), 'unsure': is_unsure(record), 'disagrees': disagrees(record),
       'look': look(record)['needed'], 'quality': record['quality']['reasons'], 'unlike': 'unlike' in look(record)['reasons'],
       'evaluated': lesions_evaluated(record), 'present': present_lesions(record),
+      'drawn': [key for key in present_lesions(record) if lesions[key]['found']],
       'area': sum((lesions[key]['found'] or {}).get('share', 0) for key in present_lesions(record))}
 
 
@@ -108,7 +109,7 @@ def _found(entry: Entry, common: Common) -> str:
     parts += [badge('unsure', 'warned')] if is_unsure(record) else []
     parts += [badge('referable', 'strong')] if grade['referable'] else []
   parts += [badge(reason, 'contradicted' if reason == UNLIKE else 'warned') for reason in reasons if reason != REFERABLE]
-  parts += [badge('a person looks', 'plain')] if reasons == [REFERABLE] and not grade else []
+  parts += [badge('a person looks', 'plain')] if reasons else []
   parts.append(_lesions(record, common))
   parts.append(verdict_badge(record))
   if entry.status == SKIPPED:

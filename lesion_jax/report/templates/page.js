@@ -7,7 +7,7 @@ const SWITCHES = ['red', 'cross', 'plain', 'eye'];
 const SLIDERS = ['fill', 'attention'];
 const FILTERS = ['find', 'grade', 'lesion', 'quality', 'sort'];
 const ADDRESSED = ['photo', 'lesions', 'view', 'only', ...SWITCHES, ...SLIDERS, ...FILTERS];
-const KEYS = DATA.lesions.filter((key) => PHOTOS.some((photo) => photo.evaluated?.includes(key)));
+const KEYS = DATA.lesions.filter((key) => PHOTOS.some((photo) => photo.drawn?.includes(key))); // those that have outlines anywhere
 const state = {photo: null, shown: new Set(KEYS), view: null, only: new Set(), blink: false};
 for (const name of SWITCHES) state[name] = false;
 for (const name of SLIDERS) state[name] = 0;
@@ -121,7 +121,10 @@ function step(direction, fits = () => true) {
 }
 
 function toggleLesion(key) {
-  if (!KEYS.includes(key)) return say(`${key} is not evaluated.`);
+  if (!KEYS.includes(key)) {
+    const known = PHOTOS.some((photo) => photo.evaluated?.includes(key));
+    return say(known ? `${key} is outlined in no photograph.` : `${key} is not evaluated.`);
+  }
   state.shown[state.shown.has(key) ? 'delete' : 'add'](key);
   changed();
   say(`${key} ${state.shown.has(key) ? 'shown' : 'hidden'}`);
