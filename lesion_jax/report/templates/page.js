@@ -155,24 +155,23 @@ const SHORTCUTS = {
   '?': () => document.getElementById('help').showModal(),
 };
 
-function typing(target) {
-  return target.closest('textarea, select, dialog') || (target.matches('input') && target.type !== 'checkbox');
-}
+// Where letters are letters; and where arrow keys and the space bar are the element's own.
+const typing = (target) => target.closest('textarea, select, dialog, input[type="text"], input[type="search"]');
+const isOwn = (key, target) => (key === ' ' ? target.closest('button, input, a, summary') : key.startsWith('Arrow') && target.closest('input'));
 
 function pressed(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (event.key === 'Escape' && typing(event.target)) return event.target.blur();
-  if (typing(event.target)) return;
+  const {key, target} = event;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isOwn(key, target)) return;
+  if (typing(target)) {
+    if (key === 'Escape') target.blur();
+    return;
+  }
   const digit = /^(?:Digit|Numpad)([1-8])$/.exec(event.code);
-  if (event.key === ' ') {
-    if (event.target.closest('button, input, a, summary')) return;
-    blink(true);
-  } else if (digit) {
-    const key = DATA.lesions[digit[1] - 1];
-    if (event.shiftKey) turnVerdict(key); else toggleLesion(key);
-  } else if (SHORTCUTS[event.key]) {
-    SHORTCUTS[event.key]();
-  } else return;
+  if (key === ' ') blink(true);
+  else if (digit && event.shiftKey) turnVerdict(DATA.lesions[digit[1] - 1]);
+  else if (digit) toggleLesion(DATA.lesions[digit[1] - 1]);
+  else if (SHORTCUTS[key]) SHORTCUTS[key]();
+  else return;
   event.preventDefault();
 }
 

@@ -1,6 +1,5 @@
 // The picture: which square of it is looked at, what lies over it and beside it.
 const MOST = 24; // times closer
-const SVG = 'http://www.w3.org/2000/svg';
 const whole = (view) => view.dataset.whole.split(' ').map(Number);
 const mainView = () => openArticle()?.querySelector('.view:not(.second)');
 
@@ -50,7 +49,7 @@ function secondView(view, label, bare) {
   copy.classList.add('second');
   copy.querySelector('svg').setAttribute('aria-label', label);
   copy.setAttribute('aria-label', `${label}. It moves with the first.`);
-  for (const item of bare ? all('g.lesion, image.map, image.attention', copy) : []) item.remove();
+  for (const item of all(bare ? 'g.lesion, image.map, image.attention, .pane-title' : '.pane-title', copy)) item.remove();
   const title = Object.assign(document.createElement('span'), {className: 'pane-title', textContent: label});
   copy.append(title);
   return copy;
