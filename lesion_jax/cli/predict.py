@@ -106,17 +106,21 @@ def add(commands: Any) -> None:
                             'anew: png of 16 bits, one file a lesion, or npz, float32 in one file')
   predict.add_argument('--maps-at', choices=['network', 'photograph'], default='network',
                        help="at the network's size (default), or in the photograph's own pixels, for other tools")
-  predict.add_argument('--burnt-in', action='store_true',
-                       help='write the photograph too with the outlines drawn into its own pixels')
+  _add_pictures(predict)
   predict.add_argument('--fhir', action='store_true',
                        help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
-  predict.add_argument('--full-size', action='store_true',
-                       help="keep field.jpg, and the picture on the page, in the photograph's own pixels (default: 2048 at most)")
   options.add_forms(predict)
   options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
   predict.add_argument('--quiet', action='store_true', help='say only what went wrong')
   predict.set_defaults(run=_predict, parser=predict)
+
+
+def _add_pictures(predict: argparse.ArgumentParser) -> None:
+  predict.add_argument('--burnt-in', action='store_true',
+                       help='write the photograph too with the outlines drawn into its own pixels')
+  predict.add_argument('--full-size', action='store_true',
+                       help="keep field.jpg, and the picture on the page, in the photograph's own pixels (default: 2048 at most)")
 
 
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

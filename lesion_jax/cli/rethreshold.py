@@ -51,7 +51,7 @@ def _rethreshold(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
 
   thresholds = {key: value for each in arguments.threshold for key, value in each.items()}
   if not thresholds and arguments.smallest is None and not (arguments.coco or arguments.labelme or arguments.index_maps or arguments.page_maps):
-    parser.error('give --threshold, --smallest, --coco, --labelme, --index-maps or --page-maps')
+    parser.error('give --threshold, --smallest, --coco, --labelme or --index-maps, or --page-maps')
   try:
     with bar(arguments.quiet) as progress:
       found = rethreshold(

@@ -82,7 +82,7 @@ def picture(
 
 def _tools(record: Mapping[str, Any], *, drawn: bool, heat: bool) -> str:
   """What switches the layers: of those alone that there are."""
-  box = lambda name, label, key: (f'<label class="js" title="Key {key}"><input type="checkbox" data-switch="{name}"> {label}</label>')
+  box = lambda name, label, key: (f'<label class="js" title="Key {key}"><input type="checkbox" data-switch="{name}" data-{name}> {label}</label>')
   tools = [box('red', 'Red-free', 'r'), box('cross', 'Disc, fovea, quadrants' if record.get('landmarks') else 'Quadrants', 'q')]
   tools += [box('plain', 'Beside it without outlines', 's')] if drawn else []
   tools += ['<button type="button" class="js" data-blink title="Space bar">Blink outlines</button>'] if drawn else []
