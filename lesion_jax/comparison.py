@@ -16,14 +16,19 @@ import json
 import os
 import pathlib
 import zipfile
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
 from lesion_jax import assessment, pretrained
+from lesion_jax.annotation.json_file import read_json
+from lesion_jax.annotation.label_studio import read_label_studio
+from lesion_jax.annotation.labels import Labels
 from lesion_jax.annotation.mistakes import Findings, cut
+from lesion_jax.annotation.names import file_name
 from lesion_jax.annotation.naming import PATTERN, patients_of, say_patients
 from lesion_jax.annotation.table import composed, read_table
 from lesion_jax.bulk.inputs import REPORT as PAGE
@@ -118,7 +123,8 @@ def compare_predictions(
 
   Args:
     results: the folder of results.
-    grades: a table with a row a photograph; grades are 0 to 4 or DR0 to DR4, or empty.
+    grades: a table with a row a photograph; grades are 0 to 4 or DR0 to DR4, or empty. Or what the page of results saves, as CSV or as
+      JSON (of Label Studio's form).
     file_column: its column of photographs.
     grade_column: its column of grades.
     resamples: of the bootstrap over patients.
@@ -243,13 +249,11 @@ def _read_grades(
     path: pathlib.Path, files: Sequence[str], file_column: str, grade_column: str,
 ) -> tuple[np.ndarray, list[str], list[str]]:
   """The person's grade and the patient ('' where it is not said) of each file, and the rows that are of none of them."""
-  table = read_table(path, (file_column, grade_column, PATIENT))
-  columns = [file_column, grade_column, *([PATIENT] if table.find(PATIENT) is not None else [])]
   find, wrong = _finder(files), Findings()
   graded, patients, others = np.full(len(files), UNKNOWN_GRADE), [''] * len(files), []
   seen: set[int] = set()
-  for where, (file, text, *patient) in table.cells(columns):
-    written = whole_number(text).casefold()
+  for where, (file, text, *patient) in _rows(path, file_column, grade_column):
+    file, written = _bare(file), whole_number(text).casefold()
     if written not in KNOWN['icdr'] and written not in EMPTY:
       wrong.add(where, f'grade is {cut(text)!r}; grades are 0 to {NUM_GRADES - 1}, {GRADE_KEYS[0]} to {GRADE_KEYS[-1]}, or empty where '
                        'there is none')
@@ -264,9 +268,37 @@ def _read_grades(
     else:
       seen.add(places[0])
       graded[places[0]] = int(written.removeprefix('dr')) if written in KNOWN['icdr'] else UNKNOWN_GRADE
-      patients[places[0]] = ' '.join(patient[0].split()) if patient else ''
+      patients[places[0]] = _bare(' '.join(patient[0].split())) if patient else ''
   wrong.require_none()
   return graded, patients, others
+
+
+def _rows(path: pathlib.Path, file_column: str, grade_column: str) -> Iterator[tuple[str, list[str]]]:
+  """Yields (where, [file, grade, and patient where there is such a column]) of a table, or of the JSON that the page of results saves."""
+  if path.is_file() and path.read_bytes()[:16].removeprefix(b'\xef\xbb\xbf').lstrip()[:1] == b'[':
+    yield from _readings(path)
+    return
+  table = read_table(path, (file_column, grade_column, PATIENT))
+  yield from table.cells([file_column, grade_column, *([PATIENT] if table.find(PATIENT) is not None else [])])
+
+
+def _readings(path: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
+  """Likewise, of the JSON of the page, which is an export of Label Studio whose photographs are named by their paths."""
+  annotations, _ = read_label_studio(path, Labels())
+  people = sorted({annotation.annotator for annotation in annotations})
+  if len(people) > 1:
+    raise ValueError(f'{path} has the grades of {len(people)} people ({cut(", ".join(people))}), and predictions are compared with those of '
+                     'one: export them apart, or make a consensus first (lesion-jax consensus)')
+  known = {annotation.photograph: annotation.grade for annotation in annotations}
+  if len(known) < len(annotations):
+    twice = next(name for name, count in Counter(annotation.photograph for annotation in annotations).items() if count > 1)
+    raise ValueError(f'{path} has two photographs of the name {cut(twice)}, which JSON of this form does not tell apart: save a CSV')
+  for number, task in enumerate(read_json(path), 1):
+    data = task['data']
+    file, name = unquote(str(data.get('image', ''))), file_name(str(data.get('image', '')))
+    if name in known:
+      grade = known[name]
+      yield f'{path}, task {number}', [file, '' if grade is None else str(grade), str(data.get(PATIENT) or '')]
 
 
 def _finder(files: Sequence[str]) -> Any:

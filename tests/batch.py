@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -72,3 +73,13 @@ def write(out, index, *, file=None, folder=None, heads=HEADS, grade=None, **chan
 def failed(file='broken.jpg', error='cannot read the photograph broken.jpg: it is no image'):
   """The entry of a file that could not be done."""
   return Entry(file, '', FAILED, error=error)
+
+
+def changed(entry, number, **changes):
+  """The entry as another photograph with the same results: `changes` go into its record, those of 'grade' into the grade."""
+  record = copy.deepcopy(entry.record)
+  record['run']['photograph'] = f'{number:064x}'
+  record['grade'] = record['grade'] and record['grade'] | changes.pop('grade', {})
+  record |= changes
+  record['file'] = changes.pop('file', entry.file)
+  return dataclasses.replace(entry, file=record['file'], record=record)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
   from lesion_jax.report.table import Entry
 
 REPORT, TABLE, COCO, LABELME, INDEX_MAPS = 'report.html', 'results.csv', 'coco.json', 'labelme', 'index_maps'
+DICTIONARY = 'results_columns.csv'  # what the columns of TABLE mean
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
             '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
 APPLE_DOUBLE = '._'  # how names begin that a Mac puts beside a file on disks of others; what is in them is no picture
@@ -134,7 +135,7 @@ def _is_output(path: pathlib.Path, out: pathlib.Path, ours: Callable[[pathlib.Pa
   """Whether a file is table, page or lock of `out`, or lies in a folder of results."""
   path = real(path)
   if path.parent == real(out) and (
-      path.name in (TABLE, REPORT, COCO, LOCK) or path.name.startswith((f'.{TABLE}.', f'.{REPORT}.', f'.{COCO}.'))):
+      path.name in (TABLE, DICTIONARY, REPORT, COCO, LOCK) or path.name.startswith((f'.{TABLE}.', f'.{DICTIONARY}.', f'.{REPORT}.', f'.{COCO}.'))):
     return True
   return ours(path if path.is_dir() else path.parent)
 
@@ -195,7 +196,7 @@ class Folders:
   """
 
   def __init__(self, out: pathlib.Path) -> None:
-    self._out, self._taken = out, {TABLE, REPORT, COCO, LABELME, INDEX_MAPS, LOCK}
+    self._out, self._taken = out, {TABLE, DICTIONARY, REPORT, COCO, LABELME, INDEX_MAPS, LOCK}
 
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """Returns the folder's name, and the record that it holds, if any, of the same photograph."""

@@ -50,7 +50,8 @@ class Rethresholded(NamedTuple):
 
 def rethreshold(
     out: str | os.PathLike, thresholds: Mapping[str, float], *, smallest: Mapping[str, Smallest] | None = None,
-    coco: str | None = None, labelme: str | None = None, index_maps: bool = False, threads: int | None = None, memory: int | None = None,
+    coco: str | None = None, labelme: str | None = None, index_maps: bool = False, page_maps: bool = False,
+    threads: int | None = None, memory: int | None = None,
     seconds: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rethresholded:
@@ -65,6 +66,7 @@ def rethreshold(
     coco: as of `Options`; forms that lie in the folder already are made anew in any case.
     labelme: likewise.
     index_maps: likewise.
+    page_maps: put the maps into the page too, in 8 bits.
     threads: likewise.
     memory: likewise.
     seconds: likewise.
@@ -80,7 +82,7 @@ def rethreshold(
   for key, value in thresholds.items():
     if not 0 < value < 1:
       raise Refused('threshold', f': {value} of {key} is not between 0 and 1')
-  forms = Forms(coco, labelme, index_maps)
+  forms = Forms(coco, labelme, index_maps, page_maps)
   forms.check()
   if not out.is_dir():
     raise Refused('', f'no folder {out}; name what was --out of lesion-jax predict')

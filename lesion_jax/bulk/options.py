@@ -14,9 +14,10 @@ from lesion_jax.clinical.evidence import listed
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.pretrained import networks
 from lesion_jax.report.coco import FORMS as COCO_FORMS
+from lesion_jax.report.html import FULL_SIZE
 from lesion_jax.report.labelme import FORMS as LABELME_FORMS
 from lesion_jax.report.maps import FORMS as MAPS
-from lesion_jax.report.maps import PLACES
+from lesion_jax.report.maps import NETWORK, PLACES
 
 
 class Refused(ValueError):
@@ -40,6 +41,7 @@ class Forms(NamedTuple):
   coco: str | None = None
   labelme: str | None = None
   index_maps: bool = False
+  page_maps: bool = False
 
   def check(self) -> None:
     """Raises Refused where there is no such form."""
@@ -75,6 +77,8 @@ class Options:
     fhir: write each record as FHIR R4 too.
     operating_point: the name of one of the bundle, at which photographs are called referable and at risk of edema, as
       'high-sensitivity'; None: the most probable grade and risk decide.
+    page_maps: put the probability maps that `maps` writes at the network's size into the page too, in 8 bits.
+    full_size: keep the square of each photograph, and show it on the page, in the photograph's own pixels, not in 2048 at most.
     threads: that read photographs and write results; None: as many as the process may use processors.
     memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
       the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
@@ -101,6 +105,8 @@ class Options:
   landmarks: str | os.PathLike | bool | None = None
   fhir: bool = False
   operating_point: str | None = None
+  page_maps: bool = False
+  full_size: bool = False
   threads: int | None = None
   memory: int | None = None
   seconds: int | None = None
@@ -112,6 +118,8 @@ class Options:
       if (value := getattr(self, name)) not in allowed:
         raise Refused(name, f' {value!r}: choose one of {", ".join(map(str, allowed))}')
     self.forms.check()
+    if self.page_maps and (self.maps is None or self.maps_at != NETWORK):
+      raise Refused('page-maps', " puts the maps that lie in the results into the page: give --maps npz too, at the network's size")
     for name in ('threads', 'memory', 'seconds'):
       if (value := getattr(self, name)) is not None and value < 1:
         raise Refused(name, f' {value}: give a whole number from 1 on')
@@ -119,7 +127,7 @@ class Options:
   @property
   def forms(self) -> Forms:
     """In which forms of other tools the masks of all photographs are written too."""
-    return Forms(self.coco, self.labelme, self.index_maps)
+    return Forms(self.coco, self.labelme, self.index_maps, self.page_maps)
 
   def recorded(self) -> dict[str, Any]:
     """Returns those that change results, as they stand in a record: a run with others predicts again."""
@@ -129,7 +137,7 @@ class Options:
              'smallest': (None if self.smallest is None else {key: each._asdict() for key, each in self.smallest.items()}, None),
              'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False),
              'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False),
-             'operating_point': (self.operating_point, None)}
+             'operating_point': (self.operating_point, None), FULL_SIZE: (self.full_size, False)}
     return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 

@@ -26,7 +26,7 @@ from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import PHOTOGRAPH, allowed_threads, limited, ordered_map
 from lesion_jax.predict import prepare
 from lesion_jax.report import coco, labelme
-from lesion_jax.report.html import write_report
+from lesion_jax.report.html import has_maps, write_report
 from lesion_jax.report.index_maps import SETTINGS, write_index_maps
 from lesion_jax.report.maps import Maps
 from lesion_jax.report.result_folder import FIELD_SIDE, write_result
@@ -38,6 +38,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # What stops one photograph
 
 Numbered = tuple[int, Entry]  # its place in the input
 WRITERS = 4  # threads that write the results of one photograph, at most
+LARGEST = 1 << 16  # pixels: no side of a photograph is longer
 READING = 2 * PHOTOGRAPH  # as half of the room is for photographs that are read, half for those whose results are written
 
 
@@ -166,7 +167,7 @@ def predict_entries(
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
-      return item, prepare(item[1].file, size, crop=predictor.crop if options.crop is None else options.crop, view=FIELD_SIDE)
+      return item, prepare(item[1].file, size, crop=predictor.crop if options.crop is None else options.crop, view=LARGEST if options.full_size else FIELD_SIDE)
     except (OSError, ValueError) as error:
       return item, text(error)
 
@@ -266,7 +267,8 @@ def write_summaries(out: pathlib.Path, entries: Sequence[Entry], forms: Forms = 
     Stopped: something could not be written.
   """
   unwritten, notices, everything = [], [], [*entries, *_earlier(out, entries)]
-  for name, write in ((TABLE, write_table), (REPORT, write_report), *_also(out, forms)):
+  page = functools.partial(write_report, maps=forms.page_maps or has_maps(out / REPORT))
+  for name, write in ((TABLE, write_table), (REPORT, page), *_also(out, forms)):
     try:
       for left in out.glob(f'.{name}.*.new'):  # by a run that was killed
         left.unlink(missing_ok=True)

@@ -43,7 +43,8 @@ def add(commands: Any) -> None:
   parser.add_argument('--shared', action='store_true',
                       help='where not all have the same photographs, or not the same lesions, compare those of all (default: refuse)')
   parser.add_argument('--grades', type=pathlib.Path, metavar='FILE',
-                      help="a person's grades: a table with a row a photograph (CSV, or separated by semicolons or tabs)")
+                      help="a person's grades: a table with a row a photograph (CSV, or separated by semicolons or tabs), or what "
+                           'report.html saves (CSV or JSON)')
   parser.add_argument('--file-column', default='file', metavar='NAME', help='the column of --grades that names photographs (default file)')
   parser.add_argument('--grade-column', default='grade', metavar='NAME', help='the column of --grades with the grades (default grade)')
   parser.add_argument('--format', choices=FORMATS, default='markdown',

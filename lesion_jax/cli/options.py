@@ -179,7 +179,7 @@ def add_smallest(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_forms(parser: argparse.ArgumentParser) -> None:
-  """Adds --coco, --labelme and --index-maps."""
+  """Adds --coco, --labelme, --index-maps and --page-maps."""
   parser.add_argument('--coco', choices=['rle', 'polygons'],
                       help="write the masks of all results in the folder as COCO's JSON too, coco.json: run lengths or polygons, "
                            'either pixel for pixel')
@@ -189,6 +189,9 @@ def add_forms(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--index-maps', action='store_true',
                       help='write them as index maps too, index_maps/masks/<name>.png: one number a pixel, 0 for nothing, 1 to 8 for MA '
                            'to FiP; with photographs beside it, a data set `folder`')
+  parser.add_argument('--page-maps', action='store_true',
+                      help="put the probability maps that --maps wrote at the network's size into the page too, in 8 bits, to try thresholds "
+                           'there; the page becomes larger, and how large is said')
 
 
 def in_flags(error: Exception, flags: Mapping[str, str]) -> str:

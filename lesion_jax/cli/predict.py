@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lesion_jax.bulk.inputs import REPORT, SUFFIXES, TABLE
+from lesion_jax.bulk.inputs import DICTIONARY, REPORT, SUFFIXES, TABLE
 from lesion_jax.cli import interruption, options
 
 PREDICT = f'''\
@@ -33,8 +33,9 @@ and where they are asked for
   labelme/<name>.json   with --labelme, the same for labelme: labelme photographs/ --output DIR/labelme
   index_maps/           with --index-maps, a picture a photograph whose numbers are lesions, and what they mean
 
-and for all of them {TABLE} and {REPORT}, one page that needs no other file and no network. It shows pictures of the
-first 200 photographs, and lists the others.
+and for all of them {TABLE}, {DICTIONARY}, which says what its columns mean, and {REPORT}, one page that needs no other
+file and no network: to look through all photographs, to answer in, and to print. It shows pictures of the first 2,000
+photographs, and lists the others.
 
 A photograph that cannot be read, or whose results cannot be written, does not stop the others. What an earlier run with
 the same photograph, model and options has written is not predicted again.
@@ -69,12 +70,7 @@ def add(commands: Any) -> None:
                        help='where the results go; made where it does not exist')
   predict.add_argument('--batch-size', type=options.positive, default=1, metavar='N',
                        help='photographs in one pass (default 1, right on a CPU; try 8 on a GPU)')
-  predict.add_argument('--threshold', type=options.thresholds, default={}, metavar='T',
-                       help='probability from which a pixel is in the mask of a lesion, and by Eq. 1 a lesion present: a '
-                            "number for all, or by lesion as in MA=0.3,iHE=0.5 (default: the model's own, by lesion)")
-  predict.add_argument('--rule', choices=['bundle', 'maximum'], default='bundle',
-                       help="by which lesions are called present: the model's own rule, chosen on healthy eyes where it "
-                            'says so (default bundle), or its most probable pixel, Eq. 1 of the paper')
+  _add_decisions(predict)
   predict.add_argument('--crop', action=argparse.BooleanOptionalAction,
                        help='look for the field of view in every photograph; or in none, as they are squares around it '
                             'already (default: as the network was trained; if that was on squares, square photographs '
@@ -105,19 +101,35 @@ def add(commands: Any) -> None:
                             'anew: png of 16 bits, one file a lesion, or npz, float32 in one file')
   predict.add_argument('--maps-at', choices=['network', 'photograph'], default='network',
                        help="at the network's size (default), or in the photograph's own pixels, for other tools")
-  predict.add_argument('--burnt-in', action='store_true',
-                       help='write the photograph too with the outlines drawn into its own pixels')
+  _add_pictures(predict)
   predict.add_argument('--fhir', action='store_true',
                        help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
-  predict.add_argument('--operating-point', metavar='NAME',
-                       help='of the model, at which a photograph is called referable or at risk of edema: high-sensitivity misses few, '
-                            'high-specificity calls few healthy ones (default: the most probable grade and risk decide; `lesion-jax '
-                            'info` lists those of a model)')
   options.add_forms(predict)
   options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
   predict.add_argument('--quiet', action='store_true', help='say only what went wrong')
   predict.set_defaults(run=_predict, parser=predict)
+
+
+def _add_decisions(predict: argparse.ArgumentParser) -> None:
+  """Adds what decides from probabilities: in masks, which lesions are present, who is to be seen."""
+  predict.add_argument('--threshold', type=options.thresholds, default={}, metavar='T',
+                       help='probability from which a pixel is in the mask of a lesion, and by Eq. 1 a lesion present: a '
+                            "number for all, or by lesion as in MA=0.3,iHE=0.5 (default: the model's own, by lesion)")
+  predict.add_argument('--rule', choices=['bundle', 'maximum'], default='bundle',
+                       help="by which lesions are called present: the model's own rule, chosen on healthy eyes where it "
+                            'says so (default bundle), or its most probable pixel, Eq. 1 of the paper')
+  predict.add_argument('--operating-point', metavar='NAME',
+                       help='of the model, at which a photograph is called referable or at risk of edema: high-sensitivity misses few, '
+                            'high-specificity calls few healthy ones (default: the most probable grade and risk decide; `lesion-jax '
+                            'info` lists those of a model)')
+
+
+def _add_pictures(predict: argparse.ArgumentParser) -> None:
+  predict.add_argument('--burnt-in', action='store_true',
+                       help='write the photograph too with the outlines drawn into its own pixels')
+  predict.add_argument('--full-size', action='store_true',
+                       help="keep field.jpg, and the picture on the page, in the photograph's own pixels (default: 2048 at most)")
 
 
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -127,7 +139,9 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
-      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, operating_point=arguments.operating_point, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, operating_point=arguments.operating_point,
+      coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      page_maps=arguments.page_maps, full_size=arguments.full_size,
       threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:

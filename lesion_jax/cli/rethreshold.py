@@ -50,13 +50,13 @@ def _rethreshold(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
   from lesion_jax.report.table import PREDICTED
 
   thresholds = {key: value for each in arguments.threshold for key, value in each.items()}
-  if not thresholds and arguments.smallest is None and not (arguments.coco or arguments.labelme or arguments.index_maps):
-    parser.error('give --threshold, --smallest, --coco, --labelme or --index-maps')
+  if not thresholds and arguments.smallest is None and not (arguments.coco or arguments.labelme or arguments.index_maps or arguments.page_maps):
+    parser.error('give --threshold, --smallest, --coco, --labelme or --index-maps, or --page-maps')
   try:
     with bar(arguments.quiet) as progress:
       found = rethreshold(
           arguments.out, thresholds, smallest=options.as_smallest(arguments.smallest), coco=arguments.coco,
-          labelme=arguments.labelme, index_maps=arguments.index_maps,
+          labelme=arguments.labelme, index_maps=arguments.index_maps, page_maps=arguments.page_maps,
           threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds, progress=progress)
   except Refused as error:
     parser.error(f'--{error.option.replace("_", "-")}{error.args[1]}' if error.option else str(error))

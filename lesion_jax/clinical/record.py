@@ -17,6 +17,7 @@ from lesion_jax.clinical.evidence import weigh
 from lesion_jax.clinical.findings import Smallest, measure, regions_by_quadrant, without_small
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.schema import fits, read_schema
+from lesion_jax.clinical.unsure import margin_of
 from lesion_jax.clinical.zones import NEAR, UNSEEN, Zones, edema_by_rule, measure_zones, severe_hemorrhages
 from lesion_jax.core import EDEMA, GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
 from lesion_jax.metrics.presence import ABSENT, MAXIMUM, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
@@ -154,7 +155,7 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
   likeness = judge(known, fingerprint(square.view)) if known else None
   marks = Landmarks.of(found.landmarks[0].to_json()) if found.landmarks else None  # as they are kept, so that `rethreshold` agrees
   lesions = None if found.lesions is None else _lesions(found, network, marks)
-  grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0))
+  grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0), margin_of(network.config))
   attention, scale = None if found.attention is None else found.attention[0], crop.side / len(square.pixels)
   record = {
       'schema_version': SCHEMA_VERSION,
@@ -376,7 +377,7 @@ def _drawn_from(
       {'severe_hemorrhages': severe} if severe else {})
 
 
-def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:
+def _grade(probabilities: np.ndarray, temperature: float, margin: Mapping[str, Any] | None) -> dict[str, Any]:
   value = int(np.argmax(probabilities))
   probabilities = temper_classes(probabilities, temperature)
   return {
@@ -385,6 +386,7 @@ def _grade(probabilities: np.ndarray, temperature: float) -> dict[str, Any]:
       'name': GRADES[value].name,
       'referable': value >= REFERABLE_GRADE,
       'probabilities': {key: round(float(p), 6) for key, p in zip(GRADE_KEYS, probabilities, strict=True)},
+      **({'margin': dict(margin)} if margin else {}),
   }
 
 

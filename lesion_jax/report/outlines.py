@@ -76,6 +76,7 @@ def trace(values: np.ndarray, threshold: float, crop: Crop) -> str:
     points = np.rint((points + corner) * unit).astype(int)
     steps = np.diff(points, axis=0)
     steps = steps[steps.any(axis=1)]
+    steps = steps if len(steps) else np.zeros((1, 2), int)  # a point, smaller than a pixel of the photograph
     parts.append(f'M{_numbers(points[:1], unit)}l{_numbers(steps, unit)}z')
   return ''.join(parts)
 
@@ -104,7 +105,7 @@ def read_outlines(path: pathlib.Path) -> dict[str, str]:
   paths = {item.get('id', ''): item.get('d', '') for item in root.iter(f'{{{SVG}}}path')}
   if unknown := [key for key, d in paths.items() if key not in LESION_KEYS or not PATH.fullmatch(d)]:
     raise ValueError(f'{path} is not an SVG file of lesion_jax: it has a path {unknown[0]!r}')
-  return paths
+  return {key: d.replace('lz', 'l0 0z') for key, d in paths.items()}  # a point as earlier versions wrote it: no browser draws past that
 
 
 def _numbers(points: np.ndarray, unit: int) -> str:

@@ -9,10 +9,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lesion_jax.clinical.evidence import VERDICTS
 from lesion_jax.clinical.findings import Smallest
-from lesion_jax.clinical.look import look
+from lesion_jax.clinical.look import REASONS, look
 from lesion_jax.clinical.record import Run, warnings_of
-from lesion_jax.core import EDEMA, GRADE_KEYS, LANDMARKS, LESION_KEYS
+from lesion_jax.clinical.unsure import is_unsure
+from lesion_jax.core import EDEMA, GRADE_KEYS, GRADES, LANDMARKS, LESION_KEYS, LESIONS
 from lesion_jax.report.files import write_whole
 
 FORMULA = ('=', '+', '-', '@', '\t', '\r')  # how what a spreadsheet runs begins
@@ -21,7 +23,7 @@ WAITING = 'waiting'  # to be predicted; no row of a table has it
 NOT_NEEDED = 'not needed'
 COLUMNS = ('file', 'folder', 'status', 'error', 'look', 'quality', 'grade', 'evidence', *GRADE_KEYS, *LESION_KEYS,
            *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')),
-           *(f'{key} state' for key in LESION_KEYS), 'warning')
+           *(f'{key} state' for key in LESION_KEYS), 'warning', 'referable', 'unsure')
 MM2 = tuple(f'{key} mm2' for key in LESION_KEYS)  # columns where a photograph says its scale
 MACULA = ('eye', 'disc', 'fovea', 'edema risk', 'edema distance')  # columns where a network looked for landmarks in any photograph
 BY_NETWORK = ('edema risk by network', *(f'edema {risk} by network' for risk in range(len(EDEMA))))  # columns where a network tells it
@@ -62,7 +64,8 @@ def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   macular edema 0..2 and how far the nearest hard exudate is from the fovea; where the network tells that risk itself, BY_NETWORK
   has it and its probabilities; where a smallest region was chosen, SMALLEST says below which size regions do not count.
 
-  A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
+  `referable` and `unsure` are yes or no. A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
+  Beside the table a second one, `dictionary_path`, says what each column means.
   """
   text = io.StringIO(newline='')
   lesions = [lesion for entry in entries if entry.record for lesion in (entry.record['lesions'] or {}).values()]
@@ -74,6 +77,65 @@ def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   writer.writeheader()
   writer.writerows(_row(entry) for entry in entries)
   write_whole(path, text.getvalue())
+  write_dictionary(dictionary_path(path), COLUMNS + more)
+
+
+def dictionary_path(path: pathlib.Path) -> pathlib.Path:
+  """Returns where the data dictionary of a table lies: results.csv has results_columns.csv."""
+  return path.with_name(f'{path.stem}_columns{path.suffix}')
+
+
+def write_dictionary(path: pathlib.Path, columns: Sequence[str]) -> None:
+  """Writes a table of columns: column, meaning, unit, values; of `columns` in their order."""
+  text = io.StringIO(newline='')
+  writer = csv.writer(text)
+  writer.writerow(('column', 'meaning', 'unit', 'values'))
+  writer.writerows((column, *describe_column(column)) for column in columns)
+  write_whole(path, text.getvalue())
+
+
+_MEANINGS = {
+    'file': ('the photograph as it was named on the command line, or found in a folder', '', 'text'),
+    'folder': ('folder of its results, beside the table', '', 'text; empty where it failed'),
+    'status': ('what this run did', '', f'{PREDICTED}, {SKIPPED} (the results are of an earlier run), {FAILED}'),
+    'error': ('why it failed', '', 'text'),
+    'look': ('why a person should look', '', f'{", ".join(REASONS)}, separated by commas; {NOT_NEEDED}'),
+    'quality': ('what speaks against the quality of the photograph', '', 'gradable, or reasons separated by commas'),
+    'grade': ('predicted grade of diabetic retinopathy (ICDR)', '', '0 to 4; empty where the network does not grade'),
+    'evidence': ('what the lesions found say of the grade, by Table I of the paper', '', f'{", ".join(VERDICTS)}'),
+    'warning': ('what is to be said of the network with every result', '', 'text'),
+    'referable': ('whether the predicted grade is DR2 or above', '', 'yes, no; empty without a grade'),
+    'unsure': ('whether the two likeliest grades are nearer to each other than the probabilities are off on average', '', 'yes, no; empty without a grade'),
+    'patient': ('whose eye it is', '', 'text'),
+    'eye': ('which eye it is', '', 'right, left'),
+    'disc': ('whether the optic disc was found', '', 'found, not found'),
+    'fovea': ('whether the fovea was found', '', 'found, not found'),
+    'edema risk': ('risk of macular edema by rule, from hard exudates', '', '0 none, 1 not within one disc diameter of the fovea, 2 within it; empty where it cannot be told'),
+    BY_NETWORK[0]: ('risk of macular edema as the network tells it', '', '0 none, 1 not within one disc diameter of the fovea, 2 within it'),
+    **{column: (f'probability of risk {risk} of macular edema, by the network', '', '0 to 1') for risk, column in enumerate(BY_NETWORK[1:])},
+    'edema distance': ('from the fovea to the nearest hard exudate', 'disc diameters', '0 and above'),
+    SMALLEST: ('below which size regions do not count', '', 'by lesion'),
+}
+_OF_LESIONS = {
+    '': ('probability that {} is there', '', '0 to 1; empty where it is not evaluated'),
+    ' regions': ('number of regions of {}', 'count', '0 and above'),
+    ' share': ('area of {} over the area of the field of view', 'fraction', '0 to 1'),
+    ' state': ('whether {} is there', '', 'present, absent, not evaluated, ungradable (not found, in a photograph that quality speaks against)'),
+    ' mm2': ('area of {}, the retina taken as flat, by the pixel spacing of the DICOM file', 'mm2', '0 and above'),
+}
+
+
+def describe_column(column: str) -> tuple[str, str, str]:
+  """Returns (meaning, unit, values) of a column of the table; of one that is not known, nothing but its name's words."""
+  if column in _MEANINGS:
+    return _MEANINGS[column]
+  if column in GRADE_KEYS:
+    return f'probability of {GRADES[GRADE_KEYS.index(column)].name}', '', '0 to 1; the five sum to 1'
+  key, gap, what = column.partition(' ')
+  if key in LESION_KEYS and gap + what in _OF_LESIONS:
+    meaning, unit, values = _OF_LESIONS[gap + what]
+    return meaning.format(LESIONS[LESION_KEYS.index(key)].name), unit, values
+  return column, '', ''
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -86,6 +148,7 @@ def _row(entry: Entry) -> dict[str, Any]:
   row['quality'] = ', '.join(entry.record['quality']['reasons']) or 'gradable'
   if entry.record['grade']:
     row |= {'grade': entry.record['grade']['value'], **entry.record['grade']['probabilities']}
+    row |= {'referable': _yes(entry.record['grade']['referable']), 'unsure': _yes(is_unsure(entry.record))}
   if entry.record['evidence']:
     row['evidence'] = entry.record['evidence']['verdict']
   for key, lesion in (entry.record['lesions'] or {}).items():
@@ -105,3 +168,7 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 def _inert(text: str) -> str:
   return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _yes(value: bool) -> str:
+  return 'yes' if value else 'no'

@@ -387,7 +387,7 @@ class TestOtherForms:
     said = []
     again = predict_photographs([place / 'eyes', place / 'eyes' / '**' / '*.png'], place / 'other', Options(place / 'bundle'),
                                 notice=said.append)
-    assert sorted(entry.folder for entry in again) == ['1', '2'] and said == ['2 other files were not taken (.csv 1, .html 1)']
+    assert sorted(entry.folder for entry in again) == ['1', '2'] and said == ['3 other files were not taken (.csv 2, .html 1)']
 
   def test_a_form_that_there_is_not_is_refused(self, place):
     for option in ('coco', 'labelme'):

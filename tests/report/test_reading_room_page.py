@@ -1,0 +1,257 @@
+"""What the page says before anything is switched: doubt where there is doubt, nothing of what a network does not do, and the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import re
+
+import batch
+import jsonschema
+import numpy as np
+import pytest
+from batch import HEALTHY, MILD, RICH
+from PIL import Image
+
+from lesion_jax.annotation.labels import Labels
+from lesion_jax.bulk.options import Options, Refused
+from lesion_jax.clinical.record import SCHEMA, describe
+from lesion_jax.clinical.unsure import MARGIN, disagrees, is_unsure, margin, margin_of
+from lesion_jax.comparison import compare_predictions
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.report import html
+from lesion_jax.report.html import has_maps, write_report
+from lesion_jax.report.table import COLUMNS, dictionary_path, write_table
+from lesion_jax.report.whose import Whose, whose
+
+REAL = {'data': {'name': 'idrid'}}
+CALIBRATED = REAL | {'temperatures': {'grades': 1.7}, 'metrics': {'confusion': [[50, 0], [0, 64]], 'tempered': {'grade': {'ece': 0.14}},
+                                                                  'calibration': {'grade': {'ece': 0.2}}}}
+
+
+def page_of(out, *entries, **options):
+  write_report(out / 'report.html', entries, **options)
+  return (out / 'report.html').read_text('utf-8')
+
+
+def article(page):
+  return page.partition('<article')[2].partition('</article>')[0]
+
+
+def graded(entry, *probabilities):
+  return batch.changed(entry, 1, grade={'probabilities': dict(zip(('DR0', 'DR1', 'DR2', 'DR3', 'DR4'), probabilities, strict=True))})
+
+
+class TestUnsure:
+
+  def test_the_margin_is_the_calibration_error_of_what_the_bundle_answers_with(self):
+    assert margin_of(batch.config(**CALIBRATED)) == {'value': 0.14, 'images': 114}
+    assert margin_of(batch.config(**CALIBRATED | {'temperatures': {}})) == {'value': 0.2, 'images': 114}
+    assert margin_of(batch.config()) is None
+
+  def test_the_record_has_it_and_keeps_to_the_schema(self, tmp_path):
+    record = batch.write(tmp_path, MILD, **CALIBRATED).record
+    jsonschema.validate(record, json.loads(SCHEMA.read_text()))
+    assert record['grade']['margin'] == {'value': 0.14, 'images': 114} and margin(record) == 0.14
+    assert 'margin' not in batch.write(tmp_path, MILD).record['grade'] and margin(batch.write(tmp_path, MILD).record) == MARGIN
+
+  @pytest.mark.parametrize('first, second, unsure', [(0.5, 0.37, True), (0.5, 0.36, False), (0.4, 0.4, True)])
+  def test_two_grades_nearer_than_that_are_not_told_apart(self, tmp_path, first, second, unsure):
+    entry = graded(batch.write(tmp_path, MILD, **CALIBRATED), 0.0, first, second, 0.0, 1 - first - second)
+    assert is_unsure(entry.record) is unsure
+    said = article(page_of(tmp_path, entry))
+    assert ('<span class="badge warned">unsure</span>' in said) is unsure
+    assert ('are nearer to each other than 0.14, by which the probability of the likeliest grade was off on average on 114 test images' in said) is unsure
+
+  def test_without_a_grade_nothing_is_unsure(self, tmp_path):
+    record = batch.write(tmp_path, RICH, heads=('maps', 'lesions')).record
+    assert not is_unsure(record) and not disagrees(record)
+
+  @pytest.mark.parametrize('index, grade, expected', [(RICH, None, False), (RICH, 0, True), (HEALTHY, 0, False), (HEALTHY, 4, True)])
+  def test_grade_and_lesions_disagree(self, tmp_path, index, grade, expected):
+    assert disagrees(batch.write(tmp_path, index, grade=grade, **REAL).record) is expected
+
+
+class TestHonesty:
+
+  @pytest.mark.parametrize('index', [RICH, HEALTHY])
+  def test_a_network_of_synthetic_images_never_confirms(self, tmp_path, index):
+    assert 'badge supported' in page_of(tmp_path, batch.write(tmp_path, index, **REAL))
+    page = page_of(tmp_path, batch.write(tmp_path, index))
+    assert 'badge supported' not in page and page.count('; not to be relied on here</span>') == 2  # in the list and in the article
+
+  def test_nor_does_any_of_a_photograph_unlike_its_training_data(self, tmp_path):
+    entry = batch.write(tmp_path, RICH, **REAL)
+    looks = entry.record['look'] | {'needed': True, 'reasons': ['unlike'], 'sentences': ['The photograph is unlike.']}
+    page = page_of(tmp_path, batch.changed(entry, 1, look=looks), batch.write(tmp_path, MILD, **REAL))
+    assert '<strong>Unlike the training data.</strong> 1 of 2 photographs is unlike those that the network learned from' in page
+    assert 'This photograph is unlike those that the network learned from' in article(page) and 'badge supported' not in article(page)
+
+  @pytest.mark.parametrize('changes, said', [
+      (REAL, 'Probabilities are not calibrated: they are what the network answers.'),
+      (CALIBRATED, 'Probabilities are calibrated by one temperature (1.70) on the validation photographs of idrid. They were off by 0.14 on average on '
+                   '114 test images.')])
+  def test_probabilities_say_what_they_are_calibrated_on(self, tmp_path, changes, said):
+    page = article(page_of(tmp_path, batch.write(tmp_path, RICH, **changes)))
+    assert said in page and 'in the network&#x27;s own probabilities, and not calibrated' in page
+
+  def test_attention_is_on_a_stated_scale(self, tmp_path):
+    page = article(page_of(tmp_path, batch.write(tmp_path, RICH)))
+    assert 'from 0 (dark) to 1 (bright) in every photograph' in page and 'here 0.400 to 0.600.' in page
+    found = dataclasses.replace(batch.find(RICH), attention=np.full((1, 8, 8), 0.5, np.float32))
+    record = batch.write_result(tmp_path / 'even', found, describe(found, batch.network(), file='even.png', run=batch.run_of(RICH)))
+    assert 'so it hardly differs' in article(page_of(tmp_path, batch.Entry('even.png', 'even', 'predicted', record)))
+
+
+class TestWhatANetworkDoesNotDo:
+
+  def test_without_grades_there_is_no_question_of_grades(self, tmp_path):
+    page = page_of(tmp_path, batch.write(tmp_path, RICH, heads=('maps', 'lesions'), **REAL))
+    assert 'Do the lesions support the grade?' not in page and 'What the lesions found mean' in page
+    assert 'data-filter="grade"' not in page and 'data-only="unsure"' not in page and 'data-set="attention"' not in page
+
+  def test_without_maps_there_are_no_controls_of_maps(self, tmp_path):
+    page = page_of(tmp_path, batch.write(tmp_path, RICH, heads=('lesions', 'grades'), **REAL))
+    assert not re.search('data-blink|data-set=|data-lesion=|data-cut=|data-switch="plain"', page[:page.index('<script')])
+    assert 'data-filter="lesion"' in page
+
+  def test_cells_of_quadrants_are_in_words(self, tmp_path):
+    entry = batch.write(tmp_path, RICH, **REAL)
+    lesions = json.loads(json.dumps(entry.record['lesions']))
+    lesions['HaEx']['found']['quadrants']['upper_left'] = {'regions': 0, 'pixels': 9, 'share': 0.001}
+    page = article(page_of(tmp_path, batch.changed(entry, 1, lesions=lesions)))
+    assert 'part of a region<br><span class="soft">0.1&nbsp;%</span>' in page
+    assert not re.search(r'<td>0 <span', page)
+
+
+class TestTable:
+
+  def test_it_says_what_is_referable_and_a_dictionary_says_what_its_columns_mean(self, tmp_path):
+    entries = [batch.write(tmp_path, RICH), batch.write(tmp_path, HEALTHY), batch.failed(), batch.write(tmp_path, MILD, heads=('maps', 'lesions'))]
+    write_table(tmp_path / 'results.csv', entries)
+    with (tmp_path / 'results.csv').open(newline='') as file:
+      rows = list(csv.DictReader(file))
+    assert [row['referable'] for row in rows] == ['yes', 'no', '', '']
+    assert dictionary_path(tmp_path / 'results.csv').name == 'results_columns.csv'
+    with (tmp_path / 'results_columns.csv').open(newline='') as file:
+      described = {row['column']: row for row in csv.DictReader(file)}
+    assert list(described) == list(rows[0]) == list(COLUMNS)
+    assert all(row['meaning'] and row['meaning'] != row['column'] for row in described.values())
+    assert all(row['values'] for row in described.values())
+    assert described['HaEx share'] == {'column': 'HaEx share', 'meaning': 'area of hard exudate over the area of the field of view',
+                                       'unit': 'fraction', 'values': '0 to 1'}
+
+
+class TestWhose:
+
+  def test_records_say_it_and_of_older_ones_the_names(self, tmp_path):
+    old = batch.write(tmp_path, RICH)
+    named = [dataclasses.replace(old, file=f'a/{name}.jpg') for name in ('10_left', '10_right', 'alone', '77_OD')]
+    said = batch.changed(old, 5, whose={'patient': 'P7', 'eye': 'left', 'source': 'table'}, file='a/10_right_again.jpg')
+    nobody = batch.changed(old, 6, whose={'patient': None, 'eye': 'right', 'source': 'dicom'})
+    assert whose([*named, said, nobody]) == [
+        Whose('10', 'left'), Whose('10', 'right'), Whose(), Whose('77', 'right'), Whose('P7', 'left'), Whose('', 'right')]
+
+  def test_an_eye_that_the_landmarks_contradict_is_said(self, tmp_path):
+    centre = {'row': 1.0, 'column': 1.0, 'confidence': 1.0, 'found': True}
+    marks = {'disc': centre, 'fovea': centre | {'column': 9.0}, 'disc_diameter': 40.0, 'eye': 'right'}
+    entry = batch.changed(batch.write(tmp_path, RICH), 1, landmarks=marks, whose={'patient': 'P7', 'eye': 'left', 'source': 'table'})
+    assert 'By the order of disc and fovea it is the right eye' in page_of(tmp_path, entry)
+
+
+class TestFile:
+
+  def test_the_same_results_make_the_same_bytes(self, tmp_path):
+    entries = [batch.write(tmp_path, index) for index in (RICH, MILD)]
+    for entry in entries:
+      os.utime(tmp_path / entry.folder / 'result.json', (1_700_000_000, 1_700_000_000))
+    first = page_of(tmp_path, *entries)
+    assert page_of(tmp_path, *entries) == first and '2023-11-14 22:13 UTC' in first
+
+  def test_it_says_how_large_it_is(self, tmp_path):
+    page = page_of(tmp_path, batch.write(tmp_path, RICH))
+    said = re.search(r'([\d.]+) ([kM]B) page', page)
+    assert float(said[1]) * {'kB': 1e3, 'MB': 1e6}[said[2]] == pytest.approx((tmp_path / 'report.html').stat().st_size, rel=0.01)
+
+  def test_a_large_page_stores_its_photographs_as_text(self, tmp_path, monkeypatch):
+    evil = '</script><script>window.injected = 1</script>'
+    monkeypatch.setattr(html, 'STORED', 1)
+    page = page_of(tmp_path, batch.write(tmp_path, RICH, file=f'{evil}.png', folder='evil'), batch.write(tmp_path, MILD))
+    assert page.count('<script type="text/html" data-stored=') == 2 and page.count('<script') == page.count('</script>') == 4
+    assert evil not in page and 'data-src="data:image/jpeg' in page
+
+  def test_pictures_at_full_size_stay_so(self, tmp_path, monkeypatch):
+    monkeypatch.setattr(html, 'SIDES', ((9, 64),))
+    entry = batch.write(tmp_path, RICH)
+    own = batch.changed(entry, 1, run=entry.record['run'] | {'options': {'full_size': True}})
+    width = lambda page: (tmp_path / 'report.html').stat().st_size
+    assert width(page_of(tmp_path, own)) > width(page_of(tmp_path, entry))
+
+  def test_maps_are_written_again_where_they_were(self, tmp_path):
+    entry = batch.write(tmp_path, RICH)
+    assert not has_maps(tmp_path / 'report.html')
+    page_of(tmp_path, entry)
+    assert not has_maps(tmp_path / 'report.html')
+    page_of(tmp_path, entry, maps=True)
+    assert has_maps(tmp_path / 'report.html')
+    assert not has_maps(tmp_path / 'none.html')
+
+  @pytest.mark.parametrize('options', [{}, {'maps': 'npz', 'maps_at': 'photograph'}])
+  def test_maps_of_the_page_need_maps(self, options):
+    with pytest.raises(Refused, match='give --maps npz too'):
+      Options('bundle', page_maps=True, **options)
+    assert Options('bundle', page_maps=True, maps='npz').recorded() == Options('bundle', maps='npz').recorded()
+    assert Options('bundle', full_size=True).recorded()['full_size'] is True and 'full_size' not in Options('bundle').recorded()
+
+  def test_an_outline_of_one_point_does_not_end_the_path(self, tmp_path):
+    entry = batch.write(tmp_path, RICH)
+    path = tmp_path / entry.folder / 'outlines.svg'
+    path.write_text(re.sub(r' d="', ' d="M5 5lz', path.read_text()))  # as earlier versions wrote it
+    assert 'd="M5 5l0 0zM' in page_of(tmp_path, entry)
+
+
+class TestReadings:
+
+  def tasks(self, out, *names, who='Ann'):
+    content = [{'data': {'image': name, 'patient': f'P{number}'}, 'annotations': [{'completed_by': who, 'result': [
+        {'from_name': 'grade', 'to_name': 'photograph', 'type': 'choices', 'value': {'choices': [f'DR{number}']}}]}]}
+        for number, name in enumerate(names)]
+    (out / 'readings.json').write_text(json.dumps(content))
+    return content
+
+  @pytest.fixture
+  def results(self, tmp_path):
+    write_table(tmp_path / 'results.csv', [
+        batch.write(tmp_path, RICH, file='a/100%_left.png'), batch.write(tmp_path, MILD, file='=b.png')])
+    return tmp_path
+
+  def test_json_of_the_page_is_compared(self, results):
+    self.tasks(results, 'a/100%25_left.png', '=b.png')
+    found = compare_predictions(results, results / 'readings.json', resamples=10)
+    assert found['images'] == 2 and found['not_predicted'] == [] and Labels().grade('DR1', '') == 1
+
+  def test_a_name_that_has_an_apostrophe_before_it_is_found(self, results):
+    (results / 'readings.csv').write_text("file,grade\n'=b.png,1\n")
+    assert compare_predictions(results, results / 'readings.csv', resamples=10)['images'] == 1
+
+  def test_two_people_are_not_one(self, results):
+    first, second = self.tasks(results, 'a/100%25_left.png'), self.tasks(results, '=b.png', who='Bob')
+    (results / 'readings.json').write_text(json.dumps(first + second))
+    with pytest.raises(ValueError, match=r'grades of 2 people \(Ann, Bob\)'):
+      compare_predictions(results, results / 'readings.json')
+
+  def test_two_photographs_of_one_name_are_refused(self, results):
+    self.tasks(results, 'a/x.png', 'b/x.png')
+    with pytest.raises(ValueError, match='two photographs of the name'):
+      compare_predictions(results, results / 'readings.json')
+
+
+def test_the_picture_of_a_photograph_that_is_all_field_is_not_clipped(tmp_path):
+  found = batch.seen_as(batch.find(RICH), np.full((batch.SIZE, batch.SIZE, 3), 120, np.uint8))
+  record = batch.write_result(tmp_path / 'all', found, describe(found, batch.network(), file='all.png', run=batch.run_of(RICH)))
+  Image.fromarray(found.squares[0].view).save(tmp_path / 'all' / 'field.jpg')
+  assert 'clip-path' not in article(page_of(tmp_path, batch.Entry('all.png', 'all', 'predicted', record)))
+  assert 'clip-path="url(#field-1)"' in article(page_of(tmp_path, batch.write(tmp_path, RICH)))
+  assert len(LESION_KEYS) == 8
