@@ -57,15 +57,15 @@ def fit_edema(
   Raises:
     ValueError: shapes do not agree, a risk is not 0, 1 or 2, one of them has no photograph, or there are fewer than FOLDS patients.
   """
-  features, edema, patients = np.asarray(features, np.float64), np.asarray(edema), np.asarray(patients)
-  if features.ndim != 2 or not len(features) == len(edema) == len(patients):
-    raise ValueError(f'expected features [N, C] and N risks and patients; got {list(features.shape)}, {len(edema)}, {len(patients)}')
+  features, edema, owners = np.asarray(features, np.float64), np.asarray(edema), np.asarray(patients)
+  if features.ndim != 2 or not len(features) == len(edema) == len(owners):
+    raise ValueError(f'expected features [N, C] and N risks and patients; got {list(features.shape)}, {len(edema)}, {len(owners)}')
   if absent := set(range(len(EDEMA))) ^ set(edema.tolist()):
     raise ValueError(f'expected photographs of each risk 0, 1, 2 and of no other; too many or too few are {sorted(absent)}')
-  if (count := len(set(patients.tolist()))) < FOLDS:
+  if (count := len(set(owners.tolist()))) < FOLDS:
     raise ValueError(f'cross-validation takes {FOLDS} patients or more; got {count}')
   mean, scale = features.mean(0), _scale(features)
-  inputs, fold = (features - mean) / scale, _deal(patients, seed)
+  inputs, fold = (features - mean) / scale, _deal(owners, seed)
   best = min((_held_out(inputs, edema, fold, penalty) for penalty in penalties), key=lambda each: each[0])
   _, penalty, temperature, logits = best
   kernel, bias = _solve(inputs, edema, penalty)
