@@ -72,6 +72,8 @@ class Options:
     index_maps: write them as index maps too, a picture a photograph, whose numbers are lesions.
     landmarks: the network that looks for optic disc and fovea, or whether one does, see `predict.load`.
     fhir: write each record as FHIR R4 too.
+    patients: a table that says whose eye each photograph shows, see `bulk.patients.read_patients`; None: the names of the files
+      say it, where they do; False: neither.
     threads: that read photographs and write results; None: as many as the process may use processors.
     memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
       the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
@@ -97,6 +99,7 @@ class Options:
   index_maps: bool = False
   landmarks: str | os.PathLike | bool | None = None
   fhir: bool = False
+  patients: str | os.PathLike | bool | None = None
   threads: int | None = None
   memory: int | None = None
   seconds: int | None = None

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lesion_jax.bulk.inputs import REPORT, SUFFIXES, TABLE
+from lesion_jax.bulk.inputs import PATIENTS, REPORT, SUFFIXES, TABLE
 from lesion_jax.cli import interruption, options
 
 PREDICT = f'''\
@@ -33,7 +33,7 @@ and where they are asked for
   labelme/<name>.json   with --labelme, the same for labelme: labelme photographs/ --output DIR/labelme
   index_maps/           with --index-maps, a picture a photograph whose numbers are lesions, and what they mean
 
-and for all of them {TABLE} and {REPORT}, one page that needs no other file and no network. It shows pictures of the
+and for all of them {TABLE}, {PATIENTS} where it is known whose eyes they show, and {REPORT}, one page that needs no other file and no network. It shows pictures of the
 first 200 photographs, and lists the others.
 
 A photograph that cannot be read, or whose results cannot be written, does not stop the others. What an earlier run with
@@ -48,6 +48,7 @@ examples:
   lesion-jax predict left.jpg right.jpg --model runs/demo/grade/bundle --out results
   lesion-jax predict photographs/ --model bundle --out results --batch-size 8    (on a GPU)
   lesion-jax predict photographs/ --out results --maps npz    (and later `lesion-jax rethreshold results --threshold MA=0.3`)
+  lesion-jax predict photographs/ --out results --patients patients.csv    (one line a patient: the worst of both eyes)
   lesion-jax predict 'clinic/**/*_OD.dcm' --model bundle --out results --threshold MA=0.3,iHE=0.6
 
 exit status: 0, or 1 where a photograph failed, or 2 where nothing could be done, or 130 where you interrupted it; run
@@ -107,8 +108,7 @@ def add(commands: Any) -> None:
                        help="at the network's size (default), or in the photograph's own pixels, for other tools")
   predict.add_argument('--burnt-in', action='store_true',
                        help='write the photograph too with the outlines drawn into its own pixels')
-  predict.add_argument('--fhir', action='store_true',
-                       help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
+  options.add_clinic(predict)
   options.add_forms(predict)
   options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
@@ -123,7 +123,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
-      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, patients=arguments.patients, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
       threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:
