@@ -52,6 +52,12 @@ def eye_of(name: str) -> Eye | None:
   return _eye_of(composed(name), whole=False)
 
 
+def eye_word(word: str) -> str | None:
+  """Returns the eye that a whole word means where an eye is expected, as in a column of a table: 'OD', 'left', 'links', 'R'. None
+  where it means none."""
+  return {**_EYE_OF, **_SHORT_EYE_OF}.get(composed(word).casefold())
+
+
 def _eye_of(name: str, *, whole: bool) -> Eye | None:
   """Of '12_left', 'p-3.OD', 'P012_OD_20210304' and '12 ojo izquierdo' the patient is what stands before the eye, unless there is
   no digit in it and some behind it (IMG_R_0012), or `whole` says so: then it is all but the eye. Of 'OD_12' it is what follows."""

@@ -16,9 +16,11 @@ from lesion_jax.locking import NAME as LOCK
 from lesion_jax.places import real
 
 if TYPE_CHECKING:
+  from lesion_jax.bulk.patients import Said
   from lesion_jax.report.table import Entry
 
-REPORT, TABLE, COCO, LABELME, INDEX_MAPS = 'report.html', 'results.csv', 'coco.json', 'labelme', 'index_maps'
+REPORT, TABLE, PATIENTS = 'report.html', 'results.csv', 'patients.csv'
+COCO, LABELME, INDEX_MAPS = 'coco.json', 'labelme', 'index_maps'
 DICTIONARY = 'results_columns.csv'  # what the columns of TABLE mean
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
             '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
@@ -135,7 +137,8 @@ def _is_output(path: pathlib.Path, out: pathlib.Path, ours: Callable[[pathlib.Pa
   """Whether a file is table, page or lock of `out`, or lies in a folder of results."""
   path = real(path)
   if path.parent == real(out) and (
-      path.name in (TABLE, DICTIONARY, REPORT, COCO, LOCK) or path.name.startswith((f'.{TABLE}.', f'.{DICTIONARY}.', f'.{REPORT}.', f'.{COCO}.'))):
+      path.name in (TABLE, DICTIONARY, REPORT, PATIENTS, COCO, LOCK)
+      or path.name.startswith(tuple(f'.{name}.' for name in (TABLE, DICTIONARY, REPORT, PATIENTS, COCO)))):
     return True
   return ours(path if path.is_dir() else path.parent)
 
@@ -196,7 +199,7 @@ class Folders:
   """
 
   def __init__(self, out: pathlib.Path) -> None:
-    self._out, self._taken = out, {TABLE, DICTIONARY, REPORT, COCO, LABELME, INDEX_MAPS, LOCK}
+    self._out, self._taken = out, {TABLE, DICTIONARY, REPORT, PATIENTS, COCO, LABELME, INDEX_MAPS, LOCK}
 
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """Returns the folder's name, and the record that it holds, if any, of the same photograph."""
@@ -221,7 +224,7 @@ class Folders:
 
 def plan(
     files: Iterable[pathlib.Path], out: pathlib.Path, entries: dict[int, Entry], *, model: str, options: dict[str, Any],
-    overwrite: bool, failed: Mapping[pathlib.Path, str] | None = None,
+    overwrite: bool, failed: Mapping[pathlib.Path, str] | None = None, said: Said = lambda file, record: None,
 ) -> Iterator[tuple[int, Entry]]:
   """Yields the photographs that need the network, each after its place in the input, in order and lazily. Files are
   read on threads, to know them by their bytes.
@@ -234,9 +237,12 @@ def plan(
     options: that change results.
     overwrite: take no result of an earlier run.
     failed: what is known already to be of no use, with the cause.
+    said: what says whose eye a photograph shows, see `bulk.patients.whose_eyes`. Results of an earlier run that say it otherwise are
+      changed.
   """
   from lesion_jax.clinical.record import Run, is_done
   from lesion_jax.photograph.threads import ordered_map
+  from lesion_jax.report.result_folder import rewrite_whose
   from lesion_jax.report.table import FAILED, SKIPPED, WAITING, Entry
 
   folders = Folders(out)
@@ -245,17 +251,24 @@ def plan(
                                                       files)):
     name = os.fspath(file)
     if file in failed:
-      entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {failed[file]}'))
+      entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {failed[file]}'), whose=said(file, None))
       continue
     if isinstance(digest, OSError | ValueError):
-      entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {_why(file, digest)}'))
+      entries[number] = Entry(name, '', FAILED, error=text(f'{file}: {_why(file, digest)}'), whose=said(file, None))
       continue
     run = Run(digest, model, options, hashlib.sha256(os.fsencode(real(file))).hexdigest())
     folder, record = folders.choose(file, run)
-    if not overwrite and is_done(record, out / folder, run):
-      entries[number] = Entry(name, folder, SKIPPED, record, run=run)
+    whose = said(file, record)
+    if record is None or overwrite or not is_done(record, out / folder, run):
+      yield number, Entry(name, folder, WAITING, run=run, whose=whose)
+      continue
+    try:
+      record = rewrite_whose(out / folder, record, whose)
+    except (OSError, ValueError) as error:
+      entries[number] = Entry(name, folder, SKIPPED, run=run, whose=whose).failed(
+          text(f'{file}: whose eye it is could not be written to its results: {error}'))
     else:
-      yield number, Entry(name, folder, WAITING, run=run)
+      entries[number] = Entry(name, folder, SKIPPED, record, run=run, whose=whose)
 
 
 def text(name: Any) -> str:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lesion_jax.bulk.options import Forms, Refused
-from lesion_jax.bulk.run import NO_ROOM, Interrupted, Stopped, write_summaries
+from lesion_jax.bulk.run import NO_ROOM, Interrupted, Stopped, Summaries, write_summaries
 from lesion_jax.clinical import record as records
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.clinical.record import RECORD, is_whole, read_record
@@ -41,11 +41,13 @@ class Rethresholded(NamedTuple):
     entries: of all photographs in the folder, by the names of their folders; SKIPPED are those that stayed as they were.
     left: why these stayed, a sentence each.
     notes: what else is to be said, a sentence each.
+    patients: what is decided of the patients now; '' where none is known.
   """
 
   entries: list[Entry]
   left: list[str]
   notes: list[str]
+  patients: str = ''
 
 
 def rethreshold(
@@ -121,7 +123,7 @@ def _rethreshold(
   # Of each photograph the maps, and what is made of them.
   size = max(record['model']['size'] for _, record in found)
   done: list[tuple[Entry, str, str]] = []
-  said: list[str] = []
+  said = Summaries([], '')
   progress(0, len(found))
   try:
     for each in ordered_map(change, found, each=PHOTOGRAPH + 4 * len(records.LESION_KEYS) * size ** 2):
@@ -133,8 +135,8 @@ def _rethreshold(
     raise ended from error
   finally:
     entries = [entry for entry, *_ in done]
-    said += write_summaries(out, [entry for entry in entries if is_whole(entry.record, out / entry.folder)], forms)
-  return Rethresholded(entries, [left for _, left, _ in done if left], [*(note for *_, note in done if note), *said])
+    said = write_summaries(out, [entry for entry in entries if is_whole(entry.record, out / entry.folder)], forms)
+  return Rethresholded(entries, [left for _, left, _ in done if left], [*(note for *_, note in done if note), *said.notices], said.patients)
 
 
 def _change(

@@ -79,6 +79,8 @@ class Options:
       'high-sensitivity'; None: the most probable grade and risk decide.
     page_maps: put the probability maps that `maps` writes at the network's size into the page too, in 8 bits.
     full_size: keep the square of each photograph, and show it on the page, in the photograph's own pixels, not in 2048 at most.
+    patients: a table that says whose eye each photograph shows, see `bulk.patients.read_patients`; None: the names of the files
+      say it, where they do; False: neither.
     threads: that read photographs and write results; None: as many as the process may use processors.
     memory: bytes that the process may use, of which a share bounds how many photographs are on their way at once; None: what
       the machine, or a limit of its containers, leaves it. The network itself takes what it takes.
@@ -107,6 +109,7 @@ class Options:
   operating_point: str | None = None
   page_maps: bool = False
   full_size: bool = False
+  patients: str | os.PathLike | bool | None = None
   threads: int | None = None
   memory: int | None = None
   seconds: int | None = None

@@ -12,23 +12,26 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from lesion_jax.bulk.inputs import COCO, INDEX_MAPS, LABELME, REPORT, SUFFIXES, TABLE, plan, search, text
+from lesion_jax.bulk.inputs import COCO, INDEX_MAPS, LABELME, PATIENTS, REPORT, SUFFIXES, TABLE, plan, search, text
 from lesion_jax.bulk.options import Forms, Options, Refused, identify, load_predictor
+from lesion_jax.bulk.patients import Said, whose_eyes
 from lesion_jax.clinical.record import Network, describe, is_whole, maps_entry, read_record
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS
 from lesion_jax.locking import locked
 from lesion_jax.photograph.read import read_photograph
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import PHOTOGRAPH, allowed_threads, limited, ordered_map
+from lesion_jax.places import real
 from lesion_jax.predict import prepare
 from lesion_jax.report import coco, labelme
 from lesion_jax.report.html import has_maps, write_report
 from lesion_jax.report.index_maps import SETTINGS, write_index_maps
 from lesion_jax.report.maps import Maps
+from lesion_jax.report.patients import said_of, write_patients
 from lesion_jax.report.result_folder import FIELD_SIDE, write_result
 from lesion_jax.report.table import PREDICTED, SKIPPED, Entry, write_table
 
@@ -81,7 +84,7 @@ def predict_photographs(
     progress: called in this thread, before the first photograph is predicted and after every one, with the numbers of
       those that are finished or have failed, and of all; not called where everything is done. It ends the run by
       raising KeyboardInterrupt.
-    notice: called once with a sentence, where files in the folders were not taken.
+    notice: called with a sentence each: files that were not taken, what a table of patients lacks, what is decided of patients.
 
   Returns:
     The entries of these photographs, in their order.
@@ -103,6 +106,7 @@ def predict_photographs(
   if not files:
     raise Refused('', f'no photograph found in {", ".join(map(str, photographs))}{f": {others}" if others else ""}; '
                   f'of folders, files ending in {" ".join(SUFFIXES)} are taken')
+  said = _said(options, files, out, notice or (lambda said: None))
   model = identify(options.models)
   _check_out(out)
   if notice and others:
@@ -116,9 +120,22 @@ def predict_photographs(
     predict = lambda waiting: cluster.predict_on(ray, waiting, out, options, workers, entries, advance)
   else:
     predict = lambda waiting: predict_entries(load_predictor(options), waiting, out, options, entries, advance)
-  waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed)
+  waiting = plan(files, out, entries, model=model, options=options.recorded(), overwrite=overwrite, failed=found.failed,
+                 said=said)
   with limited(options.threads, options.memory, options.seconds):
     return _run_alone(waiting, predict, out, entries, len(files), options.forms, notice or (lambda said: None))
+
+
+def _said(options: Options, files: Sequence[pathlib.Path], out: pathlib.Path, notice: Callable[[str], None]) -> Said:
+  """What says whose eye a photograph shows. Raises Refused where the table does not do."""
+  if isinstance(options.patients, str | os.PathLike) and real(pathlib.Path(options.patients)) == real(out / PATIENTS):
+    raise Refused('patients', f' {options.patients} is where one line a patient will be written; give the table another name, or another --out')
+  try:
+    return whose_eyes(options.patients, files, notice)
+  except FileNotFoundError as error:
+    raise Refused('patients', f': there is no table {options.patients}') from error
+  except (OSError, ValueError) as error:
+    raise Refused('patients', f': {error}') from error
 
 
 def _paths(photographs: str | os.PathLike | Iterable[str | os.PathLike]) -> list[pathlib.Path]:
@@ -182,7 +199,7 @@ def predict_entries(
   def finish(item: tuple[Numbered, PhotographPrediction]) -> None:
     (number, entry), found = item
     try:
-      record = describe(found, network, file=text(entry.file), run=entry.run)
+      record = describe(found, network, file=text(entry.file), run=entry.run, whose=entry.whose)
       with limited(min(threads, WRITERS)):
         record = _write(out / entry.folder, found, record, network, options, entry.file)
     except ValueError as error:
@@ -246,13 +263,27 @@ def _run(
       predict(itertools.chain([first], waiting))
   finally:
     ordered = _ordered(entries)
-    for said in write_summaries(out, ordered, forms):
-      notice(said)
+    said = write_summaries(out, ordered, forms)
+    for sentence in (*said.notices, said.patients):
+      if sentence:
+        notice(sentence)
   return ordered
 
 
-def write_summaries(out: pathlib.Path, entries: Sequence[Entry], forms: Forms = Forms()) -> list[str]:
-  """Writes table, page and, where they are asked for, the forms of other tools, of these entries and of whatever else lies
+class Summaries(NamedTuple):
+  """What is to be said of what was written for all photographs.
+
+  Attributes:
+    notices: a sentence each.
+    patients: what is decided of the patients, '' where none is known.
+  """
+
+  notices: list[str]
+  patients: str
+
+
+def write_summaries(out: pathlib.Path, entries: Sequence[Entry], forms: Forms = Forms()) -> Summaries:
+  """Writes table, page, a line each patient where one is known and, where they are asked for, the forms of other tools, of these entries and of whatever else lies
   in the folder. Forms that an earlier run has left there are made anew, as they would say something else than the records.
 
   Args:
@@ -260,15 +291,12 @@ def write_summaries(out: pathlib.Path, entries: Sequence[Entry], forms: Forms = 
     entries: of a run.
     forms: of `Options`.
 
-  Returns:
-    What is to be said of them, a sentence each.
-
   Raises:
     Stopped: something could not be written.
   """
   unwritten, notices, everything = [], [], [*entries, *_earlier(out, entries)]
   page = functools.partial(write_report, maps=forms.page_maps or has_maps(out / REPORT))
-  for name, write in ((TABLE, write_table), (REPORT, page), *_also(out, forms)):
+  for name, write in ((TABLE, write_table), (REPORT, page), (PATIENTS, write_patients), *_also(out, forms)):
     try:
       for left in out.glob(f'.{name}.*.new'):  # by a run that was killed
         left.unlink(missing_ok=True)
@@ -278,7 +306,7 @@ def write_summaries(out: pathlib.Path, entries: Sequence[Entry], forms: Forms = 
       unwritten.append(f'{name} could not be written: {error}')
   if unwritten:
     raise Stopped('; '.join(unwritten))
-  return notices
+  return Summaries(notices, said_of(everything))
 
 
 def _also(out: pathlib.Path, forms: Forms) -> Iterator[tuple[str, Callable[[pathlib.Path, Sequence[Entry]], str | None]]]:

@@ -178,6 +178,18 @@ def add_smallest(parser: argparse.ArgumentParser, default: str) -> None:
                            f'every region counts (default: {default})')
 
 
+def add_clinic(parser: argparse.ArgumentParser) -> None:
+  """Adds --patients, --no-patients and --fhir."""
+  patients = parser.add_mutually_exclusive_group()
+  patients.add_argument('--patients', type=path, metavar='TABLE',
+                        help='whose eye each photograph shows: a table (CSV) with the columns image, patient and eye. Both eyes of a '
+                             'patient become one line of patients.csv (default: the names of the files say it, as in 10_left.jpeg, '
+                             '123_OD.jpg and P7_R.png, and the laterality of DICOM files)')
+  patients.add_argument('--no-patients', dest='patients', action='store_false', default=None, help='names of files say nothing')
+  parser.add_argument('--fhir', action='store_true',
+                      help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
+
+
 def add_forms(parser: argparse.ArgumentParser) -> None:
   """Adds --coco, --labelme, --index-maps and --page-maps."""
   parser.add_argument('--coco', choices=['rle', 'polygons'],

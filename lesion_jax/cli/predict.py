@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lesion_jax.bulk.inputs import DICTIONARY, REPORT, SUFFIXES, TABLE
+from lesion_jax.bulk.inputs import DICTIONARY, PATIENTS, REPORT, SUFFIXES, TABLE
 from lesion_jax.cli import interruption, options
 
 PREDICT = f'''\
@@ -33,9 +33,9 @@ and where they are asked for
   labelme/<name>.json   with --labelme, the same for labelme: labelme photographs/ --output DIR/labelme
   index_maps/           with --index-maps, a picture a photograph whose numbers are lesions, and what they mean
 
-and for all of them {TABLE}, {DICTIONARY}, which says what its columns mean, and {REPORT}, one page that needs no other
-file and no network: to look through all photographs, to answer in, and to print. It shows pictures of the first 2,000
-photographs, and lists the others.
+and for all of them {TABLE}, {DICTIONARY}, which says what its columns mean, {PATIENTS} where it is known whose eyes they
+show, and {REPORT}, one page that needs no other file and no network: to look through all photographs, to answer in, and to
+print. It shows pictures of the first 2,000 photographs, and lists the others.
 
 A photograph that cannot be read, or whose results cannot be written, does not stop the others. What an earlier run with
 the same photograph, model and options has written is not predicted again.
@@ -49,6 +49,7 @@ examples:
   lesion-jax predict left.jpg right.jpg --model runs/demo/grade/bundle --out results
   lesion-jax predict photographs/ --model bundle --out results --batch-size 8    (on a GPU)
   lesion-jax predict photographs/ --out results --maps npz    (and later `lesion-jax rethreshold results --threshold MA=0.3`)
+  lesion-jax predict photographs/ --out results --patients patients.csv    (one line a patient: the worst of both eyes)
   lesion-jax predict 'clinic/**/*_OD.dcm' --model bundle --out results --threshold MA=0.3,iHE=0.6
 
 exit status: 0, or 1 where a photograph failed, or 2 where nothing could be done, or 130 where you interrupted it; run
@@ -102,8 +103,7 @@ def add(commands: Any) -> None:
   predict.add_argument('--maps-at', choices=['network', 'photograph'], default='network',
                        help="at the network's size (default), or in the photograph's own pixels, for other tools")
   _add_pictures(predict)
-  predict.add_argument('--fhir', action='store_true',
-                       help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
+  options.add_clinic(predict)
   options.add_forms(predict)
   options.add_limits(predict)
   predict.add_argument('--overwrite', action='store_true', help='predict also what an earlier run has done')
@@ -140,7 +140,7 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
       burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, operating_point=arguments.operating_point,
-      coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
+      patients=arguments.patients, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
       page_maps=arguments.page_maps, full_size=arguments.full_size,
       threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []

@@ -70,4 +70,6 @@ def _rethreshold(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
   if not arguments.quiet:
     done = sum(entry.status == PREDICTED for entry in found.entries)
     print(f'{done} of {len(found.entries)} results made anew; see {arguments.out / REPORT}')
+    if found.patients:
+      print(found.patients)
   return 1 if found.left else 0

@@ -1,7 +1,7 @@
 """Codes by which a clinic's record knows grades: LOINC and SNOMED CT, each with the official name.
 
 LOINC: the severity level of each eye, and the answers of its list LL2117-1 (loinc.org/71490-7, loinc.org/71491-5, loinc.org/LL2117-1).
-SNOMED CT: disorders of the International Edition, by their fully specified names. Codes carry a check digit, see `is_loinc` and
+SNOMED CT: disorders and body structures of the International Edition, by their fully specified names. Codes carry a check digit, see `is_loinc` and
 `is_snomed`. LOINC is copyright Regenstrief Institute and free under its licence; SNOMED CT needs an affiliate licence where a
 country has none for all: whoever sends its codes needs it.
 """
@@ -24,6 +24,10 @@ class Code(NamedTuple):
 SEVERITY = {  # of an eye, by photograph.landmarks.LEFT and RIGHT
     'left': Code(LOINC, '71490-7', 'Left eye Diabetic retinopathy severity level by Ophthalmoscopy'),
     'right': Code(LOINC, '71491-5', 'Right eye Diabetic retinopathy severity level by Ophthalmoscopy'),
+}
+EYES = {  # body structures, by the same
+    'left': Code(SNOMED, '8966001', 'Left eye structure (body structure)'),
+    'right': Code(SNOMED, '18944008', 'Right eye structure (body structure)'),
 }
 ANSWERS = (  # of grades 0 to 4
     Code(LOINC, 'LA18643-9', 'No apparent retinopathy'),

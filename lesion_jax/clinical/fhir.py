@@ -1,6 +1,7 @@
 """A record as FHIR R4: a bundle with one DiagnosticReport, its Observations and the Device that made them.
 
-No patient is in it, as the record knows none: whoever sends it adds `subject`. Nothing is final before a person has looked: all is
+The patient is in it whom a table of the user names (`whose` of the record), as an identifier without a system: whoever sends it knows
+whose identifier that is. A patient that a file's name alone says is not, and nothing is invented where none is known. Nothing is final before a person has looked: all is
 'preliminary'. Ids follow from photograph, network and options, so the same result has the same ones.
 """
 
@@ -11,8 +12,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from lesion_jax.clinical.codes import ANSWERS, DISORDERS, SEVERITY, Code
-from lesion_jax.clinical.look import look
+from lesion_jax.clinical.codes import ANSWERS, DISORDERS, EYES, SEVERITY, Code
+from lesion_jax.clinical.look import SAID_BY, look
 from lesion_jax.core import EDEMA, LESIONS
 from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT
 
@@ -27,8 +28,8 @@ REASONS = {NOT_EVALUATED: ('not-performed', 'Not Performed'), None: ('unknown', 
 def to_fhir(record: Mapping[str, Any]) -> dict[str, Any]:
   """The bundle (type 'collection'), ready for JSON.
 
-  Its Observations are those that the record has something for: the grade, under LOINC's code of the eye where landmarks say
-  which it is, with LOINC's answer and SNOMED CT's disorder; the risk of macular edema; and the lesions, a component each. Their
+  Its Observations are those that the record has something for: the grade, under LOINC's code of the eye where that is known
+  (`whose` of the record, or else the landmarks), with LOINC's answer and SNOMED CT's disorder; the risk of macular edema; and the lesions, a component each. Their
   numbers are those of the record. The conclusion is whether a person should look, and why.
 
   Args:
@@ -42,20 +43,36 @@ def to_fhir(record: Mapping[str, Any]) -> dict[str, Any]:
   common = {
       'resourceType': 'Observation', 'status': STATUS,
       'category': [{'coding': [{'system': CATEGORY, 'code': 'imaging', 'display': 'Imaging'}]}],
-      'device': {'reference': name('device')}, 'note': [{'text': note} for note in record['notes']]}
-  eye = (record.get('landmarks') or {}).get('eye')
-  where = {'bodySite': {'text': f'{eye} eye, by the order of optic disc and fovea'}} if eye else {}
+      'device': {'reference': name('device')}, 'note': [{'text': note} for note in record['notes']], **_subject(record)}
+  eye, by = _eye(record)
+  where = {'bodySite': {'coding': [_coding(EYES[eye])], 'text': f'{eye} eye, by {by}'}} if eye else {}
   made = {'grade': _grade(record, eye), 'edema': _edema(record), 'edema_by_network': _edema_by_network(record), 'lesions': _lesions(record)}
   observations = {what: common | where | found for what, found in made.items() if found}
   looked = look(record)
   report = {
       'resourceType': 'DiagnosticReport', 'status': STATUS, 'code': {'text': 'Analysis of a colour fundus photograph for diabetic '
                                                                              'retinopathy by a network, for research only'},
+      **_subject(record),
       'result': [{'reference': name(what)} for what in observations],
       'conclusion': ('A person should look: ' if looked['needed'] else '') + ' '.join(looked['sentences'])}
   resources = {'report': report, **observations, 'device': device}
   return {'resourceType': 'Bundle', 'type': 'collection',
           'entry': [{'fullUrl': name(what), 'resource': resource} for what, resource in resources.items()]}
+
+
+def _eye(record: Mapping[str, Any]) -> tuple[str | None, str]:
+  """Which eye it is, and who says so."""
+  whose = record.get('whose')
+  if whose and whose['eye']:
+    return whose['eye'], SAID_BY[whose['source']]
+  return (record.get('landmarks') or {}).get('eye'), 'the order of optic disc and fovea'
+
+
+def _subject(record: Mapping[str, Any]) -> dict[str, Any]:
+  whose = record.get('whose')
+  if not whose or whose['source'] != 'table' or whose['patient'] is None:
+    return {}
+  return {'subject': {'type': 'Patient', 'identifier': {'value': whose['patient']}}}
 
 
 def _coding(code: Code) -> dict[str, str]:

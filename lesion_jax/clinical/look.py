@@ -1,4 +1,4 @@
-"""Whether a person should look at a photograph, in one field: referable, ungradable, unlike, or a second look.
+"""Whether a person should look at a photograph, in one field: referable, ungradable, unlike, a second look, or another eye.
 
 All of it follows from the record, so a record from before there was the field has it too.
 """
@@ -15,9 +15,10 @@ from lesion_jax.core import EDEMA as EDEMA_NAMES
 from lesion_jax.core import GRADE_KEYS, REFERABLE_GRADE
 from lesion_jax.photograph.likeness import COLOURS
 
-REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND = 'referable', 'edema risk', 'ungradable', 'unlike', 'second look'
-REASONS = (REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND)
+REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND, OTHER_EYE = 'referable', 'edema risk', 'ungradable', 'unlike', 'second look', 'other eye'
+REASONS = (REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND, OTHER_EYE)
 REFERABLE_EDEMA = 2  # hard exudates within a disc diameter of the fovea (referable in Gulshan et al., JAMA 316(22):2402, 2016)
+SAID_BY = {'table': 'the table of patients', 'name': "the file's name", 'dicom': 'the DICOM file'}  # of `whose`
 NOTHING = 'No reason for a person to look was found'
 
 
@@ -31,6 +32,8 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
     ungradable   something speaks against the quality of the photograph
     unlike       it is unlike the photographs that the network learned from; never where that is not known
     second look  the network and the lesions found (`grade_by_rule`) disagree on whether it is referable
+    other eye    table, name, DICOM file and the order of optic disc and fovea do not agree on which eye it is: another eye, or a
+                 mirrored photograph
 
   A lesion that is not evaluated is never taken for absent: where one could make a photograph referable that is not, the
   sentence says so.
@@ -68,6 +71,8 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
   if known and grade and grade['referable'] != ruled.referable:
     found[SECOND] = (f'The network grades {grade["key"]}, but the lesions found mean {_said(ruled)}'
                      f'{_caveat(ruled)}: one is referable, the other is not.')
+  if said := _other_eye(record):
+    found[OTHER_EYE] = said
   reasons = [reason for reason in REASONS if reason in found]
   return {
       'needed': bool(found),
@@ -76,6 +81,21 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
       'rule': {'grade': ruled.grade, 'key': GRADE_KEYS[ruled.grade], 'referable': ruled.referable,
                'sufficient': ruled.sufficient, 'not_judged': list(ruled.not_judged)} if known else None,
   }
+
+
+def _other_eye(record: Mapping[str, Any]) -> str:
+  """What contradicts the eye that a record is said to be of, in a sentence; '' where nothing does."""
+  whose, laterality = record.get('whose'), record.get('photograph', {}).get('laterality')
+  eye = whose and whose['eye']
+  if not eye:
+    return ''
+  marks = (record.get('landmarks') or {}).get('eye')
+  others = [what for what, other in (('its DICOM file', laterality if whose['source'] != 'dicom' else None),
+                                     ('the order of optic disc and fovea', marks)) if other not in (None, eye)]
+  if not others:
+    return ''
+  return (f'It is said to be a {eye} eye by {SAID_BY[whose["source"]]}, but {" and ".join(others)} '
+          f'{"say" if others[1:] else "says"} the other: the wrong photograph, or a mirrored one.')
 
 
 def summary(records: Iterable[Mapping[str, Any]]) -> str:

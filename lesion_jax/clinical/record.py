@@ -16,6 +16,7 @@ import lesion_jax
 from lesion_jax.clinical.evidence import weigh
 from lesion_jax.clinical.findings import Smallest, measure, regions_by_quadrant, without_small
 from lesion_jax.clinical.look import look
+from lesion_jax.clinical.patients import whose_is
 from lesion_jax.clinical.schema import fits, read_schema
 from lesion_jax.clinical.unsure import margin_of
 from lesion_jax.clinical.zones import NEAR, UNSEEN, Zones, edema_by_rule, measure_zones, severe_hemorrhages
@@ -128,7 +129,9 @@ class Run:
     return {'lesion_jax': lesion_jax.__version__, **dataclasses.asdict(self)}
 
 
-def describe(found: PhotographPrediction, network: Network, *, file: str, run: Run) -> dict[str, Any]:
+def describe(
+    found: PhotographPrediction, network: Network, *, file: str, run: Run, whose: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
   """The record of one photograph but for its list of files, ready for JSON.
 
   Lesions that the training data do not annotate are left out: that part of the network was never trained. What is said
@@ -139,6 +142,7 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
     network: that answered.
     file: the photograph, as the reader of the record will look for it.
     run: where it comes from.
+    whose: of `patients.Whose.to_json`, what a table or its name says of whose eye it is; None: nothing, so that a DICOM file may.
 
   Raises:
     ValueError: the prediction is of several photographs, or something else than finite numbers.
@@ -157,11 +161,14 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
   lesions = None if found.lesions is None else _lesions(found, network, marks)
   grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0), margin_of(network.config))
   attention, scale = None if found.attention is None else found.attention[0], crop.side / len(square.pixels)
+  whose = whose_is(whose, square.laterality)
   record = {
       'schema_version': SCHEMA_VERSION,
       'file': file,
       'photograph': {'height': crop.height, 'width': crop.width} | (
-          {'spacing': dict(zip(('row', 'column'), square.spacing, strict=True))} if square.spacing else {}),
+          {'spacing': dict(zip(('row', 'column'), square.spacing, strict=True))} if square.spacing else {}) | (
+              {'laterality': square.laterality} if square.laterality else {}),
+      **({'whose': whose} if whose else {}),
       'crop': {'top': crop.top, 'left': crop.left, 'side': crop.side},
       'field': {  # in the photograph's pixels
           'pixels': round(np.count_nonzero(field.inside) * scale ** 2),
@@ -178,20 +185,20 @@ def describe(found: PhotographPrediction, network: Network, *, file: str, run: R
           'minimum': round(float(attention.min()), 6), 'maximum': round(float(attention.max()), 6),
           'height': attention.shape[0], 'width': attention.shape[1]},
       'model': network.model,
-      'notes': _with_landmarks(network.notes, lesions) if marks else network.notes,
+      'notes': _notes(found, network, lesions),
       'run': run.to_json(),
   }
-  if found.edema is not None:
-    record['notes'] = [*record['notes'], EDEMA_BY_NETWORK]
-  if square.spacing and lesions:
-    record['notes'] = [*record['notes'], IN_MILLIMETRES]
   return record | {'look': look(record)}
 
 
-def _with_landmarks(notes: Sequence[str], lesions: Mapping[str, Any] | None) -> list[str]:
-  """The notes where landmarks are known."""
-  return [QUADRANTS_BY_LANDMARKS if note == QUADRANTS_OF_THE_PICTURE else note for note in notes] + [
-      RISK_OF_EDEMA, *([UNSEEN] if 'iHE' in (lesions or {}) else [])]
+def _notes(found: PhotographPrediction, network: Network, lesions: Mapping[str, Any] | None) -> list[str]:
+  """What is said to the numbers of this photograph."""
+  notes = network.notes
+  if found.landmarks:
+    notes = [QUADRANTS_BY_LANDMARKS if note == QUADRANTS_OF_THE_PICTURE else note for note in notes] + [
+        RISK_OF_EDEMA, *([UNSEEN] if 'iHE' in (lesions or {}) else [])]
+  return [*notes, *([EDEMA_BY_NETWORK] if found.edema is not None else []),
+          *([IN_MILLIMETRES] if found.squares[0].spacing and lesions else [])]
 
 
 def rethreshold(
@@ -257,6 +264,29 @@ def maps_entry(record: Mapping[str, Any], found: PhotographPrediction, network: 
   return {'format': form, 'at': at, 'centre': {'row': int(field.row), 'column': int(field.column)}, 'scores': {
       key: float(scores[LESION_KEYS.index(key)]) for key in record['lesions']},
           'presence_follows': network.rule.name == MAXIMUM and network.config.get('presence') is None}
+
+
+def with_whose(record: Mapping[str, Any], said: Mapping[str, Any] | None) -> dict[str, Any]:
+  """The record as it is once a table or the name says this of whose eye it is, 'whose' and 'look' are others.
+
+  Args:
+    record: of `describe`, with or without its list of files.
+    said: as `whose` of `describe`.
+  """
+  whose = whose_is(said, record['photograph'].get('laterality'))
+  if whose == record.get('whose'):
+    return dict(record)
+  changed: dict[str, Any] = {}
+  for key, value in record.items():
+    if key not in ('whose', 'look'):
+      changed[key] = value
+    if key == 'photograph' and whose:
+      changed['whose'] = whose
+    if key == 'look':
+      changed['look'] = None
+  if 'look' in changed:
+    changed['look'] = look({key: value for key, value in changed.items() if key != 'look'})
+  return changed
 
 
 _SMALLEST = 'Left out of masks, counts and areas: '

@@ -8,7 +8,7 @@ What is done to the pixels (our choice, after PS3.3 of the standard):
   palette        through its colour table, whose transparency is dropped
 
 Read are files of one frame, uncompressed, JPEG (8 bits) or JPEG 2000; what Pillow cannot decode is refused. Overlays,
-colour profiles and the patient's data are left alone.
+colour profiles and the patient's data are left alone; of these the laterality alone is read.
 """
 
 from __future__ import annotations
@@ -167,6 +167,25 @@ def read_spacing(file: BinaryIO) -> tuple[float, float] | None:
   except Exception:  # noqa: BLE001 (whatever pydicom raises for what is damaged or missing: then nothing is known)
     return None
   return (row, column) if all(0 < value < math.inf for value in (row, column)) else None
+
+
+def read_laterality(file: BinaryIO) -> str | None:
+  """Returns which eye a DICOM file says that it shows, 'right' or 'left', by its Image Laterality, or else its Laterality; None
+  where it says neither, both eyes, or the two contradict each other. Nothing else of the patient is read.
+
+  Args:
+    file: open for reading in binary, of which `read_dicom` read the photograph.
+  """
+  import pydicom
+
+  names = ('ImageLaterality', 'Laterality')
+  file.seek(0)
+  try:
+    header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(names))
+    said = {str(header.get(name) or '').strip().upper() for name in names} - {''}
+  except Exception:  # noqa: BLE001 (as of `read_spacing`)
+    return None
+  return {'R': 'right', 'L': 'left'}.get(said.pop()) if len(said) == 1 else None
 
 
 def _is_bare(head: bytes) -> bool:

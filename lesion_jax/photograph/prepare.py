@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lesion_jax.photograph.crop import Strip, around, locate, whole
-from lesion_jax.photograph.read import read_photograph, read_spacing, upright
+from lesion_jax.photograph.read import read_laterality, read_photograph, read_spacing, upright
 from lesion_jax.photograph.square import Square
 
 # Of a photograph, in pixels (our choice). A thumbnail shows no lesion, and would be called healthy.
@@ -73,7 +73,7 @@ def prepare(
                      ) from error
   pixels = found.apply(image, size)
   return Square(pixels, found, pixels if view is None else found.apply(image, min(found.side, view)), doubts,
-                _spacing(photograph, found.side))
+                _spacing(photograph, found.side), None if isinstance(photograph, np.ndarray | Image.Image) else read_laterality(photograph))
 
 
 def _spacing(photograph: Photograph, side: int) -> tuple[float, float] | None:

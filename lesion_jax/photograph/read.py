@@ -23,6 +23,7 @@ import signal
 import stat
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -31,6 +32,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from lesion_jax import machine
 from lesion_jax.photograph import jpeg, patience, tiff
 from lesion_jax.photograph.dicom import HEAD, is_dicom, is_jpeg_2000, read_dicom
+from lesion_jax.photograph.dicom import read_laterality as read_dicom_laterality
 from lesion_jax.photograph.dicom import read_spacing as read_dicom_spacing
 from lesion_jax.photograph.png import check_png
 from lesion_jax.photograph.threads import allowed_pixels, limited
@@ -149,11 +151,21 @@ def _cause(error: BaseException) -> object:
 def read_spacing(source: Source) -> tuple[float, float] | None:
   """Millimetres on the retina between rows and between columns of a photograph that was read; None but of DICOM files
   that say it, by their path or their bytes."""
+  return _of_dicom(source, read_dicom_spacing)
+
+
+def read_laterality(source: Source) -> str | None:
+  """Which eye a photograph that was read is of, 'right' or 'left'; None but of DICOM files that say it, by their path or their
+  bytes."""
+  return _of_dicom(source, read_dicom_laterality)
+
+
+def _of_dicom(source: Source, read: Callable[[BinaryIO], Any]) -> Any:
   if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
     return None
   try:
     with _open(source) as file:
-      return read_dicom_spacing(file) if is_dicom(file) else None
+      return read(file) if is_dicom(file) else None
   except DAMAGE:
     return None
 

@@ -30,6 +30,7 @@ class Square:
     view: uint8 [D, D, 3], the same square at this size or another, to look at and for what is measured of it.
     doubts: what is to be said of the photograph as a whole, see `crop.locate`.
     spacing: mm on the retina between rows and between columns of the photograph; None where nobody says.
+    laterality: which eye a DICOM file says that it shows, 'right' or 'left'; None where none says it.
   """
 
   pixels: np.ndarray
@@ -37,6 +38,7 @@ class Square:
   view: np.ndarray
   doubts: tuple[str, ...] = ()
   spacing: tuple[float, float] | None = None
+  laterality: str | None = None
 
   @functools.cached_property
   def field(self) -> Field:

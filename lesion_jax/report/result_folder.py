@@ -13,7 +13,7 @@ from PIL import Image
 
 from lesion_jax.clinical.fhir import to_fhir
 from lesion_jax.clinical.findings import without_small
-from lesion_jax.clinical.record import RECORD, present_lesions, warnings_of
+from lesion_jax.clinical.record import RECORD, present_lesions, warnings_of, with_whose
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.square import PhotographPrediction, Square
@@ -112,6 +112,26 @@ def rewrite_lesions(
   write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
   (folder / WAITING).unlink(missing_ok=True)
   return record
+
+
+def rewrite_whose(folder: pathlib.Path, record: dict[str, Any], said: Mapping[str, Any] | None) -> dict[str, Any]:
+  """Changes in finished results whose eye it is, and what follows from it; the network has no part in that.
+
+  Args:
+    folder: of the photograph.
+    record: that lies in it.
+    said: as `whose` of `clinical.record.describe`.
+
+  Returns:
+    The record as it is written now; nothing is written where it says so already.
+  """
+  changed = with_whose(record, said)
+  if changed == record:
+    return record
+  if FHIR in record['files']:
+    _write_fhir(folder, changed)
+  write_whole(folder / RECORD, json.dumps(changed, indent=2, allow_nan=False) + '\n')
+  return changed
 
 
 def _write_fhir(folder: pathlib.Path, record: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ COLUMNS = ('file', 'folder', 'status', 'error', 'look', 'quality', 'grade', 'evi
            *(f'{key} {what}' for key in LESION_KEYS for what in ('regions', 'share')),
            *(f'{key} state' for key in LESION_KEYS), 'warning', 'referable', 'unsure')
 MM2 = tuple(f'{key} mm2' for key in LESION_KEYS)  # columns where a photograph says its scale
+WHOSE = ('patient', 'eye', 'eye by')  # columns where anything says whose eye any photograph shows
 MACULA = ('eye', 'disc', 'fovea', 'edema risk', 'edema distance')  # columns where a network looked for landmarks in any photograph
 BY_NETWORK = ('edema risk by network', *(f'edema {risk} by network' for risk in range(len(EDEMA))))  # columns where a network tells it
 SMALLEST = 'smallest regions'  # a column where a smallest region was chosen, of any photograph
@@ -41,6 +42,7 @@ class Entry:
     record: its result.json, None where it waits or failed.
     error: what went wrong, '' where nothing did.
     run: what its result depends on; None where the file cannot be read.
+    whose: what a table or its name says of whose eye it is, as `clinical.patients.Whose.to_json`; None where they say nothing.
   """
 
   file: str
@@ -49,6 +51,7 @@ class Entry:
   record: Mapping[str, Any] | None = None
   error: str = ''
   run: Run | None = None
+  whose: Mapping[str, Any] | None = None
 
   def failed(self, error: str) -> Entry:
     """Returns the same photograph, as one that failed."""
@@ -60,9 +63,11 @@ def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   predicted grade and what its evidence is, the probabilities by grade and lesion, and number of regions and share of the
   field of view by lesion. What a photograph does not have stays empty. Last, each lesion is present, absent, not
   evaluated or ungradable, and what `warnings_of` says of the network; where a photograph says its scale, MM2 are the areas
-  in mm2; where a network looked for landmarks, MACULA says which eye it is, whether disc and fovea were found, the risk of
-  macular edema 0..2 and how far the nearest hard exudate is from the fovea; where the network tells that risk itself, BY_NETWORK
-  has it and its probabilities; where a smallest region was chosen, SMALLEST says below which size regions do not count.
+  in mm2; where anything says whose eye a photograph shows, WHOSE are patient and eye, and who says the eye: table, name, dicom,
+  or, where these say nothing, landmarks; where a network looked for landmarks, MACULA says which eye it is, whether disc and fovea
+  were found, the risk of macular edema 0..2 and how far the nearest hard exudate is from the fovea; where the network tells that risk
+  itself, BY_NETWORK has it and its probabilities; where a smallest region was chosen, SMALLEST says below which size regions do not
+  count.
 
   `referable` and `unsure` are yes or no. A text that a spreadsheet would take for a formula has an apostrophe before it: anybody can name a file '=...'.
   Beside the table a second one, `dictionary_path`, says what each column means.
@@ -70,7 +75,9 @@ def write_table(path: pathlib.Path, entries: Sequence[Entry]) -> None:
   text = io.StringIO(newline='')
   lesions = [lesion for entry in entries if entry.record for lesion in (entry.record['lesions'] or {}).values()]
   more = MM2 if any('mm2' in (lesion['found'] or {}) for lesion in lesions) else ()
-  more += MACULA if any('landmarks' in entry.record for entry in entries if entry.record) else ()
+  more += WHOSE if any(entry.whose or 'whose' in (entry.record or {}) for entry in entries) else ()
+  if any('landmarks' in entry.record for entry in entries if entry.record):
+    more += tuple(name for name in MACULA if name not in more)
   more += BY_NETWORK if any('edema_by_network' in entry.record for entry in entries if entry.record) else ()
   more += (SMALLEST,) if any('smallest' in lesion for lesion in lesions) else ()
   writer = csv.DictWriter(text, COLUMNS + more, extrasaction='ignore')
@@ -108,6 +115,7 @@ _MEANINGS = {
     'unsure': ('whether the two likeliest grades are nearer to each other than the probabilities are off on average', '', 'yes, no; empty without a grade'),
     'patient': ('whose eye it is', '', 'text'),
     'eye': ('which eye it is', '', 'right, left'),
+    'eye by': ('what says which eye it is', '', 'table, name, dicom, landmarks'),
     'disc': ('whether the optic disc was found', '', 'found, not found'),
     'fovea': ('whether the fovea was found', '', 'found, not found'),
     'edema risk': ('risk of macular edema by rule, from hard exudates', '', '0 none, 1 not within one disc diameter of the fovea, 2 within it; empty where it cannot be told'),
@@ -139,8 +147,10 @@ def describe_column(column: str) -> tuple[str, str, str]:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-  row = {'file': _inert(entry.file), 'folder': _inert(entry.folder), 'status': entry.status,
-         'error': _inert(entry.error)}
+  row = {'file': inert(entry.file), 'folder': inert(entry.folder), 'status': entry.status,
+         'error': inert(entry.error)}
+  whose = (entry.record.get('whose') if entry.record else entry.whose) or {}
+  row |= {'patient': inert(whose.get('patient') or ''), 'eye': whose.get('eye'), 'eye by': whose['source'] if whose.get('eye') else ''}
   if entry.record is None:
     return row
   row['look'] = ', '.join(look(entry.record)['reasons']) or NOT_NEEDED
@@ -157,7 +167,8 @@ def _row(entry: Entry) -> dict[str, Any]:
       row |= {f'{key} regions': lesion['found']['regions'], f'{key} share': lesion['found']['share'],
               f'{key} mm2': lesion['found'].get('mm2')}
   if marks := entry.record.get('landmarks'):
-    row |= {'eye': marks['eye'], **{name: 'found' if marks[name]['found'] else 'not found' for name in LANDMARKS}}
+    row |= {} if row['eye'] else {'eye': marks['eye'], 'eye by': 'landmarks' if marks['eye'] else ''}
+    row |= {**{name: 'found' if marks[name]['found'] else 'not found' for name in LANDMARKS}}
     row |= {'edema risk': entry.record['edema']['value'], 'edema distance': entry.record['edema']['nearest']}
   if told := entry.record.get('edema_by_network'):
     row |= dict(zip(BY_NETWORK, (told['value'], *told['probabilities'].values()), strict=True))
@@ -166,7 +177,8 @@ def _row(entry: Entry) -> dict[str, Any]:
   return row | {f'{key} state': state for key, state in entry.record['states'].items()}
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
+  """Returns a text that no spreadsheet takes for a formula."""
   return f"'{text}" if text.startswith(FORMULA) else text
 
 

@@ -11,7 +11,7 @@ import batch
 import pytest
 from batch import HEALTHY, RICH
 
-from lesion_jax.clinical.codes import ANSWERS, DISORDERS, LOINC, SEVERITY, SNOMED, is_loinc, is_snomed
+from lesion_jax.clinical.codes import ANSWERS, DISORDERS, EYES, LOINC, SEVERITY, SNOMED, is_loinc, is_snomed
 from lesion_jax.clinical.fhir import to_fhir
 from lesion_jax.clinical.record import describe
 from lesion_jax.core import GRADES, LESION_KEYS
@@ -47,8 +47,9 @@ def test_every_code_has_its_check_digit_and_no_neighbour_has():
     assert is_loinc(code.code)
     for digit in set('0123456789') - {code.code[-1]}:
       assert not is_loinc(code.code[:-1] + digit)
-  for code in filter(None, DISORDERS):
-    assert is_snomed(code.code)
+  assert {eye: (code.system, code.code) for eye, code in EYES.items()} == {'right': (SNOMED, '18944008'), 'left': (SNOMED, '8966001')}
+  for code in (*EYES.values(), *filter(None, DISORDERS)):
+    assert code.system == SNOMED and is_snomed(code.code)
     for place in range(len(code.code)):  # Verhoeff finds every single wrong digit, and every swap of neighbours
       for digit in set('0123456789') - {code.code[place]}:
         assert not is_snomed(code.code[:place] + digit + code.code[place + 1:])
@@ -81,7 +82,7 @@ def by_text(bundle, words):
   return found
 
 
-def holds_to_r4(bundle):
+def holds_to_r4(bundle, subject=None):
   """What R4 demands of these resources: required elements, values of required bindings, one value a name, references that resolve,
   and nothing empty."""
   assert bundle['resourceType'] == 'Bundle' and bundle['type'] == 'collection'
@@ -102,7 +103,8 @@ def holds_to_r4(bundle):
     if resource['resourceType'] == 'Device':
       continue
     assert resource['status'] in STATUSES and resource['code']
-    assert not {'subject', 'performer', 'effectiveDateTime'} & resource.keys()  # nothing is invented
+    assert resource.get('subject') == subject
+    assert not { 'performer', 'effectiveDateTime'} & resource.keys()  # nothing is invented
     for part in (resource, *resource.get('component', ())):
       values = [key for key in part if key.startswith('value')]
       assert len(values) <= 1 and not (values and 'dataAbsentReason' in part) and part['code']

@@ -37,6 +37,7 @@ def record(grade, found=(), *, judged=LESION_KEYS, blurred=False, like=None, les
   }
 
 
+OTHER = {'whose': {'patient': '7', 'eye': 'left', 'source': 'table'}, 'landmarks': {'eye': 'right'}}
 EDEMA = {'edema': {'value': 2, 'sentence': 'The nearest hard exudate is near.'}}
 UNLIKE = {'like': False, 'ratio': 2.0, 'reasons': ['colours'], 'data': 'idrid'}
 
@@ -55,7 +56,7 @@ UNLIKE = {'like': False, 'ratio': 2.0, 'reasons': ['colours'], 'data': 'idrid'}
     (record(2, blurred=True), ['referable', 'ungradable']),  # nothing found and nothing known to be absent
     (record(0, like=UNLIKE), ['unlike']),
     (record(0, like=UNLIKE | {'like': True, 'reasons': []}), []),
-    (record(4, ('MA',), blurred=True, like=UNLIKE) | EDEMA, list(REASONS)),
+    (record(4, ('MA',), blurred=True, like=UNLIKE) | EDEMA | OTHER, list(REASONS)),
     (record(0) | {'edema': EDEMA['edema'] | {'value': 1}}, []),
 ])
 def test_the_reasons_why_a_person_should_look(given, reasons):
