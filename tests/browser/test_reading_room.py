@@ -443,6 +443,10 @@ class TestForAll:
   def test_it_fits_from_a_phone_to_a_wall(self, study, open_page, width, keys):
     page = press(open_page(study[0] / 'report.html', viewport={'width': width, 'height': 900 if width < 3000 else 2160}), *keys)
     assert page.evaluate('document.documentElement.scrollWidth') <= width
+    assert page.evaluate(f"""(() => {{
+      const card = document.querySelector('{OPEN}').getBoundingClientRect();
+      return [...document.querySelectorAll('{OPEN} :is(p, td, th, button, label)')].filter((item) => !item.closest('.scroll'))
+        .filter((item) => item.getBoundingClientRect().right > card.right).map((item) => item.textContent);}})()""") == []
     assert page.evaluate('Number.parseFloat(getComputedStyle(document.body).fontSize)') >= 16
 
   def test_everything_can_be_reached_by_tab(self, study, open_page):
