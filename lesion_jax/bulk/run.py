@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from lesion_jax.bulk.inputs import COCO, INDEX_MAPS, LABELME, PATIENTS, REPORT, SUFFIXES, TABLE, plan, search, text
+from lesion_jax.bulk.inputs import COCO, DICTIONARY, INDEX_MAPS, LABELME, PATIENTS, REPORT, SUFFIXES, TABLE, plan, search, text
 from lesion_jax.bulk.options import Forms, Options, Refused, identify, load_predictor
 from lesion_jax.bulk.patients import Said, whose_eyes
 from lesion_jax.clinical.record import Network, describe, is_whole, maps_entry, read_record
@@ -295,11 +295,12 @@ def write_summaries(out: pathlib.Path, entries: Sequence[Entry], forms: Forms = 
     Stopped: something could not be written.
   """
   unwritten, notices, everything = [], [], [*entries, *_earlier(out, entries)]
-  page = functools.partial(write_report, maps=forms.page_maps or has_maps(out / REPORT))
+  page = functools.partial(write_report, maps=True) if forms.page_maps or has_maps(out / REPORT) else write_report
   for name, write in ((TABLE, write_table), (REPORT, page), (PATIENTS, write_patients), *_also(out, forms)):
     try:
-      for left in out.glob(f'.{name}.*.new'):  # by a run that was killed
-        left.unlink(missing_ok=True)
+      for written in (name, DICTIONARY) if name == TABLE else (name,):
+        for left in out.glob(f'.{written}.*.new'):  # by a run that was killed
+          left.unlink(missing_ok=True)
       if said := write(out / name, everything):
         notices.append(said)
     except (OSError, ValueError) as error:

@@ -9,5 +9,5 @@ Of predicted photographs:
 
   result.py    all files of one photograph                table.py     results.csv
   outlines.py  masks and outlines as large as it
-  html.py      report.html; its parts are html_*.py and the files in templates/
+  html.py      report.html; its parts are html_*.py and the files in templates/   whose.py     whose eye a photograph shows
 """

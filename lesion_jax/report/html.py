@@ -39,7 +39,7 @@ from lesion_jax.report.whose import Whose, whose
 MAX_PICTURES = 2000  # A page of more is too large to open in comfort; further photographs are listed without a picture.
 STORED = 50  # From more pictures than that on, photographs are stored as text until one is opened.
 # Up to so many pictures: their sides, in pixels. With IDRiD's photographs and lesions, 25 pictures make a page of
-# 13 MB, 50 one of 12 MB, 200 one of 25 MB and 2,000 one of 113 MB.
+# 13 MB, 50 one of 12 MB, 200 one of 23 MB and 2,000 one of 129 MB.
 SIDES = ((25, 2048), (50, 1536), (200, 896), (MAX_PICTURES, 448))
 FULL_SIZE = 'full_size'  # among the options of a run: its pictures are as large as the photographs, and stay so on the page
 WITH_MAPS = '<meta name="lesion-jax-maps" content="8 bit">'

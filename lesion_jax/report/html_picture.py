@@ -122,7 +122,7 @@ def _maps(record: Mapping[str, Any], folder: pathlib.Path, place: str) -> tuple[
     counts = np.bincount(grey[field.inside], minlength=GREYS)
     cut = min(GREYS - 1, max(1, math.ceil(record['lesions'][key]['threshold'] * (GREYS - 1))))
     sliders.append(f'<label class="slide">{escape(key)} <input type="range" min="1" max="{GREYS - 1}" value="{cut}" data-cut="{key}" '
-                   f'data-start="{cut}" data-counts="{" ".join(map(str, counts))}" aria-valuetext="from {cut / (GREYS - 1):.2f}"> '
+                   f'data-start="{cut}" data-said="{"as it is" if record["lesions"][key]["present"] else "its threshold; it is called absent"}" data-counts="{" ".join(map(str, counts))}" aria-valuetext="from {cut / (GREYS - 1):.2f}"> '
                    '<output></output></label>')
   return ''.join(layers), ''.join(sliders)
 

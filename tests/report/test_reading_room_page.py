@@ -20,7 +20,6 @@ from lesion_jax.bulk.options import Options, Refused
 from lesion_jax.clinical.record import SCHEMA, describe
 from lesion_jax.clinical.unsure import MARGIN, disagrees, is_unsure, margin, margin_of
 from lesion_jax.comparison import compare_predictions
-from lesion_jax.core import LESION_KEYS
 from lesion_jax.report import html
 from lesion_jax.report.html import has_maps, write_report
 from lesion_jax.report.table import COLUMNS, dictionary_path, write_table
@@ -254,4 +253,3 @@ def test_the_picture_of_a_photograph_that_is_all_field_is_not_clipped(tmp_path):
   Image.fromarray(found.squares[0].view).save(tmp_path / 'all' / 'field.jpg')
   assert 'clip-path' not in article(page_of(tmp_path, batch.Entry('all.png', 'all', 'predicted', record)))
   assert 'clip-path="url(#field-1)"' in article(page_of(tmp_path, batch.write(tmp_path, RICH)))
-  assert len(LESION_KEYS) == 8

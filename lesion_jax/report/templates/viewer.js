@@ -110,7 +110,7 @@ function showCuts(article) {
     const sum = (from) => counts.slice(from).reduce((total, value) => total + value, 0);
     const text = `from ${hundredths(input.value)}: ${(100 * sum(Number(input.value)) / Math.max(1, sum(0))).toPrecision(2)} % of the field`;
     input.setAttribute('aria-valuetext', text);
-    input.nextElementSibling.textContent = text + (cut === undefined ? ' (as it is)' : '');
+    input.nextElementSibling.textContent = text + (cut === undefined ? ` (${input.dataset.said})` : '');
     for (const image of all(`image[data-map="${key}"]`, article)) {
       image.classList.toggle('tried', cut !== undefined);
       image.setAttribute('filter', `url(#cut-${key})`);
