@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from lesion_jax import pretrained
 from lesion_jax.clinical.findings import Smallest
+from lesion_jax.extras import MissingExtra, require
 from lesion_jax.pretrained import networks
 from lesion_jax.report.coco import FORMS as COCO_FORMS
 from lesion_jax.report.labelme import FORMS as LABELME_FORMS
@@ -72,6 +73,7 @@ class Options:
     index_maps: write them as index maps too, a picture a photograph, whose numbers are lesions.
     landmarks: the network that looks for optic disc and fovea, or whether one does, see `predict.load`.
     fhir: write each record as FHIR R4 too.
+    dicom_seg: write a DICOM segmentation of the lesions and a structured report too, see `report.dicom`.
     patients: a table that says whose eye each photograph shows, see `bulk.patients.read_patients`; None: the names of the files
       say it, where they do; False: neither.
     threads: that read photographs and write results; None: as many as the process may use processors.
@@ -99,6 +101,7 @@ class Options:
   index_maps: bool = False
   landmarks: str | os.PathLike | bool | None = None
   fhir: bool = False
+  dicom_seg: bool = False
   patients: str | os.PathLike | bool | None = None
   threads: int | None = None
   memory: int | None = None
@@ -111,6 +114,11 @@ class Options:
       if (value := getattr(self, name)) not in allowed:
         raise Refused(name, f' {value!r}: choose one of {", ".join(map(str, allowed))}')
     self.forms.check()
+    if self.dicom_seg:
+      try:
+        require('dicom', 'pydicom', 'highdicom')
+      except MissingExtra as error:
+        raise Refused('dicom-seg', f': {error}') from error
     for name in ('threads', 'memory', 'seconds'):
       if (value := getattr(self, name)) is not None and value < 1:
         raise Refused(name, f' {value}: give a whole number from 1 on')
@@ -127,7 +135,7 @@ class Options:
     later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle'),
              'smallest': (None if self.smallest is None else {key: each._asdict() for key, each in self.smallest.items()}, None),
              'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False),
-             'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False)}
+             'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False), 'dicom_seg': (self.dicom_seg, False)}
     return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 
