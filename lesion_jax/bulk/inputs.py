@@ -263,7 +263,7 @@ def plan(
       yield number, Entry(name, folder, WAITING, run=run, whose=whose)
       continue
     try:
-      record = rewrite_whose(out / folder, record, whose)
+      record = rewrite_whose(out / folder, record, whose, file)
     except (OSError, ValueError) as error:
       entries[number] = Entry(name, folder, SKIPPED, run=run, whose=whose).failed(
           text(f'{file}: whose eye it is could not be written to its results: {error}'))

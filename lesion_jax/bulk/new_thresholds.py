@@ -29,6 +29,7 @@ from lesion_jax.clinical.record import RECORD, is_whole, read_record
 from lesion_jax.locking import locked
 from lesion_jax.photograph.read import open_regular, read_photograph
 from lesion_jax.photograph.threads import PHOTOGRAPH, limited, ordered_map
+from lesion_jax.report import dicom as dicom_on_disk
 from lesion_jax.report.maps import read_maps
 from lesion_jax.report.result_folder import BURNT, WAITING, rewrite_lesions
 from lesion_jax.report.table import PREDICTED, SKIPPED, Entry
@@ -145,8 +146,24 @@ def _change(
   maps, field = read_maps(folder, record)
   changed = records.rethreshold(record, maps, field, thresholds, smallest)
   photograph, note = _photograph(record) if BURNT in record['files'] else (None, '')
-  changed = rewrite_lesions(folder, maps, changed, photograph)
+  dicom, more = _source(folder, record) if dicom_on_disk.SR in record['files'] else (None, '')
+  changed = rewrite_lesions(folder, maps, changed, photograph, dicom)
+  note = '; '.join(filter(None, (note, more)))
   return Entry(record['file'], folder.name, PREDICTED, changed), '', f'{folder.name}: {note}' if note else ''
+
+
+def _source(folder: pathlib.Path, record: Mapping[str, Any]) -> tuple[pathlib.Path | None, str]:
+  """The file to which DICOM objects refer; or why it is not to be had."""
+  if dicom_on_disk.PHOTOGRAPH in record['files']:
+    return folder / dicom_on_disk.PHOTOGRAPH, ''
+  path = pathlib.Path(record['file'])
+  try:
+    with open_regular(path) as stream:
+      if hashlib.file_digest(stream, 'sha256').hexdigest() == record['run']['photograph']:
+        return path, ''
+    return None, f'its DICOM objects are removed, as {path} is another photograph by now'
+  except (OSError, ValueError) as error:
+    return None, f'its DICOM objects are removed, as the photograph cannot be read any more ({error})'
 
 
 def _photograph(record: Mapping[str, Any]) -> tuple[np.ndarray | None, str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from lesion_jax import pretrained
 from lesion_jax.clinical.evidence import listed
 from lesion_jax.clinical.findings import Smallest
+from lesion_jax.extras import MissingExtra, require
 from lesion_jax.pretrained import networks
 from lesion_jax.report.coco import FORMS as COCO_FORMS
 from lesion_jax.report.html import FULL_SIZE
@@ -79,6 +80,7 @@ class Options:
       'high-sensitivity'; None: the most probable grade and risk decide.
     page_maps: put the probability maps that `maps` writes at the network's size into the page too, in 8 bits.
     full_size: keep the square of each photograph, and show it on the page, in the photograph's own pixels, not in 2048 at most.
+    dicom_seg: write a DICOM segmentation of the lesions and a structured report too, see `report.dicom`.
     patients: a table that says whose eye each photograph shows, see `bulk.patients.read_patients`; None: the names of the files
       say it, where they do; False: neither.
     threads: that read photographs and write results; None: as many as the process may use processors.
@@ -109,6 +111,7 @@ class Options:
   operating_point: str | None = None
   page_maps: bool = False
   full_size: bool = False
+  dicom_seg: bool = False
   patients: str | os.PathLike | bool | None = None
   threads: int | None = None
   memory: int | None = None
@@ -123,6 +126,11 @@ class Options:
     self.forms.check()
     if self.page_maps and (self.maps is None or self.maps_at != NETWORK):
       raise Refused('page-maps', " puts the maps that lie in the results into the page: give --maps npz too, at the network's size")
+    if self.dicom_seg:
+      try:
+        require('dicom', 'pydicom', 'highdicom')
+      except MissingExtra as error:
+        raise Refused('dicom-seg', f': {error}') from error
     for name in ('threads', 'memory', 'seconds'):
       if (value := getattr(self, name)) is not None and value < 1:
         raise Refused(name, f' {value}: give a whole number from 1 on')
@@ -140,7 +148,7 @@ class Options:
              'smallest': (None if self.smallest is None else {key: each._asdict() for key, each in self.smallest.items()}, None),
              'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False),
              'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False),
-             'operating_point': (self.operating_point, None), FULL_SIZE: (self.full_size, False)}
+             'dicom_seg': (self.dicom_seg, False), 'operating_point': (self.operating_point, None), FULL_SIZE: (self.full_size, False)}
     return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 

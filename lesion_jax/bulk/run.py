@@ -243,6 +243,8 @@ def _write(
     record = record | {'maps': maps_entry(record, found, network, *also['maps'])}
   if options.fhir:
     also['fhir'] = True
+  if options.dicom_seg:
+    also['dicom'] = pathlib.Path(file)
   if options.burnt_in and found.maps is not None:
     also['photograph'] = read_photograph(file)
   return write_result(folder, found, record, **also)

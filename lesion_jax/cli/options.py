@@ -179,7 +179,7 @@ def add_smallest(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_clinic(parser: argparse.ArgumentParser) -> None:
-  """Adds --patients, --no-patients and --fhir."""
+  """Adds --patients, --no-patients, --fhir and --dicom-seg."""
   patients = parser.add_mutually_exclusive_group()
   patients.add_argument('--patients', type=path, metavar='TABLE',
                         help='whose eye each photograph shows: a table (CSV) with the columns image, patient and eye. Both eyes of a '
@@ -188,6 +188,9 @@ def add_clinic(parser: argparse.ArgumentParser) -> None:
   patients.add_argument('--no-patients', dest='patients', action='store_false', default=None, help='names of files say nothing')
   parser.add_argument('--fhir', action='store_true',
                       help='write each record as FHIR R4 too: a DiagnosticReport with Observations in the codes of LOINC and SNOMED CT')
+  parser.add_argument('--dicom-seg', action='store_true',
+                      help='write a DICOM segmentation of the lesions and a structured report too, which refer to the photograph; needs '
+                           'the extra `dicom`')
 
 
 def add_forms(parser: argparse.ArgumentParser) -> None:

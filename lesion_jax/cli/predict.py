@@ -28,6 +28,8 @@ and where they are asked for
   <name>/maps.npz       with --maps npz, or <lesion>_map.png with --maps png: the probability of every pixel
   <name>/inside.png     with --maps at the network's size, the field of view by which areas are counted
   <name>/fhir.json      with --fhir, the record as FHIR R4: a DiagnosticReport with Observations, without a patient
+  <name>/segmentation.dcm, report.dcm    with --dicom-seg, the lesions as a DICOM SEG in the photograph's own pixels, and an SR, both
+                        referring to the photograph; <name>/photograph.dcm is the photograph where it is no DICOM file itself
   <name>/burnt.jpg      with --burnt-in, the photograph in its own pixels with the outlines drawn into it, a strip of names below
   coco.json             with --coco, all masks of all photographs as COCO's instances
   labelme/<name>.json   with --labelme, the same for labelme: labelme photographs/ --output DIR/labelme
@@ -140,8 +142,8 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
       backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
       burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, operating_point=arguments.operating_point,
-      patients=arguments.patients, coco=arguments.coco, labelme=arguments.labelme, index_maps=arguments.index_maps,
-      page_maps=arguments.page_maps, full_size=arguments.full_size,
+      dicom_seg=arguments.dicom_seg, patients=arguments.patients, coco=arguments.coco, labelme=arguments.labelme,
+      index_maps=arguments.index_maps, page_maps=arguments.page_maps, full_size=arguments.full_size,
       threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:

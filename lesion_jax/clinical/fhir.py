@@ -44,7 +44,7 @@ def to_fhir(record: Mapping[str, Any]) -> dict[str, Any]:
       'resourceType': 'Observation', 'status': STATUS,
       'category': [{'coding': [{'system': CATEGORY, 'code': 'imaging', 'display': 'Imaging'}]}],
       'device': {'reference': name('device')}, 'note': [{'text': note} for note in record['notes']], **_subject(record)}
-  eye, by = _eye(record)
+  eye, by = eye_of(record)
   where = {'bodySite': {'coding': [_coding(EYES[eye])], 'text': f'{eye} eye, by {by}'}} if eye else {}
   made = {'grade': _grade(record, eye), 'edema': _edema(record), 'edema_by_network': _edema_by_network(record), 'lesions': _lesions(record)}
   observations = {what: common | where | found for what, found in made.items() if found}
@@ -60,7 +60,7 @@ def to_fhir(record: Mapping[str, Any]) -> dict[str, Any]:
           'entry': [{'fullUrl': name(what), 'resource': resource} for what, resource in resources.items()]}
 
 
-def _eye(record: Mapping[str, Any]) -> tuple[str | None, str]:
+def eye_of(record: Mapping[str, Any]) -> tuple[str | None, str]:
   """Which eye it is, and who says so."""
   whose = record.get('whose')
   if whose and whose['eye']:

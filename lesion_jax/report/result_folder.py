@@ -18,6 +18,7 @@ from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import ordered_map
+from lesion_jax.report import dicom as dicom_on_disk
 from lesion_jax.report import maps as maps_on_disk
 from lesion_jax.report.files import write_grey, write_whole
 from lesion_jax.report.maps import Maps, write_maps
@@ -30,7 +31,7 @@ WAITING = f'.{RECORD}.before'  # the record of before, while new thresholds are 
 # What is made of maps and thresholds: all that new thresholds change.
 MADE = (OVERLAY, PACKED, OUTLINES, BURNT, *(f'{key}.png' for key in LESION_KEYS))
 # All that the folder of one photograph may hold.
-NAMES = frozenset({RECORD, FIELD, ATTENTION, FHIR, *MADE, *maps_on_disk.NAMES})
+NAMES = frozenset({RECORD, FIELD, ATTENTION, FHIR, *MADE, *maps_on_disk.NAMES, *dicom_on_disk.NAMES})
 OVERLAY_SIDE = 1024  # The network's own size may be too small to read.
 FIELD_SIDE = 2048  # at most; a microaneurysm of 125 um still has about 17 pixels where the field is 45 degrees wide
 QUALITY = 85
@@ -40,7 +41,7 @@ FAST = 1  # compression of PNG: a higher one takes three times as long and saves
 
 def write_result(
     folder: str | pathlib.Path, found: PhotographPrediction, record: Mapping[str, Any], *, maps: Maps | None = None,
-    photograph: np.ndarray | None = None, fhir: bool = False,
+    photograph: np.ndarray | None = None, fhir: bool = False, dicom: pathlib.Path | None = None,
 ) -> dict[str, Any]:
   """Writes what `lesion-jax predict --help` lists. What an earlier run left in the folder is removed.
 
@@ -54,13 +55,15 @@ def write_result(
     maps: write the probability maps of the lesions too, so.
     photograph: uint8 [H, W, 3], all of it: write it with the lesions burnt in.
     fhir: write the record as FHIR R4 too.
+    dicom: the photograph's file: write DICOM objects that refer to it too, see `report.dicom`. Those that lie there with the same UIDs
+      stay.
 
   Returns:
     The record as written, with the names of the other files under 'files'.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  for old in (RECORD, FHIR, *MADE, *maps_on_disk.NAMES, ATTENTION, FIELD):
+  for old in (RECORD, FHIR, *(dicom_on_disk.NAMES if dicom is None else ()), *MADE, *maps_on_disk.NAMES, ATTENTION, FIELD):
     (folder / old).unlink(missing_ok=True)
   files = [FIELD]
   square, = found.squares
@@ -76,12 +79,15 @@ def write_result(
     files.append(FHIR)
     _write_fhir(folder, record)
   record = {**record, 'files': files}
+  if dicom is not None:
+    record['files'] = files + _write_dicom(folder, record, dicom)
   write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
   return record
 
 
 def rewrite_lesions(
     folder: pathlib.Path, maps: np.ndarray, record: Mapping[str, Any], photograph: np.ndarray | None = None,
+    dicom: pathlib.Path | None = None,
 ) -> dict[str, Any]:
   """Makes anew what `write_result` made of the maps, for a record of `rethreshold`; the overlay is drawn on FIELD.
 
@@ -93,6 +99,7 @@ def rewrite_lesions(
     maps: float32 [S, S, 8].
     record: the new one.
     photograph: as of `write_result`.
+    dicom: likewise; None: DICOM objects that lie there are removed.
 
   Returns:
     The record as written.
@@ -104,23 +111,30 @@ def rewrite_lesions(
   with Image.open(folder / FIELD) as image:
     view = np.asarray(image.convert('RGB'))
   square = Square(view, Crop(**record['crop'], height=record['photograph']['height'], width=record['photograph']['width']), view)
-  kept = [name for name in record['files'] if name not in MADE]
+  kept = [name for name in record['files'] if name not in (*MADE, *dicom_on_disk.NAMES)]
   files = [FIELD, *_write_lesions(folder, maps, square, record, photograph), *(name for name in kept if name != FIELD)]
   record = {**record, 'files': files}
   if FHIR in files:
     _write_fhir(folder, record)
+  for old in dicom_on_disk.NAMES if dicom is None else ():
+    (folder / old).unlink(missing_ok=True)
+  if dicom is not None:
+    record['files'] = files + _write_dicom(folder, record, dicom)
   write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
   (folder / WAITING).unlink(missing_ok=True)
   return record
 
 
-def rewrite_whose(folder: pathlib.Path, record: dict[str, Any], said: Mapping[str, Any] | None) -> dict[str, Any]:
+def rewrite_whose(
+    folder: pathlib.Path, record: dict[str, Any], said: Mapping[str, Any] | None, file: pathlib.Path,
+) -> dict[str, Any]:
   """Changes in finished results whose eye it is, and what follows from it; the network has no part in that.
 
   Args:
     folder: of the photograph.
     record: that lies in it.
     said: as `whose` of `clinical.record.describe`.
+    file: the photograph.
 
   Returns:
     The record as it is written now; nothing is written where it says so already.
@@ -130,8 +144,14 @@ def rewrite_whose(folder: pathlib.Path, record: dict[str, Any], said: Mapping[st
     return record
   if FHIR in record['files']:
     _write_fhir(folder, changed)
+  if dicom_on_disk.SR in record['files']:
+    _write_dicom(folder, changed, file)
   write_whole(folder / RECORD, json.dumps(changed, indent=2, allow_nan=False) + '\n')
   return changed
+
+
+def _write_dicom(folder: pathlib.Path, record: Mapping[str, Any], file: pathlib.Path) -> list[str]:
+  return dicom_on_disk.write_dicom(folder, record, masks_on_disk(folder, record), file)
 
 
 def _write_fhir(folder: pathlib.Path, record: Mapping[str, Any]) -> None:

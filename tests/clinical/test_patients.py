@@ -100,12 +100,12 @@ class TestTheRecord:
     record = write_result(tmp_path / 'eye', found, record, fhir=True)
     (tmp_path / 'eye' / 'MA.png').write_bytes(b'left alone')
     said = {'patient': '7', 'eye': 'left', 'source': 'table'}
-    changed = rewrite_whose(tmp_path / 'eye', record, said)
+    changed = rewrite_whose(tmp_path / 'eye', record, said, tmp_path / 'eye.png')
     assert read_record(tmp_path / 'eye') == changed and changed['whose'] == said
     assert json.loads((tmp_path / 'eye' / FHIR).read_text('utf-8')) == to_fhir(changed)
     assert (tmp_path / 'eye' / 'MA.png').read_bytes() == b'left alone'
     times = (tmp_path / 'eye' / 'result.json').stat().st_mtime_ns
-    assert rewrite_whose(tmp_path / 'eye', changed, said) == changed
+    assert rewrite_whose(tmp_path / 'eye', changed, said, tmp_path / 'eye.png') == changed
     assert (tmp_path / 'eye' / 'result.json').stat().st_mtime_ns == times
 
 
