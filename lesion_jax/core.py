@@ -149,22 +149,22 @@ class Outputs:
     maps: [B, S, S, 8] lesion logits per pixel.
     lesions: [B, 8] lesion logits per image: the maxima of `maps` (Eq. 1; sigmoid is monotone), or a classifier's.
     grades: [B, 5] grade logits.
-    edema: [B, 3] logits of the risk of macular edema, in the order of EDEMA.
     attention: [B, h, w, K] or None: the weight maps of the side-attention block (Eq. 6, 7), or the attention map of an
       Attention Branch Network, in [0, 1], for inspection.
     landmarks: [B, 2, g * g + 1] of a network of LANDMARKS: logits of the cells of a grid of g x g over the image, row by
       row, and last of the landmark's not being in it. `Prediction` has none: see `models.landmarks.locate`.
     auxiliary: Outputs or None: what a further head says of the same images, for the loss alone (the attention branch of
       an Attention Branch Network). Predictions and metrics do not look at it.
+    edema: [B, 3] logits of the risk of macular edema, in the order of EDEMA.
   """
 
   maps: Any = None
   lesions: Any = None
   grades: Any = None
-  edema: Any = None
   attention: Any = None
   landmarks: Any = None
   auxiliary: Outputs | None = None
+  edema: Any = None
 
   def probabilities(self) -> Prediction:
     """Returns probabilities: the sigmoid for lesions, the softmax for grades and the risk of edema, the mean over the channels for
@@ -186,15 +186,15 @@ class Prediction:
     maps: [B, S, S, 8], probabilities.
     lesions: [B, 8], probabilities.
     grades: [B, 5], probabilities.
-    edema: [B, 3], probabilities.
     attention: [B, h, w], how much the network looked there: its weight maps, averaged over their channels.
+    edema: [B, 3], probabilities of the risk of macular edema, in the order of EDEMA.
   """
 
   maps: Any = None
   lesions: Any = None
   grades: Any = None
-  edema: Any = None
   attention: Any = None
+  edema: Any = None
 
 
 @flax.struct.dataclass
