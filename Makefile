@@ -1,7 +1,7 @@
 # make demo      sets everything up and runs the main job on the embedded data
 # make test      sets everything up and runs the tests
 # make test-all  the same with the slow tests: every network where `test` takes one of a kind, and what takes minutes
-# make browser   adds what tests of the report's page in headless Chromium take; `make test` skips them without
+# make browser   installs what tests in headless Chromium take, and runs them: the report's page, the page of `lesion-jax serve`
 # make lint      checks style (ruff), types (mypy) and layers (import-linter)
 # make docs      builds the documentation into site/, warnings being errors
 # make rooms     lists the rooms of the code, the top floor first, with one line each
@@ -33,6 +33,7 @@ test test-all: $(VENV)/installed-test
 # Chromium is the system's: `apt-get install chromium` or the like.
 browser: $(VENV)/installed-test
 	$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement locks/browser.txt
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m browser tests/browser tests/serve
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

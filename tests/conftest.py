@@ -20,7 +20,7 @@ if threading.current_thread() is threading.main_thread():
 
 
 # Files that take longest go first, so that no worker is left with one of them at the end.
-LONG = ('test_main', 'test_processes', 'test_idrid_run', 'test_programs', 'test_mixture_run', 'test_learning', 'test_cli_evaluate',
+LONG = ('test_main', 'test_rethreshold', 'test_processes', 'test_idrid_run', 'test_programs', 'test_mixture_run', 'test_learning', 'test_cli_evaluate',
         'test_folds', 'test_notebooks', 'test_docs', 'test_ask_once', 'test_windows', 'test_cli_predict_again', 'test_to_torch',
         'test_inception_v3_golden', 'test_patience', 'test_places')
 

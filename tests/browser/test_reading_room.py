@@ -25,6 +25,8 @@ from lesion_jax.report.maps import Maps, write_maps
 from lesion_jax.report.overlay import COLORS
 from lesion_jax.report.table import write_table
 
+pytestmark = pytest.mark.browser
+
 OPEN = '#photographs > article:not([hidden])'
 
 

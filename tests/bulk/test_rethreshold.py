@@ -116,12 +116,16 @@ class TestMaps:
     assert not list((place / 'out').glob('*/*map*')) and not list((place / 'out').glob('*/inside.png'))
 
 
+TOP, MAXIMUM = ({'presence': {'rule': rule, 'thresholds': dict.fromkeys(LESION_KEYS, 0.5)}} for rule in ('top500', 'maximum'))
+
+
 class TestRethreshold:
 
-  @pytest.mark.parametrize('presence', [
-      {}, {'presence': {'rule': 'top500', 'thresholds': dict.fromkeys(LESION_KEYS, 0.5)}},
-      {'presence': {'rule': 'maximum', 'thresholds': dict.fromkeys(LESION_KEYS, 0.5)}}])
-  @pytest.mark.parametrize('thresholds', [{'MA': 0.3}, {'MA': 0.9, 'HaEx': 0.123, 'CWS': 0.00001}])
+  @pytest.mark.parametrize('thresholds, presence', [
+      ({'MA': 0.3}, {}), ({'MA': 0.9, 'HaEx': 0.123, 'CWS': 0.00001}, TOP),
+      *(pytest.param(*each, marks=pytest.mark.slow) for each in (
+          ({'MA': 0.3}, TOP), ({'MA': 0.3}, MAXIMUM), ({'MA': 0.9, 'HaEx': 0.123, 'CWS': 0.00001}, {}),
+          ({'MA': 0.9, 'HaEx': 0.123, 'CWS': 0.00001}, MAXIMUM)))])
   def test_from_npz_everything_is_that_of_a_fresh_prediction(self, place, presence, thresholds):
     give(place, **presence)
     predict(place, 'out', maps='npz')

@@ -165,7 +165,7 @@ def test_a_folder_that_is_not_complete_is_done_again(predict, save, read_table, 
   assert statuses(read_table(out)) == [('eye', 'predicted')] and (out / 'eye' / lost).exists()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
     predict, save, read_table, monkeypatch, capsys, number):
   paths = [save(f'{name}.png', grade=1) for name in 'abcd']
@@ -188,7 +188,7 @@ def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
   assert statuses(read_table(out))[-1] == ('d', 'predicted')
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_is_heard_where_its_exception_is_lost(predict, save, read_table, monkeypatch, number):
   """As in a finaliser or another callback of C code."""
   paths = [save(f'{name}.png', grade=1) for name in 'abcdefgh']

@@ -41,7 +41,8 @@ def ship(bundle, tmp_path):
   return run
 
 
-@pytest.mark.parametrize('storage, share, far', [('float16', 0.56, 2e-3), ('int8', 0.36, 2e-2)])
+@pytest.mark.parametrize('storage, share, far', [
+    pytest.param('float16', 0.56, 2e-3, marks=pytest.mark.slow), ('int8', 0.36, 2e-2)])
 def test_predictions_stay_near_and_bytes_do_not(ship, bundle, capsys, storage, share, far):
   small = ship('--storage', storage)
   said = capsys.readouterr().out

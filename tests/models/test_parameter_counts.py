@@ -39,7 +39,10 @@ def test_the_readme_names_every_network_once():
   assert sorted(named) == sorted(MODELS)
 
 
-@pytest.mark.parametrize('name', MODELS)
+SHOWN = ('lesion_net_16s', 'unet', 'danet', 'patch_fcn_32s', 'inception_v3_grader', 'multitask')  # the others by `make test-all`
+
+
+@pytest.mark.parametrize('name', [pytest.param(name, marks=() if name in SHOWN else pytest.mark.slow) for name in MODELS])
 def test_the_count_of_the_table_is_exact(name):
   assert count_parameters(name=name) == stated()[name]
 

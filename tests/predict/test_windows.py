@@ -75,7 +75,7 @@ def by_hand(predict_fn, variables, images, window):
 
 class TestFunction:
 
-  @pytest.mark.parametrize('size', [WINDOW, 130, SIZE])
+  @pytest.mark.parametrize('size', [WINDOW, pytest.param(130, marks=pytest.mark.slow), SIZE])
   def test_it_is_the_weighted_mean_of_the_answers_to_single_windows(self, network, size):
     predict_fn, variables = network
     images = np.random.default_rng(size).integers(0, 256, (2, size, size, 3), np.uint8)
@@ -136,7 +136,7 @@ class TestFunction:
       windowed(predict_fn, 192)(variables, np.zeros((1, SIZE, SIZE, 3), np.uint8))
     assert windowed(predict_fn, 0) is predict_fn
 
-  @pytest.mark.parametrize('tta', ['flips', 'dihedral'])
+  @pytest.mark.parametrize('tta', [pytest.param('flips', marks=pytest.mark.slow), 'dihedral'])
   def test_copies_are_turned_before_they_are_cut(self, network, squares, tta):
     predict_fn, variables = network
     inside = windowed(predict_fn, WINDOW)
@@ -195,6 +195,7 @@ class TestLoad:
     assert [member.get('window') for member in found.config['provenance']['members']] == [WINDOW, 128, None]
     assert load(paths, window=WINDOW).config['preprocessing']['window'] == WINDOW
 
+  @pytest.mark.slow
   def test_an_ensemble_with_copies(self, make_bundle, squares):
     paths = [make_bundle('a', window=WINDOW), make_bundle('b', seed=1)]
     found = load(paths, tta='flips')(squares[:1])
@@ -253,7 +254,7 @@ def play_onnxruntime(monkeypatch, runs):
   monkeypatch.setattr(loading.onnx_graph, 'keep', lambda place, graph: graph)
 
 
-@pytest.mark.parametrize('said', ['by the bundle', 'by the caller'])
+@pytest.mark.parametrize('said', ['by the bundle', pytest.param('by the caller', marks=pytest.mark.slow)])
 def test_onnxruntime_is_asked_window_by_window(make_bundle, squares, monkeypatch, tmp_path, said):
   """A graph has one size; it is stitched on the host."""
   monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path / 'cache'))

@@ -17,7 +17,7 @@ from PIL import Image
 
 playwright = pytest.importorskip('playwright.sync_api')
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason='there is no Chromium'), pytest.mark.filterwarnings('default')]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason='there is no Chromium'), pytest.mark.filterwarnings('default')]
 # Tries what a page can: a form's request, a readable one, one with a token's header, a picture, a frame.
 FOREIGN = '''<!doctype html><title>foreign</title><iframe src="SERVICE/"></iframe><script>
 const data = new Blob([new Uint8Array(PHOTOGRAPH)], {type: 'image/png'});
