@@ -53,7 +53,7 @@ def to_fhir(record: Mapping[str, Any]) -> dict[str, Any]:
       'resourceType': 'DiagnosticReport', 'status': STATUS, 'code': {'text': 'Analysis of a colour fundus photograph for diabetic '
                                                                              'retinopathy by a network, for research only'},
       **_subject(record),
-      'result': [{'reference': name(what)} for what in observations],
+      **({'result': [{'reference': name(what)} for what in observations]} if observations else {}),
       'conclusion': ('A person should look: ' if looked['needed'] else '') + ' '.join(looked['sentences'])}
   resources = {'report': report, **observations, 'device': device}
   return {'resourceType': 'Bundle', 'type': 'collection',

@@ -10,7 +10,13 @@ import re
 import batch
 import pytest
 from batch import HEALTHY, RICH
+from fhirclient.models.bundle import Bundle
+from fhirclient.models.device import Device
+from fhirclient.models.diagnosticreport import DiagnosticReport
+from fhirclient.models.fhirabstractbase import FHIRValidationError
+from fhirclient.models.observation import Observation
 
+from lesion_jax.clinical import record as records
 from lesion_jax.clinical.codes import ANSWERS, DISORDERS, EYES, LOINC, SEVERITY, SNOMED, is_loinc, is_snomed
 from lesion_jax.clinical.fhir import to_fhir
 from lesion_jax.clinical.record import describe
@@ -108,6 +114,41 @@ def holds_to_r4(bundle, subject=None):
     for part in (resource, *resource.get('component', ())):
       values = [key for key in part if key.startswith('value')]
       assert len(values) <= 1 and not (values and 'dataAbsentReason' in part) and part['code']
+
+
+def reads_as_r4(bundle):
+  """The same by another library: its models of R4 know every element, its type, how many there may be and which must be there, and
+  give back what they read."""
+  read = Bundle(bundle, strict=True)
+  assert read.as_json() == bundle
+  kinds = {'DiagnosticReport': DiagnosticReport, 'Observation': Observation, 'Device': Device}
+  for entry in read.entry:
+    assert type(entry.resource) is kinds[entry.resource.resource_type]
+
+
+def with_whose(record, **whose):
+  """The same record, of this eye."""
+  return records.with_whose(record, {'patient': None, 'eye': None, 'source': 'table'} | whose)
+
+
+RECORDS = {
+    'rich': made(), 'healthy': made(HEALTHY), 'left': made(eye='left', grade=4), 'no landmarks': made(eye=None),
+    'microaneurysms alone': made(annotated=['MA']), 'patient and eye': with_whose(made(), patient='Åse 7', eye='left'),
+    'eye alone': with_whose(made(eye=None), eye='right'), 'no grade, no lesions': made(eye=None) | {'grade': None, 'lesions': None}}
+
+
+@pytest.mark.parametrize('record', RECORDS.values(), ids=RECORDS)
+def test_another_library_reads_it_by_the_models_of_r4(record):
+  reads_as_r4(json.loads(json.dumps(to_fhir(record), allow_nan=False)))
+
+
+def test_that_library_finds_what_is_wrong():
+  for spoil in (lambda resource: resource.pop('status'), lambda resource: resource.update(invented=1),
+                lambda resource: resource.update(code=[resource['code']]), lambda resource: resource.update(valueBoolean='yes')):
+    bundle = to_fhir(made())
+    spoil(bundle['entry'][1]['resource'])
+    with pytest.raises(FHIRValidationError):
+      Bundle(bundle, strict=True)
 
 
 @pytest.mark.parametrize('record', [made(), made(HEALTHY), made(eye='left', grade=4), made(eye=None),
