@@ -2,7 +2,8 @@
 
 Three sources say whose eye it is: a table of the user, the name of the file, and the laterality of a DICOM file, the first before
 the others. Names are read narrowly: what a name does not say beyond doubt it does not say, as two patients taken for one are
-worse than one taken for two. Where optic disc and fovea lie is no source: it is held against what was said, in `look`.
+worse than one taken for two. Where optic disc and fovea lie is no source: it is held against what was said, in `look`; only
+where a patient is known and the eye is not said, it tells the eyes apart.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Patient(NamedTuple):
     decision: LOOK where a person should look at any photograph; else INCOMPLETE where an eye is missing or a photograph failed;
       else NOT_NEEDED.
     reasons: of `look.REASONS`, of all photographs, in their order.
-    eyes: by RIGHT and LEFT, and None for photographs of which nobody says the eye, the photographs.
+    eyes: by RIGHT and LEFT, and None where neither anybody nor the landmarks say the eye, the photographs.
     missing: eyes of which there is no photograph that was done, whatever of those of which nobody says the eye.
     failed: files that could not be done.
     grade: the worst, None where no network graded any.
@@ -159,7 +160,7 @@ def join(photographs: Iterable[Photograph]) -> list[Patient]:
 
 
 def _join(patient: str, source: str, folder: str, group: Sequence[Photograph]) -> Patient:
-  eyes = {eye: [each for each in group if each.whose and each.whose['eye'] == eye] for eye in (*EYES, None)}
+  eyes = {eye: [each for each in group if _eye(each) == eye] for eye in (*EYES, None)}
   looks = {eye: {reason for each in those if each.record for reason in look(each.record)['reasons']} for eye, those in eyes.items()}
   grades = {eye: _worst(each.record['grade'] and each.record['grade']['value'] for each in those if each.record)
             for eye, those in eyes.items()}
@@ -171,6 +172,12 @@ def _join(patient: str, source: str, folder: str, group: Sequence[Photograph]) -
   return Patient(
       patient, source, folder, LOOK if reasons else INCOMPLETE if missing or failed else NOT_NEEDED, reasons, eyes, missing, failed,
       grade, _worst((each.record.get('edema') or {}).get('value') for each in group if each.record), worst)
+
+
+def _eye(photograph: Photograph) -> str | None:
+  """As it is said, or else by the order of optic disc and fovea."""
+  said = photograph.whose and photograph.whose['eye']
+  return said or ((photograph.record or {}).get('landmarks') or {}).get('eye')
 
 
 def _worst(values: Iterable[int | None]) -> int | None:

@@ -140,6 +140,10 @@ class TestJoined:
     assert [len(those) for those in patient.eyes.values()] == [1, 2, 1]
     assert (patient.decision, patient.worst, patient.missing, patient.grade) == ('look', (), (), 2)
 
+  def test_an_eye_that_nobody_says_is_the_one_of_its_landmarks(self):
+    patient, = join([of(made(source='table', marks='right')), of(made(eye='left', source='table'))])
+    assert (patient.missing, patient.decision) == ((), 'not needed')
+
   def test_one_name_in_two_folders_is_two_patients_and_one_of_a_table_is_one(self):
     named = [of(made(eye='left'), 'a/7_left.png'), of(made(eye='right'), 'b/7_right.png')]
     assert [each.folder for each in join(named)] == ['a', 'b'] and all(each.decision == 'incomplete' for each in join(named))

@@ -222,6 +222,12 @@ class TestOfADicomFile:
     for each in (segmentation, report):
       assert (each.PatientSex, each.PatientBirthDate, each.StudyTime) == ('W', '1950-01-01', '10:15')
 
+  @pytest.mark.parametrize('letters, name', [('ISO_IR 192', '김^희중'), (['', 'ISO 2022 IR 87'], 'Yamada^Tarou=山田^太郎'), (None, 'Miller^Ann')])
+  def test_names_in_all_letters_stay(self, tmp_path, letters, name):
+    _, segmentation, report = self.write(tmp_path, SpecificCharacterSet=letters, PatientName=name, ReferringPhysicianName='')
+    for each in (segmentation, report):
+      assert each.PatientName == name and (each.get('SpecificCharacterSet') or None) == letters
+
   def test_an_unknown_kind_of_object_is_refused_in_a_sentence(self, tmp_path):
     with pytest.raises(ValueError, match='DICOM objects that refer to it cannot be written.*leave out --dicom-seg'):
       self.write(tmp_path, SOPClassUID='1.2.3.4.5.6')

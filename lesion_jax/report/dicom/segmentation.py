@@ -18,7 +18,7 @@ from lesion_jax.report.dicom.source import EMPTY, uid
 from lesion_jax.report.overlay import COLORS
 
 # Elements by which highdicom would look for frames, tiles and places, which photographs of a retina do not have, or that are large.
-_LEFT_OUT = {*EMPTY, 'PixelData', 'NumberOfFrames', 'SharedFunctionalGroupsSequence', 'PerFrameFunctionalGroupsSequence', 'ImagePositionPatient',
+_LEFT_OUT = {*EMPTY, 'SpecificCharacterSet', 'PixelData', 'NumberOfFrames', 'SharedFunctionalGroupsSequence', 'PerFrameFunctionalGroupsSequence', 'ImagePositionPatient',
               'ImageOrientationPatient', 'PixelSpacing', 'TotalPixelMatrixRows', 'TotalPixelMatrixColumns'}
 RESEARCH = 'For research only; made by lesion_jax'
 
@@ -92,9 +92,12 @@ def without_values(header: Any) -> Any:
 
 
 def restore(made: Any, header: Any) -> None:
-  """Patient and study as they stand in the header, whatever they hold; and when the camera contributed is not said, where highdicom
+  """Patient and study as they stand in the header, whatever they hold, in its letters; and when the camera contributed is not said, where highdicom
   says now."""
   for name in EMPTY:
     made[name] = header[name]
+  made.pop('SpecificCharacterSet', None)
+  if 'SpecificCharacterSet' in header:
+    made['SpecificCharacterSet'] = header['SpecificCharacterSet']
   for equipment in made.get('ContributingEquipmentSequence', ()):
     equipment.pop('ContributionDateTime', None)
