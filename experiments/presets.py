@@ -42,7 +42,8 @@ def paper(config: ConfigDict, row: Row) -> None:
 
 
 def idrid(config: ConfigDict, row: Row) -> None:
-  """Configures IDRiD, both parts, meant for about 20 minutes a row on two CPU cores (not timed). Each row learns by the
+  """Configures IDRiD, both parts, meant for about half an hour a row on two CPU cores: a step of Lesion-Net-16s took
+  3.8 s there beside other work, 4 to 8 s on a crowded machine (no other row was timed). Each row learns by the
   recipe of `configs/idrid.py` for as many steps from as many crops or photographs of the same size; loss, decoder and
   attention are its own.
 
