@@ -122,10 +122,21 @@ def _thresholds(sliders: str) -> str:
           + '<button type="button" data-uncut>Take the fill away</button></section>')
 
 
+def _apart(score: float, threshold: float) -> str:
+  """A score with as many digits as tell it from the threshold by which it is judged; with that, where two digits would not do."""
+  if f'{score:.2f}' != f'{threshold:.2f}':
+    return f'{score:.2f}'
+  digits = next((digits for digits in range(3, 7) if f'{score:.{digits}f}' != f'{threshold:.{digits}f}'), 6)
+  return f'{score:.{digits}f} <span class="soft">from {threshold:.{digits}f}</span>'
+
+
 def _look(record: Mapping[str, Any]) -> str:
   """Whether a person should look, and why: one line at the head."""
   found = look(record)
   words = escape(' '.join(found['sentences']))
+  if is_unsure(record):
+    (first, p), (second, q) = top_two(record)
+    words += f' <span class="unsure">The grade is unsure: {escape(first)} {p:.2f}, {escape(second)} {q:.2f}.</span>'
   if not found['needed']:
     return f'<p class="look soft">{words}</p>'
   return f'<p class="look"><strong>A person should look:</strong> {words}</p>'
@@ -224,7 +235,7 @@ def _lesion(key: str, lesion: Mapping[str, Any], state: str, outlined: bool) -> 
     name = f'<label><input type="checkbox" checked data-lesion="{escape(key)}">{name}</label>'
     state = f'{count(found["regions"])} region{"" if found["regions"] == 1 else "s"}'
     state += f'<br><span class="soft">{share(found["share"])}</span>'
-  return name, bar(score, threshold), f'{score:.2f}', state, verdict_buttons(key)
+  return name, bar(score, threshold), _apart(score, threshold), state, verdict_buttons(key)
 
 
 def _evidence(record: Mapping[str, Any]) -> str:
@@ -297,11 +308,11 @@ def _macula(record: Mapping[str, Any]) -> str:
     rows += [('Eye', f'{marks["eye"]}, by the order of disc and fovea' if marks['eye'] else 'not known'),
              ('Landmarks', f'{" and ".join(missing)} not found' if missing else 'disc and fovea found')]
   if edema:
-    value = 'cannot be told' if edema['value'] is None else f'<strong>{edema["value"]}</strong> {escape(edema["name"])}'
+    value = 'cannot be told' if edema['value'] is None else f'<strong>level {edema["value"]}</strong> of 0 to 2: {escape(edema["name"])}'
     rows.append(('Risk of macular edema', f'{value}<br><span class="soft">{escape(edema["sentence"])}</span>'))
   if told:
-    rows.append(('Risk of macular edema, by the network', f'<strong>{told["value"]}</strong> {escape(told["name"])}<br><span class="soft">'
-                 + ', '.join(f'{risk}: {100 * value:.1f} %' for risk, value in told['probabilities'].items()) + '</span>'))
+    rows.append(('Risk of macular edema, by the network', f'<strong>level {told["value"]}</strong> of 0 to 2: {escape(told["name"])}<br><span class="soft">'
+                 + ', '.join(f'level {risk}: {100 * value:.1f} %' for risk, value in told['probabilities'].items()) + '</span>'))
   if severe:
     counts = ', '.join(f'{name.replace("_", " ")} {count(number)}' for name, number in severe['regions'].items())
     rows.append((f'Over {SEVERE_HEMORRHAGES} hemorrhages in each quadrant', f'{"yes" if severe["met"] else "no"} ({counts})<br><span class="soft">'

@@ -9,6 +9,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import io
 import json
@@ -272,7 +273,7 @@ class Engine:
         for name in each['files']:
           (folder / name).write_bytes(waiting.popleft())
         entries.append(dataclasses.replace(entry, record=record))
-      write_report(out / 'report.html', entries)
+      write_report(out / 'report.html', entries, now=datetime.datetime.now(datetime.UTC))
       page = (out / 'report.html').read_bytes()
     return Answer({'status': DONE, 'files': []}, [page])
 

@@ -131,10 +131,25 @@ class TestKeys:
     page.locator('html:not(.blink)').wait_for()
     assert colored(pixels(view), 'HaEx') == before
 
-  def test_zoom_whole_and_the_arrows_in_an_enlarged_picture(self, study, open_page):
+  @pytest.mark.parametrize('what', ['[data-switch=red]', '.findings-table button'])
+  def test_after_a_click_the_space_bar_blinks_and_presses_nothing_again(self, study, open_page, what):
+    page = open_page(study[0] / 'report.html')
+    clicked = page.locator(f'{OPEN} {what}').first
+    clicked.click()
+    pressed = lambda: clicked.evaluate('(at) => at.checked ?? at.getAttribute("aria-pressed")')
+    page.wait_for_function('document.activeElement === document.body')
+    before = pressed()
+    page.keyboard.down(' ')
+    page.locator('html.blink').wait_for()
+    page.keyboard.up(' ')
+    assert pressed() == before
+
+  @pytest.mark.parametrize('focused', [True, False])
+  def test_zoom_whole_and_the_arrows_in_an_enlarged_picture(self, study, open_page, focused):
     page = open_page(study[0] / 'report.html')
     box = lambda: [float(number) for number in page.locator(f'{OPEN} .view svg').get_attribute('viewBox').split()]
-    page.locator(f'{OPEN} .view').focus()
+    if focused:
+      page.locator(f'{OPEN} .view').focus()
     press(page, '+')
     assert box()[2] == pytest.approx(batch.SIZE / 1.5)
     left = box()[0]

@@ -20,7 +20,7 @@ from lesion_jax.bulk.options import Options, Refused
 from lesion_jax.clinical.record import SCHEMA, describe
 from lesion_jax.clinical.unsure import MARGIN, disagrees, is_unsure, margin, margin_of
 from lesion_jax.comparison import compare_predictions
-from lesion_jax.report import html
+from lesion_jax.report import html, html_photograph
 from lesion_jax.report.html import has_maps, write_report
 from lesion_jax.report.table import COLUMNS, dictionary_path, write_table
 from lesion_jax.report.whose import Whose, whose
@@ -253,3 +253,10 @@ def test_the_picture_of_a_photograph_that_is_all_field_is_not_clipped(tmp_path):
   Image.fromarray(found.squares[0].view).save(tmp_path / 'all' / 'field.jpg')
   assert 'clip-path' not in article(page_of(tmp_path, batch.Entry('all.png', 'all', 'predicted', record)))
   assert 'clip-path="url(#field-1)"' in article(page_of(tmp_path, batch.write(tmp_path, RICH)))
+
+
+@pytest.mark.parametrize('score, threshold, said', [
+    (0.71, 0.5, '0.71'), (0.998123, 0.999974, '0.998 <span class="soft">from 1.000</span>'),
+    (0.99995, 0.999974, '0.99995 <span class="soft">from 0.99997</span>'), (0.5, 0.5, '0.500000 <span class="soft">from 0.500000</span>')])
+def test_a_score_has_the_digits_that_tell_it_from_its_threshold(score, threshold, said):
+  assert html_photograph._apart(score, threshold) == said

@@ -170,6 +170,7 @@ function pressed(event) {
   if (key === ' ') blink(true);
   else if (digit && event.shiftKey) turnVerdict(DATA.lesions[digit[1] - 1]);
   else if (digit) toggleLesion(DATA.lesions[digit[1] - 1]);
+  else if (panned(key)) ;
   else if (SHORTCUTS[key]) SHORTCUTS[key]();
   else return;
   event.preventDefault();
@@ -236,6 +237,10 @@ function start() {
   startPrint();
   showPhotograph();
   document.addEventListener('keydown', pressed);
+  // What a pointer has pressed is done: the space bar blinks then, and does not press it again. Keys' own clicks have no detail.
+  document.addEventListener('click', (event) => event.detail && setTimeout(() => {
+    if (document.activeElement?.matches('button, input[type="checkbox"], input[type="radio"]')) document.activeElement.blur();
+  }));
   document.addEventListener('keyup', (event) => { if (event.key === ' ') blink(false); });
   document.addEventListener('click', clicked);
   document.addEventListener('change', switched);

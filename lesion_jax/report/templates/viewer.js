@@ -128,12 +128,13 @@ function placeIn(view, event) {
   return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
 }
 
-function panned(event) {
+// Moves what is enlarged; says whether the key does that.
+function panned(key) {
   const moves = {ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
-  if (!event.target.matches?.('.view') || !state.view || !(event.key in moves)) return;
-  turn(1, 0.5, 0.5, ...moves[event.key].map((part) => part / 8));
+  if (!state.view || !(key in moves)) return false;
+  turn(1, 0.5, 0.5, ...moves[key].map((part) => part / 8));
   settle();
-  event.preventDefault();
+  return true;
 }
 
 let settling = 0;
@@ -170,7 +171,6 @@ function dragged(event) {
 
 function startViewer() {
   const place = document.getElementById('photographs');
-  place.addEventListener('keydown', panned);
   place.addEventListener('dblclick', (event) => {
     const view = event.target.closest('.view');
     if (view) { turn(2, ...placeIn(view, event)); settle(); }
