@@ -159,7 +159,7 @@ def _is_result(folder: pathlib.Path, out: pathlib.Path) -> bool:
     names = {item.name for item in folder.iterdir()}
   except OSError:
     return False
-  return bool(names) and all(name in NAMES or name.startswith(f'.{RECORD}.') for name in names)
+  return bool(names) and all(name in NAMES or name.startswith(f'.{RECORD}.') or name[1:].removesuffix('.new') in NAMES for name in names)
 
 
 def _is_form(folder: pathlib.Path) -> bool:

@@ -95,8 +95,8 @@ def read_patients(path: str | os.PathLike, files: Iterable[pathlib.Path]) -> dic
     if not patient and not eye:
       wrong.add(where, 'neither a patient nor an eye; fill in one of them, or remove the row')
       continue
-    if len(patient) > LONGEST or not patient.isprintable():
-      wrong.add(where, f'{cut(patient)!r} is no patient; write at most {LONGEST} letters, digits and signs on one line')
+    if len(patient) > LONGEST or not patient.isprintable() or '\\' in patient:
+      wrong.add(where, f'{cut(patient)!r} is no patient; write at most {LONGEST} letters, digits and signs on one line, without \\')
       continue
     matches = find(name)
     if isinstance(matches, str):

@@ -51,6 +51,7 @@ def test_a_row_of_a_photograph_that_is_not_predicted_now_is_passed_over():
     ('2.jpg,,', 'neither a patient nor an eye'),
     (',7,left', 'no image'),
     (f'2.jpg,{"7" * 65},left', 'write at most 64'),
+    ('2.jpg,a\\b,left', 'without \\'),
     ('2.jpg,7,both\n1.png,8,left', '2 mistakes'),
 ])
 def test_what_is_wrong_is_said_with_its_row(rows, said):

@@ -365,9 +365,10 @@ class TestOneTruth:
     before = self.uids(tmp_path)
     for name in (PHOTOGRAPH, SEG, SR):
       data = (tmp_path / 'eye' / name).read_bytes()
-      (tmp_path / 'eye' / name).write_bytes(data[:200] if name == PHOTOGRAPH else data[:-9])
+      (tmp_path / 'eye' / name).write_bytes(data[:-9])
     write(tmp_path, png)
-    assert self.uids(tmp_path) == before
+    assert self.uids(tmp_path) == before and np.array_equal(read_photograph(tmp_path / 'eye' / PHOTOGRAPH), batch.sample(RICH).image)
+    assert len(frames(pydicom.dcmread(tmp_path / 'eye' / SEG))) == len(LESION_KEYS)
     write(tmp_path / 'elsewhere', png)
     assert self.uids(tmp_path / 'elsewhere') == before
 

@@ -61,7 +61,7 @@ def of_dicom(file: pathlib.Path) -> Any | None:
 def make_photograph(path: pathlib.Path, record: Mapping[str, Any], file: pathlib.Path) -> Any:
   """Writes a photograph as a Secondary Capture (PS3.3, A.8.1), upright and pixel for pixel as it was read: the coded data of a JPEG
   as they are, without what a camera wrote beside them (EXIF); of all others, and of JPEGs that are stored lying down, plain RGB. Its
-  instance is known by photograph, patient and eye, and holds no time; one of the same UID stays.
+  instance is known by photograph, patient and eye, and holds no time: of the same ones it is the same, byte for byte.
 
   Args:
     path: where to.
@@ -74,18 +74,10 @@ def make_photograph(path: pathlib.Path, record: Mapping[str, Any], file: pathlib
   Raises:
     ValueError, OSError: the photograph cannot be read.
   """
-  import pydicom
-
   whose, digest = record.get('whose') or {}, record['run']['photograph']
   patient = (whose.get('patient') or '') if whose.get('source') == TABLE else ''
   side = SIDES.get(whose.get('eye') or '', '')
   instance = uid('photograph', digest, patient, side)
-  try:
-    there = pydicom.dcmread(path, stop_before_pixels=True)
-    if there.SOPInstanceUID == instance:
-      return there
-  except Exception:  # noqa: BLE001 (none there, or one that is damaged)
-    pass
   dataset = _pixels(file.read_bytes(), file)
   dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE
   dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = instance
