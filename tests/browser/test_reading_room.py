@@ -131,7 +131,7 @@ class TestKeys:
     page.locator('html:not(.blink)').wait_for()
     assert colored(pixels(view), 'HaEx') == before
 
-  @pytest.mark.parametrize('what', ['[data-switch=red]', '.findings-table button'])
+  @pytest.mark.parametrize('what', ['[data-switch=red]', '[data-verdict=rejected]'])
   def test_after_a_click_the_space_bar_blinks_and_presses_nothing_again(self, study, open_page, what):
     page = open_page(study[0] / 'report.html')
     clicked = page.locator(f'{OPEN} {what}').first
