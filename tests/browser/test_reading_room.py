@@ -425,6 +425,7 @@ class TestPaper:
     page.emulate_media(media='print')
     page.evaluate('dispatchEvent(new Event("beforeprint"))')
     both = page.locator('.sheet').first
+    assert both.locator('.facts').inner_text() == page.locator('header .facts').inner_text()
     assert both.locator('article').evaluate_all('(all) => all.map((item) => item.dataset.number)') == ['2', '1']  # the right eye first
     text = both.inner_text()
     assert 'Patient 12' in text and 'Your reading: DR3' in text

@@ -23,6 +23,9 @@ function sheetOf(group) {
     showAnswer(article);
     sheet.append(article);
   }
+  // Which network said it, and when: a sheet may leave the others.
+  const {textContent} = document.querySelector('.facts');
+  sheet.append(Object.assign(document.createElement('p'), {className: 'facts small', textContent}));
   return sheet;
 }
 
