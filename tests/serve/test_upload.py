@@ -100,6 +100,19 @@ def test_limits():
     take([b'half'], kind='image/png', end=False)
 
 
+@pytest.mark.parametrize('pieces', [6, 50])
+def test_who_sends_too_much_is_heard_out_a_while_and_nothing_is_kept(pieces, monkeypatch):
+  written, seen = [], []
+  monkeypatch.setattr(upload._Plain, 'write', lambda self, piece: written.append(piece))
+  metrics = Metrics()
+  monkeypatch.setattr(metrics.received, 'inc', seen.append)
+  monkeypatch.setattr('test_upload.Metrics', lambda: metrics)
+  with pytest.raises(Refusal, match='more than the 100 bytes') as error:
+    take([b'x' * 60] * pieces, kind='image/png', most=100)
+  assert error.value.status == 413 and len(written) == 1
+  assert sum(seen) == min(60 * pieces, 420)  # to the end, or a piece beyond OVERFLOW times what is taken
+
+
 @pytest.mark.parametrize(('given', 'shown'), [
     ('eye.png', 'eye.png'), ('/patients/Doe/eye.png', 'eye.png'), (r'C:\patients\eye.png', 'eye.png'), ('../../etc/passwd', 'passwd'),
     ('a\r\nSet-Cookie: b', 'aSet-Cookie: b'), ('a\u202egnp.exe', 'agnp.exe'), ('', 'photograph'), ('..', 'photograph'), ('x/', 'photograph'),
