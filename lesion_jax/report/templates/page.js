@@ -17,8 +17,14 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const percent = (text) => Math.min(100, Math.max(0, Number.parseInt(text, 10) || 0));
 const openArticle = () => document.getElementById(`photo=${state.photo}`);
 
+// To readers of screens, and for two seconds to the eye.
+let saying = 0;
 function say(text) {
-  document.getElementById('said').textContent = text;
+  const said = document.getElementById('said');
+  said.textContent = text;
+  said.classList.toggle('shown', Boolean(text));
+  clearTimeout(saying);
+  saying = setTimeout(() => said.classList.remove('shown'), 2000);
 }
 
 // The article of a photograph; of a large page it is stored as text until it is asked for.
