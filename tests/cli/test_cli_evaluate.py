@@ -523,7 +523,7 @@ def save_segmenter(tmp_path):
 
 
 @pytest.mark.parametrize('members, options', [
-    pytest.param(1, {'tta': 'flips'}, marks=pytest.mark.slow), (1, {'tta': 'dihedral'}), (2, {}), (2, {'tta': 'flips'}), (1, {'window': 96}),
+    pytest.param(1, {'tta': 'flips'}, marks=pytest.mark.slow), (1, {'tta': 'dihedral'}), (2, {}), pytest.param(2, {'tta': 'flips'}, marks=pytest.mark.slow), (1, {'window': 96}),
     pytest.param(2, {'window': 96, 'tta': 'flips'}, marks=pytest.mark.slow)], ids=str)
 def test_copies_ensembles_and_windows_are_judged_by_what_load_makes_of_them(
     save_segmenter, idrid, evaluate, members, options):

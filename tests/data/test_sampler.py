@@ -70,8 +70,8 @@ class TestWithoutWeights:
 
 class TestWithWeights:
 
-  @pytest.mark.parametrize('weights', [(1.0, 1.0), (3, 1), (1, 3), (0.75, 0.25), (300.0, 100.0)])
-  @pytest.mark.parametrize('lengths', [(5, 5), (40, 3), (2, 90)])
+  @pytest.mark.parametrize('weights', [(1.0, 1.0), (1, 3), *(pytest.param(each, marks=pytest.mark.slow) for each in ((3, 1), (0.75, 0.25), (300.0, 100.0)))])
+  @pytest.mark.parametrize('lengths', [pytest.param((5, 5), marks=pytest.mark.slow), (40, 3), (2, 90)])
   def test_every_batch_has_its_shares_however_long_the_parts_are(self, lengths, weights):
     batches = train(joined(lengths, weights), batch_size=8)
     expected = 8 * weights[0] / sum(weights)

@@ -122,7 +122,8 @@ def test_the_same_seed_and_input_give_the_same_bits(network):
   jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-@pytest.mark.parametrize('name', ['fcn_8s', 'patch_fcn_32s', 'deeplab_v3_plus', 'danet', 'lesion_net_2s', 'multitask'])
+@pytest.mark.parametrize('name', ['fcn_8s', 'multitask', *(pytest.param(name, marks=pytest.mark.slow) for name in (
+    'patch_fcn_32s', 'deeplab_v3_plus', 'danet', 'lesion_net_2s'))])
 def test_stock_padding_goes_with_every_decoder(name):
   """Taps of the real encoder without padding are of other sizes than halves of one another."""
   network = MODELS[name](width=WIDTH, padding='VALID')

@@ -62,7 +62,7 @@ def _dicom():
   return buffer.getvalue()
 
 
-@pytest.mark.parametrize('draw', [_digits, _noise, _dicom])
+@pytest.mark.parametrize('draw', [_digits, pytest.param(_noise, marks=pytest.mark.slow), _dicom])
 def test_what_takes_too_long_is_given_up_in_words_and_the_process_ends(tmp_path, draw):
   path = tmp_path / 'slow.img'
   path.write_bytes(draw())

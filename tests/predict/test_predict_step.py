@@ -26,7 +26,8 @@ def test_it_gives_the_probabilities_of_the_network_in_inference_mode():
 
 @pytest.mark.parametrize('name, options', [
     pytest.param('abn_grader', {}, marks=pytest.mark.slow), pytest.param('lesion_net_16s', {'remat': True}, marks=pytest.mark.slow),
-    pytest.param('unet', {}, marks=pytest.mark.slow), ('multitask', {'lesion': {'name': 'lesion_net_16s'}})])
+    pytest.param('unet', {}, marks=pytest.mark.slow), ('lesion_net_32s', {}),
+    pytest.param('multitask', {'lesion': {'name': 'lesion_net_16s'}}, marks=pytest.mark.slow)])
 def test_as_a_cpu_computes_it_fastest_it_says_the_same(name, options, monkeypatch):
   monkeypatch.setattr(winograd, 'MIN_CHANNELS', 1)
   monkeypatch.setattr(winograd, 'MIN_TILES', 1)

@@ -366,7 +366,7 @@ class TestMoreSteps:
   @pytest.mark.parametrize('values', [
       (0.7, 0.2, 0.3, 0.4, 0.1),  # the best of the long run lies before the end of the short one, whose best is its last
       (0.5, 0.4, 0.3, 0.2, 0.6), (0.1, 0.2, 0.3, 0.4, 0.5)])
-  @pytest.mark.parametrize('end', [6, 7, 8])
+  @pytest.mark.parametrize('end', [6, 7, pytest.param(8, marks=pytest.mark.slow)])
   def test_it_is_a_run_that_was_longer_from_the_beginning(self, run, values, end):
     plateau = PlateauState(0.5, patience=2, stop_after=20)
     long = run(values, max_steps=13, plateau=plateau, name='long')
