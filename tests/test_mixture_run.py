@@ -89,7 +89,7 @@ def of_idrid(batch):
   return np.char.startswith(batch['id'], 'IDRiD')
 
 
-@pytest.mark.parametrize('loss', LOSSES)
+@pytest.mark.parametrize('loss', [pytest.param(loss, marks=() if number < 4 else pytest.mark.slow) for number, loss in enumerate(LOSSES)])
 def test_idrid_moves_nothing_of_the_lesions_that_it_does_not_annotate(mixture, network, loss):
   """The gradient of their weights and biases in the head is exactly zero, and that of the others is not."""
   idrid, _ = mixture.parts

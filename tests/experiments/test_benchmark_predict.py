@@ -63,6 +63,7 @@ def test_the_guard_says_that_there_is_nothing_to_compare_with(tmp_path, capsys):
   assert 'there is nothing to compare with' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_network_has_statistics_as_after_training_the_same_each_time():
   job = Job(32, 2, 'float32', 1 / 16)
   first, second = make_variables(job), make_variables(job)

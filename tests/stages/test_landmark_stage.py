@@ -55,6 +55,7 @@ def whole(release, tmp_path_factory, data_dir):
   return stage, stage.train(lambda: False)
 
 
+@pytest.mark.slow  # as the other stages do, in test_main
 def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, release, tmp_path, data_dir):
   stage = build(tiny(release), tmp_path, data_dir)
   asked = iter([False, True])
