@@ -126,7 +126,7 @@ class Patient(NamedTuple):
     missing: eyes of which there is no photograph that was done, whatever of those of which nobody says the eye.
     failed: files that could not be done.
     grade: the worst, None where no network graded any.
-    edema: the worst risk of macular edema, None where it is known of none.
+    edema: the worst risk of macular edema, by rule or by the network, None where it is known of none.
     worst: eyes of the reasons; where there are none, of the worst grade above 0.
   """
 
@@ -171,7 +171,7 @@ def _join(patient: str, source: str, folder: str, group: Sequence[Photograph]) -
   worst = tuple(eye for eye in EYES if looks[eye] or not reasons and grade and grades[eye] == grade)
   return Patient(
       patient, source, folder, LOOK if reasons else INCOMPLETE if missing or failed else NOT_NEEDED, reasons, eyes, missing, failed,
-      grade, _worst((each.record.get('edema') or {}).get('value') for each in group if each.record), worst)
+      grade, _worst((each.record.get(by) or {}).get('value') for each in group if each.record for by in ('edema', 'edema_by_network')), worst)
 
 
 def _eye(photograph: Photograph) -> str | None:

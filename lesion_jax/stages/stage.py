@@ -395,7 +395,7 @@ def _digest(variables: Mapping[str, Any]) -> str:
 
 
 def ask_network(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path) -> Source:
-  """The training photographs with what the frozen lesion network says of them; see `parts.check_asked`. Of a mixture each
+  """Returns the training photographs with what the frozen lesion network says of them; see `parts.check_asked`. Of a mixture each
   part is asked about by itself, as two may use one name."""
   look = jax.jit(lambda variables, image: model.apply(variables, image[None], method='look')[0])
   there = jax.device_put(variables)

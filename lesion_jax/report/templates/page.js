@@ -176,7 +176,7 @@ function pressed(event) {
   if (key === ' ') blink(true);
   else if (digit && event.shiftKey) turnVerdict(DATA.lesions[digit[1] - 1]);
   else if (digit) toggleLesion(DATA.lesions[digit[1] - 1]);
-  else if (panned(key)) ;
+  else if (panned(key)) event.preventDefault();
   else if (SHORTCUTS[key]) SHORTCUTS[key]();
   else return;
   event.preventDefault();
