@@ -111,6 +111,13 @@ class TestTheRecord:
 
 class TestJoined:
 
+  def test_the_worst_risk_of_edema_is_that_of_the_rule_or_of_the_network(self):
+    told = lambda rule, network: made(eye='left') | {
+        'edema': rule if rule is None else {'value': rule}, 'edema_by_network': network if network is None else {'value': network}}
+    risk = lambda *records: join(list(map(of, records)))[0].edema
+    assert [risk(told(0, 2)), risk(told(1, None)), risk(told(None, 1)), risk(told(None, None))] == [2, 1, 1, None]
+    assert risk(told(0, 0), told(2, 1)) == 2
+
   def test_the_worst_of_both_eyes_decides(self):
     patient, = join([of(made(eye='left', grade=0)), of(made(RICH, eye='right', grade=3))])
     assert (patient.decision, patient.missing, patient.worst, patient.grade) == ('look', (), ('right',), 3)
