@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import threading
 
@@ -58,3 +59,16 @@ def real_idrid() -> pathlib.Path:
   if not root.is_dir():
     pytest.skip(f'the IDRiD subset is not at {root}')
   return root
+
+
+@pytest.fixture(scope='module')
+def browser():
+  """A headless Chromium driven by playwright; skipped, with a reason, where either is missing."""
+  playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (extra browser)')
+  program = shutil.which('chromium') or shutil.which('google-chrome')
+  if program is None:
+    pytest.skip('there is neither chromium nor google-chrome')
+  with playwright.sync_playwright() as started:
+    chromium = started.chromium.launch(executable_path=program, args=['--no-sandbox'])
+    yield chromium
+    chromium.close()

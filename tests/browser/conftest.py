@@ -1,28 +1,12 @@
-"""One headless Chromium a module, and pages of synthetic results; left out, with a reason, where there is no browser."""
+"""Pages of synthetic results in headless Chromium (the fixture `browser`)."""
 
 from __future__ import annotations
-
-import shutil
 
 import batch
 import pytest
 
 from lesion_jax.report.html import write_report
 from lesion_jax.report.table import write_table
-
-CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
-
-
-@pytest.fixture(scope='module')
-def browser():
-  """A headless Chromium driven by playwright."""
-  playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (extra browser)')
-  if CHROMIUM is None:
-    pytest.skip('there is neither chromium nor google-chrome')
-  with playwright.sync_playwright() as started:
-    chromium = started.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
-    yield chromium
-    chromium.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import functools
 import http.server
 import io
 import pathlib
-import shutil
 import threading
 
 import oracle
@@ -15,9 +14,7 @@ import pytest
 import serving_load
 from PIL import Image
 
-playwright = pytest.importorskip('playwright.sync_api')
-CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason='there is no Chromium'), pytest.mark.filterwarnings('default')]
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings('default')]
 # Tries what a page can: a form's request, a readable one, one with a token's header, a picture, a frame.
 FOREIGN = '''<!doctype html><title>foreign</title><iframe src="SERVICE/"></iframe><script>
 const data = new Blob([new Uint8Array(PHOTOGRAPH)], {type: 'image/png'});
@@ -36,14 +33,6 @@ def address(oracle_bundle):
     patch.setenv('PYTHONPATH', f'{here.parents[1]}:{here.parent}:{here}')
     with serving_load.service('--model', str(oracle_bundle), '--import', 'serving_oracle', '--device', 'cpu', '--photographs', '3') as address:
       yield address
-
-
-@pytest.fixture(scope='module')
-def browser():
-  with playwright.sync_playwright() as player:
-    browser = player.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
