@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 
 # Modules of `experiments.benchmarks`, each with `add_options(parser)` and `run(arguments) -> exit status`.
-PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk', 'profile', 'gpu', 'convolutions')
+PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk', 'bulk_local', 'profile', 'gpu', 'convolutions')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -55,8 +55,8 @@ def return_memory() -> None:
   """Gives memory that is free back to the system, as far as the C library can: the GNU one keeps what was freed in a heap for
   each thread, so that photographs on several threads would keep several times what is in use. Elsewhere nothing is done.
 
-  After a photograph of 12 megapixels it takes a twentieth of a second; to have the library keep nothing at all
-  (MALLOC_MMAP_THRESHOLD_) takes three times as long.
+  After a photograph of 12 megapixels it takes a twentieth of a second, and as much again as what was given back is asked for and
+  comes back page by page; to have the library keep nothing at all (MALLOC_MMAP_THRESHOLD_) takes three times as long.
   """
   if library := _gnu():
     library.malloc_trim(0)

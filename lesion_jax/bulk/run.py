@@ -184,7 +184,8 @@ def predict_entries(
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
-      return item, prepare(item[1].file, size, crop=predictor.crop if options.crop is None else options.crop, view=LARGEST if options.full_size else FIELD_SIDE)
+      return item, prepare(item[1].file, size, crop=predictor.crop if options.crop is None else options.crop, view=LARGEST if options.full_size else FIELD_SIDE,
+                           reduced=options.reduced)
     except (OSError, ValueError) as error:
       return item, text(error)
 

@@ -13,7 +13,6 @@ fovea:
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -65,31 +64,53 @@ class Smallest(NamedTuple):
     return f'{self.value:g} {self.unit if self.value != 1 else self.unit.removesuffix("s")}'
 
 
-def without_small(values: np.ndarray, threshold: float, least: int) -> np.ndarray:
-  """A map in which the regions of fewer than `least` pixels are 0.
+def without_small(mask: np.ndarray, least: int) -> np.ndarray:
+  """A mask without its regions of fewer than `least` pixels.
 
   Args:
-    values: float [S, S], probabilities; it is not changed.
-    threshold: from which a pixel is in the mask.
+    mask: bool [S, S]; it is not changed.
     least: in pixels; 1 leaves everything.
 
   Returns:
-    float [S, S]; the same array where nothing is too small. What is left of the mask is what it was, also between
-    pixels: regions do not touch.
+    bool [S, S]; the same array where nothing is too small.
   """
   if least <= 1:
-    return values
-  labels, count = ndimage.label(values >= threshold, TOUCHING)
-  small = np.bincount(labels.ravel(), minlength=count + 1) < least
-  small[0] = False
-  return np.where(small[labels], np.zeros((), values.dtype), values) if small.any() else values
+    return mask
+  labels, count = ndimage.label(mask, TOUCHING)
+  kept = np.bincount(labels.ravel(), minlength=count + 1) >= least
+  kept[0] = False
+  return mask if kept[1:].all() else kept[labels]
 
 
-def measure(mask: np.ndarray, field: Field, side: int, spacing: tuple[float, float] | None = None) -> dict[str, Any]:
+class Regions(NamedTuple):
+  """The regions of a mask, by its pixels: all that is measured is measured of these few.
+
+  Attributes:
+    rows, columns: of the pixels that are set, int [n].
+    of: the region of each, int [n] from 1 on.
+    count: of regions.
+    size: S, of the mask.
+  """
+
+  rows: np.ndarray
+  columns: np.ndarray
+  of: np.ndarray
+  count: int
+  size: int
+
+  @classmethod
+  def of_mask(cls, mask: np.ndarray) -> Regions:
+    """Those of bool [S, S]."""
+    labels, count = ndimage.label(mask, TOUCHING)
+    rows, columns = np.nonzero(mask)
+    return cls(rows, columns, labels[rows, columns], count, len(mask))
+
+
+def measure(found: Regions, field: Field, side: int, spacing: tuple[float, float] | None = None) -> dict[str, Any]:
   """Regions and areas of one lesion.
 
   Args:
-    mask: bool [S, S], where the lesion is, at the network's size.
+    found: where the lesion is, at the network's size.
     field: of the same square.
     side: of the square, in the photograph's pixels.
     spacing: mm on the retina between rows and between columns of the photograph; None where it is not known.
@@ -102,27 +123,25 @@ def measure(mask: np.ndarray, field: Field, side: int, spacing: tuple[float, flo
   Raises:
     ValueError: mask and field are not of one size.
   """
-  if mask.shape != field.inside.shape:
-    raise ValueError(f'the mask is {list(mask.shape)}, the field of view {list(field.inside.shape)}; both must be of '
+  rows, columns, of, count, size = found
+  if field.inside.shape != (size, size):
+    raise ValueError(f'the mask is {[size, size]}, the field of view {list(field.inside.shape)}; both must be of '
                      'the size of the network')
-  labels, _ = ndimage.label(mask, TOUCHING)
-  rows, columns = np.nonzero(labels)
-  of = labels[rows, columns]
-  sizes = np.bincount(of)[1:]
+  sizes = np.bincount(of, minlength=count + 1)[1:]
   # Centres of pixels are at + 0.5, and the line is between two pixels; a centroid on it is in the lower or right one.
-  lower = np.bincount(of, rows + 0.5)[1:] >= field.row * sizes
-  right = np.bincount(of, columns + 0.5)[1:] >= field.column * sizes
+  lower = np.bincount(of, rows + 0.5, minlength=count + 1)[1:] >= field.row * sizes
+  right = np.bincount(of, columns + 0.5, minlength=count + 1)[1:] >= field.column * sizes
   regions = np.bincount(2 * lower + right, minlength=4)
-  pixel = (side / mask.shape[0]) ** 2
+  pixel = (side / size) ** 2
   whole = max(1, np.count_nonzero(field.inside))
-  halves = [(slice(None, middle), slice(middle, None)) for middle in (field.row, field.column)]
+  place = 2 * (rows >= field.row) + (columns >= field.column)
+  pixels, inside = np.bincount(place, minlength=4), np.bincount(place[field.inside[rows, columns]], minlength=4)
   quadrants = {}
-  for number, (name, part) in enumerate(zip(QUADRANTS, itertools.product(*halves), strict=True)):
-    inside = np.count_nonzero(mask[part] & field.inside[part])
-    quadrants[name] = {'regions': int(regions[number]), 'pixels': round(np.count_nonzero(mask[part]) * pixel),
-                       'share': round(float(inside / whole), 8)}
+  for number, name in enumerate(QUADRANTS):
+    quadrants[name] = {'regions': int(regions[number]), 'pixels': round(int(pixels[number]) * pixel),
+                       'share': round(float(inside[number] / whole), 8)}
     if spacing:
-      quadrants[name]['mm2'] = round(float(np.count_nonzero(mask[part]) * pixel * spacing[0] * spacing[1]), 6)
+      quadrants[name]['mm2'] = round(float(pixels[number] * pixel * spacing[0] * spacing[1]), 6)
   total = {key: sum(quadrant[key] for quadrant in quadrants.values()) for key in quadrants[QUADRANTS[0]]}
   return total | {key: round(total[key], digits) for key, digits in (('share', 8), ('mm2', 6)) if key in total} | {
       'quadrants': quadrants}

@@ -14,7 +14,7 @@ import numpy as np
 
 import lesion_jax
 from lesion_jax.clinical.evidence import weigh
-from lesion_jax.clinical.findings import Smallest, measure, regions_by_quadrant, without_small
+from lesion_jax.clinical.findings import Regions, Smallest, measure, regions_by_quadrant, without_small
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.patients import whose_is
 from lesion_jax.clinical.schema import fits, read_schema
@@ -150,7 +150,7 @@ def describe(
   square, = found.squares
   for head in HEADS:
     values = getattr(found, head)
-    if values is not None and not np.isfinite(values).all():
+    if values is not None and not np.isfinite(values.sum()):  # in one pass; a sum of probabilities is finite if all are
       raise ValueError(f'{file}: the network answered with numbers that are not finite ({head}); its weights are '
                        'damaged, or its dtype is too small for them')
   crop, field = square.crop, square.field
@@ -230,9 +230,9 @@ def rethreshold(
     if about['presence_follows']:
       presence = lesion['presence'] = lesion['presence'] | {'threshold': lesion['threshold']}
       lesion['present'] = about['scores'][key] >= presence['threshold']
-    values = maps[..., LESION_KEYS.index(key)]
+    mask = (maps[..., LESION_KEYS.index(key)] >= lesion['threshold']) & lesion['present']
     lesion.pop('smallest', None)
-    lesion |= _where(values, lesion['threshold'], lesion['present'], field, record['crop']['side'], smallest.get(key), spacing, zones)
+    lesion |= _where(mask, field, record['crop']['side'], smallest.get(key), spacing, zones)
   notes = [note for note in record['notes'] if not note.startswith(_SMALLEST)]
   notes += [smallest_note(smallest)] if smallest else []
   chosen = record['run']['options']
@@ -368,21 +368,24 @@ def _lesions(found: PhotographPrediction, network: Network, marks: Landmarks | N
         'threshold': threshold,
         'presence': {'score': round(float(scores[j]), 6), 'threshold': float(network.rule.thresholds[j])},
         'present': present,
-        **({'found': None} if found.maps is None else _where(found.maps[0, ..., j], threshold, present, square.field,
-                                                             square.crop.side, network.smallest.get(lesion.key), square.spacing, zones)),
+        **({'found': None} if found.maps is None else _where(
+            (found.maps[0, ..., j] >= threshold) & present, square.field, square.crop.side, network.smallest.get(lesion.key),
+            square.spacing, zones)),
     }
   return lesions
 
 
 def _where(
-    values: np.ndarray, threshold: float, present: bool, field: Field, side: int, smallest: Smallest | None,
-    spacing: tuple[float, float] | None, zones: Zones | None = None,
+    mask: np.ndarray, field: Field, side: int, smallest: Smallest | None, spacing: tuple[float, float] | None,
+    zones: Zones | None = None,
 ) -> dict[str, Any]:
-  """Where a lesion is, by its map: 'found', and 'smallest' where a smallest region was chosen."""
+  """Where a lesion is, by its mask, in which nothing is set unless it is present: 'found', and 'smallest' where a smallest region
+  was chosen."""
   least = smallest.pixels(field) if smallest else 1
-  mask = (without_small(values, threshold, least) >= threshold) & present
-  by_landmarks = {'by_landmarks': measure_zones(mask, field, side, zones)} if zones else {}
-  return {'found': measure(mask, field, side, spacing) | by_landmarks} | (
+  mask = without_small(mask, least)
+  regions = Regions.of_mask(mask)
+  by_landmarks = {'by_landmarks': measure_zones(regions, field, side, zones)} if zones else {}
+  return {'found': measure(regions, field, side, spacing) | by_landmarks} | (
       {'smallest': smallest._asdict() | {'network_pixels': least}} if smallest else {})
 
 

@@ -17,9 +17,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
-from lesion_jax.clinical.findings import TOUCHING
+from lesion_jax.clinical.findings import Regions
 from lesion_jax.core import EDEMA, SEVERE_HEMORRHAGES
 from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT
 from lesion_jax.photograph.crop import Crop
@@ -67,11 +66,11 @@ class Zones(NamedTuple):
     return 2 * (up < 0).astype(int) + (along < 0)
 
 
-def measure_zones(mask: np.ndarray, field: Field, side: int, zones: Zones) -> dict[str, Any]:
+def measure_zones(found: Regions, field: Field, side: int, zones: Zones) -> dict[str, Any]:
   """What `findings.measure` does, by landmarks.
 
   Args:
-    mask: bool [S, S], where the lesion is, at the network's size.
+    found: where the lesion is, at the network's size.
     field: of the same square.
     side: of the square, in the photograph's pixels.
     zones: in the same square.
@@ -83,10 +82,8 @@ def measure_zones(mask: np.ndarray, field: Field, side: int, zones: Zones) -> di
       into it; None where the fovea is not found.
     disc_areas: the area over that of a disc.
   """
-  labels, count = ndimage.label(mask, TOUCHING)
-  rows, columns = np.nonzero(labels)
-  of = labels[rows, columns]
-  pixel, whole = (side / mask.shape[0]) ** 2, max(1, np.count_nonzero(field.inside))
+  rows, columns, of, count, size = found
+  pixel, whole = (side / size) ** 2, max(1, np.count_nonzero(field.inside))
   inside = field.inside[rows, columns]
 
   def part(regions: int, chosen: np.ndarray) -> dict[str, Any]:

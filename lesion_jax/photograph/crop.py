@@ -51,13 +51,29 @@ class Crop:
   height: int
   width: int
 
-  def apply(self, image: np.ndarray, size: int) -> np.ndarray:
-    """Returns the square of an image, uint8 [H, W, 3] -> [size, size, 3]: antialiased bilinear.
+  def apply(self, image: np.ndarray | Image.Image, size: int) -> np.ndarray:
+    """Returns the square of an image, uint8 [H, W, 3] or Pillow's in RGB -> uint8 [size, size, 3]: antialiased bilinear.
+
+    First across, then down, as Pillow does it, bit by bit; but the black above and below the photograph is added in between,
+    where there are fewer pixels.
 
     Raises:
       ValueError: where the image does not have the photograph's height and width.
     """
-    return np.asarray(Image.fromarray(self._cut(image)).resize((size, size), Image.Resampling.BILINEAR))
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    self._check((picture.height, picture.width, 3))
+    (rows, columns), (inside, across) = self._overlap()
+    picture = picture.crop((across.start, inside.start, across.stop, inside.stop))
+    if picture.width != self.side:  # a black strip on either side
+      wide = Image.new('RGB', (self.side, picture.height))
+      wide.paste(picture, (columns.start, 0))
+      picture = wide
+    picture = picture.resize((size, picture.height), Image.Resampling.BILINEAR)
+    if picture.height != self.side:
+      tall = Image.new('RGB', (size, self.side))
+      tall.paste(picture, (0, rows.start))
+      picture = tall
+    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
 
   def apply_mask(self, packed: np.ndarray, size: int) -> np.ndarray:
     """Returns the square of packed masks, uint8 [H, W] -> [size, size].
@@ -106,14 +122,17 @@ class Crop:
 
   def _cut(self, array: np.ndarray) -> np.ndarray:
     """[H, W, ...] -> [side, side, ...], zero outside the photograph."""
-    if array.shape[:2] != (self.height, self.width):
-      raise ValueError(
-          f'this crop belongs to a photograph of {self.height}x{self.width} pixels (height x width); '
-          f'got an array of shape {array.shape}')
+    self._check(array.shape)
     square = np.zeros((self.side, self.side, *array.shape[2:]), array.dtype)
     inside, outside = self._overlap()
     square[inside] = array[outside]
     return square
+
+  def _check(self, shape: tuple[int, ...]) -> None:
+    if shape[:2] != (self.height, self.width):
+      raise ValueError(
+          f'this crop belongs to a photograph of {self.height}x{self.width} pixels (height x width); '
+          f'got an array of shape {shape}')
 
   def _overlap(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Where square and photograph overlap: in the square's pixels, and in the photograph's."""
@@ -142,19 +161,21 @@ def find_field(image: np.ndarray) -> Crop:
   return locate(image)[0]
 
 
-def locate(image: np.ndarray) -> tuple[Crop, tuple[str, ...]]:
-  """Returns `find_field`, and what is to be said of the photograph as a whole: `field.SECOND`, a second part about as
-  large as the field; `field.SURROUND`, a frame or a surround that is not black.
+def locate(image: np.ndarray | Image.Image) -> tuple[Crop, tuple[str, ...]]:
+  """Returns `find_field` of an image, Pillow's in RGB too, and what is to be said of the photograph as a whole: `field.SECOND`, a
+  second part about as large as the field; `field.SURROUND`, a frame or a surround that is not black.
 
   Raises:
     ValueError: as `find_field`; or there are two fields of view; Strip, where the field is one.
   """
-  if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-    raise ValueError(f'expected an RGB photograph, uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}')
-  height, width = image.shape[:2]
+  if isinstance(image, np.ndarray):
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+      raise ValueError(f'expected an RGB photograph, uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}')
+    image = Image.fromarray(image)
+  width, height = image.size
   factor = max(1, max(height, width) // DETECTION_SIDE)
-  luminance = np.asarray(Image.fromarray(image).convert('L').reduce(factor))
-  colours = functools.cache(lambda: np.asarray(Image.fromarray(image).reduce(factor)))
+  luminance = np.asarray(image.convert('L').reduce(factor))
+  colours = functools.cache(lambda: np.asarray(image.reduce(factor)))
   luminance, framed = clear(luminance, colours)
   luminance, second = choose_part(luminance, colours)
   field = find_mask(luminance)

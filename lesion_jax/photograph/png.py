@@ -25,17 +25,20 @@ AFTER_DATA = 4 + 12  # the checksum of the pixels, and the last chunk
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-  """Returns the bytes of a lossless PNG of uint8 [H, W] or uint8 [H, W, 3].
+  """Returns the bytes of a lossless PNG of uint8 [H, W], uint8 [H, W, 3], or of one bit a pixel: bool [H, W].
 
   Raises:
     ValueError: for an array of another kind.
   """
-  if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] == 3):
-    raise ValueError(f'expected uint8 [H, W] or [H, W, 3]; got {pixels.dtype} {list(pixels.shape)}')
+  grey = pixels.ndim == 2 and pixels.dtype in (np.uint8, np.bool_)
+  if not grey and not (pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3):
+    raise ValueError(f'expected uint8 [H, W] or [H, W, 3], or bool [H, W]; got {pixels.dtype} {list(pixels.shape)}')
   height, width = pixels.shape[:2]
-  if pixels.ndim == 2:
-    color, rows = GREY, np.full((height, width + 1), NONE, np.uint8)
-    rows[:, 1:] = pixels
+  depth = 1 if pixels.dtype == np.bool_ else 8
+  if grey:
+    values = np.packbits(pixels, axis=1) if depth == 1 else pixels
+    color, rows = GREY, np.full((height, values.shape[1] + 1), NONE, np.uint8)
+    rows[:, 1:] = values
   else:
     color, rows = RGB, np.full((height, 3 * width + 1), SUB, np.uint8)
     flat = pixels.reshape(height, -1)
@@ -43,7 +46,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     np.subtract(flat[:, 3:], flat[:, :-3], out=rows[:, 4:])
   packer = zlib.compressobj(FAST, zlib.DEFLATED, zlib.MAX_WBITS, MEMORY, zlib.Z_RLE)
   packed = packer.compress(rows.data) + packer.flush()
-  header = struct.pack(HEADER, width, height, 8, color, 0, 0, 0)
+  header = struct.pack(HEADER, width, height, depth, color, 0, 0, 0)
   return SIGNATURE + _chunk(b'IHDR', header) + _chunk(b'IDAT', packed) + _chunk(b'IEND', b'')
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 
 import numpy as np
+from PIL import Image
 
 from lesion_jax.core import lesion_index
 from lesion_jax.metrics.presence import Rule
@@ -39,6 +40,11 @@ class Square:
   doubts: tuple[str, ...] = ()
   spacing: tuple[float, float] | None = None
   laterality: str | None = None
+
+  @functools.cached_property
+  def picture(self) -> Image.Image:
+    """The view as an image of Pillow's."""
+    return Image.fromarray(self.view)
 
   @functools.cached_property
   def field(self) -> Field:

@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import contextlib
 import contextvars
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
@@ -24,6 +25,10 @@ PHOTOGRAPH = 200 << 20
 SHARE, LARGEST_SHARE = 0.25, 4 << 30
 # That reading one photograph may take (our choice): the largest that is read takes 10 in its slowest format on one core.
 SECONDS = 60.0
+# Memory goes back to the system after so many photographs: after each it would cost a sixth of their CPU seconds, as it is asked for
+# again at once. Ten photographs hold 4 % more without (measured).
+RETURNED = 8
+_worked = itertools.count(1)
 
 Input = TypeVar('Input')
 Output = TypeVar('Output')
@@ -99,7 +104,7 @@ def ordered_map(
     items: taken as results are asked for.
     ahead: how many items are taken before their results are asked for; None: twice the threads.
     each: bytes that an item takes from when it is taken until its result is; 0: few. Then no more are taken than there is
-      `room` for, and memory that each has used goes back to the system.
+      `room` for, and memory that they have used goes back to the system, see RETURNED.
   """
   workers = allowed_threads()
   ahead = 2 * workers if ahead is None else ahead
@@ -134,6 +139,7 @@ def _returning(function: Callable[[Input], Output]) -> Callable[[Input], Output]
     try:
       return function(item)
     finally:
-      machine.return_memory()
+      if next(_worked) % RETURNED == 0:
+        machine.return_memory()
 
   return work

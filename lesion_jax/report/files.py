@@ -26,5 +26,5 @@ def write_whole(path: pathlib.Path, text: str) -> None:
 
 
 def write_grey(path: pathlib.Path, pixels: np.ndarray) -> None:
-  """Writes uint8 [H, W] as a grey PNG."""
+  """Writes uint8 [H, W] as a grey PNG, bool [H, W] as one of a bit a pixel."""
   path.write_bytes(encode_png(pixels))

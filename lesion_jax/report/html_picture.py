@@ -20,7 +20,7 @@ from lesion_jax.photograph.field import mask_of
 from lesion_jax.report.html_text import escape, template
 from lesion_jax.report.label_studio import rings, simplify
 from lesion_jax.report.maps import NETWORK, read_maps
-from lesion_jax.report.outlines import read_outlines, trace
+from lesion_jax.report.outlines import Drawing, read_outlines
 from lesion_jax.report.result_folder import ATTENTION, FIELD, OUTLINES
 
 QUALITY = 80  # of JPEG
@@ -102,7 +102,7 @@ def _edge(inside: np.ndarray, record: Mapping[str, Any]) -> str:
   """The outline of the field of view as a path in the photograph's pixels, of few points."""
   crop = Crop(**record['crop'], height=record['photograph']['height'], width=record['photograph']['width'])
   parts = []
-  for ring in rings(trace(inside.astype(np.float32), 0.5, crop)):
+  for ring in rings(Drawing(inside.astype(np.float32), 0.5, crop).outline()):
     points = simplify(ring, crop.side / EDGE / 2)
     parts.append('M' + 'L'.join(f'{x:.0f} {y:.0f}' for x, y in points) + 'z')
   return ''.join(parts)

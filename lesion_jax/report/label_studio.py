@@ -63,7 +63,7 @@ def make_task(record: Mapping[str, Any], outlines: Mapping[str, str], address: s
 
   Args:
     record: of a result, result.json.
-    outlines: by lesion, the `d` of its path as `outlines.trace` writes it.
+    outlines: by lesion, the `d` of its path as `outlines.Drawing` writes it.
     address: under which Label Studio finds the photograph.
 
   Returns:
@@ -102,7 +102,7 @@ def write_tasks(path: pathlib.Path, tasks: list[dict[str, Any]]) -> None:
 
 
 def rings(path: str) -> list[np.ndarray]:
-  """Returns the outer rings, float64 [n, 2] each, of a path of `outlines.trace`; not holes, which run the other way."""
+  """Returns the outer rings, float64 [n, 2] each, of a path of `outlines.Drawing`; not holes, which run the other way."""
   found = []
   for part in re.findall(r'M([^z]*)z', path):
     start, _, steps = part.partition('l')

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import math
 import pathlib
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import contourpy
 import numpy as np
@@ -19,70 +20,109 @@ from lesion_jax.photograph.crop import Crop
 from lesion_jax.report.overlay import COLORS
 
 SVG = 'http://www.w3.org/2000/svg'
-PATH = re.compile(r'[Mlz0-9 .-]*')  # what `trace` writes
+TILE = 128  # pixels of a map: the regions that begin in one tile are drawn together
+PATH = re.compile(r'[Mlz0-9 .-]*')  # what `Drawing.outline` writes
 
 
-def mask_on_photograph(values: np.ndarray, threshold: float, crop: Crop) -> np.ndarray:
-  """Computes `crop.invert(values) >= threshold`, enlarging no more than what lies around each region.
+Part = tuple[tuple[slice, slice], np.ndarray]  # a rectangle of the photograph (rows, columns), and what of a mask lies in it
 
-  The two agree but for pixels whose value equals the threshold to single precision. A tenth of the time, for the few
-  per cent of a retina that lesions cover.
+
+class Drawing:
+  """A lesion's map on its way into the photograph: mask and outline, each region for itself, as they cover a few per cent of a
+  retina.
 
   Args:
     values: float32 [S, S], probabilities.
-    threshold: above 0.
-    crop: where they lie in the photograph.
-
-  Returns:
-    bool [height, width].
-  """
-  size, scale = values.shape[0], crop.side / values.shape[0]
-  reach = math.ceil(1 / min(scale, 1)) + 1  # how far a value spreads, in pixels of the map
-  labels, _ = ndimage.label(values >= threshold, TOUCHING)
-  source, square = Image.fromarray(np.asarray(values, np.float32)), np.zeros((crop.side, crop.side), bool)
-  for place in ndimage.find_objects(labels):
-    (top, bottom), (left, right) = (
-        (int(max(part.start - reach, 0) * scale), min(math.ceil(min(part.stop + reach, size) * scale), crop.side))
-        for part in place)
-    box = (left / scale, top / scale, min(right / scale, size), min(bottom / scale, size))
-    enlarged = source.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box)
-    square[top:bottom, left:right] |= np.asarray(enlarged) >= threshold
-  return crop.paste(square)
-
-
-def trace(values: np.ndarray, threshold: float, crop: Crop) -> str:
-  """Returns the outline of a lesion as the `d` of an SVG path, in the photograph's pixels, closed also at the square's
-  edge.
-
-  It runs where a bilinear map has the threshold, between the map's own pixels. Points are rounded to a pixel of the
-  photograph, or to a tenth where the photograph has not twice the map's pixels.
-
-  Args:
-    values: float [S, S], probabilities.
-    threshold: between 0 and 1.
+    threshold: above 0 and below 1; a pixel from it on is in the mask.
     crop: where they lie in the photograph.
   """
-  scale = crop.side / values.shape[0]
-  unit = 1 if scale >= 2 else 10
-  # Beyond its edge a map continues with its value there, then ends.
-  padded = np.pad(np.pad(values, 1, 'edge'), 1).astype(np.float64)
-  # A pixel that equals the threshold is in the mask: the line runs outside of it.
-  level = math.nextafter(threshold, 0)
-  corner = np.array([crop.left, crop.top])
-  parts = []
-  for line in contourpy.contour_generator(z=padded).lines(level):
-    # The first pixel of the map is at 2 since it was padded, and its centre half a pixel into the square.
-    points = np.clip((line[:-1] - 1.5) * scale, 0, crop.side)
-    points = np.rint((points + corner) * unit).astype(int)
-    steps = np.diff(points, axis=0)
-    steps = steps[steps.any(axis=1)]
-    steps = steps if len(steps) else np.zeros((1, 2), int)  # a point, smaller than a pixel of the photograph
-    parts.append(f'M{_numbers(points[:1], unit)}l{_numbers(steps, unit)}z')
-  return ''.join(parts)
+
+  def __init__(self, values: np.ndarray, threshold: float, crop: Crop) -> None:
+    self.values, self.threshold, self.crop = np.asarray(values, np.float32), threshold, crop
+    self.scale = crop.side / len(values)
+    self._labels, _ = ndimage.label(self.values >= threshold, TOUCHING)
+    self._places = ndimage.find_objects(self._labels)
+
+  def parts(self) -> Iterator[Part]:
+    """Yields the mask in the photograph's own pixels by its parts, bool. They may overlap; outside of all of them nothing is set.
+
+    It is `crop.invert(values) >= threshold`, but for pixels whose value equals the threshold to single precision.
+    """
+    crop, size, scale = self.crop, len(self.values), self.scale
+    reach = math.ceil(1 / min(scale, 1)) + 1  # how far a value spreads, in pixels of the map
+    source = Image.fromarray(self.values)
+    within = ((-crop.top, crop.height - crop.top), (-crop.left, crop.width - crop.left))  # the photograph, in the square's pixels
+    for place in self._places:
+      (top, bottom), (left, right) = (
+          (max(int(max(part.start - reach, 0) * scale), low), min(math.ceil(min(part.stop + reach, size) * scale), crop.side, high))
+          for part, (low, high) in zip(place, within, strict=True))
+      if top >= bottom or left >= right:
+        continue
+      box = (left / scale, top / scale, min(right / scale, size), min(bottom / scale, size))
+      enlarged = source.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box)
+      yield ((slice(crop.top + top, crop.top + bottom), slice(crop.left + left, crop.left + right)),
+             np.asarray(enlarged) >= self.threshold)
+
+  def mask(self) -> np.ndarray:
+    """The whole mask, bool [height, width]."""
+    return paint(self.parts(), self.crop)
+
+  def outline(self) -> str:
+    """The outline as the `d` of an SVG path, in the photograph's pixels, closed also at the square's edge.
+
+    It runs where a bilinear map has the threshold, between the map's own pixels. Points are rounded to a pixel of the
+    photograph, or to a tenth where the photograph has not twice the map's pixels.
+    """
+    lines = list(self._lines())
+    if not lines:
+      return ''
+    unit, parts = 1 if self.scale >= 2 else 10, []
+    # The centre of the first pixel is half a pixel into the square.
+    points = np.clip((np.concatenate(lines) + 0.5) * self.scale, 0, self.crop.side) + np.array([self.crop.left, self.crop.top])
+    points = np.rint(points * unit).astype(int)
+    steps = np.diff(points, axis=0, append=0)
+    moved, end = steps.any(axis=1), 0
+    for line in lines:
+      start, end = end, end + len(line)
+      own = steps[start:end - 1][moved[start:end - 1]]
+      own = own if len(own) else np.zeros((1, 2), int)  # a point, smaller than a pixel of the photograph
+      parts.append(f'M{_numbers(points[start:start + 1], unit)}l{_numbers(own, unit)}z')
+    return ''.join(parts)
+
+  def _lines(self) -> Iterator[np.ndarray]:
+    """The lines around the regions, open, [n, 2] columns and rows of the map.
+
+    No four pixels in a square touch two regions, so that those of one tile are drawn without the others. Beyond its edge a map
+    continues with its value there, then ends.
+    """
+    # A pixel that equals the threshold is in the mask: the line runs outside of it.
+    level, size, kept = math.nextafter(self.threshold, 0), len(self.values), np.zeros(len(self._places) + 1, bool)
+    kept[0] = True
+    tiles = collections.defaultdict(list)
+    for number, place in enumerate(self._places, start=1):
+      tiles[tuple(part.start // TILE for part in place)].append(number)
+    for numbers in tiles.values():
+      places = [self._places[number - 1] for number in numbers]
+      rows, columns = (np.arange(min(place[axis].start for place in places) - 1, max(place[axis].stop for place in places) + 1)
+                       for axis in (0, 1))
+      around = np.ix_(rows.clip(0, size - 1), columns.clip(0, size - 1))
+      kept[numbers] = True
+      part = np.pad(np.where(kept[self._labels[around]], self.values[around], 0).astype(np.float64), 1)
+      kept[numbers] = False
+      for line in contourpy.contour_generator(z=part).lines(level):
+        yield line[:-1] + np.array([columns[0] - 1, rows[0] - 1])
+
+
+def paint(parts: Iterable[Part], crop: Crop) -> np.ndarray:
+  """Returns the mask that `Drawing.parts` gives by parts, bool [height, width]."""
+  mask = np.zeros((crop.height, crop.width), bool)
+  for place, part in parts:
+    mask[place] |= part
+  return mask
 
 
 def write_outlines(path: pathlib.Path, paths: Mapping[str, str], crop: Crop) -> None:
-  """Writes an SVG file as large as the photograph, with a path of `trace` for each lesion under its key."""
+  """Writes an SVG file as large as the photograph, with a path of `Drawing.outline` for each lesion under its key."""
   lines = [f'<svg xmlns="{SVG}" viewBox="0 0 {crop.width} {crop.height}" fill="none" fill-rule="evenodd">']
   for key, path_data in paths.items():
     color = '#{:02x}{:02x}{:02x}'.format(*COLORS[key])

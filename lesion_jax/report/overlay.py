@@ -71,15 +71,23 @@ def draw_overlay(
   lesions, size = np.asarray(lesions), image.shape[0]
   lesion_masks(lesions[:0], thresholds)  # is it of the right kind?
   thresholds = np.broadcast_to(thresholds, len(LESION_KEYS))
-  width = max(1.0, size / 400) if width is None else width
-  drawn, present = np.asarray(image, np.float32), []
-  for key in keys:
-    mask = _mask(lesions, lesion_index(key), thresholds, size)
+  masks = {key: _mask(lesions, lesion_index(key), thresholds, size) for key in keys}
+  return draw_masks(image, masks, colors=colors, width=width, legend=legend)
+
+
+def draw_masks(
+    image: np.ndarray, masks: Mapping[str, np.ndarray], *, colors: Mapping[str, tuple[int, int, int]] = COLORS,
+    width: float | None = None, legend: bool = True,
+) -> np.ndarray:
+  """`draw_overlay` of masks in the image's own pixels, bool [H, H] by lesion."""
+  drawn, present, width = np.array(image, np.float32), [], max(1.0, len(image) / 400) if width is None else width
+  for key, mask in masks.items():
     if mask.any():
-      drawn = draw_outline(drawn, mask, colors[key], width)
+      near, line, rim = _line(mask, width)
+      drawn[near] = _drawn(drawn[near], line, rim, colors[key])
       present.append(key)
   picture = np.round(drawn).astype(np.uint8)
-  return np.concatenate([picture, legend_strip(size, present)]) if legend else picture
+  return np.concatenate([picture, legend_strip(len(image), present)]) if legend else picture
 
 
 def draw_outline(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], width: float) -> np.ndarray:
@@ -183,12 +191,15 @@ def warning_strip(width: int, text: str) -> np.ndarray:
   return np.asarray(strip)
 
 
+def resized(values: np.ndarray, size: int) -> np.ndarray:
+  """Returns a map, float [S, S], at another size: float32 [size, size], antialiased bilinear."""
+  values = np.asarray(values, np.float32)
+  return values if len(values) == size else np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR))
+
+
 def _mask(lesions: np.ndarray, j: int, thresholds: np.ndarray, size: int) -> np.ndarray:
   """Bool [size, size] of LESIONS[j]: a map enlarged, then cut; packed masks by their nearest pixels."""
   if lesions.ndim == 3:
-    values = np.asarray(lesions[..., j], np.float32)
-    if len(values) != size:
-      values = np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR))
-    return values >= thresholds[j]
+    return resized(lesions[..., j], size) >= thresholds[j]
   nearest = (np.arange(size) * lesions.shape[0]) // size
   return ((lesions >> np.uint8(j)) & 1).astype(bool)[nearest][:, nearest]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,15 @@ from lesion_jax.clinical.findings import without_small
 from lesion_jax.clinical.record import RECORD, present_lesions, warnings_of, with_whose
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
 from lesion_jax.photograph.crop import Crop
+from lesion_jax.photograph.png import encode_png
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.report import dicom as dicom_on_disk
 from lesion_jax.report import maps as maps_on_disk
 from lesion_jax.report.files import write_grey, write_whole
 from lesion_jax.report.maps import Maps, write_maps
-from lesion_jax.report.outlines import mask_on_photograph, trace, write_outlines
-from lesion_jax.report.overlay import burn, draw_overlay, warning_strip
+from lesion_jax.report.outlines import Drawing, Part, paint, write_outlines
+from lesion_jax.report.overlay import burn, draw_masks, resized, warning_strip
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
 BURNT, FHIR = 'burnt.jpg', 'fhir.json'
@@ -67,7 +67,7 @@ def write_result(
     (folder / old).unlink(missing_ok=True)
   files = [FIELD]
   square, = found.squares
-  Image.fromarray(square.view).save(folder / FIELD, quality=QUALITY)
+  square.picture.save(folder / FIELD, quality=QUALITY)
   if found.maps is not None:
     files += _write_lesions(folder, found.maps[0], square, record, photograph)
     if maps and record['lesions']:
@@ -188,39 +188,43 @@ def _write_lesions(
 
   In threads, as nearly all of it is resizing and packing: the first photograph is out in half the time.
   """
-  thresholds = {key: record['lesions'][key]['threshold'] for key in present_lesions(record)}
-  crop, levels = square.crop, [thresholds.get(key, np.inf) for key in LESION_KEYS]
-  least = {key: record['lesions'][key]['smallest']['network_pixels'] for key in thresholds if 'smallest' in record['lesions'][key]}
-  if least:  # of these alone, as a copy of all maps is large
-    maps = maps.copy()
-    for key, pixels in least.items():
-      maps[..., lesion_index(key)] = without_small(maps[..., lesion_index(key)], thresholds[key], pixels)
+  keys = present_lesions(record)
+  crop, packed, paths, seen = square.crop, np.zeros((square.crop.height, square.crop.width), np.uint8), {}, {}
 
-  def write_overlay() -> None:
-    seen = Image.fromarray(square.view).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
-    overlay = draw_overlay(np.asarray(seen), maps, keys=thresholds, thresholds=levels)
-    if said := warnings_of(record):
-      overlay = np.concatenate([overlay, warning_strip(OVERLAY_SIDE, ' '.join(said))])
-    Image.fromarray(overlay).save(folder / OVERLAY, compress_level=FAST)
+  def write_mask(key: str) -> tuple[list[Part], str, np.ndarray]:
+    drawing, parts = _draw(maps[..., lesion_index(key)], record['lesions'][key], crop)
+    write_grey(folder / f'{key}.png', paint(parts, crop))
+    return parts, drawing.outline(), resized(drawing.values, OVERLAY_SIDE) >= drawing.threshold
 
-  def write_mask(key: str) -> tuple[np.ndarray, str]:
-    values = maps[..., lesion_index(key)]
-    mask = mask_on_photograph(values, thresholds[key], crop)
-    write_grey(folder / f'{key}.png', mask * np.uint8(255))
-    return mask * np.uint8(lesion_bits([key])), trace(values, thresholds[key], crop)
-
-  packed, paths = np.zeros((crop.height, crop.width), np.uint8), {}
-  done = ordered_map(lambda job: job(), [write_overlay, *(functools.partial(write_mask, key) for key in thresholds)])
-  next(done)  # the overlay
-  for key, (bits, path) in zip(thresholds, done, strict=True):
-    packed |= bits
-    paths[key] = path
+  for key, (parts, path, small) in zip(keys, ordered_map(write_mask, keys), strict=True):
+    for place, part in parts:
+      packed[place] |= part * np.uint8(lesion_bits([key]))
+    paths[key], seen[key] = path, small
   write_grey(folder / PACKED, packed)
   write_outlines(folder / OUTLINES, paths, crop)
+  _write_overlay(folder / OVERLAY, square, seen, warnings_of(record))
   if photograph is not None:
-    masks = {key: (packed & np.uint8(lesion_bits([key]))) > 0 for key in thresholds}
+    masks = {key: (packed & np.uint8(lesion_bits([key]))) > 0 for key in keys}
     Image.fromarray(burn(photograph, masks)).save(folder / BURNT, quality=BURNT_QUALITY)
-  return [OVERLAY, PACKED, OUTLINES, *(f'{key}.png' for key in thresholds), *([] if photograph is None else [BURNT])]
+  return [OVERLAY, PACKED, OUTLINES, *(f'{key}.png' for key in keys), *([] if photograph is None else [BURNT])]
+
+
+def _draw(values: np.ndarray, lesion: Mapping[str, Any], crop: Crop) -> tuple[Drawing, list[Part]]:
+  """A lesion's map [S, S] on its way into the photograph, without the regions that are too small, and the parts of its mask."""
+  values, threshold = np.array(values, np.float32), lesion['threshold']
+  if 'smallest' in lesion:
+    mask = values >= threshold
+    values[mask & ~without_small(mask, lesion['smallest']['network_pixels'])] = 0
+  drawing = Drawing(values, threshold, crop)
+  return drawing, list(drawing.parts())
+
+
+def _write_overlay(path: pathlib.Path, square: Square, masks: Mapping[str, np.ndarray], warnings: Sequence[str]) -> None:
+  seen = square.picture.resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
+  overlay = draw_masks(np.asarray(seen), masks)
+  if warnings:
+    overlay = np.concatenate([overlay, warning_strip(OVERLAY_SIDE, ' '.join(warnings))])
+  path.write_bytes(encode_png(overlay))
 
 
 def _stretched(attention: np.ndarray) -> Image.Image:

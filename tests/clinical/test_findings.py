@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lesion_jax.clinical.findings import QUADRANTS, Smallest, measure, without_small
+from lesion_jax.clinical.findings import QUADRANTS, Regions, Smallest, measure, without_small
 from lesion_jax.photograph.field import Field, find_field_of_view
 
 SIZE = 40
+
+
+def measured(mask, *arguments, **named):
+  return measure(Regions.of_mask(mask), *arguments, **named)
 
 
 @pytest.fixture
@@ -30,47 +34,47 @@ def regions(found):
 
 
 def test_an_empty_mask_has_nothing(field):
-  found = measure(draw(), field, SIZE)
+  found = measured(draw(), field, SIZE)
   assert (found['regions'], found['pixels'], found['share'], regions(found)) == (0, 0, 0, [0, 0, 0, 0])
 
 
 def test_pixels_that_touch_at_a_corner_are_one_region(field):
-  assert measure(draw((3, 4, 3, 4), (4, 5, 4, 5)), field, SIZE)['regions'] == 1
-  assert measure(draw((3, 4, 3, 4), (5, 6, 4, 5)), field, SIZE)['regions'] == 2
+  assert measured(draw((3, 4, 3, 4), (4, 5, 4, 5)), field, SIZE)['regions'] == 1
+  assert measured(draw((3, 4, 3, 4), (5, 6, 4, 5)), field, SIZE)['regions'] == 2
 
 
 def test_regions_are_counted_by_quadrant_as_the_picture_is_seen(field):
-  found = measure(draw((2, 4, 2, 4), (2, 4, 30, 32), (6, 8, 30, 32), (30, 31, 5, 6), (35, 36, 5, 6), (38, 39, 5, 6)),
+  found = measured(draw((2, 4, 2, 4), (2, 4, 30, 32), (6, 8, 30, 32), (30, 31, 5, 6), (35, 36, 5, 6), (38, 39, 5, 6)),
                   field, SIZE)
   assert regions(found) == [1, 2, 3, 0] and found['regions'] == 6
 
 
 def test_a_region_belongs_to_its_centroid_and_its_area_to_every_quadrant_by_pixel(field):
-  found = measure(draw((4, 8, 10, 24)), field, SIZE)  # 10 columns on the left, 4 on the right
+  found = measured(draw((4, 8, 10, 24)), field, SIZE)  # 10 columns on the left, 4 on the right
   assert regions(found) == [1, 0, 0, 0]
   assert [found['quadrants'][name]['pixels'] for name in QUADRANTS] == [40, 16, 0, 0]
 
 
 def test_a_centroid_on_both_lines_is_in_the_lower_right(field):
-  assert regions(measure(draw((18, 22, 18, 22)), field, SIZE)) == [0, 0, 0, 1]
+  assert regions(measured(draw((18, 22, 18, 22)), field, SIZE)) == [0, 0, 0, 1]
 
 
 def test_areas_are_in_pixels_of_the_photograph(field):
-  assert measure(draw((4, 8, 4, 8)), field, side=3 * SIZE)['pixels'] == 16 * 9
-  assert measure(draw((4, 8, 4, 8)), field, side=SIZE // 2)['pixels'] == 4
+  assert measured(draw((4, 8, 4, 8)), field, side=3 * SIZE)['pixels'] == 16 * 9
+  assert measured(draw((4, 8, 4, 8)), field, side=SIZE // 2)['pixels'] == 4
 
 
 def test_shares_are_of_the_field_of_view_and_of_what_lies_inside():
   inside = np.zeros((SIZE, SIZE), bool)
   inside[10:30, 10:30] = True
-  found = measure(draw((5, 15, 10, 14)), Field(inside, 20, 20), SIZE)
+  found = measured(draw((5, 15, 10, 14)), Field(inside, 20, 20), SIZE)
   assert found['pixels'] == 40 and found['share'] == 20 / 400
   assert sum(found['quadrants'][name]['share'] for name in QUADRANTS) == pytest.approx(found['share'])
 
 
 def test_mask_and_field_of_different_sizes_are_refused(field):
   with pytest.raises(ValueError, match=r'the mask is \[8, 8\], the field of view \[40, 40\]'):
-    measure(np.zeros((8, 8), bool), field, 8)
+    measured(np.zeros((8, 8), bool), field, 8)
 
 
 def disc(side, center, radius, level=90):
@@ -119,30 +123,28 @@ class TestMillimetres:
 
   def test_areas_are_of_the_photographs_pixels_and_its_spacing(self, field):
     mask = draw((0, 4, 0, 5), (30, 33, 30, 36))
-    found = measure(mask, field, 4 * SIZE, spacing=(0.005, 0.006))
+    found = measured(mask, field, 4 * SIZE, spacing=(0.005, 0.006))
     assert found['mm2'] == pytest.approx(38 * 16 * 0.005 * 0.006, abs=1e-6)
     assert [found['quadrants'][name]['mm2'] for name in QUADRANTS] == pytest.approx(
         [20 * 16 * 3e-5, 0, 0, 18 * 16 * 3e-5], abs=1e-6)
 
   def test_without_one_there_are_none(self, field):
-    found = measure(draw((0, 4, 0, 5)), field, SIZE)
+    found = measured(draw((0, 4, 0, 5)), field, SIZE)
     assert 'mm2' not in found and 'mm2' not in found['quadrants']['upper_left']
 
 
 class TestSmallestRegion:
 
-  def test_regions_below_it_are_set_to_nothing_and_the_others_stay(self):
-    values = np.random.default_rng(0).random((SIZE, SIZE)).astype(np.float32) * 0.4
+  def test_regions_below_it_are_omitted_and_the_others_stay(self):
     big, small = draw((2, 5, 2, 5)), draw((20, 22, 20, 23), (23, 24, 23, 24))  # the second of 6 pixels, and one apart
-    values[big | small] = 0.9
-    kept = without_small(values, 0.5, 7)
-    np.testing.assert_array_equal(kept >= 0.5, big)
-    np.testing.assert_array_equal(kept[~small], values[~small])
-    assert without_small(values, 0.5, 1) is values and without_small(values, 0.95, 3) is values
+    mask = big | small
+    np.testing.assert_array_equal(without_small(mask, 7), big)
+    np.testing.assert_array_equal(mask, big | small)
+    assert without_small(mask, 1) is mask and without_small(big, 9) is big and not without_small(mask, 10).any()
 
   def test_pixels_that_touch_at_a_corner_count_together(self):
-    values = draw((1, 2, 1, 2), (2, 3, 2, 3)).astype(np.float32)
-    assert (without_small(values, 0.5, 2) > 0).sum() == 2 and not (without_small(values, 0.5, 3) > 0).any()
+    mask = draw((1, 2, 1, 2), (2, 3, 2, 3))
+    assert without_small(mask, 2).sum() == 2 and not without_small(mask, 3).any()
 
   @pytest.mark.parametrize('chosen, pixels', [
       (Smallest(1), 1), (Smallest(2.5), 3), (Smallest(7), 7), (Smallest(1, 'disc areas'), 31), (Smallest(0.001, 'disc areas'), 1)])

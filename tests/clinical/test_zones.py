@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lesion_jax.clinical import record as records
-from lesion_jax.clinical.findings import measure, regions_by_quadrant
+from lesion_jax.clinical.findings import Regions, measure, regions_by_quadrant
 from lesion_jax.clinical.look import EDEMA, look
 from lesion_jax.clinical.record import SCHEMA, describe, rethreshold
 from lesion_jax.clinical.schema import fits, read_schema
@@ -24,6 +24,14 @@ from lesion_jax.photograph.landmarks import LEFT, RIGHT, Landmark, Landmarks
 SIZE = 80
 FIELD = Field(np.ones((SIZE, SIZE), bool), SIZE // 2, SIZE // 2)
 CROP = Crop(top=0, left=0, side=SIZE, height=SIZE, width=SIZE)
+
+
+def measured(mask, *arguments):
+  return measure(Regions.of_mask(mask), *arguments)
+
+
+def zoned(mask, *arguments):
+  return measure_zones(Regions.of_mask(mask), *arguments)
 
 
 def marks(disc, fovea, *, found=(True, True), diameter=10.0):
@@ -54,7 +62,7 @@ def test_quadrants_are_by_the_line_from_disc_to_fovea(mirrored):
   at = {'superior_nasal': [(10, 50), (12, 60)], 'superior_temporal': [(10, 10)], 'inferior_nasal': [(70, 50), (72, 60), (74, 70)],
         'inferior_temporal': []}
   mask = dots(*((row, SIZE - 1 - column if mirrored else column) for row, column in itertools.chain(*at.values())))
-  found = measure_zones(mask, FIELD, SIZE, zones)['quadrants']
+  found = zoned(mask, FIELD, SIZE, zones)['quadrants']
   assert tuple(found) == QUADRANTS
   assert {name: part['regions'] for name, part in found.items()} == {name: len(places) for name, places in at.items()}
   assert sum(part['pixels'] for part in found.values()) == mask.sum()
@@ -63,9 +71,9 @@ def test_quadrants_are_by_the_line_from_disc_to_fovea(mirrored):
 def test_a_tilted_line_parts_what_the_picture_does_not():
   """The disc is higher than the fovea by 30 degrees: a lesion just below the line of the picture is above that of the eye."""
   zones = Zones.of(marks((40 - 30 * np.sin(np.pi / 6), 40 + 30 * np.cos(np.pi / 6)), (40.0, 40.0)), CROP, SIZE)
-  found = measure_zones(dots((42, 20)), FIELD, SIZE, zones)['quadrants']  # temporal; the line is at row 51 there
+  found = zoned(dots((42, 20)), FIELD, SIZE, zones)['quadrants']  # temporal; the line is at row 51 there
   assert found['superior_temporal']['regions'] == 1
-  assert measure(dots((42, 20)), FIELD, SIZE)['quadrants']['lower_left']['regions'] == 1
+  assert measured(dots((42, 20)), FIELD, SIZE)['quadrants']['lower_left']['regions'] == 1
 
 
 def test_quadrants_agree_with_complex_numbers(rng):
@@ -84,26 +92,26 @@ def test_quadrants_agree_with_complex_numbers(rng):
 def test_without_both_or_with_a_steep_line_there_are_no_quadrants():
   for given in (marks((40, 60), (40, 30), found=(False, True)), marks((10, 42), (60, 40))):
     zones = Zones.of(given, CROP, SIZE)
-    found = measure_zones(dots((20, 30)), FIELD, SIZE, zones)
+    found = zoned(dots((20, 30)), FIELD, SIZE, zones)
     assert found['quadrants'] is None and found['nearest'] > 0
 
 
 def test_distances_are_from_the_fovea_to_the_nearest_pixel_in_disc_diameters():
   zones = Zones.of(marks((40.5, 60.5), (40.5, 30.5)), CROP, SIZE)
   mask = dots((40, 38), (40, 39), (40, 50), (60, 30))  # 8 and 9, 20, and 20 pixels away
-  found = measure_zones(mask, FIELD, 2 * SIZE, zones)
+  found = zoned(mask, FIELD, 2 * SIZE, zones)
   assert found['nearest'] == 0.8
   assert found['near_fovea'] == {'regions': 1, 'pixels': 8, 'share': round(2 / SIZE ** 2, 8)}  # in the photograph's pixels
   assert found['disc_areas'] == round(4 / (np.pi * 25), 6)
 
 
 def test_an_empty_mask_is_nowhere():
-  found = measure_zones(dots(), FIELD, SIZE, Zones.of(marks((40, 60), (40, 30)), CROP, SIZE))
+  found = zoned(dots(), FIELD, SIZE, Zones.of(marks((40, 60), (40, 30)), CROP, SIZE))
   assert found['nearest'] is None and found['near_fovea']['regions'] == 0 and found['disc_areas'] == 0
 
 
 def test_a_fovea_that_is_not_found_leaves_distances_open():
-  found = measure_zones(dots((1, 1)), FIELD, SIZE, Zones.of(marks((40, 60), (40, 30), found=(True, False)), CROP, SIZE))
+  found = zoned(dots((1, 1)), FIELD, SIZE, Zones.of(marks((40, 60), (40, 30), found=(True, False)), CROP, SIZE))
   assert found['nearest'] is None and found['near_fovea'] is None and found['quadrants'] is None
 
 

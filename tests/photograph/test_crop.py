@@ -141,3 +141,18 @@ class TestCrop:
   def test_whole_takes_squares_alone(self):
     with pytest.raises(ValueError, match='expected a square photograph; got 6x9'):
       whole(6, 9)
+
+
+@pytest.mark.parametrize('crop', [
+    Crop(-9, 5, 60, 40, 70), Crop(3, 4, 30, 40, 70), Crop(-4, -8, 90, 80, 70), Crop(0, 0, 40, 40, 40), Crop(5, -3, 30, 40, 70),
+    Crop(-12, 30, 52, 40, 70)], ids=str)
+@pytest.mark.parametrize('size', [16, 30, 97])
+def test_the_square_is_what_pillow_makes_of_the_whole_square_bit_by_bit(rng, crop, size):
+  image = rng.integers(0, 256, (crop.height, crop.width, 3), np.uint8)
+  square = np.zeros((crop.side, crop.side, 3), np.uint8)
+  for row, column in np.ndindex(crop.side, crop.side):
+    if 0 <= row + crop.top < crop.height and 0 <= column + crop.left < crop.width:
+      square[row, column] = image[row + crop.top, column + crop.left]
+  expected = np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.BILINEAR))
+  np.testing.assert_array_equal(crop.apply(image, size), expected)
+  np.testing.assert_array_equal(crop.apply(Image.fromarray(image), size), expected)

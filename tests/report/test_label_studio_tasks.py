@@ -15,7 +15,7 @@ from lesion_jax.annotation.shapes import circle
 from lesion_jax.core import GRADES, LESIONS
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.report import label_studio
-from lesion_jax.report.outlines import mask_on_photograph, trace
+from lesion_jax.report.outlines import Drawing
 from lesion_jax.report.overlay import COLORS
 
 CROP = Crop(20, 40, 345, 385, 429)
@@ -47,9 +47,9 @@ def drawn(task):
 
 
 def test_polygons_are_the_networks_mask_with_its_holes_filled(values):
-  task = label_studio.make_task(record(), {'iHE': trace(values, 0.5, CROP)}, '/a.jpg')
+  task = label_studio.make_task(record(), {'iHE': Drawing(values, 0.5, CROP).outline()}, '/a.jpg')
   filled = np.where(ndimage.binary_fill_holes(values >= 0.5), np.maximum(values, 0.5), values)
-  mask = mask_on_photograph(filled, 0.5, CROP)
+  mask = Drawing(filled, 0.5, CROP).mask()
   found = drawn(task)
   assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.97
   near = ndimage.binary_dilation(mask, iterations=4) & ~ndimage.binary_erosion(mask, iterations=4)
@@ -58,7 +58,7 @@ def test_polygons_are_the_networks_mask_with_its_holes_filled(values):
 
 def test_no_polygon_reaches_past_the_photograph(values):
   beyond = Crop(-30, 40, 345, 285, 429)
-  path = trace(values, 0.5, beyond)
+  path = Drawing(values, 0.5, beyond).outline()
   assert min(ring[:, 1].min() for ring in label_studio.rings(path)) < 0
   results = label_studio.make_task(record(beyond), {'iHE': path}, '/a.jpg')['predictions'][0]['result']
   points = np.concatenate([result['value']['points'] for result in results if 'points' in result['value']])
@@ -66,7 +66,7 @@ def test_no_polygon_reaches_past_the_photograph(values):
 
 
 def test_outlines_are_thinned_out(values):
-  path = trace(values, 0.5, CROP)
+  path = Drawing(values, 0.5, CROP).outline()
   before = sum(len(ring) for ring in label_studio.rings(path))
   results = label_studio.make_task(record(), {'iHE': path}, '/a.jpg')['predictions'][0]['result']
   after = sum(len(result['value']['points']) for result in results if result['type'] == 'polygonlabels')
@@ -90,7 +90,7 @@ def test_at_least_a_triangle_stays(slack):
 def test_holes_are_dropped():
   values = np.zeros((40, 40), np.float32)
   values[5:30, 5:30], values[12:20, 12:20] = 0.9, 0
-  ring, = label_studio.rings(trace(values, 0.5, Crop(0, 0, 80, 80, 80)))
+  ring, = label_studio.rings(Drawing(values, 0.5, Crop(0, 0, 80, 80, 80)).outline())
   assert ring.min() < 12 and ring.max() > 58
 
 
@@ -104,7 +104,7 @@ def test_grade_scores_and_where_they_come_from():
 
 
 def test_without_a_grade_the_surest_lesion_is_the_score(values):
-  prediction, = label_studio.make_task(record(grade=False), {'iHE': trace(values, 0.5, CROP)}, 'a')['predictions']
+  prediction, = label_studio.make_task(record(grade=False), {'iHE': Drawing(values, 0.5, CROP).outline()}, 'a')['predictions']
   assert prediction['score'] == 0.9
   assert {result['type'] for result in prediction['result']} == {'polygonlabels'}
   assert len({result['id'] for result in prediction['result']}) == len(prediction['result'])

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.report.files import write_grey, write_whole
-from lesion_jax.report.outlines import mask_on_photograph, read_outlines, trace, write_outlines
+from lesion_jax.report.outlines import Drawing, read_outlines, write_outlines
 
 CROPS = [Crop(-30, 40, 345, 285, 429), Crop(20, 80, 161, 200, 300), Crop(0, 0, 90, 90, 90), Crop(5, 5, 40, 60, 50)]
 
@@ -38,7 +38,7 @@ def fill(path, crop):
 
 @pytest.mark.parametrize('crop', CROPS)
 def test_the_fast_mask_is_the_map_brought_back_to_the_photograph(blobs, crop):
-  mask = mask_on_photograph(blobs, 0.5, crop)
+  mask = Drawing(blobs, 0.5, crop).mask()
   slow = crop.invert(blobs)
   assert mask.shape == (crop.height, crop.width) and mask.any()
   assert not (mask != (slow >= 0.5))[np.abs(slow - 0.5) > 1e-4].any()
@@ -46,13 +46,13 @@ def test_the_fast_mask_is_the_map_brought_back_to_the_photograph(blobs, crop):
 
 def test_a_map_without_lesion_is_an_empty_mask_and_an_empty_path():
   empty = np.zeros((9, 9), np.float32)
-  assert not mask_on_photograph(empty, 0.5, CROPS[0]).any()
-  assert trace(empty, 0.5, CROPS[0]) == ''
+  assert not Drawing(empty, 0.5, CROPS[0]).mask().any()
+  assert Drawing(empty, 0.5, CROPS[0]).outline() == ''
 
 
 @pytest.mark.parametrize('crop', CROPS[:3])
 def test_the_outline_runs_around_the_mask(blobs, crop):
-  inside, mask = fill(trace(blobs, 0.5, crop), crop), mask_on_photograph(blobs, 0.5, crop)
+  inside, mask = fill(Drawing(blobs, 0.5, crop).outline(), crop), Drawing(blobs, 0.5, crop).mask()
   # PIL also fills the pixels that the line touches; and a peak between two pixels of the photograph has no mask.
   assert not (mask & ~ndimage.binary_dilation(inside, iterations=2)).any()
   assert (inside & ~ndimage.binary_dilation(mask, iterations=2)).sum() < 0.002 * mask.sum()
@@ -61,11 +61,11 @@ def test_the_outline_runs_around_the_mask(blobs, crop):
 def test_a_value_that_equals_the_threshold_is_inside():
   values = np.zeros((9, 9), np.float32)
   values[4, 4] = 0.5
-  assert trace(values, 0.5, Crop(0, 0, 90, 90, 90)) != ''
+  assert Drawing(values, 0.5, Crop(0, 0, 90, 90, 90)).outline() != ''
 
 
 def test_outlines_are_read_back_as_they_were_written(tmp_path, blobs):
-  paths = {'MA': trace(blobs, 0.5, CROPS[0]), 'NV': trace(blobs, 0.9, CROPS[0])}
+  paths = {'MA': Drawing(blobs, 0.5, CROPS[0]).outline(), 'NV': Drawing(blobs, 0.9, CROPS[0]).outline()}
   write_outlines(tmp_path / 'outlines.svg', paths, CROPS[0])
   assert read_outlines(tmp_path / 'outlines.svg') == paths
   assert 'viewBox="0 0 429 285"' in (tmp_path / 'outlines.svg').read_text()
