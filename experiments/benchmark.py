@@ -4,12 +4,13 @@
   python -m experiments.benchmark predict    inference of the multi-task network, beside PyTorch's
   python -m experiments.benchmark startup    cold start: from nothing to the first result, beside PyTorch
   python -m experiments.benchmark memory     what one photograph needs, beside PyTorch
-  python -m experiments.benchmark guard      whether `predict` is as fast beside PyTorch as it was
+  python -m experiments.benchmark guard      whether `predict`, and `bulk_local` where it is given IDRiD, are as fast as they were
   python -m experiments.benchmark train      a training step, beside PyTorch's
   python -m experiments.benchmark scale      training on several devices: numbers, traffic, times
   python -m experiments.benchmark profile    where the time of one inference or one training step goes
   python -m experiments.benchmark gpu        predict, memory, train and profile as a GPU is to show them
   python -m experiments.benchmark convolutions  from how many channels Winograd's algorithm pays on a CPU
+  python -m experiments.benchmark bulk_local 100 full-size photographs from disk to report, stage by stage
   python -m experiments.benchmark bulk       10,000 photographs on a Ray cluster, of which a worker is killed
 
 Each writes experiments/results/benchmark/NAME.json and NAME.md.

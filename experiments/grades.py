@@ -34,6 +34,7 @@ from ml_collections import ConfigDict
 from configs import idrid as preset_of
 from experiments import folds, grades_page, record
 from experiments.collect import read_counts
+from experiments.presets import differing, portable
 from lesion_jax import main as program
 from lesion_jax import runtime
 from lesion_jax.cli import main as command
@@ -43,7 +44,7 @@ from lesion_jax.data.registry import load_dataset
 from lesion_jax.evaluate import agreement, referral
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.metrics import expected_grade
-from lesion_jax.report.run import TEST_COUNTS
+from lesion_jax.report.run import REPORT, TEST_COUNTS
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.weights.bundle import load_bundle
 
@@ -166,14 +167,29 @@ def train(options: argparse.Namespace, system: str) -> int:
 
 def cross_validate(options: argparse.Namespace, system: str) -> int:
   """Trains a system once a fold of the training part, and writes the results of all its photographs together, each by the
-  network that did not learn from it. Returns the exit status of `lesion_jax.main`."""
+  network that did not learn from it. Folds that are measured lie with the results, so that they can be measured on several
+  machines. Returns the exit status of `lesion_jax.main`."""
   directory = options.workdir / f'{place(options, system).name}{grades_page.FOLDS}'
   print(f'{system}: {SYSTEMS[system]["title"]}, {options.folds} folds in {directory}', flush=True)
-  with Interrupt() as should_stop:
-    if status := folds.run(configure(options, system), options.folds, directory, str(options.data_dir), should_stop):
-      return status
-  found = json.loads((directory / folds.JSON).read_text('utf-8'))['stages'][STAGE]
-  each = [read_counts(directory / f'fold-{fold}' / STAGE / TEST_COUNTS)[0] for fold in range(options.folds)]
+  config = configure(options, system)
+  measured = [options.results / directory.name / f'{fold}-of-{options.folds}' for fold in range(options.folds)]
+  for fold, kept in enumerate(measured):
+    run, chosen = directory / f'fold-{fold}', folds.fold_of(config, options.folds, fold)
+    if (kept / 'config.json').exists():
+      before = json.loads((kept / 'config.json').read_text('utf-8'))['config']
+      if differences := differing(before, json.loads(json.dumps(portable(chosen, run)))):
+        raise SystemExit(f'{kept} was measured with other settings: {", ".join(differences)}; remove it, or give it another --results')
+      continue
+    if not folds.is_finished(chosen, run):
+      with Interrupt() as should_stop:
+        if status := program.run(chosen, run, str(options.data_dir), should_stop):
+          return status
+    (kept / STAGE).mkdir(parents=True, exist_ok=True)
+    for name in (REPORT, TEST_COUNTS):
+      shutil.copyfile(run / STAGE / name, kept / STAGE / name)
+    record.save(kept / 'config.json', {'config': portable(chosen, run), 'versions': record.versions(), 'hardware': record.hardware()})
+  found = folds.sum_up((STAGE,), measured)['stages'][STAGE]
+  each = [read_counts(kept / STAGE / TEST_COUNTS)[0] for kept in measured]
   counts = {name: np.concatenate([one[name] for one in each]) for name in ('grade', 'grade_probabilities', 'patient')}
   record.save(options.results / f'{directory.name}.json', {
       'system': system, 'title': SYSTEMS[system]['title'], 'preset': options.preset, 'seed': options.seed,

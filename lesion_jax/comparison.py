@@ -234,7 +234,9 @@ def _read_results(folder: pathlib.Path) -> list[dict[str, Any]]:
   for number, row in enumerate(rows, 1):
     grade = int(row['grade']) if row['grade'] in KNOWN['icdr'] else UNKNOWN_GRADE
     pictures += row['status'] != FAILED
-    page = f'{PAGE}#photo={number}' if pictures <= MAX_PICTURES else f'{_bare(row["folder"])}/overlay.png'
+    folder = _bare(row['folder'])
+    picture = 'overlay.png' if (path.parent / folder / 'overlay.png').is_file() else 'field.jpg'
+    page = f'{PAGE}#photo={number}' if pictures <= MAX_PICTURES else f'{folder}/{picture}'
     found.append({'file': _bare(row['file']), 'predicted': grade, 'look': row.get('look', ''), 'quality': row.get('quality', ''),
                   'probability': float(row[GRADE_KEYS[grade]]) if grade != UNKNOWN_GRADE else None, 'page': page})
   return found

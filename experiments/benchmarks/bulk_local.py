@@ -154,7 +154,9 @@ class Answers:
     self.predictor = dataclasses.replace(load(NETWORK), predict_fn=self.predict, program=None, landmarks=self)
     for path in sorted(folder.glob('*.npz')):
       with np.load(path) as found:
-        self.predictions.append(Prediction(**{head: found[head] for head in HEADS}))
+        answer = {head: found[head] for head in HEADS}
+        answer['maps'] = np.moveaxis(np.ascontiguousarray(np.moveaxis(answer['maps'], -1, 1)), 1, -1)  # as a device lays them out
+        self.predictions.append(Prediction(**answer))
         disc, fovea = (Landmark(*place[:3].tolist(), bool(place[3])) for place in found['landmarks'])
         self.landmarks.append(Landmarks(disc, fovea, float(found['diameter'])))
 
@@ -181,7 +183,7 @@ def one_turn(
     name: str, checkout: pathlib.Path, photographs: pathlib.Path, answers: pathlib.Path, work: pathlib.Path, *, stages: bool = False,
     most: int = 0,
 ) -> dict[str, Any]:
-  """Runs the program of a checkout in a process of its own, for REDUCED with that option; returns what `work_off` found."""
+  """Runs the program of a checkout in a process of its own, for REDUCED with those options; returns what `work_off` found."""
   out = work / 'results'
   shutil.rmtree(out, ignore_errors=True)
   # By its path and without its folder, where other modules have the names of Python's own.
@@ -210,7 +212,7 @@ def work_off(argv: Sequence[str] | None = None) -> None:
   clock, bulk.load_predictor = Clock(), Answers(arguments.answers).load
   with clock.running(STAGES) if arguments.stages else contextlib.nullcontext():
     start, cpu = time.perf_counter(), time.process_time()
-    entries = bulk.predict_photographs(files, arguments.out, Options(reduced=True) if arguments.reduced else Options())
+    entries = bulk.predict_photographs(files, arguments.out, Options(reduced=True, overlay=False) if arguments.reduced else Options())
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
   if failed := [entry for entry in entries if entry.record is None]:
     raise RuntimeError(f'{len(failed)} photographs failed, the first: {failed[0]}')
@@ -285,7 +287,7 @@ class Clock:
 def render(result: Mapping[str, Any]) -> str:
   """Renders the page of a result, in Markdown."""
   rows, ours = result['rows'], result['rows'][OURS]
-  names = {REDUCED: '`--reduced`', OURS: 'in full size', BASELINE: 'the version before'}
+  names = {REDUCED: '`--reduced --no-overlay`', OURS: 'in full size', BASELINE: 'the version before'}
   median = lambda row, key: statistics.median(row[key])
   cores = result['hardware']['cpus']
   speeds = [[names[name], f'{1 / median(row, "seconds"):.2f}', f'{median(row, "cpu_seconds"):.2f}',

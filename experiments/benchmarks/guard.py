@@ -1,6 +1,7 @@
-"""Whether our inference is still as fast beside PyTorch's as predict.json says: measured again, in few rounds.
+"""Whether we are still as fast as the committed results say: measured again, in few rounds.
 
-Ratios are compared, not times, so a busy machine may tell as well; another kind of processor has other ratios. A ratio
+Inference beside PyTorch's, of predict.json; with --source_dir what reading and writing take beside the network, over the yardstick
+of the same process, of bulk_local.json. Ratios are compared, not times, so a busy machine may tell as well; another kind of processor has other ratios. A ratio
 counts as lost when it fell by more than a fifth, and the whole interval of its rounds lies below what was recorded.
 """
 
@@ -9,13 +10,18 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import statistics
 import sys
 from collections.abc import Mapping
 
+import numpy as np
+
 from experiments import page
+from experiments.benchmarks.bulk_local import measure as measure_host
 from experiments.benchmarks.predict import Job, measure
 
 ALLOWED = 0.2  # of a ratio that may be lost
+HOST = 10  # photographs
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +29,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--recorded', type=pathlib.Path, default=page.BENCHMARKS / 'predict.json',
                       help='the result to compare with (default: the committed one)')
   parser.add_argument('--rounds', type=int, default=5, help='turns of each implementation (default 5)')
+  parser.add_argument('--source_dir', type=pathlib.Path, help='IDRiD: photographs for reading and writing, which are measured where it is given')
+  parser.add_argument('--work', type=pathlib.Path, default=pathlib.Path('runs/benchmark/bulk_local'), help='of those (default runs/benchmark/bulk_local)')
   parser.add_argument('--with-compiled', action='store_true', help='beside compiled PyTorch too, which takes a minute to start')
 
 
 def run(arguments: argparse.Namespace) -> int:
   """Measures and compares; returns 1 where a ratio was lost, 2 where nothing could be compared."""
+  host = 0 if arguments.source_dir is None else guard_host(arguments.source_dir, arguments.work, page.BENCHMARKS / 'bulk_local.json')
+  return max(host, guard_inference(arguments))
+
+
+def guard_host(source_dir: pathlib.Path, work: pathlib.Path, recorded: pathlib.Path) -> int:
+  """`run` of reading and writing: CPU seconds of HOST photographs over the yardstick."""
+  before, now = json.loads(recorded.read_text('utf-8')), measure_host(source_dir, work, count=HOST, rounds=1)
+  over = {when: {name: statistics.median(np.divide(row['cpu_seconds'], row['yardstick'])) for name, row in found['rows'].items()}
+          for when, found in (('before', before), ('now', now))}
+  lost = [f'{name}: a photograph takes {each:.1f} times the yardstick, {over["before"][name]:.1f} were recorded'
+          for name, each in over['now'].items() if each > (1 + ALLOWED) * over['before'][name]]
+  for name, each in over['now'].items():
+    print(f'photographs, {name}: {each:.1f} times the yardstick, recorded {over["before"][name]:.1f}')
+  for sentence in lost:
+    print(sentence, file=sys.stderr)
+  return 1 if lost else 0
+
+
+def guard_inference(arguments: argparse.Namespace) -> int:
+  """`run` of inference beside PyTorch's."""
   try:
     recorded = json.loads(arguments.recorded.read_text(encoding='utf-8'))
   except OSError as error:

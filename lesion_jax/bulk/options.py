@@ -80,6 +80,7 @@ class Options:
       'high-sensitivity'; None: the most probable grade and risk decide.
     page_maps: put the probability maps that `maps` writes at the network's size into the page too, in 8 bits.
     full_size: keep the square of each photograph, and show it on the page, in the photograph's own pixels, not in 2048 at most.
+    overlay: write `overlay.png`, the field of view with the lesions outlined; page and outlines do without it.
     reduced: decode JPEG files at a fraction of their size where the network needs no more, see `predict.prepare`.
     dicom_seg: write a DICOM segmentation of the lesions and a structured report too, see `report.dicom`.
     patients: a table that says whose eye each photograph shows, see `bulk.patients.read_patients`; None: the names of the files
@@ -112,6 +113,7 @@ class Options:
   operating_point: str | None = None
   page_maps: bool = False
   full_size: bool = False
+  overlay: bool = True
   reduced: bool = False
   dicom_seg: bool = False
   patients: str | os.PathLike | bool | None = None
@@ -153,7 +155,7 @@ class Options:
              'maps': (self.maps and f'{self.maps} {self.maps_at}', None), 'burnt_in': (self.burnt_in, False),
              'landmarks': (identify_landmarks(self.models, self.landmarks), None), 'fhir': (self.fhir, False),
              'dicom_seg': (self.dicom_seg, False), 'operating_point': (self.operating_point, None), FULL_SIZE: (self.full_size, False),
-             'reduced': (self.reduced, False)}
+             'overlay': (self.overlay, True), 'reduced': (self.reduced, False)}
     return chosen | {name: value for name, (value, default) in later.items() if value != default}
 
 

@@ -248,7 +248,7 @@ def _write(
     also['dicom'] = pathlib.Path(file)
   if options.burnt_in and found.maps is not None:
     also['photograph'] = read_photograph(file)
-  return write_result(folder, found, record, **also)
+  return write_result(folder, found, record, overlay=options.overlay, **also)
 
 
 def _too_large(batch_size: int, size: int, error: Exception) -> str:

@@ -14,7 +14,7 @@ fovea:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from lesion_jax.photograph.field import Field
 
 QUADRANTS: tuple[str, ...] = ('upper_left', 'upper_right', 'lower_left', 'lower_right')
 TOUCHING = np.ones((3, 3), bool)  # eight neighbours
+TILE = 32  # pixels, see `patches`
 PIXELS, DISC_AREAS = 'pixels', 'disc areas'
 # The optic disc, of which nobody says where it is, is taken for this share of the field of view: a disc 1.8 mm wide in a
 # field of 45 degrees, which are 13 mm of retina (our choice; in a wider field the share is smaller, and so are the
@@ -82,6 +83,44 @@ def without_small(mask: np.ndarray, least: int) -> np.ndarray:
   return mask if kept[1:].all() else kept[labels]
 
 
+class Patch(NamedTuple):
+  """A rectangle of a mask with some of its regions, whole.
+
+  Attributes:
+    rows, columns: where it lies in the mask.
+    labels: int [h, w], the region of each pixel from 1 on; 0 outside of those that are in this patch.
+    count: of regions.
+  """
+
+  rows: slice
+  columns: slice
+  labels: np.ndarray
+  count: int
+
+
+def patches(mask: np.ndarray) -> Iterator[Patch]:
+  """Yields the regions of a mask, bool [S, S], a patch after the other; together as `ndimage.label` of the whole finds them, in a
+  third of the time where a lesion covers a few per cent.
+
+  Tiles that hold anything and touch each other are looked at together, and no others.
+  """
+  height, width = mask.shape
+  rows, columns = -(-height // TILE), -(-width // TILE)
+  if (rows * TILE, columns * TILE) != mask.shape:
+    whole = np.zeros((rows * TILE, columns * TILE), bool)
+    whole[:height, :width] = mask
+    mask = whole
+  held = mask.reshape(rows, TILE, -1).any(axis=1).reshape(rows, columns, TILE).any(axis=2)
+  groups, _ = ndimage.label(held, TOUCHING)
+  for number, place in enumerate(ndimage.find_objects(groups), start=1):
+    down, across = (slice(TILE * part.start, min(TILE * part.stop, side)) for part, side in zip(place, (height, width), strict=True))
+    own = groups[place] == number
+    part = mask[down, across]
+    if not own.all():
+      part = part & own.repeat(TILE, axis=0).repeat(TILE, axis=1)[:part.shape[0], :part.shape[1]]
+    yield Patch(down, across, *ndimage.label(part, TOUCHING))
+
+
 class Regions(NamedTuple):
   """The regions of a mask, by its pixels: all that is measured is measured of these few.
 
@@ -101,9 +140,13 @@ class Regions(NamedTuple):
   @classmethod
   def of_mask(cls, mask: np.ndarray) -> Regions:
     """Those of bool [S, S]."""
-    labels, count = ndimage.label(mask, TOUCHING)
-    rows, columns = np.nonzero(mask)
-    return cls(rows, columns, labels[rows, columns], count, len(mask))
+    found, before = [np.zeros((3, 0), int)], 0
+    for patch in patches(mask):
+      rows, columns = np.nonzero(patch.labels)
+      found.append(np.stack([rows + patch.rows.start, columns + patch.columns.start, patch.labels[rows, columns] + before]))
+      before += patch.count
+    rows, columns, of = np.concatenate(found, axis=1)
+    return cls(rows, columns, of, before, len(mask))
 
 
 def measure(found: Regions, field: Field, side: int, spacing: tuple[float, float] | None = None) -> dict[str, Any]:

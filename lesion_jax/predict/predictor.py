@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -131,7 +133,7 @@ class Predictor:
     while chunk := list(itertools.islice(squares, batch_size)):
       images = np.zeros((batch_size, size, size, 3), np.uint8)
       images[:len(chunk)] = [square.pixels for square in chunk]
-      found = predict_fn(self.variables, images)
+      found = _by_lesion(predict_fn(self.variables, images))
       located = self.landmarks and self.landmarks.start(chunk, batch_size)
       if late:
         yield from self._collect(*late, rule)
@@ -168,12 +170,28 @@ def _as_iterable(photographs: Any) -> Iterable[Any]:
   return photographs
 
 
+@jax.jit
+def _lesions_first(maps: jax.Array) -> jax.Array:
+  return jnp.moveaxis(maps, -1, 1)
+
+
+def _by_lesion(found: Prediction) -> Prediction:
+  """A prediction whose maps are [B, 8, S, S]: laid out lesion by lesion, as they are looked at afterwards, while they are still on the
+  device."""
+  if found.maps is None:
+    return found
+  maps = _lesions_first(found.maps) if isinstance(found.maps, jax.Array) else np.moveaxis(found.maps, -1, 1)
+  return dataclasses.replace(found, maps=maps)
+
+
 def _collect(found: Prediction, chunk: list[Square], rule: Rule) -> list[PhotographPrediction]:
-  """To the host, one by one, without the rows that only filled the batch."""
+  """To the host, one by one, without the rows that only filled the batch; of `_by_lesion`."""
   heads = {head: None if (values := getattr(found, head)) is None else np.asarray(values)[:len(chunk)] for head in HEADS}
   for name, values in heads.items():  # a sum of probabilities is finite if all are
     if values is not None and not np.isfinite(values.sum()):
       raise FloatingPointError(f'the network outputs something that is not a number ({name}); its weights are not fit for '
                                'use, or overflow in the type in which it computes')
+  if heads['maps'] is not None:
+    heads['maps'] = np.moveaxis(heads['maps'], 1, -1)
   return [PhotographPrediction(**{head: None if x is None else x[row:row + 1] for head, x in heads.items()}, squares=(square,), rule=rule)
           for row, square in enumerate(chunk)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import math
 import pathlib
 import re
@@ -14,13 +13,12 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from lesion_jax.clinical.findings import TOUCHING
+from lesion_jax.clinical.findings import patches
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.report.overlay import COLORS
 
 SVG = 'http://www.w3.org/2000/svg'
-TILE = 128  # pixels of a map: the regions that begin in one tile are drawn together
 PATH = re.compile(r'[Mlz0-9 .-]*')  # what `Drawing.outline` writes
 
 
@@ -40,19 +38,22 @@ class Drawing:
   def __init__(self, values: np.ndarray, threshold: float, crop: Crop) -> None:
     self.values, self.threshold, self.crop = np.asarray(values, np.float32), threshold, crop
     self.scale = crop.side / len(values)
-    self._labels, _ = ndimage.label(self.values >= threshold, TOUCHING)
-    self._places = ndimage.find_objects(self._labels)
+    self._patches = list(patches(self.values >= threshold))
 
-  def parts(self) -> Iterator[Part]:
+  def parts(self, crop: Crop | None = None) -> Iterator[Part]:
     """Yields the mask in the photograph's own pixels by its parts, bool. They may overlap; outside of all of them nothing is set.
 
     It is `crop.invert(values) >= threshold`, but for pixels whose value equals the threshold to single precision.
+
+    Args:
+      crop: another place for the square, of another size; None: the photograph.
     """
-    crop, size, scale = self.crop, len(self.values), self.scale
+    crop = crop or self.crop
+    size, scale = len(self.values), crop.side / len(self.values)
     reach = math.ceil(1 / min(scale, 1)) + 1  # how far a value spreads, in pixels of the map
     source = Image.fromarray(self.values)
     within = ((-crop.top, crop.height - crop.top), (-crop.left, crop.width - crop.left))  # the photograph, in the square's pixels
-    for place in self._places:
+    for place in self._places():
       (top, bottom), (left, right) = (
           (max(int(max(part.start - reach, 0) * scale), low), min(math.ceil(min(part.stop + reach, size) * scale), crop.side, high))
           for part, (low, high) in zip(place, within, strict=True))
@@ -62,6 +63,13 @@ class Drawing:
       enlarged = source.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box)
       yield ((slice(crop.top + top, crop.top + bottom), slice(crop.left + left, crop.left + right)),
              np.asarray(enlarged) >= self.threshold)
+
+  def _places(self) -> Iterator[tuple[slice, slice]]:
+    """The rectangle around each region, in the map."""
+    for patch in self._patches:
+      for rows, columns in ndimage.find_objects(patch.labels):
+        yield (slice(patch.rows.start + rows.start, patch.rows.start + rows.stop),
+               slice(patch.columns.start + columns.start, patch.columns.start + columns.stop))
 
   def mask(self) -> np.ndarray:
     """The whole mask, bool [height, width]."""
@@ -92,24 +100,17 @@ class Drawing:
   def _lines(self) -> Iterator[np.ndarray]:
     """The lines around the regions, open, [n, 2] columns and rows of the map.
 
-    No four pixels in a square touch two regions, so that those of one tile are drawn without the others. Beyond its edge a map
+    No four pixels in a square touch two regions, so that those of a patch are drawn without the others. Beyond its edge a map
     continues with its value there, then ends.
     """
     # A pixel that equals the threshold is in the mask: the line runs outside of it.
-    level, size, kept = math.nextafter(self.threshold, 0), len(self.values), np.zeros(len(self._places) + 1, bool)
-    kept[0] = True
-    tiles = collections.defaultdict(list)
-    for number, place in enumerate(self._places, start=1):
-      tiles[tuple(part.start // TILE for part in place)].append(number)
-    for numbers in tiles.values():
-      places = [self._places[number - 1] for number in numbers]
-      rows, columns = (np.arange(min(place[axis].start for place in places) - 1, max(place[axis].stop for place in places) + 1)
-                       for axis in (0, 1))
-      around = np.ix_(rows.clip(0, size - 1), columns.clip(0, size - 1))
-      kept[numbers] = True
-      part = np.pad(np.where(kept[self._labels[around]], self.values[around], 0).astype(np.float64), 1)
-      kept[numbers] = False
-      for line in contourpy.contour_generator(z=part).lines(level):
+    level, size = math.nextafter(self.threshold, 0), len(self.values)
+    for patch in self._patches:
+      rows, columns = (np.arange(part.start - 1, part.stop + 1) for part in (patch.rows, patch.columns))
+      values = self.values[np.ix_(rows.clip(0, size - 1), columns.clip(0, size - 1))].astype(np.float64)
+      own = np.pad(patch.labels, 1, 'edge') > 0
+      values[(values >= self.threshold) & ~own] = 0  # of other patches
+      for line in contourpy.contour_generator(z=np.pad(values, 1)).lines(level):
         yield line[:-1] + np.array([columns[0] - 1, rows[0] - 1])
 
 

@@ -23,7 +23,7 @@ from lesion_jax.report import maps as maps_on_disk
 from lesion_jax.report.files import write_grey, write_whole
 from lesion_jax.report.maps import Maps, write_maps
 from lesion_jax.report.outlines import Drawing, Part, paint, write_outlines
-from lesion_jax.report.overlay import burn, draw_masks, resized, warning_strip
+from lesion_jax.report.overlay import burn, draw_masks, warning_strip
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
 BURNT, FHIR = 'burnt.jpg', 'fhir.json'
@@ -33,6 +33,7 @@ MADE = (OVERLAY, PACKED, OUTLINES, BURNT, *(f'{key}.png' for key in LESION_KEYS)
 # All that the folder of one photograph may hold.
 NAMES = frozenset({RECORD, FIELD, ATTENTION, FHIR, *MADE, *maps_on_disk.NAMES, *dicom_on_disk.NAMES})
 OVERLAY_SIDE = 1024  # The network's own size may be too small to read.
+SMALL = Crop(0, 0, OVERLAY_SIDE, OVERLAY_SIDE, OVERLAY_SIDE)
 FIELD_SIDE = 2048  # at most; a microaneurysm of 125 um still has about 17 pixels where the field is 45 degrees wide
 QUALITY = 85
 BURNT_QUALITY = 95
@@ -41,7 +42,7 @@ FAST = 1  # compression of PNG: a higher one takes three times as long and saves
 
 def write_result(
     folder: str | pathlib.Path, found: PhotographPrediction, record: Mapping[str, Any], *, maps: Maps | None = None,
-    photograph: np.ndarray | None = None, fhir: bool = False, dicom: pathlib.Path | None = None,
+    photograph: np.ndarray | None = None, fhir: bool = False, dicom: pathlib.Path | None = None, overlay: bool = True,
 ) -> dict[str, Any]:
   """Writes what `lesion-jax predict --help` lists. What an earlier run left in the folder is removed.
 
@@ -57,6 +58,7 @@ def write_result(
     fhir: write the record as FHIR R4 too.
     dicom: the photograph's file: write DICOM objects that refer to it too, see `report.dicom`. Those that lie there with the same UIDs
       stay.
+    overlay: write OVERLAY, where there are maps.
 
   Returns:
     The record as written, with the names of the other files under 'files'.
@@ -69,7 +71,7 @@ def write_result(
   square, = found.squares
   square.picture.save(folder / FIELD, quality=QUALITY)
   if found.maps is not None:
-    files += _write_lesions(folder, found.maps[0], square, record, photograph)
+    files += _write_lesions(folder, found.maps[0], square, record, photograph, overlay)
     if maps and record['lesions']:
       files += write_maps(folder, found.maps[0], square.field, square.crop, list(record['lesions']), maps)
   if found.attention is not None:
@@ -112,7 +114,7 @@ def rewrite_lesions(
     view = np.asarray(image.convert('RGB'))
   square = Square(view, Crop(**record['crop'], height=record['photograph']['height'], width=record['photograph']['width']), view)
   kept = [name for name in record['files'] if name not in (*MADE, *dicom_on_disk.NAMES)]
-  files = [FIELD, *_write_lesions(folder, maps, square, record, photograph), *(name for name in kept if name != FIELD)]
+  files = [FIELD, *_write_lesions(folder, maps, square, record, photograph, OVERLAY in record['files']), *(name for name in kept if name != FIELD)]
   record = {**record, 'files': files}
   if FHIR in files:
     _write_fhir(folder, record)
@@ -181,9 +183,9 @@ def masks_on_disk(folder: pathlib.Path, record: Mapping[str, Any]) -> dict[str, 
 
 
 def _write_lesions(
-    folder: pathlib.Path, maps: np.ndarray, square: Square, record: Mapping[str, Any], photograph: np.ndarray | None,
+    folder: pathlib.Path, maps: np.ndarray, square: Square, record: Mapping[str, Any], photograph: np.ndarray | None, overlay: bool,
 ) -> list[str]:
-  """Overlay, masks and outlines of the lesions that are present, and the photograph with them burnt in; returns the
+  """Overlay where it is asked for, masks and outlines of the lesions that are present, and the photograph with them burnt in; returns the
   files' names.
 
   In threads, as nearly all of it is resizing and packing: the first photograph is out in half the time.
@@ -191,10 +193,10 @@ def _write_lesions(
   keys = present_lesions(record)
   crop, packed, paths, seen = square.crop, np.zeros((square.crop.height, square.crop.width), np.uint8), {}, {}
 
-  def write_mask(key: str) -> tuple[list[Part], str, np.ndarray]:
+  def write_mask(key: str) -> tuple[list[Part], str, np.ndarray | None]:
     drawing, parts = _draw(maps[..., lesion_index(key)], record['lesions'][key], crop)
     write_grey(folder / f'{key}.png', paint(parts, crop))
-    return parts, drawing.outline(), resized(drawing.values, OVERLAY_SIDE) >= drawing.threshold
+    return parts, drawing.outline(), paint(drawing.parts(SMALL), SMALL) if overlay else None
 
   for key, (parts, path, small) in zip(keys, ordered_map(write_mask, keys), strict=True):
     for place, part in parts:
@@ -202,11 +204,12 @@ def _write_lesions(
     paths[key], seen[key] = path, small
   write_grey(folder / PACKED, packed)
   write_outlines(folder / OUTLINES, paths, crop)
-  _write_overlay(folder / OVERLAY, square, seen, warnings_of(record))
+  if overlay:
+    _write_overlay(folder / OVERLAY, square, seen, warnings_of(record))
   if photograph is not None:
     masks = {key: (packed & np.uint8(lesion_bits([key]))) > 0 for key in keys}
     Image.fromarray(burn(photograph, masks)).save(folder / BURNT, quality=BURNT_QUALITY)
-  return [OVERLAY, PACKED, OUTLINES, *(f'{key}.png' for key in keys), *([] if photograph is None else [BURNT])]
+  return [*([OVERLAY] if overlay else []), PACKED, OUTLINES, *(f'{key}.png' for key in keys), *([] if photograph is None else [BURNT])]
 
 
 def _draw(values: np.ndarray, lesion: Mapping[str, Any], crop: Crop) -> tuple[Drawing, list[Part]]:

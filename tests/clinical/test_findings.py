@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from lesion_jax.clinical.findings import QUADRANTS, Regions, Smallest, measure, without_small
 from lesion_jax.photograph.field import Field, find_field_of_view
@@ -155,3 +156,16 @@ class TestSmallestRegion:
     assert [str(each) for each in (Smallest(1), Smallest(6), Smallest(0.001, 'disc areas'))] == [
         '1 pixel', '6 pixels', '0.001 disc areas']
     assert Smallest.of({'value': 6, 'unit': 'pixels'}) == Smallest(6)
+
+
+@pytest.mark.parametrize('size, share', [(40, 0.02), (97, 0.004), (200, 0.0005), (64, 0.5), (33, 0.0), (96, 1.0)])
+def test_patch_by_patch_the_regions_are_those_of_the_whole_mask(size, share):
+  rng = np.random.default_rng(size)
+  mask = ndimage.binary_dilation(rng.random((size, size)) < share, iterations=2)
+  labels, count = ndimage.label(mask, np.ones((3, 3)))
+  found = np.zeros((size, size), int)
+  rows, columns, of, number, side = Regions.of_mask(mask)
+  found[rows, columns] = of
+  assert (number, side) == (count, size)
+  assert len(set(zip(found.ravel().tolist(), labels.ravel().tolist(), strict=True))) == count + (not mask.all())  # but for their order
+  np.testing.assert_array_equal(found > 0, mask)

@@ -91,26 +91,30 @@ def test_cross_validation_sums_up_the_photographs_of_all_folds(tmp_path, monkeyp
   ids = [f'IDRiD_{number:03d}' for number in range(N)]
   counts = make_counts(3, ids)
 
-  def run(config, folds, directory, data_dir, should_stop):
-    assert config.grade.data.name == 'idrid_grading' and not config.segment.bundle
-    for fold in range(folds):
-      stage = directory / f'fold-{fold}' / 'grade'
-      stage.mkdir(parents=True)
-      rows = np.arange(N) % folds == fold
-      np.savez(stage / 'test_counts.npz', **{name: value[rows] for name, value in counts.items()}, annotated=np.array([], str))
-    found = {'images': [N // folds] * folds, 'figures': {'kappa': {'values': [0.5, 0.6], 'mean': 0.55, 'sd': 0.07}},
-             'together': full_report(counts, (), resamples=20)}
-    (directory / 'folds.json').write_text(json.dumps({'stages': {'grade': found}}))
-    return 0
+  trained = []
 
-  monkeypatch.setattr(grades.folds, 'run', run)
-  chosen = options('--systems=plain', '--folds=2', f'--workdir={tmp_path / "runs"}', f'--results={tmp_path}')
-  assert grades.cross_validate(chosen, 'plain') == 0
+  def run(config, workdir, data_dir, should_stop):
+    fold = config.grade.data.fold
+    assert config.grade.data.name == 'idrid_grading' and not config.segment.bundle and config.grade.data.folds == 2
+    trained.append(fold)
+    rows = np.arange(N) % 2 == fold
+    part = {name: value[rows] for name, value in counts.items()}
+    (workdir / 'grade').mkdir(parents=True)
+    np.savez(workdir / 'grade' / 'test_counts.npz', **part, annotated=np.array([], str))
+    (workdir / 'grade' / 'report.json').write_text(json.dumps(full_report(part, (), resamples=20)))
+    return 0 if len(trained) != 2 else 1  # the second is stopped at first
+
+  monkeypatch.setattr(grades.program, 'run', run)
+  chosen = lambda place: options('--systems=plain', '--folds=2', f'--workdir={tmp_path / place}', f'--results={tmp_path}')
+  assert grades.cross_validate(chosen('runs'), 'plain') == 1 and not (tmp_path / 'plain-cpu-0-folds.json').exists()
+  assert grades.cross_validate(chosen('another-machine'), 'plain') == 0 and trained == [0, 1, 1]  # the first is with the results
+  with pytest.raises(SystemExit, match='was measured with other settings: grade.pretrained'):
+    grades.cross_validate(options('--systems=plain', '--folds=2', f'--results={tmp_path}', '--pretrained=other'), 'plain')
   written = json.loads((tmp_path / 'plain-cpu-0-folds.json').read_text())
   assert written['referral']['auc']['value'] == referral(counts, resamples=20, seed=0)['auc']['value']
   write(tmp_path, 'conv-cpu-0', counts)
   text = grades_page.write(tmp_path)[0].read_text()
-  assert 'Cross-validation on the training part' in text and '0.550 ± 0.070' in text and f'| {N} |' in text
+  assert 'Cross-validation on the training part' in text and ' ± ' in text and f'| {N} |' in text
   assert text.count('Inception-v3, no lesions') == 1  # is no system of the test part
 
 

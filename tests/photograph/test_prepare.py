@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from drawing import fundus
 from oracle import photograph
+from PIL import Image
 
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.predict import Square, prepare
@@ -68,3 +69,49 @@ def test_a_retina_in_a_long_picture_is_found():
   picture = np.zeros((100, 1200, 3), np.uint8)
   picture[:, 700:800] = eye
   assert prepare(picture, 64).crop.side <= 106
+
+
+@pytest.fixture(scope='module')
+def jpeg(tmp_path_factory):
+  path = tmp_path_factory.mktemp('reduced') / 'eye.jpg'
+  Image.fromarray(fundus(300, 434)).resize((1303, 901), Image.Resampling.BICUBIC).save(path, quality=95)
+  return path
+
+
+class TestReduced:
+  """JPEG files are decoded at a fraction of their size where the field keeps as many pixels as the network takes."""
+
+  @pytest.mark.parametrize('size, side', [(400, 432), (200, 216), (100, 108)])
+  def test_it_is_nearly_the_same_square_at_the_same_place(self, jpeg, size, side):
+    whole, reduced = (prepare(jpeg, size, view=2048, reduced=each) for each in (False, True))
+    assert (reduced.crop.height, reduced.crop.width) == (901, 1303) and abs(len(reduced.view) - side) <= 0.1 * side
+    np.testing.assert_allclose([reduced.crop.top, reduced.crop.left, reduced.crop.side],
+                               [whole.crop.top, whole.crop.left, whole.crop.side], atol=16)
+    if reduced.crop == whole.crop:
+      assert np.abs(reduced.pixels.astype(int) - whole.pixels).mean() < 2
+
+  def test_a_field_that_would_be_too_small_is_decoded_in_full_size(self, jpeg):
+    """The longer side of the photograph allows a half, the field does not."""
+    whole, reduced = (prepare(jpeg, 600, view=2048, reduced=each) for each in (False, True))
+    np.testing.assert_array_equal(reduced.pixels, whole.pixels)
+    assert reduced.crop == whole.crop
+
+  @pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+  def test_it_is_upright(self, jpeg, tmp_path, orientation):
+    with Image.open(jpeg) as image:
+      exif = image.getexif()
+      exif[0x0112] = orientation
+      image.save(tmp_path / 'turned.jpg', exif=exif, quality=95)
+    whole, reduced = (prepare(tmp_path / 'turned.jpg', 200, crop=False, reduced=each) for each in (False, True))
+    assert (reduced.crop.height, reduced.crop.width) == (whole.crop.height, whole.crop.width)
+    assert np.abs(reduced.pixels.astype(int) - whole.pixels).mean() < 2
+
+  def test_of_everything_else_nothing_changes(self, tmp_path):
+    Image.fromarray(fundus(300, 300)).save(tmp_path / 'eye.png')
+    for each in (tmp_path / 'eye.png', fundus(300, 300), Image.fromarray(fundus(300, 300))):
+      np.testing.assert_array_equal(prepare(each, 64, reduced=True).pixels, prepare(each, 64).pixels)
+
+  def test_what_is_wrong_is_said_of_the_whole_photograph(self, tmp_path):
+    Image.new('RGB', (1000, 800)).save(tmp_path / 'black.jpg')
+    with pytest.raises(ValueError, match='no field of view found in this 800x1000 photograph'):
+      prepare(tmp_path / 'black.jpg', 64, reduced=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import contourpy
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -102,3 +103,22 @@ def test_text_replaces_a_file_whole_or_not_at_all(tmp_path, monkeypatch):
   with pytest.raises(OSError, match='No space left'):
     write_whole(path, 'b')
   assert path.read_bytes() == b'a\r\n' and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('size', [41, 64, 75])
+def test_patch_by_patch_the_outline_is_that_of_the_whole_map(size):
+  rng = np.random.default_rng(size)
+  values = ndimage.gaussian_filter(rng.random((size, size)), 1.5).astype(np.float32)
+  values = (values - values.min()) / np.ptp(values)
+  whole = np.pad(np.pad(values, 1, 'edge'), 1).astype(np.float64)  # with its value beyond its edge, then nothing
+  lines = contourpy.contour_generator(z=whole).lines(np.nextafter(0.6, 0))
+  rounded = lambda points: tuple(map(tuple, np.rint(np.clip(points, 0, 10 * size)).astype(int).tolist()))
+  expected = [set(rounded((line[:-1] - 1.5) * 10)) for line in lines]
+  crop = Crop(0, 0, 10 * size, 10 * size, 10 * size)
+  found = []
+  for part in Drawing(values, 0.6, crop).outline().split('M')[1:]:
+    start, _, steps = part.rstrip('z').partition('l')
+    numbers = [[int(number) for number in re.findall(r'-?\d+', text)] for text in (start, steps)]
+    found.append(set(map(tuple, np.cumsum(np.reshape(numbers[0] + numbers[1], (-1, 2)), axis=0).tolist())))
+  key = lambda points: sorted(points)
+  assert sorted(found, key=key) == sorted(expected, key=key) and len(found) > 5
