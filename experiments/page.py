@@ -64,8 +64,10 @@ def on_gpu(name: str, hardware: Mapping[str, Any]) -> str:
 
 
 def write(folder: pathlib.Path, name: str, result: Mapping[str, Any], render: Callable[[Mapping[str, Any]], str]) -> str:
-  """Writes what a benchmark measured to NAME.json, with its command line, and its page to NAME.md; returns the page."""
-  result = {**result, 'command': ' '.join(['python -m experiments.benchmark', *sys.argv[1:]])}
+  """Writes what a benchmark measured to NAME.json, with its command line (of absolute paths the name alone), and its page to NAME.md;
+  returns the page."""
+  given = [pathlib.Path(each).name if pathlib.Path(each).is_absolute() else each for each in sys.argv[1:]]
+  result = {**result, 'command': ' '.join(['python -m experiments.benchmark', *given])}
   record.save(folder / f'{name}.json', result)
   text = render(result)
   (folder / f'{name}.md').write_text(text, encoding='utf-8')
