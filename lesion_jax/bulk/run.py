@@ -184,8 +184,7 @@ def predict_entries(
 
   def read(item: Numbered) -> tuple[Numbered, Square | str]:
     try:
-      return item, prepare(item[1].file, size, crop=predictor.crop if options.crop is None else options.crop, view=LARGEST if options.full_size else FIELD_SIDE,
-                           reduced=options.reduced)
+      return item, _prepare(item[1].file, predictor, options)
     except (OSError, ValueError) as error:
       return item, text(error)
 
@@ -224,6 +223,11 @@ def predict_entries(
       raise
     raise Stopped(_too_large(options.batch_size, size, error)) from error
   advance()
+
+
+def _prepare(file: str, predictor: Any, options: Options) -> Square:
+  return prepare(file, predictor.size, crop=predictor.crop if options.crop is None else options.crop,
+                 view=LARGEST if options.full_size else FIELD_SIDE, reduced=options.reduced)
 
 
 def network_of(predictor: Any, options: Options) -> Network:
