@@ -6,7 +6,6 @@ import json
 import math
 import os
 import pathlib
-import random
 import shutil
 import signal
 import subprocess
@@ -225,21 +224,16 @@ def test_a_finished_run_started_again_trains_nothing_and_says_the_same(run, fini
   assert said.startswith('segment: data synthetic') and said.count(f'resuming from the checkpoint of step {STEPS}') == 2
 
 
-def test_killed_and_terminated_it_ends_bit_identical(run, finished, data_dir, tmp_path):
-  in_segment = random.Random(2020).randint(3, STEPS)
-  print(f'killed after {in_segment} steps of the first stage')
-  # Wherever the first death leaves the first stage, one more step than it has is in the second stage. More deaths: test_kills.py.
-  deaths = [('SIGKILL', in_segment, -signal.SIGKILL), ('SIGTERM', STEPS + 1, main.STOPPED)]
-  for name, steps, status in deaths:
-    ended = command(tmp_path, data_dir, f'--die={name}', f'--die_after={steps}')
-    assert ended.returncode == status, ended.stderr
+def test_terminated_in_its_second_stage_it_ends_bit_identical(run, finished, data_dir, tmp_path):
+  """Of what is killed: below, and test_kills.py."""
+  ended = command(tmp_path, data_dir, '--die=SIGTERM', f'--die_after={STEPS + 1}')
+  assert ended.returncode == main.STOPPED, ended.stderr
   assert 'of grade and saved; the same command resumes it' in ended.stdout
-  assert 'resuming from the checkpoint' in ended.stdout
   assert run(tmp_path) == 0
   assert result_of(tmp_path) == result_of(finished)
 
 
-def test_with_crops_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_bit_identical(run, data_dir, tmp_path):
+def test_killed_with_crops_schedule_averages_clipping_and_frozen_blocks_it_goes_on_bit_identical(run, data_dir, tmp_path, capsys):
   fields = {'schedule': 'cosine', 'warm_up': 2, 'ema': 0.9, 'clip': 0.5, 'encoder_lr_factor': 0.5, 'encoder_held': 1,
             'lr_factors': (('encoder/block_8', 0.5),), 'freeze':
             ('encoder/block_2', '*/block_4/conv'), 'loss': 'dice_cross_entropy', 'hard_negatives': 0.2,
@@ -250,6 +244,7 @@ def test_with_crops_schedule_averages_clipping_and_frozen_blocks_too_it_goes_on_
   killed = command(tmp_path / 'killed', data_dir, *flags, '--die=SIGKILL', '--die_after=5')
   assert killed.returncode == -signal.SIGKILL, killed.stderr
   assert run(tmp_path / 'killed', **changes) == 0
+  assert 'resuming from the checkpoint' in capsys.readouterr().out
   bundles = [tmp_path / name / 'segment' / 'bundle' for name in ('whole', 'killed')]
   assert len({(bundle / 'model.safetensors').read_bytes() for bundle in bundles}) == 1
   assert metrics_of(tmp_path / 'whole') == metrics_of(tmp_path / 'killed')

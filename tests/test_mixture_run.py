@@ -40,7 +40,7 @@ def place(tmp_path_factory):
   return tmp_path_factory.mktemp('mixture')
 
 
-@pytest.fixture(scope='module', params=['drawn', 'real'])
+@pytest.fixture(scope='module', params=['drawn', pytest.param('real', marks=pytest.mark.slow)])
 def release(request, place):
   """IDRiD in its own layout: drawn here, and a few real photographs where they are at hand."""
   if request.param == 'drawn':

@@ -17,7 +17,8 @@ NETWORKS = {
     'CW-MaxPool': tiny('multitask', lesion=tiny('lesion_net_8s'), attention='cw_maxpool', grading_size=SMALL),
     'lesion_concat': tiny('lesion_concat', lesion=tiny('inception_v3_classifier'), grading_size=SMALL),
 }
-every_network = pytest.mark.parametrize('network', NETWORKS.values(), ids=NETWORKS)
+every_network = pytest.mark.parametrize('network', [
+    pytest.param(network, id=name, marks=pytest.mark.slow if name == 'CW-MaxPool' else ()) for name, network in NETWORKS.items()])
 TURNS = Augmentation((0.0, 0.0), (1.0, 1.0), (0.0, 0.0), 0.5, 0.5, (1.0, 1.0), (1.0, 1.0), (1.0, 1.0), quarter_turns=True)
 
 
