@@ -243,10 +243,11 @@ class Clock:
     self._local, self._lock = threading.local(), threading.Lock()
 
   @contextlib.contextmanager
-  def running(self, stages: Mapping[str, Sequence[str]]) -> Iterator[None]:
-    """Counts what is named 'module:function' or 'module:Class.method', below `lesion_jax`, wherever it is imported; what
-    is not there is passed over. At the end everything is as it was."""
+  def running(self, stages: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """Yields the names that were found, and counts what is named 'module:function' or 'module:Class.method', below `lesion_jax`, wherever it is
+    imported; what is not there is passed over. At the end everything is as it was."""
     before: list[tuple[Any, str, Any]] = []
+    found: list[str] = []
     for stage, names in stages.items():
       for name in names:
         module, _, attribute = name.partition(':')
@@ -256,13 +257,14 @@ class Clock:
           for each in inside:
             owner = getattr(owner, each)
           function = getattr(owner, attribute)
+          found.append(name)
           counted = self._counted(stage, function)
           for holder in [owner] if inside else [each for key, each in list(sys.modules.items()) if key.startswith('lesion_jax')]:
             for key in [key for key, value in vars(holder).items() if value is function]:
               before.append((holder, key, function))
               setattr(holder, key, counted)
     try:
-      yield
+      yield found
     finally:
       for holder, key, function in before:
         setattr(holder, key, function)

@@ -20,8 +20,6 @@ from lesion_jax.report.overlay import COLORS
 
 SVG = 'http://www.w3.org/2000/svg'
 PATH = re.compile(r'[Mlz0-9 .-]*')  # what `Drawing.outline` writes
-
-
 Part = tuple[tuple[slice, slice], np.ndarray]  # a rectangle of the photograph (rows, columns), and what of a mask lies in it
 
 

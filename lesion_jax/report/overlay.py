@@ -191,15 +191,12 @@ def warning_strip(width: int, text: str) -> np.ndarray:
   return np.asarray(strip)
 
 
-def resized(values: np.ndarray, size: int) -> np.ndarray:
-  """Returns a map, float [S, S], at another size: float32 [size, size], antialiased bilinear."""
-  values = np.asarray(values, np.float32)
-  return values if len(values) == size else np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR))
-
-
 def _mask(lesions: np.ndarray, j: int, thresholds: np.ndarray, size: int) -> np.ndarray:
   """Bool [size, size] of LESIONS[j]: a map enlarged, then cut; packed masks by their nearest pixels."""
   if lesions.ndim == 3:
-    return resized(lesions[..., j], size) >= thresholds[j]
+    values = np.asarray(lesions[..., j], np.float32)
+    if len(values) != size:
+      values = np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR))
+    return values >= thresholds[j]
   nearest = (np.arange(size) * lesions.shape[0]) // size
   return ((lesions >> np.uint8(j)) & 1).astype(bool)[nearest][:, nearest]
