@@ -250,9 +250,11 @@ def _write(
     also['fhir'] = True
   if options.dicom_seg:
     also['dicom'] = pathlib.Path(file)
+  if not options.overlay:
+    also['overlay'] = False
   if options.burnt_in and found.maps is not None:
     also['photograph'] = read_photograph(file)
-  return write_result(folder, found, record, overlay=options.overlay, **also)
+  return write_result(folder, found, record, **also)
 
 
 def _too_large(batch_size: int, size: int, error: Exception) -> str:

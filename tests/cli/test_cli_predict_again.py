@@ -169,20 +169,20 @@ def test_a_folder_that_is_not_complete_is_done_again(predict, save, read_table, 
 def test_what_is_interrupted_keeps_what_is_done_and_goes_on_later(
     predict, save, read_table, monkeypatch, capsys, number):
   paths = [save(f'{name}.png', grade=1) for name in 'abcd']
-  read = prepare.read_photograph
+  read = prepare.read_image
 
-  def interrupt_at_d(path):
+  def interrupt_at_d(path, **options):
     if path.stem == 'd':
       os.kill(os.getpid(), number)
-    return read(path)
+    return read(path, **options)
 
-  monkeypatch.setattr(prepare, 'read_photograph', interrupt_at_d)
+  monkeypatch.setattr(prepare, 'read_image', interrupt_at_d)
   status, out = predict(*paths)
   assert status == 130 and 'run the same command again to resume' in capsys.readouterr().err
   done = statuses(read_table(out))
   assert done == [(name, 'predicted') for name in 'abcd'[:len(done)]] and len(done) < 4
   assert (out / 'report.html').exists()
-  monkeypatch.setattr(prepare, 'read_photograph', read)
+  monkeypatch.setattr(prepare, 'read_image', read)
   assert predict(*paths)[0] == 0
   assert statuses(read_table(out))[:len(done)] == [(folder, 'skipped') for folder, _ in done]
   assert statuses(read_table(out))[-1] == ('d', 'predicted')
