@@ -35,7 +35,7 @@ def test_each_photograph_gets_overlay_masks_and_record(predict, save):
   mask = read_image(out / 'eye' / 'MA.png')
   truth = np.zeros((200, 300), bool)
   truth[80:120, 100:130] = True
-  assert set(np.unique(mask)) == {0, 255} and iou(mask > 0, truth) > 0.85
+  assert set(np.unique(mask)) == {False, True} and iou(mask > 0, truth) > 0.85
   assert read_image(out / 'eye' / 'overlay.png').shape[1:] == (1024, 3)
 
   record = json.loads((out / 'eye' / 'result.json').read_text())
