@@ -39,7 +39,7 @@ def prepare(
       called healthy.
     name: what errors call the photograph; a file's path where it is None.
     view: side of the square's `view`, at most; None: its pixels serve for it.
-    reduced: decode a JPEG file at a fraction of its size where the field of view keeps `size` pixels. That takes a third of the time
+    reduced: decode a JPEG file, by its path or its bytes, at a fraction of its size where the field of view keeps `size` pixels. That takes a third of the time
       and a quarter of the memory, and the pixels differ a little, see docs/performance.md; `view` has no more pixels than were
       decoded.
 
@@ -54,7 +54,8 @@ def prepare(
                        f'[{size}, {size}, 3]')
     return photograph
   name = name or (str(photograph) if isinstance(photograph, str | os.PathLike) else 'the photograph')
-  read = _image(photograph, name, size if reduced else None)
+  again = isinstance(photograph, str | os.PathLike | bytes | bytearray | memoryview)  # it can be read a second time
+  read = _image(photograph, name, size if reduced and again else None)
   if read.factor > 1:
     with contextlib.suppress(ValueError):  # what is wrong is said of the whole photograph
       square = _square(photograph, read, size, crop, name, view)

@@ -95,6 +95,9 @@ class TestReduced:
     whole, reduced = (prepare(jpeg, 600, view=2048, reduced=each) for each in (False, True))
     np.testing.assert_array_equal(reduced.pixels, whole.pixels)
     assert reduced.crop == whole.crop
+    with jpeg.open('rb') as file:  # which cannot be read twice
+      np.testing.assert_array_equal(prepare(file, 600, reduced=True).pixels, whole.pixels)
+    np.testing.assert_array_equal(prepare(jpeg.read_bytes(), 200, reduced=True).pixels, prepare(jpeg, 200, reduced=True).pixels)
 
   @pytest.mark.parametrize('orientation', [1, 3, 6, 8])
   def test_it_is_upright(self, jpeg, tmp_path, orientation):
