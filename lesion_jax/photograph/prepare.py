@@ -39,9 +39,9 @@ def prepare(
       called healthy.
     name: what errors call the photograph; a file's path where it is None.
     view: side of the square's `view`, at most; None: its pixels serve for it.
-    reduced: decode a JPEG file, by its path or its bytes, at a fraction of its size where the field of view keeps `size` pixels. That takes a third of the time
-      and a quarter of the memory, and the pixels differ a little, see docs/performance.md; `view` has no more pixels than were
-      decoded.
+    reduced: decode a JPEG file, by its path or its bytes, at a fraction of its size where the field of view keeps `size` pixels. That
+      takes a third of the time and a quarter of the memory, and the pixels differ a little, see docs/performance.md; `view` has no
+      more pixels than were decoded.
 
   Raises:
     FileNotFoundError: where there is no such file.
