@@ -40,7 +40,7 @@ def prepare(
     name: what errors call the photograph; a file's path where it is None.
     view: side of the square's `view`, at most; None: its pixels serve for it.
     reduced: decode a JPEG file, by its path or its bytes, at a fraction of its size where the field of view keeps `size` pixels. That
-      takes a third of the time and a quarter of the memory, and the pixels differ a little, see docs/performance.md; `view` has no
+      takes a third of the time, and the pixels differ a little, see docs/performance.md; `view` has no
       more pixels than were decoded.
 
   Raises:
