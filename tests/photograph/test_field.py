@@ -7,6 +7,7 @@ import pytest
 from drawing import fundus
 from scipy import ndimage
 
+from lesion_jax.photograph import field
 from lesion_jax.photograph.crop import find_field, read_field
 
 SHAPE, CENTRE, RADIUS = (400, 600), (200, 300), 180
@@ -111,3 +112,11 @@ def test_only_noise_is_no_field():
   image = _bytes(np.repeat((noise > 0.32)[..., None] * 30.0, 3, axis=-1))
   with pytest.raises(ValueError, match='no field of view'):
     find_field(image)
+
+
+@pytest.mark.parametrize('shape, share', [((1, 1), 1.0), ((7, 30), 0.0), ((40, 33), 0.45), ((64, 64), 0.6), ((5, 5), 1.0)])
+def test_what_is_faster_than_scipy_says_what_scipy_says(shape, share):
+  mask = np.random.default_rng(0).random(shape) < share
+  np.testing.assert_array_equal(field._filled(mask), ndimage.binary_fill_holes(mask))
+  for times in (1, 3):
+    np.testing.assert_array_equal(field._grown(mask, times), ndimage.binary_dilation(mask, iterations=times))
