@@ -154,7 +154,7 @@ def _without_surround(luminance: np.ndarray, colours: Callable[[], np.ndarray]) 
   around[[0, -1]], around[:, [0, -1]] = near[[0, -1]], near[:, [0, -1]]
   if np.count_nonzero(around) < SURROUND_SHARE * 2 * sum(luminance.shape):
     return None
-  rest = _largest(ndimage.binary_opening(~ndimage.binary_propagation(around, mask=near), iterations=2))
+  rest = _largest(_grown(ndimage.binary_erosion(~ndimage.binary_propagation(around, mask=near), iterations=2), 2))
   circle = fit_circle(rest) if rest.mean() >= LEAST_SHARE else None
   return rest if circle is not None and circle.share >= CIRCULAR else None
 

@@ -127,9 +127,8 @@ def test_the_small_functions_are_scipys(share):
     for found, expected in zip(morphology.label(mask), ndimage.label(mask), strict=True):
       np.testing.assert_array_equal(found, expected)
     seeds = mask & (rng.random(mask.shape) < 0.1)
-    for name, arguments in (('binary_fill_holes', {}), ('binary_dilation', {}), ('binary_dilation', {'iterations': 5}),
-                            ('binary_erosion', {'border_value': 1}), ('binary_erosion', {}), ('binary_opening', {'iterations': 2})):
-      np.testing.assert_array_equal(getattr(morphology, name)(mask, **arguments), getattr(ndimage, name)(mask, **arguments))
+    for arguments in ({'border_value': 1}, {}, {'iterations': 2}):
+      np.testing.assert_array_equal(morphology.binary_erosion(mask, **arguments), ndimage.binary_erosion(mask, **arguments))
     np.testing.assert_array_equal(morphology.binary_propagation(seeds, mask=mask), ndimage.binary_propagation(seeds, mask=mask))
 
 

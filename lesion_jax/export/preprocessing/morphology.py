@@ -35,18 +35,6 @@ def label(mask: np.ndarray) -> tuple[np.ndarray, int]:
   return found, len(kept)
 
 
-def binary_dilation(mask: np.ndarray, iterations: int = 1) -> np.ndarray:
-  """Returns a mask and its neighbours, so many times."""
-  for _ in range(iterations):
-    grown = mask.copy()
-    grown[1:] |= mask[:-1]
-    grown[:-1] |= mask[1:]
-    grown[:, 1:] |= mask[:, :-1]
-    grown[:, :-1] |= mask[:, 1:]
-    mask = grown
-  return mask
-
-
 def binary_erosion(mask: np.ndarray, iterations: int = 1, border_value: int = 0) -> np.ndarray:
   """Returns what is left of a mask without the pixels that have a neighbour outside of it; `border_value` is what lies
   around the array."""
@@ -56,11 +44,6 @@ def binary_erosion(mask: np.ndarray, iterations: int = 1, border_value: int = 0)
   return mask
 
 
-def binary_opening(mask: np.ndarray, iterations: int = 1) -> np.ndarray:
-  """Erodes, then dilates."""
-  return binary_dilation(binary_erosion(mask, iterations), iterations)
-
-
 def binary_propagation(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
   """Returns the parts of a mask that have a seed, and the seeds."""
   labels, number = label(mask)
@@ -68,10 +51,3 @@ def binary_propagation(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
   reached[labels[seeds]] = True
   reached[0] = False
   return reached[labels] | seeds
-
-
-def binary_fill_holes(mask: np.ndarray) -> np.ndarray:
-  """Returns a mask and all that it encloses."""
-  edge = np.zeros_like(mask)
-  edge[[0, -1]], edge[:, [0, -1]] = True, True
-  return ~binary_propagation(edge & ~mask, ~mask)
