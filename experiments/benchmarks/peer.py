@@ -1,10 +1,9 @@
-"""What the programs in PyTorch share. Imports torch alone, as a user of an exported network would."""
+"""What the programs in PyTorch share. Imports torch and no JAX, as a user of an exported network would."""
 
 from __future__ import annotations
 
 import os
 import pathlib
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from typing import Any
 
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from experiments import record
 
 MATMUL = {'cpu': 2048, 'cuda': 8192}  # side of the matrices, as in `machine`
 REPEATS = 7
@@ -63,7 +64,7 @@ def wait(device: str) -> None:
 def facts(device: str, dtype: str) -> dict[str, Any]:
   """Returns versions, memory, and the rate of matrix products."""
   peak = ({'bytes': torch.cuda.max_memory_allocated(), 'of': 'accelerator'} if device == 'cuda' else
-          {'bytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 'of': 'process'})
+          {'bytes': record.process_peak(), 'of': 'process'})
   return {'versions': {'torch': torch.__version__}, 'peak_memory': peak,
           'matmul_flops_per_second': _matmul_rate(device, dtype)}
 

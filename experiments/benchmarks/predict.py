@@ -20,7 +20,6 @@ import contextlib
 import functools
 import json
 import pathlib
-import resource
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -153,7 +152,7 @@ class Onnxruntime:
   def facts(self) -> dict[str, Any]:
     """Returns versions and memory."""
     return {'versions': {'onnxruntime': self._version},
-            'peak_memory': {'bytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 'of': 'process'}}
+            'peak_memory': {'bytes': record.process_peak(), 'of': 'process'}}
 
 
 class Torch:

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -91,8 +90,7 @@ def first(argv: Sequence[str] | None = None) -> None:
     grades = torch(arguments.work, arguments.implementation == 'torch_compiled')
   else:
     grades = ours(arguments.work, 'jax' if arguments.implementation == 'ours' else arguments.implementation)
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-  print(json.dumps({'grades': [round(float(grade), 3) for grade in grades[0]], 'peak_bytes': peak}), flush=True)
+  print(json.dumps({'grades': [round(float(grade), 3) for grade in grades[0]], 'peak_bytes': record.process_peak()}), flush=True)
 
 
 def run_first(name: str, work: pathlib.Path, caches: pathlib.Path) -> tuple[float, int]:
