@@ -133,11 +133,12 @@ class Onnxruntime:
     import onnxruntime
 
     from lesion_jax.export.source import Source
-    from lesion_jax.predict.onnx_graph import make_predict_fn
+    from lesion_jax.predict import onnx_graph
     from lesion_jax.weights.bundle import Bundle
 
     bundle = Bundle(make_config(job), make_variables(job))
-    self._predict_fn = make_predict_fn(Bundle(bundle.config, bundle.variables, Source.of(bundle).digest))
+    graph = onnx_graph.find_graph(Bundle(bundle.config, bundle.variables, Source.of(bundle).digest))
+    self._predict_fn = onnx_graph.make_predict_fn(graph)
     self._images, self._version = make_images(job), onnxruntime.__version__
 
   def infer(self) -> Any:

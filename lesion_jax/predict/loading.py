@@ -196,13 +196,18 @@ def _load_graph(
   if wanted := [name for name, given in refused.items() if given]:
     raise ValueError(f'the onnxruntime backend does not do {", ".join(wanted)}: it runs one network on the CPU in '
                      "float32, photographs as they are; backend='jax' does")
-  member = read_member(paths[0], window=window, device='cpu')
+  config, graph = _found_graph(paths[0], window)
+  config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes, 'backend': 'onnxruntime'}
+  return Predictor(config, {}, onnx_graph.make_predict_fn(graph, config['preprocessing'].get('window', 0)))
+
+
+def _found_graph(path: Path, window: int | None) -> tuple[dict[str, Any], pathlib.Path]:
+  """Configuration and graph of a bundle, whose weights are not held any longer: the graph has them."""
+  member = read_member(path, window=window, device='cpu')
   bundle = Bundle(member.config, member.variables, member.digest)
   if member.window or not onnx_graph.find_place(bundle).exists():  # else it was looked at when its graph was made
     member.look()
-  config = _ruled(member.config, rule) | {
-      'thresholds': member.config['thresholds'] | changes, 'backend': 'onnxruntime'}
-  return Predictor(config, {}, onnx_graph.make_predict_fn(bundle))
+  return member.config, onnx_graph.find_graph(bundle)
 
 
 def _named(device: str | jax.Device | None) -> str | None:

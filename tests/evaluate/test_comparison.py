@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix,
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import compare_grades, compare_systems
 
-N, R, SEED = 24, 60, 3
+N, R, SEED = 24, 30, 3
 LESIONS = ('MA', 'iHE', 'CWS')
 COLUMNS = [LESION_KEYS.index(key) for key in LESIONS]
 OWNERS = np.array([f'p{number // 2}' for number in range(N)])

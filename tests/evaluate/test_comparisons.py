@@ -212,6 +212,7 @@ def test_two_equal_systems_are_called_different_in_at_most_one_of_twenty_compari
   assert told_apart(300, by_patient=True) <= 0.05
 
 
+@pytest.mark.slow
 def test_drawing_photographs_calls_equal_systems_different_too_often():
   """What the test above would be without patients: the trouble is real, and the simulation sees it."""
   assert told_apart(300, by_patient=False) > 0.08

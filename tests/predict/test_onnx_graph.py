@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 
 import jax
 import numpy as np
@@ -52,7 +53,7 @@ def test_it_says_what_jax_says_and_makes_its_graph_once(bundle, cache, monkeypat
     np.testing.assert_allclose(answer.presence, expected.presence, atol=1e-5)
   assert len(list(cache.iterdir())) == 1
 
-  monkeypatch.setattr(onnx_graph, 'make_graph', lambda bundle: pytest.fail('made again'))
+  monkeypatch.setattr(onnx_graph, 'make_graph', lambda bundle, folder: pytest.fail('made again'))
   monkeypatch.setitem(sys.modules, 'torch', None)
   again = load(bundle, backend='onnxruntime')(images)
   np.testing.assert_array_equal(again.maps, answer.maps)
@@ -74,20 +75,35 @@ def test_by_windows_too(tmp_path):
   np.testing.assert_allclose(found.lesions, expected.lesions, atol=1e-5)
 
 
+@pytest.fixture
+def written(tmp_path):
+  (tmp_path / 'made').mkdir()
+  for name in (onnx_graph.GRAPH, onnx_graph.WEIGHTS):
+    (tmp_path / 'made' / name).write_bytes(b'of a graph: ' + name.encode())
+  return tmp_path / 'made'
+
+
+@pytest.mark.parametrize('name', [onnx_graph.GRAPH, onnx_graph.WEIGHTS, onnx_graph.DIGESTS])
 @pytest.mark.parametrize('damage', [
-    lambda data: b'', lambda data: data[:-3], lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:]])
-def test_a_damaged_graph_is_made_again(bundle, damage):
+    lambda data: None, lambda data: b'', lambda data: data[:-3], lambda data: data[:10] + bytes([data[10] ^ 1]) + data[11:]])
+def test_a_damaged_graph_is_written_again(bundle, written, name, damage):
   place = onnx_graph.find_place(load_bundle(bundle))
-  assert onnx_graph.read(place) is None
-  assert onnx_graph.read(place) is None and onnx_graph.keep(place, b'a graph, long enough') == onnx_graph.read(place)
-  place.write_bytes(damage(place.read_bytes()))
-  assert onnx_graph.read(place) is None
+  assert not onnx_graph.is_whole(place)
+  assert onnx_graph.keep(place, written) and onnx_graph.is_whole(place)
+  rest = damage((place / name).read_bytes())
+  (place / name).unlink()
+  if rest is not None:
+    (place / name).write_bytes(rest)
+  assert not onnx_graph.is_whole(place)
+  assert onnx_graph.keep(place, written) and onnx_graph.is_whole(place)
+  assert (place / onnx_graph.GRAPH).read_bytes() == (written / onnx_graph.GRAPH).read_bytes()
+  assert [item.name for item in place.parent.iterdir()] == [place.name]
 
 
 def test_a_graph_that_came_with_the_bundle_is_not_looked_at(bundle, cache, monkeypatch):
   pytest.importorskip('onnxruntime')
   (bundle / 'model.onnx').write_bytes(b'of a stranger')
-  monkeypatch.setattr(onnx_graph, 'make_graph', lambda bundle: (_ for _ in ()).throw(RuntimeError('made here')))
+  monkeypatch.setattr(onnx_graph, 'make_graph', lambda bundle, folder: (_ for _ in ()).throw(RuntimeError('made here')))
   with pytest.raises(RuntimeError, match='made here'):
     load(bundle, backend='onnxruntime')
 
@@ -102,9 +118,12 @@ def test_other_weights_networks_and_sizes_have_a_graph_of_their_own(bundle):
   assert len(places) == 5
 
 
-def test_where_it_cannot_be_kept_it_is_used_all_the_same(cache):
+def test_where_it_cannot_be_kept_it_is_used_all_the_same(bundle, cache, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'onnxruntime', types.ModuleType('onnxruntime'))
+  monkeypatch.setattr(onnx_graph, 'make_graph', lambda bundle, folder: (folder / onnx_graph.GRAPH).write_text('a graph'))
   cache.parent.write_text('a file')
-  assert onnx_graph.keep(cache / 'graph', b'graph') == b'graph'
+  folder = onnx_graph.find_graph(load_bundle(bundle))
+  assert (folder / onnx_graph.GRAPH).read_text() == 'a graph' and cache not in folder.parents
 
 
 @pytest.mark.parametrize('options, message', [

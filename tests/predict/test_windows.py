@@ -239,8 +239,8 @@ def play_onnxruntime(monkeypatch, runs):
   """In the place of onnxruntime: a session that runs `runs(images) -> Prediction`, and a graph that is never made."""
   class Session:
 
-    def __init__(self, graph, providers):
-      assert graph == b'graph' and providers == ['CPUExecutionProvider']
+    def __init__(self, graph, options, providers):
+      assert graph.read_text() == 'graph' and providers == ['CPUExecutionProvider']
 
     def get_outputs(self):
       return [types.SimpleNamespace(name='maps'), types.SimpleNamespace(name='lesions')]
@@ -249,9 +249,14 @@ def play_onnxruntime(monkeypatch, runs):
       found = runs(inputs['images'])
       return [np.asarray(getattr(found, head)) for head in heads]
 
-  monkeypatch.setitem(sys.modules, 'onnxruntime', types.SimpleNamespace(InferenceSession=Session))
-  monkeypatch.setattr(loading.onnx_graph, 'make_graph', lambda bundle: b'graph')
-  monkeypatch.setattr(loading.onnx_graph, 'keep', lambda place, graph: graph)
+  monkeypatch.setitem(sys.modules, 'onnxruntime', types.SimpleNamespace(InferenceSession=Session, SessionOptions=types.SimpleNamespace,
+      ExecutionOrder=types.SimpleNamespace(PRIORITY_BASED=1)))
+
+  def make_graph(bundle, folder):
+    for name in (loading.onnx_graph.GRAPH, loading.onnx_graph.WEIGHTS):
+      (folder / name).write_text('graph')
+
+  monkeypatch.setattr(loading.onnx_graph, 'make_graph', make_graph)
 
 
 @pytest.mark.parametrize('said', ['by the bundle', pytest.param('by the caller', marks=pytest.mark.slow)])
