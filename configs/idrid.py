@@ -9,7 +9,8 @@
 
 DIR holds both 'A. Segmentation' and 'B. Disease Grading'. `python -m experiments.idrid` does the same and evaluates it. The argument
 behind the colon is `cpu` (two cores, an hour), `cpu_long` (an hour more: it continues from the network of `cpu`, given
-by `--config.segment.init=runs/idrid/segment/bundle` in place of `pretrained`) or `gpu` (one large card). Every number
+by `--config.segment.init=runs/idrid/segment/bundle` in place of `pretrained`), `gpu` (one large card) or `rehearsal` (the
+programs of `gpu` on a CPU, in minutes: it learns nothing). Every number
 is our choice: crops of a large field as published systems take them, the field's Dice with cross entropy, a pretrained
 encoder whose BatchNorm keeps its running statistics, and a decoder slim enough for a CPU.
 """
@@ -79,5 +80,16 @@ def _gpu(config: ConfigDict) -> None:
   config.grade.update(max_steps=3000, validate_every=300)
 
 
+def _rehearsal(config: ConfigDict) -> None:
+  """That of `gpu`, its encoder whole so that the same weights fit, on small photographs."""
+  _gpu(config)
+  segment = config.segment
+  segment.data.update(size=128, crop=64, keep=0.1)
+  segment.model.decoder_channels = (32, 24, 16)
+  segment.update(batch_size=2, eval_batch_size=1, max_steps=8, warm_up=2, validate_every=4, save_every=4, log_every=2)
+  config.grade.data.size, config.grade.model.grading_size = 128, 64
+  config.grade.update(batch_size=2, max_steps=4, validate_every=4, save_every=4, log_every=2)
+
+
 GOES_ON = {'cpu_long': 'cpu'}  # from the network of which preset
-PRESETS = {'cpu': _cpu, 'cpu_long': _cpu_long, 'gpu': _gpu}
+PRESETS = {'cpu': _cpu, 'cpu_long': _cpu_long, 'gpu': _gpu, 'rehearsal': _rehearsal}

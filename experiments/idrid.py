@@ -3,6 +3,7 @@ page.
 
   python -m experiments.idrid --source_dir=DIR --pretrained=inception_v3.safetensors
   python -m experiments.idrid --source_dir=DIR --pretrained=FILE --preset=gpu --seed=1
+  python -m experiments.idrid --source_dir=DIR --pretrained=FILE --preset=gpu --steps=4000
   python -m experiments.idrid --source_dir=DIR --pretrained=FILE --without_negatives
   python -m experiments.idrid --render
 
@@ -27,12 +28,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from configs import idrid as preset_of
 from experiments import idrid_page, record
 from experiments.collect import read_counts
 from lesion_jax import main as program
 from lesion_jax import runtime
+from lesion_jax.cli.options import positive
 from lesion_jax.core import LESION_KEYS, REFERABLE_GRADE, UNKNOWN_GRADE, Prediction
 from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.native import NativeSource
@@ -79,6 +82,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights of ImageNet to start from')
   parser.add_argument('--preset', default='cpu', choices=preset_of.PRESETS)
   parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--steps', type=positive, help="of the training instead of the preset's; warm-up, validations and checkpoints in "
+                      'proportion')
   parser.add_argument('--without_negatives', action='store_true', help='the control that learns from part A alone')
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/idrid'), help='of the runs')
   parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of preprocessed data')
@@ -98,7 +103,8 @@ def place(options: argparse.Namespace) -> pathlib.Path:
 
 def title(options: argparse.Namespace) -> str:
   """Returns what the run is called in the names of its files."""
-  return f'{options.preset}-{options.seed}' + ('-without' if options.without_negatives else '')
+  return (f'{options.preset}-{options.seed}' + (f'-{options.steps}' if options.steps else '') +
+          ('-without' if options.without_negatives else ''))
 
 
 def train(options: argparse.Namespace) -> int:
@@ -112,15 +118,24 @@ def train(options: argparse.Namespace) -> int:
     before = argparse.Namespace(**vars(options) | {'preset': preset_of.GOES_ON[options.preset]})
     if status := train(before):
       return status
-  config = preset_of.get_config(options.preset)
-  config.seed = options.seed
-  config.segment.data.source_dir = f'{options.source_dir}:{options.source_dir}'
-  config.segment.pretrained = '' if before else options.pretrained
-  config.segment.init = str(place(before) / STAGE / 'bundle') if before else ''
-  if options.without_negatives:
-    config.segment.data.update(name='idrid', source_dir=str(options.source_dir), weights=(), aside=0.0)
   with Interrupt() as should_stop:
-    return program.run(config, place(options), str(options.data_dir), should_stop)
+    return program.run(configure(options, before), place(options), str(options.data_dir), should_stop)
+
+
+def configure(options: argparse.Namespace, before: argparse.Namespace | None = None) -> ConfigDict:
+  """Returns the configuration of the run, that continues from the one `before` where there is one."""
+  config = preset_of.get_config(options.preset)
+  config.seed, segment = options.seed, config.segment
+  segment.data.source_dir = f'{options.source_dir}:{options.source_dir}'
+  segment.pretrained = '' if before else options.pretrained
+  segment.init = str(place(before) / STAGE / 'bundle') if before else ''
+  if options.steps:
+    for key in ('warm_up', 'validate_every', 'save_every'):
+      segment[key] = max(1, round(segment[key] * options.steps / segment.max_steps))
+    segment.max_steps = options.steps
+  if options.without_negatives:
+    segment.data.update(name='idrid', source_dir=str(options.source_dir), weights=(), aside=0.0)
+  return config
 
 
 def evaluate_test(options: argparse.Namespace) -> None:
@@ -179,6 +194,7 @@ def describe(
       'command': ' '.join(['python -m experiments.idrid --source_dir=DIR',
                            f'--pretrained={pathlib.Path(options.pretrained).name or "FILE"}',
                            f'--preset={options.preset} --seed={options.seed}',
+                           *([f'--steps={options.steps}'] if options.steps else []),
                            *(['--without_negatives'] if options.without_negatives else [])]),
       'weights': bundle.digest, 'config': {'seed': config['seed'], STAGE: stage}, 'steps': max(steps),
       'images_per_second': float(np.median(rates)), 'validation': validation, 'selection': report.get('selection'),

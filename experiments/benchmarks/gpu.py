@@ -24,9 +24,21 @@ RUNS = {
 }
 
 
+# Behind these, as a rehearsal on a CPU, where PyTorch may not be.
+TINY = '--size 64 --width 0.125 --batch 1'
+SMALL = {
+    'predict': f'{TINY} --count 1 --rounds 2 --implementations ours',
+    'memory': f'{TINY} --implementations ours',
+    'train': f'{TINY} --steps 1 --rounds 2 --implementations ours',
+    'profile-inference': TINY,
+    'profile-step': TINY,
+}
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
   """Adds the flags."""
   parser.add_argument('--only', choices=RUNS, nargs='+', default=list(RUNS), help='of these (default: all)')
+  parser.add_argument('--small', action='store_true', help='the same programs on small networks and photographs, as a rehearsal')
   parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
@@ -34,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
   """Runs them; returns 1 where one failed."""
   failed = []
   for name in arguments.only:
-    command = [sys.executable, '-m', 'experiments.benchmark', *RUNS[name].split(), '--out', str(arguments.out)]
+    command = [sys.executable, '-m', 'experiments.benchmark', *RUNS[name].split(),
+               *(SMALL[name].split() if arguments.small else []), '--out', str(arguments.out)]
     print(f'== {" ".join(command[1:])}', flush=True)
     if subprocess.run(command, check=False).returncode:
       failed.append(name)
