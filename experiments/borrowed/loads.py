@@ -11,6 +11,7 @@ import hashlib
 import json
 import pathlib
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ MANIFEST = 'manifest.json'
 UNPACKED = 'unpacked.json'  # in the folder that loads are unpacked to: which of them are there
 BLOCK, END = 512, 10_240  # of tar: a header and the padding of a file; what stands at the end of an archive
 MANIFEST_ROOM = 4096
+LEVEL = 1  # of compression, which pays for masks alone
 
 
 class File(NamedTuple):
@@ -29,8 +31,10 @@ class File(NamedTuple):
 
   @property
   def size(self) -> int:
-    """Bytes that it takes in an archive: a header (two more where the name is long), and whole blocks."""
-    return BLOCK * (1 + 2 * (len(self.name.encode()) > 99) + -(-self.path.stat().st_size // BLOCK))
+    """Bytes that it takes in an archive at most: a header (two more where the name is long), and its content, compressed."""
+    content = self.path.read_bytes()
+    compressed = len(zlib.compress(content, LEVEL)) + len(content) // 1000 + 64
+    return BLOCK * (1 + 2 * (len(self.name.encode()) > 99) + -(-compressed // BLOCK))
 
 
 def deal(files: Iterable[File], most: int) -> list[list[File]]:
@@ -43,19 +47,20 @@ def deal(files: Iterable[File], most: int) -> list[list[File]]:
   Raises:
     ValueError: a file alone is larger than a load.
   """
-  loads: list[list[File]] = [[]]
+  loads: list[list[File]] = []
+  taken, items = most, set()  # of the load that is being filled
   for file in files:
-    if MANIFEST_ROOM + END + file.size > most:
-      raise ValueError(f'{file.path} takes {file.size:,} bytes, more than the {most:,} of a load; give a larger --most, or bring '
-                       'along a smaller file')
-    if _bytes([*loads[-1], file]) > most:
+    size = file.size
+    if MANIFEST_ROOM + END + size > most:
+      raise ValueError(f'{file.path} takes {size:,} bytes, more than the {most:,} of a load; give a larger --most, or bring along '
+                       'a smaller file')
+    if taken + size + END * (file.item not in items) > most:
       loads.append([])
+      taken, items = MANIFEST_ROOM, set()
+    taken += size + END * (file.item not in items)
+    items.add(file.item)
     loads[-1].append(file)
-  return [load for load in loads if load]
-
-
-def _bytes(files: Sequence[File]) -> int:
-  return MANIFEST_ROOM + END * len({file.item for file in files}) + sum(file.size for file in files)
+  return loads
 
 
 def write(loads: Sequence[Sequence[File]], out: pathlib.Path) -> list[pathlib.Path]:
@@ -76,8 +81,8 @@ def write(loads: Sequence[Sequence[File]], out: pathlib.Path) -> list[pathlib.Pa
     folder.mkdir(parents=True)
     archives = {}
     for item in dict.fromkeys(file.item for file in files):
-      path = folder / f'{item}.tar'
-      with tarfile.open(path, 'w') as archive:
+      path = folder / f'{item}.tar.gz'
+      with tarfile.open(path, 'w:gz', compresslevel=LEVEL) as archive:
         for file in (file for file in files if file.item == item):
           archive.add(file.path.resolve(), file.name, recursive=False)
       archives[path.name] = {'item': item, 'bytes': path.stat().st_size, 'sha256': digest(path)}
