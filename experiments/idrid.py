@@ -59,7 +59,7 @@ from lesion_jax.weights.bundle import Bundle, load_bundle
 RESULTS = pathlib.Path(__file__).parent / 'results' / 'idrid_lesions'
 STAGE = 'segment'
 BLUR = 1140 / 1440  # of part B's photographs, whose fields are of 1,140 pixels, to those of part A as prepared
-TILE, TILES = 448, 60  # of the control of sharpness, and how many
+TILE, TILES = 448, 60  # of the control of sharpness at most, and how many
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -289,16 +289,16 @@ def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any
   """
   from PIL import Image  # needed here alone
 
-  rng = np.random.default_rng(0)
-  soft = round(TILE * BLUR)
+  rng, side = np.random.default_rng(0), min(TILE, part_a.size // 2)
+  soft = round(side * BLUR)
 
   def tiles(source: Any, count: int) -> list[np.ndarray]:
     found: list[np.ndarray] = []
     for _ in range(50 * count):
       example = source[int(rng.integers(len(source)))]
       size = example['image'].shape[0]
-      top, left = rng.integers(size // 8, size - size // 8 - TILE, 2)
-      window = slice(top, top + TILE), slice(left, left + TILE)
+      top, left = rng.integers(size // 8, size - size // 8 - side, 2)
+      window = slice(top, top + side), slice(left, left + side)
       if not example['lesions'][window].any() and (example['image'][window].max(-1) > 12).mean() > 0.95:
         found.append(example['image'][window])
       if len(found) == count:
@@ -307,7 +307,7 @@ def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any
 
   def blurred(tile: np.ndarray) -> np.ndarray:
     small = Image.fromarray(tile).resize((soft, soft), Image.Resampling.LANCZOS)
-    return np.asarray(small.resize((TILE, TILE), Image.Resampling.BILINEAR))
+    return np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
 
   predict, variables = jax.jit(_predict(bundle)), jax.device_put(bundle.variables)
   columns = [LESION_KEYS.index(key) for key in bundle.config['annotated']]
@@ -322,7 +322,7 @@ def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any
   healthy = part_b.with_negatives(tuple(bundle.config['annotated'])).source('validation')
   healthy = Subset(healthy, np.flatnonzero(healthy.index.grade == 0).tolist())
   clear = tiles(part_a.source('validation'), TILES)
-  return {'tiles': len(clear), 'side': TILE, 'quartiles': {
+  return {'tiles': len(clear), 'side': side, 'quartiles': {
       'part A, without lesions': scores(clear), 'the same, as soft as part B': scores([blurred(tile) for tile in clear]),
       'part B, healthy eyes': scores(tiles(healthy, TILES))}}
 

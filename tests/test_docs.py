@@ -205,7 +205,8 @@ def configuration(options, monkeypatch):
 def known_flags(words):
   """The flags that the source of a program defines."""
   module = 'lesion_jax.main' if words[1] != '-m' else words[2]
-  files = [ROOT / f'{module.replace(".", "/")}.py']
+  place = ROOT / module.replace('.', '/')
+  files = [place / '__main__.py' if place.is_dir() else place.with_suffix('.py')]
   if re.search(r'\bmain\b.*import|import .*\bmain\b', files[0].read_text('utf-8')):
     files.append(ROOT / 'lesion_jax' / 'main.py')
   files += [ROOT / 'experiments' / 'runner.py'] if module.startswith('experiments.table') else []

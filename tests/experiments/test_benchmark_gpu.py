@@ -18,6 +18,8 @@ def test_each_is_a_command_that_there_is(name):
   parser = argparse.ArgumentParser()
   importlib.import_module(f'experiments.benchmarks.{program}').add_options(parser)
   assert parser.parse_args(options).dtype == 'bfloat16'
+  small = parser.parse_args([*options, *gpu.SMALL[name].split()])
+  assert (small.dtype, small.size, small.width) == ('bfloat16', 64, 0.125)
 
 
 def test_one_that_fails_does_not_keep_the_others_from_running(monkeypatch, capsys, tmp_path):

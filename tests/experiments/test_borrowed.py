@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import pathlib
 import random
+import re
 import sys
 import time
 
 import pytest
 
+from experiments import idrid
 from experiments.borrowed import __main__ as borrowed
 from experiments.borrowed import collect, lesions, loads, pack, pieces, run, state
 from experiments.borrowed.parts import MASKED, PARTS, TRAINED, WEIGHTS, WHEELS, Part, Place
@@ -277,6 +279,24 @@ def test_a_training_is_as_long_as_the_time_allows_and_no_longer_than_its_preset(
   assert lesions.choose('gpu', 0.001, left=500) == 12000
   with pytest.raises(SystemExit, match='that makes 0 steps, and fewer than 500 teach nothing; give this part a whole run'):
     lesions.choose('gpu', 2.0, left=150)
+
+
+def test_a_shorter_training_has_the_whole_schedule():
+  options = idrid.parse(['--source_dir=DIR', '--preset=gpu', '--steps=1200'])
+  segment, whole = idrid.configure(options).segment, idrid.preset_of.get_config('gpu').segment
+  for key in ('max_steps', 'warm_up', 'validate_every', 'save_every'):
+    assert segment[key] == whole[key] // 10
+  assert idrid.title(options) == 'gpu-0-1200'  # lies beside the result of the preset's own length
+
+
+def test_every_part_is_a_program_with_flags_that_it_has(tmp_path):
+  for small in (False, True):
+    for part in PARTS.values():
+      module, *words = part.command(Place(tmp_path, small), 100)
+      flags = {word.partition('=')[0] for word in words if word.startswith('--')}
+      source = [pathlib.Path(borrowed.__file__).parents[2] / f"{each.replace('.', '/')}.py" for each in (
+          module, 'experiments.idrid', 'experiments.runner', 'experiments.benchmarks.gpu')]
+      assert flags <= {f'--{name}' for path in source for name in re.findall(r"'--(\w+)'", path.read_text('utf-8'))}
 
 
 def test_the_commands_name_what_is_missing(tmp_path, capsys):
