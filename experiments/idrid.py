@@ -289,7 +289,7 @@ def sharpness(bundle: Bundle, part_a: Dataset, part_b: Dataset) -> dict[str, Any
   """
   from PIL import Image  # needed here alone
 
-  rng, side = np.random.default_rng(0), min(TILE, part_a.size // 2)
+  rng, side = np.random.default_rng(0), min(TILE, TILE * part_a.size // 1440)
   soft = round(side * BLUR)
 
   def tiles(source: Any, count: int) -> list[np.ndarray]:

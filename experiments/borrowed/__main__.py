@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 
 from experiments.borrowed import loads, pieces
+from experiments.borrowed.collect import RESULTS, collect
 from experiments.borrowed.parts import PARTS, Place
 from experiments.borrowed.run import Clock, prepare
 from experiments.borrowed.run import run as run_parts
@@ -78,7 +79,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
   parser = commands.add_parser('collect', help='here: joins what came back, and puts it among the results')
   parser.add_argument('folders', nargs='+', type=pathlib.Path, help='what was the --out of each run, the first first')
   parser.add_argument('--runs', type=pathlib.Path, default=pathlib.Path('runs/borrowed'), help='default runs/borrowed')
-  parser.add_argument('--results', type=pathlib.Path, default=pathlib.Path(__file__).parents[1] / 'results')
+  parser.add_argument('--results', type=pathlib.Path, default=RESULTS, help='default experiments/results')
   parser.set_defaults(run=_collect)
 
 
@@ -99,8 +100,8 @@ def _pack(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
   clock, place = Clock(60 * arguments.minutes, arguments.grace), Place(arguments.work.resolve(), arguments.small)
-  state = State(arguments.out.resolve(), pieces.Limits(int(arguments.piece * MIB), arguments.files, int(arguments.back * MIB)))
-  state.take_over(arguments.before, place)
+  state = State(arguments.out.resolve(), pieces.Limits(int(arguments.piece * MIB), arguments.files, int(arguments.back * MIB)), place)
+  state.take_over(arguments.before)
   for wrong in prepare(arguments.loads, place):
     print(wrong, file=sys.stderr, flush=True)
   print(f'unpacked: {", ".join(loads.unpacked(place.work)) or "nothing"}; {clock.left():.0f} s are left', flush=True)
@@ -108,8 +109,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-  from experiments.borrowed.collect import collect
-
   print(*collect(arguments.folders, arguments.runs, arguments.results), sep='\n')
   return 0
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from experiments.borrowed import state
 
+RESULTS = pathlib.Path(__file__).parents[1] / 'results'
 # Folders whose pages are written from all of their results, and by what.
 RENDERED = {'idrid_lesions': 'python -m experiments.idrid --render', 'small': 'python -m experiments.table2 --preset=small --render'}
 
@@ -24,11 +25,13 @@ def collect(folders: Sequence[pathlib.Path], runs: pathlib.Path, results: pathli
     What to say: of each part what became of it, and what to do next.
 
   Raises:
-    FileNotFoundError, ValueError: of `state.read` and `state.unpack`.
+    FileNotFoundError, ValueError: of `state.read` and `state.unpack`; a run was a rehearsal, whose numbers are no results.
   """
   said, parts = [], {}
   for folder in folders:
     found = state.read(folder)
+    if found['small'] and results == RESULTS:
+      raise ValueError(f'{folder} is of a rehearsal, whose numbers are no results; give another --results')
     for name, entry in found['archives'].items():
       state.unpack(folder, name, entry, runs)
     parts |= {name: about for name, about in found['parts'].items() if parts.get(name, {}).get('status') != state.DONE}

@@ -108,7 +108,7 @@ def run(place: Place, state: State, clock: Clock, only: Sequence[str] = tuple(PA
       else:
         attempt(name, part, place, state, clock)
       _say(f'{name}: {", ".join(str(value) for value in state.parts[name].values())}')
-      for refused in state.bring_back(place):
+      for refused in state.bring_back():
         _say(f'left here: {refused}')
   return int(any(state.parts.get(name, {}).get('status') != DONE for name in only))
 

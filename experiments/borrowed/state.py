@@ -18,37 +18,54 @@ STAYS = ('checkpoints', 'bundle', 'lock', TRAINED)
 
 
 class State:
-  """Of all parts and of what comes back; written to `out` at every change."""
+  """Of all parts and of what comes back; written to `out` at every change, and to `place.work`, from where it goes on.
 
-  def __init__(self, out: pathlib.Path, limits: pieces.Limits):
+  Args:
+    out: what comes back.
+    limits: of that.
+    place: where the run works.
+
+  Raises:
+    ValueError: a rehearsal worked there, and this is none, or the other way round.
+  """
+
+  def __init__(self, out: pathlib.Path, limits: pieces.Limits, place: Place):
     self.parts: dict[str, dict[str, Any]] = {}
     self.archives: dict[str, dict[str, Any]] = {}
-    self._out, self._limits = out, limits
-    out.mkdir(parents=True, exist_ok=True)
+    self._out, self._limits, self._place = out, limits, place
+    for folder in (out, place.work):
+      folder.mkdir(parents=True, exist_ok=True)
+    if (place.work / NAME).exists():
+      self._add(place.work)
 
-  def take_over(self, before: Iterable[pathlib.Path], place: Place) -> None:
-    """Goes on from what earlier runs brought back: their state, and their results, unpacked to the place.
+  def take_over(self, before: Iterable[pathlib.Path]) -> None:
+    """Goes on from what earlier runs brought back: their state and, on another machine, their results.
 
     Raises:
-      FileNotFoundError, ValueError: of `pieces.join`; a folder is none that a run left.
+      FileNotFoundError, ValueError: of `read`, of `pieces.join`, or of the class.
     """
     for folder in before:
-      found = read(folder)
-      for name, said in found['parts'].items():
-        if name in PARTS and self.parts.get(name, {}).get('status') != DONE:
-          self.parts[name] = said
-      for name, entry in found['archives'].items():
-        if name == RESULTS and not place.results.exists():  # of another machine; the network is not needed
-          unpack(folder, name, entry, place.work)
+      found = self._add(folder)
+      if RESULTS in found['archives'] and not self._place.results.exists():  # the network is not needed
+        unpack(folder, RESULTS, found['archives'][RESULTS], self._place.work)
+
+  def _add(self, folder: pathlib.Path) -> dict[str, Any]:
+    found = read(folder)
+    if found['small'] != self._place.small:
+      raise ValueError(f'{folder} is of a {"rehearsal" if found["small"] else "run that is no rehearsal"}; the two do not mix: give '
+                       'another --work and --before')
+    self.parts |= {name: said for name, said in found['parts'].items()
+                   if name in PARTS and self.parts.get(name, {}).get('status') != DONE}
+    return found
 
   def set(self, name: str, status: str, **about: Any) -> None:
     """Notes what became of a part."""
     self.parts[name] = {'status': status, 'tries': self.parts.get(name, {}).get('tries', 0) + (status != WAITS), **about}
     self._write()
 
-  def bring_back(self, place: Place) -> list[str]:
-    """Writes the results so far to `out`, and once the network; returns what cannot come back, and why."""
-    wanted = {RESULTS: ['results', 'logs', 'runs']}
+  def bring_back(self) -> list[str]:
+    """Writes the results so far to `out`, and once a run the network; returns what cannot come back, and why."""
+    place, wanted = self._place, {RESULTS: ['results', 'logs', 'runs']}
     if place.network.exists() and NETWORK not in self.archives:
       wanted[NETWORK] = ['network']
     refused = []
@@ -65,9 +82,11 @@ class State:
     return refused
 
   def _write(self) -> None:
-    fresh = self._out / f'{NAME}.new'
-    fresh.write_text(json.dumps({'parts': self.parts, 'archives': self.archives}, indent=2) + '\n', 'utf-8')
-    fresh.replace(self._out / NAME)
+    said = {'small': self._place.small, 'parts': self.parts, 'archives': self.archives}
+    for folder in (self._out, self._place.work):
+      fresh = folder / f'{NAME}.new'
+      fresh.write_text(json.dumps(said, indent=2) + '\n', 'utf-8')
+      fresh.replace(folder / NAME)
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:

@@ -62,8 +62,8 @@ def parts(monkeypatch):
 
 def start(place, out, seconds=60.0, grace=2.0, before=()):
   """A run of all parts, each a text of Python; returns the exit status and the state."""
-  known, clock = state.State(out, LIMITS), run.Clock(seconds, grace)
-  known.take_over(before, place)
+  known, clock = state.State(out, LIMITS, place), run.Clock(seconds, grace)
+  known.take_over(before)
   return run.run(place, known, clock, list(PARTS)), known
 
 
@@ -149,8 +149,22 @@ def test_what_is_brought_along_is_in_the_order_in_which_parts_need_it(tmp_path):
 def test_what_is_finished_is_not_run_again(parts, place, tmp_path):
   parts(first=('open(r"{work}/count", "a").write("1")', {}))
   assert start(place, tmp_path / 'out')[0] == 0
-  status, known = start(place, tmp_path / 'out2', before=[tmp_path / 'out'])
+  status, known = start(place, tmp_path / 'out2')  # on the same machine
   assert (status, known.parts['first']['status'], (place.work / 'count').read_text()) == (0, 'done', '1')
+  other = Place(tmp_path / 'other')
+  status, known = start(other, tmp_path / 'out3', before=[tmp_path / 'out'])
+  assert (status, known.parts['first']['status'], (other.work / 'count').exists()) == (0, 'done', False)
+
+
+def test_a_rehearsal_does_not_mix_with_what_counts(parts, place, tmp_path):
+  parts(first=('pass', {}))
+  start(place._replace(small=True), tmp_path / 'out')
+  with pytest.raises(ValueError, match='work is of a rehearsal; the two do not mix: give another --work and --before'):
+    start(place, tmp_path / 'out2')
+  with pytest.raises(ValueError, match='out is of a rehearsal; the two do not mix'):
+    start(Place(tmp_path / 'other'), tmp_path / 'out2', before=[tmp_path / 'out'])
+  with pytest.raises(ValueError, match='whose numbers are no results; give another --results'):
+    collect.collect([tmp_path / 'out'], tmp_path / 'runs', collect.RESULTS)
 
 
 def test_one_that_fails_does_not_stop_the_next_and_is_tried_again_behind_what_was_not_tried(parts, place, tmp_path):
@@ -204,7 +218,7 @@ def test_nothing_is_begun_for_which_there_is_no_time(parts, place, tmp_path, cap
 def test_a_run_that_was_killed_leaves_what_had_ended_before(parts, place, tmp_path):
   parts(first=('import pathlib; pathlib.Path(r"{work}/results").mkdir(); pathlib.Path(r"{work}/results/a.json").write_text("1")', {}))
   start(place, tmp_path / 'out')
-  known = state.State(tmp_path / 'out2', LIMITS)
+  known = state.State(tmp_path / 'out2', LIMITS, place)
   known.set('second', 'stopped', why='as before it began')
   found = state.read(tmp_path / 'out2')['parts']['second']
   assert found['status'] == 'stopped'
@@ -237,25 +251,25 @@ def test_a_damaged_or_missing_piece_is_refused(tmp_path):
 
 
 def test_what_is_too_large_to_come_back_is_said_and_the_rest_comes(place, tmp_path):
-  known = state.State(tmp_path / 'out', pieces.Limits(piece=64 * KIB, files=3, most=512 * KIB))
+  known = state.State(tmp_path / 'out', pieces.Limits(piece=64 * KIB, files=3, most=512 * KIB), place)
   (place.results / 'borrowed').mkdir(parents=True)
   (place.results / 'borrowed' / 'environment.json').write_text('{}')
   place.network.mkdir()
   (place.network / 'model').write_bytes(bytes(200 * KIB))
-  refused, = known.bring_back(place)
+  refused, = known.bring_back()
   assert 'with it 6 files' in refused and 'the limits are 3 files' in refused
   assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['parts.json', 'results.tar.gz.000']
 
 
 def test_the_network_comes_back_into_its_run_and_is_evaluated_at_home_where_it_was_not(place, tmp_path):
-  known = state.State(tmp_path / 'out', LIMITS)
+  known = state.State(tmp_path / 'out', LIMITS, place)
   (place.network / 'gpu-0-4000').mkdir(parents=True)
   (place.network / 'gpu-0-4000' / 'config.json').write_text('{}')
   (place.runs / 'gpu-0-4000' / 'segment' / 'checkpoints').mkdir(parents=True)
   (place.runs / 'gpu-0-4000' / 'segment' / 'report.json').write_text('{}')
   (place.runs / TRAINED).write_text('{}')
   known.set('lesions', 'done')
-  assert known.bring_back(place) == []
+  assert known.bring_back() == []
   said = collect.collect([tmp_path / 'out'], tmp_path / 'runs', tmp_path / 'results')
   run_folder = tmp_path / 'runs' / 'runs' / 'idrid' / 'gpu-0-4000' / 'segment'
   assert sorted(path.name for path in run_folder.iterdir()) == ['bundle', 'report.json']
@@ -267,8 +281,8 @@ def test_pages_of_several_results_are_not_replaced(place, tmp_path):
   for name in ('idrid_lesions/gpu-0-4000.json', 'idrid_lesions/idrid_lesions.md', 'benchmark/train-gpu.md'):
     (place.results / name).parent.mkdir(parents=True, exist_ok=True)
     (place.results / name).write_text('{}')
-  known = state.State(tmp_path / 'out', LIMITS)
-  known.bring_back(place)
+  known = state.State(tmp_path / 'out', LIMITS, place)
+  known.bring_back()
   said = collect.collect([tmp_path / 'out'], tmp_path / 'runs', tmp_path / 'results')
   assert sorted(path.name for path in (tmp_path / 'results').glob('*/*')) == ['gpu-0-4000.json', 'train-gpu.md']
   assert 'write the pages of idrid_lesions: python -m experiments.idrid --render' in said
