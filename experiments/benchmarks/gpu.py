@@ -39,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   """Adds the flags."""
   parser.add_argument('--only', choices=RUNS, nargs='+', default=list(RUNS), help='of these (default: all)')
   parser.add_argument('--small', action='store_true', help='the same programs on small networks and photographs, as a rehearsal')
+  parser.add_argument('--resume', action='store_true', help='of `train`: keep the batches that a stopped run left in --out')
   parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
@@ -47,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
   failed = []
   for name in arguments.only:
     command = [sys.executable, '-m', 'experiments.benchmark', *RUNS[name].split(),
-               *(SMALL[name].split() if arguments.small else []), '--out', str(arguments.out)]
+               *(SMALL[name].split() if arguments.small else []),
+               *(['--resume'] if arguments.resume and name == 'train' else []), '--out', str(arguments.out)]
     print(f'== {" ".join(command[1:])}', flush=True)
     if subprocess.run(command, check=False).returncode:
       failed.append(name)

@@ -49,6 +49,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 RATE, MOMENTUM, WEIGHT_DECAY, DUAL_WEIGHT = 1e-3, 0.95, 1e-4, 0.8  # IV-A and III-A of the paper
 SEED = 0
+MACHINE = ('hardware', 'versions', 'copy_bytes_per_second', 'matmul_flops_per_second')  # of a result, beside its rows
 LOSSES = 2  # of so many first steps; the second is the first that depends on a gradient
 # How far the losses of two implementations may lie apart, as a part of their value: the first is of the same weights.
 # After a step batch statistics of few pixels have magnified roundings.
@@ -269,30 +270,43 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                       choices=IMPLEMENTATIONS, nargs='+', default=list(IMPLEMENTATIONS), help='which to measure (default: all)')
   parser.add_argument('--steps', type=int, help='of one turn (default 1 on a CPU, 10 on an accelerator)')
   parser.add_argument('--rounds', type=int, default=7, help='turns of each implementation, interleaved (default 7)')
+  parser.add_argument('--resume', action='store_true', help='keep what a run of the same flags that was stopped left in --out')
   parser.add_argument('--out', type=pathlib.Path, default=page.BENCHMARKS)
 
 
 def run(arguments: argparse.Namespace) -> int:
   """Measures, and writes train.json and train.md, or train-gpu.* on a GPU; returns 1 where losses differ."""
-  rows, machine = [], {}
+  rows, machine = earlier(arguments) if arguments.resume else ([], {})
+  known = {(row['network'], row['batch']) for row in rows}
   for network in arguments.network:
     for batch in arguments.batch:
+      if (network, batch) in known:
+        continue
       found, facts = measure(network, batch, arguments)
       rows.append(found)
       machine |= facts
       print(*lines_of(found), sep='\n', flush=True)
       if 'hardware' in machine:  # A larger batch may fail; what is known is written.
-        text = _write(arguments, rows, machine)
+        _write(arguments, rows, machine)
   if 'hardware' not in machine:
     print('no batch fits into the memory of the device; choose a smaller --batch or --size', file=sys.stderr)
     return 1
-  print(text)
+  print(_write(arguments, rows, machine))
   apart = [row for row in rows if row['loss_difference'] is not None
            and not _agree(row['loss_difference'], row['loss_difference_after_a_step'], arguments.dtype)]
   for row in apart:
     print(f'{row["network"]}, batch {row["batch"]}: the losses differ by {row["loss_difference"]:.1e}, after a step by '
           f'{row["loss_difference_after_a_step"]:.1e}', file=sys.stderr)
   return 1 if apart else 0
+
+
+def earlier(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+  """Returns rows and machine of a result in `arguments.out` that was measured in the same way; nothing where there is none."""
+  for path in (arguments.out / 'train-gpu.json', arguments.out / 'train.json'):
+    result = json.loads(path.read_text('utf-8')) if path.exists() else {}
+    if result and all(result[name] == getattr(arguments, name) for name in ('size', 'dtype', 'width', 'rounds')):
+      return result['rows'], {name: result[name] for name in MACHINE}
+  return [], {}
 
 
 def _write(arguments: argparse.Namespace, rows: Sequence[Any], machine: dict[str, Any]) -> str:

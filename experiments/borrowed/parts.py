@@ -70,7 +70,7 @@ class Part(NamedTuple):
     needs: items that must be whole.
     least: seconds with fewer of which it is not begun.
     most: seconds after which it is stopped, so that one that hangs leaves time for the others.
-    resumes: whether it goes on from where it was stopped, while the machine is kept.
+    resumes: whether it goes on from where it was stopped: a training while the machine is kept, a table by its rows.
     after: a file below `work` without which it cannot run, and why.
   """
 
@@ -114,7 +114,7 @@ def _steps(size: int, batch: int) -> Callable[[Place, int], list[str]]:
 def _benchmark(name: str) -> Callable[[Place, int], list[str]]:
   def command(place: Place, seconds: int) -> list[str]:
     del seconds
-    return ['experiments.benchmark', 'gpu', '--only', name, f'--out={place.results}/benchmark', *(['--small'] if place.small else [])]
+    return ['experiments.benchmark', 'gpu', '--only', name, '--resume', f'--out={place.results}/benchmark', *(['--small'] if place.small else [])]
 
   return command
 
@@ -135,7 +135,7 @@ PARTS: dict[str, Part] = {
     'lesions-test': Part(_test, (WHEELS, MASKED, GRADED), most=3600, resumes=True, after=(
         f'runs/idrid/{TRAINED}', 'the network lies on the machine that trained it; `collect` says how to evaluate it at home')),
     'predict': Part(_benchmark('predict')),
-    'train': Part(_benchmark('train'), most=420),
+    'train': Part(_benchmark('train'), most=420, resumes=True),
     'steps-896': Part(_steps(896, 16), (WHEELS, MASKED)),
     'steps-1440': Part(_steps(1440, 8), (WHEELS, MASKED)),
     'memory': Part(_benchmark('memory'), most=180),

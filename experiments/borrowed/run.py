@@ -128,7 +128,7 @@ def attempt(name: str, part: Part, place: Place, state: State, clock: Clock) -> 
   if not status and not stopped:
     state.set(name, DONE, **about)
   elif stopped or status == TO_SAVE:
-    how = 'goes on from there while the machine is kept, and else begins again' if part.resumes else 'begins again'
+    how = 'goes on from what it saved' if part.resumes else 'begins again'
     state.set(name, STOPPED, **about, why=f'its time was over; it {how}')
   else:
     tail = log.read_text('utf-8', errors='replace').splitlines()[-TAIL:]

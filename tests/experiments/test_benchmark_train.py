@@ -34,6 +34,27 @@ def test_the_page_has_ratios_shares_and_what_did_not_fit():
   assert 'lesion_net_16s, batch 64: the implementations do not fit into memory together' in page
 
 
+def test_a_stopped_run_goes_on_behind_the_batches_that_it_wrote(tmp_path, monkeypatch):
+  row = {'network': 'lesion_net_16s', 'side_by_side': True, 'flops': 4e12, 'loss_difference': None, 'ratios': {},
+         'sides': {'ours': side(0.02)}}
+  measured = []
+
+  def measure(network, batch, arguments):
+    if batch == 16 and not measured.count(16):
+      measured.append(16)
+      raise KeyboardInterrupt  # stopped here
+    measured.append(batch)
+    return row | {'batch': batch}, {name: RESULT[name] for name in train.MACHINE}
+
+  monkeypatch.setattr(train, 'measure', measure)
+  command = ['train', '--network', 'lesion_net_16s', '--batch', '8', '16', '--resume', '--out', str(tmp_path)]
+  with pytest.raises(KeyboardInterrupt):
+    benchmark.main(command)
+  assert benchmark.main(command) == 0 and measured == [8, 16, 16]
+  assert [row['batch'] for row in json.loads((tmp_path / 'train-gpu.json').read_text())['rows']] == [8, 16]
+  assert benchmark.main([*command, '--size', '128']) == 0 and measured[3:] == [8, 16]  # another measurement
+
+
 @pytest.mark.parametrize('first, second, dtype, agree', [
     (1e-6, 1e-2, 'float32', True), (2e-3, 0, 'float32', False), (0, 3e-2, 'float32', False), (2e-3, 3e-2, 'bfloat16', True),
     (math.nan, 0, 'float32', False), (0, math.nan, 'float32', False)])
