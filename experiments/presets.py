@@ -47,7 +47,7 @@ def idrid(config: ConfigDict, row: Row) -> None:
   recipe of `configs/idrid.py` for as many steps from as many crops or photographs of the same size; loss, decoder and
   attention are its own.
 
-  Rows with lesion maps: 4 crops of 320 px from a field of 896. Rows of image-level labels and of grades: 8 whole photographs
+  Rows with lesion maps: 4 crops of 256 px from a field of 896. Rows of image-level labels and of grades: 8 whole photographs
   of 448 px, the lesion network inside them seeing 896. The learning rate is divided at the one validation on the way,
   where the dual loss begins.
   """
@@ -58,12 +58,12 @@ def idrid(config: ConfigDict, row: Row) -> None:
     stage.update({key: of[key] for key in (
         'thresholds', 'specificity', 'eval_batch_size', 'optimizer', 'momentum', 'weight_decay', 'learning_rate',
         'encoder_lr_factor', 'clip', 'log_every')})
-    stage.update(ema=0.99, warm_up=50, milestones=(1,), save_every=100, criterion='kappa' if name == 'grade' else '')
+    stage.update(ema=0.99, warm_up=30, milestones=(1,), save_every=60, criterion='kappa' if name == 'grade' else '')
     stage.model.encoder_norm = 'running'
   segment, classify, grade = config.segment, config.classify, config.grade
   segment.data.update({key: recipe.segment.data[key] for key in ('name', 'weights', 'crop_scale', 'centred', 'keep')}, size=896,
-                      crop=320)
-  segment.update(batch_size=4, max_steps=400, validate_every=200, prior=recipe.segment.prior, freeze=recipe.segment.freeze,
+                      crop=256)
+  segment.update(batch_size=4, max_steps=240, validate_every=120, prior=recipe.segment.prior, freeze=recipe.segment.freeze,
                  criterion='aupr')
   maps = row if row.stage == 'segment' else ROWS.get(row.lesion or '')
   if maps and 'fcn' in maps.model['name']:
