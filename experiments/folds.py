@@ -107,6 +107,7 @@ def sum_up(stages: Sequence[str], folders: Sequence[pathlib.Path]) -> dict[str, 
         'figures': {name: _spread([head[name] for head in heads]) for name in heads[0]},
         'lesions': {metric: {key: _spread([report[metric]['lesions'][key] for report in reports]) for key in annotated}
                     for metric in LESION_METRICS if metric in reports[0]},
+        'notes': sorted({note for report in reports for note in report.get('notes', [])}),
         'together': full_report(together, annotated)}
   return {'folds': len(folders), 'stages': found}
 
@@ -136,9 +137,11 @@ def markdown(result: Mapping[str, Any]) -> str:
   parts.append(
       'Mean ± sd: over the folds in which the metric is defined. The folds share most of their training data, so the '
       'standard deviation is a spread and no standard error: from it no interval and no test follows (Y. Bengio and Y. '
-      'Grandvalet, 2004). All together: every photograph evaluated by the network that did not learn from it, in square '
+      'Grandvalet, 2004). All together: every photograph evaluated by the network of the fold in which it is a test photograph, in square '
       f'brackets the {100 * level:g} % interval of {resamples:,} resamples of the patients; AUPR is not computed, as scores of '
       'different networks have no common thresholds. –: undefined.')
+  parts += ['\n'.join(f'- {stage}: {note}' for note in found['notes'])
+            for stage, found in result['stages'].items() if found['notes']]
   return join(*parts) + '\n'
 
 

@@ -252,7 +252,7 @@ def look(options: argparse.Namespace, system: str) -> None:
   if status:
     raise SystemExit(f'lesion-jax predict ended with status {status}')
   if fresh:
-    result['predict'] = {'seconds': (time.perf_counter() - start) / len(names), 'peak_memory': record.peak_memory()}
+    result['predict'] = {'seconds': (time.perf_counter() - start) / len(names)}
   records = [read_record(out / name) for name in names]
   network = np.array([each['grade']['value'] for each in records])
   rule = np.array([_ruled(each) for each in records])

@@ -176,7 +176,7 @@ def _three(result: Mapping[str, Any]) -> str:
           f'{_with(lesions["accuracy"], lesions["intervals"].get("accuracy"))}.')
   if predict := result.get('predict'):
     text += (f' `lesion-jax predict` took {predict["seconds"]:.1f} s a photograph on {result["hardware"]["cpus"]} CPU cores, masks, '
-             f'overlay and report included, with {predict["peak_memory"]["bytes"] / 1e9:.1f} GB at most.')
+             'overlay and report included.')
   return text
 
 

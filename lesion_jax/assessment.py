@@ -53,7 +53,8 @@ from lesion_jax.weights.bundle import Bundle
 BATCH_SIZE = 8  # as training evaluates
 NETWORK, NATIVE = 'network', 'native'  # where maps and masks are compared
 REFUSE, LEAVE_OUT, KEEP = 'refuse', 'leave-out', 'keep'  # what is done with photographs that the network learned from
-OWN = 'folder'  # the data set that reads a folder of one's own
+OWN = 'folder'  # the data set that reads a folder of one's own: its name tells nothing
+ITS_OWN = 0.9  # of what a network learned from, that a folder must hold to be the one it learned from
 BUNDLE = 'bundle'  # the rule for presence that the bundle brings
 SHOWN = 5  # examples of them in a message
 FILES = (REPORT, COUNTS, *PICTURES)  # what `Job.write` leaves, where there is material for it
@@ -374,14 +375,15 @@ def check(
   _require_evaluated(how.thresholds, scored)
   reasons = f'not annotated by {dataset.name}', 'not learned by the network'
   left_out = {key: reasons[key in dataset.annotated] for key in LESION_KEYS if lesions and key not in scored}
+  learned_here = _learned_here(members, dataset, source, how.split)
   notes += [*said, *dataset.notes, *_lesion_notes(left_out),
-            *_data_notes(members, dataset, how.split, grades, native)]
+            *_data_notes(learned_here, dataset, how.split, grades, native)]
   if how.regions and all(one.maps is None for one in heads):
     raise ValueError(f'regions=True is of lesion maps, and {config["model"]["name"]} makes none; leave it out')
   if smallest := smallest_of(config):
     notes.append(f'metrics of pixels and of whole photographs are of all regions; {smallest_note(smallest)[0].lower()}'
                  f'{smallest_note(smallest)[1:]}')
-  source, leaks, said = _guard(members, dataset, source, how)
+  source, leaks, said = _guard(members, dataset, source, how, asked_for=how.split != 'test' and bool(learned_here))
   photographs = NativeSource(dataset, how.split, set(source.index.id.tolist())) if native else None
   return Job(how, bundle, members, augmented(predict_fn, how.tta), devices, batch_size, thresholds, rule, dataset, source,
              chosen, photographs, scored, left_out, notes + said, leaks)
@@ -414,13 +416,13 @@ def _choose(dataset: Dataset, how: Settings) -> tuple[Any, dict[str, Any]]:
 
 
 def _guard(
-    members: Sequence[Member], dataset: Dataset, source: Any, how: Settings,
+    members: Sequence[Member], dataset: Dataset, source: Any, how: Settings, *, asked_for: bool,
 ) -> tuple[Any, dict[str, Any], list[str]]:
   """The photographs that are evaluated, what is said of those from which a network learned, as JSON and as notes.
 
   Raises:
-    ValueError: there are such photographs, or nothing else is left, and nobody asked for them: neither by `leaks` nor by
-      a split from which, as its name says, the network learned.
+    ValueError: there are such photographs, or nothing else is left, and nobody asked for them: neither by `leaks` nor, `asked_for`,
+      by a split of data from which, as is known, the network learned.
   """
   asked, notes = how.leaks, []
   silent = [member.name for member in members if member.photographs is None or _unknown(member)]
@@ -445,7 +447,7 @@ def _guard(
     if leaking.all():
       raise ValueError(f'{found}: nothing is left to evaluate; name another split or other data, or leaks={KEEP!r}')
     return Subset(source, np.flatnonzero(~leaking).tolist()), leaks, [*notes, f'excluded: {found}']
-  if asked == KEEP or how.split != 'test' and _of_name(members, dataset.name):
+  if asked == KEEP or asked_for:
     return source, leaks, [*notes, f'{found}, and are evaluated all the same: the metrics may be too good']
   raise ValueError(f'{found}: {some}. Metrics on them say little of other eyes. Evaluate the others with leaks={LEAVE_OUT!r}, '
                    f'or all of them with leaks={KEEP!r}, which the report then says')
@@ -454,6 +456,16 @@ def _guard(
 def _unknown(member: Member) -> list[str]:
   """Networks inside another, or at its start, of which its bundle does not know what they learned from."""
   return member.config.get('data', {}).get('leaks', {}).get('unknown', [])
+
+
+def _learned_here(members: Sequence[Member], dataset: Dataset, source: Any, split: str) -> list[dict[str, Any]]:
+  """The configurations of those networks that learned from this data set: by its name, or, of folders of one's own, which all have
+  one name, where its photographs are nearly all from which they learned, and `split` is one of those."""
+  if dataset.name != OWN:
+    return _of_name(members, dataset.name)
+  prints, splits = reduced(source.index.fingerprint), {'test': (), ALL: ('train', 'validation')}.get(split, (split,))
+  known = [(member, np.concatenate([member.photographs[each] for each in splits])) for member in members if member.photographs and splits]
+  return _of_name([member for member, own in known if len(own) and twins(own, prints).mean() >= ITS_OWN], OWN)
 
 
 def _of_name(members: Sequence[Member], name: str) -> list[dict[str, Any]]:
@@ -567,20 +579,17 @@ def _lesion_notes(left_out: dict[str, str]) -> list[str]:
 
 
 def _data_notes(
-    members: Sequence[Member], dataset: Dataset, split: str, grades: bool, native: bool) -> list[str]:
+    configs: Sequence[dict[str, Any]], dataset: Dataset, split: str, grades: bool, native: bool) -> list[str]:
   notes = []
   if grades and not dataset.graded:
     notes.append(f'grades are not evaluated: {dataset.name} has none')
   elif grades and native:
     notes.append("grades are not evaluated in the photographs' own pixels: they are of whole photographs")
-  configs = _of_name(members, dataset.name)
-  if not configs:
-    return notes
   others = [learned for config in configs if (learned := _dealing(config, dataset.name)) != dataset.dealing]
   if others:
     notes.append(f'the network learned from another split of {dataset.name} ({_named(others[0])}; here '
                  f'{_named(dataset.dealing)}): photographs of this split may be among those from which it learned')
-  elif split != 'test':
+  elif configs and split != 'test':
     notes.append({'train': 'the network learned from the photographs of this split',
                   'validation': 'the weights were chosen by the photographs of this split',
                   ALL: 'the network learned from some of these photographs, and was chosen by others'}[split])

@@ -33,6 +33,7 @@ from lesion_jax.annotation.naming import PATTERN, patients_of, say_patients
 from lesion_jax.annotation.table import composed, read_table
 from lesion_jax.bulk.inputs import REPORT as PAGE
 from lesion_jax.bulk.inputs import SUFFIXES, TABLE
+from lesion_jax.clinical.record import read_record
 from lesion_jax.core import GRADE_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.scales import EMPTY, KNOWN, whole_number
@@ -88,6 +89,7 @@ def compare(
   for name, place in places.items():
     if name in read:
       counts[name] = read_counts(place)
+      notes += [f'{name}: {note}' for note in _notes_beside(place)]
     else:
       evaluated = assessment.evaluate(place, data, resamples=1, progress=progress, **settings)
       notes += [f'{name}: {note}' for note in evaluated.report['evaluated']['notes']]
@@ -160,6 +162,8 @@ def compare_predictions(
                       (not_predicted, 'are in the table and were not predicted')):
     if files:
       notes.append(f'{len(files)} photographs {said}: {", ".join(files[:SHOWN])}{", ..." if len(files) > SHOWN else ""}')
+  notes += _learned_notes([read_record(folder / row['folder']) or {} for row, grade in zip(rows, graded, strict=True)
+                           if UNKNOWN_GRADE not in (grade, row['predicted'])])
   page = (folder / PAGE).is_file()
   different = [{
       'file': rows[number]['file'], 'graded': GRADE_KEYS[graded[number]], 'predicted': GRADE_KEYS[predicted[number]],
@@ -218,6 +222,15 @@ def _require_one_data_set(places: Mapping[str, pathlib.Path]) -> None:
                      + '. Evaluate all on one split, or compare the photographs of all with shared=True')
 
 
+def _notes_beside(place: pathlib.Path) -> list[str]:
+  """What the report beside counts says of them: of an evaluation or of a stage of a run; [] where there is none."""
+  try:
+    report = json.loads((place.parent / REPORT).read_text('utf-8'))
+    return [str(note) for note in (report['evaluated'] if 'evaluated' in report else report).get('notes', [])]
+  except (OSError, ValueError, TypeError, AttributeError):
+    return []
+
+
 def _read_results(folder: pathlib.Path) -> list[dict[str, Any]]:
   """The photographs of a folder of results: 'file', 'predicted' (a grade, or UNKNOWN_GRADE), 'probability', 'look', 'quality' and
   'page', its place in the report."""
@@ -237,9 +250,16 @@ def _read_results(folder: pathlib.Path) -> list[dict[str, Any]]:
     folder = _bare(row['folder'])
     picture = 'overlay.png' if (path.parent / folder / 'overlay.png').is_file() else 'field.jpg'
     page = f'{PAGE}#photo={number}' if pictures <= MAX_PICTURES else f'{folder}/{picture}'
-    found.append({'file': _bare(row['file']), 'predicted': grade, 'look': row.get('look', ''), 'quality': row.get('quality', ''),
+    found.append({'file': _bare(row['file']), 'folder': folder, 'predicted': grade, 'look': row.get('look', ''), 'quality': row.get('quality', ''),
                   'probability': float(row[GRADE_KEYS[grade]]) if grade != UNKNOWN_GRADE else None, 'page': page})
   return found
+
+
+def _learned_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
+  """What is to be said of photographs from which the network learned, by their records."""
+  counts = Counter(record['learned_from'] for record in records if 'learned_from' in record)
+  return [f'{counts.total()} of {len(records)} photographs are among those from which the network learned ({counts["train"]}) or by which it '
+          f'was chosen ({counts["validation"]}): the metrics may be too good'] if counts else []
 
 
 def _bare(text: str) -> str:

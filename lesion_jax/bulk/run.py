@@ -234,9 +234,9 @@ def network_of(predictor: Any, options: Options) -> Network:
   """Returns what records say of the network, with the smallest regions and the operating point that were asked for."""
   config = predictor.config if options.operating_point is None else predictor.config | {'operating_point': options.operating_point}
   if options.smallest is None:
-    return Network.of(config)
+    return Network.of(config, predictor.photographs)
   evaluated = {key: each._asdict() for key, each in options.smallest.items() if key in config['annotated']}
-  return Network.of(config | {'smallest': evaluated})
+  return Network.of(config | {'smallest': evaluated}, predictor.photographs)
 
 
 def _write(

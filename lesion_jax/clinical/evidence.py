@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lesion_jax.core import (
-    EVIDENCE, GRADE_KEYS, LESION_KEYS, LESIONS, REFERABLE_GRADE, SEVERE_HEMORRHAGES, Evidence, lesion_index)
+    EVIDENCE, GRADE_KEYS, LESION_KEYS, REFERABLE_GRADE, SEVERE_HEMORRHAGES, Evidence, lesion_index)
 from lesion_jax.metrics import presence
 
 FOUND, ABSENT, NOT_JUDGED = 'found', 'absent', 'not judged'
@@ -27,11 +27,12 @@ SEVERE, = (entry for entry in EVIDENCE if entry.grade == 3 and entry.lesion == '
 _KNOWN = (presence.PRESENT, presence.ABSENT)  # states of a lesion of which it is known whether it is there
 
 
-def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade: int | None) -> dict[str, Any]:
+def weigh(lesions: Mapping[str, str], hemorrhages: Sequence[int] | None, grade: int | None) -> dict[str, Any]:
   """Holds the lesions found against Table I, and against the predicted grade.
 
   Args:
-    present: whether each lesion that is evaluated was found, by its key.
+    lesions: PRESENT, ABSENT, NOT_EVALUATED or UNGRADABLE, by key of the lesion; one that is left out is not evaluated. One that was not
+      found in a photograph that cannot be relied on, UNGRADABLE, is not judged, whatever is said of it elsewhere.
     hemorrhages: intraretinal hemorrhages in each of the four quadrants; None where they are not counted.
     grade: 0..4, the predicted grade, or None where the network does not grade.
 
@@ -43,10 +44,11 @@ def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade:
     supports, contradicts, not_judged: lists of sentences.
 
   Raises:
-    ValueError: `present` has a key that is no lesion.
+    ValueError: `lesions` has a key that is no lesion.
   """
-  for key in present:
+  for key in lesions:
     lesion_index(key)
+  present = _judged(lesions)
   states = [_state(entry, present, hemorrhages) for entry in EVIDENCE]
   found = [entry for entry, state in zip(EVIDENCE, states, strict=True) if state == FOUND]
   return {
@@ -56,10 +58,9 @@ def weigh(present: Mapping[str, bool], hemorrhages: Sequence[int] | None, grade:
                    for entry, state in zip(EVIDENCE, states, strict=True)],
       'sufficient_for': max((entry.grade for entry in found if entry.sufficient), default=None),
       'verdict': None if grade is None else _verdict(grade, found, states, present),
-      'supports': _supports(grade, found, present, hemorrhages),
+      'supports': _supports(grade, found, present, hemorrhages, lesions),
       'contradicts': [] if grade is None else _contradicts(grade, found, states, present, hemorrhages),
-      'not_judged': [f'Not evaluated: {listed(left)}, which the data that the network learned from do not annotate.'
-                     ] if (left := _unjudged(present)) else [],
+      'not_judged': _not_judged(lesions),
   }
 
 
@@ -113,7 +114,7 @@ def grade_by_rule(states: Mapping[str, str], hemorrhages: Sequence[int] | None =
   """
   for key in states:
     lesion_index(key)
-  there = {key: states[key] == presence.PRESENT for key in LESION_KEYS if states.get(key) in _KNOWN}
+  there = _judged(states)
   not_judged = tuple(key for key in LESION_KEYS if key not in there)
   if not any(there.values()):
     return Ruled(0 if there else None, bool(there), not_judged)
@@ -123,6 +124,24 @@ def grade_by_rule(states: Mapping[str, str], hemorrhages: Sequence[int] | None =
   if sufficient < REFERABLE_GRADE and indirect > sufficient:
     return Ruled(indirect, False, not_judged)
   return Ruled(sufficient, True, not_judged)
+
+
+def _judged(states: Mapping[str, str]) -> dict[str, bool]:
+  """Whether each lesion is there of which that is known."""
+  return {key: states[key] == presence.PRESENT for key in LESION_KEYS if states.get(key) in _KNOWN}
+
+
+def _left(states: Mapping[str, str]) -> tuple[list[str], list[str]]:
+  """The lesions of which nothing is known: those that the network never learned, and those that this photograph leaves open."""
+  return ([key for key in LESION_KEYS if states.get(key, presence.NOT_EVALUATED) == presence.NOT_EVALUATED],
+          [key for key in LESION_KEYS if states.get(key) == presence.UNGRADABLE])
+
+
+def _not_judged(states: Mapping[str, str]) -> list[str]:
+  """Likewise, in sentences."""
+  never, here = _left(states)
+  return [*([f'Not evaluated: {listed(never)}, which the data that the network learned from do not annotate.'] if never else []),
+          *([f'Not judged: {listed(here)}, which {_was(here)} not found in a photograph that cannot be relied on.'] if here else [])]
 
 
 def _state(entry: Evidence, present: Mapping[str, bool], hemorrhages: Sequence[int] | None) -> str:
@@ -156,12 +175,13 @@ def _verdict(grade: int, found: Sequence[Evidence], states: Sequence[str], prese
 
 def _supports(
     grade: int | None, found: Sequence[Evidence], present: Mapping[str, bool], hemorrhages: Sequence[int] | None,
+    lesions: Mapping[str, str],
 ) -> list[str]:
   """Of a predicted grade, what was found for it; without one, all that was found."""
   if present and not any(present.values()) and grade in (0, None):
-    said = 'None of the lesions that are evaluated' + (f' ({listed(list(present))})' if _unjudged(present) else '') + ' was found'
-    return [said + (', as in DR0' if grade == 0 else '') + _unless(present) + '.']
-  return [f'{_said(entry, hemorrhages)}{_unless(present) if entry.grade == 1 else ""}.'
+    said = 'None of the lesions that are evaluated' + (f' ({listed(list(present))})' if len(present) < len(LESION_KEYS) else '') + ' was found'
+    return [said + (', as in DR0' if grade == 0 else '') + _unless(lesions) + '.']
+  return [f'{_said(entry, hemorrhages)}{_unless(lesions) if entry.grade == 1 else ""}.'
           for entry in found if grade in (entry.grade, None)]
 
 
@@ -188,18 +208,15 @@ def _contradicts(
       sentences.append(f'{key} is predicted, but of what Table I names for it, this was not found: '
                        f'{"; ".join(judged)}.' + (f' Not evaluated: {"; ".join(left)}.' if left else ''))
     elif present:
-      sentences.append(f'{key} is predicted, but nothing that Table I names for it is evaluated: {"; ".join(left)}.')
+      sentences.append(f'{key} is predicted, but nothing that Table I names for it is judged: {"; ".join(left)}.')
   return sentences
 
 
-def _unjudged(present: Mapping[str, bool]) -> list[str]:
-  return [lesion.key for lesion in LESIONS if lesion.key not in present]
-
-
-def _unless(present: Mapping[str, bool]) -> str:
+def _unless(lesions: Mapping[str, str]) -> str:
   """What limits a statement about all lesions: '; NV and FiP are not evaluated', or nothing."""
-  left = _unjudged(present)
-  return f'; {listed(left)} {"is" if len(left) == 1 else "are"} not evaluated' if left else ''
+  never, here = _left(lesions)
+  return ''.join(f'; {listed(left)} {"is" if len(left) == 1 else "are"} not {what}'
+                 for left, what in ((never, 'evaluated'), (here, 'judged')) if left)
 
 
 def _said(entry: Evidence, hemorrhages: Sequence[int] | None) -> str:

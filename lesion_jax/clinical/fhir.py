@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lesion_jax.clinical.codes import ANSWERS, DISORDERS, EYES, SEVERITY, Code
-from lesion_jax.clinical.look import SAID_BY, look
+from lesion_jax.clinical.look import SAID_BY, UNGRADABLE, UNLIKE, look
 from lesion_jax.core import EDEMA, LESIONS
 from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT
 
@@ -85,11 +85,12 @@ def _grade(record: Mapping[str, Any], eye: str | None) -> dict[str, Any] | None:
     return None
   known = [code for code in (ANSWERS[grade['value']], DISORDERS[grade['value']]) if code]
   code = {'coding': [_coding(SEVERITY[eye])]} if eye else {}
-  interpretation = {'interpretation': [{'text': f'The photograph may not be gradable: {", ".join(record["quality"]["reasons"])}'}]
-                    } if record['quality']['reasons'] else {}
+  looked = look(record)
+  doubts = [{'text': sentence} for reason, sentence in zip(looked['reasons'], looked['sentences'], strict=False)
+            if reason in (UNGRADABLE, UNLIKE)]
   return {'code': code | {'text': 'Severity level of diabetic retinopathy' + ('' if eye else ', eye not known')},
           'valueCodeableConcept': {'coding': [_coding(each) for each in known], 'text': f'{grade["key"]} {grade["name"]}'},
-          **interpretation,
+          **({'interpretation': doubts} if doubts else {}),
           'component': [{'code': {'text': f'Probability of {key}'}, 'valueQuantity': _number(value)}
                         for key, value in grade['probabilities'].items()]}
 

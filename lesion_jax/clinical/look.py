@@ -16,7 +16,7 @@ from lesion_jax.core import GRADE_KEYS, REFERABLE_GRADE
 from lesion_jax.photograph.likeness import COLOURS
 
 REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND, OTHER_EYE = 'referable', 'edema risk', 'ungradable', 'unlike', 'second look', 'other eye'
-REASONS = (REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND, OTHER_EYE)
+REASONS = (UNGRADABLE, UNLIKE, REFERABLE, EDEMA, SECOND, OTHER_EYE)  # first what makes the others doubtful
 REFERABLE_EDEMA = 2  # hard exudates within a disc diameter of the fovea (referable in Gulshan et al., JAMA 316(22):2402, 2016)
 SAID_BY = {'table': 'the table of patients', 'name': "the file's name", 'dicom': 'the DICOM file'}  # of `whose`
 NOTHING = 'No reason for a person to look was found'

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import pathlib
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,11 +25,11 @@ from lesion_jax.metrics.presence import ABSENT, MAXIMUM, NOT_EVALUATED, PRESENT,
 from lesion_jax.metrics.temperature import temper, temper_classes
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.field import Field
-from lesion_jax.photograph.fingerprint import fingerprint
+from lesion_jax.photograph.fingerprint import fingerprint, reduced, twins
 from lesion_jax.photograph.landmarks import Landmarks
 from lesion_jax.photograph.likeness import judge
 from lesion_jax.photograph.quality import assess
-from lesion_jax.photograph.square import HEADS, PhotographPrediction
+from lesion_jax.photograph.square import HEADS, PhotographPrediction, Square
 from lesion_jax.weights.origin import SENTENCES, is_synthetic, synthetic_note
 
 SCHEMA = pathlib.Path(__file__).with_name('result.schema.json')
@@ -62,6 +62,9 @@ RISK_OF_EDEMA = (f'Risk of macular edema is by rule: hard exudates, and whether 
                  'itself is a matter of thickness, which no photograph shows.')
 EDEMA_BY_NETWORK = ("The network's own risk of macular edema was learned from graders' labels, which go by hard exudates alone, and calibrated on "
                     'photographs that were held out.')
+LEARNED_FROM = {
+    'train': 'The network learned from this photograph, or a copy of it: what it says here does not show what it says of others.',
+    'validation': 'The network was chosen by this photograph, or a copy of it: what it says here does not show what it says of others.'}
 IN_MILLIMETRES = ('Areas in mm2 are by the pixel spacing that the DICOM file states, as if the retina were flat: cameras state it for '
                   'an eye of average length.')
 
@@ -78,6 +81,7 @@ class Network(NamedTuple):
     notes: what stands under 'notes'.
     smallest: the smallest region that counts, by lesion; {} where none is too small.
     operating_point: from which probabilities a photograph is to be looked at, where one was chosen: 'name', 'referable', 'edema'.
+    photographs: fingerprints of what it learned from, by split, see `weights.bundle.Bundle`; {} where that is not known.
   """
 
   config: Mapping[str, Any]
@@ -88,10 +92,11 @@ class Network(NamedTuple):
   notes: list[str]
   smallest: Mapping[str, Smallest] = {}
   operating_point: Mapping[str, Any] | None = None
+  photographs: Mapping[str, np.ndarray] = {}
 
   @classmethod
-  def of(cls, config: Mapping[str, Any]) -> Network:
-    """The network of a bundle, or of several that answer as one, by its configuration."""
+  def of(cls, config: Mapping[str, Any], photographs: Mapping[str, np.ndarray] | None = None) -> Network:
+    """The network of a bundle, or of several that answer as one, by its configuration and what it learned from."""
     rule, temperatures = Rule.of(config), config.get('temperatures', {})
     chosen = config.get('operating_point')
     model = {
@@ -105,7 +110,7 @@ class Network(NamedTuple):
     smallest = smallest_of(config)
     notes += [smallest_note(smallest)] if smallest else []
     return cls(config, tuple(float(config['thresholds'][key]) for key in LESION_KEYS), rule, temperatures, model, notes, smallest,
-               _point(config['operating_points'][chosen], chosen) if chosen else None)
+               _point(config['operating_points'][chosen], chosen) if chosen else None, photographs or {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,9 +159,10 @@ def describe(
       raise ValueError(f'{file}: the network answered with numbers that are not finite ({head}); its weights are '
                        'damaged, or its dtype is too small for them')
   crop, field = square.crop, square.field
-  quality = assess(square.view, square.doubts, field)
-  known = network.config.get('likeness')
-  likeness = judge(known, fingerprint(square.view)) if known else None
+  quality = assess(square.view, square.doubts, field, crop.side / len(square.pixels))
+  known, seen = network.config.get('likeness'), fingerprint(square.view)
+  likeness = judge(known, seen) if known else None
+  learned_from = [split for split, prints in network.photographs.items() if twins(reduced(seen[None]), prints)[0]][:1]
   marks = Landmarks.of(found.landmarks[0].to_json()) if found.landmarks else None  # as they are kept, so that `rethreshold` agrees
   lesions = None if found.lesions is None else _lesions(found, network, marks)
   grade = None if found.grades is None else _grade(found.grades[0], network.temperatures.get('grades', 1.0), margin_of(network.config))
@@ -165,9 +171,7 @@ def describe(
   record = {
       'schema_version': SCHEMA_VERSION,
       'file': file,
-      'photograph': {'height': crop.height, 'width': crop.width} | (
-          {'spacing': dict(zip(('row', 'column'), square.spacing, strict=True))} if square.spacing else {}) | (
-              {'laterality': square.laterality} if square.laterality else {}),
+      'photograph': _photograph(square),
       **({'whose': whose} if whose else {}),
       'crop': {'top': crop.top, 'left': crop.left, 'side': crop.side},
       'field': {  # in the photograph's pixels
@@ -175,20 +179,27 @@ def describe(
           'centre': {'row': round(crop.top + field.row * scale), 'column': round(crop.left + field.column * scale)}},
       'quality': quality.to_json(),
       'likeness': None if likeness is None else likeness.to_json(),
+      **({'learned_from': learned_from[0]} if learned_from else {}),
       'grade': grade,
       'lesions': lesions,
       **({'landmarks': marks.to_json()} if marks else {}),
-      **_drawn_from(lesions, quality.reasons, grade, marks),
+      **_drawn_from(lesions, not quality.reasons and (likeness is None or likeness.like), grade, marks),
       **({} if found.edema is None else {'edema_by_network': _edema(found.edema[0])}),
       **({'operating_point': dict(network.operating_point)} if network.operating_point else {}),
       'attention': None if attention is None else {
           'minimum': round(float(attention.min()), 6), 'maximum': round(float(attention.max()), 6),
           'height': attention.shape[0], 'width': attention.shape[1]},
       'model': network.model,
-      'notes': _notes(found, network, lesions),
+      'notes': [*_notes(found, network, lesions), *map(LEARNED_FROM.get, learned_from)],
       'run': run.to_json(),
   }
   return record | {'look': look(record)}
+
+
+def _photograph(square: Square) -> dict[str, Any]:
+  return {'height': square.crop.height, 'width': square.crop.width} | (
+      {'spacing': dict(zip(('row', 'column'), square.spacing, strict=True))} if square.spacing else {}) | (
+          {'laterality': square.laterality} if square.laterality else {})
 
 
 def _notes(found: PhotographPrediction, network: Network, lesions: Mapping[str, Any] | None) -> list[str]:
@@ -239,7 +250,7 @@ def rethreshold(
   options = {**chosen, 'threshold': {**chosen.get('threshold', {}), **{key: float(value) for key, value in thresholds.items()}}, **asked}
   changed = {key: value for key, value in record.items() if key != 'look'} | {
       'lesions': lesions, 'notes': notes, 'run': record['run'] | {'options': options},
-      **_drawn_from(lesions, record['quality']['reasons'], record['grade'], marks)}
+      **_drawn_from(lesions, is_reliable(record), record['grade'], marks)}
   looked = look(changed)
   return {key: looked if key == 'look' else changed[key] for key in record}
 
@@ -389,24 +400,28 @@ def _where(
       {'smallest': smallest._asdict() | {'network_pixels': least}} if smallest else {})
 
 
+def is_reliable(record: Mapping[str, Any]) -> bool:
+  """Whether what is not found in a photograph is not there, as far as it can be seen: nothing speaks against its quality, and it is not
+  unlike those that the network learned from."""
+  likeness = record.get('likeness')
+  return not record['quality']['reasons'] and (likeness is None or likeness['like'])
+
+
 def _drawn_from(
-    lesions: Mapping[str, Mapping[str, Any]] | None, reasons: Sequence[str], grade: Mapping[str, Any] | None,
+    lesions: Mapping[str, Mapping[str, Any]] | None, reliable: bool, grade: Mapping[str, Any] | None,
     marks: Landmarks | None = None,
 ) -> dict[str, Any]:
-  """'states' and 'evidence', which follow from the lesions, the quality and the grade; with landmarks 'edema' and
-  'severe_hemorrhages' too."""
-  drawn = {
-      # What is found is found whatever the photograph; that nothing is there takes one that can be graded.
-      'states': {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
-                 UNGRADABLE if reasons else ABSENT for key in LESION_KEYS},
-      'evidence': None if lesions is None else weigh(
-          {key: lesion['present'] for key, lesion in lesions.items()}, regions_by_quadrant(lesions),
-          None if grade is None else grade['value']),
-  }
+  """'states' and 'evidence', which follow from the lesions, the grade and whether the photograph is reliable; with landmarks 'edema'
+  and 'severe_hemorrhages' too."""
+  # What is found is found whatever the photograph; that nothing is there takes a reliable one.
+  states = {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
+            ABSENT if reliable else UNGRADABLE for key in LESION_KEYS}
+  drawn = {'states': states, 'evidence': None if lesions is None else weigh(
+      states, regions_by_quadrant(lesions), None if grade is None else grade['value'])}
   if marks is None:
     return drawn
   severe = severe_hemorrhages(lesions or {})
-  return drawn | {'edema': edema_by_rule(drawn['states'], lesions, fovea=marks.fovea.found)} | (
+  return drawn | {'edema': edema_by_rule(states, lesions, fovea=marks.fovea.found)} | (
       {'severe_hemorrhages': severe} if severe else {})
 
 

@@ -149,7 +149,7 @@ def edema_by_rule(states: Mapping[str, str], lesions: Mapping[str, Any] | None, 
   if state == ABSENT:
     return said(0, 0, 'No hard exudate was found.')
   if state != PRESENT:
-    why = 'are not evaluated by this network' if state == NOT_EVALUATED else 'were not found, in a photograph that may not be gradable'
+    why = 'are not evaluated by this network' if state == NOT_EVALUATED else 'were not found, in a photograph that cannot be relied on'
     return said(None, None, f'Hard exudates {why}.')
   if measured is None:
     return said(None, 1, 'Hard exudates were found; where they are is not known, as this network makes no maps.')

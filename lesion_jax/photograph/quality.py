@@ -19,8 +19,11 @@ Of 22 photographs of IDRiD, sharpness is 0.42 to 0.64, light 39 to 105 and cover
 of 16 pixels (of 4288x2848) their sharpness is at most 0.26; at a fifth of the brightness light is at most 21, at six
 times at least 231; with the right third or half cut off coverage is at most 0.75. The thresholds lie between.
 
-Further reasons, each of a picture that is no photograph of one retina as a camera gives it:
+Further reasons, each of a picture that is no photograph of one retina as a camera gives it, or not enough of one:
 
+  few pixels     the square has less than MIN_DETAIL of the network's pixels along its side: what it is enlarged to shows no small lesion
+  noisy          sharpness above MAX_SHARPNESS, which is noise: of noise alone it is 3. Noise that is fainter on a blurred photograph
+                 passes for its detail
   second part    beside the field there is another part about as large, a page or another eye (`crop.locate`)
   surround       around the field there is a frame or a colour other than black (`crop.locate`)
   edge not seen  coverage above MAX_COVERAGE: F fills the square, so its edge is outside of the picture
@@ -52,7 +55,8 @@ from lesion_jax.photograph.field import FIELD_SIDE, SECOND, SURROUND, Field, fin
 SIDE = FIELD_SIDE
 MARGIN = 0.04  # of the field's diameter: the edge is the sharpest thing in a photograph
 FINE, COARSE = 1.0, 3.0  # pixels
-MIN_SHARPNESS = 0.3
+MIN_SHARPNESS, MAX_SHARPNESS = 0.3, 1.0
+MIN_DETAIL = 0.5  # pixels of the photograph on one of the network's, along a side
 LIGHT = (25.0, 215.0)
 MIN_COVERAGE = 0.8
 MIN_SHARE = 0.3  # of the outline on a circle, for it to be the field's
@@ -60,7 +64,9 @@ MAX_COVERAGE = 1.05
 MIN_COLOUR, MIN_ORDER = 12.0, 0.5
 NEAR, FAR, MAX_COARSE, MAX_RATIO, MIN_FINE = 2.0, 6.0, 40.0, 1.8, 6.0
 NO_EDGE, NOT_ROUND, NOT_IN_COLOUR, COLOURS, CONTRAST = 'edge not seen', 'not round', 'not in colour', 'colours', 'contrast'
-REASONS = ('blurred', 'dark', 'overexposed', 'cut', SECOND, SURROUND, NO_EDGE, NOT_ROUND, NOT_IN_COLOUR, COLOURS, CONTRAST)
+FEW, NOISY = 'few pixels', 'noisy'
+REASONS = ('blurred', 'dark', 'overexposed', 'cut', SECOND, SURROUND, NO_EDGE, NOT_ROUND, NOT_IN_COLOUR, COLOURS, CONTRAST,
+           FEW, NOISY)
 DIGITS = 3
 
 
@@ -89,7 +95,7 @@ class Quality(NamedTuple):
     return {'gradable': not self.reasons, **self._asdict(), 'reasons': list(self.reasons)}
 
 
-def assess(square: np.ndarray, doubts: Sequence[str] = (), found: Field | None = None) -> Quality:
+def assess(square: np.ndarray, doubts: Sequence[str] = (), found: Field | None = None, detail: float = 1.0) -> Quality:
   """Returns the quality of a photograph.
 
   Args:
@@ -97,6 +103,7 @@ def assess(square: np.ndarray, doubts: Sequence[str] = (), found: Field | None =
     doubts: of `crop.locate`, of the photograph as a whole.
     found: the field of view in it, of `field.find_field_of_view`; it is looked for where it is None, or where it was found on a
       copy of fewer than SIDE pixels.
+    detail: pixels of the photograph on one of the network's, along a side.
   """
   image = Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.BOX)
   if found is None or found.found is None or len(found.found) != SIDE:
@@ -119,7 +126,8 @@ def assess(square: np.ndarray, doubts: Sequence[str] = (), found: Field | None =
   colour, order, contrast = _as_a_camera(image, inner)
   holds = (sharpness < MIN_SHARPNESS, light < LIGHT[0], light > LIGHT[1], coverage < MIN_COVERAGE, SECOND in doubts,
            framed or SURROUND in doubts, coverage > MAX_COVERAGE, share < MIN_SHARE and coverage <= MAX_COVERAGE,
-           colour < MIN_COLOUR, order < MIN_ORDER and colour >= MIN_COLOUR, contrast and light >= LIGHT[0])
+           colour < MIN_COLOUR, order < MIN_ORDER and colour >= MIN_COLOUR, contrast and light >= LIGHT[0],
+           detail < MIN_DETAIL, sharpness > MAX_SHARPNESS)
   reasons = tuple(reason for reason, there in zip(REASONS, holds, strict=True) if there)
   return Quality(sharpness, light, coverage, reasons)
 

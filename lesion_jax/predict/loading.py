@@ -170,7 +170,7 @@ def load(
   predict_fn, plain = (augmented(each, tta) for each in (predict_fn, join([member.plain() for member in members])[2]))
   program = _first_program(members, predict_fn, variables, config, platform)
   return Predictor(config, variables, compiled(predict_fn, platform, plain), program and compiled(program, platform),
-                   tuple(members), origin, None if beside is None else load_landmarks(beside, place))
+                   tuple(members), origin, None if beside is None else load_landmarks(beside, place), _learned_from(members))
 
 
 def _check_choices(paths: Sequence[Path], dtype: str | None, backend: str, rule: str) -> None:
@@ -196,18 +196,24 @@ def _load_graph(
   if wanted := [name for name, given in refused.items() if given]:
     raise ValueError(f'the onnxruntime backend does not do {", ".join(wanted)}: it runs one network on the CPU in '
                      "float32, photographs as they are; backend='jax' does")
-  config, graph = _found_graph(paths[0], window)
+  config, graph, photographs = _found_graph(paths[0], window)
   config = _ruled(config, rule) | {'thresholds': config['thresholds'] | changes, 'backend': 'onnxruntime'}
-  return Predictor(config, {}, onnx_graph.make_predict_fn(graph, config['preprocessing'].get('window', 0)))
+  return Predictor(config, {}, onnx_graph.make_predict_fn(graph, config['preprocessing'].get('window', 0)), photographs=photographs)
 
 
-def _found_graph(path: Path, window: int | None) -> tuple[dict[str, Any], pathlib.Path]:
-  """Configuration and graph of a bundle, whose weights are not held any longer: the graph has them."""
+def _found_graph(path: Path, window: int | None) -> tuple[dict[str, Any], pathlib.Path, dict[str, np.ndarray]]:
+  """Configuration and graph of a bundle, and what it learned from, whose weights are not held any longer: the graph has them."""
   member = read_member(path, window=window, device='cpu')
   bundle = Bundle(member.config, member.variables, member.digest)
   if member.window or not onnx_graph.find_place(bundle).exists():  # else it was looked at when its graph was made
     member.look()
-  return member.config, onnx_graph.find_graph(bundle)
+  return member.config, onnx_graph.find_graph(bundle), _learned_from([member])
+
+
+def _learned_from(members: Sequence[Member]) -> dict[str, np.ndarray]:
+  """Fingerprints of all that networks learned from, as far as they say."""
+  known = [member.photographs for member in members if member.photographs]
+  return {split: np.concatenate([each[split] for each in known]) for split in ('train', 'validation')} if known else {}
 
 
 def _named(device: str | jax.Device | None) -> str | None:

@@ -37,6 +37,8 @@ class Predictor:
     members: the networks in it, of `loading.Member`; () where it computes by another backend.
     origin: the arguments of `load`, by which another process loads it anew: so it is pickled. None: it cannot be.
     landmarks: what looks for optic disc and fovea in the same photographs; None: nothing does.
+    photographs: fingerprints of what its networks learned from, uint8 [N, 16, 16, 3] under 'train' and 'validation'; empty where they do
+      not say.
     process: that loaded it. JAX's own threads do not live on in a fork of it, which is refused.
 
   Any number of threads may call one predictor at once: it keeps nothing between calls, and each gets the answer that it would
@@ -50,6 +52,7 @@ class Predictor:
   members: tuple[Any, ...] = ()
   origin: Mapping[str, Any] | None = None
   landmarks: LandmarkFinder | None = None
+  photographs: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   process: int = dataclasses.field(default_factory=os.getpid)
 
   def __reduce__(self) -> tuple[Any, ...]:

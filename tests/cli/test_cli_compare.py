@@ -9,12 +9,15 @@ import shutil
 
 import numpy as np
 import pytest
-from oracle import GREEN
+from oracle import GREEN, SIZE
 
 import lesion_jax
 from lesion_jax import cli
 from lesion_jax.evaluate import compare_systems
+from lesion_jax.photograph.fingerprint import fingerprint, reduced
+from lesion_jax.photograph.prepare import prepare
 from lesion_jax.report.comparison import format_agreement, format_comparison
+from lesion_jax.weights.bundle import load_bundle, save_bundle
 
 N = 14
 LESION = (100, 80, 129, 119)
@@ -158,6 +161,13 @@ class TestSystems:
     assert status == 2 and said in err
 
 
+  def test_what_a_report_says_of_its_photographs_is_said_of_the_comparison_too(self, pair, compare):
+    (pair[0] / 'report.json').write_text(json.dumps({'evaluated': {'data': {'name': 'a', 'split': 'test'}, 'notes': ['2 are evaluated all the same']}}))
+    (pair[1] / 'grade' / 'report.json').write_text(json.dumps({'notes': ['leaks were not looked for']}))
+    status, said, _ = compare(*(f'{name}={path}' for name, path in zip(('one', 'other'), pair, strict=True)), '--resamples', 5)
+    assert status == 0 and 'one: 2 are evaluated all the same' in said and 'other: leaks were not looked for' in said
+
+
 class TestGrades:
 
   @pytest.fixture
@@ -193,6 +203,19 @@ class TestGrades:
       assert row['file'] in article
       assert f'](out/report.html#photo={number}) |' in text
     assert r'=odd \[1\].png](' in text
+
+  def test_photographs_from_which_the_network_learned_are_counted(self, bundle, predict, save, tmp_path):
+    paths = [save(f'eye{place}.png', grade=place, lesions=[(GREEN, (100, 80, 100 + 12 * place, 119))]) for place in range(5)]
+    prints = [reduced(fingerprint(prepare(path, SIZE).view)[None]) for path in paths[:3]]
+    known = load_bundle(bundle)
+    save_bundle(bundle, config=known.config, variables=known.variables, card='', photographs={
+        'train': np.concatenate(prints[:2]), 'validation': prints[2]})
+    results = predict(*paths)[1]
+    records = [json.loads((results / path.stem / 'result.json').read_text()) for path in paths]
+    assert [record.get('learned_from') for record in records] == ['train', 'train', 'validation', None, None]
+    assert [any('this photograph, or a copy of it' in note for note in record['notes']) for record in records] == [*3 * [True], False, False]
+    found = lesion_jax.compare_predictions(results, self.table(tmp_path, 'eye0,0', 'eye2,2', 'eye3,3', 'eye4,3'), resamples=5)
+    assert '2 of 4 photographs are among those from which the network learned (1) or by which it was chosen (1)' in ' '.join(found['notes'])
 
   def test_csv_is_the_list_with_formulas_made_harmless(self, results, compare, tmp_path, monkeypatch):
     table = self.table(tmp_path, '=odd [1].png,4', 'eye2,0', 'eye3,0')

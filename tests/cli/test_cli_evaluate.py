@@ -363,6 +363,29 @@ def test_all_splits_of_other_data_are_an_external_test(taught, idrid, evaluate):
   assert status == 0 and any('1 of 10 photographs' in note for note in read(out)['evaluated']['notes'])
 
 
+@pytest.mark.parametrize('learned, other, asked_for', [(1.0, 0, True), (0.5, 0, True), (1.0, 1, False)])
+def test_a_folder_is_the_own_one_by_its_photographs_not_by_its_name(idrid, prepared, tmp_path, learned, other, asked_for):
+  """All folders of people's own have one name. A network that learned from this one is evaluated on all of it where that is asked for; one
+  that learned from other photographs too (`other`, as many again) is evaluated here as on any other data."""
+  folder = tmp_path / 'own'
+  shutil.copytree(idrid / 'A. Segmentation' / '1. Original Images' / 'a. Training Set', folder / 'images')
+  (folder / 'masks' / 'MA').mkdir(parents=True)
+  for path in (idrid / 'A. Segmentation').rglob('IDRiD_0*_MA.tif'):
+    shutil.copy(path, folder / 'masks' / 'MA' / path.name.replace('_MA', ''))
+  data = load_dataset('folder', data_dir=prepared, size=oracle.SIZE, source_dir=folder)
+  prints = reduced(np.concatenate([data.source(split).index.fingerprint for split in data.splits]))
+  prints = prints[:max(1, round(learned * len(prints)))]
+  others = np.random.default_rng(0).integers(0, 256, (other * len(prints), 16, 16, 3), np.uint8)
+  save_bundle(tmp_path / 'own_network', config=oracle.oracle_config(data={'name': 'folder'}), card='', variables={'params': {'gain': np.float32(1)}},
+              photographs={'train': np.concatenate([prints, others]), 'validation': prints[:0]})
+  check = functools.partial(assessment.check, tmp_path / 'own_network', folder, data_dir=prepared, split='all')
+  if asked_for:
+    assert any('are evaluated all the same' in note for note in check().notes)
+  else:
+    with pytest.raises(ValueError, match='are among those from which the network learned'):
+      check()
+
+
 def test_any_network_of_several_may_have_learned_from_a_photograph(taught, save_oracle, idrid, evaluate, capsys):
   with pytest.raises(SystemExit):
     evaluate(save_oracle(), 'idrid', '--data-dir', idrid, '--model', taught(train=['IDRiD_81']))

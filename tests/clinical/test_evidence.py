@@ -11,7 +11,7 @@ MANY = (21, 25, 30, 22)
 
 
 def found(*keys, judged=LESION_KEYS):
-  return {key: key in keys for key in judged}
+  return {key: 'present' if key in keys else 'absent' for key in judged}
 
 
 def states(evidence, grade):
@@ -93,14 +93,33 @@ def test_lesions_that_are_not_annotated_are_never_judged():
   evidence = weigh(found('MA', judged=('MA', 'iHE', 'HaEx', 'CWS')), (0, 0, 0, 0), 4)
   assert set(states(evidence, 4).values()) == {'not judged'}
   assert evidence['verdict'] == 'not judged'
-  assert 'nothing that Table I names for it is evaluated' in evidence['contradicts'][0]
+  assert 'nothing that Table I names for it is judged' in evidence['contradicts'][0]
   assert evidence['not_judged'] == [
       'Not evaluated: vHE, pHE, NV and FiP, which the data that the network learned from do not annotate.']
 
 
+@pytest.mark.parametrize('grade', [0, 1, 2, 3, 4, None])
+def test_what_an_unreliable_photograph_leaves_open_is_neither_absent_nor_for_a_grade(grade):
+  evidence = weigh(dict.fromkeys(LESION_KEYS, 'ungradable'), None, grade)
+  assert {entry['state'] for entry in evidence['findings']} == {'not judged'} and evidence['supports'] == []
+  assert evidence['verdict'] == (None if grade is None else 'not judged')
+  assert not any('not found' in sentence for sentence in evidence['contradicts'])
+  assert evidence['not_judged'] == [
+      f'Not judged: {", ".join(LESION_KEYS[:-1])} and {LESION_KEYS[-1]}, which were not found in a photograph that cannot be relied on.']
+
+
+def test_beside_what_it_leaves_open_what_is_found_still_counts():
+  seen = dict.fromkeys(LESION_KEYS, 'ungradable') | {'iHE': 'present', 'NV': 'not evaluated'}
+  evidence = weigh(seen, (1, 0, 0, 0), 2)
+  assert evidence['verdict'] == 'supported' and states(evidence, 4)['neovascularization'] == 'not judged'
+  assert [sentence.partition(':')[0] for sentence in evidence['not_judged']] == ['Not evaluated', 'Not judged']
+  alone = weigh(dict.fromkeys(LESION_KEYS, 'ungradable') | {'MA': 'present', 'NV': 'not evaluated'}, None, 1)['supports']
+  assert alone[0].endswith('; NV is not evaluated; iHE, HaEx, CWS, vHE, pHE and FiP are not judged.')
+
+
 def test_a_lesion_that_does_not_exist_is_refused():
   with pytest.raises(ValueError, match='unknown lesion'):
-    weigh({'XX': True}, None, 0)
+    weigh({'XX': 'present'}, None, 0)
 
 
 def states_of(*keys, unknown=(), state='not evaluated'):

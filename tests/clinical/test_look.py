@@ -53,7 +53,7 @@ UNLIKE = {'like': False, 'ratio': 2.0, 'reasons': ['colours'], 'data': 'idrid'}
     (record(3, lesions=False), ['referable']),  # it finds no lesions: no second opinion
     (record(0, lesions=False), []),
     (record(0, blurred=True), ['ungradable']),
-    (record(2, blurred=True), ['referable', 'ungradable']),  # nothing found and nothing known to be absent
+    (record(2, blurred=True), ['ungradable', 'referable']),  # nothing found and nothing known to be absent
     (record(0, like=UNLIKE), ['unlike']),
     (record(0, like=UNLIKE | {'like': True, 'reasons': []}), []),
     (record(4, ('MA',), blurred=True, like=UNLIKE) | EDEMA | OTHER, list(REASONS)),
@@ -105,9 +105,9 @@ def test_the_sentence_says_from_which_probability_on():
 
 def test_each_reason_is_one_sentence():
   assert look(record(2, ('MA',), blurred=True, like=UNLIKE))['sentences'] == [
-      'The network grades DR2, which is referable.',
       'The photograph may not be gradable: blurred.',
       'The photograph is unlike those that the network learned from (idrid): its colours are others.',
+      'The network grades DR2, which is referable.',
       'The network grades DR2, but the lesions found mean DR1 by Table I (iHE, HaEx, CWS, vHE, pHE, NV and FiP were not '
       'evaluated and could change that): one is referable, the other is not.']
   assert look(record(None, ('HaEx',)))['sentences'] == [
@@ -148,7 +148,7 @@ def test_a_record_from_before_has_it_too(tmp_path):
 
 def test_one_sentence_for_all_says_how_many_and_why():
   assert summary([record(0), record(2, ('iHE',)), record(2, ('MA',), like=UNLIKE)]) == (
-      'a person should look at 2 of 3 photographs (2 referable, 1 unlike, 1 second look)')
+      'a person should look at 2 of 3 photographs (1 unlike, 2 referable, 1 second look)')
   assert summary([record(0)]) == 'a person should look at 0 of 1 photographs'
 
 
@@ -188,6 +188,9 @@ def test_a_record_says_whether_the_photograph_is_like_those_learned_from(learned
   assert own['likeness']['like'] and own['likeness']['data'] == 'synthetic' and 'unlike' not in own['look']['reasons']
   swapped = record_of(batch.seen_as(found, found.squares[0].pixels[..., ::-1]), likeness=learned)
   assert not swapped['likeness']['like'] and 'unlike' in swapped['look']['reasons']
+  assert 'absent' in own['states'].values()
+  assert set(swapped['states'].values()) <= {'present', 'ungradable'}
+  assert not {entry['state'] for entry in swapped['evidence']['findings']} & {'absent'}
 
 
 def test_what_is_said_of_likeness_keeps_to_the_schema(tmp_path, learned):

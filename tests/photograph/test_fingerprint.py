@@ -1,4 +1,4 @@
-"""A photograph is known again when it was resized, compressed or brightened, and is not taken for another."""
+"""A photograph is known again when it was resized, compressed, brightened, tinted, mirrored or turned, and is not taken for another."""
 
 import numpy as np
 import pytest
@@ -30,9 +30,34 @@ def test_copies_are_found_and_nothing_else(drawn, tmp_path):
   np.testing.assert_array_equal(apart <= module.SAME, np.eye(len(drawn), dtype=bool))
 
 
+@pytest.mark.parametrize('change', [
+    lambda image: image[:, ::-1], lambda image: image[::-1], lambda image: np.rot90(image), lambda image: np.rot90(image, 2)[::-1],
+    lambda image: (image * np.array([1.0, 0.93, 0.85])).astype(np.uint8),
+    lambda image: (np.rot90(image, 3) * np.array([0.9, 1.1, 1.0])).clip(0, 255).astype(np.uint8)])
+def test_mirrored_turned_and_tinted_copies_are_the_same_photograph(drawn, change):
+  known = prints_of(drawn)
+  same = distances(prints_of([change(drawn[number]) for number in (2, 9)]), known) <= module.SAME
+  np.testing.assert_array_equal(same, [np.arange(16) == number for number in (2, 9)])
+  np.testing.assert_array_equal(twins(known, prints_of([change(drawn[2])])), np.arange(16) == 2)
+
+
+def test_the_short_way_finds_what_all_distances_say():
+  """Of pictures that differ by about as much as is still the same."""
+  rng = np.random.default_rng(0)
+  base = rng.integers(40, 200, (5, 16, 16, 3))
+  near = np.concatenate([np.clip(base + rng.normal(0, module.SAME * factor, base.shape).round(), 0, 255) for factor in (0.9, 1, 1.02, 1.1)])
+  one, other = base.astype(np.uint8), np.rot90(near, axes=(1, 2)).astype(np.uint8)
+  expected = distances(one, other) <= module.SAME
+  assert 5 <= expected.sum() <= 15
+  np.testing.assert_array_equal(twins(other, one), expected.any(axis=0))
+  for row, places in enumerate(module.twins_of(one, other)):
+    np.testing.assert_array_equal(places, np.flatnonzero(expected[row]))
+
+
 def test_blocks_change_nothing(drawn, monkeypatch):
   known, asked = prints_of(drawn[:10]), prints_of(drawn[5:])
   monkeypatch.setattr(module, 'BLOCK', 4)
+  monkeypatch.setattr(module, 'PAIRS', 3)
   np.testing.assert_array_equal(twins(asked, known), np.arange(5, 16) < 10)
   assert not twins(asked, known[:0]).any() and twins(asked[:0], known).shape == (0,)
 

@@ -53,6 +53,19 @@ def test_real_photographs_are_gradable_and_spoiled_ones_are_not(real_idrid, numb
     assert reason in assess(find_field(spoiled).apply(spoiled, 896)).reasons, reason
 
 
+def test_noise_without_anything_under_it_is_no_detail(drawn):
+  noise = np.random.default_rng(0).normal(0, 25, drawn.shape)
+  noisy = np.clip(_blur(drawn, 25) + noise * drawn.any(-1, keepdims=True), 0, 255).astype(np.uint8)
+  assert 'noisy' in assess(noisy).reasons
+  faint = np.clip(drawn + noise / 10, 0, 255).astype(np.uint8)
+  assert 'noisy' not in assess(faint).reasons
+
+
+@pytest.mark.parametrize('detail, reasons', [(2.0, ()), (0.5, ()), (0.49, ('few pixels',)), (0.07, ('few pixels',))])
+def test_a_thumbnail_is_not_gradable_however_sharp(drawn, detail, reasons):
+  assert assess(drawn, detail=detail).reasons == reasons
+
+
 def test_sharpness_does_not_depend_on_brightness_and_size(drawn):
   reference = assess(drawn).sharpness
   assert assess(_light(drawn, 0.6)).sharpness == pytest.approx(reference, rel=0.1)

@@ -74,29 +74,29 @@ class TestEvidence:
 
   @pytest.mark.parametrize('grade', [0, None])
   def test_nothing_found_is_said_of_what_was_looked_for(self, grade):
-    supports = weigh(dict.fromkeys(IDRID, False), (0, 0, 0, 0), grade)['supports']
+    supports = weigh(dict.fromkeys(IDRID, 'absent'), (0, 0, 0, 0), grade)['supports']
     end = ', as in DR0' if grade == 0 else ''
     assert supports == [f'None of the lesions that are evaluated (MA, iHE, HaEx and CWS) was found{end}; {SAID}.']
 
   def test_exclusively_holds_among_what_was_looked_for(self):
-    evidence = weigh(dict.fromkeys(IDRID, False) | {'MA': True}, (0, 0, 0, 0), 1)
+    evidence = weigh(dict.fromkeys(IDRID, 'absent') | {'MA': 'present'}, (0, 0, 0, 0), 1)
     assert evidence['supports'] == [f'Microaneurysms, exclusively (MA) found: sufficient for DR1; {SAID}.']
-    alone = weigh(dict.fromkeys(LESION_KEYS[:7], False) | {'MA': True}, (0, 0, 0, 0), 1)
+    alone = weigh(dict.fromkeys(LESION_KEYS[:7], 'absent') | {'MA': 'present'}, (0, 0, 0, 0), 1)
     assert alone['supports'][0].endswith('; FiP is not evaluated.')
 
   def test_a_network_that_evaluates_all_needs_no_such_words(self):
-    for grade, lesions in ((0, {}), (1, {'MA': True})):
-      evidence = weigh(dict.fromkeys(LESION_KEYS, False) | lesions, (0, 0, 0, 0), grade)
+    for grade, lesions in ((0, {}), (1, {'MA': 'present'})):
+      evidence = weigh(dict.fromkeys(LESION_KEYS, 'absent') | lesions, (0, 0, 0, 0), grade)
       assert 'not evaluated' not in str(evidence['supports']) and evidence['not_judged'] == []
 
   @pytest.mark.parametrize('grade', [0, 1, 2, 3, 4])
   @pytest.mark.parametrize('found', [(), ('MA',), ('iHE',), tuple(IDRID)])
   def test_none_of_them_is_ever_missing_or_found(self, grade, found):
-    evidence = weigh({key: key in found for key in IDRID}, (0, 0, 0, 0), grade)
+    evidence = weigh({key: 'present' if key in found else 'absent' for key in IDRID}, (0, 0, 0, 0), grade)
     named = {entry.finding for entry in EVIDENCE if entry.lesion in OTHERS}
     for sentence in [*evidence['supports'], *evidence['contradicts']]:
       before, _, _ = sentence.partition('Not evaluated')
-      assert not any(finding in before.lower() for finding in named) or 'is evaluated' in sentence, sentence
+      assert not any(finding in before.lower() for finding in named) or 'is judged' in sentence, sentence
     assert evidence['not_judged'] == [
         'Not evaluated: vHE, pHE, NV and FiP, which the data that the network learned from do not annotate.']
     assert evidence['verdict'] == 'not judged' or grade != 4

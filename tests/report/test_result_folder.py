@@ -76,14 +76,22 @@ def test_the_record_counts_what_the_masks_show(tmp_path):
   assert record['evidence']['verdict'] == 'supported' and record['grade']['value'] == batch.sample(RICH).true_grade
 
 
-def test_the_quality_of_the_square_is_a_hint_and_changes_nothing_else(tmp_path):
+def _present(record):
+  return {key: lesion['present'] for key, lesion in record['lesions'].items()}
+
+
+def test_what_is_not_found_in_a_photograph_of_poor_quality_is_left_open_and_nothing_else_changes():
   found = batch.find(RICH)
   dark = batch.seen_as(found, (found.squares[0].pixels * 0.2).astype(np.uint8))
   records = [describe(item, batch.network(), file='eye.png', run=batch.run_of(RICH))
              for item in (found, dark)]
   assert 'dark' not in records[0]['quality']['reasons'] and 'dark' in records[1]['quality']['reasons']
   assert not records[1]['quality']['gradable'] and records[0]['quality']['light'] > records[1]['quality']['light']
-  assert records[0]['grade'] == records[1]['grade'] and records[0]['evidence'] == records[1]['evidence']
+  good, poor = records
+  assert good['grade'] == poor['grade'] and _present(good) == _present(poor)
+  assert {state for key, state in good['states'].items() if state != poor['states'][key]} == {'absent'}
+  assert [entry['state'].replace('absent', 'not judged') for entry in good['evidence']['findings']] == [
+      entry['state'] for entry in poor['evidence']['findings']]
 
 
 def test_lesions_that_are_not_annotated_are_neither_drawn_nor_counted(tmp_path):
