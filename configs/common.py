@@ -92,6 +92,9 @@ def _stage() -> ConfigDict:
           # Share of the training patients of such data sets whose photographs validate instead: thresholds that keep healthy
           # eyes clean are chosen on healthy eyes that the network has not learned from, and it takes dozens.
           'aside': 0.0,
+          # Ask the network about the photographs of such data sets whose grade says nothing of any lesion, the sick ones, as well: how
+          # many of them it calls so is known then. No metric of a lesion depends on them.
+          'sick': True,
           # Photographs that are in two splits, resized or compressed anew too: 'drop' leaves them out of training where they
           # are in validation or test, and out of what is evaluated where a network inside or before this one learned from
           # them; 'keep' does not look. The report says which. See docs/comparisons.md, Leakage.

@@ -42,14 +42,14 @@ def paper(config: ConfigDict, row: Row) -> None:
 
 
 def idrid(config: ConfigDict, row: Row) -> None:
-  """Configures IDRiD, both parts, meant for about half an hour a row on two CPU cores: a step of Lesion-Net-16s took
-  3.8 s there beside other work, 4 to 8 s on a crowded machine (no other row was timed). Each row learns by the
+  """Configures IDRiD, both parts, for about a quarter of an hour a row on two CPU cores. Each row learns by the
   recipe of `configs/idrid.py` for as many steps from as many crops or photographs of the same size; loss, decoder and
   attention are its own.
 
-  Rows with lesion maps: 4 crops of 256 px from a field of 896. Rows of image-level labels and of grades: 8 whole photographs
-  of 448 px, the lesion network inside them seeing 896. The learning rate is divided at the one validation on the way,
-  where the dual loss begins.
+  Rows with lesion maps: 4 crops of 256 px from a field of 896. Rows of image-level labels and of grades: 8 whole
+  photographs of 448 px, the lesion network inside them seeing 896. The learning rate is divided at the one validation on
+  the way, where the dual loss begins. Of part B the rows of Table II see, in all splits, photographs alone whose grade
+  says which lesions they have not.
   """
   recipe = real.get_config('cpu')
   for name in STAGES:
@@ -62,7 +62,7 @@ def idrid(config: ConfigDict, row: Row) -> None:
     stage.model.encoder_norm = 'running'
   segment, classify, grade = config.segment, config.classify, config.grade
   segment.data.update({key: recipe.segment.data[key] for key in ('name', 'weights', 'crop_scale', 'centred', 'keep')}, size=896,
-                      crop=256)
+                      crop=256, sick=False)
   segment.update(batch_size=4, max_steps=240, validate_every=120, prior=recipe.segment.prior, freeze=recipe.segment.freeze,
                  criterion='aupr')
   maps = row if row.stage == 'segment' else ROWS.get(row.lesion or '')
@@ -70,7 +70,7 @@ def idrid(config: ConfigDict, row: Row) -> None:
     segment.prior = 0.5  # has no head of its own, whose bias could begin low
   if maps and maps.model['name'] == 'patch_fcn_32s':
     segment.freeze = tuple(f'fcn/{pattern}' for pattern in segment.freeze)
-  classify.data.update(name=segment.data.name, weights=(1.0, 1.0), size=GRADED_AT)
+  classify.data.update(name=segment.data.name, weights=(1.0, 1.0), size=GRADED_AT, sick=False)
   classify.update(batch_size=8, max_steps=200, validate_every=100, freeze=recipe.segment.freeze, criterion='image_f1')
   grade.data.update(name='idrid_grading', size=GRADED_AT, keep=recipe.grade.data.keep)
   grade.update(batch_size=8, max_steps=200, validate_every=100, freeze=recipe.grade.freeze)

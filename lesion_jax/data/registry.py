@@ -215,6 +215,7 @@ class Dataset:
     negatives: keys of the lesions of which a grade says that they are absent, see `with_negatives`.
     whole: training photographs that then say nothing of any lesion are kept.
     aside: share of the training patients whose photographs are in validation, see `with_negatives`.
+    sick: photographs of validation and test that then say nothing of any lesion are kept.
     dropped: split -> ids of the photographs that `without` excluded from it.
     grades: by id, those that photographs without a grade have from their twins, see `graded_by`.
     scale: of the grades, as `scales.Scale.describe` says it.
@@ -234,6 +235,7 @@ class Dataset:
   negatives: tuple[str, ...] = ()
   whole: bool = False
   aside: float = 0.0
+  sick: bool = True
   dealing: dict[str, Any] | None = None
   dropped: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
   grades: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -257,7 +259,7 @@ class Dataset:
   scale: Mapping[str, Any] = dataclasses.field(default_factory=lambda: ICDR)
   notes: tuple[str, ...] = ()
 
-  def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0) -> Dataset:
+  def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0, sick: bool = True) -> Dataset:
     """Returns the same photographs as a data set of lesions, in which a grade says what is not there
     (`absent_by_grade`): no mask is needed for that. Photographs that then say nothing of any lesion are excluded from
     training, unless `whole`, as there is nothing to learn from them; in the other splits they tell how many of the sick
@@ -269,6 +271,7 @@ class Dataset:
       whole: keep them in training too, for a network that is asked what it calls present there.
       aside: share of the training patients, in [0, 1), whose photographs are moved to validation, in the order of
         `splits.shuffled`.
+      sick: keep those that say nothing of any lesion in validation and test, see above; False: as in training.
 
     Raises:
       ValueError: there are no grades.
@@ -283,12 +286,12 @@ class Dataset:
     if not keys:
       return self
     annotated = tuple(key for key in LESION_KEYS if key in {*self.annotated, *keys})
-    return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, aside=aside)._counted()
+    return dataclasses.replace(self, annotated=annotated, negatives=keys, whole=whole, aside=aside, sick=sick)._counted()
 
   def idle(self) -> Source | None:
     """Returns the training photographs that say nothing of any lesion, which `with_negatives` excludes; None where
-    there are none. Nothing is learned from them, so they tell how many of the sick are called so."""
-    if not self.negatives or self.whole or not self.lengths['train']:
+    there are none, or nobody asks about the sick. Nothing is learned from them, so they tell how many of the sick are called so."""
+    if not self.negatives or self.whole or not self.sick or not self.lengths['train']:
       return None
     every = dataclasses.replace(self, whole=True)._source('train')
     rows = np.flatnonzero(every.index.annotated == 0)
@@ -314,7 +317,7 @@ class Dataset:
   def _source(self, split: str) -> Source:
     """One split of the builder; with `aside` training gives some of its photographs to validation."""
     read = lambda of: ExampleSource(self.builder, of, self.negatives, self.dropped.get(split, ()),
-                                    whole=self.whole or split != 'train', grades=self.grades)
+                                    whole=self.whole or self.sick and split != 'train', grades=self.grades)
     if not self.aside or split not in SPLITS[:2]:
       return read(split)
     training = read('train')

@@ -47,6 +47,7 @@ _OF_A_STAGE: dict[str, Any] = {
     'data.keep': 0.0,
     'data.leaks': 'drop',
     'data.aside': 0.0,
+    'data.sick': True,
     'data.ask_once': False,
     'data.weights': (),
     'ema': 0.0,

@@ -132,7 +132,7 @@ def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
   if stage.data.aside and not any(map(says, parts)):
     raise ValueError(f'data.aside={stage.data.aside} is of graded data sets whose grades say which lesions are absent, and '
                      f'{", ".join(part.name for part in parts)} has none here; set it to 0')
-  return [part.with_negatives(tuple(claimed), aside=stage.data.aside) if says(part) else part for part in parts]
+  return [part.with_negatives(tuple(claimed), aside=stage.data.aside, sick=stage.data.sick) if says(part) else part for part in parts]
 
 
 def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:

@@ -23,7 +23,7 @@ STAGE_KEYS = (
     'stop_after', 'thresholds', 'track', 'validate_every', 'warm_up', 'weight_decay')
 DATA_KEYS = (
     'aside', 'ask_once', 'centred', 'count', 'crop', 'crop_scale', 'draw_grades', 'draw_lesions', 'fold', 'folds',
-    'grades_as_lesions', 'keep', 'leaks', 'mask_indices', 'mask_values', 'name', 'scale', 'seed', 'size', 'source_dir', 'split',
+    'grades_as_lesions', 'keep', 'leaks', 'mask_indices', 'mask_values', 'name', 'scale', 'seed', 'sick', 'size', 'source_dir', 'split',
     'weights')
 MODEL_KEYS = ('name', 'sync_batch_norm')
 # What tuples hold, by the last name of their key, and the least that it may be.

@@ -140,3 +140,14 @@ def test_some_training_patients_validate_instead(graded):
   moved = sorted(after['validation'] - before['validation'])
   assert {example['id'] for example in found.source('validation')} == after['validation']
   assert ids(found.without({'validation': moved[:1]}))['validation'] == after['validation'] - {moved[0]}
+
+
+def test_the_sick_are_left_out_of_every_split_where_nobody_asks_about_them(graded):
+  """They say nothing of any lesion, so the others are what there was."""
+  every, found = graded.with_negatives(FOUR), graded.with_negatives(FOUR, sick=False)
+  for split in found.splits:
+    index = every.source(split).index
+    assert found.source(split).index.id.tolist() == index.id[index.annotated > 0].tolist()
+    assert found.lengths[split] == len(found.source(split))
+  assert found.lengths['test'] < every.lengths['test'] and found.lengths['train'] == every.lengths['train']
+  assert every.idle() is not None and found.idle() is None
