@@ -129,9 +129,10 @@ def _with_negatives(stage: ConfigDict, parts: list[Dataset]) -> list[Dataset]:
     raise ValueError(f'data.aside={stage.data.aside}: give a share of 0 or more and below 1')
   claimed = {key for part in parts for key in part.annotated}
   says = lambda part: not (wanted == 'off' or grades(stage) or landmarks(stage)) and part.graded and (wanted == 'on' or part.grades_as_lesions)
-  if stage.data.aside and not any(map(says, parts)):
-    raise ValueError(f'data.aside={stage.data.aside} is of graded data sets whose grades say which lesions are absent, and '
-                     f'{", ".join(part.name for part in parts)} has none here; set it to 0')
+  chosen = [f'data.{key}={stage.data[key]}' for key, default in (('aside', 0), ('sick', True)) if stage.data[key] != default]
+  if chosen and not any(map(says, parts)):
+    raise ValueError(f'{" and ".join(chosen)} is of graded data sets whose grades say which lesions are absent, and '
+                     f'{", ".join(part.name for part in parts)} has none here; leave it out')
   return [part.with_negatives(tuple(claimed), aside=stage.data.aside, sick=stage.data.sick) if says(part) else part for part in parts]
 
 

@@ -397,6 +397,7 @@ def test_data_without_what_the_stage_learns_from_is_refused(monkeypatch, data_di
 @pytest.mark.parametrize(('changes', 'message'), [
     ({'segment__data__aside': 0.2}, 'data.aside=0.2 is of graded data sets .* synthetic has none here'),
     ({'grade__data__aside': 0.2}, 'data.aside=0.2 is of graded data sets'),
+    ({'segment__data__sick': False}, 'data.sick=False is of graded data sets .* leave it out'),
     ({'segment__data__aside': 1.0, 'segment__data__grades_as_lesions': 'on'}, 'give a share of 0 or more and below 1')])
 def test_photographs_are_set_aside_only_where_grades_say_something(data_dir, changes, message):
   with pytest.raises(ValueError, match=message):
