@@ -68,7 +68,8 @@ def share_heaps(heaps: int = 2) -> None:
   for commands, whose process is theirs. The user's own MALLOC_ARENA_MAX goes before.
 
   With 64 processors shown and two allowed, 25 photographs of 12 megapixels through a Lesion-Net-4s at 1440 pixels take 0.98
-  instead of 1.58 GB.
+  instead of 1.58 GB. On two processors one heap instead of what there is by default takes 0.77 instead of 0.88 GB for one photograph of 896
+  pixels, in the same time.
   """
   if (library := _gnu()) and 'MALLOC_ARENA_MAX' not in os.environ and 'arena_max' not in os.environ.get('GLIBC_TUNABLES', ''):
     library.mallopt(M_ARENA_MAX, heaps)

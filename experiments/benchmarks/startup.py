@@ -47,9 +47,11 @@ def write_networks(work: pathlib.Path, size: int, width: float) -> pathlib.Path:
 
 
 def ours(work: pathlib.Path, backend: str) -> Any:
-  """Predicts as a user of this library does it."""
+  """Predicts as a user of this library does it, with one heap as `lesion-jax predict` has it on few processors."""
   import lesion_jax
+  from lesion_jax import machine
 
+  machine.share_heaps(1)
   predictor = lesion_jax.load(work / 'bundle', backend=backend)
   return predictor(np.zeros((predictor.size, predictor.size, 3), np.uint8), crop=False).grades
 

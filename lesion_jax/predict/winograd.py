@@ -47,6 +47,7 @@ def convolve(x: jax.Array, kernel: jax.Array, **parameters: Any) -> jax.Array | 
 
 def _convolve(x: jax.Array, kernel: jax.Array, tiles: Sequence[int]) -> jax.Array:
   """[B, 2 h + 2, 2 w + 2, C], no border, in h x w tiles -> [B, 2 h, 2 w, D]."""
+  kernel = _after(x, kernel)
   pixels = [part for row in _spread(x, 1, tiles[0]) for part in _spread(row, 2, tiles[1])]
   weights = [part for row in _weigh(kernel) for part in _weigh(row)]
   # One product after the other: XLA's batched product is slower.
@@ -55,6 +56,13 @@ def _convolve(x: jax.Array, kernel: jax.Array, tiles: Sequence[int]) -> jax.Arra
   quarters = [_gather(*(row[column] for row in rows)) for column in range(2)]  # [column][row] of each tile's results
   y = jnp.stack([jnp.stack([quarters[column][row] for column in range(2)], axis=3) for row in range(2)], axis=2)
   return y.reshape(x.shape[0], 2 * tiles[0], 2 * tiles[1], kernel.shape[-1])
+
+
+def _after(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """The kernel as it is, once x is known, as far as the compiler can tell: else it transforms the kernels of all layers before the first
+  one, which hold 0.1 GB of memory until their turn."""
+  first = x[0, 1, 1, 0]  # no border
+  return jnp.where((first > 0) & (first < 0), 0, kernel)  # never
 
 
 def _spread(x: jax.Array, axis: int, count: int) -> tuple[jax.Array, ...]:
