@@ -43,6 +43,7 @@ def _config(source):
   return config
 
 
+@pytest.mark.slow  # the mixture below has both parts of it
 def test_real_photographs_train_and_the_lesions_they_do_not_annotate_are_said(run, tmp_path):
   source = link_idrid(tmp_path / 'release', segmentation=(1, 2, 3, 4, 5, 6, 7, 11, 55, 56))
   stage, trained, result = run(_config(str(source)))

@@ -294,6 +294,7 @@ def test_a_directory_of_another_configuration_is_refused(run, finished, capsys):
   assert f'Another run begins with what this one has learned by --config.segment.init={finished}/segment/bundle' in said
 
 
+@pytest.mark.slow
 def test_it_goes_on_bit_identical_where_no_step_depends_on_what_changed(data_dir, run, tmp_path, capsys):
   only = {'stages': ('segment',)}
   assert run(tmp_path / 'whole', **only) == 0
@@ -363,6 +364,7 @@ class TestSameData:
 class TestMoreSteps:
   """A run that has ended goes on where nothing but max_steps grew."""
 
+  @pytest.mark.slow
   def test_it_ends_bit_identical_to_one_that_was_longer_from_the_beginning(self, run, tmp_path, capsys):
     only = {'stages': ('segment',), 'segment__milestones': (), 'segment__patience': 2}
     assert run(tmp_path / 'longer', **only, segment__max_steps=11) == 0

@@ -108,6 +108,7 @@ class TestRealPhotographs:
     assert {split: len(items) for split, items in splits.items()} == {'train': 47, 'validation': 7, 'test': 27}
     assert (counts['MA masks'], counts['iHE masks'], counts['HaEx masks'], counts['CWS masks']) == (81, 80, 81, 40)
 
+  @pytest.mark.slow
   def test_resampling_keeps_the_area_of_the_lesions(self, real_idrid, tmp_path):
     """What MASK_SHARE documents: within 2% over all photographs, and 3% over six of the test set, for each lesion. In a
     single photograph with a few small lesions it may be off by more."""

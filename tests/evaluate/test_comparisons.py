@@ -209,7 +209,7 @@ class TestCompare:
 
 
 def test_two_equal_systems_are_called_different_in_at_most_one_of_twenty_comparisons():
-  assert told_apart(300, by_patient=True) <= 0.05
+  assert told_apart(150, by_patient=True) <= 0.05
 
 
 @pytest.mark.slow
