@@ -1,5 +1,6 @@
 """Test set-up: four simulated CPU devices, and one compilation cache for the whole run."""
 
+import gc
 import os
 import pathlib
 import shutil
@@ -14,6 +15,9 @@ os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_p
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(pathlib.Path(__file__).parents[1] / '.cache' / 'jax-tests'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
+
+# What tracing leaves is many small objects that live on: to look through all of them over and over takes a twentieth of the time.
+gc.set_threshold(100_000, 50, 1000)
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would the programs under test.
 if threading.current_thread() is threading.main_thread():

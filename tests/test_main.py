@@ -224,6 +224,7 @@ def test_a_finished_run_started_again_trains_nothing_and_says_the_same(run, fini
   assert said.startswith('segment: data synthetic') and said.count(f'resuming from the checkpoint of step {STEPS}') == 2
 
 
+@pytest.mark.slow
 def test_terminated_in_its_second_stage_it_ends_bit_identical(run, finished, data_dir, tmp_path):
   """Of what is killed: below, and test_kills.py."""
   ended = command(tmp_path, data_dir, '--die=SIGTERM', f'--die_after={STEPS + 1}')
@@ -458,7 +459,7 @@ def test_results_that_cannot_be_written_are_one_line_and_what_was_there_stays(ru
   def full(*unused, **options):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-  for name in ('save_bundle', 'write_run', 'write_whole'):
+  for name in ('save_bundle', 'write_run'):
     with monkeypatch.context() as patch:
       patch.setattr(main, name, full)
       if name == 'write_run':

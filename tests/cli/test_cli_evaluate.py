@@ -547,7 +547,7 @@ def save_segmenter(tmp_path):
 
 @pytest.mark.parametrize('members, options', [
     pytest.param(1, {'tta': 'flips'}, marks=pytest.mark.slow), pytest.param(1, {'tta': 'dihedral'}, marks=pytest.mark.slow), pytest.param(2, {}, marks=pytest.mark.slow), pytest.param(2, {'tta': 'flips'}, marks=pytest.mark.slow),
-    pytest.param(1, {'window': 96}, marks=pytest.mark.slow), (2, {'window': 96, 'tta': 'flips'})], ids=str)
+    pytest.param(1, {'window': 96}, marks=pytest.mark.slow), pytest.param(2, {'window': 96, 'tta': 'flips'}, marks=pytest.mark.slow)], ids=str)
 def test_copies_ensembles_and_windows_are_judged_by_what_load_makes_of_them(
     save_segmenter, idrid, evaluate, members, options):
   size = 128 if 'window' in options else 64

@@ -88,7 +88,7 @@ def test_what_is_done_is_not_done_again_and_needs_no_network(predict, save, read
   status, out = predict(*paths)
   said = capsys.readouterr().out
   assert status == 0 and '0 of 2 photographs predicted, 2 were done before' in said
-  assert 'A person should look at 2 of 2 photographs (1 referable, 1 ungradable, 1 second look)' in said
+  assert 'A person should look at 2 of 2 photographs (1 ungradable, 1 referable, 1 second look)' in said
   rows = read_table(out)
   assert statuses(rows) == [('b', 'skipped'), ('a', 'skipped')] and [row['grade'] for row in rows] == ['1', '2']
   page = (out / 'report.html').read_text()
@@ -220,6 +220,7 @@ def test_too_little_memory_stops_the_run_and_is_said_with_what_to_do(predict, sa
   assert predict(*paths)[0] == 0
 
 
+@pytest.mark.slow  # decoding it takes seconds; what is given up is tested in tests/photograph/test_patience.py
 def test_a_photograph_that_takes_too_long_to_read_fails_and_the_others_go_on(predict, save, read_table, tmp_path, capsys):
   files = [save(name) for name in ('a.png', 'c.png')]
   noise = np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import types
 
@@ -26,14 +27,20 @@ def cache(tmp_path, monkeypatch):
   return tmp_path / 'cache' / onnx_graph.FOLDER
 
 
-@pytest.fixture
-def bundle(tmp_path):
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
   from lesion_jax.models import get_model
 
+  path = tmp_path_factory.mktemp('saved') / 'bundle'
   config = oracle.oracle_config(model=MODEL, preprocessing={'size': SIZE, 'crop': 'square'})
   example = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
-  save_bundle(tmp_path / 'bundle', config=config, card='', variables=initialize(get_model(**MODEL), example, 0))
-  return tmp_path / 'bundle'
+  save_bundle(path, config=config, card='', variables=initialize(get_model(**MODEL), example, 0))
+  return path
+
+
+@pytest.fixture
+def bundle(saved, tmp_path):
+  return shutil.copytree(saved, tmp_path / 'bundle')
 
 
 @pytest.mark.slow

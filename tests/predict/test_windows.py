@@ -187,6 +187,7 @@ class TestLoad:
     oblong = oracle.photograph(300, 420)
     assert predictor(oblong).on_photograph('MA').shape == (300, 420)
 
+  @pytest.mark.slow
   def test_each_member_of_an_ensemble_has_its_own(self, make_bundle, squares):
     paths = [make_bundle('a', window=WINDOW), make_bundle('b', seed=1, window=128), make_bundle('c', seed=2)]
     found, alone = load(paths), [load(path) for path in paths]
