@@ -321,6 +321,7 @@ def test_it_goes_on_bit_identical_where_no_step_depends_on_what_changed(data_dir
   assert 'segment.batch_size: 8 there, 4 now' in said and 'log_every' not in said
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_another_number_of_devices(data_dir, tmp_path, monkeypatch, capsys):
   asked = []
 

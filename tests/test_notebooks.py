@@ -121,6 +121,7 @@ class TestFineTune:
     save_bundle(tmp_path / 'start', config=config, variables=variables, card='')
     return tmp_path / 'start'
 
+  @pytest.mark.slow
   def test_it_runs_from_a_folder_to_a_comparison(self, start, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'path', list(sys.path))
     space, shown = run(

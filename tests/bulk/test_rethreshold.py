@@ -84,8 +84,8 @@ def rows(out):
 
 class TestMaps:
 
-  @pytest.mark.parametrize('form', ['png', 'npz'])
-  @pytest.mark.parametrize('at', ['network', 'photograph'])
+  @pytest.mark.parametrize(('form', 'at'), [('png', 'network'), ('npz', 'photograph'), *(
+      pytest.param(*each, marks=pytest.mark.slow) for each in (('npz', 'network'), ('png', 'photograph')))])
   def test_they_are_what_the_network_says_in_either_size(self, place, form, at):
     from lesion_jax.predict import load
 

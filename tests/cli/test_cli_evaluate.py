@@ -625,6 +625,7 @@ class TestInTheirOwnPixels:
     with np.load(out / 'counts.npz') as counts:
       assert counts['pixel_tp'].shape == (2, 8)
 
+  @pytest.mark.slow
   def test_copies_and_ensembles_are_judged_there_too(self, save_segmenter, idrid, evaluate):
     first, second = (save_segmenter(f'net{seed}', seed) for seed in range(2))
     status, out = evaluate(first, 'idrid', '--data-dir', idrid, '--model', second, '--tta', 'flips', '--at', 'native')

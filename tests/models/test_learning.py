@@ -18,7 +18,7 @@ from lesion_jax.weights.initialize import initialize
 SIZE, IMAGES, STEPS = 64, 4, 120
 PIXEL_LOSSES = ('dice', 'cross_entropy', 'weighted_cross_entropy', 'focal', 'dice_cross_entropy', 'focal_tversky')
 # Of these every time; that gradients reach all of every kind of network is tested elsewhere.
-LEARNING = ('lesion_net_2s', 'abn_classifier', 'multitask', 'focal_tversky')
+LEARNING = ('lesion_net_16s', 'abn_classifier', 'multitask', 'focal_tversky')
 
 
 def four_images():
