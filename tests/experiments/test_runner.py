@@ -194,7 +194,7 @@ def test_every_row_has_a_configuration_for_every_preset(row, preset, tmp_path):
 
 
 @pytest.mark.parametrize('row', [
-    pytest.param(row, id=row.key, marks=() if row.key in ('patch_fcn_32s', 'multitask_unet') else pytest.mark.slow)
+    pytest.param(row, id=row.key, marks=() if row.key == 'patch_fcn_32s' else pytest.mark.slow)
     for row in ROWS.values() if row.key not in presets.NOT_RUN['idrid']])
 def test_every_row_of_real_photographs_can_be_built(row):
   config = presets.configure('idrid', row, 0, source_dir='release')

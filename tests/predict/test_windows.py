@@ -136,7 +136,7 @@ class TestFunction:
       windowed(predict_fn, 192)(variables, np.zeros((1, SIZE, SIZE, 3), np.uint8))
     assert windowed(predict_fn, 0) is predict_fn
 
-  @pytest.mark.parametrize('tta', [pytest.param('flips', marks=pytest.mark.slow), 'dihedral'])
+  @pytest.mark.parametrize('tta', ['flips', pytest.param('dihedral', marks=pytest.mark.slow)])
   def test_copies_are_turned_before_they_are_cut(self, network, squares, tta):
     predict_fn, variables = network
     inside = windowed(predict_fn, WINDOW)

@@ -189,6 +189,7 @@ def test_a_decay_that_is_none_is_refused(lab, decay):
     lab.step(ema=decay)
 
 
+@pytest.mark.slow
 def test_rematerialisation_changes_nothing(lab):
   batch = random_batch(1, 4)
   after, _ = jax.jit(lab.step())(lab.state(), batch, {}, lab.step_params)
