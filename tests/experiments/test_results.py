@@ -11,7 +11,20 @@ RESULTS = ROOT / 'experiments' / 'results'
 PRESETS = sorted(RESULTS / name for name in presets.PRESETS if (RESULTS / name).exists())
 
 
-@pytest.mark.parametrize('folder', PRESETS, ids=lambda path: path.name)
+BEGUN = [folder for folder in PRESETS if not (folder / 'summary.md').exists()]
+
+
+@pytest.mark.parametrize('folder', BEGUN, ids=lambda path: path.name)
+def test_of_a_preset_that_is_begun_there_are_rows_as_it_is_now_and_no_page(folder):
+  for result in collect.load(folder):
+    now = presets.configure(folder.name, collect.ROWS[result['row']], result['seed'])
+    for key in ('max_steps', 'batch_size', 'loss'):
+      assert result['config'][result['stage']][key] == now[result['stage']][key]
+    assert collect.counts_of(folder / f'{result["row"]}-{result["seed"]}.json').is_file()
+  assert not list(folder.glob('*.md'))
+
+
+@pytest.mark.parametrize('folder', [folder for folder in PRESETS if folder not in BEGUN], ids=lambda path: path.name)
 def test_every_row_was_measured_and_the_pages_are_of_these_results(folder):
   results, memories = collect.load(folder), collect.load_memories(folder)
   assert {result['row'] for result in results} == set(collect.ROWS)
