@@ -19,6 +19,7 @@ from fhirclient.models.observation import Observation
 from lesion_jax.clinical import record as records
 from lesion_jax.clinical.codes import ANSWERS, DISORDERS, EYES, LOINC, SEVERITY, SNOMED, is_loinc, is_snomed
 from lesion_jax.clinical.fhir import to_fhir
+from lesion_jax.clinical.look import look
 from lesion_jax.clinical.record import describe
 from lesion_jax.core import GRADES, LESION_KEYS
 from lesion_jax.photograph.landmarks import Landmark, Landmarks
@@ -195,3 +196,13 @@ def test_it_lies_in_the_folder_and_is_made_anew_with_the_record(tmp_path):
   assert json.loads((tmp_path / 'eye' / FHIR).read_text('utf-8')) == to_fhir(again) != to_fhir(record)
   write_result(tmp_path / 'eye', found, made(eye=None))
   assert not (tmp_path / 'eye' / FHIR).exists()
+
+
+def test_what_makes_a_photograph_doubtful_stands_beside_the_grade():
+  record = made()
+  assert 'interpretation' not in by_text(to_fhir(record), 'Severity level')
+  record |= {'quality': record['quality'] | {'gradable': False, 'reasons': ['blurred']}, 'likeness': {
+      'like': False, 'ratio': 2.0, 'reasons': ['colours'], 'data': 'idrid'}}
+  record['look'] = look({key: value for key, value in record.items() if key != 'look'})
+  said = [text['text'] for text in by_text(to_fhir(record), 'Severity level')['interpretation']]
+  assert said == record['look']['sentences'][:2] and 'blurred' in said[0] and 'unlike' in said[1]
