@@ -161,7 +161,7 @@ def describe(
   crop, field = square.crop, square.field
   quality = assess(square.view, square.doubts, field, crop.side / len(square.pixels))
   known, seen = network.config.get('likeness'), fingerprint(square.view)
-  likeness = judge(known, seen) if known else None
+  judged = {'quality': quality.to_json(), 'likeness': judge(known, seen).to_json() if known else None}
   learned_from = [split for split, prints in network.photographs.items() if twins(reduced(seen[None]), prints)[0]][:1]
   marks = Landmarks.of(found.landmarks[0].to_json()) if found.landmarks else None  # as they are kept, so that `rethreshold` agrees
   lesions = None if found.lesions is None else _lesions(found, network, marks)
@@ -177,13 +177,12 @@ def describe(
       'field': {  # in the photograph's pixels
           'pixels': round(np.count_nonzero(field.inside) * scale ** 2),
           'centre': {'row': round(crop.top + field.row * scale), 'column': round(crop.left + field.column * scale)}},
-      'quality': quality.to_json(),
-      'likeness': None if likeness is None else likeness.to_json(),
+      **judged,
       **({'learned_from': learned_from[0]} if learned_from else {}),
       'grade': grade,
       'lesions': lesions,
       **({'landmarks': marks.to_json()} if marks else {}),
-      **_drawn_from(lesions, not quality.reasons and (likeness is None or likeness.like), grade, marks),
+      **_drawn_from(lesions, is_reliable(judged), grade, marks),
       **({} if found.edema is None else {'edema_by_network': _edema(found.edema[0])}),
       **({'operating_point': dict(network.operating_point)} if network.operating_point else {}),
       'attention': None if attention is None else {
