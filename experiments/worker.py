@@ -28,7 +28,6 @@ from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
 
 
-
 def run(options: argparse.Namespace) -> int:
   """Trains, evaluates and writes the result; returns the exit status of `lesion_jax.main`.
 
@@ -48,12 +47,12 @@ def run(options: argparse.Namespace) -> int:
     resumed = (workdir / row.stage / 'checkpoints').exists()
     should_stop = stack.enter_context(Interrupt())
     stages.open_datasets(config, str(paths.data_dir), Devices())  # generated or read once: no part of this row's time
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     status = main.run(config, workdir, str(paths.data_dir), should_stop)
   if not status and not paths.result(row, options.seed).exists():
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - used
     result = describe(row, options, config.to_dict(), workdir / row.stage)
-    result |= {'seconds': round(seconds, 1), 'resumed': resumed, 'peak_memory': record.peak_memory(),
+    result |= {'seconds': round(seconds, 1), 'cpu_seconds': round(cpu_seconds, 1), 'resumed': resumed, 'peak_memory': record.peak_memory(),
                'hardware': record.hardware(), 'versions': record.versions(),
                'lesion_weights': weights(paths.bundle(ROWS[row.lesion], options.seed)) if row.lesion else None,
                'config': presets.portable(config, paths.runs)}

@@ -19,8 +19,8 @@ import numpy as np
 from experiments import page, record
 from experiments.benchmarks.turns import RATIO, compare, ratio_cells
 from lesion_jax import runtime
-from lesion_jax.predict import winograd
-from lesion_jax.predict.rewriting import rewritten
+from lesion_jax.cpu import winograd
+from lesion_jax.cpu.rewriting import rewritten
 
 # Side of the square, channels in and out.
 SHAPES = ((56, 1280, 512), (56, 512, 512), (28, 512, 512), (28, 448, 384), (28, 2048, 256), (112, 256, 256), (112, 256, 128),

@@ -95,8 +95,8 @@ def initial_variables(job: Job) -> dict[str, Any]:
 
 
 class Ours:
-  """Our training step, as `lesion_jax.train` runs it, on one device, with our options of the compiler or without (`plain`):
-  state and batch on the device, and the compiled step."""
+  """Our training step, as `lesion_jax.train` runs it, on one device, with what we arrange for a CPU and our options of the compiler
+  or without them (`plain`): state and batch on the device, and the compiled step."""
 
   def __init__(self, job: Job, *, plain: bool = False):
     runtime.use_cache()
@@ -104,7 +104,8 @@ class Ours:
     optimizer = sgd(momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     trainable, frozen = split_frozen(initial_variables(job), chosen['frozen'])
     devices = Devices(jax.devices()[:1])
-    step = make_train_step(get_model(**job.fields).apply, get_loss(chosen['loss']), optimizer, axis_name=AXIS)
+    step = make_train_step(get_model(**job.fields).apply, get_loss(chosen['loss']), optimizer, axis_name=AXIS,
+                           platform='as it is' if plain else None)
     with mock.patch.object(runtime, 'compiler_options', lambda platform: None) if plain else contextlib.nullcontext():
       self._program = devices.train(step)
     self._state = devices.replicate(create_state(trainable, optimizer))
@@ -401,7 +402,7 @@ def render(result: Mapping[str, Any]) -> str:
       f'gradient, SGD. The median of {result["rounds"]} turns, which the implementations took one after another, and the lowest '
       'and highest. Same weights, input and loss; neither implementation augments. PyTorch is channels last, with autocast where the '
       'type is bfloat16, fused SGD, and with BatchNorm folded in the lesion branch that the multi-task network does not '
-      'train. Unmodified JAX: our step without our options of the compiler. This / ours: by the medians of both, and the '
+      'train. Unmodified JAX: our step without our options of the compiler, pools, convolutions and sums for a CPU. This / ours: by the medians of both, and the '
       'median of the rounds with the range in which it lies by bootstrap, where they took turns. Time to ready: imports, '
       'weights, compilation and two steps; ours may find its program in the cache of an earlier run.',
       f'The device reached {rate / 1e12:.3g} TFLOP/s in one large matrix product, the better of both libraries, and '

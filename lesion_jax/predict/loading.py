@@ -19,6 +19,7 @@ from flax import traverse_util
 
 from lesion_jax import pretrained, runtime
 from lesion_jax.core import LESION_KEYS, Prediction
+from lesion_jax.cpu import arranged
 from lesion_jax.metrics.presence import MAXIMUM
 from lesion_jax.models import DTYPES, get_model
 from lesion_jax.photograph.windows import check_window
@@ -27,7 +28,7 @@ from lesion_jax.predict.config import check_config
 from lesion_jax.predict.ensemble import average, check_heads, join_configs
 from lesion_jax.predict.landmarks import load_landmarks
 from lesion_jax.predict.predictor import Predictor
-from lesion_jax.predict.step import PredictFn, arranged, compiled, forward
+from lesion_jax.predict.step import PredictFn, compiled, forward
 from lesion_jax.predict.tta import augmented
 from lesion_jax.predict.windows import choose_window, fits_windows, require_windows, windowed
 from lesion_jax.weights.bundle import Bundle, load_bundle
@@ -255,7 +256,7 @@ def read_member(
     path: of the bundle, or the name of a packaged network.
     dtype: of `load`.
     window: likewise.
-    platform: for which the forward pass is arranged, see `step.arranged`; None: it stays as the network has it.
+    platform: for which the forward pass is arranged, see `cpu.arranged`; None: it stays as the network has it.
     device: whose memory `choose_window` looks at.
 
   Raises:

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 
 from lesion_jax import runtime
 from lesion_jax.core import Prediction
+from lesion_jax.cpu import arranged
 from lesion_jax.models.forward import forward
-from lesion_jax.predict import pools, winograd
-from lesion_jax.predict.rewriting import rewritten
 
 PredictFn = Callable[[Any, Any], Prediction]
 
@@ -35,18 +34,11 @@ def make_predict_fn(model: nn.Module) -> PredictFn:
   return compiled(arranged(forward(model)), plain=forward(model))
 
 
-def arranged(predict_fn: PredictFn, platform: str | None = None) -> PredictFn:
-  """Returns the same function as a platform computes it fastest; None: JAX's default. On a CPU, pools are taken from
-  slices, and wide 3x3 convolutions by Winograd's algorithm."""
-  on_cpu = (platform or jax.default_backend()) == 'cpu'
-  return rewritten(predict_fn, pools.RULES | winograd.RULES) if on_cpu else predict_fn
-
-
 def compiled(predict_fn: PredictFn, platform: str | None = None, plain: PredictFn | None = None) -> PredictFn:
   """Returns the function jitted with what is best on a platform, 'cpu' or 'gpu'; None: JAX's default.
 
   Inside another traced function (`jax.jit`, `grad`, `vmap`, `lax.map`) it is `plain`, without options of the compiler, which
-  belong to whole programs, and without `arranged`, which has no gradients to speak of.
+  belong to whole programs, and without `cpu.arranged`, which has no derivatives in forward mode.
 
   Args:
     predict_fn: pure.

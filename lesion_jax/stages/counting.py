@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from lesion_jax.core import NUM_LESIONS, Prediction
+from lesion_jax.cpu import arranged
 from lesion_jax.data.pipeline import Source, eval_batches
 from lesion_jax.evaluate import Counts, image_counts, make_count_step
 from lesion_jax.train.parallel import AXIS, Devices
@@ -33,6 +34,7 @@ def make_counter(
   """
   # As an array in any case: one number or eight equal ones are then one program to the compilation cache.
   thresholds = np.broadcast_to(np.asarray(thresholds, np.float32), NUM_LESIONS)
+  predict_fn = arranged(predict_fn, devices.platform)
   step = devices.evaluate(make_count_step(predict_fn, thresholds=thresholds, histograms=True, axis_name=AXIS))
 
   def count(variables: Any, source: Source, *, keep_histograms: bool = False) -> Counts:

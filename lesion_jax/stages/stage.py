@@ -153,7 +153,7 @@ class Stage:
           apply, method='grade'), ('image', 'found')
     step = make_train_step(
         apply, parts.loss(config), optimizer, accumulate=config.accumulate, axis_name=AXIS, ema=config.ema, inputs=inputs,
-        encoder_held=config.encoder_held,
+        encoder_held=config.encoder_held, platform=self.devices.platform,
         augment=lambda batch, number: augment(batch, seed=self.seed, step=number, spec=spec))
 
     def validate(state: TrainState) -> tuple[float | None, dict[str, Any]]:

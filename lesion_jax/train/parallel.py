@@ -47,6 +47,7 @@ class Devices:
     mesh = Mesh(np.array(self.local), (AXIS,))
     self._whole = NamedSharding(mesh, PartitionSpec())
     self.count = len(self.local) * jax.process_count()
+    self.platform: str = self.local[0].platform
 
   def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
     """Raises ValueError where the global batch does not divide evenly over devices and micro-batches."""
@@ -101,7 +102,7 @@ class Devices:
   def _with_options(self, mapped: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """A mapped function whose results are whole, compiled with what is best on its platform. `pmap` takes no options of
     the compiler; the `jit` around it does, but cannot put together what several processes hold."""
-    chosen = runtime.compiler_options(self.local[0].platform)
+    chosen = runtime.compiler_options(self.platform)
     if chosen is None or jax.process_count() > 1:
       return mapped
     return jax.jit(mapped, compiler_options=chosen, out_shardings=self._whole, **options)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from lesion_jax.core import Example, unpack_targets
+from lesion_jax.cpu import arranged, summed
 from lesion_jax.losses import Loss
 from lesion_jax.losses.reduce import across_devices, share
 from lesion_jax.train.state import TrainState, in_encoder, join_frozen
@@ -32,7 +33,7 @@ class StepParams(NamedTuple):
 def make_train_step(
     apply: Callable[..., Any], loss: Loss, optimizer: optax.GradientTransformation, *,
     augment: Callable[[Example, Any], Example] | None = None, accumulate: int = 1, axis_name: str | None = None,
-    ema: float = 0.0, inputs: Sequence[str] = ('image',), encoder_held: int = 0,
+    ema: float = 0.0, inputs: Sequence[str] = ('image',), encoder_held: int = 0, platform: str | None = None,
 ) -> TrainStep:
   """Builds `train_step(state, batch, frozen, step_params) -> (state, metrics)`.
 
@@ -51,6 +52,7 @@ def make_train_step(
     inputs: keys of the batch that `apply` takes after the variables.
     encoder_held: steps for which the running statistics under a module of `state.ENCODERS` stay as they are; that of
       `state.get_optimizer`, which holds the parameters.
+    platform: on which it runs, 'cpu', 'gpu' ..., see `cpu.arranged`; None: JAX's default.
 
   Returns:
     The step. `metrics` holds scalars equal on all devices: `loss`, its parts, and `gradient_norm`, of the gradient
@@ -61,7 +63,7 @@ def make_train_step(
   """
   if not 0 <= ema < 1:
     raise ValueError(f'ema is the decay of an average, in 0..1 and below 1, 0 for none; got {ema}')
-  gradient_of = _make_gradient(apply, loss, accumulate, axis_name, tuple(inputs))
+  gradient_of = _make_gradient(apply, loss, accumulate, axis_name, tuple(inputs), platform)
 
   def train_step(state: TrainState, batch: Example, frozen: Tree, step_params: StepParams) -> tuple[TrainState, dict[str, Any]]:
     if augment is not None:
@@ -82,18 +84,21 @@ def make_train_step(
       averages = optax.incremental_update({'params': params, 'batch_stats': batch_stats}, state.ema, 1 - decay)
     return TrainState(state.step + 1, params, batch_stats, opt_state, averages), metrics
 
-  return train_step
+  return summed(train_step, platform)
 
 
 def _make_gradient(
     apply: Callable[..., Any], loss: Loss, accumulate: int, axis_name: str | None, inputs: tuple[str, ...],
+    platform: str | None,
 ) -> Callable[..., Any]:
   """`(state, batch, frozen, weight) -> (gradient, batch_stats, parts of the loss)`; the gradient is this device's share,
   to be summed over devices."""
 
+  forward = arranged(lambda variables, *images: apply(variables, *images, train=True, mutable=['batch_stats']), platform)
+
   def local_sums(params: Tree, batch_stats: Tree, frozen: Tree, part: Example) -> tuple[Tree, Tree]:
     variables = join_frozen({'params': params, 'batch_stats': batch_stats}, frozen)
-    outputs, updates = apply(variables, *(part[name] for name in inputs), train=True, mutable=['batch_stats'])
+    outputs, updates = forward(variables, *(part[name] for name in inputs))
     return loss.sums(outputs, unpack_targets(part)), _like(batch_stats, updates.get('batch_stats', {}))
 
   def gradient_of(state: TrainState, batch: Example, frozen: Tree, weight: Any) -> tuple[Tree, Tree, Any]:

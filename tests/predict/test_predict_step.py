@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny import SIZE, TinyEncoder, random_batch
 
+from lesion_jax.cpu import arranged, winograd
 from lesion_jax.models import LesionNet, MultiTask, get_model
-from lesion_jax.predict import make_predict_fn, winograd
-from lesion_jax.predict.step import arranged, forward
+from lesion_jax.predict import make_predict_fn
+from lesion_jax.predict.step import forward
 from lesion_jax.weights.initialize import initialize
 
 

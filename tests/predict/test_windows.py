@@ -13,10 +13,11 @@ import tiny
 
 from lesion_jax import models
 from lesion_jax.core import Prediction
+from lesion_jax.cpu import arranged
 from lesion_jax.photograph.windows import stitch, window_shares, window_starts
 from lesion_jax.predict import load, loading, windows
 from lesion_jax.predict.ensemble import average
-from lesion_jax.predict.step import arranged, compiled, forward
+from lesion_jax.predict.step import compiled, forward
 from lesion_jax.predict.tta import augmented
 from lesion_jax.predict.windows import choose_window, windowed
 from lesion_jax.weights.bundle import save_bundle

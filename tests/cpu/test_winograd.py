@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from lesion_jax.predict import winograd
-from lesion_jax.predict.rewriting import rewritten
+from lesion_jax.cpu import winograd
+from lesion_jax.cpu.rewriting import rewritten
 
 SAME, VALID = ((1, 1), (1, 1)), ((0, 0), (0, 0))
 
@@ -87,3 +87,13 @@ def test_few_channels_or_tiles_are_left_alone():
   assert not is_replaced(convolution, draw(1, 32, 32, 96), draw(3, 3, 96, 256))
   assert not is_replaced(convolution, draw(1, 32, 32, 256), draw(3, 3, 256, 96))
   assert not is_replaced(convolution, draw(1, 14, 14, 256), draw(3, 3, 256, 256))
+
+
+@pytest.mark.parametrize('padding', [SAME, VALID, ((2, 0), (0, 1))])
+def test_gradients_are_those_of_the_plain_one(always, padding):
+  x, kernel = draw(2, 7, 6, 5), draw(3, 3, 5, 4)
+  weights = draw(*convolution(x, kernel, padding=padding).shape)
+  function = lambda x, kernel: (convolution(x, kernel, padding=padding) * weights).sum()
+  found, expected = (jax.jit(jax.grad(one, (0, 1)))(x, kernel) for one in (fast(function), function))
+  for one, other in zip(found, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)

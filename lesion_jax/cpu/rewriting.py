@@ -6,15 +6,15 @@ Networks need not know of it, and every network has it.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from jax.extend import core
 
-# Primitives that call another function, and the parameter that holds it.
-CALLS = {'jit': 'jaxpr', 'pjit': 'jaxpr', 'remat2': 'jaxpr', 'custom_jvp_call': 'call_jaxpr',
-         'custom_vjp_call': 'call_jaxpr'}
+CALLS = ('jit', 'pjit')  # primitives that call another function and do nothing else
+AGAIN = 'remat2'  # the one whose function is computed a second time for its gradient
 
 Rule = Callable[..., jax.Array | None]
 
@@ -22,8 +22,8 @@ Rule = Callable[..., jax.Array | None]
 def rewritten(function: Callable[..., Any], rules: Mapping[str, Rule]) -> Callable[..., Any]:
   """Returns the same function by other means.
 
-  For inference alone: a rule keeps values, not the ways of gradients, and nothing is computed a second time to save
-  memory. Loops and conditions are left as they are.
+  It has the gradients that the rules have; what is computed a second time to save memory, still is. Loops, conditions and functions
+  with derivatives of their own (`jax.custom_jvp`, `jax.custom_vjp`) are left as they are.
 
   Args:
     function: pure; arrays in trees go in and come out.
@@ -31,6 +31,7 @@ def rewritten(function: Callable[..., Any], rules: Mapping[str, Rule]) -> Callab
       None to leave it to the primitive.
   """
 
+  @functools.wraps(function)
   def other(*arguments: Any) -> Any:
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
     results = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(arguments), rules)
@@ -60,8 +61,12 @@ def _scope(equation: core.JaxprEqn) -> contextlib.AbstractContextManager:
 def _apply(equation: core.JaxprEqn, operands: Sequence[Any], rules: Mapping[str, Rule]) -> list[Any]:
   name = equation.primitive.name
   if name in CALLS:
-    inside = equation.params[CALLS[name]]
-    return _evaluate(getattr(inside, 'jaxpr', inside), getattr(inside, 'consts', ()), operands, rules)
+    inside = equation.params['jaxpr']
+    return _evaluate(inside.jaxpr, inside.consts, operands, rules)
+  if name == AGAIN and not equation.params['differentiated']:  # else it is computed the second time already
+    again = jax.checkpoint(lambda *operands: _evaluate(equation.params['jaxpr'], (), operands, rules),
+                           prevent_cse=equation.params['prevent_cse'], policy=equation.params['policy'])
+    return again(*operands)
   rule = rules.get(name)
   if rule and (result := rule(*operands, **equation.params)) is not None:
     return [result]

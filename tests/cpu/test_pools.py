@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lesion_jax.models.layers import avg_pool, max_pool
-from lesion_jax.predict import pools
-from lesion_jax.predict.rewriting import rewritten
+from lesion_jax.cpu import pools
+from lesion_jax.cpu.rewriting import rewritten
 
 X = np.random.default_rng(0).normal(size=(2, 11, 14, 3)).astype(np.float32)
 
@@ -69,3 +69,26 @@ def test_maxima_of_other_types(dtype):
   pool = lambda x: jnp.maximum(window(x), 0)
   assert sliced(pool)(x).dtype == x.dtype
   np.testing.assert_array_equal(jnp.maximum(sliced(pool)(x), 0), pool(x))
+
+
+@pytest.mark.parametrize('window, strides, padding', [
+    ((3, 3), (2, 2), ((1, 1), (1, 1))), ((3, 3), (1, 1), ((1, 1), (1, 1))), ((3, 3), (2, 2), 'VALID'),
+    ((2, 5), (3, 1), ((0, 1), (2, 0))), ((3, 3), (2, 3), ((2, 2), (0, 2))), ((11, 14), (1, 1), ((0, 0), (0, 0))),
+    ((7, 2), (2, 2), ((6, 6), (1, 1))), ((1, 1), (2, 3), ((0, 0), (0, 0))), ((2, 2), (4, 5), 'VALID')])
+def test_gradients_of_any_window_and_all_to_the_first_of_equal_maxima(window, strides, padding):
+  ties = np.random.default_rng(1).integers(0, 4, X.shape).astype(np.float32)
+  for pool in (nn.max_pool, nn.avg_pool):
+    function = lambda x, pool=pool: pool(x, window, strides, padding)
+    weights = np.random.default_rng(2).normal(size=function(X).shape).astype(np.float32)
+    gradient = lambda function: jax.jit(jax.grad(lambda x: (function(x) * weights).sum()))
+    for x in (X, ties):
+      assert 'select_and_scatter' not in str(jax.make_jaxpr(gradient(sliced(function)))(x))
+      np.testing.assert_allclose(gradient(sliced(function))(x), gradient(function)(x), rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_of_bfloat16():
+  pool = lambda x: (max_pool(x).astype(jnp.float32) ** 2).sum()
+  x = jnp.asarray(X, jnp.bfloat16)
+  found = jax.grad(sliced(pool))(x)
+  assert found.dtype == jnp.bfloat16
+  np.testing.assert_allclose(found.astype(np.float32), jax.grad(pool)(x).astype(np.float32), rtol=2e-2)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lesion_jax.predict.rewriting import rewritten
+from lesion_jax.cpu.rewriting import rewritten
 
 X = np.arange(6, dtype=np.float32)
 SINE = {'sin': lambda x, accuracy: jnp.cos(x)}  # nobody could overlook it
@@ -38,11 +38,20 @@ def test_operations_of_several_results_and_constants():
     np.testing.assert_array_equal(found, expected)
 
 
-def test_what_is_computed_twice_to_save_memory_and_what_has_its_own_gradient_is_reached():
+def test_what_is_computed_twice_to_save_memory_is_reached_and_computed_twice_still():
+  function = rewritten(jax.checkpoint(lambda x: jnp.sin(jnp.sin(x))), SINE)
+  np.testing.assert_allclose(function(X), np.cos(np.cos(X)), rtol=1e-6)
+  derivative = str(jax.make_jaxpr(jax.grad(lambda x: function(x).sum()))(X))
+  assert 'differentiated=True' in derivative  # computed again between the gradients
+
+
+def test_what_has_derivatives_of_its_own_is_left_as_it_is():
   own = jax.custom_vjp(jnp.sin)
-  own.defvjp(lambda x: (jnp.sin(x), x), lambda x, gradient: (gradient,))
-  for function in (jax.checkpoint(jnp.sin), own):
-    np.testing.assert_allclose(rewritten(function, SINE)(X), np.cos(X), rtol=1e-6)
+  own.defvjp(lambda x: (jnp.sin(x), x), lambda x, gradient: (3 * gradient,))
+  found, gradient = jax.value_and_grad(lambda x: rewritten(own, SINE)(x).sum())(X)
+  assert found == np.float32(jnp.sin(X).sum())
+  np.testing.assert_array_equal(gradient, np.full(6, 3, np.float32))
+  assert jax.grad(rewritten(nn.relu, SINE))(0.0) == 0  # and not 0.5, that of a maximum
 
 
 def test_names_of_modules_stay():
