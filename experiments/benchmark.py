@@ -10,6 +10,7 @@
   python -m experiments.benchmark profile    where the time of one inference or one training step goes
   python -m experiments.benchmark gpu        predict, memory, train and profile as a GPU is to show them
   python -m experiments.benchmark convolutions  from how many channels Winograd's algorithm pays on a CPU
+  python -m experiments.benchmark tricks     what each arrangement for a CPU earns, left out one at a time
   python -m experiments.benchmark bulk_local 100 full-size photographs from disk to report, stage by stage
   python -m experiments.benchmark bulk       10,000 photographs on a Ray cluster, of which a worker is killed
 
@@ -24,7 +25,8 @@ import sys
 from collections.abc import Sequence
 
 # Modules of `experiments.benchmarks`, each with `add_options(parser)` and `run(arguments) -> exit status`.
-PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk', 'bulk_local', 'profile', 'gpu', 'convolutions')
+PROGRAMS = ('input', 'predict', 'startup', 'memory', 'guard', 'train', 'scale', 'bulk', 'bulk_local', 'profile', 'gpu', 'convolutions',
+            'tricks')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

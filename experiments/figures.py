@@ -1,9 +1,11 @@
-"""The paper's Figures 4 and 5: what the systems find in a few photographs, and pixel F1 by lesion as bars."""
+"""The paper's Figures 4 and 5, what the systems find in a few photographs and pixel F1 by lesion as bars; and their curves of
+precision against recall."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,6 +74,65 @@ def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
   drawing.savefig(path)
 
 
+def has_curves(results: Sequence[Result]) -> bool:
+  """Returns whether one of these results, of Table II, has a curve for `precision_recall`."""
+  return any(result['row'] in COLORS and _curve(result, key) for result in results for key in LESION_KEYS)
+
+
+def precision_recall(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
+  """Draws precision against recall of pixels, a panel for each lesion and a line for each segmentation system of Table II: at each
+  recall the mean over the seeds. The legend has the mean AUPR, and a dotted line the share of pixels that have the lesion:
+  what a system at chance reaches.
+
+  Args:
+    results: of any rows; systems without curves are omitted.
+    path: of the PNG.
+
+  Raises:
+    ValueError: no result has a curve.
+  """
+  if not has_curves(results):
+    raise ValueError('no result has precision at fixed recalls; those measured from now on have')
+  found = by_row(results)
+  found = {row.key: found[row.key] for row in TABLE2 if row.key in COLORS and has_curves(found.get(row.key, ()))}
+  lesions = [key for key in LESION_KEYS if any(_curve(result, key) for each in found.values() for result in each)]
+  columns = min(4, len(lesions))
+  lines = -(-len(lesions) // columns)
+  drawing = _figure((3.3 * columns + 2.6, 3.4 * lines + 0.3))
+  panels = drawing.subplots(lines, columns, squeeze=False).ravel()
+  for key, axes in zip(lesions, panels, strict=False):
+    _precision_recall(axes, key, found)
+  for axes in panels[len(lesions):]:
+    axes.axis('off')
+  handles, labels = panels[0].get_legend_handles_labels()
+  drawing.legend(handles, labels, loc='outside right upper', frameon=False, fontsize=9, title='mean AUPR', alignment='left')
+  used = [result for each in found.values() for result in each]
+  drawing.supxlabel(f'Pixels of test {captions.sampled(used)}; dotted: chance. Data: '
+                    f'{", ".join(captions.distinct(result["data"] for result in used))}.', fontsize=9, color=INK)
+  drawing.savefig(path)
+
+
+def _curve(result: Result, lesion: str) -> Sequence[float] | None:
+  """Precision at the recalls of the report, where it has them."""
+  return result['report'].get('precision_recall', {}).get('precision', {}).get(lesion)
+
+
+def _precision_recall(axes: Any, lesion: str, found: Mapping[str, Sequence[Result]]) -> None:
+  """The panel of a lesion."""
+  for key, results in found.items():
+    curves = [curve for result in results if (curve := _curve(result, lesion))]
+    if not curves:
+      continue
+    recall = results[0]['report']['precision_recall']['recall']
+    mean = metric(results, 'aupr').value
+    axes.plot(recall, np.mean(curves, axis=0), color=COLORS[key], linewidth=1.5,
+              label=title(key, results) + ('' if mean is None else f'  {mean:.3f}'))
+    axes.axhline(results[0]['report']['precision_recall']['prevalence'][lesion], color=INK, linewidth=0.6, linestyle=':')
+  axes.set(xlim=(0, 1), ylim=(0, 1), title=lesion, xlabel='recall', ylabel='precision')
+  axes.grid(alpha=0.3, linewidth=0.6)
+  axes.spines[['top', 'right']].set_visible(False)
+
+
 def average_sizes(report: Mapping[str, Any]) -> dict[str, float]:
   """Returns pixels of each lesion in a photograph that has it, from a test report; lesions that none has are
   omitted."""
@@ -114,7 +175,7 @@ def caption_of(path: str | os.PathLike[str]) -> str | None:
   """Returns the caption of a picture that `draw_grid` made; None where there is no picture, or it has none."""
   try:
     with Image.open(path) as picture:
-      return picture.info.get('Description')
+      return picture.info.get('Description') or picture.info.get('comment', b'').decode() or None
   except FileNotFoundError:
     return None
 
@@ -150,7 +211,7 @@ def draw_grid(
   Args:
     examples: as `report.page.overlay_page` takes them; their predictions are not looked at.
     columns: title -> one panel an example, as `report.page.describe` makes them.
-    path: of the PNG.
+    path: of the PNG, or of a JPEG file, '.jpg'.
     caption: see `fig4`.
 
   Raises:
@@ -175,7 +236,9 @@ def draw_grid(
   draw_legend(drawing)
   drawing.text(1 - MARGIN / width, 0.06 / height, f'red outline: false alarm. {caption}', fontsize=6.5, ha='right',
                color=INK)
-  drawing.savefig(path, metadata={'Description': caption})
+  kept = {'pil_kwargs': {'quality': 85, 'comment': caption.encode()}} if pathlib.Path(path).suffix == '.jpg' else {
+      'metadata': {'Description': caption}}
+  drawing.savefig(path, **kept)
 
 
 def _bars(

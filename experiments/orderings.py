@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from experiments import captions
+from experiments import captions, presets
 from experiments.claims import CLAIMS, Claim
 from experiments.collect import Result, by_row, metric, paper_metric, title, without_dual
 from experiments.page import join, table
@@ -36,6 +36,7 @@ METRICS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
 REPLICATES = {'pixel_f1': 'mean_pixel_f1', 'image_f1': 'mean_image_f1', 'kappa': 'kappa'}
 HOLDS, REVERSED, UNDECIDED, NOT_REFUTED, NOT_PAIRED, NOT_DUAL, NOT_RUN = VERDICTS = (
     'holds', 'reversed', 'undecided', 'not refuted', 'not paired', 'not dual', 'not run')
+LENGTHS = 5  # of the expansive path, in the paper
 FEWEST = 0.5  # share of the resamples in which a difference must be defined to have an interval (our choice)
 
 
@@ -113,13 +114,60 @@ def markdown(results: Sequence[Result]) -> str:
   found, rows = verdicts(results), by_row(results)
   counts = collections.Counter(each.verdict for group in found.values() for each in group)
   header = ['claim', 'metric', 'paper', 'ours', 'verdict']
-  parts = ["## The paper's orderings", f'Of {counts.total()} claims: ' +
+  parts = ["## The paper's orderings", headlines(results), f'Of {counts.total()} claims: ' +
            ', '.join(f'{name} {counts[name]}' for name in VERDICTS) + '.', _caption(results)]
   for heading, group in found.items():
     keys = captions.distinct(key for each in group for key in each.claim.rows)
     command = [f'`{captions.command_for(results, keys)}`'] if results else []
     parts += [f'### {heading}', table(header, [_line(each, rows) for each in group]), *command]
   return join(*parts)
+
+
+def headlines(results: Sequence[Result]) -> str:
+  """Says in a few sentences what a reader wants to know first: whether the dual loss raises image F1 at equal pixel F1, which length of the
+  expansive path is best, and whether learned attention is. '' where the results rank nothing, or there are none. Raises as
+  `verdict` does."""
+  if not results or any(result['preset'] in presets.NOTES for result in results):
+    return ''
+  rows = by_row(results)
+  said = []
+  image, pixel = (verdict(Claim('lesion_net_16s', 'lesion_net_16s_dice', name, ''), results) for name in ('image_f1', 'pixel_f1'))
+  if image.verdict != NOT_RUN:
+    said.append(f'With the dual loss instead of Dice alone Lesion-Net-16s has an image F1 that differs by {_told(image)}, and a pixel F1 '
+                f'that differs by {_told(pixel)}.')
+  lengths = [f'lesion_net_{stride}s' for stride in (32, 16, 8, 4, 2) if f'lesion_net_{stride}s' in rows]
+  if len(lengths) > 1:
+    said.append(_lengths(lengths, rows, results))
+  others = [(key, words) for key, words in (('multitask_cw_maxpool', 'CW-MaxPool'), ('inception_v3', 'no attention'))
+            if key in rows and 'multitask' in rows]
+  if others:
+    said.append('Attention by convolution (Eq. 7) has a kappa that differs ' + ' and '.join(
+        f'from that of {words} by {_told(verdict(Claim("multitask", key, "kappa", ""), results))}' for key, words in others) + '.')
+  return ' '.join(said)
+
+
+def _lengths(lengths: Sequence[str], rows: Mapping[str, Sequence[Result]], results: Sequence[Result]) -> str:
+  """Which length is best by either F1, and by how much the next one is behind."""
+  parts = []
+  for name in ('pixel_f1', 'image_f1'):
+    order = sorted((key for key in lengths if metric(rows[key], name).value is not None), key=lambda key: -metric(rows[key], name).value)
+    if len(order) > 1:
+      lead = verdict(Claim(order[0], order[1], name, ''), results)
+      parts.append(f'{_short(order[0])} has the largest {METRICS[name]}, ahead of {_short(order[1])} by {_told(lead)}')
+  left = LENGTHS - len(lengths)
+  missing = f' ({left} of the five lengths not run yet)' if left else ''
+  return f'Among the lengths of the expansive path {" and ".join(parts)}{missing}; in the paper they are 8s and 16s.'
+
+
+def _short(key: str) -> str:
+  return key.rpartition('_')[2]
+
+
+def _told(found: Verdict) -> str:
+  """'+0.011 [−0.060, 0.080], which decides nothing'."""
+  ends = f' [{_signed(found.interval[0])}, {_signed(found.interval[1])}]' if found.interval else ''
+  decided = '' if found.verdict in (HOLDS, REVERSED) else f' ({found.verdict})'
+  return f'{_signed(found.difference)}{ends}{decided}'
 
 
 def _check_paired(claim: Claim, results: Sequence[Result]) -> None:

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from experiments import collect, figures, memory, orderings, presets, render, runner
 from experiments.rows import ROWS, TABLES
 from experiments.runner import Paths
-from lesion_jax.data.registry import load_dataset
+from lesion_jax.stages import open_datasets
+from lesion_jax.train.parallel import Devices
 
+# Data whose pictures may lie beside the results, and Fig. 4 there: photographs of IDRiD by its licence, CC BY 4.0.
+PUBLIC = {'synthetic': 'fig4.png', 'idrid': 'fig4.jpg'}
 SHOWN = ('fcn_8s', 'deeplab_v3_plus', 'danet', 'lesion_net_16s_dice', 'lesion_net_16s')  # columns of Fig. 4
 
 
@@ -60,32 +63,33 @@ def write(table: int, paths: Paths) -> None:
   if table == 2 and any(result['stage'] == 'segment' for result in results):
     figures.fig5(results, paths.folder / 'fig5.png')
     print(paths.folder / 'fig5.png')
+    if figures.has_curves(results):
+      figures.precision_recall(results, paths.folder / 'precision_recall.png')
+      print(paths.folder / 'precision_recall.png')
     write_fig4(paths, results)
 
 
 def write_fig4(paths: Paths, results: Sequence[collect.Result]) -> None:
-  """Draws Fig. 4 where the networks of these results lie: beside the results on synthetic images, in the runs' folder
-  on real ones, which are not ours to publish. Without the networks a picture of these very results stays, and one of
-  others does not."""
+  """Draws Fig. 4 where the networks of these results lie: beside the results, but in the runs' folder on photographs that are
+  not ours to publish. Without the networks a picture of these very results stays, and one of others does not."""
   shown = [result for result in results if result['row'] in SHOWN and result['seed'] == 0]
   bundles = {result['title']: paths.bundle(ROWS[result['row']], 0) for result in shown}
-  drawn = presets.DATA[paths.preset] == 'synthetic'
-  path = (paths.folder if drawn else paths.runs / paths.preset) / 'fig4.png'
+  name = presets.DATA[paths.preset]
+  path = (paths.folder if name in PUBLIC else paths.runs / paths.preset) / PUBLIC.get(name, 'fig4.png')
   networks = ' '.join(result['weights'][:8] for result in shown)
-  caption = f'Data: {presets.DATA[paths.preset]}, seed 0; networks {networks}'
+  caption = f'Data: {name}, seed 0; networks {networks}'
   if shown and figures.caption_of(path) == caption:
     return
   path.unlink(missing_ok=True)
   absent = [title for (title, bundle), result in zip(bundles.items(), shown, strict=True)
             if not _holds(bundle, result['weights'])]
-  if not shown or absent or not (drawn or paths.source_dir):
+  raw = name == 'synthetic' or paths.source_dir
+  if not shown or absent or not raw:
     print(f'Fig. 4 is not drawn: it needs the networks of the results in {paths.runs}' +
-          (f' (not there: {", ".join(absent)})' if absent else '') + ('' if drawn else ' and --source_dir=DIR'))
+          (f' (not there: {", ".join(absent)})' if absent else '') + ('' if raw else ' and --source_dir=DIR'))
     return
-  data = presets.configure(paths.preset, ROWS[SHOWN[0]], 0).segment.data
-  dataset = load_dataset(data.name, data_dir=paths.data_dir, size=data.size, source_dir=paths.source_dir or None,
-                         split=data.split, split_seed=data.seed, folds=data.folds, fold=data.fold,
-                         **({'count': data.count} if drawn else {}))
+  config = runner.configure(paths, ROWS[shown[0]['row']], 0, ROWS)
+  dataset, = open_datasets(config, str(paths.data_dir), Devices()).values()
   figures.fig4(bundles, dataset.source('test'), path, caption=caption)
   print(path)
 

@@ -19,6 +19,7 @@ AUPR = 'area under the precision-recall curve (exact; photographs with masks alo
 HALVES = {'pixel_f1': 'lesion segmentation (pixel F1)', 'image_f1': 'lesion classification (image F1)'}
 OURS, OUR_MAPS = 'multitask', 'lesion_net_16s'  # the paper's maps in Table IV are those of Lesion-Net-16s
 BASELINES = tuple(key for key in SYSTEMS if key != OURS)
+ABOVE_CHANCE = 2  # times the prevalence
 PAPER_MEMORY = {'baselines': 3.2, 'ours': 1.5}  # GB at run time, as the paper says below Table III
 
 
@@ -40,8 +41,12 @@ class Notes:
 
 
 def summary(results: Sequence[Result]) -> str:
-  """Returns every row of Tables II and III in a line: our mean metrics, the paper's in brackets; '' where nothing was
-  run."""
+  """Returns every row of Tables II and III that was run in a line: our mean metrics and the paper's, in brackets, or in columns of
+  their own where the photographs are of other patients; '' where nothing was run."""
+  if not results:
+    return ''
+  if elsewhere(results):
+    return join(_summary_elsewhere(by_row(results)), captions.conditions(results))
   rows, lines = by_row(results), []
   for key in rows:
     cells = [metric(rows[key], name) for name in (*HALVES, 'kappa')]
@@ -49,7 +54,22 @@ def summary(results: Sequence[Result]) -> str:
     lines.append([title(key, rows[key]), *(_beside(ours, paper_metric(key, name)) if ours else ''
                                            for ours, name in zip(shown, (*HALVES, 'kappa'), strict=True))])
   header = ['system', 'pixel F1 (paper)', 'image F1 (paper)', 'kappa (paper)']
-  return join(table(header, lines), captions.conditions(results)) if lines else ''
+  return join(table(header, lines), captions.conditions(results))
+
+
+def _summary_elsewhere(rows: Mapping[str, Sequence[Result]]) -> str:
+  """Our metrics with intervals, the paper's behind all of them; columns that no row fills are left out."""
+  ours = {'AUPR': 'aupr', 'pixel F1': 'pixel_f1', 'image F1': 'image_f1', 'kappa': 'kappa'}
+  columns = {name: [_cell(metric(found, key)) for found in rows.values()] for name, key in ours.items()}
+  columns |= {f"paper's {name}, another data set": [_number(paper_metric(row, key)) for row in rows] for name, key in ours.items()}
+  columns = {'system': [title(row, found) for row, found in rows.items()], 'seeds': [str(len(found)) for found in rows.values()],
+             **{name: cells for name, cells in columns.items() if any(cells)}}
+  return table(list(columns), [list(line) for line in zip(*columns.values(), strict=True)])
+
+
+def _cell(found: Metric) -> str:
+  """'0.419 ± 0.010 [0.392, 0.447]', or nothing."""
+  return '' if found.value is None else _full(found._replace(reason=None), Notes())
 
 
 def table2(results: Sequence[Result]) -> str:
@@ -61,7 +81,7 @@ def table2(results: Sequence[Result]) -> str:
   if elsewhere(own):
     halves.insert(1, _half(rows, [key for key in keys if paper_metric(key, 'pixel_f1') is not None], 'aupr'))
   reading = 'per lesion our result' + ('' if elsewhere(own) else ", the paper's in brackets")
-  return join('## Table II', *halves, _caption(own, reading, bold=True), cost(own))
+  return join('## Table II', *halves, chance(own), _caption(own, reading, bold=True), cost(own))
 
 
 def table3(results: Sequence[Result]) -> str:
@@ -74,8 +94,25 @@ def table3(results: Sequence[Result]) -> str:
             _number(paper_metric(key, 'kappa'))] for key in keys]
   header = ['system', 'ours', PAPERS_OTHER if elsewhere(own) else 'paper']
   return join('## Table III: DR grading (quadratic weighted kappa)', table(header, lines), *_not_run(own, keys),
-              *notes.lines(), _caption(own, 'an empty cell: the paper prints no result', bold=True), cost(own),
+              *notes.lines(), chance(own), _caption(own, 'an empty cell: the paper prints no result', bold=True), cost(own),
               _other_networks(results))
+
+
+def chance(results: Sequence[Result]) -> str:
+  """Says which results are no better than chance, or that none is: an AUPR below ABOVE_CHANCE times the lesion's prevalence among the pixels,
+  a kappa whose interval holds 0. '' where results rank nothing or there is nothing to say."""
+  shares = next((found['prevalence'] for result in results if (found := result['report'].get('precision_recall'))), {})
+  times = {(result['title'], result['seed'], key): value / shares[key] for result in results
+           for key, value in result['report'].get('aupr', {}).get('lesions', {}).items() if value is not None and shares.get(key)}
+  kappas = {(result['title'], result['seed']): found for result in results
+            if (found := result['report']['intervals'].get('kappa')) and 'kappa' in result['report']}
+  if not ranks(results) or not (times or kappas):
+    return ''
+  at_chance = [f'{name} (seed {seed}): AUPR of {key} is {ratio:.1f} times its prevalence'
+               for (name, seed, key), ratio in times.items() if ratio < ABOVE_CHANCE]
+  at_chance += [f'{name} (seed {seed}): the interval of kappa holds 0' for (name, seed), (low, high) in kappas.items() if low <= 0 <= high]
+  least = f': the smallest AUPR is {min(times.values()):.0f} times the prevalence of its lesion' if times else ''
+  return f'At chance: {"; ".join(at_chance)}.' if at_chance else f'No row is at chance{least}.'
 
 
 def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
@@ -116,12 +153,14 @@ def cost(results: Sequence[Result]) -> str:
     peak = max(result['peak_memory']['bytes'] for result in found) / GB
     best = captions.span(result['best_step'] for result in found)
     seconds = sum(result['seconds'] for result in found) / len(found)
+    used = [result['cpu_seconds'] for result in found if 'cpu_seconds' in result]
     lines.append([title(key, found), captions.span(result['parameters'] for result in found), str(len(found)),
                   f'{captions.span(result["steps"] for result in found)} ({best})',
-                  f'{seconds:,.0f}{"*" if resumed else ""}', f'{peak:.2f}'])
-  header = ['system', 'parameters', 'seeds', 'steps (best)', 'seconds', 'peak memory, GB']
+                  f'{seconds:,.0f}{"*" if resumed else ""}', f'{sum(used) / len(used):,.0f}' if used else '', f'{peak:.2f}'])
+  header = ['system', 'parameters', 'seeds', 'steps (best)', 'seconds', 'CPU seconds', 'peak memory, GB']
   notes = [f'Seconds: of training, evaluation and its pictures, and of compilation where no cached program was at hand; the '
-           f'mean over the seeds. Peak memory: of the {" or ".join(kinds)}, the largest over the seeds. A row that '
+           'mean over the seeds; other programs may have run beside it, which CPU seconds (of all cores) do not count. '
+           f'Peak memory: of the {" or ".join(kinds)}, the largest over the seeds. A row that '
            'contains a lesion network does not count its training.']
   if interrupted:
     notes.append('\\* interrupted and resumed: seconds and peak memory since the last start alone.')

@@ -20,7 +20,7 @@ from absl import logging
 
 from experiments import collect, presets, record, runner
 from experiments.rows import ROWS, Row
-from lesion_jax import main, runtime, stages
+from lesion_jax import machine, main, runtime, stages
 from lesion_jax.evaluate import bootstrap
 from lesion_jax.report import run as report_run
 from lesion_jax.train.interrupt import Interrupt
@@ -89,7 +89,8 @@ def describe(row: Row, options: argparse.Namespace, config: dict[str, Any], dire
   report = json.loads((directory / 'report.json').read_text('utf-8'))
   if masked := next((each for each in report.get('data_sets', {}).values() if each.get('aupr', {}).get('mean') is not None), None):
     # AUPR as it is published: of the data set that has masks, without the healthy eyes of the other.
-    report |= {'aupr': masked['aupr'], 'intervals': report['intervals'] | {'aupr': masked['intervals']['aupr']}}
+    report |= {'aupr': masked['aupr'], 'precision_recall': masked['precision_recall'],
+               'intervals': report['intervals'] | {'aupr': masked['intervals']['aupr']}}
   replicates = collect.paired(bootstrap(*collect.read_counts(directory / report_run.TEST_COUNTS)))
   stage = config[row.stage]
   return {
@@ -124,5 +125,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 if __name__ == '__main__':
   logging.set_verbosity(logging.WARNING)
+  machine.keep_memory()
   runtime.set_up()
   sys.exit(run(parse(sys.argv[1:])))

@@ -22,7 +22,7 @@ except MissingExtra as missing:
   print(f'error: {missing}; training needs more than prediction does', file=sys.stderr)
   sys.exit(2)
 
-from lesion_jax import runtime
+from lesion_jax import machine, runtime
 from lesion_jax.command import one_line_errors, parse_flags
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import examples, present_in
@@ -167,6 +167,7 @@ def _fail(message: str) -> int:
 def main(unused_argv: list[str]) -> int:
   if not FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # Orbax reports every file at INFO
+  machine.keep_memory()
   with escaping():
     with one_line_errors(ValueError):
       runtime.set_up(FLAGS.coordinator, FLAGS.processes, FLAGS.process)

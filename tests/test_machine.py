@@ -137,6 +137,34 @@ def test_threads_of_a_command_share_heaps_where_the_user_has_not_said_otherwise(
   assert heaps() <= 2 < heaps(MALLOC_ARENA_MAX='12') <= 12
 
 
+KEPT = """
+import ctypes, resource, threading
+from lesion_jax import machine
+machine.processors = lambda: COUNT
+machine.keep_memory()
+
+def pages():
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+  bytearray(200 << 20)
+  return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+found = []
+thread = threading.Thread(target=lambda: found.extend(pages() for _ in range(3)))
+thread.start(), thread.join()
+print(found[-1])
+"""
+
+
+@needs_glibc
+def test_a_computation_finds_the_memory_of_the_one_before_unless_many_threads_would_wait_or_the_user_has_spoken():
+  def pages(count, **added):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith('MALLOC_')}
+    run = subprocess.run([sys.executable, '-c', KEPT.replace('COUNT', str(count))], env=environment | added, check=True,
+                         capture_output=True, text=True)
+    return int(run.stdout)
+  assert pages(2) < 100 < pages(64) and pages(2, MALLOC_ARENA_MAX='3') > 100
+
+
 def test_affinity_counts_where_python_does_not_say_it_itself(tmp_path, monkeypatch):
   monkeypatch.delattr(os, 'process_cpu_count', raising=False)
   monkeypatch.setattr(os, 'cpu_count', lambda: 64)

@@ -1,6 +1,6 @@
 """Whether we are still as fast as the committed results say: measured again, in few rounds.
 
-Inference beside PyTorch's, of predict.json; with --source_dir what reading and writing take beside the network, over the yardstick
+Inference beside PyTorch's, of predict.json; training steps beside unmodified JAX's and PyTorch's, of train.json; with --source_dir what reading and writing take beside the network, over the yardstick
 of the same process, of bulk_local.json. Ratios are compared, not times, so a busy machine may tell as well; another kind of processor has other ratios. A ratio
 counts as lost when it fell by more than a fifth, and the whole interval of its rounds lies below what was recorded.
 """
@@ -8,6 +8,7 @@ counts as lost when it fell by more than a fifth, and the whole interval of its 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import pathlib
 import statistics
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments import page
+from experiments.benchmarks import train
 from experiments.benchmarks.bulk_local import measure as measure_host
 from experiments.benchmarks.predict import Job, measure
 
@@ -37,7 +39,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
   """Measures and compares; returns 1 where a ratio was lost, 2 where nothing could be compared."""
   host = 0 if arguments.source_dir is None else guard_host(arguments.source_dir, arguments.work, page.BENCHMARKS / 'bulk_local.json')
-  return max(host, guard_inference(arguments))
+  return max(host, guard_training(page.BENCHMARKS / 'train.json', arguments), guard_inference(arguments))
+
+
+def guard_training(recorded: pathlib.Path, arguments: argparse.Namespace) -> int:
+  """`run` of a training step of each network, beside those implementations that are recorded and installed."""
+  before = json.loads(recorded.read_text('utf-8'))
+  peers = ['plain'] + ['torch'] * (importlib.util.find_spec('torch') is not None) + ['torch_compiled'] * arguments.with_compiled
+  options = argparse.Namespace(implementations=['ours', *peers], rounds=arguments.rounds, steps=None,
+                               **{name: before[name] for name in ('size', 'dtype', 'width')})
+  lost = []
+  for row in before['rows']:
+    found, facts = train.measure(row['network'], row['batch'], options)
+    if facts['hardware']['device'] != before['hardware']['device']:
+      print(f'{recorded} is of {before["hardware"]["device"]}, this is {facts["hardware"]["device"]}', file=sys.stderr)
+      return 2
+    named = lambda ratios, network=row['network']: {f'{peer} / ours, a step of {network}': ratio for peer, ratio in ratios.items()}
+    then, now = named(row['ratios']), named(found['ratios'])
+    _show(then, now)
+    lost += losses(then, now)
+  for sentence in lost:
+    print(sentence, file=sys.stderr)
+  return 1 if lost else 0
+
+
+def _show(recorded: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapping[str, float]]) -> None:
+  for pair, ratio in found.items():
+    print(f'{pair}: {ratio["median"]:.2f} ({ratio["low"]:.2f} to {ratio["high"]:.2f}), recorded '
+          f'{recorded.get(pair, {}).get("median", float("nan")):.2f}')
 
 
 def guard_host(source_dir: pathlib.Path, work: pathlib.Path, recorded: pathlib.Path) -> int:
@@ -70,9 +99,7 @@ def guard_inference(arguments: argparse.Namespace) -> int:
           'give the result of the same device as --recorded', file=sys.stderr)
     return 2
   found = measured['rows'][0]
-  for pair, ratio in found['ratios'].items():
-    print(f'{pair}: {ratio["median"]:.2f} ({ratio["low"]:.2f} to {ratio["high"]:.2f}), recorded '
-          f'{row["ratios"].get(pair, {}).get("median", float("nan")):.2f}')
+  _show(row['ratios'], found['ratios'])
   if not set(found['ratios']) & set(row['ratios']):
     print('no ratio could be measured that was recorded; is torch installed?', file=sys.stderr)
     return 2

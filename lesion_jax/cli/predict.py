@@ -13,7 +13,6 @@ from lesion_jax import machine
 from lesion_jax.bulk.inputs import DICTIONARY, PATIENTS, REPORT, SUFFIXES, TABLE
 from lesion_jax.cli import interruption, options
 
-FEW = 4  # processors on which memory counts more than threads that wait for one another
 
 PREDICT = f'''\
 Reads photographs, finds the field of view in each, and writes for each into DIR:
@@ -145,7 +144,7 @@ def _add_pictures(predict: argparse.ArgumentParser) -> None:
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
   from lesion_jax.bulk import Interrupted, Options, Refused, Stopped, predict_photographs
 
-  machine.share_heaps(1 if machine.processors() <= FEW else 2)  # before JAX starts its threads
+  machine.share_heaps(1 if machine.processors() <= machine.FEW else 2)  # before JAX starts its threads
   chosen = Options(
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
       crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,

@@ -19,6 +19,9 @@ from lesion_jax.evaluate.totals import Counts, totals
 from lesion_jax.metrics.presence import PAPER_RULE, Rule
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
+RECALLS = tuple(step / 100 for step in range(101))  # at which a report tells precision
+DIGITS = 5  # of it
+
 
 class Evaluation(NamedTuple):
   """What evaluating a network on a split gives.
@@ -55,7 +58,8 @@ def full_report(
 
   Returns:
     The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were.
-    'presence' is of `evaluate_images`, 'healthy' of `evaluate_healthy`: of all lesions that the network learned where
+    'precision_recall' has 'recall', RECALLS, and of each lesion that is scored the 'precision' of pixels there, None where
+    no image has it, and its 'prevalence', the share of pixels that have it. 'presence' is of `evaluate_images`, 'healthy' of `evaluate_healthy`: of all lesions that the network learned where
     the data annotate none, as a grade says too that an eye is healthy.
   """
   annotated, learned = tuple(annotated), tuple(learned)
@@ -76,7 +80,10 @@ def full_report(
     told['referral'] = referral(counts, resamples=resamples, seed=seed, threshold=operating_point)
     if cut_points:
       told['at_cut_points'] = at_cut_points(counts, cut_points, resamples=resamples, seed=seed)
-  whole = report(totals(counts), annotated, learned) | {
+  pooled = totals(counts)
+  if 'histogram' in pooled and scored:
+    told['precision_recall'] = _curves(pooled['histogram'], scored)
+  whole = report(pooled, annotated, learned) | {
       'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)) | {'patients': patients(counts)},
   } | told
   return fit_scale(whole, counts, scale) if scale else whole
@@ -164,6 +171,15 @@ def _mark_unlearned(parts: Iterable[Mapping[str, Any]], annotated: tuple[str, ..
 def _positive(counts: Mapping[str, np.ndarray], level: str, annotated: tuple[str, ...]) -> dict[str, int]:
   positive = np.asarray(counts[f'{level}_tp']) + np.asarray(counts[f'{level}_fn'])
   return {key: int(positive[j]) for j, key in enumerate(LESION_KEYS) if key in annotated}
+
+
+def _curves(histogram: np.ndarray, scored: Sequence[str]) -> dict[str, Any]:
+  """Precision against recall of pixels, at fixed recalls, and what chance would reach."""
+  rounded = lambda curve: None if curve is None else [round(float(one), DIGITS) for one in curve]
+  of = {key: histogram[:, lesion_index(key)] for key in scored}
+  return {'recall': list(RECALLS),
+          'precision': {key: rounded(metrics.precision_at(each, RECALLS)) for key, each in of.items()},
+          'prevalence': {key: float(each[1].sum() / each.sum()) if each.any() else None for key, each in of.items()}}
 
 
 def _aupr(histogram: np.ndarray, annotated: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:

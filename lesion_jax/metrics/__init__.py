@@ -20,6 +20,7 @@ from lesion_jax.metrics.curves import (
     average_precision,
     average_precision_11,
     average_precisions,
+    precision_at,
     precision_recall_curve,
 )
 from lesion_jax.metrics.histogram import SCORE_BINS, score_histogram
@@ -71,6 +72,7 @@ __all__ = [
     'lesion_probabilities',
     'log_odds',
     'mean_defined',
+    'precision_at',
     'precision_recall_curve',
     'presence_scores',
     'quadratic_weighted_kappa',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -127,6 +128,26 @@ def precision_recall_curve(histogram: np.ndarray) -> PrecisionRecall:
   filled = (negatives + positives > 0) & (total > 0)
   tp, fp = np.cumsum(positives)[filled], np.cumsum(negatives)[filled]
   return PrecisionRecall(tp / (tp + fp), tp / max(total, 1), bin_thresholds()[::-1][filled].astype(np.float64))
+
+
+def precision_at(histogram: np.ndarray, recalls: Sequence[float]) -> np.ndarray | None:
+  """Returns the precision at the highest threshold that reaches each recall: the same curve at fixed places, so that curves of
+  several networks can be laid over each other or averaged.
+
+  Args:
+    histogram: int [2, SCORE_BINS], of `score_histogram`.
+    recalls: [R], in 0..1; 0 gives the precision of the highest score.
+
+  Returns:
+    float64 [R], or None where the ground truth has no positive.
+
+  Raises:
+    ValueError: when the shape is not [2, SCORE_BINS].
+  """
+  curve = precision_recall_curve(histogram)
+  if not curve.recall.size:
+    return None
+  return curve.precision[np.searchsorted(curve.recall, np.asarray(recalls, np.float64) - 1e-9)]
 
 
 @functools.cache

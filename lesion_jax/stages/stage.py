@@ -39,7 +39,7 @@ from lesion_jax.stages.counting import make_counter
 from lesion_jax.train.checkpoint import Checkpoints, OtherRun
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.loop import TrainResult, fit
-from lesion_jax.train.parallel import AXIS, Devices
+from lesion_jax.train.parallel import Devices
 from lesion_jax.train.state import TrainState, create_state, join_frozen, split_frozen
 from lesion_jax.train.step import make_train_step
 from lesion_jax.weights.bundle import Bundle
@@ -152,7 +152,7 @@ class Stage:
       source, apply, inputs = ask_network(model, source, self.initial, self.directory), functools.partial(
           apply, method='grade'), ('image', 'found')
     step = make_train_step(
-        apply, parts.loss(config), optimizer, accumulate=config.accumulate, axis_name=AXIS, ema=config.ema, inputs=inputs,
+        apply, parts.loss(config), optimizer, accumulate=config.accumulate, axis_name=self.devices.axis, ema=config.ema, inputs=inputs,
         encoder_held=config.encoder_held, platform=self.devices.platform,
         augment=lambda batch, number: augment(batch, seed=self.seed, step=number, spec=spec))
 

@@ -48,6 +48,7 @@ class Devices:
     self._whole = NamedSharding(mesh, PartitionSpec())
     self.count = len(self.local) * jax.process_count()
     self.platform: str = self.local[0].platform
+    self.axis = AXIS if self.count > 1 else None  # over which a step adds up; one alone would add up copies of its own
 
   def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
     """Raises ValueError where the global batch does not divide evenly over devices and micro-batches."""

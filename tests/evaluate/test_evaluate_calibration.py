@@ -8,7 +8,7 @@ from sklearn.metrics import brier_score_loss
 
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import calibration, full_report, report, totals
-from lesion_jax.metrics import SCORE_BINS, binary_calibration, histogram_calibration
+from lesion_jax.metrics import SCORE_BINS, binary_calibration, histogram_calibration, precision_at
 from lesion_jax.metrics.histogram import score_bin
 
 N = 40
@@ -123,8 +123,13 @@ def test_a_full_report_is_a_report_with_intervals_and_calibration(counts):
   assert found['calibration']['image']['undefined']['iHE'] == 'not learned'
   assert found['calibration']['image']['undefined']['NV'] == 'not annotated'
   assert found['calibration']['image']['lesions']['vHE'] == calibration(counts, SCORED)['image']['lesions']['vHE']
+  curves, histogram = found['precision_recall'], totals(counts)['histogram']
+  assert curves['recall'][::50] == [0, 0.5, 1] and set(curves['precision']) == set(curves['prevalence']) == {'MA', 'CWS', 'vHE'}
+  assert curves['precision']['MA'] == pytest.approx(precision_at(histogram[:, 0], curves['recall']), abs=1e-5)
+  assert curves['prevalence']['MA'] == histogram[1, 0].sum() / histogram[:, 0].sum()
+  assert curves['precision']['CWS'] is None and curves['prevalence']['CWS'] is None  # nothing of it counts
   assert report(totals(counts), SCORED, ('MA', 'CWS', 'vHE')) == {
-      name: value for name, value in found.items() if name not in ('intervals', 'calibration')}
+      name: value for name, value in found.items() if name not in ('intervals', 'calibration', 'precision_recall')}
 
 
 def test_a_perfect_network_has_no_error(truth):

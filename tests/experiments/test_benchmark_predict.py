@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 import subprocess
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import (
-    bulk, convolutions, guard, machine, memory, predict, profile, scale, startup, train)
+    bulk, convolutions, guard, machine, memory, predict, profile, scale, startup, train, tricks)
 from experiments.benchmarks.predict import Job, make_images, make_variables
 from experiments.benchmarks.turns import compare
+from lesion_jax import runtime
+from lesion_jax.cpu import arranged, summed
 
 COMMITTED = pathlib.Path(__file__).parents[2] / 'experiments' / 'results' / 'benchmark'
 
@@ -56,6 +59,20 @@ def test_the_guard_speaks_when_more_than_a_fifth_of_a_ratio_is_lost(now, lost):
   assert sentences == (['ours has become slower: torch takes 0.90 times as long, 1.25 were recorded, 28% less'] if lost else [])
 
 
+@pytest.mark.parametrize('now, status', [((1.2, 1.3), 0), ((0.7, 0.8), 1)])
+def test_the_guard_looks_at_training_steps_too(now, status, tmp_path, monkeypatch, capsys):
+  recorded = tmp_path / 'train.json'
+  facts = {'hardware': {'device': 'cpu'}}
+  recorded.write_text(json.dumps({'size': 256, 'dtype': 'float32', 'width': 1.0, **facts, 'rows': [
+      {'network': 'multitask', 'batch': 2, 'ratios': {'torch': ratio(1.2)}}]}))
+  asked = []
+  monkeypatch.setattr(train, 'measure', lambda network, batch, options: asked.append((network, batch, options.size)) or (
+      {'ratios': {'torch': {'median': now[0], 'low': now[0], 'high': now[1]}}}, facts))
+  assert guard.guard_training(recorded, argparse.Namespace(rounds=1, with_compiled=False)) == status
+  assert asked == [('multitask', 2, 256)]
+  assert ('a step of multitask has become slower' in capsys.readouterr().err) == bool(status)
+
+
 def test_the_guard_says_that_there_is_nothing_to_compare_with(tmp_path, capsys):
   from experiments import benchmark
 
@@ -86,8 +103,54 @@ def test_on_the_machine_of_a_gpu_jax_flax_optax_and_numpy_are_enough():
 
 @pytest.mark.parametrize('name, render', [
     ('predict', predict.render), ('startup', startup.render), ('memory', memory.render), ('train', train.render),
-    ('scale', scale.render), ('bulk', bulk.render), ('convolutions', convolutions.render),
+    ('scale', scale.render), ('bulk', bulk.render), ('convolutions', convolutions.render), ('tricks', tricks.render),
     ('profile-inference', lambda result: profile.render(result, 15)), ('profile-step', lambda result: profile.render(result, 15))])
 def test_the_committed_page_is_of_the_committed_result(name, render):
   result = json.loads((COMMITTED / f'{name}.json').read_text(encoding='utf-8'))
   assert (COMMITTED / f'{name}.md').read_text(encoding='utf-8') == render(result)
+
+
+@pytest.mark.parametrize('trick, primitive', [('pools', 'reduce_window'), ('winograd', 'conv_general_dilated[')])
+def test_an_arrangement_is_left_out_of_what_is_traced_inside(trick, primitive):
+  def function(x, kernel):
+    return jax.lax.reduce_window(jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=('NHWC', 'HWIO', 'NHWC')), -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), 'VALID')
+
+  def text():
+    return str(jax.make_jaxpr(arranged(function, 'cpu'))(jnp.zeros((1, 32, 32, 256)), jnp.zeros((3, 3, 256, 256))))
+
+  with tricks.without(trick):
+    assert primitive in text()
+  with tricks.without(tricks.ALL):
+    assert primitive not in text()
+  assert primitive not in text()
+
+
+def test_sums_gradients_of_kernels_and_options_are_left_out_too():
+  total = lambda: str(jax.make_jaxpr(summed(lambda x: x.sum(), 'cpu'))(jnp.zeros((4, 64, 64, 8))))
+  own = lambda: str(jax.make_jaxpr(arranged(lambda x, kernel: jax.lax.conv_general_dilated(
+      x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=('NHWC', 'HWIO', 'NHWC')), 'cpu'))(jnp.zeros((1, 8, 8, 4)), jnp.zeros((3, 3, 4, 4))))
+  assert 'dot_general' in total() and 'custom_vjp' in own()
+  with tricks.without('sums'), tricks.without('kernels'), tricks.without('options'):
+    assert 'dot_general' not in total() and 'custom_vjp' not in own() and runtime.compiler_options('cpu') is None
+
+
+def test_a_page_says_what_earns_little():
+  times = {'all': [1.0, 1.0, 1.0], 'pools': [1.3, 1.3, 1.3], 'winograd': [1.01, 1.01, 1.01], 'options': [1.2, 1.2, 1.2]}
+  row = {'what': 'inference', 'network': 'multitask', 'seconds': times,
+         'ratios': {trick: compare(times['all'], times[trick]) for trick in ('pools', 'winograd', 'options')}}
+  text = tricks.render({'inference_size': 896, 'size': 256, 'batch': 2, 'width': 1, 'rounds': 3, 'rows': [row],
+                        'hardware': {'device': 'cpu', 'cpus': 2, 'devices': 1}, 'versions': {'jax': '0'}, 'command': 'python'})
+  assert 'Earns less than 5 % here: winograd.' in text and '| 1.30 |' in text
+
+
+def test_computations_take_turns_each_compiled_without_its_arrangement():
+  seen = []
+
+  def make():
+    left = runtime.compiler_options('cpu') is None
+    return lambda: seen.append(left)
+
+  row = tricks.measure('inference', 'multitask', make, rounds=2)
+  assert seen == [False, False, False, True] + [False, False, False, True] * 2
+  assert {len(times) for times in row['seconds'].values()} == {2} and set(row['ratios']) == set(tricks.OF['inference'])

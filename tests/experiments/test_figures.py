@@ -90,6 +90,33 @@ class TestFig5:
       figures.fig5([make_result('abn_classifier'), make_result('multitask')], tmp_path / 'fig5.png')
 
 
+class TestPrecisionRecall:
+
+  def result(self, key, seed, precision):
+    made = make_result(key, seed)
+    lesions = dict.fromkeys(('iHE', 'CWS'))
+    made['report']['precision_recall'] = {'recall': [0.0, 0.5, 1.0], 'precision': lesions | {'MA': precision},
+                                          'prevalence': {'MA': 0.1, 'iHE': 0.0, 'CWS': 0.2}}
+    made['report']['aupr'] = {'mean': 0.25 + seed / 4, 'lesions': {}, 'undefined': {}}
+    return made
+
+  def test_a_line_for_each_system_is_the_mean_over_its_seeds(self, drawn, tmp_path):
+    made = [self.result('fcn_8s', 0, [1.0, 0.5, 0.1]), self.result('fcn_8s', 1, [0.0, 0.5, 0.3]),
+            self.result('lesion_net_8s', 0, [0.9, 0.8, 0.2]), make_result('unet')]
+    figures.precision_recall(made, tmp_path / 'curves.png')
+    axes, = drawn[0].axes
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines if not line.get_label().startswith('_')}
+    assert lines == {'FCN-8s  0.375': [0.5, 0.5, 0.2], 'Lesion-Net-8s  0.250': [0.9, 0.8, 0.2]}
+    assert axes.get_title() == 'MA'
+    assert [0.1, 0.1] in [list(line.get_ydata()) for line in axes.lines]  # chance
+    assert (tmp_path / 'curves.png').exists()
+
+  def test_results_of_before_have_none(self, tmp_path):
+    assert not figures.has_curves([make_result('fcn_8s')])
+    with pytest.raises(ValueError, match='no result has precision'):
+      figures.precision_recall([make_result('fcn_8s')], tmp_path / 'curves.png')
+
+
 class TestChoose:
 
   def test_lesions_and_grades_that_were_not_shown_go_first(self):

@@ -10,7 +10,7 @@ from scipy import stats
 from experiments.claims import CLAIMS, Claim
 from experiments.collect import ROWS, paper_metric
 from experiments.orderings import (
-    HOLDS, NOT_DUAL, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, interval, markdown, verdict, verdicts)
+    HOLDS, NOT_DUAL, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, headlines, interval, markdown, verdict, verdicts)
 
 ALL = [claim for claims in CLAIMS.values() for claim in claims]
 GRADING = Claim('multitask', 'abn_grader', 'kappa', '')
@@ -210,3 +210,23 @@ def test_a_claim_of_no_gain_is_not_refuted_unless_something_is_gained(gain, expe
   noise = np.random.default_rng(0).normal(0, 0.001, RESAMPLES)
   results = [graded('multitask_joint', 0.7 + gain, 0.7 + gain + noise), graded('multitask', 0.7, [0.7] * RESAMPLES)]
   assert verdict(claim, results).verdict == expected
+
+
+class TestHeadlines:
+
+  def test_the_first_sentences_say_what_was_asked(self):
+    made = [make_result('lesion_net_16s', move=0.1), make_result('lesion_net_16s_dice'), make_result('lesion_net_8s', move=0.001),
+            make_result('multitask', move=0.1), make_result('multitask_cw_maxpool')]
+    loss, lengths, attention = headlines(made).replace('Eq. 7', 'Eq.7').split('. ')
+    assert loss.startswith('With the dual loss instead of Dice alone Lesion-Net-16s has an image F1 that differs by +0.1')
+    assert '16s has the largest pixel F1, ahead of 8s by +0.0' in lengths and '(3 of the five lengths not run yet)' in lengths
+    assert attention.startswith('Attention by convolution (Eq.7) has a kappa that differs from that of CW-MaxPool by +0.1')
+    assert markdown(made).splitlines()[2].startswith('With the dual loss')
+
+  def test_what_decides_nothing_says_so(self):
+    made = [make_result('lesion_net_16s', noise=0.05), make_result('lesion_net_16s_dice', move=0.02, noise=0.05)]
+    assert '(undecided)' in headlines(made)
+
+  def test_a_check_of_the_programs_has_none(self):
+    made = [make_result(key, preset='smoke') for key in ('lesion_net_16s', 'lesion_net_16s_dice')]
+    assert headlines(made) == headlines([]) == ''

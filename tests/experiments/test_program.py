@@ -27,7 +27,7 @@ def pictures(paths, monkeypatch):
 
   monkeypatch.setattr(program.figures, 'fig4', fig4)
   monkeypatch.setattr(program.figures, 'caption_of', lambda path: path.read_text() if path.exists() else None)
-  monkeypatch.setattr(program, 'load_dataset', lambda *args, **options: type('Data', (), {'source': lambda self, split: []})())
+  monkeypatch.setattr(program, 'open_datasets', lambda *_: {'segment': type('Data', (), {'source': lambda self, split: []})()})
   return drawn
 
 

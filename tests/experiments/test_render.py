@@ -9,7 +9,7 @@ from invented import make_memory, make_result
 
 from experiments import captions
 from experiments.collect import ROWS, title
-from experiments.render import cost, summary, table2, table3, table4
+from experiments.render import chance, cost, summary, table2, table3, table4
 
 
 def cells(text, heading=''):
@@ -154,11 +154,11 @@ def test_commands_that_differ_in_rows_and_seeds_are_one():
 
 def test_cost_is_of_each_row_over_its_seeds():
   made = [make_result('fcn_8s'), make_result('unet', 0, seconds=100.0, best_step=80),
-          make_result('unet', 1, seconds=200.0, best_step=160, resumed=True,
+          make_result('unet', 1, seconds=200.0, cpu_seconds=380.0, best_step=160, resumed=True,
                       peak_memory={'bytes': 2_345_000_000, 'of': 'accelerator'})]
   text = cost(made)
-  assert cells(text)['FCN-8s'] == ['3,400,000', '1', '160 (80)', '61', '1.50']
-  assert cells(text)['U-Net'] == ['3,400,000', '2', '160 (80 to 160)', '150*', '2.35']
+  assert cells(text)['FCN-8s'] == ['3,400,000', '1', '160 (80)', '61', '', '1.50']
+  assert cells(text)['U-Net'] == ['3,400,000', '2', '160 (80 to 160)', '150*', '380', '2.35']
   assert 'of the process or accelerator' in text and r'\* interrupted' in text
   assert r'\*' not in cost(made[:1])
 
@@ -203,3 +203,36 @@ def test_memories_of_different_sizes_are_not_added(memories):
   gpu = {'device': 'NVIDIA H200', 'devices': 1, 'cpus': 16}
   with pytest.raises(ValueError, match='different settings cannot be added'):
     table4([], [*memories[1:], make_memory('fcn_8s', hardware=gpu)])
+
+
+class TestChance:
+
+  def result(self, aupr, prevalence=0.01):
+    made = make_result('lesion_net_8s')
+    made['report'] |= {'aupr': {'mean': aupr, 'lesions': {'MA': aupr, 'NV': None}, 'undefined': {}},
+                       'precision_recall': {'recall': [0.0], 'precision': {'MA': [aupr]}, 'prevalence': {'MA': prevalence}}}
+    return made
+
+  def test_an_aupr_below_twice_the_prevalence_is_named(self):
+    assert chance([self.result(0.019)]) == 'At chance: Lesion-Net-8s (seed 0): AUPR of MA is 1.9 times its prevalence.'
+    assert chance([self.result(0.3)]) == 'No row is at chance: the smallest AUPR is 30 times the prevalence of its lesion.'
+
+  def test_a_kappa_whose_interval_holds_zero_is_named(self):
+    made = make_result('multitask')
+    assert chance([made]) == 'No row is at chance.'
+    made['report']['intervals']['kappa'] = [-0.1, 0.3]
+    assert 'the interval of kappa holds 0' in chance([made])
+
+  def test_results_without_prevalence_and_checks_of_the_programs_say_nothing(self):
+    assert chance([make_result('lesion_net_8s')]) == chance([self.result(0.019) | {'preset': 'smoke'}]) == ''
+
+
+def test_on_other_patients_the_papers_numbers_stand_in_columns_of_their_own():
+  made = [make_result('unet', preset='idrid'), make_result('unet', 1, preset='idrid'), make_result('inception_v3_classifier', preset='idrid')]
+  for result in made[:2]:
+    result['report']['aupr'] = {'mean': 0.3, 'lesions': {}, 'undefined': {}}
+    result['report']['intervals']['aupr'] = {'mean': [0.2, 0.4], 'lesions': {}}
+  header, _, unet, classifier = [[cell.strip() for cell in line.split('|')[1:-1]] for line in summary(made).splitlines() if line[:1] == '|']
+  assert header == ['system', 'seeds', 'AUPR', 'pixel F1', 'image F1', "paper's pixel F1, another data set", "paper's image F1, another data set"]
+  assert unet[:4] == ['U-Net', '2', '0.300 ± 0.000 [0.200, 0.400]', '0.570 ± 0.000 [0.550, 0.590]'] and unet[5:] == ['0.570', '0.757']
+  assert classifier[2:4] == ['', ''] and classifier[5:] == ['', '0.716']

@@ -4,38 +4,39 @@ import pathlib
 
 import pytest
 
-from experiments import collect, idrid_page, presets, render
+from experiments import collect, idrid_page, orderings, presets, render
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / 'experiments' / 'results'
 PRESETS = sorted(RESULTS / name for name in presets.PRESETS if (RESULTS / name).exists())
 
 
-BEGUN = [folder for folder in PRESETS if not (folder / 'summary.md').exists()]
 
 
-@pytest.mark.parametrize('folder', BEGUN, ids=lambda path: path.name)
-def test_of_a_preset_that_is_begun_there_are_rows_as_it_is_now_and_no_page(folder):
-  for result in collect.load(folder):
-    now = presets.configure(folder.name, collect.ROWS[result['row']], result['seed'])
+def test_of_the_check_of_the_programs_every_row_was_measured():
+  assert {result['row'] for result in collect.load(RESULTS / 'smoke')} == set(collect.ROWS)
+
+
+def test_rows_on_real_photographs_are_of_the_preset_as_it_is_now():
+  for result in collect.load(RESULTS / 'idrid'):
+    now = presets.configure('idrid', collect.ROWS[result['row']], result['seed'])
     for key in ('max_steps', 'batch_size', 'loss'):
       assert result['config'][result['stage']][key] == now[result['stage']][key]
-    assert collect.counts_of(folder / f'{result["row"]}-{result["seed"]}.json').is_file()
-  assert not list(folder.glob('*.md'))
+    assert collect.counts_of(RESULTS / 'idrid' / f'{result["row"]}-{result["seed"]}.json').is_file()
 
 
-@pytest.mark.parametrize('folder', [folder for folder in PRESETS if folder not in BEGUN], ids=lambda path: path.name)
-def test_every_row_was_measured_and_the_pages_are_of_these_results(folder):
+@pytest.mark.parametrize('folder', PRESETS, ids=lambda path: path.name)
+def test_the_pages_are_of_these_results(folder):
   results, memories = collect.load(folder), collect.load_memories(folder)
-  assert {result['row'] for result in results} == set(collect.ROWS)
-  pages = {'table2.md': render.table2(results), 'table3.md': render.table3(results),
+  pages = {'table2.md': render.table2(results), 'table3.md': render.table3(results), 'orderings.md': orderings.markdown(results),
            'table4.md': render.table4(results, memories), 'summary.md': render.summary(results)}
-  for name, text in pages.items():
-    assert (folder / name).read_text('utf-8') == text, name
+  for path in folder.glob('*.md'):
+    assert path.read_text('utf-8') == pages[path.name], path.name
+  assert {'table2.md', 'orderings.md', 'summary.md'} <= {path.name for path in folder.glob('*.md')}
 
 
 def test_the_page_of_results_has_the_summary_as_it_is():
-  summary = render.summary(collect.load(ROOT / 'experiments' / 'results' / 'smoke'))
+  summary = render.summary(collect.load(RESULTS / 'idrid'))
   table, _, conditions = summary.partition('\n\n')
   page = (ROOT / 'docs' / 'results.md').read_text('utf-8')
   assert table in page

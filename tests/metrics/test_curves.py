@@ -9,6 +9,7 @@ from lesion_jax.metrics.curves import (
     average_precision_11,
     average_precisions,
     bin_thresholds,
+    precision_at,
     precision_recall_curve,
 )
 from lesion_jax.metrics.histogram import SCORE_BINS, TENTHS, score_bin
@@ -114,6 +115,16 @@ def test_curve_points_are_what_their_thresholds_say():
   for i in range(0, len(threshold), 97):
     positive = scores >= threshold[i]
     np.testing.assert_allclose([precision[i], recall[i]], [truth[positive].mean(), truth[positive].sum() / truth.sum()])
+
+
+def test_precision_at_a_recall_is_that_of_the_highest_threshold_that_reaches_it():
+  truth, scores = sample(4, 'spread')
+  counts, recalls = histogram(truth, scores), [0.0, 0.1, 0.5, 0.93, 1.0]
+  lowest = [np.sort(scores[truth])[::-1][max(int(np.ceil(recall * truth.sum() - 1e-6)), 1) - 1] for recall in recalls]
+  edges = bin_thresholds()[score_bin(np.array(lowest, np.float32))]  # all of a score's bin counts
+  np.testing.assert_allclose(precision_at(counts, recalls)[1:], [truth[scores >= edge].mean() for edge in edges[1:]])
+  assert precision_at(counts, recalls)[0] == precision_recall_curve(counts).precision[0]
+  assert precision_at(counts * np.array([[1], [0]]), recalls) is None
 
 
 def test_the_area_under_the_steps_of_the_curve_is_the_value():
