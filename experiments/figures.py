@@ -32,7 +32,7 @@ COLORS = {
 }
 SEARCHED = 200  # test photographs among which those of Fig. 4 are chosen
 SIDE, GAP, MARGIN = 1.9, 0.08, 0.15  # of Fig. 4, in inches
-HEADLINE, WORDS, HEADER, LEGEND = 0.24, 0.42, 0.32, 0.5
+HEADLINE, WORDS, HEADER, LEGEND, CAPTION = 0.24, 0.42, 0.32, 0.62, 0.36
 
 
 def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
@@ -234,7 +234,7 @@ def draw_grid(
       corner = left, height - HEADER - (row + 1) * line + WORDS
       draw_panel(drawing, dataclasses.replace(panel, headline=headline), corner, side=SIDE, words_below=True)
   draw_legend(drawing)
-  drawing.text(1 - MARGIN / width, 0.06 / height, f'red outline: false alarm. {caption}', fontsize=6.5, ha='right',
+  drawing.text(1 - MARGIN / width, CAPTION / height, f'red outline: false alarm. {caption}', fontsize=6.5, ha='right',
                color=INK)
   kept = {'pil_kwargs': {'quality': 85, 'comment': caption.encode()}} if pathlib.Path(path).suffix == '.jpg' else {
       'metadata': {'Description': caption}}

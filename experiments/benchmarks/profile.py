@@ -27,6 +27,8 @@ OPERATION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*? ([\w\-]+)\((?:.*?metad
 DEPTH = 3  # of the names of modules that make a part
 CLASSES = ('MultiTask', 'LesionNet')  # of NETWORKS
 INFERENCE = ('inference', 'answer')  # the second is its name in older results
+FUNCTIONS = re.compile(r'\bp?jit\([^()/]*\)')  # of the names of a source: compiled functions
+AROUND = re.compile(r'\b\w+\(')  # and transformations, which may hold several names
 UNNAMED = 'without a name'
 
 
@@ -111,12 +113,11 @@ def tables(seconds: Mapping[str, float], text: str) -> dict[str, Any]:
 
 def part_of(source: str) -> str:
   """Returns 'lesion/encoder/Mixed_5b, backward' of
-  'jit(step)/transpose(jvp(Model))/lesion/encoder/Mixed_5b/conv_general_dilated', without the names of classes and
-  methods."""
-  *names, primitive = source.split('/')
-  names = [name for name in names if not {'(', '.'} & set(name)]
-  if names and names[0] in CLASSES:
-    del names[0]
+  'jit(step)/transpose(jvp(MultiTask))/lesion/encoder/Mixed_5b/conv_general_dilated', and of
+  'jit(step)/transpose(jvp(MultiTask/lesion/encoder/Mixed_5b))/conv_general_dilated', without the names of classes, methods and
+  functions."""
+  *names, primitive = AROUND.sub('', FUNCTIONS.sub('', source)).replace(')', '').split('/')
+  names = [name for name in names if name and '.' not in name and name not in CLASSES]
   return ('/'.join(names[:DEPTH]) or primitive) + (', backward' if 'transpose(' in source else '')
 
 

@@ -1,5 +1,5 @@
 """The gradient of a kernel as a CPU computes it fast: XLA reads an array that has its border in it about twice as fast there as one
-around which it has to imagine one (experiments/results/benchmark/convolutions.md)."""
+around which it has to imagine one (what that earns: experiments/results/benchmark/tricks.md)."""
 
 from __future__ import annotations
 

@@ -29,6 +29,14 @@ def test_seconds_by_kind_and_part():
       'lesion/encoder/Mixed_5b': 0.8, f'{profile.UNNAMED}: convolution': 0.1, 'decoder_16s/merge_1/bn, backward': 0.1})
 
 
+@pytest.mark.parametrize('source, part', [
+    ('jit(f)/jvp(LesionNet/encoder/encoder._run/Conv2d_2b_3x3/bn)/jit(_where)/select_n', 'encoder/Conv2d_2b_3x3/bn'),
+    ('jit(f)/transpose(jvp(LesionNet/decoder_16s/merge_1/conv))/transpose(jvp())/dot_general', 'decoder_16s/merge_1/conv, backward'),
+    ('jit(f)/psum', 'psum')])
+def test_a_part_is_named_wherever_the_brackets_are(source, part):
+  assert profile.part_of(source) == part
+
+
 def test_on_a_gpu_only_its_streams_count():
   thread = lambda tid, name: {'ph': 'M', 'name': 'thread_name', 'pid': 1, 'tid': tid, 'args': {'name': name}}
   kernel = lambda tid: event('kernel_17', 500, pid=1, tid=tid, args={'hlo_op': 'conv.1'})

@@ -8,6 +8,7 @@ from flax import traverse_util
 from tiny import random_batch
 
 from lesion_jax.augment import Augmentation, augment
+from lesion_jax.cpu import sums, winograd
 from lesion_jax.losses import get_loss
 from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import create_state, get_optimizer, sgd, split_frozen
@@ -61,6 +62,18 @@ def test_four_devices_with_two_rows_each_equal_one_device_with_eight(plain):
   found, split = gradient_by(step, placed, devices.shard(random_batch(0, 8)), step_params)
   assert relative(split['loss'], metrics['loss']) < 1e-5
   assert relative(found, gradient) < 1e-5
+
+
+def test_as_a_cpu_takes_it_fastest_a_step_has_the_same_loss_and_gradient(lab, monkeypatch):
+  for module, name in ((winograd, 'MIN_CHANNELS'), (winograd, 'MIN_TILES'), (sums, 'MIN_SIZE')):
+    monkeypatch.setattr(module, name, 1)
+  optimizer, state, step_params = sgd(momentum=0.0, weight_decay=0.0), lab.state(), StepParams(np.float32(1), np.float32(0.8))
+  fast, plain = (make_train_step(lab.network().apply, get_loss('dual_dice'), optimizer, platform=platform) for platform in ('cpu', 'gpu'))
+  texts = [str(jax.make_jaxpr(step)(state, random_batch(0, 8), {}, step_params)) for step in (fast, plain)]
+  assert 'select_and_scatter' not in texts[0] and texts[0].count('conv_general_dilated[') < texts[1].count('conv_general_dilated[')
+  (found, one), (expected, other) = (gradient_by(jax.jit(step), state, random_batch(0, 8), step_params) for step in (fast, plain))
+  assert relative(one['loss'], other['loss']) < 1e-5
+  assert relative(found, expected) < 1e-4
 
 
 @pytest.mark.parametrize('accumulate', [2, 4])
