@@ -26,7 +26,7 @@ def test_it_learns_what_it_would_have_learned(tmp_path):
                   segment__bundle=str(tmp_path / 'each' / 'segment' / 'bundle'))
   assert main.run(again, tmp_path / 'once', str(tmp_path / 'data'), lambda: False) == 0
   losses = [read_scalars(tmp_path / name / 'grade' / 'metrics.csv')['train', 'loss'][1] for name in ('each', 'once')]
-  np.testing.assert_allclose(*losses, rtol=1e-3)  # the sums are in another order, and BatchNorm of few magnifies it
+  np.testing.assert_allclose(*losses, rtol=4e-3)  # the sums are in another order, and BatchNorm of few magnifies it
   assert (tmp_path / 'once' / 'grade' / asked.kept_outputs()).exists()
 
 

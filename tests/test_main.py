@@ -96,7 +96,7 @@ def test_it_leaves_a_model_figures_and_pictures(finished):
     assert json.loads((folder / 'report.json').read_text()) == metrics_of(finished)[stage]
     assert load_bundle(folder / 'bundle').config['metrics'] == metrics_of(finished)[stage]
   assert metrics_of(finished)['segment'].keys() == {
-      'pixel_f1', 'pixel_iou', 'image_f1', 'positive_images', 'positive_pixels', 'undecided_images', 'aupr', 'aupr_11',
+      'pixel_f1', 'pixel_iou', 'image_f1', 'positive_images', 'positive_pixels', 'undecided_images', 'aupr', 'aupr_11', 'precision_recall',
       'intervals', 'calibration', 'selection', 'presence', 'healthy'}
   assert {'kappa', 'accuracy', 'referable', 'confusion'} <= metrics_of(finished)['grade'].keys()
 

@@ -84,7 +84,7 @@ def test_loss_gradient_and_figures_are_those_of_one_device(place):
   stage, two = train(configuration(), place / 'two', place / 'data')
   assert (one.step, two.step) == (1, 1)
   for mine, other in zip(jax.tree.leaves(one.state), jax.tree.leaves(two.state), strict=True):
-    assert np.abs(mine - other).max() <= 1e-5 * np.abs(mine).max()
+    assert np.abs(mine - other).max() <= 3e-5 * np.abs(mine).max()  # sums of halves, by matrix products
   first, second = (read_scalars(place / name / 'segment' / 'metrics.csv') for name in ('one', 'two'))
   assert first.keys() == second.keys()
   for series in first.keys() - {('train', 'images_per_second'), ('train', 'waiting_for_data')}:

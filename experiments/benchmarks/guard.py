@@ -24,6 +24,7 @@ from experiments.benchmarks.predict import Job, measure
 
 ALLOWED = 0.2  # of a ratio that may be lost
 HOST = 10  # photographs
+NOTHING = 2  # status where nothing could be compared
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
   """Measures and compares; returns 1 where a ratio was lost, 2 where nothing could be compared."""
   host = 0 if arguments.source_dir is None else guard_host(arguments.source_dir, arguments.work, page.BENCHMARKS / 'bulk_local.json')
-  return max(host, guard_training(page.BENCHMARKS / 'train.json', arguments), guard_inference(arguments))
+  if (inference := guard_inference(arguments)) == NOTHING:
+    return NOTHING
+  return max(host, inference, guard_training(page.BENCHMARKS / 'train.json', arguments))
 
 
 def guard_training(recorded: pathlib.Path, arguments: argparse.Namespace) -> int:
@@ -53,7 +56,7 @@ def guard_training(recorded: pathlib.Path, arguments: argparse.Namespace) -> int
     found, facts = train.measure(row['network'], row['batch'], options)
     if facts['hardware']['device'] != before['hardware']['device']:
       print(f'{recorded} is of {before["hardware"]["device"]}, this is {facts["hardware"]["device"]}', file=sys.stderr)
-      return 2
+      return NOTHING
     named = lambda ratios, network=row['network']: {f'{peer} / ours, a step of {network}': ratio for peer, ratio in ratios.items()}
     then, now = named(row['ratios']), named(found['ratios'])
     _show(then, now)
@@ -89,7 +92,7 @@ def guard_inference(arguments: argparse.Namespace) -> int:
     recorded = json.loads(arguments.recorded.read_text(encoding='utf-8'))
   except OSError as error:
     print(f'there is nothing to compare with ({error}); run python -m experiments.benchmark predict first', file=sys.stderr)
-    return 2
+    return NOTHING
   row = recorded['rows'][0]
   implementations = [name for name in row['sides'] if name != 'torch_compiled' or arguments.with_compiled]
   job = Job(recorded['size'], row['batch'], recorded['dtype'], recorded['width'])
@@ -97,12 +100,12 @@ def guard_inference(arguments: argparse.Namespace) -> int:
   if measured['hardware']['device'] != recorded['hardware']['device']:
     print(f'{arguments.recorded} is of {recorded["hardware"]["device"]}, this is {measured["hardware"]["device"]}; '
           'give the result of the same device as --recorded', file=sys.stderr)
-    return 2
+    return NOTHING
   found = measured['rows'][0]
   _show(row['ratios'], found['ratios'])
   if not set(found['ratios']) & set(row['ratios']):
     print('no ratio could be measured that was recorded; is torch installed?', file=sys.stderr)
-    return 2
+    return NOTHING
   lost = losses(row['ratios'], found['ratios'])
   for sentence in lost:
     print(sentence, file=sys.stderr)
