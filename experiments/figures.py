@@ -30,6 +30,8 @@ COLORS = {
     'lesion_net_2s': '#7a2e04',
     'lesion_net_16s_wce': '#ececec', 'lesion_net_16s_focal': '#b4b4b4', 'lesion_net_16s_dice': '#707070',
 }
+OTHER_LOSSES = ('lesion_net_16s_wce', 'lesion_net_16s_focal', 'lesion_net_16s_dice')  # dashed where rows are lines
+LINE = 0.6
 SEARCHED = 200  # test photographs among which those of Fig. 4 are chosen
 SIDE, GAP, MARGIN = 1.9, 0.08, 0.15  # of Fig. 4, in inches
 HEADLINE, WORDS, HEADER, LEGEND, CAPTION = 0.24, 0.42, 0.32, 0.62, 0.36
@@ -112,6 +114,12 @@ def precision_recall(results: Sequence[Result], path: str | os.PathLike[str]) ->
   drawing.savefig(path)
 
 
+def line_color(key: str) -> tuple[float, ...]:
+  """Returns the colour of a row as a line, which has to be darker than a bar with an edge: a luminance of LINE at most."""
+  rgb = np.array([int(COLORS[key][place:place + 2], 16) / 255 for place in (1, 3, 5)])
+  return tuple(rgb * min(1.0, LINE / float(rgb @ (0.2126, 0.7152, 0.0722))))
+
+
 def _curve(result: Result, lesion: str) -> Sequence[float] | None:
   """Precision at the recalls of the report, where it has them."""
   return result['report'].get('precision_recall', {}).get('precision', {}).get(lesion)
@@ -125,7 +133,7 @@ def _precision_recall(axes: Any, lesion: str, found: Mapping[str, Sequence[Resul
       continue
     recall = results[0]['report']['precision_recall']['recall']
     mean = metric(results, 'aupr').value
-    axes.plot(recall, np.mean(curves, axis=0), color=COLORS[key], linewidth=1.5,
+    axes.plot(recall, np.mean(curves, axis=0), color=line_color(key), linewidth=1.5, linestyle='--' if key in OTHER_LOSSES else '-',
               label=title(key, results) + ('' if mean is None else f'  {mean:.3f}'))
     axes.axhline(results[0]['report']['precision_recall']['prevalence'][lesion], color=INK, linewidth=0.6, linestyle=':')
   axes.set(xlim=(0, 1), ylim=(0, 1), title=lesion, xlabel='recall', ylabel='precision')

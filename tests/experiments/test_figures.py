@@ -111,6 +111,12 @@ class TestPrecisionRecall:
     assert [0.1, 0.1] in [list(line.get_ydata()) for line in axes.lines]  # chance
     assert (tmp_path / 'curves.png').exists()
 
+  def test_lines_are_dark_enough_and_apart(self):
+    colors = {key: figures.line_color(key) for key in figures.COLORS}
+    assert all(color @ np.array([0.2126, 0.7152, 0.0722]) < 0.61 for color in map(np.array, colors.values()))
+    solid = [tuple(np.round(color, 2)) for key, color in colors.items() if key not in figures.OTHER_LOSSES]
+    assert len(set(solid)) == len(solid)
+
   def test_results_of_before_have_none(self, tmp_path):
     assert not figures.has_curves([make_result('fcn_8s')])
     with pytest.raises(ValueError, match='no result has precision'):
