@@ -30,7 +30,8 @@ COLORS = {
     'lesion_net_2s': '#7a2e04',
     'lesion_net_16s_wce': '#ececec', 'lesion_net_16s_focal': '#b4b4b4', 'lesion_net_16s_dice': '#707070',
 }
-OTHER_LOSSES = ('lesion_net_16s_wce', 'lesion_net_16s_focal', 'lesion_net_16s_dice')  # dashed where rows are lines
+# How other losses, all of them grey, are drawn as lines.
+OTHER_LOSSES = {'lesion_net_16s_wce': '--', 'lesion_net_16s_focal': ':', 'lesion_net_16s_dice': '-.'}
 LINE = 0.6
 SEARCHED = 200  # test photographs among which those of Fig. 4 are chosen
 SIDE, GAP, MARGIN = 1.9, 0.08, 0.15  # of Fig. 4, in inches
@@ -133,7 +134,7 @@ def _precision_recall(axes: Any, lesion: str, found: Mapping[str, Sequence[Resul
       continue
     recall = results[0]['report']['precision_recall']['recall']
     mean = metric(results, 'aupr').value
-    axes.plot(recall, np.mean(curves, axis=0), color=line_color(key), linewidth=1.5, linestyle='--' if key in OTHER_LOSSES else '-',
+    axes.plot(recall, np.mean(curves, axis=0), color=line_color(key), linewidth=1.5, linestyle=OTHER_LOSSES.get(key, '-'),
               label=title(key, results) + ('' if mean is None else f'  {mean:.3f}'))
     axes.axhline(results[0]['report']['precision_recall']['prevalence'][lesion], color=INK, linewidth=0.6, linestyle=':')
   axes.set(xlim=(0, 1), ylim=(0, 1), title=lesion, xlabel='recall', ylabel='precision')

@@ -115,7 +115,7 @@ class TestPrecisionRecall:
     colors = {key: figures.line_color(key) for key in figures.COLORS}
     assert all(color @ np.array([0.2126, 0.7152, 0.0722]) < 0.61 for color in map(np.array, colors.values()))
     solid = [tuple(np.round(color, 2)) for key, color in colors.items() if key not in figures.OTHER_LOSSES]
-    assert len(set(solid)) == len(solid)
+    assert len(set(solid)) == len(solid) and len(set(figures.OTHER_LOSSES.values())) == len(figures.OTHER_LOSSES)
 
   def test_results_of_before_have_none(self, tmp_path):
     assert not figures.has_curves([make_result('fcn_8s')])
