@@ -164,7 +164,7 @@ def _short(key: str) -> str:
 
 
 def _told(found: Verdict) -> str:
-  """'+0.011 [−0.060, 0.080], which decides nothing'."""
+  """'+0.011 [−0.060, +0.080] (undecided)'."""
   ends = f' [{_signed(found.interval[0])}, {_signed(found.interval[1])}]' if found.interval else ''
   decided = '' if found.verdict in (HOLDS, REVERSED) else f' ({found.verdict})'
   return f'{_signed(found.difference)}{ends}{decided}'

@@ -59,7 +59,8 @@ def full_report(
   Returns:
     The report, ready for JSON. intervals['patients'] is how many patients were drawn from; None: images were.
     'precision_recall' has 'recall', RECALLS, and of each lesion that is scored the 'precision' of pixels there, None where
-    no image has it, and its 'prevalence', the share of pixels that have it. 'presence' is of `evaluate_images`, 'healthy' of `evaluate_healthy`: of all lesions that the network learned where
+    no image has it, and its 'prevalence', the share of pixels that have it. 'presence' is of `evaluate_images`, 'healthy'
+    of `evaluate_healthy`: of all lesions that the network learned where
     the data annotate none, as a grade says too that an eye is healthy.
   """
   annotated, learned = tuple(annotated), tuple(learned)
