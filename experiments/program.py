@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments import collect, figures, memory, orderings, presets, render, runner
+from experiments.page import join
 from experiments.rows import ROWS, TABLES
 from experiments.runner import Paths
 from lesion_jax.stages import open_datasets
@@ -16,6 +17,9 @@ from lesion_jax.train.parallel import Devices
 
 # Data whose pictures may lie beside the results, and Fig. 4 there: photographs of IDRiD by its licence, CC BY 4.0.
 PUBLIC = {'synthetic': 'fig4.png', 'idrid': 'fig4.jpg'}
+# Of these results docs/results.md has the summary, between two marks.
+FACE = runner.ROOT / 'experiments' / 'results' / 'idrid'
+MARKS = '<!-- what follows is experiments/results/idrid/summary.md -->', '<!-- end of summary.md -->'
 SHOWN = ('fcn_8s', 'deeplab_v3_plus', 'danet', 'lesion_net_16s_dice', 'lesion_net_16s')  # columns of Fig. 4
 
 
@@ -55,11 +59,15 @@ def write(table: int, paths: Paths) -> None:
   results, memories = collect.load(paths.folder), collect.load_memories(paths.folder)
   texts = {2: lambda: render.table2(results), 3: lambda: render.table3(results),
            4: lambda: render.table4(results, memories)}
-  pages = {f'table{table}.md': texts[table](), 'summary.md': render.summary(results),
+  pages = {f'table{table}.md': texts[table](), 'summary.md': summary(results),
            'orderings.md': orderings.markdown(results)}
   for name, text in pages.items():
     (paths.folder / name).write_text(text, encoding='utf-8')
     print(paths.folder / name)
+  if paths.folder == FACE:
+    docs = runner.ROOT / 'docs' / 'results.md'
+    docs.write_text(between_marks(docs.read_text('utf-8'), pages['summary.md']), encoding='utf-8')
+    print(docs)
   if table == 2 and any(result['stage'] == 'segment' for result in results):
     figures.fig5(results, paths.folder / 'fig5.png')
     print(paths.folder / 'fig5.png')
@@ -67,6 +75,37 @@ def write(table: int, paths: Paths) -> None:
       figures.precision_recall(results, paths.folder / 'precision_recall.png')
       print(paths.folder / 'precision_recall.png')
     write_fig4(paths, results)
+
+
+def summary(results: Sequence[collect.Result]) -> str:
+  """Returns all rows in brief: how many of them were measured, what a reader wants to know first, what is at chance, and a line a row.
+  Where the results rank nothing, the lines alone."""
+  return join(measured(results), orderings.headlines(results), render.chance(results), render.summary(results))
+
+
+def measured(results: Sequence[collect.Result]) -> str:
+  """Says how many of the preset's rows and runs there are; '' where the results rank nothing."""
+  if not render.ranks(results):
+    return ''
+  preset = results[0]['preset']
+  runs = [(key, seed) for key in ROWS if key not in presets.NOT_RUN.get(preset, {}) for seed in presets.seeds_of(preset, key)]
+  done = {(result['row'], result['seed']) for result in results} & set(runs)
+  rows = {key for key, _ in runs}
+  return (f'Measured: {len({key for key, _ in done})} of {len(rows)} rows, {len(done)} of {len(runs)} runs (a run is a row with one seed; '
+          f'{len(rows & presets.CLAIMED.get(preset, rows))} of the rows are meant to have {len(presets.SEEDS[preset])}).')
+
+
+def between_marks(page: str, text: str) -> str:
+  """Returns a page with the text between MARKS in place of what stands there.
+
+  Raises:
+    ValueError: the page lacks a mark.
+  """
+  before, first, rest = page.partition(MARKS[0])
+  _, second, after = rest.partition(MARKS[1])
+  if not (first and second):
+    raise ValueError(f'docs/results.md lacks the lines {MARKS[0]} and {MARKS[1]}, between which the summary stands')
+  return f'{before}{first}\n\n{text}\n\n{second}{after}'
 
 
 def write_fig4(paths: Paths, results: Sequence[collect.Result]) -> None:

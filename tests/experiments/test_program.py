@@ -6,7 +6,7 @@ import pytest
 from invented import make_result
 
 from experiments import program, record
-from experiments.program import SHOWN
+from experiments.program import MARKS, SHOWN, between_marks, measured
 from experiments.runner import Paths
 
 
@@ -89,3 +89,17 @@ def test_memory_is_measured_in_a_process_for_each_system_that_has_none(paths, mo
   (paths.folder / 'memory-fcn_8s.json').touch()
   assert program.measure(paths) == 0
   assert [command[4] for command in called] == ['--model=deeplab_v3_plus', '--model=abn_grader', '--model=multitask']
+
+
+def test_a_page_keeps_what_stands_around_its_summary():
+  page = f'# Results\n\n{MARKS[0]}\n\nold\n\n{MARKS[1]}\n\n## More\n'
+  assert between_marks(page, 'new') == page.replace('old', 'new')
+  assert between_marks(between_marks(page, ''), 'old') == page
+  with pytest.raises(ValueError, match='lacks the lines'):
+    between_marks('# Results', 'new')
+
+
+def test_a_summary_counts_the_runs_that_were_measured_of_those_that_are_meant():
+  results = [make_result('lesion_net_16s', preset='idrid', seed=seed) for seed in (0, 1)] + [make_result('unet', preset='idrid')]
+  assert measured(results).startswith('Measured: 2 of 28 rows, 3 of 50 runs')
+  assert not measured([make_result('unet', preset='smoke')])

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from experiments import collect, idrid_page, orderings, presets, render
+from experiments import collect, idrid_page, orderings, presets, program, render
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / 'experiments' / 'results'
@@ -29,18 +29,15 @@ def test_rows_on_real_photographs_are_of_the_preset_as_it_is_now():
 def test_the_pages_are_of_these_results(folder):
   results, memories = collect.load(folder), collect.load_memories(folder)
   pages = {'table2.md': render.table2(results), 'table3.md': render.table3(results), 'orderings.md': orderings.markdown(results),
-           'table4.md': render.table4(results, memories), 'summary.md': render.summary(results)}
+           'table4.md': render.table4(results, memories), 'summary.md': program.summary(results)}
   for path in folder.glob('*.md'):
     assert path.read_text('utf-8') == pages[path.name], path.name
   assert {'table2.md', 'orderings.md', 'summary.md'} <= {path.name for path in folder.glob('*.md')}
 
 
 def test_the_page_of_results_has_the_summary_as_it_is():
-  summary = render.summary(collect.load(RESULTS / 'idrid'))
-  table, _, conditions = summary.partition('\n\n')
   page = (ROOT / 'docs' / 'results.md').read_text('utf-8')
-  assert table in page
-  assert conditions in ' '.join(page.split())
+  assert program.between_marks(page, (RESULTS / 'idrid' / 'summary.md').read_text('utf-8')) == page
 
 
 def test_the_page_of_idrid_is_of_its_results(tmp_path):
