@@ -87,8 +87,10 @@ def _words(example: Example) -> list[tuple[str, tuple[int, int, int]]]:
   """The lesions that are there, in their colours."""
   if not example['annotated']:
     return [('lesions not annotated', MUTED)]
-  present = unpack_bits(np.bitwise_or.reduce(example['lesions'], axis=None))
-  return [(key, COLORS[key]) for key, there in zip(LESION_KEYS, present, strict=True) if there] or [('no lesion', MUTED)]
+  annotated, present = (unpack_bits(np.uint8(each)) for each in (
+      example['annotated'], np.bitwise_or.reduce(example['lesions'], axis=None)))
+  keys = [key for key, known in zip(LESION_KEYS, annotated, strict=True) if known]
+  return [(key, COLORS[key]) for key, there in zip(LESION_KEYS, present, strict=True) if there] or [(none_of(keys), MUTED)]
 
 
 def _shortened(text: str, room: float) -> str:

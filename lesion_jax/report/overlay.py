@@ -200,3 +200,12 @@ def _mask(lesions: np.ndarray, j: int, thresholds: np.ndarray, size: int) -> np.
     return values >= thresholds[j]
   nearest = (np.arange(size) * lesions.shape[0]) // size
   return ((lesions >> np.uint8(j)) & 1).astype(bool)[nearest][:, nearest]
+
+
+def none_of(keys: Sequence[str]) -> str:
+  """Returns what is said where none of these lesions is found: 'no lesion' where they are all eight, else 'no MA, HaEx', or what is
+  not among them where that is shorter."""
+  others = [key for key in LESION_KEYS if key not in keys]
+  if len(others) < len(keys):
+    return 'no lesion' + (f' ({", ".join(others)} not annotated)' if others else '')
+  return f'no {", ".join(keys)}'

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, UNKNOWN_GRADE, unpack_bits
-from lesion_jax.report.overlay import COLORS, draw_outline, draw_overlay, lesion_masks
+from lesion_jax.report.overlay import COLORS, draw_outline, draw_overlay, lesion_masks, none_of
 
 EXAMPLES_A_LINE = 2
 PANEL, GAP, MARGIN = 2.6, 0.06, 0.15  # inches
@@ -150,7 +150,7 @@ def _words(keys: Sequence[str], found: np.ndarray, truth: np.ndarray, scored: np
       words.append((f'+{key}' if false_alarm else key, FALSE_ALARM if false_alarm else PLAIN))
     elif truth[j]:
       words.append((f'\N{MINUS SIGN}{key}', MISSED))
-  return words or [('no lesion', PLAIN)]
+  return words or [(none_of(keys), PLAIN)]
 
 
 def draw_panel(

@@ -96,3 +96,11 @@ def test_two_examples_share_a_line(example, tmp_path):
 def test_a_page_needs_an_example(tmp_path):
   with pytest.raises(ValueError, match='at least one example'):
     overlay_page([], tmp_path / 'page.png')
+
+
+@pytest.mark.parametrize('annotated,said', [
+    (LESION_KEYS, 'no lesion'), (['iHE', 'HaEx', 'CWS'], 'no iHE, HaEx, CWS'), (LESION_KEYS[:7], 'no lesion (FiP not annotated)')])
+def test_where_nothing_is_found_it_is_said_of_what_was_annotated(example, make_truth, annotated, said):
+  """As in an eye of DR1 whose microaneurysms nobody outlined."""
+  _, truth, predicted = describe(predict(example | {'lesions': make_truth({}), 'grade': 1}, {'NV': (0, 0, 0, 0)}, annotated=annotated))
+  assert truth.words == predicted.words == [(said, PLAIN)]
