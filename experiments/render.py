@@ -161,7 +161,8 @@ def cost(results: Sequence[Result]) -> str:
   notes = [f'Seconds: of training, evaluation and its pictures, and of compilation where no cached program was at hand; the '
            'mean over the seeds; other programs may have run beside it, which CPU seconds (of all cores) do not count. '
            f'Peak memory: of the {" or ".join(kinds)}, the largest over the seeds. A row that '
-           'contains a lesion network does not count its training.']
+           'contains a lesion network does not count its training, nor asking it about the training photographs where a row before '
+           'had done that.']
   if interrupted:
     notes.append('\\* interrupted and resumed: seconds and peak memory since the last start alone.')
   return join('### Cost', table(header, lines), *notes)

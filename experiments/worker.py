@@ -21,6 +21,7 @@ from absl import logging
 from experiments import collect, presets, record, runner
 from experiments.rows import ROWS, Row
 from lesion_jax import machine, main, runtime, stages
+from lesion_jax.data.asked import kept_outputs
 from lesion_jax.evaluate import bootstrap
 from lesion_jax.report import run as report_run
 from lesion_jax.train.interrupt import Interrupt
@@ -47,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     resumed = (workdir / row.stage / 'checkpoints').exists()
     should_stop = stack.enter_context(Interrupt())
     stages.open_datasets(config, str(paths.data_dir), Devices())  # generated or read once: no part of this row's time
+    share_outputs(paths, row, options.seed)
     start, used = time.perf_counter(), time.process_time()
     status = main.run(config, workdir, str(paths.data_dir), should_stop)
   if not status and not paths.result(row, options.seed).exists():
@@ -61,6 +63,17 @@ def run(options: argparse.Namespace) -> int:
     shutil.copyfile(workdir / row.stage / report_run.TEST_COUNTS, collect.counts_of(path))
     record.save(path, result)
   return status
+
+
+def share_outputs(paths: runner.Paths, row: Row, seed: int) -> None:
+  """Lets a row begin with what a frozen lesion network said of the training photographs (`data.ask_once`) when it was asked for
+  another row. What was kept names the network that was asked; of another one it is not taken."""
+  for other in ROWS.values():
+    kept = paths.workdir(other, seed) / other.stage / kept_outputs()
+    place = paths.workdir(row, seed) / row.stage / kept_outputs()
+    if row.lesion and other.lesion == row.lesion and other.model['name'] == row.model['name'] and kept.exists() and not place.exists():
+      place.parent.mkdir(parents=True, exist_ok=True)
+      shutil.copyfile(kept, place)
 
 
 @contextlib.contextmanager

@@ -76,3 +76,15 @@ def test_the_command_of_a_result_names_all_that_gave_it(options):
       'python -m experiments.table2 --preset=paper --source_dir=release --pretrained=weights.pth --rows=unet --seeds=1')
   options.remat, options.accumulate, options.dtype = True, 4, 'bfloat16'
   assert ' --remat --accumulate=4 --dtype=bfloat16 --rows=unet' in worker.command(collect.ROWS['unet'], options)
+
+
+def test_rows_around_the_same_lesion_network_ask_it_once(options):
+  paths = runner.Paths.of(options)
+  place = lambda key, seed=0: paths.workdir(collect.ROWS[key], seed) / 'grade' / 'found.npz'
+  place('multitask').parent.mkdir(parents=True)
+  place('multitask').write_bytes(b'said')
+  for key, seed in (('multitask_cw_maxpool', 0), ('multitask_cw_maxpool', 1), ('multitask_unet', 0), ('lesion_concat_lesion_net_16s', 0),
+                    ('inception_v3', 0)):
+    worker.share_outputs(paths, collect.ROWS[key], seed)
+  assert [path.parts[-3] for path in sorted(paths.runs.rglob('found.npz'))] == ['multitask-0', 'multitask_cw_maxpool-0']
+  assert place('multitask_cw_maxpool').read_bytes() == b'said'
