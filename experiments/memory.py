@@ -27,6 +27,7 @@ from lesion_jax.train.step import StepParams, make_train_step
 from lesion_jax.weights.initialize import initialize
 
 GB = 1e9
+AS_WRITTEN = 'none'  # a platform for which nothing is arranged
 # The systems of Table IV: arguments of `get_model`.
 SYSTEMS: dict[str, dict[str, Any]] = {
     'fcn_8s': {'name': 'fcn_8s'},
@@ -59,7 +60,7 @@ def predict(system: str, size: int) -> dict[str, Any]:
 
 
 def train(size: int, batch: int, accumulate: int, remat: bool, dtype: str = 'float32') -> dict[str, Any]:
-  """Returns the program of one training step of Lesion-Net-16s."""
+  """Returns the program of one training step of Lesion-Net-16s, as `predict` has it: not as it is arranged for a CPU."""
   model = get_model('lesion_net_16s', remat=remat, dtype=dtype)
   optimizer = sgd()
   images = jnp.zeros((1, size, size, 3), jnp.uint8)
@@ -70,7 +71,7 @@ def train(size: int, batch: int, accumulate: int, remat: bool, dtype: str = 'flo
   masks = shape(jnp.uint8, size, size)
   examples = {'image': shape(jnp.uint8, size, size, 3), 'lesions': masks, 'ignore': masks,
               'annotated': shape(jnp.uint8), 'grade': shape(jnp.int32), 'weight': shape(jnp.float32)}
-  step = make_train_step(model.apply, get_loss('dual_dice'), optimizer, accumulate=accumulate)
+  step = make_train_step(model.apply, get_loss('dual_dice'), optimizer, accumulate=accumulate, platform=AS_WRITTEN)
   scalar = jax.ShapeDtypeStruct((), jnp.float32)
   compiled = jax.jit(step, donate_argnums=0).lower(state, examples, {}, StepParams(scalar, scalar)).compile()
   return {'system': 'training step of lesion_net_16s', 'size': size, 'batch': batch, 'accumulate': accumulate,

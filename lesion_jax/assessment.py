@@ -28,6 +28,7 @@ import lesion_jax
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.clinical.record import smallest_note, smallest_of
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
+from lesion_jax.cpu import arranged
 from lesion_jax.data.native import NativeSource, require_native
 from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, find_builder, load_dataset
@@ -206,7 +207,8 @@ class Job:
   def _regions(self, smallest: Mapping[str, Smallest], progress: Progress) -> dict[str, np.ndarray]:
     """The regions of each photograph, on one device."""
     device, source = self.devices.local[0], self.source
-    predict, variables = compiled(self.predict_fn, device.platform), jax.device_put(self.bundle.variables, device)
+    predict = compiled(arranged(self.predict_fn, device.platform), device.platform)
+    variables = jax.device_put(self.bundle.variables, device)
     examples = _watch(ordered_map(source.__getitem__, range(len(source)), ahead=1), len(source), progress)
     return region_counts(lambda square: predict(variables, square[None]).maps[0], examples, self.scored,
                          np.array(list(self.thresholds.values())), smallest=smallest)

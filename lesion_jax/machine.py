@@ -82,12 +82,12 @@ def keep_memory() -> None:
   """Has the GNU C library keep what was freed for what is asked for next, all threads in one heap: each step of a training takes the same
   gigabyte and frees it, and from the system it comes page by page, zeroed. For the whole process, before JAX starts its
   threads: for commands, whose process is theirs. On more than FEW processors, whose threads would wait for one heap, nothing is done; nor
-  where the user has set a MALLOC_ variable.
+  where the user has set a variable of the heap, MALLOC_... or glibc.malloc... in GLIBC_TUNABLES.
 
-  Two photographs of 256 pixels through a step of Lesion-Net-16s on two processors: 0.66 instead of 0.76 s, no page instead of 97,000,
-  and 1.5 instead of 1.7 GB at most.
+  `python -m experiments.benchmark train` measures what it earns and what memory it takes (docs/performance.md).
   """
-  if (library := _gnu()) and processors() <= FEW and not any(name.startswith('MALLOC_') for name in os.environ):
+  if (library := _gnu()) and processors() <= FEW and not (
+      'glibc.malloc' in os.environ.get('GLIBC_TUNABLES', '') or any(name.startswith('MALLOC_') for name in os.environ)):
     for option, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1)):
       library.mallopt(option, value)
 

@@ -2,7 +2,8 @@
 
 Inference beside PyTorch's, of predict.json; training steps beside unmodified JAX's and PyTorch's, of train.json; with --source_dir what reading and writing take beside the network, over the yardstick
 of the same process, of bulk_local.json. Ratios are compared, not times, so a busy machine may tell as well; another kind of processor has other ratios. A ratio
-counts as lost when it fell by more than a fifth, and the whole interval of its rounds lies below what was recorded.
+counts as lost when it fell by more than a fifth, or by more than a twentieth beside unmodified JAX, which no other library's luck moves, and the
+whole interval of its rounds lies below what was recorded. That each arrangement for a CPU is taken is for the tests.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from experiments.benchmarks import train
 from experiments.benchmarks.bulk_local import measure as measure_host
 from experiments.benchmarks.predict import Job, measure
 
-ALLOWED = 0.2  # of a ratio that may be lost
+ALLOWED, BESIDE_JAX = 0.2, 0.05  # of a ratio that may be lost
 HOST = 10  # photographs
 NOTHING = 2  # status where nothing could be compared
 
@@ -39,10 +40,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
   """Measures and compares; returns 1 where a ratio was lost, 2 where nothing could be compared."""
-  host = 0 if arguments.source_dir is None else guard_host(arguments.source_dir, arguments.work, page.BENCHMARKS / 'bulk_local.json')
-  if (inference := guard_inference(arguments)) == NOTHING:
-    return NOTHING
-  return max(host, inference, guard_training(page.BENCHMARKS / 'train.json', arguments))
+  found = [0 if arguments.source_dir is None else guard_host(arguments.source_dir, arguments.work, page.BENCHMARKS / 'bulk_local.json'),
+           guard_inference(arguments), guard_training(page.BENCHMARKS / 'train.json', arguments)]
+  return 1 if 1 in found else max(found)
 
 
 def guard_training(recorded: pathlib.Path, arguments: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ def guard_inference(arguments: argparse.Namespace) -> int:
 
 
 def losses(recorded: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapping[str, float]]) -> list[str]:
-  """Returns a sentence for each ratio that lost more than ALLOWED.
+  """Returns a sentence for each ratio that lost more than ALLOWED, or BESIDE_JAX.
 
   Args:
     recorded: by 'PEER / OURS', of `turns.compare`.
@@ -121,9 +121,8 @@ def losses(recorded: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapp
   """
   sentences = []
   for pair in recorded.keys() & found.keys():
-    before, now = recorded[pair]['median'], found[pair]
-    if now['median'] < (1 - ALLOWED) * before and now['high'] < before:
-      peer, own = pair.split(' / ')
+    (peer, own), before, now = pair.split(' / '), recorded[pair]['median'], found[pair]
+    if now['median'] < (1 - (BESIDE_JAX if peer == 'plain' else ALLOWED)) * before and now['high'] < before:
       sentences.append(f'{own} has become slower: {peer} takes {now["median"]:.2f} times as long, {before:.2f} were recorded, '
                        f'{1 - now["median"] / before:.0%} less')
   return sorted(sentences)

@@ -223,15 +223,15 @@ class Torch:
 
 
 IMPLEMENTATIONS: dict[str, Callable[[Job], Any]] = {
-    'ours': Ours, 'plain': functools.partial(Ours, plain=True), 'torch': Torch,
+    'ours': Ours, 'returning': Ours, 'plain': functools.partial(Ours, plain=True), 'torch': Torch,
     'torch_compiled': functools.partial(Torch, compiled=True)}
-NAMES = {'ours': 'ours', 'plain': 'unmodified JAX', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}  # on the page
+NAMES = {'ours': 'ours', 'returning': 'ours, memory given back', 'plain': 'unmodified JAX', 'torch': 'PyTorch', 'torch_compiled': 'PyTorch, compiled'}  # on the page
 
 
 def steps(argv: Sequence[str] | None = None) -> None:
   """Runs one implementation, a process that is told when to take steps.
 
-    python -m experiments.benchmarks.train ours|plain|torch|torch_compiled --network lesion_net_16s --size 256 --batch 2 ...
+    python -m experiments.benchmarks.train ours|returning|plain|torch|torch_compiled --network lesion_net_16s --size 256 --batch 2 ...
 
   It writes one line of JSON when it is ready: the losses of its first two steps and how long it took to get there. Then it
   replies to a line 'N' on stdin with the seconds that one of N further steps took, and 'facts' with what it knows of
@@ -407,7 +407,7 @@ def render(result: Mapping[str, Any]) -> str:
       f'gradient, SGD. The median of {result["rounds"]} turns, which the implementations took one after another, and the lowest '
       'and highest. Same weights, input and loss; neither implementation augments. PyTorch is channels last, with autocast where the '
       'type is bfloat16, fused SGD, and with BatchNorm folded in the lesion branch that the multi-task network does not '
-      'train. Unmodified JAX: our step without our options of the compiler, pools, convolutions, sums and memory for a CPU. This / ours: by the medians of both, and the '
+      'train. Memory given back: our step without what `machine.keep_memory` does for a process. Unmodified JAX: our step without our options of the compiler, pools, convolutions, sums and memory for a CPU. This / ours: by the medians of both, and the '
       'median of the rounds with the range in which it lies by bootstrap, where they took turns. Time to ready: imports, '
       'weights, compilation and two steps; ours may find its program in the cache of an earlier run.',
       f'The device reached {rate / 1e12:.3g} TFLOP/s in one large matrix product, the better of both libraries, and '
@@ -415,7 +415,7 @@ def render(result: Mapping[str, Any]) -> str:
       'step as it is written) at this rate, in the time that the step took; above 1 where convolutions save multiplications '
       'or the matrix product was disturbed.',
       page.table(['network', 'batch', 'implementation', 's a step', 'range', 'images/s', f'this / ours, {RATIO[0]}', *RATIO[1:],
-                  'CPU s a step', 'fraction of the matrix rate', 's to ready'],
+                  'CPU s a step', 'fraction of the matrix rate', 's to ready', 'peak memory, GB'],
                  [_cells(row, name, found, rate) for row in result['rows'] for name, found in row['sides'].items()]),
       '\n'.join(f'- {line}' for row in result['rows'] for line in lines_of(row)),
       page.provenance(result)) + '\n'
@@ -438,7 +438,7 @@ def lines_of(row: Mapping[str, Any]) -> list[str]:
 def _cells(row: Mapping[str, Any], name: str, found: Mapping[str, Any], rate: float) -> list[str]:
   first = [row['network'], str(row['batch']), NAMES[name]]
   if 'error' in found:
-    return [*first, found['error'], *[''] * 8]
+    return [*first, found['error'], *[''] * 9]
   seconds, compared = found['seconds'], ['', '', '']
   if ratio := row['ratios'].get(name):
     compared = ratio_cells(ratio)
@@ -446,7 +446,8 @@ def _cells(row: Mapping[str, Any], name: str, found: Mapping[str, Any], rate: fl
       compared[1:] = '', ''
   return [*first, f'{seconds["median"]:.3f}', page.span(seconds['lowest'], seconds['highest'], '.3f'),
           f'{row["batch"] / seconds["median"]:.2f}', *compared, f'{found["cpu_seconds"]["median"]:.2f}',
-          f'{row["flops"] / rate / seconds["median"]:.2f}' if row['flops'] else '', f'{found["seconds_to_ready"]:.0f}']
+          f'{row["flops"] / rate / seconds["median"]:.2f}' if row['flops'] else '', f'{found["seconds_to_ready"]:.0f}',
+          f'{found["peak_memory"]["bytes"] / 1e9:.2f}']
 
 
 if __name__ == '__main__':

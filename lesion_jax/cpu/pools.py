@@ -51,7 +51,7 @@ def _pool(along: Callable[[jax.Array, Window], jax.Array], axes: Sequence[int], 
   if not plain or len(window) != 4 or any(
       window[axis] != 1 or strides[axis] != 1 or padding[axis] != (0, 0) for axis in (0, 3)):
     return None
-  if any(max(padding[axis]) >= window[axis] for axis in (1, 2)):  # A window may see no pixel at all.
+  if any(max(padding[axis]) >= window[axis] or min(padding[axis]) < 0 for axis in (1, 2)):  # A window may see no pixel, or not all.
     return None
   if any(x.shape[axis] + sum(padding[axis]) < window[axis] or not x.shape[axis] for axis in (1, 2)):  # There is none.
     return None
@@ -112,7 +112,7 @@ def _maximum_forth(x: jax.Array, window: Window) -> tuple[jax.Array, tuple[jax.A
 
 
 def _maximum_back(window: Window, seen: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
-  """All of it to the first of equal maxima, as XLA and PyTorch have it."""
+  """All of it to the first of equal maxima, as XLA and PyTorch have it, and to what is not a number."""
   x, maxima = seen
   free, parts = jnp.ones(maxima.shape, bool), []
   for offset, one in enumerate(window.inside()):
@@ -120,7 +120,7 @@ def _maximum_back(window: Window, seen: tuple[jax.Array, jax.Array], gradient: j
       parts.append(None)
       continue
     cut = lambda y, one=one: jax.lax.slice_in_dim(y, one.start, one.stop, 1, window.axis)
-    hit = (window.take(x, offset, one.start, one.stop) == cut(maxima)) & cut(free)
+    hit = ~(window.take(x, offset, one.start, one.stop) < cut(maxima)) & cut(free)
     parts.append(jnp.where(hit, cut(gradient), 0))
     free &= ~_placed(hit, window.axis, one.start, window.count)
   return _spread(parts, window, x),

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, UNKNOWN_GRADE, unpack_bits
-from lesion_jax.report.overlay import COLORS, draw_outline, draw_overlay, legend_strip
+from lesion_jax.report.overlay import COLORS, draw_outline, draw_overlay, legend_strip, none_of
 
 ACROSS = 5
 CELL, GAP, MARGIN = 320, 14, 28  # pixels

@@ -56,7 +56,8 @@ def test_means_are_the_same_but_for_rounding():
     lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 1, 1, 1), 'VALID',
                                     window_dilation=(1, 2, 2, 1)),
     lambda x: nn.max_pool(x, (12, 2)),
-], ids=['channels', 'nothing inside', 'dilated', 'empty'])
+    lambda x: nn.max_pool(x, (3, 3), padding=((-1, 1), (1, -2))),
+], ids=['channels', 'nothing inside', 'dilated', 'empty', 'cut off'])
 def test_other_windows_are_left_alone(function):
   assert primitives(sliced(function), X)
   np.testing.assert_array_equal(sliced(function)(X), function(X))
@@ -64,11 +65,12 @@ def test_other_windows_are_left_alone(function):
 
 @pytest.mark.parametrize('dtype', ['int32', 'uint8', 'bfloat16'])
 def test_maxima_of_other_types(dtype):
-  x = jnp.asarray(X * 100).astype(dtype)
-  window = lambda x: jax.lax.reduce_window(x, jnp.asarray(0, dtype), jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), 'VALID')
-  pool = lambda x: jnp.maximum(window(x), 0)
+  x = jnp.asarray(np.abs(X) * 100).astype(dtype)
+  least = -jnp.inf if dtype == 'bfloat16' else jnp.iinfo(dtype).min
+  pool = lambda x: jax.lax.reduce_window(x, np.asarray(least, x.dtype), jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), 'VALID')
+  assert primitives(pool, x) and not primitives(sliced(pool), x)
   assert sliced(pool)(x).dtype == x.dtype
-  np.testing.assert_array_equal(jnp.maximum(sliced(pool)(x), 0), pool(x))
+  np.testing.assert_array_equal(sliced(pool)(x), pool(x))
 
 
 @pytest.mark.parametrize('window, strides, padding', [
@@ -84,6 +86,15 @@ def test_gradients_of_any_window_and_all_to_the_first_of_equal_maxima(window, st
     for x in (X, ties):
       assert 'select_and_scatter' not in str(jax.make_jaxpr(gradient(sliced(function)))(x))
       np.testing.assert_allclose(gradient(sliced(function))(x), gradient(function)(x), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_not_a_number_takes_the_gradient_of_its_windows():
+  """It is not lost on the way, to begin again below as a plausible number."""
+  x = X.copy()
+  x[1, 5, 6, 2] = np.nan
+  gradient = lambda pool: np.asarray(jax.grad(lambda x: (pool(x) * 2).sum())(x))
+  assert gradient(sliced(max_pool)).sum() == gradient(max_pool).sum() == 2 * max_pool(X).size
+  assert np.isnan(jax.grad(lambda x: (sliced(max_pool)(x) ** 2).sum())(x)).any()
 
 
 def test_gradients_of_bfloat16():

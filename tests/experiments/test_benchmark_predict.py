@@ -59,6 +59,20 @@ def test_the_guard_speaks_when_more_than_a_fifth_of_a_ratio_is_lost(now, lost):
   assert sentences == (['ours has become slower: torch takes 0.90 times as long, 1.25 were recorded, 28% less'] if lost else [])
 
 
+def test_beside_unmodified_jax_a_tenth_is_too_much():
+  lost = lambda peer: guard.losses({f'{peer} / ours': ratio(1.3)}, {f'{peer} / ours': ratio(1.17)})
+  assert lost('plain') and not lost('torch')
+
+
+def test_the_guard_measures_all_of_it_and_a_loss_counts_more_than_what_could_not_be_compared(monkeypatch):
+  statuses, asked = {'host': 1, 'inference': guard.NOTHING, 'training': 0}, []
+  for name in statuses:
+    monkeypatch.setattr(guard, f'guard_{name}', lambda *_, name=name: asked.append(name) or statuses[name])
+  assert guard.run(argparse.Namespace(source_dir='idrid', work='')) == 1 and asked == list(statuses)
+  statuses['host'] = 0
+  assert guard.run(argparse.Namespace(source_dir='idrid', work='')) == guard.NOTHING
+
+
 @pytest.mark.parametrize('now, status', [((1.2, 1.3), 0), ((0.7, 0.8), 1)])
 def test_the_guard_looks_at_training_steps_too(now, status, tmp_path, monkeypatch, capsys):
   recorded = tmp_path / 'train.json'

@@ -51,6 +51,11 @@ def test_captions_name_id_grade_and_lesions(plain, tmp_path):
     assert differing.size and differing[0] > first.shape[0] - MARGIN - 100, change
 
 
+def test_without_a_lesion_the_caption_says_which_were_annotated(plain, tmp_path):
+  none = plain | {'lesions': plain['ignore']}
+  assert (_sheet(tmp_path, {'all': [none]}) != _sheet(tmp_path, {'all': [none | {'annotated': np.uint8(14)}]})).any()
+
+
 def test_a_long_id_does_not_reach_the_grade(plain, tmp_path):
   sheet = _sheet(tmp_path, {'all': [plain | {'id': 'W' * 90}, plain | {'id': ''}]})
   assert np.array_equal(sheet[-120:, MARGIN + CELL + 1:MARGIN + CELL + 14], np.full((120, 13, 3), 24)), 'the gap'

@@ -207,6 +207,21 @@ def test_every_key_of_the_configuration_is_read(fits, tmp_path, data_dir):
   assert of_these(leaves(common.get_config())) == of_these(read)
 
 
+@pytest.mark.parametrize('platform', ['cpu', 'gpu'])
+def test_steps_and_counts_are_arranged_for_the_platform_of_the_devices(fits, tmp_path, data_dir, monkeypatch, platform):
+  asked = {'step': [], 'count': []}
+  monkeypatch.setattr(stages.counting, 'arranged', lambda function, platform: asked['count'].append(platform) or function)
+  make = stages.stage.make_train_step
+  monkeypatch.setattr(stages.stage, 'make_train_step', lambda *given, **named: asked['step'].append(named['platform']) or make(*given, **named))
+  config, devices = changed(stages=('segment',)), Devices()
+  devices.platform = platform
+  dataset, = stages.open_datasets(config, data_dir, devices).values()
+  stage = stages.build_stage(config, 'segment', dataset, stages.check(config, devices)['segment'], workdir=tmp_path, devices=devices, bundles={})
+  stage.train(lambda: False)
+  stages.make_counter(lambda variables, images: None, devices, batch_size=devices.count)
+  assert asked == {'step': [platform], 'count': [platform]}
+
+
 def test_the_lesion_branch_is_frozen_outside_state_and_optimiser(fits, tmp_path, data_dir):
   _, bundles = build_all(tiny_config.get_config(), tmp_path, data_dir)
   grade = fits[1]

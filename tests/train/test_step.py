@@ -1,5 +1,7 @@
 """One step is the same on one device and on several, in one piece and in micro-batches."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ from flax import traverse_util
 from tiny import random_batch
 
 from lesion_jax.augment import Augmentation, augment
-from lesion_jax.cpu import sums, winograd
+from lesion_jax.cpu import kernels, sums, winograd
 from lesion_jax.losses import get_loss
+from lesion_jax.models.layers import max_pool
 from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import create_state, get_optimizer, sgd, split_frozen
 from lesion_jax.train.step import StepParams, make_train_step
@@ -70,10 +73,37 @@ def test_as_a_cpu_takes_it_fastest_a_step_has_the_same_loss_and_gradient(lab, mo
   optimizer, state, step_params = sgd(momentum=0.0, weight_decay=0.0), lab.state(), StepParams(np.float32(1), np.float32(0.8))
   fast, plain = (make_train_step(lab.network().apply, get_loss('dual_dice'), optimizer, platform=platform) for platform in ('cpu', 'gpu'))
   texts = [str(jax.make_jaxpr(step)(state, random_batch(0, 8), {}, step_params)) for step in (fast, plain)]
-  assert 'select_and_scatter' not in texts[0] and texts[0].count('conv_general_dilated[') < texts[1].count('conv_general_dilated[')
+  for name in ('conv_general_dilated', 'reduce_sum'):
+    assert texts[0].count(f'{name}[') < texts[1].count(f'{name}[')
   (found, one), (expected, other) = (gradient_by(jax.jit(step), state, random_batch(0, 8), step_params) for step in (fast, plain))
   assert relative(one['loss'], other['loss']) < 1e-5
   assert relative(found, expected) < 1e-4
+
+
+def test_as_a_cpu_takes_it_fastest_kernels_have_gradients_of_their_own(lab):
+  step = make_train_step(lab.network().apply, get_loss('dual_dice'), sgd(), platform='cpu')
+  traced = []
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(kernels, 'convolve', lambda *operands, convolve=kernels.convolve, **named: traced.append(convolve(*operands, **named)) or traced[-1])
+    jax.eval_shape(step, lab.state(), random_batch(0, 8), {}, StepParams(np.float32(1), np.float32(0.8)))
+  assert any(each is not None for each in traced)
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_as_a_cpu_takes_it_fastest_pools_and_sums_are_replaced_in_micro_batches_too(lab, monkeypatch, accumulate):
+  monkeypatch.setattr(sums, 'MIN_SIZE', 1)
+
+  def apply(*given, **named):  # a network with a pool, which the tiny one has not
+    outputs, updates = lab.network().apply(*given, **named)
+    return dataclasses.replace(outputs, maps=max_pool(outputs.maps, stride=1, padding='SAME')), updates
+
+  def trace(platform):
+    step = make_train_step(apply, get_loss('dual_dice'), sgd(), platform=platform, accumulate=accumulate)
+    return str(jax.make_jaxpr(step)(lab.state(), random_batch(0, 8), {}, StepParams(np.float32(1), np.float32(0.8))))
+
+  fast, plain = trace('cpu'), trace('gpu')
+  assert 'select_and_scatter' in plain and 'select_and_scatter' not in fast
+  assert fast.count('reduce_sum[') < 0.7 * plain.count('reduce_sum[')
 
 
 @pytest.mark.parametrize('accumulate', [2, 4])
