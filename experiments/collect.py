@@ -103,11 +103,33 @@ def _analyse(path: pathlib.Path, result: dict[str, Any]) -> None:
   if {len(value) for value in counts.values()} != {result['test_images']}:
     raise ValueError(f'{counts_of(path)} is not of the {result["test_images"]} test photographs of {path.name}; remove both and '
                      'measure the row again')
+  result |= _measured(result, counts, annotated)
+
+
+def _measured(result: Result, counts: Mapping[str, np.ndarray], annotated: Sequence[str]) -> dict[str, Any]:
+  """What a result has of the counts of its photographs."""
   found = bootstrap(counts, annotated)
   limits = result['report'].get('intervals', {}) | intervals(found) | {'patients': patients(counts)}
-  result['report'] |= report(totals(counts), annotated) | {'intervals': limits}
-  result['replicates'] = paired(found)
-  result['counts'] = (counts, annotated)
+  return {'report': result['report'] | report(totals(counts), annotated) | {'intervals': limits}, 'replicates': paired(found),
+          'counts': (counts, annotated)}
+
+
+def on_common(results: Sequence[Result]) -> list[Result]:
+  """Returns results as of the test photographs that all of them have, in one order: a network of which some were learned from before is
+  tested on fewer. Those that kept no counts, or have the same photographs, or of which not all are of one data set, come back as they are."""
+  kept = [result.get('counts') for result in results]
+  if not all(kept) or len({result['data'] for result in results}) > 1:
+    return list(results)
+  ids = [counts['id'].tolist() for counts, _ in kept]
+  common = sorted(set.intersection(*map(set, ids)))
+  if not common or all(len(one) == len(common) for one in ids):
+    return list(results)
+  found = []
+  for result, one, (counts, annotated) in zip(results, ids, kept, strict=True):
+    places = [one.index(each) for each in common]
+    rest = {name: value[places] for name, value in counts.items()}
+    found.append({**result, **_measured(result, rest, annotated), 'test_images': len(common)})
+  return found
 
 
 def _over_the_truth(report: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from scipy import stats
 
 from experiments import captions, presets
 from experiments.claims import CLAIMS, Claim
-from experiments.collect import Result, by_row, metric, paper_metric, title, without_dual
+from experiments.collect import Result, by_row, metric, on_common, paper_metric, title, without_dual
 from experiments.page import join, table
 from lesion_jax.evaluate import compare
 
@@ -54,6 +54,7 @@ class Verdict:
     interval: of the difference, or None.
     paper: the paper's difference, or None.
     seeds: those that all rows have.
+    photographs: that all rows were tested on, where some were tested on more; else None.
   """
 
   claim: Claim
@@ -62,13 +63,14 @@ class Verdict:
   interval: tuple[float, float] | None
   paper: float | None
   seeds: tuple[int, ...]
+  photographs: int | None = None
 
 
 def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   """Holds a claim against results, see the module's docstring for how.
 
   Raises:
-    ValueError: the rows were not tested on equally many photographs of the same data, have different numbers of
+    ValueError: the rows were not tested on photographs of the same data, of which those that all have are compared, have different numbers of
       replicates, or these were drawn by different versions of NumPy: their differences would not be paired.
   """
   paper = claim.paper
@@ -79,8 +81,11 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   seeds = sorted(set.intersection(*map(set, found)))
   if not seeds:
     return Verdict(claim, NOT_RUN, None, None, paper, ())
-  rows = [[row[seed] for seed in seeds] for row in found]
-  _check_paired(claim, [result for row in rows for result in row])
+  measured = [row[seed] for row in found for seed in seeds]
+  common = on_common(measured)
+  fewer = common[0]['test_images'] if any(one is not other for one, other in zip(common, measured, strict=True)) else None
+  rows = [common[number * len(seeds):][:len(seeds)] for number in range(len(found))]
+  _check_paired(claim, common)
   values = [[metric([result], claim.metric).value for result in row] for row in rows]
   differences = np.array([np.nan if None in seed else _difference(*seed) for seed in zip(*values, strict=True)])
   difference = None if np.isnan(differences).any() else float(differences.mean())
@@ -92,7 +97,7 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   chance = _chance(claim, rows)
   by_chance = chance is not None and chance >= 1 - rows[0][0]['report']['intervals']['level']
   outcome = _judge(None if by_chance else found, claim.denied)
-  return Verdict(claim, outcome, difference, found, paper, tuple(seeds))
+  return Verdict(claim, outcome, difference, found, paper, tuple(seeds), fewer)
 
 
 def _chance(claim: Claim, rows: Sequence[Sequence[Result]]) -> float | None:
@@ -115,7 +120,7 @@ def markdown(results: Sequence[Result]) -> str:
   counts = collections.Counter(each.verdict for group in found.values() for each in group)
   header = ['claim', 'metric', 'paper', 'ours', 'verdict']
   parts = ["## The paper's orderings", headlines(results), f'Of {counts.total()} claims: ' +
-           ', '.join(f'{name} {counts[name]}' for name in VERDICTS) + '.', _caption(results)]
+           ', '.join(f'{name} {counts[name]}' for name in VERDICTS) + '.', _caption(results, [each for group in found.values() for each in group])]
   for heading, group in found.items():
     keys = captions.distinct(key for each in group for key in each.claim.rows)
     command = [f'`{captions.command_for(results, keys)}`'] if results else []
@@ -229,6 +234,8 @@ def _line(found: Verdict, rows: Mapping[str, Sequence[Result]]) -> list[str]:
     words = f'{titles[0]} nearer to {titles[1]} than {titles[2]}'
   ends = f' [{_signed(found.interval[0])}, {_signed(found.interval[1])}]' if found.interval else ''
   ours = '–' if found.verdict == NOT_RUN else _signed(found.difference) + ends
+  if found.photographs:
+    ours += f', {found.photographs} photographs'
   paper = '' if found.paper is None else _signed(found.paper)
   return [f'{words}: *{claim.words}*', METRICS[claim.metric], paper, ours, found.verdict]
 
@@ -237,14 +244,16 @@ def _signed(value: float | None) -> str:
   return 'undefined' if value is None else f'{value:+.3f}'.replace('-', '\N{MINUS SIGN}')
 
 
-def _caption(results: Sequence[Result]) -> str:
+def _caption(results: Sequence[Result], found: Sequence[Verdict]) -> str:
+  shared = ('Where not all systems were tested on the same photographs, as some had learned from a few of them, the difference is over those '
+            'that they share; their number stands beside it.') if any(each.photographs for each in found) else ''
   several = len({result['seed'] for result in results}) > 1
   chance = (
       f'The interval covers chance in the choice of test {captions.sampled(results)} and in the seeds: at 95 % about one in twenty '
       'differences of equal systems is called holds or reversed all the same.' if several else
       f'The interval covers chance in the choice of test {captions.sampled(results)} alone. It compares two trained networks and not two '
       'methods: with another seed either verdict may turn.')
-  return ' '.join([
+  return ' '.join(part for part in [
       f'Differences between the metrics of two systems, paired over test {captions.sampled(results)}. Holds: the interval lies above 0; '
       'reversed: below; undecided: it contains 0. A claim of no gain (not >) is reversed by an interval above 0 and '
-      'not refuted by one that contains 0. Not dual: a network of the dual loss never saw it, so that nothing follows.', chance, captions.conditions(results)])
+      'not refuted by one that contains 0. Not dual: a network of the dual loss never saw it, so that nothing follows.', shared, chance, captions.conditions(results)] if part)

@@ -153,6 +153,26 @@ class TestVerdict:
     made[1]['report']['intervals']['patients'] = 77
     assert verdict(GRADING, made).interval is not None
 
+  def test_rows_that_were_tested_on_different_photographs_are_compared_on_those_they_share(self):
+    rng = np.random.default_rng(0)
+    truth, right = rng.integers(0, 5, 40), rng.random(40) < 0.5
+
+    def tested(key, photographs, wrong):
+      counts = {'confusion': np.eye(5, dtype=np.int64)[truth, :, None] * np.eye(5, dtype=np.int64)[np.where(wrong, 0, truth)][:, None],
+                'id': np.array([f'{one:02}' for one in range(40)]), 'patient': np.array([f'p{one // 2}' for one in range(40)])}
+      counts = {name: value[photographs] for name, value in counts.items()}
+      return make_result(key, counts=(counts, []), test_images=len(photographs))
+
+    def kappa(photographs, wrong):
+      graded = np.where(wrong, 0, truth)[photographs]
+      chance = np.subtract.outer(truth[photographs], graded) ** 2
+      return 1 - np.mean((truth[photographs] - graded) ** 2) / chance.mean()
+
+    fewer, wrong = np.arange(39, 2, -1), right & (np.arange(40) > 20)
+    found = verdict(GRADING, [tested('multitask', fewer, wrong), tested('abn_grader', np.arange(40), right)])
+    assert found.photographs == 37
+    assert found.difference == pytest.approx(kappa(fewer, wrong) - kappa(fewer, right)) and found.interval[0] < found.difference
+
   @pytest.mark.parametrize('change', [{'test_images': 99}, {'data': 'idrid'}, {'replicates': {'kappa': [0.5]}},
                                       {'versions': {'numpy': '2.0.0'}}])
   def test_what_is_not_paired_is_refused(self, change):
