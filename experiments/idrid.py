@@ -37,6 +37,7 @@ from lesion_jax import main as program
 from lesion_jax import runtime
 from lesion_jax.cli.options import positive
 from lesion_jax.core import LESION_KEYS, REFERABLE_GRADE, UNKNOWN_GRADE, Prediction
+from lesion_jax.cpu import arranged
 from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.native import NativeSource
 from lesion_jax.data.registry import Dataset, Subset, load_dataset
@@ -210,7 +211,7 @@ def _thresholds(bundle: Bundle) -> np.ndarray:
 
 
 def _predict(bundle: Bundle) -> Callable[[Any, Any], Any]:
-  return forward(get_model(**bundle.config['model']))
+  return arranged(forward(get_model(**bundle.config['model'])))
 
 
 def _count(bundle: Bundle, source: Any, *, tta: str | None = None) -> dict[str, np.ndarray]:

@@ -28,7 +28,6 @@ import lesion_jax
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.clinical.record import smallest_note, smallest_of
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
-from lesion_jax.cpu import arranged
 from lesion_jax.data.native import NativeSource, require_native
 from lesion_jax.data.progress import Progress, silent
 from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, find_builder, load_dataset
@@ -207,8 +206,7 @@ class Job:
   def _regions(self, smallest: Mapping[str, Smallest], progress: Progress) -> dict[str, np.ndarray]:
     """The regions of each photograph, on one device."""
     device, source = self.devices.local[0], self.source
-    predict = compiled(arranged(self.predict_fn, device.platform), device.platform)
-    variables = jax.device_put(self.bundle.variables, device)
+    predict, variables = compiled(self.predict_fn, device.platform), jax.device_put(self.bundle.variables, device)
     examples = _watch(ordered_map(source.__getitem__, range(len(source)), ahead=1), len(source), progress)
     return region_counts(lambda square: predict(variables, square[None]).maps[0], examples, self.scored,
                          np.array(list(self.thresholds.values())), smallest=smallest)
@@ -502,14 +500,13 @@ def _as_loaded(how: Settings, predictor: Predictor) -> Settings:
 
 def _members(
     models: Predictor | Sequence[Path], how: Settings, devices: Devices) -> tuple[tuple[Member, ...], list[Prediction]]:
-  """The networks and their heads, as shapes. At the network's size they compute as training's own evaluation does, bit
-  by bit; else as on their platform they are fastest."""
+  """The networks and their heads, as shapes, arranged for the devices before anything is put around them: at the network's size
+  they compute as training's own evaluation does, bit by bit."""
   device = devices.local[0]
-  platform = device.platform if how.at == NATIVE else None
   if isinstance(models, Predictor):
-    members = tuple(member if how.at == NATIVE else member.plain() for member in models.members)
+    members = tuple(member if how.at == NATIVE else member.arranged_for(device.platform) for member in models.members)
   else:
-    members = tuple(read_member(path, window=how.window, platform=platform, device=device) for path in models)
+    members = tuple(read_member(path, window=how.window, platform=device.platform, device=device) for path in models)
   heads = [member.look() for member in members]
   check_heads([member.name for member in members], heads)
   return members, heads

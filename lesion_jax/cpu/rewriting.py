@@ -14,7 +14,6 @@ import jax
 from jax.extend import core
 
 CALLS = ('jit', 'pjit')  # primitives that call another function and do nothing else
-LOOP = 'scan'
 AGAIN = 'remat2'  # the one whose function is computed a second time for its gradient
 
 Rule = Callable[..., jax.Array | None]
@@ -23,9 +22,9 @@ Rule = Callable[..., jax.Array | None]
 def rewritten(function: Callable[..., Any], rules: Mapping[str, Rule]) -> Callable[..., Any]:
   """Returns the same function by other means.
 
-  It has the gradients that the rules have; what is computed a second time to save memory, still is, and what a scan does in each of
-  its turns (`jax.lax.map` too) is reached. Other loops, conditions and functions with derivatives of their own (`jax.custom_jvp`,
-  `jax.custom_vjp`) are left as they are.
+  It has the gradients that the rules have; what is computed a second time to save memory, still is. Loops, conditions and functions
+  with derivatives of their own (`jax.custom_jvp`, `jax.custom_vjp`) are left as they are: what a loop goes through again and again
+  is to be rewritten before it goes in. (The parameters of loops in traced functions change with each version of JAX.)
 
   Args:
     function: pure; arrays in trees go in and come out.
@@ -65,8 +64,6 @@ def _apply(equation: core.JaxprEqn, operands: Sequence[Any], rules: Mapping[str,
   if name in CALLS:
     inside = equation.params['jaxpr']
     return _evaluate(inside.jaxpr, inside.consts, operands, rules)
-  if name == LOOP:
-    return _scan(equation.params, operands, rules)
   if name == AGAIN and not equation.params['differentiated']:  # else it is computed the second time already
     again = jax.checkpoint(lambda *operands: _evaluate(equation.params['jaxpr'], (), operands, rules),
                            prevent_cse=equation.params['prevent_cse'], policy=equation.params['policy'])
@@ -76,17 +73,3 @@ def _apply(equation: core.JaxprEqn, operands: Sequence[Any], rules: Mapping[str,
     return [result]
   results = equation.primitive.bind(*operands, **equation.primitive.get_bind_params(equation.params))
   return results if equation.primitive.multiple_results else [results]
-
-
-def _scan(parameters: Mapping[str, Any], operands: Sequence[Any], rules: Mapping[str, Rule]) -> list[Any]:
-  """A scan, whose operands are what all turns share, what one turn hands to the next, and what each takes."""
-  shared, carried = parameters['num_consts'], parameters['num_consts'] + parameters['num_carry']
-  body = parameters['jaxpr']
-
-  def turn(carry: Sequence[Any], taken: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    found = _evaluate(body.jaxpr, body.consts, [*operands[:shared], *carry, *taken], rules)
-    return found[:carried - shared], found[carried - shared:]
-
-  carry, stacked = jax.lax.scan(turn, list(operands[shared:carried]), list(operands[carried:]),
-                                **{name: parameters[name] for name in ('length', 'reverse', 'unroll')})
-  return [*carry, *stacked]

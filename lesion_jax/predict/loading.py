@@ -93,7 +93,13 @@ class Member(NamedTuple):
 
   def plain(self) -> Member:
     """Returns the same with its forward pass as the network has it, see `step.compiled`."""
-    network_fn = forward(self.model)
+    return self._computed_by(forward(self.model))
+
+  def arranged_for(self, platform: str) -> Member:
+    """Returns the same with its forward pass as a platform computes it fastest, see `cpu.arranged`."""
+    return self._computed_by(arranged(forward(self.model), platform))
+
+  def _computed_by(self, network_fn: PredictFn) -> Member:
     return self._replace(network_fn=network_fn, predict_fn=windowed(network_fn, self.window))
 
   def _require_its_own(self, program: Any, image: jax.ShapeDtypeStruct) -> None:

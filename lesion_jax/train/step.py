@@ -108,13 +108,13 @@ def _make_gradient(
       value = loss.value(sums, weight)
       return value['loss'], (value, batch_stats)
 
-    gradient = jax.grad(objective, has_aux=True)
+    gradient = summed(jax.grad(objective, has_aux=True), platform)
     if accumulate == 1:  # not a loop of one: XLA's CPU backend runs a loop's body on a single thread
       total, (value, batch_stats) = gradient(state.params, state.batch_stats, batch, None)
       return total, batch_stats, value
 
     parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
-    each = jax.lax.map(lambda part: local_sums(state.params, state.batch_stats, frozen, part)[0], parts)
+    each = jax.lax.map(summed(lambda part: local_sums(state.params, state.batch_stats, frozen, part)[0], platform), parts)
     totals = across_devices(jax.tree.map(lambda x: x.sum(0), each), axis_name)
 
     def add(carry: tuple[Tree, Tree], part: Example) -> tuple[tuple[Tree, Tree], Any]:

@@ -26,24 +26,8 @@ def test_a_rule_may_leave_an_operation():
   np.testing.assert_array_equal(found, jnp.sin(X))
 
 
-def test_what_a_scan_does_in_each_turn_is_reached_with_its_gradient():
-  """Shared, handed on, taken and stacked: each has its place."""
-  def function(scale, x):
-    last, each = jax.lax.scan(lambda carry, one: (carry + jnp.sin(one) * scale, carry * one), jnp.float32(1), x, reverse=True)
-    return last + each.sum()
-
-  expected = lambda scale, x: jax.grad(lambda scale, x: function(scale, x), argnums=(0, 1))(scale, x)
-  as_cosine = lambda scale, x: 1 + jnp.cos(x).sum() * scale
-  found = rewritten(lambda scale, x: jax.lax.scan(lambda carry, one: (carry + jnp.sin(one) * scale, None), jnp.float32(1), x)[0], SINE)
-  np.testing.assert_allclose(found(2.0, X), as_cosine(2.0, X), rtol=1e-6)
-  np.testing.assert_allclose(jax.grad(found, argnums=1)(2.0, X), jax.grad(as_cosine, argnums=1)(2.0, X), rtol=1e-5, atol=1e-6)
-  for one, other in zip(jax.grad(rewritten(function, {}), argnums=(0, 1))(2.0, X), expected(2.0, X), strict=True):
-    np.testing.assert_allclose(one, other, rtol=1e-6)
-  np.testing.assert_allclose(rewritten(lambda x: jax.lax.map(jnp.sin, x), SINE)(X), np.cos(X), rtol=1e-6)
-
-
-def test_other_loops_and_conditions_are_left_as_they_are():
-  for function in (lambda x: jax.lax.while_loop(lambda x: x[0] < 1, lambda x: jnp.sin(x) + 1, x),
+def test_loops_and_conditions_are_left_as_they_are():
+  for function in (lambda x: jax.lax.map(jnp.sin, x), lambda x: jax.lax.while_loop(lambda x: x[0] < 1, lambda x: jnp.sin(x) + 1, x),
                    lambda x: jax.lax.cond(x[1] > 0, jnp.sin, jnp.cos, x)):
     np.testing.assert_array_equal(rewritten(function, SINE)(X), function(X))
 
