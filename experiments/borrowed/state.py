@@ -48,6 +48,7 @@ class State:
       found = self._add(folder)
       if RESULTS in found['archives'] and not self._place.results.exists():  # the network is not needed
         unpack(folder, RESULTS, found['archives'][RESULTS], self._place.work)
+    self._write()  # so that a run that ends before its first part has left something, too
 
   def _add(self, folder: pathlib.Path) -> dict[str, Any]:
     found = read(folder)

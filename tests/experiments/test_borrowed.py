@@ -319,3 +319,12 @@ def test_the_commands_name_what_is_missing(tmp_path, capsys):
   assert 'has no parts.json, so no run left it' in capsys.readouterr().err
   assert borrowed.main(['run', '--only', 'lesions', '--work', str(tmp_path / 'work'), '--out', str(tmp_path / 'out')]) == 1
   assert json.loads((tmp_path / 'out' / 'parts.json').read_text())['parts']['lesions']['status'] == 'waits'
+
+
+def test_a_run_that_only_unpacks_hands_on_what_earlier_ones_did(parts, place, tmp_path):
+  parts(first=('pass', {}))
+  start(place, tmp_path / 'out')
+  for before, out in (('out', 'out2'), ('out2', 'out3')):
+    assert borrowed.main(['run', '--only', 'none', '--before', str(tmp_path / before), '--work', str(tmp_path / f'work-{out}'),
+                          '--out', str(tmp_path / out)]) == 0
+  assert json.loads((tmp_path / 'out3' / 'parts.json').read_text())['parts']['first']['status'] == 'done'
