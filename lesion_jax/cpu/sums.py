@@ -14,7 +14,7 @@ from lesion_jax.cpu.rewriting import rewritten
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 MIN_SIZE = 1 << 12  # of an array, below which there is nothing to gain
-STEPS, LONGEST = 3, 1024  # in which a sum is taken, and how many numbers one of them may add up, one after the other
+SHORT, LONGEST = 256, 1024  # so many numbers are best added up one after the other, and so many at most
 
 
 def summed(function: Function, platform: str | None = None) -> Function:
@@ -32,8 +32,8 @@ def summed(function: Function, platform: str | None = None) -> Function:
 
 
 def _sum(x: jax.Array, axes: Sequence[int], **parameters: Any) -> jax.Array | None:
-  """Of float32 [..., W, C], to [C] or to a number; None of others. Sums of sums of sums, each of about as many numbers: roundings add
-  up no more than in XLA's own."""
+  """Of float32 [..., W, C], to [C] or to a number; None of others. Sums of sums, of large arrays of sums of these, each of about as many
+  numbers: roundings add up hardly more than in XLA's own."""
   del parameters
   if x.dtype != jnp.float32 or x.ndim < 3 or x.size < MIN_SIZE or tuple(axes) not in (
       tuple(range(x.ndim - 1)), tuple(range(x.ndim))):
@@ -52,7 +52,7 @@ def _sum(x: jax.Array, axes: Sequence[int], **parameters: Any) -> jax.Array | No
 def _steps(count: int) -> tuple[int, ...]:
   """Factors of a number, as near to each other as it has them."""
   factors = []
-  for left in range(STEPS, 0, -1):
+  for left in range(2 if count <= SHORT**2 else 3, 0, -1):
     near = count ** (1 / left)
     divisors = [pair for one in range(1, math.isqrt(count) + 1) if not count % one for pair in (one, count // one)]
     factors.append(min(divisors, key=lambda each: abs(math.log(each / near))))
