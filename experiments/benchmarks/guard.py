@@ -2,8 +2,8 @@
 
 Inference beside PyTorch's, of predict.json; training steps beside unmodified JAX's and PyTorch's, of train.json; with --source_dir what reading and writing take beside the network, over the yardstick
 of the same process, of bulk_local.json. Ratios are compared, not times, so a busy machine may tell as well; another kind of processor has other ratios. A ratio
-counts as lost when it fell by more than a fifth, or by more than a twentieth beside unmodified JAX, which no other library's luck moves, and the
-whole interval of its rounds lies below what was recorded. That each arrangement for a CPU is taken is for the tests.
+counts as lost when it fell by more than a fifth, and the whole interval of its rounds lies below what was recorded: a machine with two speeds
+moves one by a seventh. So one arrangement for a CPU may be lost unseen here; that each of them is taken, tests say.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from experiments.benchmarks import train
 from experiments.benchmarks.bulk_local import measure as measure_host
 from experiments.benchmarks.predict import Job, measure
 
-ALLOWED, BESIDE_JAX = 0.2, 0.05  # of a ratio that may be lost
+ALLOWED = 0.2  # of a ratio that may be lost
 HOST = 10  # photographs
 NOTHING = 2  # status where nothing could be compared
 
@@ -113,7 +113,7 @@ def guard_inference(arguments: argparse.Namespace) -> int:
 
 
 def losses(recorded: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapping[str, float]]) -> list[str]:
-  """Returns a sentence for each ratio that lost more than ALLOWED, or BESIDE_JAX.
+  """Returns a sentence for each ratio that lost more than ALLOWED.
 
   Args:
     recorded: by 'PEER / OURS', of `turns.compare`.
@@ -121,8 +121,9 @@ def losses(recorded: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapp
   """
   sentences = []
   for pair in recorded.keys() & found.keys():
-    (peer, own), before, now = pair.split(' / '), recorded[pair]['median'], found[pair]
-    if now['median'] < (1 - (BESIDE_JAX if peer == 'plain' else ALLOWED)) * before and now['high'] < before:
+    before, now = recorded[pair]['median'], found[pair]
+    if now['median'] < (1 - ALLOWED) * before and now['high'] < before:
+      peer, own = pair.split(' / ')
       sentences.append(f'{own} has become slower: {peer} takes {now["median"]:.2f} times as long, {before:.2f} were recorded, '
                        f'{1 - now["median"] / before:.0%} less')
   return sorted(sentences)

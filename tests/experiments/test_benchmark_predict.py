@@ -59,11 +59,6 @@ def test_the_guard_speaks_when_more_than_a_fifth_of_a_ratio_is_lost(now, lost):
   assert sentences == (['ours has become slower: torch takes 0.90 times as long, 1.25 were recorded, 28% less'] if lost else [])
 
 
-def test_beside_unmodified_jax_a_tenth_is_too_much():
-  lost = lambda peer: guard.losses({f'{peer} / ours': ratio(1.3)}, {f'{peer} / ours': ratio(1.17)})
-  assert lost('plain') and not lost('torch')
-
-
 def test_the_guard_measures_all_of_it_and_a_loss_counts_more_than_what_could_not_be_compared(monkeypatch):
   statuses, asked = {'host': 1, 'inference': guard.NOTHING, 'training': 0}, []
   for name in statuses:
@@ -87,9 +82,10 @@ def test_the_guard_looks_at_training_steps_too(now, status, tmp_path, monkeypatc
   assert ('a step of multitask has become slower' in capsys.readouterr().err) == bool(status)
 
 
-def test_the_guard_says_that_there_is_nothing_to_compare_with(tmp_path, capsys):
+def test_the_guard_says_that_there_is_nothing_to_compare_with(tmp_path, capsys, monkeypatch):
   from experiments import benchmark
 
+  monkeypatch.setattr(guard, 'guard_training', lambda *_: 0)  # which would measure
   assert benchmark.main(['guard', '--recorded', str(tmp_path / 'none.json')]) == 2
   assert 'there is nothing to compare with' in capsys.readouterr().err
 
