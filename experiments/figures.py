@@ -129,14 +129,14 @@ def _curve(result: Result, lesion: str) -> Sequence[float] | None:
 def _precision_recall(axes: Any, lesion: str, found: Mapping[str, Sequence[Result]]) -> None:
   """The panel of a lesion."""
   for key, results in found.items():
-    curves = [curve for result in results if (curve := _curve(result, lesion))]
-    if not curves:
+    drawn = [result for result in results if _curve(result, lesion)]  # seeds of before curves have none
+    if not drawn:
       continue
-    recall = results[0]['report']['precision_recall']['recall']
+    about, curves = drawn[0]['report']['precision_recall'], [_curve(result, lesion) for result in drawn]
     mean = metric(results, 'aupr').value
-    axes.plot(recall, np.mean(curves, axis=0), color=line_color(key), linewidth=1.5, linestyle=OTHER_LOSSES.get(key, '-'),
+    axes.plot(about['recall'], np.mean(curves, axis=0), color=line_color(key), linewidth=1.5, linestyle=OTHER_LOSSES.get(key, '-'),
               label=title(key, results) + ('' if mean is None else f'  {mean:.3f}'))
-    axes.axhline(results[0]['report']['precision_recall']['prevalence'][lesion], color=INK, linewidth=0.6, linestyle=':')
+    axes.axhline(about['prevalence'][lesion], color=INK, linewidth=0.6, linestyle=':')
   axes.set(xlim=(0, 1), ylim=(0, 1), title=lesion, xlabel='recall', ylabel='precision')
   axes.grid(alpha=0.3, linewidth=0.6)
   axes.spines[['top', 'right']].set_visible(False)

@@ -42,7 +42,7 @@ def paper(config: ConfigDict, row: Row) -> None:
 
 
 def idrid(config: ConfigDict, row: Row) -> None:
-  """Configures IDRiD, both parts, for about ten minutes a row on two CPU cores. Each row learns by the
+  """Configures IDRiD, both parts, for ten to fifteen minutes a row of Table II and half an hour one of Table III on two CPU cores. Each row learns by the
   recipe of `configs/idrid.py` for as many steps from as many crops or photographs of the same size; loss, decoder and
   attention are its own.
 

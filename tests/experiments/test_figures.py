@@ -111,6 +111,10 @@ class TestPrecisionRecall:
     assert [0.1, 0.1] in [list(line.get_ydata()) for line in axes.lines]  # chance
     assert (tmp_path / 'curves.png').exists()
 
+  def test_a_seed_of_before_that_has_none_is_left_out(self, drawn, tmp_path):
+    figures.precision_recall([make_result('fcn_8s', 0), self.result('fcn_8s', 1, [0.0, 0.5, 0.3])], tmp_path / 'curves.png')
+    assert [0.0, 0.5, 0.3] in [list(line.get_ydata()) for line in drawn[0].axes[0].lines]
+
   def test_lines_are_dark_enough_and_apart(self):
     colors = {key: figures.line_color(key) for key in figures.COLORS}
     assert all(color @ np.array([0.2126, 0.7152, 0.0722]) < 0.61 for color in map(np.array, colors.values()))
