@@ -142,6 +142,7 @@ import ctypes, resource, threading
 from lesion_jax import machine
 machine.processors = lambda: COUNT
 machine.keep_memory()
+FROM_HERE
 
 def pages():
   before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -156,13 +157,14 @@ print(found[-1])
 
 
 @needs_glibc
-def test_a_computation_finds_the_memory_of_the_one_before_unless_many_threads_would_wait_or_the_user_has_spoken():
-  def pages(count, **added):
+def test_from_where_it_is_said_a_computation_finds_the_memory_of_the_one_before_unless_many_threads_would_wait_or_the_user_has_spoken():
+  def pages(count, then='machine.keep_from_here()', **added):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(('MALLOC_', 'GLIBC_TUNABLES'))}
-    run = subprocess.run([sys.executable, '-c', KEPT.replace('COUNT', str(count))], env=environment | added, check=True,
+    run = subprocess.run([sys.executable, '-c', KEPT.replace('COUNT', str(count)).replace('FROM_HERE', then)], env=environment | added, check=True,
                          capture_output=True, text=True)
     return int(run.stdout)
-  assert pages(2) < 100 < pages(64) and pages(2, MALLOC_ARENA_MAX='3') > 100 < pages(2, GLIBC_TUNABLES='glibc.malloc.arena_max=3')
+  assert pages(2) < 100 < pages(64) and pages(2, then='') > 100
+  assert pages(2, MALLOC_ARENA_MAX='3') > 100 < pages(2, GLIBC_TUNABLES='glibc.malloc.arena_max=3')
 
 
 def test_affinity_counts_where_python_does_not_say_it_itself(tmp_path, monkeypatch):

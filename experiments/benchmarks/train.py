@@ -35,7 +35,7 @@ from experiments.benchmarks.turns import RATIO, ask, compare, hear, ratio_cells,
 from lesion_jax import runtime
 from lesion_jax.core import unpack_bits
 from lesion_jax.losses import get_loss
-from lesion_jax.machine import keep_memory
+from lesion_jax.machine import keep_from_here, keep_memory
 from lesion_jax.models import get_model
 from lesion_jax.train.parallel import Devices
 from lesion_jax.train.state import create_state, sgd, split_frozen
@@ -253,6 +253,7 @@ def steps(argv: Sequence[str] | None = None) -> None:
       raise
     print(json.dumps({'error': 'out of memory'}), flush=True)
     return
+  keep_from_here()
   print(json.dumps({'losses': losses, 'seconds_to_ready': round(time.perf_counter() - STARTED, 1)}), flush=True)
   for line in sys.stdin:
     if line.strip() == 'facts':

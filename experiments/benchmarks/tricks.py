@@ -22,7 +22,7 @@ from experiments.benchmarks import predict, train
 from experiments.benchmarks.turns import RATIO, compare, ratio_cells
 from lesion_jax import runtime
 from lesion_jax.cpu import arrangement, kernels, pools, sums, winograd
-from lesion_jax.machine import keep_memory
+from lesion_jax.machine import keep_from_here, keep_memory
 
 ALL = 'all'
 TRICKS = {  # what is left out, and of what it is a part
@@ -93,6 +93,7 @@ def measure(what: str, network: str, make: Callable[[], Callable[[], Any]], roun
     with without(trick):
       programs[trick] = make()
       programs[trick]()  # traced and compiled here
+  keep_from_here()
   times = {trick: [] for trick in programs}
   for _ in range(rounds):
     for trick, compute in programs.items():

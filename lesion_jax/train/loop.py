@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from absl import logging
 
+from lesion_jax import machine
 from lesion_jax.train import plateau as plateau_lib
 from lesion_jax.train.checkpoint import Checkpoints, OtherRun, Restored, digest
 from lesion_jax.train.plateau import PlateauState
@@ -210,7 +211,8 @@ def fit(
 
 
 def _announced(step_fn: Callable[..., Any], logs: Logs) -> Callable[..., Any]:
-  """The same function, which says of its first call that it compiles, and how long that took."""
+  """The same function, which says of its first call that it compiles, and how long that took; the process keeps its memory from there on,
+  where it wants to."""
   first = True
 
   def step(*arguments: Any) -> Any:
@@ -221,6 +223,7 @@ def _announced(step_fn: Callable[..., Any], logs: Logs) -> Callable[..., Any]:
     logs.say('the first step compiles: minutes for a network of full width, seconds where an earlier run has compiled it')
     result = step_fn(*arguments)
     logs.say(f'compiled in {time.perf_counter() - start:.0f} s')
+    machine.keep_from_here()
     return result
 
   return step
