@@ -28,7 +28,7 @@ def photograph_data(number: int, entry: Entry, whose: Whose, pictured: bool) -> 
   data: dict[str, Any] = {'n': number, 'file': entry.file, 'patient': whose.patient, 'eye': whose.eye, 'pictured': pictured}
   record = entry.record
   if record is None:
-    return data | {'failed': True}
+    return data | {'failed': True, 'look': True}  # the network has not seen it
   grade, lesions = record['grade'], record['lesions'] or {}
   return data | {
       'sha': record['run']['photograph'], 'height': record['photograph']['height'], 'width': record['photograph']['width'],
@@ -95,7 +95,7 @@ def _item(number: int, entry: Entry, whose: Whose, thumb: str | None, common: Co
 
 
 def _failed(entry: Entry) -> str:
-  return f'<span>{badge("failed", "contradicted")} <span class="small">{escape(entry.error)}</span></span>'
+  return f'<span>{badge("failed", "contradicted")} {badge("a person looks", "plain")} <span class="small">{escape(entry.error)}</span></span>'
 
 
 def _found(entry: Entry, common: Common) -> str:

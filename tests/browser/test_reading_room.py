@@ -310,6 +310,11 @@ class TestList:
     page.reload()
     assert listed(page) == expected, 'the address keeps it'
 
+  def test_a_file_that_failed_is_one_that_a_person_looks_at(self, study, open_page):
+    page = open_page(study[0] / 'report.html')
+    page.check('[data-only=look]')
+    assert 3 in listed(page) and 'a person looks' in page.locator('[data-item="3"]').inner_text()
+
   def test_filters_hold_together_and_words_find_patients(self, many, open_page):
     page = open_page(many[0])
     page.fill('[data-filter=find]', '04')
@@ -465,6 +470,13 @@ class TestForAll:
       return [...document.querySelectorAll('{OPEN} :is(p, td, th, button, label)')].filter((item) => !item.closest('.scroll'))
         .filter((item) => item.getBoundingClientRect().right > card.right).map((item) => item.textContent);}})()""") == []
     assert page.evaluate('Number.parseFloat(getComputedStyle(document.body).fontSize)') >= 16
+
+  def test_fingers_find_what_they_press(self, study, open_page):
+    page = open_page(study[0] / 'report.html', has_touch=True, viewport={'width': 390, 'height': 844}, is_mobile=True)
+    small = page.evaluate("""() => [...document.querySelectorAll(':is(button, input, select, textarea, summary, a):not(p a)')]
+        .filter((item) => item.offsetParent).map((item) => [item.outerHTML, item.getBoundingClientRect()])
+        .filter(([_, {width, height}]) => Math.min(width, height) < 24).map(([html]) => html)""")
+    assert small == [], 'WCAG 2.2, 2.5.8: 24 pixels'
 
   def test_everything_can_be_reached_by_tab(self, study, open_page):
     page = open_page(study[0] / 'report.html')
