@@ -6,6 +6,7 @@ from lesion_jax.evaluate.bootstrap import bootstrap, compare, intervals, patient
 from lesion_jax.evaluate.calibration import calibration
 from lesion_jax.evaluate.comparison import compare_grades, compare_systems
 from lesion_jax.evaluate.examples import examples, present_in
+from lesion_jax.evaluate.half import at_half
 from lesion_jax.evaluate.healthy import clean_images, healthy_eyes, evaluate_healthy, evaluate_images
 from lesion_jax.evaluate.native import native_counts, native_report
 from lesion_jax.evaluate.referral import at_cut_points, operating_point, referral
@@ -20,6 +21,7 @@ __all__ = [
            'Evaluation',
            'agreement',
            'at_cut_points',
+           'at_half',
            'bootstrap',
            'calibration',
            'choose',

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from lesion_jax import metrics
 from lesion_jax.core import Example, Prediction, unpack_bits, unpack_targets
+from lesion_jax.evaluate.half import half_pixels
 
 
 def make_count_step(
@@ -36,7 +37,8 @@ def make_count_step(
     An eye without lesions is one by its grade too, where nobody annotated lesions. So for a network that finds lesions
     there are, of all pixels that are not to be ignored, annotated or not: `presence_scores` and `maximum_scores` float32
     [B, 8], see `metrics.presence`, and with maps `called_pixels` and `known_pixels` int32 [B, 8], how many reach the
-    threshold, and of how many.
+    threshold, and of how many. With maps there are also the pixels at 0.5, the paper's threshold, whatever `thresholds` are:
+    `pixel_tp_at_half`, `pixel_fp_at_half` and `pixel_fn_at_half`, see `at_half`.
   """
 
   def count_step(variables: Any, batch: Example) -> dict[str, jax.Array]:
@@ -46,6 +48,7 @@ def make_count_step(
     if prediction.lesions is not None:
       images |= _presence(prediction, ~unpack_bits(batch['ignore']), thresholds)
       images |= metrics.segmentation_counts(prediction, targets, thresholds, per_image=True)
+      images |= half_pixels(prediction, targets)
       images['lesion_probabilities'] = metrics.lesion_probabilities(prediction, targets)
     if prediction.grades is not None:
       images['confusion'] = metrics.confusion(prediction.grades, targets.grade, per_image=True)

@@ -12,7 +12,7 @@ from tiny import random_batch
 
 from lesion_jax.core import LESION_KEYS, Outputs, unpack_bits
 from lesion_jax.data.pipeline import eval_batches
-from lesion_jax.evaluate import criterion, examples, headline, image_counts, make_count_step, part_of, report, totals
+from lesion_jax.evaluate import at_half, criterion, examples, headline, image_counts, make_count_step, part_of, report, totals
 from lesion_jax.evaluate.totals import NAMES, PROBABILITIES
 from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, NOT_LEARNED
 from lesion_jax.train.parallel import AXIS, Devices
@@ -156,6 +156,18 @@ def test_presence_is_judged_by_all_pixels_that_are_not_to_be_ignored_annotated_o
     assert found['called_pixels'][i, j] == (values >= np.linspace(0.2, 0.9, 8, dtype='f4')[j]).sum()
     assert found['known_pixels'][i, j] == len(values)
   assert not found['lesion_probabilities'][:, 1:].any(), 'the figures of lesions are of what is annotated'
+
+
+def test_counts_at_other_thresholds_tell_those_at_half(per_image):
+  other = count_images(split(), Devices(jax.devices()[:2]), thresholds=np.linspace(0.2, 1, 8, dtype='f4'))
+  assert (other['pixel_tp'] != per_image['pixel_tp']).any() and (other['image_tp'] != per_image['image_tp']).any()
+  found = at_half(other)
+  for level in ('pixel', 'image'):
+    for kind in ('tp', 'fp', 'fn'):
+      np.testing.assert_array_equal(found[f'{level}_{kind}'], per_image[f'{level}_{kind}'])
+  np.testing.assert_array_equal(found['image_tn'], per_image['image_tn'])
+  assert at_half({name: value for name, value in other.items() if not name.endswith('_at_half')}) is None, 'pixels were not counted there'
+  assert at_half({'confusion': other['confusion']}) is None
 
 
 def test_the_probabilities_of_images_are_those_of_their_scored_pixels(per_image, truth):
