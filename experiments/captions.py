@@ -28,6 +28,7 @@ def conditions(results: Sequence[Result]) -> str:
   parts = [
       f'Data: {", ".join(data)}, {span(result["test_images"] for result in results)} test photographs',
       f'input {squares(result["size"] for result in results)} pixels',
+      *_crops(results),
       f'{span(result["steps"] for result in results)} steps of training',
       f'{"seed" if len(seeds) == 1 else "seeds"} {", ".join(map(str, seeds))}',
       *machine(results),
@@ -39,6 +40,13 @@ def conditions(results: Sequence[Result]) -> str:
     verdict = RELEASED_DATA if all(starts) else RANDOM_START
   notes = [presets.NOTES[name] for name in distinct(result['preset'] for result in results) if name in presets.NOTES]
   return ' '.join([f'{"; ".join(parts)}.', verdict, *notes])
+
+
+def _crops(results: Sequence[Result]) -> list[str]:
+  """How many crops a step of those that learn from crops takes, of what size."""
+  found = distinct((stage['batch_size'], stage['data']['crop']) for result in results
+                   if (stage := result['config'][result['stage']]).get('data', {}).get('crop'))
+  return [f'learning from {" or ".join(f"{batch} crops of {side} x {side}" for batch, side in found)} a step'] if found else []
 
 
 def machine(results: Iterable[Result]) -> list[str]:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import presets
 from experiments.record import SCHEMA
 from experiments.rows import ROWS, SYSTEMS
+from lesion_jax.evaluate import at_half as counts_at_half
 from lesion_jax.evaluate import bootstrap, intervals, patients, report, totals
 from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, mean_defined
 from lesion_jax.stages.parts import TWO_PHASES
@@ -30,6 +32,7 @@ NO_INTERVAL = 'no interval: undefined in every resample'
 
 PAIRED = ('mean_pixel_f1', 'mean_image_f1', 'kappa')  # the metrics by which rows are compared
 DIGITS = 5  # of a replicate
+PAPERS_SIZE = 896  # of a row whose title names no other
 
 
 class Metric(NamedTuple):
@@ -54,7 +57,8 @@ def load(folder: str | pathlib.Path) -> list[Result]:
 
   Where the counts of the test photographs lie beside a result, its metrics, their intervals and its replicates are
   computed again from them, and they are kept under 'counts', with the lesions that were evaluated: a change of the
-  analysis needs no new training.
+  analysis needs no new training. Where a row's thresholds were chosen on validation the same at thresholds of 0.5 is under
+  'at_half', see `at_half`.
 
   Raises:
     FileNotFoundError: there is no such folder.
@@ -107,11 +111,23 @@ def _analyse(path: pathlib.Path, result: dict[str, Any]) -> None:
 
 
 def _measured(result: Result, counts: Mapping[str, np.ndarray], annotated: Sequence[str]) -> dict[str, Any]:
-  """What a result has of the counts of its photographs."""
+  """What a result has of the counts of its photographs, and where thresholds were chosen under 'at_half' what it has at 0.5."""
+  fixed = counts_at_half(counts) if result['config'][result['stage']].get('thresholds') == 'validation' else None
+  return _figures(result, counts, annotated) | ({'at_half': _figures(result, fixed, annotated)} if fixed else {})
+
+
+def _figures(result: Result, counts: Mapping[str, np.ndarray], annotated: Sequence[str]) -> dict[str, Any]:
   found = bootstrap(counts, annotated)
   limits = result['report'].get('intervals', {}) | intervals(found) | {'patients': patients(counts)}
   return {'report': result['report'] | report(totals(counts), annotated) | {'intervals': limits}, 'replicates': paired(found),
           'counts': (counts, annotated)}
+
+
+def at_half(results: Sequence[Result]) -> list[Result]:
+  """Returns results that have an image F1 as they are with pixels and images called from a probability of 0.5, as the paper calls them,
+  instead of from thresholds that were chosen on validation. [] where one of them does not tell, or nothing was chosen."""
+  found = [result for result in results if result['report'].get('image_f1', {}).get('mean') is not None]
+  return [{**result, **result['at_half']} for result in found] if all('at_half' in result for result in found) else []
 
 
 def on_common(results: Sequence[Result]) -> list[Result]:
@@ -215,7 +231,8 @@ def title(row: str, results: Sequence[Result]) -> str:
 def _sized(row: str, results: Sequence[Result]) -> str:
   sizes = sorted({result['size'] for result in results})
   other = [f'{size} x {size}' for size in sizes if f'{size} x {size}' not in ROWS[row].title]
-  return ROWS[row].title + (f', here {" and ".join(other)}' if ROWS[row].shrink > 1 and other else '')
+  told = ROWS[row].shrink > 1 or any(presets.DATA[result['preset']] != 'synthetic' and result['size'] != PAPERS_SIZE for result in results)
+  return ROWS[row].title + (f', here {" and ".join(other)}' if told and other else '')
 
 
 def paper_metric(row: str, name: str, part: str = 'mean') -> float | None:

@@ -110,8 +110,9 @@ def precision_recall(results: Sequence[Result], path: str | os.PathLike[str]) ->
   handles, labels = panels[0].get_legend_handles_labels()
   drawing.legend(handles, labels, loc='outside right upper', frameon=False, fontsize=9, title='mean AUPR', alignment='left')
   used = [result for each in found.values() for result in each]
-  drawing.supxlabel(f'Pixels of test {captions.sampled(used)}; dotted: chance. Data: '
-                    f'{", ".join(captions.distinct(result["data"] for result in used))}.', fontsize=9, color=INK)
+  data = captions.distinct(result['data'].partition('+')[0] for result in used)  # of a mixture those with masks, `worker.describe`
+  drawing.supxlabel(f'Pixels of the test photographs of {", ".join(data)} that have masks; thin dotted line: the share of pixels that have the lesion.',
+                    fontsize=9, color=INK)
   drawing.savefig(path)
 
 

@@ -4,10 +4,13 @@ A verdict rests on differences between two rows, seed by seed. The replicates of
 resampled patients with all of their photographs, so the difference is taken resample by resample. Rows that were
 measured when single photographs were drawn are compared with one another alone.
 
+The paper calls pixels and images from a probability of 0.5 (section III). Where our thresholds were chosen on validation a claim about
+an F1 is held against both: at 0.5, and at those.
+
 With one seed the interval is that of the paired bootstrap: it compares two trained networks, and says nothing about
 what another seed would give. Where the counts of the photographs were kept the difference must also be larger than
-where the two rows swap patients (`evaluate.compare`), which keeps the share of equal systems that are told apart to one
-in twenty. With n seeds two sources of chance count. Seeds: s^2 / n, with s the standard deviation of
+where the two rows swap patients (`evaluate.compare`: p below 0.05), which keeps the share of equal systems that are told apart to one
+in twenty; a claim of likeness has no such test. With n seeds two sources of chance count. Seeds: s^2 / n, with s the standard deviation of
 the n differences. Photographs: v, the variance over the resamples of the mean over the seeds. The interval is the mean
 difference plus and minus t * sqrt(s^2 / n + v), t being the quantile of Student's distribution with the degrees of
 freedom of Welch and Satterthwaite, (s^2 / n + v)^2 / ((s^2 / n)^2 / (n - 1)); v has many. So equal systems are told
@@ -28,7 +31,7 @@ from scipy import stats
 
 from experiments import captions, presets
 from experiments.claims import CLAIMS, Claim
-from experiments.collect import Result, by_row, metric, on_common, paper_metric, title, without_dual
+from experiments.collect import Result, at_half, by_row, metric, on_common, paper_metric, title, without_dual
 from experiments.page import join, table
 from lesion_jax.evaluate import compare
 
@@ -46,12 +49,14 @@ class Verdict:
 
   Attributes:
     claim: the claim.
-    verdict: HOLDS where the interval lies above 0, REVERSED where it lies below, UNDECIDED where it contains 0 or there
-      is none, NOT_RUN where a row has no result, or the rows have no seed in common, NOT_PAIRED where one was measured
+    verdict: HOLDS where the interval lies above 0, REVERSED where it lies below, UNDECIDED where it contains 0, there
+      is none, or p is not below 1 less its level, NOT_RUN where a row has no result, or the rows have no seed in common, NOT_PAIRED where one was measured
       over resampled photographs and one over resampled patients, so that one has to be measured again, NOT_DUAL where a network of the dual loss never saw it. For a claim of no gain (`denied`)
       REVERSED where it lies above 0, HOLDS where below, and else NOT_REFUTED.
     difference: between the metrics, the mean over `seeds`; None where one is undefined or not run.
     interval: of the difference, or None.
+    p: how often the two rows differ as much where they swap patients at random; None with several seeds, for a claim of likeness, and
+      without counts.
     paper: the paper's difference, or None.
     seeds: those that all rows have.
     photographs: that all rows were tested on, where some were tested on more; else None.
@@ -61,6 +66,7 @@ class Verdict:
   verdict: str
   difference: float | None
   interval: tuple[float, float] | None
+  p: float | None
   paper: float | None
   seeds: tuple[int, ...]
   photographs: int | None = None
@@ -80,7 +86,7 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   found = [{result['seed']: result for result in by_row(results).get(key, ())} for key in claim.rows]
   seeds = sorted(set.intersection(*map(set, found)))
   if not seeds:
-    return Verdict(claim, NOT_RUN, None, None, paper, ())
+    return Verdict(claim, NOT_RUN, None, None, None, paper, ())
   measured = [row[seed] for row in found for seed in seeds]
   common = on_common(measured)
   fewer = common[0]['test_images'] if any(one is not other for one, other in zip(common, measured, strict=True)) else None
@@ -90,14 +96,14 @@ def verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
   differences = np.array([np.nan if None in seed else _difference(*seed) for seed in zip(*values, strict=True)])
   difference = None if np.isnan(differences).any() else float(differences.mean())
   if len({result['report']['intervals'].get('patients') for row in rows for result in row}) > 1:
-    return Verdict(claim, NOT_PAIRED, difference, None, paper, tuple(seeds))
+    return Verdict(claim, NOT_PAIRED, difference, None, None, paper, tuple(seeds))
   if any(without_dual(result) for row in rows for result in row):
-    return Verdict(claim, NOT_DUAL, difference, None, paper, tuple(seeds))
+    return Verdict(claim, NOT_DUAL, difference, None, None, paper, tuple(seeds))
   found = interval(differences, _replicates(claim, rows), rows[0][0]['report']['intervals']['level'])
   chance = _chance(claim, rows)
   by_chance = chance is not None and chance >= 1 - rows[0][0]['report']['intervals']['level']
   outcome = _judge(None if by_chance else found, claim.denied)
-  return Verdict(claim, outcome, difference, found, paper, tuple(seeds), fewer)
+  return Verdict(claim, outcome, difference, found, chance, paper, tuple(seeds), fewer)
 
 
 def _chance(claim: Claim, rows: Sequence[Sequence[Result]]) -> float | None:
@@ -109,49 +115,74 @@ def _chance(claim: Claim, rows: Sequence[Sequence[Result]]) -> float | None:
 
 
 def verdicts(results: Sequence[Result]) -> dict[str, list[Verdict]]:
-  """Returns the verdict on every claim, by its heading. Raises as `verdict` does."""
-  return {heading: [verdict(claim, results) for claim in claims] for heading, claims in CLAIMS.items()}
+  """Returns the verdict on every claim, by its heading; F1 at 0.5 where `at_half` tells them. Raises as `verdict` does."""
+  half = at_half(results) or results
+  return {heading: [verdict(claim, results if claim.metric == 'kappa' else half) for claim in claims] for heading, claims in CLAIMS.items()}
 
 
 def markdown(results: Sequence[Result]) -> str:
   """Renders all verdicts: how many there are of each, a table a heading, and the conditions. Raises as `verdict`
   does."""
-  found, rows = verdicts(results), by_row(results)
-  counts = collections.Counter(each.verdict for group in found.values() for each in group)
-  header = ['claim', 'metric', 'paper', 'ours', 'verdict']
-  parts = ["## The paper's orderings", headlines(results), f'Of {counts.total()} claims: ' +
-           ', '.join(f'{name} {counts[name]}' for name in VERDICTS) + '.', _caption(results, [each for group in found.values() for each in group])]
+  found, rows, half = verdicts(results), by_row(results), at_half(results)
+  everyone = [each for group in found.values() for each in group]
+  parts = ["## The paper's orderings", headlines(results) or f'{_tally(everyone)}.', _caption(results, everyone)]
   for heading, group in found.items():
     keys = captions.distinct(key for each in group for key in each.claim.rows)
     command = [f'`{captions.command_for(results, keys)}`'] if results else []
-    parts += [f'### {heading}', table(header, [_line(each, rows) for each in group]), *command]
+    parts += [f'### {heading}', _table(group, rows, results if half and group[0].claim.metric != 'kappa' else ()), *command]
   return join(*parts)
+
+
+def _table(group: Sequence[Verdict], rows: Mapping[str, Sequence[Result]], chosen: Sequence[Result]) -> str:
+  """A line a claim; with results at thresholds that were chosen, what they say behind it."""
+  header = ['claim', 'metric', 'paper', 'ours', 'p', 'verdict']
+  lines = [_line(each, rows) for each in group]
+  if chosen:
+    header[3] = 'ours at 0.5'
+    header += ['at thresholds from validation', 'p', 'verdict']
+    lines = [line + _line(verdict(each.claim, chosen), rows)[3:] for line, each in zip(lines, group, strict=True)]
+  return table(header, lines)
+
+
+def _tally(found: Sequence[Verdict]) -> str:
+  counts = collections.Counter(each.verdict for each in found)
+  return f"Of the paper's {len(found)} claims: " + ', '.join(f'{name} {counts[name]}' for name in VERDICTS)
 
 
 def headlines(results: Sequence[Result]) -> str:
   """Says in a few sentences what a reader wants to know first: whether the dual loss raises image F1 at equal pixel F1, which length of the
-  expansive path is best, and whether learned attention is. '' where the results rank nothing, or there are none. Raises as
-  `verdict` does."""
+  expansive path is best, whether learned attention is, and how many of the paper's claims hold. '' where the results rank nothing, or
+  there are none. Raises as `verdict` does."""
   if not results or any(result['preset'] in presets.NOTES for result in results):
     return ''
-  rows = by_row(results)
-  said = []
-  image, pixel = (verdict(Claim('lesion_net_16s', 'lesion_net_16s_dice', name, ''), results) for name in ('image_f1', 'pixel_f1'))
+  rows, half = by_row(results), at_half(results)
+  said, at = [], ' at 0.5, as in the paper,' if half else ''
+  first = half or results
+  claims = [Claim('lesion_net_16s', 'lesion_net_16s_dice', name, '') for name in ('image_f1', 'pixel_f1')]
+  image, pixel = (verdict(claim, first) for claim in claims)
   if image.verdict != NOT_RUN:
-    said.append(f'With the dual loss instead of Dice alone Lesion-Net-16s has an image F1 that differs by {_told(image)}, and a pixel F1 '
-                f'that differs by {_told(pixel)}.')
+    chosen = [f'; at thresholds from validation by {_told(verdict(claims[0], results))} and {_told(verdict(claims[1], results))}'] if half else []
+    said.append(f'With the dual loss instead of Dice alone Lesion-Net-16s has an image F1{at} that differs by {_told(image)}, and a pixel F1 '
+                f'that differs by {_told(pixel)}{"".join(chosen)}.')
   lengths = [f'lesion_net_{stride}s' for stride in (32, 16, 8, 4, 2) if f'lesion_net_{stride}s' in rows]
   if len(lengths) > 1:
-    said.append(_lengths(lengths, rows, results))
-  others = [(key, words) for key, words in (('multitask_cw_maxpool', 'CW-MaxPool'), ('inception_v3', 'no attention'))
+    said.append(_lengths(lengths, by_row(first), first, at))
+  others = [(key, words) for key, words in (('multitask_cw_maxpool', 'CW-MaxPool'), ('inception_v3', 'Inception-v3 without lesions'))
             if key in rows and 'multitask' in rows]
   if others:
     said.append('Attention by convolution (Eq. 7) has a kappa that differs ' + ' and '.join(
         f'from that of {words} by {_told(verdict(Claim("multitask", key, "kappa", ""), results))}' for key, words in others) + '.')
+  found = [each for group in verdicts(results).values() for each in group]
+  said.append(f'{_tally(found)}.{_reversed(found, rows)}')
   return ' '.join(said)
 
 
-def _lengths(lengths: Sequence[str], rows: Mapping[str, Sequence[Result]], results: Sequence[Result]) -> str:
+def _reversed(found: Sequence[Verdict], rows: Mapping[str, Sequence[Result]]) -> str:
+  names = [f'{_words(each.claim, rows)} in {METRICS[each.claim.metric]} ({_told(each)})' for each in found if each.verdict == REVERSED]
+  return f' Reversed: {"; ".join(names)}.' if names else ''
+
+
+def _lengths(lengths: Sequence[str], rows: Mapping[str, Sequence[Result]], results: Sequence[Result], at: str) -> str:
   """Which length is best by either F1, and by how much the next one is behind."""
   parts = []
   for name in ('pixel_f1', 'image_f1'):
@@ -161,7 +192,7 @@ def _lengths(lengths: Sequence[str], rows: Mapping[str, Sequence[Result]], resul
       parts.append(f'{_short(order[0])} has the largest {METRICS[name]}, ahead of {_short(order[1])} by {_told(lead)}')
   left = LENGTHS - len(lengths)
   missing = f' ({left} of the five lengths not run yet)' if left else ''
-  return f'Among the lengths of the expansive path {" and ".join(parts)}{missing}; in the paper they are 8s and 16s.'
+  return f'Among the lengths of the expansive path{at} {" and ".join(parts)}{missing}; in the paper they are 8s and 16s.'
 
 
 def _short(key: str) -> str:
@@ -226,18 +257,21 @@ def _judge(ends: tuple[float, float] | None, denied: bool) -> str:
   return HOLDS if (ends[0] > 0) != denied else REVERSED
 
 
+def _words(claim: Claim, rows: Mapping[str, Sequence[Result]]) -> str:
+  titles = [title(key, rows.get(key, ())) for key in claim.rows]
+  if claim.closer_than:
+    return f'{titles[0]} nearer to {titles[1]} than {titles[2]}'
+  return f'{titles[0]} {"not " if claim.denied else ""}> {titles[1]}'
+
+
 def _line(found: Verdict, rows: Mapping[str, Sequence[Result]]) -> list[str]:
   claim = found.claim
-  titles = [title(key, rows.get(key, ())) for key in claim.rows]
-  words = f'{titles[0]} {"not " if claim.denied else ""}> {titles[1]}'
-  if claim.closer_than:
-    words = f'{titles[0]} nearer to {titles[1]} than {titles[2]}'
   ends = f' [{_signed(found.interval[0])}, {_signed(found.interval[1])}]' if found.interval else ''
   ours = '–' if found.verdict == NOT_RUN else _signed(found.difference) + ends
   if found.photographs:
     ours += f', {found.photographs} photographs'
   paper = '' if found.paper is None else _signed(found.paper)
-  return [f'{words}: *{claim.words}*', METRICS[claim.metric], paper, ours, found.verdict]
+  return [f'{_words(claim, rows)}: *{claim.words}*', METRICS[claim.metric], paper, ours, '' if found.p is None else f'{found.p:.3f}', found.verdict]
 
 
 def _signed(value: float | None) -> str:
@@ -253,7 +287,15 @@ def _caption(results: Sequence[Result], found: Sequence[Verdict]) -> str:
       'differences of equal systems is called holds or reversed all the same.' if several else
       f'The interval covers chance in the choice of test {captions.sampled(results)} alone. It compares two trained networks and not two '
       'methods: with another seed either verdict may turn.')
+  tested = sum(each.p is not None for each in found)
+  many = (f'{tested} claims were tested, several on the same networks, and nothing is corrected for their number: of so many between equal '
+          f'systems about {tested / 20:.0f} would be called holds or reversed.') if tested >= 20 / 2 else ''
+  half = ('The paper calls a pixel or an image from a probability of 0.5; so does the first verdict. The second is at thresholds by which pixel '
+          'F1 is largest on validation, for images too.') if at_half(results) else ''
+  swapped = (', and, where there is a p, two equal systems would differ as much in fewer than 5 of 100 random swaps of what they say of a '
+             'photograph') if tested else ''
   return ' '.join(part for part in [
-      f'Differences between the metrics of two systems, paired over test {captions.sampled(results)}. Holds: the interval lies above 0; '
-      'reversed: below; undecided: it contains 0. A claim of no gain (not >) is reversed by an interval above 0 and '
-      'not refuted by one that contains 0. Not dual: a network of the dual loss never saw it, so that nothing follows.', shared, chance, captions.conditions(results)] if part)
+      f'Differences between the metrics of two systems, paired over test {captions.sampled(results)}. Holds: the interval lies above 0{swapped}; '
+      'reversed: below 0, likewise; undecided: neither. A claim of no gain (not >) is reversed by an interval above 0 and '
+      'not refuted by one that contains 0. Not dual: a network of the dual loss never saw it, so that nothing follows.', half, shared, chance,
+      many, captions.conditions(results)] if part)

@@ -80,7 +80,7 @@ def write(table: int, paths: Paths) -> None:
 def summary(results: Sequence[collect.Result]) -> str:
   """Returns all rows in brief: how many of them were measured, what a reader wants to know first, what is at chance, and a line a row.
   Where the results rank nothing, the lines alone."""
-  return join(measured(results), orderings.headlines(results), render.chance(results), render.summary(results))
+  return join(measured(results), orderings.headlines(results), render.photographs(results), render.chance(results), render.summary(results))
 
 
 def measured(results: Sequence[collect.Result]) -> str:

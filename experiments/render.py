@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import captions, presets
 from experiments.captions import GB
-from experiments.collect import Metric, Result, by_row, metric, paper_metric, title
+from experiments.collect import Metric, Result, at_half, by_row, metric, paper_metric, title
 from experiments.page import bounds, code, join, table
 from experiments.rows import COLUMNS, ROWS, SYSTEMS, TABLE2, TABLE3
 from lesion_jax.core import LESION_KEYS
@@ -46,7 +46,7 @@ def summary(results: Sequence[Result]) -> str:
   if not results:
     return ''
   if elsewhere(results):
-    return join(_summary_elsewhere(by_row(results)), captions.conditions(results))
+    return join(_summary_elsewhere(by_row(results), by_row(at_half(results))), captions.conditions(results))
   rows, lines = by_row(results), []
   for key in rows:
     cells = [metric(rows[key], name) for name in (*HALVES, 'kappa')]
@@ -57,19 +57,28 @@ def summary(results: Sequence[Result]) -> str:
   return join(table(header, lines), captions.conditions(results))
 
 
-def _summary_elsewhere(rows: Mapping[str, Sequence[Result]]) -> str:
-  """Our metrics with intervals, the paper's behind all of them; columns that no row fills are left out."""
-  ours = {'AUPR': 'aupr', 'pixel F1': 'pixel_f1', 'image F1': 'image_f1', 'kappa': 'kappa'}
-  columns = {name: [_cell(metric(found, key)) for found in rows.values()] for name, key in ours.items()}
-  columns |= {f"paper's {name}, another data set": [_number(paper_metric(row, key)) for row in rows] for name, key in ours.items()}
+def _summary_elsewhere(rows: Mapping[str, Sequence[Result]], half: Mapping[str, Sequence[Result]]) -> str:
+  """Our metrics with intervals, the paper's behind all of them; columns that no row fills are left out.
+
+  Args:
+    rows: all results.
+    half: those with F1, at 0.5; none where that is what `rows` have.
+  """
+  names = {'AUPR': 'aupr', 'pixel F1': 'pixel_f1', 'image F1': 'image_f1', 'kappa': 'kappa'}
+  cells = lambda of, key: [_cell(metric(of.get(row, ()), key)) for row in rows]
+  columns = {'AUPR': cells(rows, 'aupr')}
+  columns |= {f'{name} at 0.5': cells(half, key) for name, key in names.items() if key in HALVES}
+  columns |= {f'{name}, thresholds from validation' if half else name: cells(rows, key) for name, key in names.items() if key in HALVES}
+  columns |= {'kappa': cells(rows, 'kappa')}
+  columns |= {f"paper's {name}, another data set": [_number(paper_metric(row, key)) for row in rows] for name, key in names.items()}
   columns = {'system': [title(row, found) for row, found in rows.items()], 'seeds': [str(len(found)) for found in rows.values()],
-             **{name: cells for name, cells in columns.items() if any(cells)}}
+             **{name: column for name, column in columns.items() if any(column)}}
   return table(list(columns), [list(line) for line in zip(*columns.values(), strict=True)])
 
 
-def _cell(found: Metric) -> str:
+def _cell(found: Metric | None) -> str:
   """'0.419 ± 0.010 [0.392, 0.447]', or nothing."""
-  return '' if found.value is None else _full(found._replace(reason=None), Notes())
+  return '' if found is None or found.value is None else _full(found._replace(reason=None), Notes())
 
 
 def table2(results: Sequence[Result]) -> str:
@@ -77,11 +86,14 @@ def table2(results: Sequence[Result]) -> str:
   rows = by_row(results)
   keys = [row.key for row in TABLE2]
   own = [result for key in keys for result in rows.get(key, ())]
-  halves = [_half(rows, [key for key in keys if paper_metric(key, name) is not None], name) for name in HALVES]
+  printed = {name: [key for key in keys if paper_metric(key, name) is not None] for name in HALVES}
+  fixed = by_row(at_half(own))
+  halves = [_half(fixed, printed[name], name, ', from a probability of 0.5, as the paper calls it') for name in HALVES if fixed]
+  halves += [_half(rows, printed[name], name, ', at thresholds from validation' if fixed else '') for name in HALVES]
   if elsewhere(own):
-    halves.insert(1, _half(rows, [key for key in keys if paper_metric(key, 'pixel_f1') is not None], 'aupr'))
+    halves.append(_half(rows, printed['pixel_f1'], 'aupr'))
   reading = 'per lesion our result' + ('' if elsewhere(own) else ", the paper's in brackets")
-  return join('## Table II', *halves, chance(own), _caption(own, reading, bold=True), cost(own))
+  return join('## Table II', *halves, photographs(own), chance(own), _caption(own, reading, bold=True), cost(own))
 
 
 def table3(results: Sequence[Result]) -> str:
@@ -98,9 +110,23 @@ def table3(results: Sequence[Result]) -> str:
               _other_networks(results))
 
 
+def photographs(results: Sequence[Result]) -> str:
+  """Says of how many photographs the metrics of Table II are, and what an image F1 is worth; '' where the results do not tell."""
+  counts, annotated = next((result['counts'] for result in results if result['table'] == 2 and 'counts' in result), ({}, ()))
+  if not ranks(results) or 'known_pixels' not in counts:
+    return ''
+  columns = [LESION_KEYS.index(key) for key in annotated]
+  there = (counts['image_tp'] + counts['image_fn'])[:, columns] > 0
+  known = sum(counts[name] for name in ('image_tp', 'image_fp', 'image_fn', 'image_tn'))[:, columns] > 0
+  with_any, positive, told = int(there.any(axis=1).sum()), there.sum(axis=0), known.sum(axis=0)
+  always = [2 * p / (p + n) for p, n in zip(positive, told, strict=True) if p]
+  return (f'F1 are of {len(there)} test photographs, of which {with_any} have one of these lesions. Whoever calls every lesion present in every photograph '
+          f'has an image F1 of {sum(always) / len(always):.3f}.')
+
+
 def chance(results: Sequence[Result]) -> str:
-  """Says which results are no better than chance, or that none is: an AUPR below ABOVE_CHANCE times the lesion's prevalence among the pixels,
-  a kappa whose interval holds 0. '' where results rank nothing or there is nothing to say."""
+  """Says which results are near chance, or that none is: an AUPR below ABOVE_CHANCE times the lesion's prevalence among the pixels (our
+  choice), a kappa whose interval holds 0. '' where results rank nothing or there is nothing to say."""
   shares = next((found['prevalence'] for result in results if (found := result['report'].get('precision_recall'))), {})
   times = {(result['title'], result['seed'], key): value / shares[key] for result in results
            for key, value in result['report'].get('aupr', {}).get('lesions', {}).items() if value is not None and shares.get(key)}
@@ -108,11 +134,11 @@ def chance(results: Sequence[Result]) -> str:
             if (found := result['report']['intervals'].get('kappa')) and 'kappa' in result['report']}
   if not ranks(results) or not (times or kappas):
     return ''
-  at_chance = [f'{name} (seed {seed}): AUPR of {key} is {ratio:.1f} times its prevalence'
-               for (name, seed, key), ratio in times.items() if ratio < ABOVE_CHANCE]
-  at_chance += [f'{name} (seed {seed}): the interval of kappa holds 0' for (name, seed), (low, high) in kappas.items() if low <= 0 <= high]
+  near = [f'{name} (seed {seed}): AUPR of {key} is {ratio:.1f} times its prevalence'
+          for (name, seed, key), ratio in times.items() if ratio < ABOVE_CHANCE]
+  near += [f'{name} (seed {seed}): the interval of kappa holds 0' for (name, seed), (low, high) in kappas.items() if low <= 0 <= high]
   least = f': the smallest AUPR is {min(times.values()):.0f} times the prevalence of its lesion' if times else ''
-  return f'At chance: {"; ".join(at_chance)}.' if at_chance else f'No row is at chance{least}.'
+  return f'Near chance (an AUPR below twice the prevalence): {"; ".join(near)}.' if near else f'No row is near chance{least}.'
 
 
 def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
@@ -127,15 +153,15 @@ def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
   """
   rows, notes = by_row(results), Notes()
   own = [result for key in SYSTEMS for result in rows.get(key, ())]
-  lines = []
+  lines, fixed = [], by_row(at_half(own))
   for key in SYSTEMS:
     cells = []
     for name in (*HALVES, 'kappa'):
       paper = paper_metric(OUR_MAPS if key == OURS and name != 'kappa' else key, name)
-      found = metric(rows.get(key, ()), name)
+      found = metric((fixed if fixed and name != 'kappa' else rows).get(key, ()), name)
       cells.append('' if paper is None else f'{_full(found, notes)} ({_number(paper)})')
     lines.append([_ours(key), *cells])
-  header = ['system', 'pixel F1', 'image F1', 'kappa']
+  header = ['system', *(f'{name} F1{" at 0.5" if fixed else ""}' for name in ('pixel', 'image')), 'kappa']
   caption = _caption(own, "in round brackets the paper's result (beside the F1 of the multi-task network that of "
                           'Lesion-Net-16s, its lesion branch)', every_row=False)
   return join('## Table IV', table(header, lines), *notes.lines(), caption, _other_networks(results),
@@ -178,8 +204,8 @@ def _other_networks(results: Sequence[Result]) -> str:
           'not the same weights.') if others else ''
 
 
-def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) -> str:
-  """One half of Table II."""
+def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str, how: str = '') -> str:
+  """One half of Table II; `how` its pixels or images were called."""
   notes = Notes()
   best = {part: _best(rows, keys, name, part) for part in COLUMNS}
   other = elsewhere([result for key in keys for result in rows.get(key, ())])
@@ -194,7 +220,7 @@ def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str) 
     lines.append([title(key, rows.get(key, ())), mean, _number(paper_metric(key, name)), *lesions])
   header = ['system', 'mean', PAPERS_OTHER if other else 'paper', *evaluated]
   heading = HALVES.get(name, AUPR)
-  return join(f'### {heading[0].upper()}{heading[1:]}', table(header, lines), *notes.lines())
+  return join(f'### {heading[0].upper()}{heading[1:]}{how}', table(header, lines), *notes.lines())
 
 
 def _memory(memories: Sequence[Result]) -> str:

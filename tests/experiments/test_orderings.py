@@ -7,10 +7,12 @@ import pytest
 from invented import RESAMPLES, make_result
 from scipy import stats
 
+from experiments import collect, record
 from experiments.claims import CLAIMS, Claim
-from experiments.collect import ROWS, paper_metric
+from experiments.collect import ROWS, at_half, paper_metric
 from experiments.orderings import (
     HOLDS, NOT_DUAL, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, headlines, interval, markdown, verdict, verdicts)
+from lesion_jax.core import LESION_KEYS
 
 ALL = [claim for claims in CLAIMS.values() for claim in claims]
 GRADING = Claim('multitask', 'abn_grader', 'kappa', '')
@@ -186,16 +188,15 @@ class TestMarkdown:
     text = markdown(results)
     assert text.count('\n| ') - 2 * len(CLAIMS) == len(ALL)
     line = next(line for line in text.splitlines() if line.startswith('| Lesion-Net-16s > Lesion-Net-16s (Dice): '))
-    _, metric, paper, ours, outcome = (cell.strip() for cell in line.strip('|').split('|'))
-    assert (metric, paper, outcome) == ('image F1', '+0.032', 'holds')
+    _, metric, paper, ours, p, outcome = (cell.strip() for cell in line.strip('|').split('|'))
+    assert (metric, paper, p, outcome) == ('image F1', '+0.032', '', 'holds')
     assert ours.startswith('+0.03') and '[+0.0' in ours
 
   def test_it_counts_the_verdicts(self, results):
     found = [each.verdict for group in verdicts(results).values() for each in group]
-    assert (f'Of {len(ALL)} claims: holds {found.count(HOLDS)}, reversed {found.count(REVERSED)}, undecided '
-            f'{found.count(UNDECIDED)}, not refuted {found.count(NOT_REFUTED)}, not paired {found.count(NOT_PAIRED)}, not dual '
-            f'{found.count(NOT_DUAL)}, not run '
-            f'{found.count(NOT_RUN)}.'
+    assert (f"Of the paper's {len(ALL)} claims: holds {found.count(HOLDS)}, reversed {found.count(REVERSED)}, "
+            f'undecided {found.count(UNDECIDED)}, not refuted {found.count(NOT_REFUTED)}, not paired {found.count(NOT_PAIRED)}, '
+            f'not dual {found.count(NOT_DUAL)}, not run {found.count(NOT_RUN)}.'
             ) in markdown(results)
 
   def test_every_heading_has_the_command_for_its_rows(self, results):
@@ -207,7 +208,7 @@ class TestMarkdown:
 
   def test_what_was_not_run_and_what_the_paper_does_not_print_stay_empty(self, results):
     text = markdown([result for result in results if result['row'] != 'unet'])
-    line = '| Lesion-Net-16s > U-Net: *Lesion-Net outperforms the baselines* | pixel F1 | +0.021 | – | not run |'
+    line = '| Lesion-Net-16s > U-Net: *Lesion-Net outperforms the baselines* | pixel F1 | +0.021 | – |  | not run |'
     assert line in text
     assert '*training both branches: no improvement in DR grading* | kappa |  | ' in text
     assert f'not run {len(ALL)}' in markdown([])
@@ -237,11 +238,16 @@ class TestHeadlines:
   def test_the_first_sentences_say_what_was_asked(self):
     made = [make_result('lesion_net_16s', move=0.1), make_result('lesion_net_16s_dice'), make_result('lesion_net_8s', move=0.001),
             make_result('multitask', move=0.1), make_result('multitask_cw_maxpool')]
-    loss, lengths, attention = headlines(made).replace('Eq. 7', 'Eq.7').split('. ')
+    loss, lengths, attention, tally = headlines(made).replace('Eq. 7', 'Eq.7').split('. ', 3)
     assert loss.startswith('With the dual loss instead of Dice alone Lesion-Net-16s has an image F1 that differs by +0.1')
     assert '16s has the largest pixel F1, ahead of 8s by +0.0' in lengths and '(3 of the five lengths not run yet)' in lengths
     assert attention.startswith('Attention by convolution (Eq.7) has a kappa that differs from that of CW-MaxPool by +0.1')
+    assert tally.startswith(f"Of the paper's {len(ALL)} claims: holds ")
     assert markdown(made).splitlines()[2].startswith('With the dual loss')
+
+  def test_what_is_reversed_is_named(self):
+    made = [make_result('lesion_net_16s'), make_result('lesion_net_16s_wce', move=0.5)]
+    assert 'Reversed: Lesion-Net-16s > Lesion-Net-16s (WCE) in pixel F1 (\N{MINUS SIGN}0.2' in headlines(made)
 
   def test_what_decides_nothing_says_so(self):
     made = [make_result('lesion_net_16s', noise=0.05), make_result('lesion_net_16s_dice', move=0.02, noise=0.05)]
@@ -250,3 +256,46 @@ class TestHeadlines:
   def test_a_check_of_the_programs_has_none(self):
     made = [make_result(key, preset='smoke') for key in ('lesion_net_16s', 'lesion_net_16s_dice')]
     assert headlines(made) == headlines([]) == ''
+
+
+@pytest.fixture(scope='module')
+def loaded(tmp_path_factory):
+  """Two networks that say the same but for their scale: one is right from 0.5 on, of the other 0.2 is the best threshold."""
+  folder = tmp_path_factory.mktemp('results') / 'idrid'
+  folder.mkdir()
+  rng = np.random.default_rng(0)
+  there = rng.random((40, 8)) < 0.5
+  scores = np.where(there, 0.7, 0.3) + rng.normal(0, 0.1, (40, 8))
+  for key, scale in (('lesion_net_16s', 1.0), ('lesion_net_16s_dice', 0.4)):
+    probabilities = (scale * scores).astype(np.float32)
+    right, half = probabilities >= 0.5 * scale, probabilities >= 0.5
+    counts = {'lesion_probabilities': probabilities, 'grade': np.zeros(40, np.int64)}
+    for level, called, end in (('image', right, ''), ('pixel', right, ''), ('pixel', half, '_at_half')):
+      for kind, found in (('tp', called & there), ('fp', called & ~there), ('fn', ~called & there), ('tn', ~called & ~there)):
+        counts[f'{level}_{kind}{end}'] = found.astype(np.int64)
+    names = np.array([f'{number}' for number in range(40)])
+    np.savez(folder / f'{key}-0.npz', annotated=np.array(LESION_KEYS), id=names, patient=names, **counts)
+    made = make_result(key, preset='idrid', data='idrid', test_images=40, config={'segment': {'pretrained': '', 'thresholds': 'validation'}})
+    record.save(folder / f'{key}-0.json', made)
+  return collect.load(folder)
+
+
+class TestAtHalf:
+
+  def test_claims_are_held_against_both_thresholds(self, loaded):
+    claim = Claim('lesion_net_16s', 'lesion_net_16s_dice', 'image_f1', '')
+    chosen, half = verdict(claim, loaded), verdict(claim, at_half(loaded))
+    assert (chosen.verdict, chosen.difference) == (UNDECIDED, 0) and half.verdict == HOLDS and half.difference > 0.8 and half.p < 0.01
+    line = next(line for line in markdown(loaded).splitlines() if line.startswith('| Lesion-Net-16s, here 128 x 128 > Lesion-Net-16s (Dice)'))
+    cells = [cell.strip() for cell in line.strip('|').split('|')]
+    assert cells[4:6] == [f'{half.p:.3f}', HOLDS] and cells[7:] == ['1.000', UNDECIDED]
+    assert 'an image F1 at 0.5, as in the paper, that differs by +0.' in headlines(loaded)
+
+  def test_it_is_what_is_called_from_half_on(self, loaded):
+    probabilities = loaded[1]['counts'][0]['lesion_probabilities']
+    counts, _ = at_half(loaded)[1]['counts']
+    np.testing.assert_array_equal(counts['image_tp'] + counts['image_fp'], probabilities >= 0.5)
+    np.testing.assert_array_equal(counts['pixel_fp'], counts['pixel_fp_at_half'])
+
+  def test_it_is_of_all_or_of_none(self, loaded):
+    assert len(at_half(loaded)) == 2 and not at_half([loaded[0], make_result('unet', preset='idrid')])

@@ -214,12 +214,12 @@ class TestChance:
     return made
 
   def test_an_aupr_below_twice_the_prevalence_is_named(self):
-    assert chance([self.result(0.019)]) == 'At chance: Lesion-Net-8s (seed 0): AUPR of MA is 1.9 times its prevalence.'
-    assert chance([self.result(0.3)]) == 'No row is at chance: the smallest AUPR is 30 times the prevalence of its lesion.'
+    assert chance([self.result(0.019)]) == 'Near chance (an AUPR below twice the prevalence): Lesion-Net-8s (seed 0): AUPR of MA is 1.9 times its prevalence.'
+    assert chance([self.result(0.3)]) == 'No row is near chance: the smallest AUPR is 30 times the prevalence of its lesion.'
 
   def test_a_kappa_whose_interval_holds_zero_is_named(self):
     made = make_result('multitask')
-    assert chance([made]) == 'No row is at chance.'
+    assert chance([made]) == 'No row is near chance.'
     made['report']['intervals']['kappa'] = [-0.1, 0.3]
     assert 'the interval of kappa holds 0' in chance([made])
 
@@ -234,5 +234,5 @@ def test_on_other_patients_the_papers_numbers_stand_in_columns_of_their_own():
     result['report']['intervals']['aupr'] = {'mean': [0.2, 0.4], 'lesions': {}}
   header, _, unet, classifier = [[cell.strip() for cell in line.split('|')[1:-1]] for line in summary(made).splitlines() if line[:1] == '|']
   assert header == ['system', 'seeds', 'AUPR', 'pixel F1', 'image F1', "paper's pixel F1, another data set", "paper's image F1, another data set"]
-  assert unet[:4] == ['U-Net', '2', '0.300 ± 0.000 [0.200, 0.400]', '0.570 ± 0.000 [0.550, 0.590]'] and unet[5:] == ['0.570', '0.757']
+  assert unet[:4] == ['U-Net, here 128 x 128', '2', '0.300 ± 0.000 [0.200, 0.400]', '0.570 ± 0.000 [0.550, 0.590]'] and unet[5:] == ['0.570', '0.757']
   assert classifier[2:4] == ['', ''] and classifier[5:] == ['', '0.716']
