@@ -93,7 +93,7 @@ def _differences(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) 
     differences = compare(*pair, ())
     rows.append([f'`{name}` less `{first}`', *(
         '-' if differences[key]['difference'] is None else
-        f'{differences[key]["difference"]:+.3f}{bounds(differences[key]["interval"])}, p = {differences[key]["p"]:.2f}'
+        f'{differences[key]["difference"]:+.3f}{bounds(differences[key]["interval"])}, p = {differences[key]["p"]:.3f}'
         for key in ('kappa', 'accuracy')), str(len(pair[0]['id']))])
   return 'Differences, photograph by photograph:\n\n' + table(['', 'kappa', 'accuracy', 'photographs'], rows) if rows else ''
 
@@ -171,7 +171,7 @@ def _three(result: Mapping[str, Any]) -> str:
   graded = int(np.sum(lesions['confusion']))
   text = ('### Three tasks, one forward pass\n\nThe same network on the official test set of part A, in the same evaluation:\n\n'
           + table(['', *keys, 'mean'], rows)
-          + f'\n\nOf these photographs {graded} have a grade, that of the same photograph in part B (none of which it learned from): '
+          + f'\n\nOf these photographs {graded} have a grade, that of the same photograph in part B (it learned from none of them; of some it had another photograph of the same visit): '
           f'kappa {_with(lesions["kappa"], lesions["intervals"].get("kappa"))}, accuracy '
           f'{_with(lesions["accuracy"], lesions["intervals"].get("accuracy"))}.')
   if predict := result.get('predict'):

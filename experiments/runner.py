@@ -82,7 +82,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/tables'), help='of the runs')
   parser.add_argument('--data_dir', type=pathlib.Path, default=pathlib.Path('runs/data'), help='of preprocessed data')
   parser.add_argument('--results', type=pathlib.Path, default=pathlib.Path('experiments/results'), help='of the JSON')
-  parser.add_argument('--source_dir', default='', help='the raw dataset (preset paper)')
+  parser.add_argument('--source_dir', default='', help='the raw dataset (presets idrid and paper)')
   parser.add_argument('--pretrained', default='', help='Inception-v3 weights, from which every row starts')
   parser.add_argument('--remat', action='store_true', help='recompute activations in the backward pass: less memory')
   parser.add_argument('--accumulate', type=positive, default=1, metavar='N',
