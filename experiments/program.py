@@ -116,7 +116,8 @@ def write_fig4(paths: Paths, results: Sequence[collect.Result]) -> None:
   name = presets.DATA[paths.preset]
   path = (paths.folder if name in PUBLIC else paths.runs / paths.preset) / PUBLIC.get(name, 'fig4.png')
   networks = ' '.join(result['weights'][:8] for result in shown)
-  caption = f'Data: {name}, seed 0; networks {networks}'
+  missing = [ROWS[key].title for key in SHOWN if key not in {result['row'] for result in shown}]
+  caption = f'Data: {name}, seed 0; networks {networks}' + (f'; not run yet: {", ".join(missing)}' if missing else '')
   if shown and figures.caption_of(path) == caption:
     return
   path.unlink(missing_ok=True)

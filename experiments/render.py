@@ -105,6 +105,9 @@ def table3(results: Sequence[Result]) -> str:
   lines = [[title(key, rows.get(key, ())), _full(metric(rows.get(key, ()), 'kappa'), notes, bold=key == best),
             _number(paper_metric(key, 'kappa'))] for key in keys]
   header = ['system', 'ours', PAPERS_OTHER if elsewhere(own) else 'paper']
+  if len({result['test_images'] for result in own}) > 1:  # a lesion network had learned from some
+    header.append('photographs')
+    lines = [[*line, captions.span(result['test_images'] for result in rows[key]) if key in rows else ''] for line, key in zip(lines, keys, strict=True)]
   return join('## Table III: DR grading (quadratic weighted kappa)', table(header, lines), *_not_run(own, keys),
               *notes.lines(), chance(own), _caption(own, 'an empty cell: the paper prints no result', bold=True), cost(own),
               _other_networks(results))

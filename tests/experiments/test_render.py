@@ -227,6 +227,13 @@ class TestChance:
     assert chance([make_result('lesion_net_8s')]) == chance([self.result(0.019) | {'preset': 'smoke'}]) == ''
 
 
+def test_table_three_says_of_how_many_photographs_where_that_differs():
+  made = [make_result('multitask', test_images=100), make_result('inception_v3')]
+  rows = cells(table3(made))
+  assert rows['Multi-task, Conv, Lesion-Net-16s'][-1] == '100' and rows['Inception-v3'][-1] == '120' and rows['ABN-grading'][-1] == ''
+  assert 'photographs' not in table3(made[1:]).splitlines()[2]
+
+
 def test_on_other_patients_the_papers_numbers_stand_in_columns_of_their_own():
   made = [make_result('unet', preset='idrid'), make_result('unet', 1, preset='idrid'), make_result('inception_v3_classifier', preset='idrid')]
   for result in made[:2]:
