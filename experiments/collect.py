@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import presets
 from experiments.record import SCHEMA
 from experiments.rows import ROWS, SYSTEMS
 from lesion_jax.evaluate import at_half as counts_at_half
@@ -231,7 +230,7 @@ def title(row: str, results: Sequence[Result]) -> str:
 def _sized(row: str, results: Sequence[Result]) -> str:
   sizes = sorted({result['size'] for result in results})
   other = [f'{size} x {size}' for size in sizes if f'{size} x {size}' not in ROWS[row].title]
-  told = ROWS[row].shrink > 1 or any(presets.DATA[result['preset']] != 'synthetic' and result['size'] != PAPERS_SIZE for result in results)
+  told = ROWS[row].shrink > 1 or any(result['data'] != 'synthetic' and result['size'] != PAPERS_SIZE for result in results)
   return ROWS[row].title + (f', here {" and ".join(other)}' if told and other else '')
 
 

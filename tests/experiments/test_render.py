@@ -241,5 +241,5 @@ def test_on_other_patients_the_papers_numbers_stand_in_columns_of_their_own():
     result['report']['intervals']['aupr'] = {'mean': [0.2, 0.4], 'lesions': {}}
   header, _, unet, classifier = [[cell.strip() for cell in line.split('|')[1:-1]] for line in summary(made).splitlines() if line[:1] == '|']
   assert header == ['system', 'seeds', 'AUPR', 'pixel F1', 'image F1', "paper's pixel F1, another data set", "paper's image F1, another data set"]
-  assert unet[:4] == ['U-Net, here 128 x 128', '2', '0.300 ± 0.000 [0.200, 0.400]', '0.570 ± 0.000 [0.550, 0.590]'] and unet[5:] == ['0.570', '0.757']
+  assert unet[:4] == ['U-Net', '2', '0.300 ± 0.000 [0.200, 0.400]', '0.570 ± 0.000 [0.550, 0.590]'] and unet[5:] == ['0.570', '0.757']
   assert classifier[2:4] == ['', ''] and classifier[5:] == ['', '0.716']
