@@ -144,9 +144,9 @@ def _table(group: Sequence[Verdict], rows: Mapping[str, Sequence[Result]], chose
   return table(header, lines)
 
 
-def _tally(found: Sequence[Verdict]) -> str:
+def _tally(found: Sequence[Verdict], how: str = '') -> str:
   counts = collections.Counter(each.verdict for each in found)
-  return f"Of the paper's {len(found)} claims: " + ', '.join(f'{name} {counts[name]}' for name in VERDICTS)
+  return f"Of the paper's {len(found)} claims{how}: " + ', '.join(f'{name} {counts[name]}' for name in VERDICTS if counts[name])
 
 
 def headlines(results: Sequence[Result]) -> str:
@@ -173,7 +173,10 @@ def headlines(results: Sequence[Result]) -> str:
     said.append('Attention by convolution (Eq. 7) has a kappa that differs ' + ' and '.join(
         f'from that of {words} by {_told(verdict(Claim("multitask", key, "kappa", ""), results))}' for key, words in others) + '.')
   found = [each for group in verdicts(results).values() for each in group]
-  said.append(f'{_tally(found)}.{_reversed(found, rows)}')
+  said.append(f'{_tally(found, ", with F1 at 0.5" if half else "")}.{_reversed(found, rows)}')
+  if half:
+    found = [verdict(claim, results) for claims in CLAIMS.values() for claim in claims]
+    said.append(f'{_tally(found, ", with F1 at thresholds from validation")}.{_reversed(found, rows)}')
   return ' '.join(said)
 
 
