@@ -227,6 +227,13 @@ class TestChance:
     assert chance([make_result('lesion_net_8s')]) == chance([self.result(0.019) | {'preset': 'smoke'}]) == ''
 
 
+def test_maps_of_a_multi_task_network_tested_without_masks_are_those_of_its_lesion_network():
+  multitask, inside, other = make_result('multitask'), make_result('lesion_net_16s', move=0.1), make_result('lesion_net_16s', 1)
+  multitask['report'] = {name: value for name, value in multitask['report'].items() if not name.endswith('_f1')}
+  row = lambda *made: cells(table4([*made], []))['**Multi-task, Conv, Lesion-Net-16s**']
+  assert row(multitask, inside, other)[0].startswith('0.690 [') and row(multitask, other)[0].startswith('\N{EN DASH}')
+
+
 def test_table_three_says_of_how_many_photographs_where_that_differs():
   made = [make_result('multitask', test_images=100), make_result('inception_v3')]
   rows = cells(table3(made))
