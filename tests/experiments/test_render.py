@@ -231,7 +231,7 @@ def test_maps_of_a_multi_task_network_tested_without_masks_are_those_of_its_lesi
   multitask, inside, other = make_result('multitask'), make_result('lesion_net_16s', move=0.1), make_result('lesion_net_16s', 1)
   multitask['report'] = {name: value for name, value in multitask['report'].items() if not name.endswith('_f1')}
   row = lambda *made: cells(table4([*made], []))['**Multi-task, Conv, Lesion-Net-16s**']
-  assert row(multitask, inside, other)[0].startswith('0.690 [') and row(multitask, other)[0].startswith('\N{EN DASH}')
+  assert row(multitask, inside, other)[0].startswith('0.690 [') and row(multitask, other)[0].startswith('(a)')
 
 
 def test_table_three_says_of_how_many_photographs_where_that_differs():
