@@ -11,7 +11,7 @@ from lesion_jax import metrics
 from lesion_jax.core import Prediction, Targets
 from lesion_jax.evaluate.totals import Counts
 
-HALF = 0.5
+HALF = 0.5  # also where a bundle had nothing to choose a threshold from
 PIXELS = ('pixel_tp', 'pixel_fp', 'pixel_fn')
 IMAGES = ('image_tp', 'image_fp', 'image_fn', 'image_tn')
 SUFFIX = '_at_half'

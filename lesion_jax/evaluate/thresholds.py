@@ -9,6 +9,7 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS, REFERABLE_GRADE, UNKNOWN_GRADE, lesion_index
+from lesion_jax.evaluate.half import HALF
 from lesion_jax.evaluate.healthy import healthy_eyes
 from lesion_jax.evaluate.referral import operating_point
 from lesion_jax.evaluate.totals import HISTOGRAMS
@@ -16,7 +17,6 @@ from lesion_jax.metrics.presence import MAXIMUM, TOP
 
 SPECIFICITY = 0.95
 SENSITIVITY = 0.95  # for photographs graded DR2 and above, of any lesion
-HALF = 0.5  # the paper's threshold, where nothing was to choose from
 
 
 def choose(
