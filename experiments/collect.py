@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.record import SCHEMA
 from experiments.rows import ROWS, SYSTEMS
+from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import at_half as counts_at_half
 from lesion_jax.evaluate import bootstrap, intervals, patients, report, totals
 from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, mean_defined
@@ -234,10 +235,25 @@ def _sized(row: str, results: Sequence[Result]) -> str:
   return ROWS[row].title + (f', here {" and ".join(other)}' if told and other else '')
 
 
-def paper_metric(row: str, name: str, part: str = 'mean') -> float | None:
-  """Returns the paper's result of a row, or None where the paper has none. Arguments as of `metric`."""
+def paper_metric(row: str, name: str, part: str = 'mean', lesions: Collection[str] = ()) -> float | None:
+  """Returns the paper's result of a row, or None where the paper has none.
+
+  Args:
+    row, name, part: as of `metric`.
+    lesions: of a mean: the keys of those over which it is taken, of the paper's figures by lesion; none, or all eight: as it is printed.
+  """
   found = ROWS[row].paper.get(name)
-  return found.get(part) if isinstance(found, Mapping) else found
+  if not isinstance(found, Mapping):
+    return found
+  if part == 'mean' and lesions and set(lesions) < set(LESION_KEYS):
+    return statistics.fmean(found[key] for key in lesions)
+  return found.get(part)
+
+
+def scored(results: Sequence[Result], name: str) -> tuple[str, ...]:
+  """Returns the keys of the lesions over which results have a mean 'pixel_f1' or 'image_f1', those that have one in any of them; () of another metric."""
+  return tuple(key for key in LESION_KEYS if any(
+      result['report'].get(name, {}).get('lesions', {}).get(key) is not None for result in results))
 
 
 def _one(report: Mapping[str, Any], name: str, part: str) -> tuple[float | None, Any, str | None]:

@@ -8,13 +8,14 @@ from typing import Any
 
 from experiments import captions, presets
 from experiments.captions import GB
-from experiments.collect import Metric, Result, at_half, by_row, metric, paper_metric, title
+from experiments.collect import Metric, Result, at_half, by_row, metric, paper_metric, scored, title
 from experiments.page import bounds, code, join, table
 from experiments.rows import COLUMNS, ROWS, SYSTEMS, TABLE2, TABLE3
 from lesion_jax.core import LESION_KEYS
 
 NOT_RUN = '–'
 PAPERS_OTHER = 'paper (another data set)'
+PAPERS_FEWER = 'paper, of these lesions (another data set)'  # of its figures by lesion
 AUPR = 'area under the precision-recall curve (exact; photographs with masks alone)'
 HALVES = {'pixel_f1': 'lesion segmentation (pixel F1)', 'image_f1': 'lesion classification (image F1)'}
 OURS, OUR_MAPS = 'multitask', 'lesion_net_16s'  # the paper's maps in Table IV are those of Lesion-Net-16s
@@ -46,7 +47,7 @@ def summary(results: Sequence[Result]) -> str:
   if not results:
     return ''
   if elsewhere(results):
-    return join(_summary_elsewhere(by_row(results), by_row(at_half(results))), captions.conditions(results))
+    return join(_summary_elsewhere(results), captions.conditions(results))
   rows, lines = by_row(results), []
   for key in rows:
     cells = [metric(rows[key], name) for name in (*HALVES, 'kappa')]
@@ -57,20 +58,19 @@ def summary(results: Sequence[Result]) -> str:
   return join(table(header, lines), captions.conditions(results))
 
 
-def _summary_elsewhere(rows: Mapping[str, Sequence[Result]], half: Mapping[str, Sequence[Result]]) -> str:
-  """Our metrics with intervals, the paper's behind all of them; columns that no row fills are left out.
-
-  Args:
-    rows: all results.
-    half: those with F1, at 0.5; none where that is what `rows` have.
-  """
+def _summary_elsewhere(results: Sequence[Result]) -> str:
+  """Our metrics with intervals, the paper's of the same lesions behind all of them; columns that no row fills are left out."""
+  rows, half = by_row(results), by_row(at_half(results))
   names = {'AUPR': 'aupr', 'pixel F1': 'pixel_f1', 'image F1': 'image_f1', 'kappa': 'kappa'}
   cells = lambda of, key: [_cell(metric(of.get(row, ()), key)) for row in rows]
   columns = {'AUPR': cells(rows, 'aupr')}
   columns |= {f'{name} at 0.5': cells(half, key) for name, key in names.items() if key in HALVES}
   columns |= {f'{name}, thresholds from validation' if half else name: cells(rows, key) for name, key in names.items() if key in HALVES}
   columns |= {'kappa': cells(rows, 'kappa')}
-  columns |= {f"paper's {name}, another data set": [_number(paper_metric(row, key)) for row in rows] for name, key in names.items()}
+  for name, key in names.items():
+    lesions = scored(results, key)
+    which = ' of these lesions' if set(lesions) < set(LESION_KEYS) and lesions else ''
+    columns[f"paper's {name}{which}, another data set"] = [_number(paper_metric(row, key, lesions=lesions)) for row in rows]
   columns = {'system': [title(row, found) for row, found in rows.items()], 'seeds': [str(len(found)) for found in rows.values()],
              **{name: column for name, column in columns.items() if any(column)}}
   return table(list(columns), [list(line) for line in zip(*columns.values(), strict=True)])
@@ -123,8 +123,21 @@ def photographs(results: Sequence[Result]) -> str:
   known = sum(counts[name] for name in ('image_tp', 'image_fp', 'image_fn', 'image_tn'))[:, columns] > 0
   with_any, positive, told = int(there.any(axis=1).sum()), there.sum(axis=0), known.sum(axis=0)
   always = [2 * p / (p + n) for p, n in zip(positive, told, strict=True) if p]
-  return (f'F1 are of {len(there)} test photographs, of which {with_any} have one of these lesions. Whoever calls every lesion present in every photograph '
-          f'has an image F1 of {sum(always) / len(always):.3f}.')
+  level = sum(always) / len(always)
+  fewer = ', '.join(f'{key} of {n}' for key, n in zip(annotated, told, strict=True) if n < len(there))
+  known_of = f' (whether it is there is known for {fewer})' if fewer else ''
+  return (f'F1 are of {len(there)} test photographs, of which {with_any} have masks with one of these lesions{known_of}. Whoever calls every lesion '
+          f'present in every photograph has an image F1 of {level:.3f}{_below(results, level)}.')
+
+
+def _below(results: Sequence[Result], level: float) -> str:
+  """Which runs have an image F1 below a level, at either kind of threshold: '; below it: ...', or nothing."""
+  half, parts = at_half(results), []
+  for how, found in (('at 0.5', half), ('at thresholds from validation', results)) if half else (('', results),):
+    values = {title(result['row'], [result]): result['report'].get('image_f1', {}).get('mean') for result in found}
+    names = [name for name, value in values.items() if value is not None and value < level]
+    parts += [f'{how} {", ".join(names)}'.strip()] if names else []
+  return f'; below it: {"; ".join(parts)}' if parts else ''
 
 
 def chance(results: Sequence[Result]) -> str:
@@ -163,14 +176,15 @@ def table4(results: Sequence[Result], memories: Sequence[Result]) -> str:
   for key in SYSTEMS:
     cells = []
     for name in (*HALVES, 'kappa'):
-      paper = paper_metric(OUR_MAPS if key == OURS and name != 'kappa' else key, name)
+      paper = paper_metric(OUR_MAPS if key == OURS and name != 'kappa' else key, name, lesions=scored([*own, *branch], name))
       found = metric((fixed if fixed and name != 'kappa' else rows).get(key, ()), name)
       if key == OURS and branch and (found is None or found.value is None):
         found = metric(fixed.get(OUR_MAPS, branch), name)
       cells.append('' if paper is None else f'{_full(found, notes)} ({_number(paper)})')
     lines.append([_ours(key), *cells])
   header = ['system', *(f'{name} F1{" at 0.5" if fixed else ""}' for name in ('pixel', 'image')), 'kappa']
-  caption = _caption(own, "in round brackets the paper's result (beside the F1 of the multi-task network that of "
+  fewer = ", of the same lesions" if set(scored([*own, *branch], 'pixel_f1')) < set(LESION_KEYS) else ''
+  caption = _caption(own, f"in round brackets the paper's result{fewer} (beside the F1 of the multi-task network that of "
                           'Lesion-Net-16s, its lesion branch)', every_row=False)
   return join('## Table IV', table(header, lines), *notes.lines(), caption, _other_networks(results),
               _memory(memories))
@@ -225,8 +239,9 @@ def _half(rows: Mapping[str, Sequence[Result]], keys: Sequence[str], name: str, 
     mean = _full(metric(found, name), notes, bold=key == best['mean'])
     lesions = [_beside(_short(metric(found, name, part), notes, bold=key == best[part]),
                        None if other else paper_metric(key, name, part)) for part in evaluated]
-    lines.append([title(key, rows.get(key, ())), mean, _number(paper_metric(key, name)), *lesions])
-  header = ['system', 'mean', PAPERS_OTHER if other else 'paper', *evaluated]
+    lines.append([title(key, rows.get(key, ())), mean, _number(paper_metric(key, name, lesions=evaluated if other else ())), *lesions])
+  papers = PAPERS_FEWER if evaluated and set(evaluated) < set(LESION_KEYS) else PAPERS_OTHER
+  header = ['system', 'mean', papers if other else 'paper', *evaluated]
   heading = HALVES.get(name, AUPR)
   return join(f'### {heading[0].upper()}{heading[1:]}{how}', table(header, lines), *notes.lines())
 

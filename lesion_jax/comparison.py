@@ -62,7 +62,7 @@ def compare(
       network in this package, which is evaluated first.
     data: the data set on which bundles are evaluated, as of `evaluate`.
     shared: where not all have the same photographs, or not the same lesions, compare those of all.
-    resamples: of the bootstrap over patients, and number of swaps.
+    resamples: of the bootstrap over patients.
     seed: of the draws.
     level: of the intervals.
     progress: called as photographs are evaluated, as of `evaluate`.

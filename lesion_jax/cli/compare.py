@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
   parser.add_argument('--other-crop', action='store_true',
                       help='of --data: evaluate on squares although a network learned from fields of view')
   parser.add_argument('--resamples', type=options.positive, default=1000, metavar='N',
-                      help='of the bootstrap, and number of swaps (default 1000)')
+                      help='of the bootstrap (default 1000)')
   parser.add_argument('--seed', type=options.natural, default=2020, metavar='N', help='of the bootstrap (default 2020)')
   parser.set_defaults(run=_compare, parser=parser)
 

@@ -23,10 +23,10 @@ import numpy as np
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, NUM_GRADES, NUM_LESIONS, lesion_index
 from lesion_jax.evaluate.totals import HISTOGRAMS, NAMES, PATIENT
-from lesion_jax.metrics.kappa import Score
 
 Replicates = dict[str, np.ndarray]
 RESAMPLES = 1000  # of normally distributed metrics, each end of a 95 % interval then has a standard deviation of 2 % of its width
+SWAPS = 10_000  # p near 0.05 then has a standard deviation of 0.002
 SEED = 2020
 BLOCK = 2**22  # multiplicities held at a time: 32 MB
 SUMMED = 250  # histograms held at a time: 12 MB
@@ -113,7 +113,7 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
 
 def compare(
     one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], annotated: Iterable[str], *,
-    resamples: int = RESAMPLES, seed: int = SEED, level: float = 0.95, lesions: bool = False,
+    resamples: int = RESAMPLES, swaps: int = SWAPS, seed: int = SEED, level: float = 0.95, lesions: bool = False,
 ) -> dict[str, dict[str, Any]]:
   """Returns the differences between two systems on the same images, ready for JSON.
 
@@ -129,7 +129,8 @@ def compare(
     one, other: counts of the two, as of `bootstrap`, of the same images in the same order.
     annotated: keys of the lesions on which both are evaluated. Where counts say under 'annotated' on which they were (as
       `counts.npz` does), these must be among them.
-    resamples: of the bootstrap, and the number of swaps.
+    resamples: of the bootstrap.
+    swaps: how many, at least 1.
     seed: of the draws.
     level: of the interval; a difference has p below 1 - level.
     lesions: compare each lesion by itself too.
@@ -153,9 +154,10 @@ def compare(
       raise ValueError(f'the {title} of the two systems was not evaluated on {", ".join(missing)}: it did not learn it, or its data do '
                        'not annotate it; compare the lesions of both')
   names = [name for name in _COUNTED if name in one and name in other]
-  pair = [{name: counts[name] for name in (*names, PATIENT) if name in counts} for counts in (one, other)]
+  owners = {PATIENT: named[0]} if (named := [counts[PATIENT] for counts in (one, other) if PATIENT in counts]) else {}  # one may say them for both
+  pair = [{name: counts[name] for name in names} | owners for counts in (one, other)]
   replicates = [bootstrap(counts, annotated, resamples=resamples, seed=seed) for counts in pair]
-  observed, swapped = _swapped(*pair, [lesion_index(key) for key in annotated], resamples, seed)
+  observed, swapped = _swapped(*pair, [lesion_index(key) for key in annotated], swaps, seed)
   draws = {name: replicates[0][name] - replicates[1][name] for name in observed}
   result = {name: _difference(observed[name], draws[name], swapped[name], level) for name in COMPARED if name in observed}
   for name in BY_LESION if lesions else ():
@@ -248,8 +250,7 @@ def _metrics(
       result |= {f'{level}_{name}': scores, f'mean_{level}_{name}': _mean_defined(scores)}
   if 'confusion' in sums:
     matrices = sums['confusion'].reshape(-1, NUM_GRADES, NUM_GRADES)
-    result['kappa'] = _values(metrics.quadratic_weighted_kappa(matrix) for matrix in matrices)
-    result['accuracy'] = _values(metrics.accuracy(matrix) for matrix in matrices)
+    result |= {'kappa': metrics.quadratic_weighted_kappas(matrices), 'accuracy': metrics.accuracies(matrices)}
   return result
 
 
@@ -312,10 +313,6 @@ def _mean_defined(scores: np.ndarray) -> np.ndarray:
   defined = ~np.isnan(scores)
   count = defined.sum(axis=1)
   return np.divide(np.where(defined, scores, 0).sum(axis=1), count, out=np.full(len(scores), np.nan), where=count > 0)
-
-
-def _values(scores: Iterable[Score]) -> np.ndarray:
-  return np.array([score.value for score in scores], np.float64)  # None becomes NaN
 
 
 def _interval(values: np.ndarray, level: float) -> list[float] | None:

@@ -13,7 +13,7 @@ import numpy as np
 from lesion_jax import metrics
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.evaluate.bootstrap import (
-    BY_LESION, COMPARED, RESAMPLES, SEED, bootstrap, compare, intervals, patients, resampled_confusions)
+    BY_LESION, COMPARED, RESAMPLES, SEED, SWAPS, bootstrap, compare, intervals, patients, resampled_confusions)
 from lesion_jax.evaluate.report import report
 from lesion_jax.evaluate.totals import ID, PATIENT, totals
 
@@ -28,7 +28,8 @@ Counts = Mapping[str, np.ndarray]
 
 
 def compare_systems(
-    systems: Mapping[str, Counts], *, shared: bool = False, resamples: int = RESAMPLES, seed: int = SEED, level: float = 0.95,
+    systems: Mapping[str, Counts], *, shared: bool = False, resamples: int = RESAMPLES, swaps: int = SWAPS, seed: int = SEED,
+    level: float = 0.95,
 ) -> dict[str, Any]:
   """Returns the metrics of several systems on the same images, and how each differs from the first.
 
@@ -36,7 +37,8 @@ def compare_systems(
     systems: name -> counts as `counts.npz` holds them, with 'id' and 'annotated'; two at least. The first is the one from
       which the others differ.
     shared: where not all have the same images, or not the same lesions, compare those of all.
-    resamples: of the bootstrap over patients, and number of swaps, see `bootstrap.compare`.
+    resamples: of the bootstrap over patients.
+    swaps: of patients, see `bootstrap.compare`.
     seed: of the draws.
     level: of the intervals; a difference is called one where p is below 1 - level.
 
@@ -64,7 +66,8 @@ def compare_systems(
   baseline, *others = aligned
   first = totals(aligned[baseline])
   found = {name: _metrics(counts, lesions, resamples, seed, level) for name, counts in aligned.items()}
-  differences = {name: compare(aligned[name], aligned[baseline], lesions, resamples=resamples, seed=seed, level=level, lesions=True)
+  differences = {name: compare(aligned[name], aligned[baseline], lesions, resamples=resamples, swaps=swaps, seed=seed, level=level,
+                         lesions=True)
                  for name in others}
   whole = report(first, lesions)
   return {

@@ -24,7 +24,8 @@ from lesion_jax.metrics.curves import (
     precision_recall_curve,
 )
 from lesion_jax.metrics.histogram import SCORE_BINS, score_histogram
-from lesion_jax.metrics.kappa import Referable, Score, accuracy, quadratic_weighted_kappa, referable
+from lesion_jax.metrics.kappa import (
+    Referable, Score, accuracies, accuracy, quadratic_weighted_kappa, quadratic_weighted_kappas, referable)
 from lesion_jax.metrics.ordinal import area_under_roc, cut, cut_points, expected_grade
 from lesion_jax.metrics.presence import PAPER_RULE, Rule, presence_scores
 from lesion_jax.metrics.summary import f1, in_truth, iou, mean_defined, summarize
@@ -49,6 +50,7 @@ __all__ = [
     'Referable',
     'Rule',
     'Score',
+    'accuracies',
     'accuracy',
     'area_under_roc',
     'average_precision',
@@ -76,6 +78,7 @@ __all__ = [
     'precision_recall_curve',
     'presence_scores',
     'quadratic_weighted_kappa',
+    'quadratic_weighted_kappas',
     'raised',
     'referable',
     'score_histogram',

@@ -53,12 +53,20 @@ def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
   total = counts.sum()
   if total == 0:
     return Score(None, NO_GRADE)
-  grades = np.arange(len(counts))
+  value = float(quadratic_weighted_kappas(counts.astype(np.int64)[None])[0])
+  return Score(None, 'truth and prediction name one and the same grade throughout') if np.isnan(value) else Score(value)
+
+
+def quadratic_weighted_kappas(confusions: np.ndarray) -> np.ndarray:
+  """Computes `quadratic_weighted_kappa` of many confusion matrices, int [R, K, K], at once: float64 [R], NaN where it is undefined."""
+  counts = np.asarray(confusions).astype(np.float64)  # products of int64 counts may overflow
+  grades = np.arange(counts.shape[-1])
   weights = (grades[:, None] - grades[None, :]) ** 2
-  expected = np.sum(weights * np.outer(counts.sum(1), counts.sum(0))) / total
-  if expected == 0:
-    return Score(None, 'truth and prediction name one and the same grade throughout')
-  return Score(float(1 - np.sum(weights * counts) / expected))
+  by_chance = counts.sum(axis=2)[:, :, None] * counts.sum(axis=1)[:, None, :]
+  observed, expected = ((weights * each).sum(axis=(1, 2)) for each in (counts, by_chance))
+  defined = expected > 0
+  expected = np.divide(expected, counts.sum(axis=(1, 2)), out=expected, where=defined)
+  return 1 - np.divide(observed, expected, out=np.full(len(counts), np.nan), where=defined)
 
 
 def accuracy(confusion: np.ndarray) -> Score:
@@ -66,6 +74,13 @@ def accuracy(confusion: np.ndarray) -> Score:
   `quadratic_weighted_kappa` does."""
   counts = _checked(confusion)
   return _ratio(np.trace(counts), counts.sum(), NO_GRADE)
+
+
+def accuracies(confusions: np.ndarray) -> np.ndarray:
+  """Computes `accuracy` of many confusion matrices, int [R, K, K], at once: float64 [R], NaN where no image has a known grade."""
+  counts = np.asarray(confusions)
+  right, total = counts.trace(axis1=1, axis2=2), counts.sum(axis=(1, 2))
+  return np.divide(right, total, out=np.full(len(counts), np.nan), where=total > 0)
 
 
 def referable(confusion: np.ndarray) -> Referable:

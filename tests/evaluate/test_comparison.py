@@ -89,7 +89,7 @@ class TestSystems:
   def test_the_p_of_a_lesion_is_the_share_of_swaps_that_differ_as_much(self):
     truth, _ = make_truth()
     (one, said, _), (other, others, _) = make_system(1), make_system(2, error=0.1)
-    found = compare_systems({'one': one, 'other': other}, resamples=R, seed=SEED)['differences']['other']['image_f1']
+    found = compare_systems({'one': one, 'other': other}, resamples=R, swaps=R, seed=SEED)['differences']['other']['image_f1']
     generator = np.random.Generator(np.random.Philox([SEED, N // 2, 1]))
     swap = generator.integers(2, size=(R, N // 2)).astype(bool)[:, np.arange(N) // 2]
     for key, j in zip(LESIONS, COLUMNS, strict=True):

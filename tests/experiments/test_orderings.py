@@ -11,7 +11,7 @@ from experiments import collect, record
 from experiments.claims import CLAIMS, Claim
 from experiments.collect import ROWS, at_half, paper_metric
 from experiments.orderings import (
-    HOLDS, NOT_DUAL, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, VERDICTS, headlines, interval, markdown, verdict, verdicts)
+    HOLDS, NOT_CLAIMED, NOT_DUAL, NOT_PAIRED, NOT_REFUTED, NOT_RUN, REVERSED, UNDECIDED, VERDICTS, headlines, interval, markdown, verdict, verdicts)
 from lesion_jax.core import LESION_KEYS
 
 ALL = [claim for claims in CLAIMS.values() for claim in claims]
@@ -182,15 +182,59 @@ class TestVerdict:
       verdict(GRADING, [make_result('multitask'), make_result('abn_grader', **change)])
 
 
+FOUR = dict.fromkeys(LESION_KEYS[4:], 'not annotated in this data set')  # are evaluated, the others not
+
+
+class TestFewerLesions:
+  """The paper's means are of eight lesions; those of four other ones would be held against nothing."""
+
+  def of(self, *keys, **changes):
+    return [make_result(key, missing=FOUR, **changes) for key in keys]
+
+  def test_the_papers_difference_is_of_the_same_lesions(self):
+    claim = Claim('lesion_net_16s', 'fcn_32s', 'pixel_f1', 'better')
+    found = verdict(claim, self.of(*claim.rows))
+    assert found.paper == pytest.approx(np.mean([.377, .612, .740, .565]) - np.mean([.327, .592, .728, .528]))
+    assert verdict(claim, [make_result(key) for key in claim.rows]).paper == pytest.approx(0.591 - 0.571)
+
+  @pytest.mark.parametrize('run', [True, False])
+  def test_what_the_papers_figures_of_them_do_not_say_is_not_claimed(self, run):
+    """Of all eight 8s is ahead of 4s by 0.011, of these it is behind by 0.005."""
+    claim = Claim('lesion_net_8s', 'lesion_net_4s', 'pixel_f1', 'the peak is obtained by 8s')
+    results = self.of(*claim.rows) if run else self.of('unet')
+    found = verdict(claim, results)
+    assert found.verdict == NOT_CLAIMED and found.paper == pytest.approx(-0.00475) and (found.difference is not None) == run
+    assert 'not claimed 1' in markdown(results).split('. ')[0] or 'Not claimed: ' in markdown(results)
+    assert verdict(claim, [make_result(key) for key in claim.rows]).verdict != NOT_CLAIMED
+
+  def test_what_the_paper_says_of_others_is_not_claimed(self):
+    claim, = (claim for claim in ALL if 'over-designed' in claim.words)
+    assert verdict(claim, self.of(*claim.rows)).verdict == NOT_CLAIMED
+    assert verdict(claim, [make_result(key) for key in claim.rows]).verdict == HOLDS
+
+  def test_it_says_by_which_lesion_a_mean_differs(self):
+    claim = Claim('lesion_net_16s', 'lesion_net_16s_dice', 'image_f1', '')
+    results = [self.of('lesion_net_16s')[0], self.of('lesion_net_16s_dice')[0]]
+    results[1]['report']['image_f1']['lesions']['MA'] = 0.0
+    found = verdict(claim, results).by_lesion
+    assert list(found) == list(LESION_KEYS[:4]) and found['MA'] == pytest.approx(0.902) and found['iHE'] == pytest.approx(0.022)
+    assert '(MA +0.902, iHE +0.022, ' in headlines(results)
+
+  def test_the_best_lengths_of_the_paper_are_those_over_them(self):
+    assert 'of MA, iHE, HaEx, CWS they are 4s and 2s.' in headlines(self.of('lesion_net_16s', 'lesion_net_8s'))
+    assert "by the paper's figures they are 8s and 16s." in headlines([make_result(key) for key in ('lesion_net_16s', 'lesion_net_8s')])
+
+
 class TestMarkdown:
 
   def test_each_claim_is_a_line_with_the_papers_difference_beside_ours(self, results):
     text = markdown(results)
     assert text.count('\n| ') - 2 * len(CLAIMS) == len(ALL)
     line = next(line for line in text.splitlines() if line.startswith('| Lesion-Net-16s > Lesion-Net-16s (Dice): '))
-    _, metric, paper, ours, p, outcome = (cell.strip() for cell in line.strip('|').split('|'))
+    _, metric, paper, ours, p, outcome, lesions = (cell.strip() for cell in line.strip('|').split('|'))
     assert (metric, paper, p, outcome) == ('image F1', '+0.032', '', 'holds')
     assert ours.startswith('+0.03') and '[+0.0' in ours
+    assert lesions.startswith('MA +0.003, iHE +0.022, HaEx +0.015, ')
 
   def test_it_counts_the_verdicts(self, results):
     found = [each.verdict for group in verdicts(results).values() for each in group]
@@ -206,7 +250,7 @@ class TestMarkdown:
 
   def test_what_was_not_run_and_what_the_paper_does_not_print_stay_empty(self, results):
     text = markdown([result for result in results if result['row'] != 'unet'])
-    line = '| Lesion-Net-16s > U-Net: *Lesion-Net outperforms the baselines* | pixel F1 | +0.021 | – |  | not run |'
+    line = '| Lesion-Net-16s > U-Net: *Lesion-Net outperforms the baselines* | pixel F1 | +0.021 | – |  | not run |  |'
     assert line in text
     assert '*training both branches: no improvement in DR grading* | kappa |  | ' in text
     assert f'not run {len(ALL)}' in markdown([])
@@ -286,7 +330,8 @@ class TestAtHalf:
     assert (chosen.verdict, chosen.difference) == (UNDECIDED, 0) and half.verdict == HOLDS and half.difference > 0.8 and half.p < 0.01
     line = next(line for line in markdown(loaded).splitlines() if line.startswith('| Lesion-Net-16s, here 128 x 128 > Lesion-Net-16s (Dice)'))
     cells = [cell.strip() for cell in line.strip('|').split('|')]
-    assert cells[4:6] == [f'{half.p:.3f}', HOLDS] and cells[7:] == ['1.000', UNDECIDED]
+    assert half.p < 0.001 and cells[4:6] == ['< 0.001', HOLDS] and cells[7:9] == ['1.000', UNDECIDED]
+    assert cells[9].startswith(f'MA +{half.by_lesion["MA"]:.3f}, ')
     said = headlines(loaded)
     assert 'an image F1 at 0.5, as in the paper, that differs by +0.' in said
     assert f"Of the paper's {len(ALL)} claims, with F1 at 0.5: holds 1, not run {len(ALL) - 1}." in said

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from invented import make_memory, make_result
 
 from experiments import captions
 from experiments.collect import ROWS, title
-from experiments.render import chance, cost, summary, table2, table3, table4
+from experiments.render import chance, cost, photographs, summary, table2, table3, table4
+from lesion_jax.core import LESION_KEYS
 
 
 def cells(text, heading=''):
@@ -239,6 +241,28 @@ def test_table_three_says_of_how_many_photographs_where_that_differs():
   rows = cells(table3(made))
   assert rows['Multi-task, Conv, Lesion-Net-16s'][-1] == '100' and rows['Inception-v3'][-1] == '120' and rows['ABN-grading'][-1] == ''
   assert 'photographs' not in table3(made[1:]).splitlines()[2]
+
+
+def test_the_papers_means_are_of_the_lesions_that_are_evaluated():
+  made = [make_result('unet', preset='idrid', missing=dict.fromkeys(LESION_KEYS[4:], 'not annotated'))]
+  header, _, unet = [[cell.strip() for cell in line.split('|')[1:-1]] for line in summary(made).splitlines() if line[:1] == '|']
+  assert header[-2:] == ["paper's pixel F1 of these lesions, another data set", "paper's image F1 of these lesions, another data set"]
+  assert unet[-2:] == ['0.569', '0.835']  # (.384 + .598 + .730 + .565) / 4 and (.888 + .855 + .843 + .755) / 4
+  assert '| U-Net | **0.569** [0.549, 0.589] | 0.569 | **0.384** | ' in table2(made) and 'paper, of these lesions (another data set)' in table2(made)
+
+
+def test_an_image_f1_below_that_of_calling_everything_is_named():
+  """Two of four photographs have the lesion: calling all of them has an F1 of 2 / 3."""
+  counts = {f'image_{kind}': np.zeros((4, 8), np.int64) for kind in ('tp', 'fp', 'fn', 'tn')} | {'known_pixels': np.ones((4, 8))}
+  counts['image_tp'][:2, 0], counts['image_tn'][2:, 0] = 1, 1
+  made = [make_result(key, preset='idrid', counts=(counts, ('MA',))) for key in ('unet', 'danet')]
+  for result, value in zip(made, (0.6, 0.7), strict=True):
+    result['report']['image_f1']['mean'] = value
+  assert photographs(made) == (
+      'F1 are of 4 test photographs, of which 2 have masks with one of these lesions. Whoever calls every lesion present in every photograph has an '
+      'image F1 of 0.667; below it: U-Net.')
+  counts['image_tn'][3] = 0  # nobody knows
+  assert '(whether it is there is known for MA of 3)' in photographs(made) and 'an image F1 of 0.800' in photographs(made)
 
 
 def test_on_other_patients_the_papers_numbers_stand_in_columns_of_their_own():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, recall_score
 
-from lesion_jax.metrics.kappa import accuracy, quadratic_weighted_kappa, referable
+from lesion_jax.metrics.kappa import accuracies, accuracy, quadratic_weighted_kappa, quadratic_weighted_kappas, referable
 
 
 @pytest.fixture(params=range(5))
@@ -37,6 +37,13 @@ def test_counts_of_any_size_do_not_overflow(grades):
   counts = matrix(*grades)
   scaled = quadratic_weighted_kappa(counts.astype(np.int64) * 10**9).value
   np.testing.assert_allclose(scaled, quadratic_weighted_kappa(counts).value, rtol=1e-12)
+
+
+def test_many_at_once_are_each_by_itself():
+  matrices = np.random.default_rng(0).integers(0, 6, (100, 5, 5))
+  matrices[0], matrices[1] = 0, np.diag([0, 0, 7, 0, 0])  # no image, and one grade throughout
+  for each, together in ((quadratic_weighted_kappa, quadratic_weighted_kappas), (accuracy, accuracies)):
+    np.testing.assert_array_equal(together(matrices), np.array([each(matrix).value for matrix in matrices], float))
 
 
 def test_no_graded_image_is_said():
