@@ -37,13 +37,18 @@ class Devices:
 
   Args:
     devices: those of this process to use; all of them by default. A choice is only possible with a single process.
+
+  Raises:
+    ValueError: `devices` is empty, or given with several processes.
   """
 
   def __init__(self, devices: Sequence[jax.Device] | None = None):
     if devices is not None and jax.process_count() > 1:
       raise ValueError('with several processes every local device takes part; leave `devices` out')
     self._chosen = None if devices is None else list(devices)
-    self.local = self._chosen or jax.local_devices()
+    self.local = jax.local_devices() if self._chosen is None else self._chosen
+    if not self.local:
+      raise ValueError('`devices` is empty; name one at least, or leave it out to use all')
     mesh = Mesh(np.array(self.local), (AXIS,))
     self._whole = NamedSharding(mesh, PartitionSpec())
     self.count = len(self.local) * jax.process_count()
@@ -51,7 +56,9 @@ class Devices:
     self.axis = AXIS if self.count > 1 else None  # over which a step adds up; one alone would add up copies of its own
 
   def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
-    """Raises ValueError where the global batch does not divide evenly over devices and micro-batches."""
+    """Raises ValueError where the global batch does not divide evenly over devices and micro-batches, or there is none of these."""
+    if accumulate < 1:
+      raise ValueError(f'accumulate={accumulate}: a step has 1 micro-batch or more')
     if batch_size < 1 or batch_size % (self.count * accumulate):
       raise ValueError(
           f'a batch of {batch_size} cannot be divided over {self.count} device(s) x {accumulate} micro-batch(es); '

@@ -1,4 +1,4 @@
-"""What processes say to each other. The second process is a list of its answers."""
+"""Which devices share a batch, and what processes say to each other. The second process is a list of its answers."""
 
 import jax
 import numpy as np
@@ -29,6 +29,22 @@ def two(monkeypatch):
 
 def fail():
   raise FileNotFoundError('no such data')
+
+
+def test_no_devices_are_not_all_of_them():
+  assert Devices().local == jax.local_devices() and Devices(jax.devices()[:1]).local == jax.devices()[:1]
+  with pytest.raises(ValueError, match='`devices` is empty; name one at least, or leave it out to use all'):
+    Devices([])
+
+
+@pytest.mark.parametrize(('batch_size', 'accumulate', 'message'), [
+    (8, 0, 'accumulate=0: a step has 1 micro-batch or more'), (8, -1, 'accumulate=-1'), (0, 1, 'a batch of 0 cannot .* a multiple of 2'),
+    (6, 2, 'a batch of 6 cannot be divided over 2 device.* x 2 micro-batch.*; use a multiple of 4')])
+def test_a_batch_is_divided_evenly_or_refused(batch_size, accumulate, message):
+  devices = Devices(jax.devices()[:2])
+  devices.check_batch(8, 4)
+  with pytest.raises(ValueError, match=message):
+    devices.check_batch(batch_size, accumulate)
 
 
 @pytest.mark.parametrize(('mine', 'other'), [(True, True), (True, False), (False, True), (False, False)])
