@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from lesion_jax import cli
-from lesion_jax.places import home, real
+from lesion_jax.places import home, is_name, real
 
 SOUND = ('--model', 'idrid', '--out', 'out')
 
@@ -18,10 +18,22 @@ def loop(tmp_path):
   return path
 
 
+@pytest.fixture(params=['link', 'name'])
+def nowhere(request, loop, tmp_path):
+  """A path that leads nowhere: a link to itself, and a name longer than names may be."""
+  return loop if request.param == 'link' else tmp_path / ('loop' * 100)
+
+
 def test_a_link_to_itself_and_an_unknown_home_stay_as_they_are(loop, monkeypatch):
   assert real(loop).name == 'loop' and home('~nobody-of-that-name/x') == pathlib.Path('~nobody-of-that-name/x')
   monkeypatch.setenv('HOME', str(loop.parent))
   assert home('~/x') == loop.parent / 'x' and real(loop.parent / '.' / 'y') == real(loop.parent) / 'y'
+
+
+@pytest.mark.parametrize('name', ['~\0', '\ud800', '~\ud800'])
+def test_what_is_no_name_of_a_file_stays_as_it_is(name):
+  assert home(name) == pathlib.Path(name) and real(name) == pathlib.Path.cwd() / name and not is_name(name)
+  assert is_name('x' * 300) and is_name('\udcff')
 
 
 @pytest.mark.parametrize('command', [
@@ -31,9 +43,9 @@ def test_a_link_to_itself_and_an_unknown_home_stay_as_they_are(loop, monkeypatch
     'data folder --source {loop}', 'prepare folder --source {loop} --out {new}', 'consensus {loop} --images {loop} --out {new}',
     'ship {loop} --out {new}', 'import-weights {loop} --out {new}', 'rethreshold {loop} --threshold 0.5',
     'info ~nobody-of-that-name/x'])
-def test_commands_say_it_in_a_sentence(command, loop, tmp_path, capsys):
+def test_commands_say_it_in_a_sentence(command, nowhere, tmp_path, capsys):
   (tmp_path / 'eye.png').write_bytes(b'')
-  words = [word.format(loop=loop, new=tmp_path / 'new', eye=tmp_path / 'eye.png') for word in command.split()]
+  words = [word.format(loop=nowhere, new=tmp_path / 'new', eye=tmp_path / 'eye.png') for word in command.split()]
   try:
     status = cli.main(words)
   except SystemExit as ended:

@@ -63,8 +63,9 @@ def search(paths: Sequence[pathlib.Path], out: pathlib.Path) -> Search:
   """Returns the files among `paths`, those that patterns among them match, and the photographs in folders, each once.
 
   The order is that of `paths`; what a folder or a pattern gives is sorted. A path that does not exist and is no pattern
-  that matches is kept as it is: reading it says so. So is a link to nothing and a folder that cannot be read. Results of
-  `predict` are neither searched nor matched, wherever they lie: of `out`, and folders with a record of ours.
+  that matches is kept as it is: reading it says so. So is a name longer than names may be, a link to nothing and a folder
+  that cannot be read. Results of `predict` are neither searched nor matched, wherever they lie: of `out`, and folders with
+  a record of ours.
 
   Args:
     paths: files, folders, which are searched with all folders in them, links to folders too, for SUFFIXES and for DICOM
@@ -77,11 +78,11 @@ def search(paths: Sequence[pathlib.Path], out: pathlib.Path) -> Search:
   ours = functools.cache(lambda folder: _is_result(folder, real(out)))
   for path in paths:
     matches = [path]
-    if not path.exists() and glob.has_magic(str(path)):
+    if not os.path.exists(path) and glob.has_magic(str(path)):
       matches = [match for match in map(pathlib.Path, sorted(glob.glob(str(path), recursive=True)))
                  if not _is_output(match, out, ours)] or [path]
     for match in matches:
-      files = sorted(_search(match, out, ours, failed, others)) if match.is_dir() else [match]
+      files = sorted(_search(match, out, ours, failed, others)) if os.path.isdir(match) else [match]
       for file in files:
         found.setdefault(real(file), file)
   return Search(list(found.values()), failed, others)

@@ -87,7 +87,7 @@ def rethreshold(
       raise Refused('threshold', f': {value} of {key} is not between 0 and 1')
   forms = Forms(coco, labelme, index_maps, page_maps)
   forms.check()
-  if not out.is_dir():
+  if not os.path.isdir(out):
     raise Refused('', f'no folder {out}; name what was --out of lesion-jax predict')
   with contextlib.ExitStack() as stack:
     try:

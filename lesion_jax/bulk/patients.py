@@ -137,7 +137,7 @@ class _Finder:
     if files:
       return (f'{cut(cell)} is the name of {len(files)} photographs ({", ".join(map(str, files[:2]))}); write more of the path, as in '
               f'{"/".join(real(files[0]).parts[-2:])}')
-    if not above and parts[-1] in self._others or any((each / cell).exists() for place in self._places for each in (place, place.parent)):
+    if not above and parts[-1] in self._others or any(os.path.exists(each / cell) for place in self._places for each in (place, place.parent)):
       return ''
     return 'this image is neither among the photographs nor beside them; correct its name, or remove the row'
 

@@ -25,7 +25,7 @@ from lesion_jax.locking import locked
 from lesion_jax.photograph.read import read_photograph
 from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import PHOTOGRAPH, allowed_threads, limited, ordered_map
-from lesion_jax.places import real
+from lesion_jax.places import is_name, real
 from lesion_jax.predict import prepare
 from lesion_jax.report import coco, labelme
 from lesion_jax.report.html import has_maps, write_report
@@ -142,6 +142,8 @@ def _paths(photographs: str | os.PathLike | Iterable[str | os.PathLike]) -> list
   names = [photographs] if isinstance(photographs, str | os.PathLike) else list(photographs)
   if '' in map(os.fspath, names):
     raise Refused('', 'the name of a photograph is empty; write . for the folder that you are in')
+  if impossible := [name for name in names if not is_name(name)]:
+    raise Refused('', f'no file can be called {str(impossible[0])!r}; leave it out')
   return [pathlib.Path(name) for name in names]
 
 

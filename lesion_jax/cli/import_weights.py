@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 from typing import Any
 
@@ -46,9 +47,9 @@ def add(commands: Any) -> None:
 
 def _import(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
   source = arguments.source
-  bundle = source.is_dir() or any((source.parent / name).exists() for name in EXPORTED)
+  bundle = os.path.isdir(source) or any(os.path.exists(source.parent / name) for name in EXPORTED)
   out = arguments.out
-  if not source.exists():
+  if not os.path.exists(source):
     parser.error(f'there is nothing at {source}')
   if bundle and arguments.input != INPUTS[0]:
     parser.error('--input is for encoder weights; an exported network is taken as it is')

@@ -34,7 +34,7 @@ def default_name() -> str:
 
 def is_packaged(model: str | os.PathLike) -> bool:
   """Whether this is the name of a packaged network, and no path that exists."""
-  return str(model) in networks.NETWORKS and not home(model).exists()
+  return str(model) in networks.NETWORKS and not os.path.exists(home(model))
 
 
 def find(model: str | os.PathLike) -> pathlib.Path:
@@ -50,7 +50,7 @@ def find(model: str | os.PathLike) -> pathlib.Path:
   if is_packaged(model):
     return check(str(model))
   path = pathlib.Path(model)
-  if not home(path).exists():
+  if not os.path.exists(home(path)):
     named = f'; the networks of this package are {", ".join(networks.NETWORKS)}' if networks.NETWORKS else ''
     raise FileNotFoundError(f'{path} is not a bundle: it does not exist{named}; name a directory that save_bundle wrote, or a '
                             'zip archive of one')
@@ -89,9 +89,9 @@ def find_landmarks(network: str | os.PathLike[str]) -> pathlib.Path:
   Raises:
     FileNotFoundError, ValueError: of `find`.
   """
-  if str(network) in networks.LANDMARKS and not home(network).exists():
+  if str(network) in networks.LANDMARKS and not os.path.exists(home(network)):
     return _checked(str(network), networks.LANDMARKS[str(network)])
-  if not home(network).exists():
+  if not os.path.exists(home(network)):
     named = f'; this package has {", ".join(networks.LANDMARKS)}' if networks.LANDMARKS else ''
     raise FileNotFoundError(f'{network} is not a bundle of a network of landmarks: it does not exist{named}')
   return pathlib.Path(network)

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from lesion_jax import cli, models
+from lesion_jax.bulk import Refused, predict_photographs
 from lesion_jax.bulk.inputs import search
 from lesion_jax.locking import locked
 from lesion_jax.weights.bundle import save_bundle
@@ -150,6 +151,23 @@ class TestSearch:
     found = search([tmp_path / 'in'], tmp_path / 'out')
     assert [path.name for path in found.photographs] == ['a.jpg', 'closed']
     assert 'this folder cannot be searched: Permission denied' in found.failed.values()
+
+
+@pytest.mark.parametrize('name, said', [
+    ('x' * 300 + '.png', 'File name too long'), ('y/' * 4000 + 'a.png', 'File name too long'), ('*' + 'x' * 300, 'File name too long'),
+    ('in/a.png/b.png', 'Not a directory')])
+def test_a_name_that_no_file_can_have_fails_and_the_others_are_predicted(predict, tmp_path, capsys, name, said):
+  eye = _save(tmp_path / 'in' / 'a.png')
+  assert predict(tmp_path / name, eye, '--out', tmp_path / 'out') == 1
+  assert [row['status'] for row in _rows(tmp_path / 'out').values()] == ['failed', 'predicted']
+  assert '1 of 2 photographs failed' in (shown := capsys.readouterr().err) and f'it cannot be read: {said}' in shown
+
+
+@pytest.mark.parametrize('name', ['a\0.png', 'a\ud800.png', '*\0'])
+def test_python_is_told_of_a_name_that_no_system_writes(tmp_path, name):
+  with pytest.raises(Refused, match='no file can be called .*leave it out'):
+    predict_photographs([tmp_path / 'eye.png', name], tmp_path / 'out')
+  assert search([pathlib.Path(name)], tmp_path).photographs == [pathlib.Path(name)]
 
 
 def test_the_command_says_it(predict, tmp_path, capsys):

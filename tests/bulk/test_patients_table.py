@@ -45,6 +45,7 @@ def test_a_row_of_a_photograph_that_is_not_predicted_now_is_passed_over():
 @pytest.mark.parametrize('rows, said', [
     ('2.jpg,7,middle', "row 2: 'middle' is no eye; write right or left"),
     ('2.jpg,7,left\n2,7,right', 'row 3: 2 has a row already (row 2)'),
+    ('x' * 300 + '.jpg,7,left', 'this image is neither among the photographs nor beside them'),
     ('3.jpg,7,left', 'this image is neither among the photographs nor beside them'),
     ('c/2.jpg,7,left', 'this image is neither among the photographs nor beside them'),
     ('1.png,7,left', '1.png is the name of 2 photographs (a/1.png, b/1.png); write more of the path, as in a/1.png'),
