@@ -45,6 +45,7 @@ from lesion_jax.evaluate import agreement, referral
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.metrics import expected_grade
 from lesion_jax.report.run import REPORT, TEST_COUNTS
+from lesion_jax.stages.datasets import join_places
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.weights.bundle import load_bundle
 
@@ -134,7 +135,7 @@ def configure(options: argparse.Namespace, system: str) -> ConfigDict:
     grade.model.update(grading_size=0)
     grade.freeze = [pattern.removeprefix('grading/') for pattern in changes.get('freeze', grade.freeze)]
   else:
-    grade.data.source_dir = f'{options.source_dir}:{options.source_dir}'
+    grade.data.source_dir = join_places([options.source_dir] * 2)
     config.segment.bundle = str(options.lesion)
     grade.freeze = changes.get('freeze', grade.freeze)
   return config

@@ -52,6 +52,7 @@ from lesion_jax.photograph.fingerprint import twins
 from lesion_jax.predict.tta import augmented
 from lesion_jax.report.run import TEST_COUNTS
 from lesion_jax.stages import leaks, make_counter
+from lesion_jax.stages.datasets import join_places
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
@@ -127,7 +128,7 @@ def configure(options: argparse.Namespace, before: argparse.Namespace | None = N
   """Returns the configuration of the run, that continues from the one `before` where there is one."""
   config = preset_of.get_config(options.preset)
   config.seed, segment = options.seed, config.segment
-  segment.data.source_dir = f'{options.source_dir}:{options.source_dir}'
+  segment.data.source_dir = join_places([options.source_dir] * 2)
   segment.pretrained = '' if before else options.pretrained
   segment.init = str(place(before) / STAGE / 'bundle') if before else ''
   if options.steps:

@@ -13,6 +13,8 @@ from configs import idrid as real
 from experiments.claims import CLAIMS
 from experiments.rows import ROWS, Row
 from lesion_jax import stages
+from lesion_jax.data.mixture import SEPARATOR
+from lesion_jax.stages.datasets import join_places, split_places
 
 STAGES = ('segment', 'classify', 'grade')
 GRADED_AT = 448  # pixels at which rows without lesion maps see a photograph in the preset `idrid`
@@ -123,7 +125,7 @@ def configure(
   config.seed, config.stages = seed, (row.stage,)
   for name in STAGES:
     stage = config[name]
-    stage.data.source_dir = ':'.join([source_dir] * len(stage.data.name.split('+')))  # all parts lie in one folder
+    stage.data.source_dir = join_places([source_dir] * len(stage.data.name.split(SEPARATOR)))  # all parts lie in one folder
     stage.pretrained = pretrained
     stage.data.size //= row.shrink
     stage.accumulate = accumulate
@@ -143,15 +145,16 @@ def _apply(config: ConfigDict, row: Row) -> None:
 
 def portable(config: ConfigDict, runs: pathlib.Path) -> dict[str, Any]:
   """Returns a configuration as a result keeps it, without the places of one machine: bundles relative to the runs'
-  folder, and the mere names of the raw dataset and of the pretrained weights. The split is named also where it is the
-  data set's own."""
+  folder, or by the ends of their paths where they lie elsewhere, and the mere names of the raw dataset and of the
+  pretrained weights. The split is named also where it is the data set's own."""
   found = stages.resolved(config.to_dict())
-  for name in STAGES:
-    stage = found[name]
-    stage['data']['source_dir'] = pathlib.Path(stage['data']['source_dir'].partition(':')[0]).name
+  for stage in (found[name] for name in stages.STAGES if name in found):
+    source = stage['data']['source_dir']
+    stage['data']['source_dir'] = pathlib.Path(split_places(source)[0] if SEPARATOR in stage['data']['name'] else source).name
     stage['pretrained'] = pathlib.Path(stage['pretrained']).name
-    if stage['bundle']:
-      stage['bundle'] = pathlib.Path(stage['bundle']).relative_to(runs).as_posix()
+    for key in ('bundle', 'init'):
+      path = pathlib.PurePath(stage[key])
+      stage[key] = path.relative_to(runs).as_posix() if path.is_relative_to(runs) else '/'.join(path.parts[-3:])
   return found
 
 

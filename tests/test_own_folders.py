@@ -11,7 +11,7 @@ from tiny import TINY_MODELS
 from tiny_config import changed
 
 from lesion_jax import models, stages
-from lesion_jax.stages.datasets import split_places
+from lesion_jax.stages.datasets import join_places, split_places
 from lesion_jax.train.parallel import Devices
 
 SIDE = 72
@@ -69,10 +69,11 @@ def test_folders_of_one_name_are_told_apart_and_the_same_one_twice_is_refused(tm
 
 def test_a_separator_in_a_name_has_a_backslash_before_it(tmp_path):
   assert split_places(os.pathsep.join(['a', f'b\\{os.pathsep}c', ''])) == ['a', f'b{os.pathsep}c', '']
+  assert join_places(['a', f'b{os.pathsep}c', '']) == os.pathsep.join(['a', f'b\\{os.pathsep}c', ''])
+  assert split_places(join_places(['ends\\', tmp_path])) == ['ends\\/', str(tmp_path)]
   places = draw(tmp_path / f'with{os.pathsep}one', 0), draw(tmp_path / 'plain', 1)
-  written = os.pathsep.join(str(place).replace(f'h{os.pathsep}', f'h\\{os.pathsep}') for place in places)
-  assert opened(tmp_path, written, name='folder+folder').lengths['train'] == 4
-  assert opened(tmp_path, places[0]).lengths['train'] == 2  # of a single data set it is a folder as it stands
+  assert opened(tmp_path, join_places(places), name='folder+folder').lengths['train'] == 4
+  assert opened(tmp_path, join_places(places[:1])).lengths['train'] == 2  # of a single data set it is a folder as it stands
 
 
 class TestCriterion:

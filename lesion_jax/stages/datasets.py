@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +83,15 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
   called = _calls(names, folders)
   check_weights(weights, called)
   return [Chosen(*each) for each in zip(names, (folder or None for folder in folders), called, strict=True)]
+
+
+def join_places(places: Sequence[str | os.PathLike[str]]) -> str:
+  """Writes folders as the key `data.source_dir` takes them: as `split_places` reads them; a single one as it stands."""
+  texts = [os.fspath(place) for place in places]
+  if len(texts) == 1:
+    return texts[0]
+  texts = [text + '/' if text.endswith('\\') else text for text in texts]  # a backslash at the end would be that of the separator
+  return os.pathsep.join(text.replace(os.pathsep, f'\\{os.pathsep}') for text in texts)
 
 
 def split_places(text: str) -> list[str]:

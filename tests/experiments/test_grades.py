@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from experiments import grades, grades_page
+from experiments import grades, grades_page, idrid
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.evaluate import agreement, at_cut_points, full_report, referral
+from lesion_jax.stages.datasets import split_places
 
 N = 30
 
@@ -34,6 +35,16 @@ def test_the_longer_preset_goes_on_from_the_network_of_the_shorter_one_at_a_larg
   grade = grades.configure(options('--preset=cpu_long', '--workdir=runs'), 'conv').grade
   assert (grade.pretrained, grade.init) == ('', 'runs/conv-cpu-0/grade/bundle')
   assert grade.model.grading_size == 640 > grades.configure(options(), 'conv').grade.model.grading_size
+
+
+def test_a_folder_with_a_colon_in_its_name_is_one_folder():
+  found = grades.configure(grades.parse(['--source_dir=of:all', '--lesion=bundle']), 'conv').grade.data
+  assert split_places(found.source_dir) == ['of:all'] * len(found.name.split('+')) == ['of:all'] * 2
+  found = idrid.configure(idrid.parse(['--source_dir=of:all'])).segment.data
+  assert split_places(found.source_dir) == ['of:all'] * len(found.name.split('+')) == ['of:all'] * 2
+  alone = ['--source_dir=of:all', '--lesion=bundle', '--systems=plain'], ['--source_dir=of:all', '--without_negatives']
+  assert grades.configure(grades.parse(alone[0]), 'plain').grade.data.source_dir == 'of:all'
+  assert idrid.configure(idrid.parse(alone[1])).segment.data.source_dir == 'of:all'
 
 
 def test_an_unknown_system_and_a_missing_network_are_refused(capsys):

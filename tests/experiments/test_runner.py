@@ -16,6 +16,7 @@ from invented import make_result
 from experiments import presets, program, record, runner
 from experiments.rows import TABLE2, TABLE3, TABLES
 from lesion_jax import stages
+from lesion_jax.stages.datasets import split_places
 from lesion_jax.train.parallel import Devices
 
 ROWS = program.ROWS
@@ -257,7 +258,18 @@ def test_a_result_names_no_place_of_the_machine(paths):
   row = ROWS['multitask_unet']
   config = presets.configure('paper', row, 0, lesion=(ROWS['unet'], paths.bundle(ROWS['unet'], 0)),
                              source_dir=str(paths.runs / 'release'), pretrained=str(paths.runs / 'weights.pth'))
+  config.landmarks.data.source_dir = config.landmarks.pretrained = f'{paths.runs}/release'
+  config.landmarks.bundle, config.grade.init = f'{paths.runs}/marks/bundle', f'{paths.runs.parent}/of old/runs/idrid/grade/bundle'
   found = presets.portable(config, paths.runs)
-  assert str(paths.runs) not in json.dumps(found)
+  assert str(paths.runs.parent) not in json.dumps(found)
+  assert (found['landmarks']['bundle'], found['grade']['init'], found['segment']['init']) == ('marks/bundle', 'idrid/grade/bundle', '')
   assert found['segment']['bundle'] == 'smoke/unet-0/segment/bundle'
   assert (found['grade']['data']['source_dir'], found['grade']['pretrained']) == ('release', 'weights.pth')
+
+
+def test_nor_where_the_folder_has_a_colon_in_its_name(paths):
+  config = presets.configure('idrid', ROWS['unet'], 0, source_dir=f'{paths.runs}/all:of it')
+  assert config.segment.data.name == 'idrid+idrid_grading' and config.grade.data.name == 'idrid_grading'
+  assert split_places(config.segment.data.source_dir) == [config.grade.data.source_dir] * 2 == [f'{paths.runs}/all:of it'] * 2
+  found = presets.portable(config, paths.runs)
+  assert found['segment']['data']['source_dir'] == found['grade']['data']['source_dir'] == 'all:of it'
