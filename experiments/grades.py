@@ -107,6 +107,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   if options.folds and (around := [name for name in options.systems if not name.startswith(ALONE)]):
     parser.error(f'--folds: {", ".join(around)} is built around a lesion network, which learned from healthy eyes of every fold; '
                  f'cross-validate {" or ".join(name for name in SYSTEMS if name.startswith(ALONE))}')
+  if options.folds and (before := preset_of.GOES_ON.get(options.preset)):
+    parser.error(f'--folds: --preset={options.preset} goes on from the network of {before}, which learned from photographs of every fold; '
+                 f'cross-validate --preset={before}')
   if not options.render and not (options.source_dir and (options.lesion or options.folds)):
     parser.error('--source_dir=DIR, the folder with "B. Disease Grading", and --lesion=BUNDLE, of experiments.idrid, are needed')
   return options

@@ -61,6 +61,13 @@ def test_what_is_built_around_a_lesion_network_has_no_folds(capsys):
   assert grades.parse(['--source_dir=IDRiD', '--folds=5', '--systems=plain']).lesion is None
 
 
+def test_what_goes_on_from_another_network_has_no_folds(capsys):
+  with pytest.raises(SystemExit):
+    grades.parse(['--source_dir=IDRiD', '--folds=5', '--systems=plain', '--preset=cpu_long'])
+  assert ('--preset=cpu_long goes on from the network of cpu, which learned from photographs of every fold; cross-validate --preset=cpu'
+          in capsys.readouterr().err)
+
+
 def make_counts(seed, ids):
   rng = np.random.default_rng(seed)
   grade = np.arange(len(ids)) % 5
