@@ -223,7 +223,7 @@ class Job:
   def examples(self) -> list[dict[str, Any]]:
     """Returns a few photographs with what the network says, as `report.page.overlay_page` takes them."""
     shown = np.uint8(lesion_bits(self.scored))
-    found = examples(self.predict_fn, self.bundle.variables, self.source)
+    found = examples(compiled(self.predict_fn, self.devices.platform), self.bundle.variables, self.source)
     return [example | {'annotated': example['annotated'] & shown, 'present': present_in(example, self.rule)}
             for example in found]
 

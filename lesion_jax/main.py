@@ -28,7 +28,7 @@ from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import examples, present_in
 from lesion_jax.locking import locked
 from lesion_jax.metrics.presence import Rule
-from lesion_jax.models.forward import forward
+from lesion_jax.predict.step import make_predict_fn
 from lesion_jax.report.card import landmark_card, model_card
 from lesion_jax.report.files import write_whole
 from lesion_jax.report.run import write_run
@@ -111,7 +111,7 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
         else:
           rule = Rule.of(bundle.config)
           shown = [example | {'present': present_in(example, rule)}
-                   for example in examples(forward(stage.model), variables, dataset.source('test'))]
+                   for example in examples(make_predict_fn(stage.model), variables, dataset.source('test'))]
           write_run(stage.directory, evaluation, stage.scored, shown,
                     [bundle.config['thresholds'][key] for key in LESION_KEYS])
         write_whole(workdir / 'metrics.json', json.dumps(results, indent=2))

@@ -21,7 +21,7 @@ from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import bootstrap, calibration, choose_smallest, intervals, evaluate_healthy, evaluate_images, report, totals
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.locking import locked
-from lesion_jax.models.forward import forward
+from lesion_jax.predict import make_predict_fn
 from lesion_jax.predict.config import check_config
 from lesion_jax.data.registry import load_dataset
 from lesion_jax.stages.stage import require_same_data
@@ -174,7 +174,7 @@ def test_by_default_a_bundle_has_the_papers_thresholds_and_no_rule_of_its_own(fi
 def smallest_by_hand(bundle, data_dir):
   """What a bundle should say of smallest regions: chosen at its thresholds, on the validation photographs of the tiny data."""
   source = load_dataset('synthetic', data_dir=str(data_dir), size=32, count=60).source('validation')
-  predict = jax.jit(forward(models.get_model(**bundle.config['model'])))
+  predict = make_predict_fn(models.get_model(**bundle.config['model']))
   return choose_smallest(lambda image: predict(bundle.variables, image[None]).maps[0], [source[n] for n in range(len(source))],
                          bundle.config['annotated'], [bundle.config['thresholds'][key] for key in LESION_KEYS])
 

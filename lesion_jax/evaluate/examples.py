@@ -24,8 +24,8 @@ def examples(
   Looks no further than the first SEARCHED, and stops when all grades, or those of unknown grade, have enough.
 
   Args:
-    predict_fn: as `make_count_step` takes it.
-    variables: what it takes first.
+    predict_fn: `(variables, images uint8 [1, S, S, 3]) -> Prediction`, compiled.
+    variables: what it takes first, on the host.
     source: random access to examples, see `data.registry`.
     per_grade: how many.
 
@@ -45,8 +45,8 @@ def examples(
       taken[grade] += 1
       chosen.append(example)
   chosen.sort(key=lambda example: -int(example['grade']))
-  predict = jax.jit(predict_fn)
-  return [example | _first(predict(variables, example['image'][None])) for example in chosen]
+  there = jax.device_put(variables)
+  return [example | _first(predict_fn(there, example['image'][None])) for example in chosen]
 
 
 def present_in(example: dict[str, Any], rule: Rule) -> np.ndarray | None:

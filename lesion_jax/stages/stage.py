@@ -20,8 +20,10 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 import lesion_jax
+from lesion_jax import runtime
 from lesion_jax.augment import augment
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, REFERABLE_GRADE
+from lesion_jax.cpu import arranged
 from lesion_jax.data.asked import Asked, ask, kept_outputs
 from lesion_jax.data.mixture import Mixture, shares
 from lesion_jax.data.pipeline import train_batches
@@ -254,7 +256,8 @@ class Stage:
     """The smallest regions that count, where the configuration asks for them and the network makes maps."""
     if not parts.chooses_smallest(self.config) or not self.scored:
       return {}
-    predict, there = jax.jit(forward(self.model)), jax.device_put(variables)
+    platform, there = self.devices.platform, jax.device_put(variables)
+    predict = jax.jit(arranged(forward(self.model), platform), compiler_options=runtime.compiler_options(platform))
     found = choose_smallest(
         lambda image: predict(there, image[None]).maps[0], _each(self.dataset.source('validation')), self.scored,
         [thresholds[key] for key in LESION_KEYS])

@@ -313,6 +313,17 @@ def test_examples_are_a_few_of_each_grade_with_what_the_network_says(source):
     assert example['grade_probabilities'].sum() == pytest.approx(1)
 
 
+def test_for_examples_the_weights_go_to_the_device_once_and_the_network_is_called_as_it_is(source):
+  given = []
+
+  def look(variables, images):
+    given.append(variables['bias'])
+    return predict(variables, images)
+
+  shown = examples(look, VARIABLES, source, per_grade=1)
+  assert len(given) == len(shown) > 1 and isinstance(given[0], jax.Array) and all(each is given[0] for each in given)
+
+
 class Counted(list):
   """Counts how many examples are read."""
 

@@ -51,6 +51,7 @@ MISTAKES = {
     'network of another task': ({'segment__model__name': 'inception_v3_grader'}, 'needs outputs.maps'),
     'batch and devices': ({'segment__batch_size': 7}, 'a batch of 7 cannot be divided over 2 device.* multiple of 2'),
     'batch and micro-batches': ({'grade__accumulate': 8}, r'over 2 device\(s\) x 8 micro-batch.* multiple of 16'),
+    'no micro-batch': ({'grade__accumulate': 0}, 'accumulate=0: a step has 1 micro-batch or more'),
     'evaluation batch': ({'grade__eval_batch_size': 3}, 'a batch of 3 cannot be divided'),
     'stage': ({'stages': ('segment', 'export')}, 'give one or more of segment, classify, grade'),
     'no stage': ({'stages': ()}, 'give one or more of segment, classify, grade'),
