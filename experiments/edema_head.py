@@ -15,14 +15,14 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from lesion_jax.core import REFERABLE_GRADE
-from lesion_jax.data.registry import load_dataset
+from lesion_jax.data.registry import Subset, load_dataset
 from lesion_jax.evaluate.edema import edema_report
 from lesion_jax.evaluate.referral import named_points
 from lesion_jax.metrics.temperature import temper_classes
@@ -65,30 +65,23 @@ def ask(bundle: Bundle, dataset: Any, split: str, directory: pathlib.Path) -> di
   model, source = get_model(**bundle.config['model']), dataset.source(split)
   learned = twins(reduced(source.index.fingerprint), bundle.photographs['train'])
   rows = np.flatnonzero(learned if split == 'train' else ~learned)
-  asked = ask_network(model, _Rows(source, rows), bundle.variables, directory)
-
-  @jax.jit
-  def features(image: Any, found: Any) -> tuple[Any, Any]:
-    outputs, kept = model.apply(bundle.variables, image[None], found[None], train=False, method='grade', mutable=['intermediates'])
-    return kept['intermediates']['grading']['head']['pooled'][0][0], jax.nn.softmax(outputs.grades)[0]
-
-  made = [jax.device_get(features(example['image'], example['found'])) for example in (asked[row] for row in range(len(rows)))]
+  asked = ask_network(model, Subset(source, rows.tolist()), bundle.variables, directory)
+  features, there = features_of(model), jax.device_put(bundle.variables)
+  made = [jax.device_get(features(there, example['image'], example['found'])) for example in (asked[row] for row in range(len(rows)))]
   index = source.index
   return {'features': np.stack([each for each, _ in made]), 'grades': np.stack([each for _, each in made]),
           'edema': index.edema[rows], 'grade': index.grade[rows], 'patient': index.patient[rows]}
 
 
-class _Rows(Sequence):
-  """Some rows of a source."""
+def features_of(model: Any) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+  """Returns `(variables, image, found) -> (features [C], grades [5])`, jitted: what the head of grades sees, and its probabilities."""
 
-  def __init__(self, source: Any, rows: np.ndarray):
-    self._source, self._rows, self.index = source, rows, source.index
+  @jax.jit
+  def features(variables: Any, image: Any, found: Any) -> tuple[Any, Any]:
+    outputs, kept = model.apply(variables, image[None], found[None], train=False, method='grade', mutable=['intermediates'])
+    return kept['intermediates']['grading']['head']['pooled'][0][0], jax.nn.softmax(outputs.grades)[0]
 
-  def __len__(self) -> int:
-    return len(self._rows)
-
-  def __getitem__(self, row: int) -> Any:
-    return self._source[int(self._rows[row])]
+  return features
 
 
 def figures(bundle: Bundle, head: EdemaHead, seen: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:

@@ -1,15 +1,24 @@
-"""`experiments.edema`: records against the labels of the release, without what the network learned from."""
+"""`experiments.edema`: records against the labels of the release, without what the network learned from; `experiments.edema_head`:
+what a head learns from."""
 
 from __future__ import annotations
 
+import functools
 import json
 
+import jax
+import numpy as np
 import pytest
 from landmark_release import draw_release
+from tiny import TINY_MODELS
 
-from experiments import edema
+from experiments import edema, edema_head
+from lesion_jax import models
 from lesion_jax.data.registry import load_dataset
+from lesion_jax.models.forward import forward
 from lesion_jax.photograph.fingerprint import reduced
+from lesion_jax.weights.bundle import Bundle
+from lesion_jax.weights.initialize import initialize
 
 TEST = 'B. Disease Grading/1. Original Images/b. Testing Set'
 
@@ -80,3 +89,26 @@ def test_what_the_network_tells_itself_and_its_operating_points_are_judged_too(d
   assert figures == {'most probable': (1, 1), 'sharp': (0, 1), 'blunt': (1, 0)}
   assert found['operating_points']['sharp']['sensitivity']['of'] == truth.sum() > 0
   assert 'sharp: sensitivity 0.000' in '\n'.join(edema._lines(found))
+
+
+def test_a_head_learns_from_what_the_network_makes_of_those_photographs_alone_that_it_learned_from(dataset, tmp_path, monkeypatch):
+  monkeypatch.setattr(models, 'MODELS', TINY_MODELS)
+  fields, source = {'name': 'multitask', 'lesion': {'name': 'lesion_net_32s'}}, dataset.source('train')
+  model, index, rows = models.get_model(**fields), source.index, np.arange(1, len(source), 2)
+  variables = initialize(model, jax.ShapeDtypeStruct((1, 64, 64, 3), np.uint8), 0)
+  bundle = Bundle({'model': fields, 'preprocessing': {'size': 64}}, variables, photographs={'train': reduced(index.fingerprint[rows])})
+  found = edema_head.ask(bundle, dataset, 'train', tmp_path)
+  np.testing.assert_array_equal(found['edema'], index.edema[rows])
+  assert found['patient'].tolist() == index.patient[rows].tolist() and len(found['features']) == len(rows)
+  images = np.stack([source[int(row)]['image'] for row in rows])
+  np.testing.assert_allclose(found['grades'], jax.jit(forward(model))(variables, images).grades, atol=1e-5)
+
+
+def test_weights_are_arguments_of_the_program_and_no_part_of_it():
+  model = TINY_MODELS['multitask'](lesion=TINY_MODELS['lesion_net_32s']())
+  images = jax.ShapeDtypeStruct((1, 64, 64, 3), np.uint8)
+  variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images)
+  found = jax.eval_shape(functools.partial(model.apply, method='look'), variables, images)
+  program = edema_head.features_of(model).lower(variables, *(jax.ShapeDtypeStruct(each.shape[1:], each.dtype) for each in (images, found)))
+  kernel = variables['params']['grading']['encoder']['block_32']['conv']['kernel']
+  assert 'x'.join(map(str, kernel.shape)) in program.as_text().partition('{')[2].partition('->')[0]
