@@ -15,7 +15,7 @@ from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.data.registry import Dataset
 from lesion_jax.evaluate import present_in
 from lesion_jax.metrics import log_odds
-from lesion_jax.metrics.presence import Rule
+from lesion_jax.metrics.presence import Rule, top_pixels
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
 from lesion_jax.report.curves import training_curves
@@ -146,7 +146,8 @@ def _presence(result: Mapping[str, Any]) -> str:
   if not found or not rule:
     return ''
   rows = [[name, *(number(found['figures'][name]['lesions'][key]) for key in KEYS)] for name in ('f1', 'sensitivity')]
-  return ('A lesion is called present where its 500 most probable pixels, by the mean of their log odds, are above '
+  size = result['config']['segment']['data']['size']
+  return (f'A lesion is called present where its {top_pixels(size, size)} most probable pixels, by the mean of their log odds, are above '
           + ', '.join(f'{key} {log_odds(rule["thresholds"][key]):.1f}' for key in KEYS)
           + f', chosen so that at most {1 - rule["specificity"]:.0%} of the {rule["healthy"]} healthy eyes of validation have '
           f'any, and raised by {rule["margin"]:.2f} in log odds into the middle between these and the {rule["referable"]} that are '
@@ -210,7 +211,7 @@ def _sharpness(result: Mapping[str, Any]) -> str:
   rows = [[title, *(f'{scores[key][1]:.3f} ({scores[key][0]:.3f} to {scores[key][2]:.3f})' for key in KEYS)]
           for title, scores in found['quartiles'].items()]
   return (f'Does it read the blur of part B as "nothing there"? Presence score of tiles of {found["side"]} px '
-          'of validation photographs (mean log odds of the 48 most probable pixels, as a probability), median and quartiles:\n\n' + table(['tiles', *KEYS], rows))
+          f'of validation photographs (mean log odds of the {top_pixels(found["side"], found["side"])} most probable pixels, as a probability), median and quartiles:\n\n' + table(['tiles', *KEYS], rows))
 
 
 def _evaluations(result: Mapping[str, Any]) -> str:

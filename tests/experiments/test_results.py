@@ -1,5 +1,6 @@
 """The results that are committed are whole, and what docs/results.md says of them is what they say."""
 
+import json
 import pathlib
 
 import pytest
@@ -45,3 +46,14 @@ def test_the_page_of_idrid_is_of_its_results(tmp_path):
     (tmp_path / path.name).write_bytes(path.read_bytes())
   idrid_page.write(tmp_path)
   assert (tmp_path / 'idrid_lesions.md').read_text('utf-8') == (RESULTS / 'idrid_lesions' / 'idrid_lesions.md').read_text('utf-8')
+
+
+@pytest.mark.parametrize(('side', 'count'), [(448, 48), (224, 12)])
+def test_that_page_says_how_many_pixels_the_rule_looked_at(tmp_path, side, count):
+  scores = {'part B': dict.fromkeys(idrid_page.KEYS, [0.1, 0.2, 0.3])}
+  result = {'command': '', 'sharpness': {'side': side, 'quartiles': scores}, 'images_per_second': 1.0, 'steps': 8, 'parameters': 1,
+            'validation': {}, 'hardware': {'cpus': 2, 'device': 'cpu'},
+            'config': {'segment': {'model': {'name': 'lesion_net_16s'}, 'batch_size': 4, 'data': {'crop': side, 'size': 720}}}}
+  (tmp_path / 'cpu-0.json').write_text(json.dumps(result))
+  [page] = idrid_page.write(tmp_path)
+  assert f'tiles of {side} px of validation photographs (mean log odds of the {count} most probable pixels' in page.read_text()
