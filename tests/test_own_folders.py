@@ -67,6 +67,15 @@ def test_folders_of_one_name_are_told_apart_and_the_same_one_twice_is_refused(tm
     opened(tmp_path, f'{places[0]}{os.pathsep}{again}', name='folder+folder')
 
 
+@pytest.mark.parametrize(('folders', 'called'), [
+    (('1/a', '2/a', 'a-1'), ['a-2', 'a-3', 'a-1']), (('a-2', '1/a', '2/a'), ['a-2', 'a-1', 'a-3']),
+    (('1/a', '2/a', '1/a-1', '2/a-1'), ['a-2', 'a-3', 'a-1-1', 'a-1-2'])])
+def test_numbers_give_no_folder_the_name_of_another(tmp_path, folders, called):
+  places = [draw(tmp_path / name, seed) for seed, name in enumerate(folders)]
+  assert [part.name for part in opened(tmp_path, join_places(places), name='+'.join(['folder'] * len(places))).parts] == [
+      f'folder:{name}' for name in called]
+
+
 def test_a_separator_in_a_name_has_a_backslash_before_it(tmp_path):
   assert split_places(os.pathsep.join(['a', f'b\\{os.pathsep}c', ''])) == ['a', f'b{os.pathsep}c', '']
   assert join_places(['a', f'b{os.pathsep}c', '']) == os.pathsep.join(['a', f'b\\{os.pathsep}c', ''])

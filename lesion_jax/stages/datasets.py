@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -101,16 +102,18 @@ def split_places(text: str) -> list[str]:
 
 
 def _calls(names: list[str], folders: list[str]) -> list[str]:
-  """What each part of a mixture is called: its data set; several of OWN, by their folders, 'folder:clinic'. The same folder
-  twice stays the same name twice."""
+  """What each part of a mixture is called: its data set; several of OWN, by their folders, 'folder:clinic', those of one name
+  by numbers that no other has. The same folder twice stays the same name twice."""
   if names.count(OWN) < 2:
     return names
   places = [real(home(folder)) for folder in folders]
   own = list(dict.fromkeys(place for name, place in zip(names, places, strict=True) if name == OWN))
   short = [re.sub(r'[+:/]', '_', place.name) for place in own]
-  titles = {place: f'{OWN}:{title}' + (f'-{short[:number + 1].count(title)}' if short.count(title) > 1 else '')
-            for number, (place, title) in enumerate(zip(own, short, strict=True))}
-  return [titles[place] if name == OWN else name for name, place in zip(names, places, strict=True)]
+  titles: dict[os.PathLike[str], str] = {}
+  for place, title in zip(own, short, strict=True):
+    numbered = (f'{title}-{number}' for number in itertools.count(1))
+    titles[place] = title if short.count(title) == 1 else next(each for each in numbered if each not in {*short, *titles.values()})
+  return [f'{OWN}:{titles[place]}' if name == OWN else name for name, place in zip(names, places, strict=True)]
 
 
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
