@@ -239,6 +239,8 @@ class Dataset:
   dealing: dict[str, Any] | None = None
   dropped: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
   grades: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  scale: Mapping[str, Any] = dataclasses.field(default_factory=lambda: ICDR)
+  notes: tuple[str, ...] = ()
 
   def graded_by(self, others: Sequence[Dataset]) -> Dataset:
     """Returns the same data set, where photographs without a grade have that of the same photograph in graded data
@@ -256,8 +258,6 @@ class Dataset:
         if len(of_twins := set(grade[found].tolist())) == 1:
           lent[str(index.id[row])] = of_twins.pop()
     return dataclasses.replace(self, grades=lent, graded=True) if lent else self
-  scale: Mapping[str, Any] = dataclasses.field(default_factory=lambda: ICDR)
-  notes: tuple[str, ...] = ()
 
   def with_negatives(self, keys: Sequence[str], *, whole: bool = False, aside: float = 0.0, sick: bool = True) -> Dataset:
     """Returns the same photographs as a data set of lesions, in which a grade says what is not there
