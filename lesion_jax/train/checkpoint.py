@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import pathlib
 import shutil
@@ -28,8 +29,16 @@ with needs('train'):
 Tree = Any
 
 
+# What reading harmed files raises. Whatever else it raises, too little memory or too many open files, says nothing of them.
+DAMAGE = (ValueError, KeyError, FileNotFoundError)
+# Nor do these statuses of TensorStore, which raises ValueError for every one.
+ELSEWHERE = ('RESOURCE_EXHAUSTED', 'PERMISSION_DENIED', 'UNAVAILABLE', 'DEADLINE_EXCEEDED', 'ABORTED', 'CANCELLED', 'INTERNAL', 'UNKNOWN')
+ITEMS = ('tree', 'meta')
+SHOWN = 5  # arrays that differ
+
+
 class OtherRun(ValueError):
-  """The checkpoint is sound and cannot be gone on with here. The message says why, and what to do."""
+  """The checkpoints that are there cannot be resumed from here. The message says why, and what to do."""
 
 
 class Restored(NamedTuple):
@@ -83,7 +92,8 @@ class Checkpoints:
     self.directory = pathlib.Path(directory).absolute()  # orbax fails late on relative paths
     self._keep = _Keep(newest)
     options = ocp.CheckpointManagerOptions(preservation_policy=self._keep, cleanup_tmp_directories=True)
-    self._manager = ocp.CheckpointManager(self.directory, options=options, item_names=('tree', 'meta'))
+    handlers = {'tree': ocp.StandardCheckpointHandler(), 'meta': ocp.JsonCheckpointHandler()}
+    self._manager = ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers)
     self._pending: Restored | None = None  # what is being written
     self._unsaved: Restored | None = None  # the best one, where it could not be written
 
@@ -137,60 +147,109 @@ class Checkpoints:
     return sorted(self._manager.all_steps())
 
   def restore(self, target: Tree, take: Callable[[Restored], Any] = lambda found: None) -> Restored | None:
-    """Returns the newest checkpoint that is sound on every process, or None where there is none. Damaged ones are moved
-    aside and named in the log.
+    """Returns the newest checkpoint that is sound on every process, or None where there is none at all. Damaged ones after it
+    are moved aside and named in the log; where none is sound, nothing is moved.
 
     Args:
       target: a tree of arrays with the structure, shapes and dtypes to expect.
-      take: called with a checkpoint to resume from; what it raises is damage too, but for OtherRun.
+      take: called with the checkpoint to resume from.
 
     Raises:
-      OtherRun: of `take`.
+      OtherRun: every checkpoint is damaged, or the newest sound one has other arrays than `target`, or `take` cannot make
+        anything of it (KeyError, TypeError, ValueError) or says so.
+      OSError: one cannot be read now, which says nothing of its files. What else reading raises then, as MemoryError, is raised too.
     """
     self.wait()
+    damaged: dict[int, str] = {}
     for step in reversed(self.steps()):
       found, reason = None, 'another process cannot read it'
       try:
         found = self.read(step, target)
-        take(found)
       except OtherRun:
         raise
-      except Exception as error:  # noqa: BLE001 (whatever a damaged file raises)
-        found, reason = None, _first_line(error)
+      except DAMAGE as error:
+        reason = first_line(error)
+        if reason.startswith(ELSEWHERE):
+          raise OSError(f'checkpoint {step} in {self.directory} cannot be read now ({reason}); nothing was changed, and the same '
+                        'command resumes the run once it can') from error
       if on_all_processes(found is not None):
+        self._hand_over(found, take)
+        for other, why in damaged.items():
+          self._set_aside(other, why, step)
         self._keep.best_step = found.meta.get('best_step')
         return found
-      logging.warning('checkpoint %d in %s is damaged (%s); going back to the one before it',
-                      step, self.directory, reason)
-      self._set_aside(step)
+      damaged[step] = reason
+    if damaged:
+      said = '; '.join(f'{step}: {why}' for step, why in damaged.items())
+      raise OtherRun(f'every checkpoint in {self.directory} is damaged ({said}), and nothing was changed. Rename or remove that folder '
+                     'to train anew, or use another --workdir')
     return None
 
+  def _hand_over(self, found: Restored, take: Callable[[Restored], Any]) -> None:
+    try:
+      take(found)
+    except OtherRun:
+      raise
+    except (KeyError, TypeError, ValueError) as error:
+      raise OtherRun(f'checkpoint {found.step} in {self.directory} is whole, but nothing can be made of what it says ({error!r}): another '
+                     f'version wrote it. Resume with that version, remove {self.directory / str(found.step)} to resume from the checkpoint '
+                     'before, or use another --workdir') from error
+
   def read(self, step: int, target: Tree) -> Restored:
-    """Returns one checkpoint. Raises ValueError where it does not match its digest, or whatever reading it raises."""
+    """Returns one checkpoint.
+
+    Args:
+      step: of `steps`, or the best one's.
+      target: as in `restore`.
+
+    Raises:
+      OtherRun: its arrays are others than those of `target`.
+      ValueError, KeyError, FileNotFoundError: it does not match its digest, or is harmed otherwise; but for ELSEWHERE.
+    """
     if self._unsaved and self._unsaved.step == step:
       return self._unsaved
+    for item in ITEMS:
+      next((self.directory / str(step) / item).iterdir(), None)  # that they are there, which Orbax does not tell from other failures
+    target = jax.tree.map(np.asarray, target)
+    self._require_same(step, _without_absent(target))
     restored = self._manager.restore(step, args=ocp.args.Composite(
-        tree=ocp.args.StandardRestore(jax.tree.map(np.asarray, _without_absent(target))), meta=ocp.args.JsonRestore()))
+        tree=ocp.args.StandardRestore(_without_absent(target)), meta=ocp.args.JsonRestore()))
     tree = jax.tree.map(np.asarray, restored['tree'])
     if dataclasses.is_dataclass(target):
       tree = dataclasses.replace(target, **tree)
     meta, arrays = dict(restored['meta']), digest(tree)
     # Of versions before, the digest is of the arrays alone.
-    if meta['digest'] not in (seal(arrays, step, meta), arrays):
+    if meta.get('digest') not in (seal(arrays, step, meta), arrays):
       raise ValueError('it does not match the digest stored with it')
     return Restored(step, tree, meta)
+
+  def _require_same(self, step: int, target: Tree) -> None:
+    """Raises OtherRun where a checkpoint has arrays of other names, shapes or dtypes: Orbax takes another shape as it is, and
+    casts another dtype, which then looks as damage."""
+    stored = self._manager.item_metadata(step)['tree']
+    if stored is None:
+      raise FileNotFoundError('its list of arrays is missing')
+    there, now = _arrays(stored.tree), _arrays(target)
+    other = sorted(name for name in there.keys() | now.keys() if there.get(name) != now.get(name))
+    if other:
+      shown = '\n'.join(f'  {name}: {there.get(name, "(absent)")} there, {now.get(name, "(absent)")} now' for name in other[:SHOWN])
+      raise OtherRun(f'checkpoint {step} in {self.directory} has other arrays than this network and its optimizer:\n{shown}\n'
+                     + (f'  and {len(other) - SHOWN} more\n' if len(other) > SHOWN else '')
+                     + 'Resume with the versions of lesion_jax, flax and optax that wrote it, or use another --workdir')
 
   def close(self) -> None:
     """Waits for the save under way and releases the directory."""
     self.wait()
     self._manager.close()
 
-  def _set_aside(self, step: int) -> None:
+  def _set_aside(self, step: int, reason: str, sound: int) -> None:
+    aside = self.directory.with_name(self.directory.name + '_damaged')
+    logging.warning('checkpoint %d in %s is damaged (%s) and now lies in %s; resuming from that of step %d',
+                    step, self.directory, reason, aside, sound)
     if jax.process_index() == 0:
-      aside = self.directory.with_name(self.directory.name + '_damaged')
       aside.mkdir(exist_ok=True)
-      shutil.rmtree(aside / str(step), ignore_errors=True)
-      shutil.move(self.directory / str(step), aside / str(step))
+      names = itertools.chain([str(step)], (f'{step}.{number}' for number in itertools.count(1)))
+      shutil.move(self.directory / str(step), next(aside / name for name in names if not (aside / name).exists()))
     on_all_processes(True)  # none lists the directory before it is moved
     self._manager.reload()
 
@@ -204,7 +263,7 @@ class Checkpoints:
         shutil.rmtree(remains, ignore_errors=True)
     self._manager.reload()
     logging.error('checkpoint %s could not be written to %s (%s); training continues, the last good one is %s',
-                  step, self.directory, _first_line(error), self.steps()[-1:] or 'none')
+                  step, self.directory, first_line(error), self.steps()[-1:] or 'none')
 
 
 def _without_absent(tree: Tree) -> Tree:
@@ -217,5 +276,12 @@ def _without_absent(tree: Tree) -> Tree:
           if field.default_factory is dataclasses.MISSING or getattr(tree, field.name)}
 
 
-def _first_line(error: Exception) -> str:
-  return f'{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ""}'[:200]
+def _arrays(tree: Tree) -> dict[str, str]:
+  """Name -> dtype and shape, of arrays or of what Orbax says of them."""
+  return {jax.tree_util.keystr(path, simple=True, separator='/'): f'{leaf.dtype} {list(leaf.shape)}'
+          for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def first_line(error: Exception) -> str:
+  """Returns the first line of an error's message, shortened; its type where it has none."""
+  return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -16,7 +16,7 @@ from absl import logging
 
 from lesion_jax import machine
 from lesion_jax.train import plateau as plateau_lib
-from lesion_jax.train.checkpoint import Checkpoints, OtherRun, Restored, digest
+from lesion_jax.train.checkpoint import Checkpoints, OtherRun, Restored, digest, first_line
 from lesion_jax.train.plateau import PlateauState
 from lesion_jax.train.logs import Logs
 from lesion_jax.train.parallel import Devices
@@ -127,7 +127,8 @@ def fit(
   Raises:
     NonFiniteLoss: the loss, the gradient or a weight is not finite.
     OtherRun: the newest checkpoint is of other frozen variables, or its position in the data is not to be found here; or the
-      run that was shorter is of an earlier version and does not say what was before its last validation.
+      run that was shorter is of an earlier version and does not say what was before its last validation; or of
+      `Checkpoints.restore`, as OSError is.
   """
   template, step, best_step = state, 0, 0
   dual, best_dual = plateau.dual, plateau.dual  # whether the newest step, and the best state's, had the dual loss
@@ -341,10 +342,6 @@ def _best(
   except Exception as error:  # noqa: BLE001 (a damaged or missing file must not lose the run)
     if best_step == last[0]:  # it is still here
       return *last, ''
-    lost = f'the best checkpoint, step {best_step}, cannot be read ({_first_line(error)}); the last state is used instead'
+    lost = f'the best checkpoint, step {best_step}, cannot be read ({first_line(error)}); the last state is used instead'
     logging.error(lost)
     return *last, lost
-
-
-def _first_line(error: Exception) -> str:
-  return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

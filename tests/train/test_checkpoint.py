@@ -1,5 +1,6 @@
 """Checkpoints come back bit by bit, and a damaged one is noticed."""
 
+import errno
 import logging
 from typing import Any
 
@@ -213,21 +214,83 @@ def test_a_checkpoint_of_a_version_that_sealed_the_arrays_alone_is_taken(checkpo
   assert checkpoints.restore(tree(0)).step == 1
 
 
-def test_what_cannot_be_gone_on_with_is_damage_and_another_run_is_not(checkpoints):
+@pytest.mark.parametrize('error', [KeyError('rate'), TypeError("unexpected argument 'warm'"), ValueError('no position')])
+def test_what_cannot_be_gone_on_with_is_another_run_and_not_damage(checkpoints, error):
+  """It was damage once, and the one before was taken. But a checkpoint whose digest holds lost nothing: another version wrote it."""
   for step in (1, 2):
     checkpoints.save(step, tree(step), META)
-
-  def take(found):
-    if found.step == 2:
-      raise KeyError('rate')
-
-  def refuse(found):
-    raise checkpoint.OtherRun('of another network')
-
-  with pytest.raises(checkpoint.OtherRun):
-    checkpoints.restore(tree(0), refuse)
+  with pytest.raises(checkpoint.OtherRun, match=r'checkpoint 2 in .* is whole, .*Resume with that version'):
+    checkpoints.restore(tree(0), lambda found: raising(error))
+  with pytest.raises(checkpoint.OtherRun, match='of another network'):
+    checkpoints.restore(tree(0), lambda found: raising(checkpoint.OtherRun('of another network')))
   assert checkpoints.steps() == [1, 2]
-  assert checkpoints.restore(tree(0), take).step == 1
+
+
+def raising(error):
+  raise error
+
+
+@pytest.mark.parametrize(('target', 'said'), [
+    ({'params': {'w': tree(0)['params']['w'], 'b': np.zeros(3, np.float32)}, 'step': np.int32(0)},
+     r'params/b: \(absent\) there, float32 \[3\] now'),
+    ({'params': {}, 'step': np.int32(0)}, r'params/w: float32 \[300, 40\] there, \(absent\) now'),
+    ({'params': {'w': np.zeros((30, 40), np.float32)}, 'step': np.int32(0)}, r'params/w: float32 \[300, 40\] there, float32 \[30, 40\] now'),
+    ({'params': {'w': np.zeros((300, 40), np.float64)}, 'step': np.int32(0)}, 'params/w: .*float64'),
+], ids=['one more', 'one less', 'shape', 'dtype'])
+def test_other_arrays_are_another_run_and_not_damage(checkpoints, target, said):
+  for step in (1, 2):
+    checkpoints.save(step, tree(step), META)
+  with pytest.raises(checkpoint.OtherRun, match=rf'checkpoint 2 in .* has other arrays (.|\n)*{said}(.|\n)*another --workdir'):
+    checkpoints.restore(target)
+  assert checkpoints.steps() == [1, 2] and checkpoints.restore(tree(0)).step == 2
+
+
+@pytest.mark.parametrize('error', [MemoryError(), OSError(errno.EMFILE, 'Too many open files'), PermissionError(errno.EACCES, 'no'),
+                                   ValueError('RESOURCE_EXHAUSTED: Error reading "w/0.0"'), RuntimeError("can't start new thread")])
+def test_what_says_nothing_of_the_file_is_no_damage(checkpoints, monkeypatch, error):
+  for step in (1, 2):
+    checkpoints.save(step, tree(step), META)
+  checkpoints.wait()
+  monkeypatch.setattr(checkpoints._manager, 'restore', lambda *given, **options: raising(error))
+  with pytest.raises(OSError if isinstance(error, ValueError) else type(error)):
+    checkpoints.restore(tree(0))
+  monkeypatch.undo()
+  for late in (MemoryError(), OSError(errno.EMFILE, 'Too many open files')):
+    with pytest.raises(type(late)):
+      checkpoints.restore(tree(0), lambda found: raising(late))
+  assert checkpoints.steps() == [1, 2]
+
+
+@pytest.mark.parametrize('part', ['tree', 'meta', 'tree/_METADATA', 'meta/metadata', 'tree/manifest.ocdbt'])
+def test_a_torn_one_is_damage(checkpoints, part, caplog):
+  for step in (1, 2):
+    checkpoints.save(step, tree(step), META)
+  checkpoints.wait()
+  torn = checkpoints.directory / '2' / part
+  torn.rename(checkpoints.directory.parent / 'away')
+  with caplog.at_level(logging.WARNING):
+    assert checkpoints.restore(tree(0)).step == 1
+  assert 'checkpoint 2' in caplog.text and 'resuming from that of step 1' in caplog.text
+
+
+def test_where_none_is_sound_it_is_said_and_nothing_is_moved(checkpoints):
+  for step in (1, 2):
+    checkpoints.save(step, tree(step), META)
+    damage(checkpoints, step, truncated)
+  for _ in range(2):
+    with pytest.raises(checkpoint.OtherRun, match=r'every checkpoint in .*checkpoints is damaged \(2: .*; 1: .*Rename or remove that folder'):
+      checkpoints.restore(tree(0))
+  assert checkpoints.steps() == [1, 2]
+
+
+def test_what_was_set_aside_before_stays(checkpoints):
+  checkpoints.save(1, tree(1), META)
+  for _ in range(3):
+    checkpoints.save(2, tree(2), META)
+    damage(checkpoints, 2, truncated)
+    assert checkpoints.restore(tree(0)).step == 1
+  aside = checkpoints.directory.with_name('checkpoints_damaged')
+  assert sorted(path.name for path in aside.iterdir()) == ['2', '2.1', '2.2']
 
 
 def test_a_best_one_that_could_not_be_written_is_kept_and_written_with_the_next(checkpoints):

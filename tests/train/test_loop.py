@@ -335,12 +335,26 @@ def test_the_best_outlives_a_full_disk(run, monkeypatch):
 
 
 @pytest.mark.parametrize('best', [-1, 99, 'x', None])
-def test_a_checkpoint_that_says_what_cannot_be_is_damage(run, best):
+def test_a_checkpoint_that_says_what_cannot_be_is_refused_and_nothing_is_lost(run, best):
+  """It was damage once, and training went on from the one before. But its digest holds: it was written so, by whatever version."""
   run(stop_at=3)
   run(stop_at=4)
   change_meta(run.checkpoints, best_step=best)
-  assert run(max_steps=7).step == 7
-  assert (run.checkpoints.directory.with_name('checkpoints_damaged') / '5').is_dir()
+  with pytest.raises(OtherRun, match=r'checkpoint 5 in .* is whole, .*another version wrote it.*remove .*checkpoints/5 to resume from the'):
+    run(max_steps=7)
+  assert run.checkpoints.steps() == [4, 5] and run.validated == []
+
+
+def test_where_every_checkpoint_is_damaged_it_does_not_begin_anew(run):
+  run(stop_at=3)
+  run(stop_at=4)
+  rows = run.scalars()
+  for path in run.checkpoints.directory.glob('*/meta/metadata'):
+    path.write_bytes(path.read_bytes()[:20])
+  with pytest.raises(OtherRun, match=r'every checkpoint in .*run/checkpoints is damaged \(4: .*; 3: .*'
+                                     r'Rename or remove that folder to train anew, or use another --workdir'):
+    run()
+  assert run.checkpoints.steps() == [3, 4] and run.scalars() == rows and run.validated == []
 
 
 def test_weights_that_are_not_finite_are_never_saved(run, monkeypatch):
