@@ -65,7 +65,7 @@ def ask(bundle: Bundle, dataset: Any, split: str, directory: pathlib.Path) -> di
   model, source = get_model(**bundle.config['model']), dataset.source(split)
   learned = twins(reduced(source.index.fingerprint), bundle.photographs['train'])
   rows = np.flatnonzero(learned if split == 'train' else ~learned)
-  asked = ask_network(model, Subset(source, rows.tolist()), bundle.variables, directory)
+  asked = ask_network(model, Subset(source, rows.tolist()), bundle.variables, directory, size=bundle.config['preprocessing']['size'])
   features, there = features_of(model), jax.device_put(bundle.variables)
   made = [jax.device_get(features(there, example['image'], example['found'])) for example in (asked[row] for row in range(len(rows)))]
   index = source.index

@@ -40,6 +40,7 @@ from lesion_jax import runtime
 from lesion_jax.cli import main as command
 from lesion_jax.clinical.record import read_record
 from lesion_jax.core import GRADE_KEYS, UNKNOWN_GRADE
+from lesion_jax.data.asked import copy_outputs
 from lesion_jax.data.registry import load_dataset
 from lesion_jax.evaluate import agreement, referral
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
@@ -161,9 +162,7 @@ def train(options: argparse.Namespace, system: str) -> int:
   if (before := goes_on(options)) and (status := train(before, system)):
     return status
   for kept in sorted(options.workdir.glob(f'*/{STAGE}/found*.npz')):
-    if not (own := directory / STAGE / kept.name).exists():
-      own.parent.mkdir(parents=True, exist_ok=True)
-      shutil.copyfile(kept, own)
+    copy_outputs(kept, directory / STAGE / kept.name)
   print(f'{system}: {SYSTEMS[system]["title"]}, in {directory}', flush=True)
   with Interrupt() as should_stop:
     return program.run(configure(options, system), directory, str(options.data_dir), should_stop)

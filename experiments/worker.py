@@ -21,7 +21,7 @@ from absl import logging
 from experiments import collect, presets, record, runner
 from experiments.rows import ROWS, Row
 from lesion_jax import machine, main, runtime, stages
-from lesion_jax.data.asked import kept_outputs
+from lesion_jax.data.asked import copy_outputs, kept_outputs
 from lesion_jax.evaluate import bootstrap
 from lesion_jax.report import run as report_run
 from lesion_jax.train.interrupt import Interrupt
@@ -67,13 +67,12 @@ def run(options: argparse.Namespace) -> int:
 
 def share_outputs(paths: runner.Paths, row: Row, seed: int) -> None:
   """Lets a row begin with what a frozen lesion network said of the training photographs (`data.ask_once`) when it was asked for
-  another row. What was kept names the network that was asked; of another one it is not taken."""
+  another row. What was kept names the network that was asked, and the photographs; of others it is not taken."""
   for other in ROWS.values():
     kept = paths.workdir(other, seed) / other.stage / kept_outputs()
     place = paths.workdir(row, seed) / row.stage / kept_outputs()
-    if row.lesion and other.lesion == row.lesion and other.model['name'] == row.model['name'] and kept.exists() and not place.exists():
-      place.parent.mkdir(parents=True, exist_ok=True)
-      shutil.copyfile(kept, place)
+    if row.lesion and other.lesion == row.lesion and other.model['name'] == row.model['name'] and kept.exists():
+      copy_outputs(kept, place)
 
 
 @contextlib.contextmanager

@@ -6,18 +6,29 @@ tenth of that, so asking it at each step would be nearly all of the time of trai
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+import time
+import uuid
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+from absl import logging
 from PIL import Image
 
 from lesion_jax.core import Example
 from lesion_jax.data.index import Index
 from lesion_jax.data.sampler import Source
 
-SAVE_EVERY = 50  # photographs, so that an interrupted run can resume
+SAVE_EVERY = 60.0  # seconds, so that an interrupted run can resume
+SAVING = 0.05  # share of the time that goes to it at most: a file is written whole, and grows
+
+Found = dict[tuple[str, str], np.ndarray]  # (id, digest of the photograph) -> output
 
 
 class Asked(Sequence):
@@ -58,39 +69,73 @@ def ask(
     look: Callable[[np.ndarray], np.ndarray], source: Source, path: str | os.PathLike[str], *, key: str,
     watch: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> dict[str, np.ndarray]:
-  """Asks a network about every photograph of a source, or reads what an earlier call was told.
+  """Asks a network about every photograph of a source, but for those of which an earlier call kept what it was told. No other
+  is decoded.
 
   Args:
     look: image uint8 [S, S, 3] -> float32 [...], of one shape.
-    source: the examples.
-    path: the file that keeps the outputs; those of another key are forgotten.
+    source: the examples; has `index`, by whose fingerprints a photograph is told from another of the same id.
+    path: the file that keeps the outputs; those of another key are forgotten. One that cannot be read counts as absent.
     key: what the outputs depend on: the network's weights, the size.
-    watch: what the positions go through on their way, a progress bar for instance.
+    watch: what the positions of those that are asked about go through on their way, a progress bar for instance.
 
   Returns:
     id -> the output.
   """
   path = pathlib.Path(path)
-  found = _read(path, key)
-  for number, position in enumerate(watch(range(len(source))), 1):
-    example = source[position]
-    if example['id'] not in found:
-      found[example['id']] = np.asarray(look(example['image']), np.float32)
-      if number % SAVE_EVERY == 0:
-        _write(path, key, found)
-  _write(path, key, found)
-  return found
+  found, index = _read(path, key), source.index
+  photographs = list(zip(index.id.tolist(), map(_digest, index.fingerprint), strict=True))
+  missing = [position for position, photograph in enumerate(photographs) if photograph not in found]
+  due = time.monotonic() + SAVE_EVERY
+  for position in watch(missing) if missing else ():
+    found[photographs[position]] = np.asarray(look(source[position]['image']), np.float32)
+    if (start := time.monotonic()) >= due:
+      _write(path, key, found)
+      due = time.monotonic() + max(SAVE_EVERY, (time.monotonic() - start) / SAVING)
+  if missing:
+    _write(path, key, found)
+  return {photograph[0]: found[photograph] for photograph in photographs}
 
 
-def _read(path: pathlib.Path, key: str) -> dict[str, np.ndarray]:
-  if not path.exists():
+def copy_outputs(kept: pathlib.Path, own: pathlib.Path) -> None:
+  """Copies the file of one run for another, whole or not at all; of what it keeps, `ask` takes what is of the same network and the
+  same photographs. Does nothing where there is `own`."""
+  if not own.exists():
+    with _whole(own) as fresh:
+      shutil.copyfile(kept, fresh)
+
+
+def _digest(fingerprint: np.ndarray) -> str:
+  return hashlib.blake2b(np.ascontiguousarray(fingerprint).tobytes(), digest_size=16).hexdigest()
+
+
+def _read(path: pathlib.Path, key: str) -> Found:
+  try:
+    with path.open('rb') as file, np.load(file, allow_pickle=False) as kept:
+      if kept['key'] != key:
+        return {}
+      photographs = zip(kept['ids'].tolist(), kept['digests'].tolist(), strict=True)
+      return dict(zip(photographs, kept['found'], strict=True))
+  except FileNotFoundError:
     return {}
-  with np.load(path, allow_pickle=False) as kept:
-    return dict(zip(kept['ids'].tolist(), kept['found'], strict=True)) if kept['key'] == key else {}
+  except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError) as error:
+    logging.warning('%s is damaged, or of an earlier version (%s); the network is asked again', path, error)
+    return {}
 
 
-def _write(path: pathlib.Path, key: str, found: dict[str, np.ndarray]) -> None:
+def _write(path: pathlib.Path, key: str, found: Found) -> None:
+  ids, digests = zip(*found, strict=True)
+  with _whole(path) as fresh:
+    np.savez_compressed(fresh, key=key, ids=np.array(ids), digests=np.array(digests), found=np.stack(list(found.values())))
+
+
+@contextlib.contextmanager
+def _whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A file to write to in the place of `path`, which it becomes when the body has ended; where that fails, it goes."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  fresh = path.with_name(f'.{path.name}.{os.getpid()}.npz')
-  np.savez_compressed(fresh, key=key, ids=np.array(list(found)), found=np.stack(list(found.values())))
-  fresh.replace(path)
+  fresh = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.npz')
+  try:
+    yield fresh
+    fresh.replace(path)
+  finally:
+    fresh.unlink(missing_ok=True)

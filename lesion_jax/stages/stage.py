@@ -146,13 +146,14 @@ class Stage:
     Raises:
       NonFiniteLoss, OtherRun: of `fit`.
     """
+    require_same_data(self.directory, self.dataset, begun=any((self.directory / 'checkpoints').glob('[0-9]*')))
     config, model = self.config, self.model
     trainable, frozen = split_frozen(self.initial, self.network.frozen, config.freeze)
     optimizer, spec = parts.optimizer(config), parts.augmentation(config)
     source, apply, inputs = self.dataset.source('train'), model.apply, ('image',)
     if config.data.ask_once:
-      source, apply, inputs = ask_network(model, source, self.initial, self.directory), functools.partial(
-          apply, method='grade'), ('image', 'found')
+      source = ask_network(model, source, self.initial, self.directory, size=config.data.size)
+      apply, inputs = functools.partial(apply, method='grade'), ('image', 'found')
     step = make_train_step(
         apply, parts.loss(config), optimizer, accumulate=config.accumulate, axis_name=self.devices.axis, ema=config.ema, inputs=inputs,
         encoder_held=config.encoder_held, platform=self.devices.platform,
@@ -163,7 +164,6 @@ class Stage:
       value, shown = self.judge(result)
       return value, shown | {'criterion': value}
 
-    require_same_data(self.directory, self.dataset, begun=any((self.directory / 'checkpoints').glob('[0-9]*')))
     checkpoints = Checkpoints(self.directory / 'checkpoints')
     try:
       return fit(
@@ -397,18 +397,18 @@ def _digest(variables: Mapping[str, Any]) -> str:
   return digest.hexdigest()
 
 
-def ask_network(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path) -> Source:
-  """Returns the training photographs with what the frozen lesion network says of them; see `parts.check_asked`. Of a mixture each
-  part is asked about by itself, as two may use one name."""
+def ask_network(model: Any, source: Source, variables: dict[str, Any], directory: pathlib.Path, *, size: int) -> Source:
+  """Returns the training photographs, squares of `size` pixels, with what the frozen lesion network says of them; see
+  `parts.check_asked`. Of a mixture each part is asked about by itself, as two may use one name."""
   look = jax.jit(lambda variables, image: model.apply(variables, image[None], method='look')[0])
   there = jax.device_put(variables)
   weights = {name: tree[LESION_BRANCH] for name, tree in variables.items() if LESION_BRANCH in tree}
-  key = f'{(type(model).__name__, model.lesion, model.grading_size)} {_digest(weights)}'
+  key = f'{(type(model).__name__, model.lesion, model.grading_size, size)} {_digest(weights)}'
 
   def asked(part: Source, name: str) -> Source:
     found = ask(lambda image: look(there, image), part, directory / name, key=key,
                 watch=lambda each: tqdm.tqdm(each, unit='photo', desc=f'{directory.name}: lesions', dynamic_ncols=True))
-    return Asked(part, found, model.grading_size or part[0]['image'].shape[0])
+    return Asked(part, found, model.grading_size or size)
 
   if not isinstance(source, Joined):
     return asked(source, kept_outputs())
