@@ -204,7 +204,7 @@ def cross_validate(options: argparse.Namespace, system: str) -> int:
 
 
 def evaluate_test(options: argparse.Namespace, system: str) -> None:
-  """Writes down what the run says of its test set, and the counts of each photograph."""
+  """Writes down the counts of each photograph of the test set, and then what the run says of it: where that is there, both are."""
   directory = place(options, system) / STAGE
   bundle = load_bundle(directory / 'bundle')
   whole = json.loads((directory / 'report.json').read_text('utf-8'))
@@ -212,8 +212,13 @@ def evaluate_test(options: argparse.Namespace, system: str) -> None:
   report = of[GRADED]
   path = options.results / f'{directory.parent.name}.json'
   before = json.loads(path.read_text('utf-8')) if path.exists() else {}
-  if before.get('weights') == bundle.digest:
+  if before.get('weights') == bundle.digest and grades_page.has_counts(path, before):
     return
+  size = bundle.config['preprocessing']['size']
+  part_b = load_dataset(GRADED, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
+  counts, annotated = read_counts(directory / TEST_COUNTS)
+  rows = np.isin(counts['id'], part_b.source('test').index.id)
+  grades_page.save_counts(path, bundle.digest, {name: value[rows] for name, value in counts.items()}, annotated)
   config = json.loads((directory.parent / 'config.json').read_text('utf-8'))[STAGE]
   config['data'] |= {'source_dir': ''}
   config['pretrained'], config['init'] = (
@@ -230,11 +235,6 @@ def evaluate_test(options: argparse.Namespace, system: str) -> None:
       'test_evaluations': [*before.get('test_evaluations', []),
                            {'weights': bundle.digest, 'date': datetime.date.today().isoformat()}],
       'versions': record.versions(), 'hardware': record.hardware()})
-  size = bundle.config['preprocessing']['size']
-  part_b = load_dataset(GRADED, data_dir=options.data_dir, size=size, source_dir=options.source_dir)
-  counts, annotated = read_counts(directory / TEST_COUNTS)
-  rows = np.isin(counts['id'], part_b.source('test').index.id)
-  np.savez_compressed(path.with_suffix('.npz'), **{name: value[rows] for name, value in counts.items()}, annotated=annotated)
 
 
 def look(options: argparse.Namespace, system: str) -> None:
@@ -245,7 +245,7 @@ def look(options: argparse.Namespace, system: str) -> None:
   if 'agreement' in result:
     return
   bundle = load_bundle(directory / STAGE / 'bundle')
-  counts, _ = read_counts(path.with_suffix('.npz'))
+  counts = grades_page.read_own_counts(path, result)
   names, truth = counts['id'].tolist(), counts['grade']
   folder = options.source_dir / 'B. Disease Grading' / '1. Original Images' / 'b. Testing Set'
   out = directory / 'predicted'

@@ -68,6 +68,33 @@ def draw_worst(path: pathlib.Path, bundle: Bundle, part_b: Dataset, names: Seque
                title='IDRiD (CC BY 4.0), test set: the grades that are furthest from the ground truth')
 
 
+def save_counts(path: pathlib.Path, weights: str, counts: Mapping[str, np.ndarray], annotated: Sequence[str]) -> None:
+  """Writes the counts that belong beside the result at `path`, with the digest of the network's weights, whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  fresh = path.with_name(f'.{path.stem}.new.npz')
+  np.savez_compressed(fresh, **counts, annotated=annotated, weights=weights)
+  fresh.replace(path.with_suffix('.npz'))
+
+
+def has_counts(path: pathlib.Path, result: Mapping[str, Any]) -> bool:
+  """Returns whether the counts of the result at `path` lie beside it."""
+  try:
+    return bool(read_own_counts(path, result))
+  except (FileNotFoundError, ValueError):
+    return False
+
+
+def read_own_counts(path: pathlib.Path, result: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Reads the counts beside the result at `path`. Raises ValueError where they are of another network: by its weights or, as of
+  results from before these were kept there, by the confusion matrix."""
+  place = path.with_suffix('.npz')
+  counts, _ = read_counts(place)
+  weights = counts.pop('weights', None)
+  if (weights != result['weights'] if weights is not None else counts['confusion'].sum(0).tolist() != result['report']['confusion']):
+    raise ValueError(f'the counts in {place.name} are of another network than {path.name}; measure that system again')
+  return counts
+
+
 def _systems(found: Mapping[str, Mapping[str, Any]]) -> str:
   rows = []
   for name, result in found.items():
@@ -87,7 +114,7 @@ def _differences(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) 
   first, *others = found
   rows = []
   for name in others:
-    pair = _shared(*(read_counts(results / f'{each}.npz')[0] for each in (name, first)))
+    pair = _shared(*(read_own_counts(results / f'{each}.json', found[each]) for each in (name, first)))
     if pair is None:
       continue
     differences = compare(*pair, ())
@@ -103,7 +130,7 @@ def _together(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) -> 
   names = [name for name, result in found.items() if result.get('system') in TOGETHER]
   if len(names) < 2:
     return ''
-  each = [read_counts(results / f'{name}.npz')[0] for name in names]
+  each = [read_own_counts(results / f'{name}.json', found[name]) for name in names]
   shared = sorted(set.intersection(*(set(counts['id'].tolist()) for counts in each)))
   rows = [[counts['id'].tolist().index(name) for name in shared] for counts in each]
   mean = np.mean([counts['grade_probabilities'][row] for counts, row in zip(each, rows, strict=True)], axis=0, dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -134,6 +135,72 @@ def test_cross_validation_sums_up_the_photographs_of_all_folds(tmp_path, monkeyp
   text = grades_page.write(tmp_path)[0].read_text()
   assert 'Cross-validation on the training part' in text and ' ± ' in text and f'| {N} |' in text
   assert text.count('Inception-v3, no lesions') == 1  # is no system of the test part
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+  """`finished(seed)` puts a run of the network `seed` in place; its counts are those of `make_counts`."""
+  chosen = options(f'--workdir={tmp_path / "runs"}', f'--results={tmp_path / "results"}')
+  ids, stage = [f'IDRiD_{number:03d}' for number in range(N)], tmp_path / 'runs' / 'conv-cpu-0' / 'grade'
+  stage.mkdir(parents=True)
+  config = {'data': {}, 'pretrained': 'weights.safetensors', 'init': ''}
+  (stage.parent / 'config.json').write_text(json.dumps({'grade': config}))
+  of_part_b = types.SimpleNamespace(source=lambda split: types.SimpleNamespace(index=types.SimpleNamespace(id=np.array(ids))))
+  monkeypatch.setattr(grades, 'load_dataset', lambda *given, **more: of_part_b)
+
+  def put(seed):
+    counts = make_counts(seed, ids)
+    np.savez(stage / 'test_counts.npz', **counts, annotated=np.array([], str))
+    (stage / 'report.json').write_text(json.dumps({'data_sets': {'idrid_grading': full_report(counts, (), resamples=20)}}))
+    bundle = types.SimpleNamespace(digest=f'weights-{seed}', config={
+        'data': {'lengths': {}}, 'provenance': {'parameters': 1}, 'preprocessing': {'size': 448}})
+    monkeypatch.setattr(grades, 'load_bundle', lambda path: bundle)
+
+  put.options, put.results = chosen, chosen.results
+  return put
+
+
+def measured(finished):
+  """The result and the probabilities beside it."""
+  path = finished.results / 'conv-cpu-0.json'
+  result = json.loads(path.read_text())
+  return result['weights'], grades_page.read_own_counts(path, result)['grade_probabilities'].tolist()
+
+
+def expected(seed):
+  return f'weights-{seed}', make_counts(seed, [str(number) for number in range(N)])['grade_probabilities'].tolist()
+
+
+def test_killed_between_its_two_files_a_measurement_is_made_anew(finished, monkeypatch):
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(grades.record, 'save', lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+    finished(0)
+    grades.evaluate_test(finished.options, 'conv')
+  assert [path.name for path in finished.results.iterdir()] == ['conv-cpu-0.npz'], 'the result comes last'
+  grades.evaluate_test(finished.options, 'conv')
+  assert measured(finished) == expected(0)
+  before = (finished.results / 'conv-cpu-0.json').stat().st_mtime_ns
+  grades.evaluate_test(finished.options, 'conv')
+  assert (finished.results / 'conv-cpu-0.json').stat().st_mtime_ns == before, 'what is measured is not measured again'
+  finished(1)
+  grades.evaluate_test(finished.options, 'conv')
+  assert measured(finished) == expected(1)
+
+
+@pytest.mark.parametrize('left', ['none', 'of another network', 'of another network, from before weights were kept there'])
+def test_counts_of_another_network_are_not_used(finished, left):
+  finished(0)
+  grades.evaluate_test(finished.options, 'conv')
+  counts = finished.results / 'conv-cpu-0.npz'
+  other = make_counts(1, [f'IDRiD_{number:03d}' for number in range(N)])
+  other['confusion'] = np.roll(other['confusion'], 1, axis=2)
+  counts.unlink()
+  if left != 'none':
+    np.savez(counts, **other, annotated=np.array([], str), **({} if 'before' in left else {'weights': 'weights-1'}))
+    with pytest.raises(ValueError, match='of another network than conv-cpu-0.json; measure that system again'):
+      measured(finished)
+  grades.evaluate_test(finished.options, 'conv')
+  assert measured(finished) == expected(0)
 
 
 def test_without_a_result_the_page_says_what_to_run(tmp_path):
