@@ -14,6 +14,8 @@ from lesion_jax import locking
 
 NAME = 'config.json'
 ABSENT = '(absent)'
+PUT_BACK = (f'put back the {NAME} of that run (its command, begun in another --workdir, writes the same), or choose another '
+            '--workdir')
 Compare = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, tuple[Any, Any]]]
 MayDiffer = Callable[[str, Any, Any], bool | str]
 
@@ -58,7 +60,7 @@ def claim_workdir(
 
   Raises:
     ValueError: the directory holds a run of another configuration; the message names the keys that differ and what may
-      be done.
+      be done. Or it holds checkpoints, and the configuration is gone or cannot be read.
   """
   workdir = pathlib.Path(workdir)
   path = workdir / NAME
@@ -66,7 +68,7 @@ def claim_workdir(
     try:
       theirs = json.loads(path.read_text())
     except ValueError as error:
-      raise ValueError(f'{path} is not readable JSON ({error}); remove it, or choose another --workdir') from error
+      raise ValueError(f'{path} is not readable JSON ({error}); {PUT_BACK}') from error
     found = compare(theirs, config)
     verdicts = {key: may_differ(key, *both) for key, both in found.items()}
     if serious := {key: both for key, both in found.items() if verdicts[key] is not True}:
@@ -77,6 +79,9 @@ def claim_workdir(
     if found:
       _write(path, config)
     return found
+  if not path.exists() and (begun := next(workdir.glob('*/checkpoints/[0-9]*'), None)):
+    raise ValueError(f'{workdir} has checkpoints ({begun.relative_to(workdir)}) and no {NAME} that says of which configuration they '
+                     f'are; {PUT_BACK}')
   _write(path, config)
   return {}
 

@@ -50,8 +50,19 @@ def test_a_mistake_put_right_before_anything_was_done_is_no_conflict(tmp_path):
 
 def test_a_configuration_that_cannot_be_read_is_named(run):
   (run / 'config.json').write_text('{"seed": ')
-  with pytest.raises(ValueError, match=r'config\.json is not readable JSON .* --workdir'):
+  with pytest.raises(ValueError, match=r'config\.json is not readable JSON .*; put back the config\.json of that run .* --workdir'):
     claim_workdir(run, CONFIG)
+
+
+def test_checkpoints_without_a_configuration_are_nobodys(run):
+  (run / 'config.json').unlink()
+  assert claim_workdir(run, CONFIG) == {}, 'nothing was trained'
+  (run / 'config.json').unlink()
+  (run / 'segment' / 'checkpoints' / '40').mkdir(parents=True)
+  for config in (CONFIG, CONFIG | {'seed': 1}):
+    with pytest.raises(ValueError, match=r'where has checkpoints \(segment/checkpoints/40\) and no config\.json .*put back .* another --workdir'):
+      claim_workdir(run, config)
+  assert not (run / 'config.json').exists()
 
 
 def test_a_key_that_came_later_is_no_difference_where_it_says_what_was_done_before(run):
