@@ -20,7 +20,7 @@ from lesion_jax import plugins
 from lesion_jax.core import EVIDENCE, LESION_KEYS, UNKNOWN_GRADE, Example, lesion_bits
 from lesion_jax.data import origin
 from lesion_jax.data.builders.base import LesionBuilder, LesionConfig
-from lesion_jax.data.builders.resume import prepare, set_aside
+from lesion_jax.data.builders.resume import prepare, put_back, set_aside
 from lesion_jax.data.datasets.aptos2019 import Aptos2019
 from lesion_jax.data.datasets.ddr import Ddr
 from lesion_jax.data.datasets.ddr_grading import DdrGrading
@@ -437,6 +437,7 @@ def load_dataset(
     raise ValueError(f'data_dir={root} lies inside the raw dataset {inside[0]}, which is never written; choose another')
   open_builder = lambda: builder_class(config=config, data_dir=root, file_format='array_record')
   target = root / name / config.name / str(builder_class.VERSION)
+  put_back(target)
   with _fresh(target, open_builder, config.places(), anew):
     prepare(builder := open_builder(), progress or (silent if quiet else None))
   return _dataset(name, builder)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
+import subprocess
+import sys
 
 import pytest
 from draw_releases import draw_folder, open_release
 
 from lesion_jax.data import origin
+from lesion_jax.data.builders.resume import put_back, set_aside
 from lesion_jax.data.registry import find_prepared
 
 
@@ -106,3 +110,37 @@ def test_where_preparing_anew_fails_the_old_data_stay(release):
   with pytest.raises(ValueError, match="grade is '9'"):
     open_release('folder', release, anew=True)
   assert (folder / 'dataset_info.json').is_file()
+
+
+KILLED = '''\
+import os, pathlib, signal, sys
+from lesion_jax.data.builders.resume import set_aside
+with set_aside(pathlib.Path(sys.argv[1])):
+  os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+
+@pytest.mark.parametrize('again', [False, True], ids=['nothing was prepared since', 'prepared since'])
+def test_what_a_killed_preparation_had_put_aside_is_put_back_or_removed(release, again):
+  folder = _prepared(open_release('folder', release))
+  subprocess.run([sys.executable, '-c', KILLED, str(folder)], check=False)
+  old, = folder.parent.iterdir()
+  assert old != folder, 'it was put aside'
+  made = (old / origin.NAME).stat().st_ino
+  if again:
+    shutil.copytree(old, folder)
+  assert sum(open_release('folder', release).lengths.values()) == 12
+  assert list(folder.parent.iterdir()) == [folder]
+  assert ((folder / origin.NAME).stat().st_ino == made) != again
+
+
+def test_two_put_it_aside_and_neither_stumbles(tmp_path):
+  """The second finds nothing to put aside, and what the first has put there is no leftover while it lives."""
+  folder = tmp_path / 'set'
+  folder.mkdir()
+  with set_aside(folder):
+    with set_aside(folder):
+      put_back(folder)
+      assert not folder.exists()
+      folder.mkdir()
+  assert list(tmp_path.iterdir()) == [folder]

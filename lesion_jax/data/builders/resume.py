@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import pathlib
 import shutil
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +26,7 @@ from tensorflow_datasets.core.utils import tqdm_utils
 
 import lesion_jax
 from lesion_jax.data.progress import Progress, progress_bar, silent
+from lesion_jax.locking import hold
 
 FOLDER = '.preparing'  # below data_dir
 Features = dict[str, Any]  # what TFDS encodes: bytes of pictures, numbers and text
@@ -100,16 +103,34 @@ def prepare(builder: Any, progress: Progress | None = None) -> None:
 @contextlib.contextmanager
 def set_aside(target: pathlib.Path) -> Iterator[None]:
   """Puts the folder of preprocessed data aside for as long as the body takes to prepare them anew; where that raises, it is put
-  back."""
-  old = target.with_name(f'{target.name}.old-{os.getpid()}')
-  target.rename(old)
+  back, and where that is killed, by `put_back`. Of several processes one does, and the others' bodies find no folder."""
+  old = target.with_name(f'.{target.name}.{uuid.uuid4().hex[:8]}.old')
+  held = hold(target)
   try:
-    yield
-  except BaseException:
-    if not target.exists():
-      old.rename(target)
-    raise
-  shutil.rmtree(old, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):  # another process was first
+      target.rename(old)
+    try:
+      yield
+    except BaseException:
+      if old.exists() and not target.exists():
+        old.rename(target)
+      raise
+    shutil.rmtree(old, ignore_errors=True)
+  finally:
+    if held is not None:
+      os.close(held)
+
+
+def put_back(target: pathlib.Path) -> None:
+  """Puts back a folder that a killed process had put aside (`set_aside`), or removes it where there is another by now. One whose
+  process is alive stays as it is."""
+  for old in target.parent.glob(f'.{glob.escape(target.name)}.{8 * "[0-9a-f]"}.old'):
+    if (held := hold(old)) is not None:
+      if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+      else:
+        old.rename(target)
+      os.close(held)
 
 
 @contextlib.contextmanager
