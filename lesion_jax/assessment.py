@@ -35,6 +35,7 @@ from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import (
     Evaluation, examples, full_report, evaluate_regions, native_counts, native_report, present_in, region_counts, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
+from lesion_jax.evaluate.scale import on_scale
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.metrics.presence import MAXIMUM, Rule
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
@@ -186,7 +187,7 @@ class Job:
                               count=lambda batch: int(np.sum(batch['weight'])))
     count = make_counter(self.predict_fn, self.devices, batch_size=self.batch_size,
                          thresholds=np.array(list(self.thresholds.values()), np.float32), watch=watch)
-    counts = count(self.bundle.variables, self.source, keep_histograms=bool(self.scored))
+    counts = on_scale(count(self.bundle.variables, self.source, keep_histograms=bool(self.scored)), [(self.dataset.scale, slice(None))])
     wrong = np.zeros(self.length, bool)
     for name in set(PROBABILITIES) & set(counts):
       wrong |= ~np.isfinite(counts[name]).all(axis=1)

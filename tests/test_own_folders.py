@@ -2,6 +2,7 @@
 
 import csv
 import os
+import types
 
 import jax
 import numpy as np
@@ -12,6 +13,8 @@ from tiny_config import changed
 
 from lesion_jax import models, stages
 from lesion_jax.stages.datasets import join_places, split_places
+from lesion_jax.stages.leaks import Before
+from lesion_jax.stages.stage import Stage
 from lesion_jax.train.parallel import Devices
 
 SIDE = 72
@@ -114,3 +117,17 @@ def test_nothing_of_five_steps_is_learned_from_a_coarser_scale(tmp_path, stage, 
   draw(tmp_path / 'mine', 0, grades=(0, 1, 0, 1, 0, 1))
   with pytest.raises(ValueError, match=f'the grades of folder are on the scale referable, {said if stage == "grade" else "which " + said}'):
     opened(tmp_path, tmp_path / 'mine', stage=stage, **{f'{stage}__data__scale': 'referable', **changes})
+
+
+def test_a_stage_takes_no_grade_for_more_than_its_scale_tells(tmp_path, monkeypatch):
+  """Of a mixture each part by its own: the first has three classes, the second the five steps."""
+  places = [draw(tmp_path / name, seed, grades=(0, 1, 2, 2, 1, 0)) for seed, name in enumerate(('three', 'five'))]
+  (places[0] / 'dataset.json').write_text('{"scale": "three"}')
+  config = changed(stages=('segment',), segment__batch_size=2).segment
+  data = opened(tmp_path, os.pathsep.join(map(str, places)), name='folder+folder')
+  assert data.source('validation').index.grade.tolist() == [4, 4, 2, 2]  # as stored: the lowest that each can be
+  count = lambda variables, source, **_: {'grade': source.index.grade, 'presence_scores': np.zeros((len(source), 8))}
+  monkeypatch.setattr(Stage, '_counter', lambda self, thresholds: count)
+  stage = Stage('segment', config, 0, tmp_path, data, types.SimpleNamespace(bundle=None), None, Devices(jax.devices()[:1]), Before({}))
+  counts = stage.evaluate({}, 'validation').counts
+  assert counts['grade'].tolist() == [-1, -1, 2, 2] and counts['referable'].tolist() == [-1, -1, 1, 1]

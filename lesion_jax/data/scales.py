@@ -5,9 +5,9 @@
   three       0 none, 1 non-proliferative (DR1 to DR3), 2 proliferative (DR4)
   a mapping   '0=0,1=2-4,5=unknown': as written in the table = the grade, the span of grades, or unknown
 
-A photograph whose grade is a span keeps the lowest grade of it. So metrics that need single grades (kappa, accuracy) are
-not given, nor referable DR where a span has grades of both, nor healthy eyes where DR0 is not told apart; and no network
-of five grades learns from them.
+A photograph whose grade is a span keeps the lowest grade of it. So of all photographs on the scale single grades are unknown
+(there is no kappa, no accuracy), referable DR too where a span has grades of both, and healthy eyes where DR0 is not told apart,
+in thresholds as in metrics (`evaluate.scale.on_scale`); and no network of five grades learns from them.
 """
 
 from __future__ import annotations

@@ -15,13 +15,14 @@ from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.evaluate.bootstrap import (
     BY_LESION, COMPARED, RESAMPLES, SEED, SWAPS, bootstrap, compare, intervals, patients, resampled_confusions)
 from lesion_jax.evaluate.report import report
-from lesion_jax.evaluate.totals import ID, PATIENT, totals
+from lesion_jax.evaluate.totals import ID, PATIENT, REFERABLE, totals
 
 ANNOTATED = 'annotated'  # of counts: keys of the lesions that were evaluated
 # Of image and lesion pairs whose ground truth may differ between two systems: masks that were made smaller have lost the
 # smallest lesions. Where more do, the photographs are others (our choice).
 OTHER_TRUTH = 0.1
 SHOWN = 3  # examples in a message
+COARSE = 'photographs graded on a coarser scale than DR0 to DR4 count for neither kappa nor accuracy'
 _BY_LESION = ('pixel_', 'image_')  # how the names of counts by lesion begin
 
 Counts = Mapping[str, np.ndarray]
@@ -58,6 +59,8 @@ def compare_systems(
   lesions, notes = _common_lesions(systems, shared)
   aligned, said = _common_images(systems, shared)
   notes += said + _check_truth(aligned, lesions)
+  if any(REFERABLE in counts for counts in systems.values()):
+    notes.append(COARSE)
   kept = [name for name in next(iter(aligned.values())) if all(name in counts for counts in aligned.values())]
   kept = [name for name in kept if lesions or not name.startswith(_BY_LESION)]
   if not {*kept} - {ID, PATIENT}:

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from lesion_jax import metrics
-from lesion_jax.core import LESION_KEYS, REFERABLE_GRADE
+from lesion_jax.core import LESION_KEYS
+from lesion_jax.evaluate.scale import by_grade
+from lesion_jax.evaluate.totals import HEALTHY, REFERABLE
 from lesion_jax.metrics.presence import MAXIMUM, PAPER_RULE, Rule
 from lesion_jax.metrics.summary import FALSE_ALARMS, NO_POSITIVE, NOT_ANNOTATED
 
 LEVEL = 0.95
 NO_GRADE = 'no photograph is graded'
+TOO_COARSE = 'the scale of the grades does not tell it'
 NO_HEALTHY = 'no photograph is graded DR0'
 NO_CLEAN = 'no photograph is annotated with none of the lesions'
 NO_REFERABLE = 'no photograph is graded DR2 or above'
@@ -30,7 +33,7 @@ def healthy_eyes(counts: Mapping[str, np.ndarray], scored: Iterable[str]) -> np.
   where no image is graded DR0, `clean_images`."""
   columns = [LESION_KEYS.index(key) for key in scored]
   present = (counts['image_tp'] + counts['image_fn'])[:, columns].any(axis=1)
-  graded = counts['grade'] == 0 if 'grade' in counts else np.zeros(len(present), bool)
+  graded = by_grade(counts, HEALTHY) == 1
   return graded & ~present if graded.any() else clean_images(counts, scored)
 
 
@@ -93,14 +96,14 @@ def evaluate_healthy(
     are raised by together; None where one of the two groups is empty.
   """
   scored = tuple(scored)
-  grade = counts.get('grade', np.full(len(counts['presence_scores']), -1))
-  no_grade = None if (grade >= 0).any() else NO_GRADE
+  healthy, sick = by_grade(counts, HEALTHY), by_grade(counts, REFERABLE)
+  unknown = TOO_COARSE if REFERABLE in counts else NO_GRADE
   groups = {
-      'graded': (grade == 0, no_grade or NO_HEALTHY, True),
+      'graded': (healthy == 1, NO_HEALTHY if (healthy >= 0).any() else unknown, True),
       'annotated': (clean_images(counts, scored), NO_CLEAN, True),
-      'referable': (grade >= REFERABLE_GRADE, no_grade or NO_REFERABLE, False),
+      'referable': (sick == 1, NO_REFERABLE if (sick >= 0).any() else unknown, False),
   }
-  separation = _separation(counts, scored, rule, grade, resamples, seed)
+  separation = _separation(counts, scored, rule, resamples, seed)
   return {'rule': rule.name, 'level': LEVEL, 'resamples': resamples, 'lesions': list(scored), 'separation': separation} | {
       name: _group(counts, scored, rule, rows, area, resamples, seed) if rows.any() else {'images': 0, 'reason': reason}
       for name, (rows, reason, area) in groups.items()}
@@ -121,10 +124,11 @@ def margins(counts: Mapping[str, np.ndarray], scored: Iterable[str], rule: Rule)
 
 
 def _separation(
-    counts: Mapping[str, np.ndarray], scored: tuple[str, ...], rule: Rule, grade: np.ndarray, resamples: int, seed: int,
+    counts: Mapping[str, np.ndarray], scored: tuple[str, ...], rule: Rule, resamples: int, seed: int,
 ) -> dict[str, Any] | None:
-  rows = (grade == 0) | (grade >= REFERABLE_GRADE)
-  sick = grade[rows] >= REFERABLE_GRADE
+  sick = by_grade(counts, REFERABLE) == 1
+  rows = sick | (by_grade(counts, HEALTHY) == 1)
+  sick = sick[rows]
   if not scored or not sick.any() or sick.all():
     return None
   far = margins(counts, scored, rule)[rows]

@@ -9,7 +9,8 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import NUM_GRADES, REFERABLE_GRADE, UNKNOWN_GRADE
-from lesion_jax.evaluate.totals import PATIENT
+from lesion_jax.evaluate.scale import UNKNOWN, by_grade
+from lesion_jax.evaluate.totals import PATIENT, REFERABLE
 
 LEVEL = 0.95
 
@@ -32,9 +33,7 @@ def referral(
     specificity likewise where a photograph is called from that probability of DR2 and above on, and the 'threshold';
     'level' and 'resamples'.
   """
-  known = counts['grade'] != UNKNOWN_GRADE
-  truth = counts['grade'][known] >= REFERABLE_GRADE
-  probability = counts['grade_probabilities'][known][:, REFERABLE_GRADE:].sum(axis=1, dtype=np.float64)
+  known, truth, probability = _known(counts)
   called = np.argmax(counts['grade_probabilities'][known], axis=1) >= REFERABLE_GRADE
   drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
   area = lambda rows: metrics.area_under_roc(probability[rows], truth[rows])
@@ -59,11 +58,9 @@ def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     For config.json: {'threshold', 'validation': {'sensitivity', 'specificity', 'referable', 'photographs'}}; None where
     the photographs that are graded are all referable, or none is.
   """
-  known = counts['grade'] != UNKNOWN_GRADE
-  truth = counts['grade'][known] >= REFERABLE_GRADE
+  _, truth, probability = _known(counts)
   if not truth.any() or truth.all():
     return None
-  probability = counts['grade_probabilities'][known][:, REFERABLE_GRADE:].sum(axis=1, dtype=np.float64)
   levels = np.unique(probability)
   points = np.concatenate([levels[:1] / 2, (levels[1:] + levels[:-1]) / 2])
   sick, well = np.sort(probability[truth]), np.sort(probability[~truth])
@@ -104,6 +101,13 @@ def named_points(probability: np.ndarray, truth: np.ndarray) -> dict[str, dict[s
   chosen = {SENSITIVE: int(np.flatnonzero(sensitivity >= PROMISED)[-1]), SPECIFIC: int(np.flatnonzero(specificity >= PROMISED)[0])}
   return {name: {'threshold': float(points[at]), 'sensitivity': float(sensitivity[at]), 'specificity': float(specificity[at])}
           for name, at in chosen.items()}
+
+
+def _known(counts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Of which images it is known, bool [N], whether these are DR2 and above, bool [n], and the probability of that, float64 [n]."""
+  sick = by_grade(counts, REFERABLE)
+  known = sick != UNKNOWN
+  return known, sick[known] == 1, counts['grade_probabilities'][known][:, REFERABLE_GRADE:].sum(axis=1, dtype=np.float64)
 
 
 def _called(called: np.ndarray, truth: np.ndarray, drawn: Sequence[np.ndarray]) -> dict[str, Any]:

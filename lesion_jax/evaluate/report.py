@@ -13,9 +13,9 @@ from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, bootstrap, intervals,
 from lesion_jax.evaluate.calibration import calibration
 from lesion_jax.evaluate.healthy import evaluate_healthy, evaluate_images
 from lesion_jax.evaluate.referral import at_cut_points, referral
-from lesion_jax.evaluate.scale import fit_scale
+from lesion_jax.evaluate.scale import UNKNOWN, by_grade, fit_scale
 from lesion_jax.evaluate.thresholds import tempered
-from lesion_jax.evaluate.totals import Counts, totals
+from lesion_jax.evaluate.totals import REFERABLE, Counts, totals
 from lesion_jax.metrics.presence import PAPER_RULE, Rule
 from lesion_jax.metrics.summary import NOT_ANNOTATED, NOT_LEARNED
 
@@ -53,7 +53,7 @@ def full_report(
     rule: by which lesions are called present, see `evaluate_images`.
     temperatures: of the bundle; the calibration is then told once more of tempered probabilities, as 'tempered'.
     cut_points: of the bundle; the metrics at them are then told as 'at_cut_points', see `at_cut_points`.
-    scale: of the grades of the data, see `fit_scale`; None: DR0 to DR4.
+    scale: of the grades of the data, where the counts are `on_scale`, see `fit_scale`; None: DR0 to DR4.
     operating_point: of the bundle, see `referral`.
 
   Returns:
@@ -77,9 +77,10 @@ def full_report(
       _mark_unlearned(told['presence']['maximum'].values(), annotated, learned)
     if looked_at := scored or scored_lesions(LESION_KEYS, learned):
       told['healthy'] = evaluate_healthy(counts, looked_at, rule, resamples=resamples, seed=seed)
-  if 'grade_probabilities' in counts and np.any(counts.get('grade', UNKNOWN_GRADE) != UNKNOWN_GRADE):
-    told['referral'] = referral(counts, resamples=resamples, seed=seed, threshold=operating_point)
-    if cut_points:
+  if 'grade_probabilities' in counts and 'grade' in counts:
+    if np.any(by_grade(counts, REFERABLE) != UNKNOWN):
+      told['referral'] = referral(counts, resamples=resamples, seed=seed, threshold=operating_point)
+    if cut_points and np.any(counts['grade'] != UNKNOWN_GRADE):
       told['at_cut_points'] = at_cut_points(counts, cut_points, resamples=resamples, seed=seed)
   pooled = totals(counts)
   if 'histogram' in pooled and scored:
@@ -87,7 +88,7 @@ def full_report(
   whole = report(pooled, annotated, learned) | {
       'intervals': intervals(bootstrap(counts, scored, resamples=resamples, seed=seed)) | {'patients': patients(counts)},
   } | told
-  return fit_scale(whole, counts, scale) if scale else whole
+  return fit_scale(whole, scale) if scale else whole
 
 
 def report(

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from lesion_jax import metrics
-from lesion_jax.core import LESION_KEYS, NUM_LESIONS, REFERABLE_GRADE, UNKNOWN_GRADE, lesion_index
+from lesion_jax.core import LESION_KEYS, NUM_LESIONS, UNKNOWN_GRADE, lesion_index
 from lesion_jax.evaluate.half import HALF
 from lesion_jax.evaluate.healthy import healthy_eyes
 from lesion_jax.evaluate.referral import operating_point
-from lesion_jax.evaluate.totals import HISTOGRAMS
+from lesion_jax.evaluate.scale import by_grade
+from lesion_jax.evaluate.totals import HISTOGRAMS, REFERABLE
 from lesion_jax.metrics.presence import MAXIMUM, TOP
 
 SPECIFICITY = 0.95
@@ -120,8 +121,7 @@ def _presence(
     return {'rule': MAXIMUM, 'thresholds': dict.fromkeys(LESION_KEYS, HALF)} | about
   thresholds = dict.fromkeys(LESION_KEYS, HALF) | {
       key: found.threshold for key, found in zip(scored, quantiles, strict=True) if found}
-  grade = counts.get('grade', np.full(len(scores), UNKNOWN_GRADE))
-  sick = np.concatenate([scores[grade >= REFERABLE_GRADE], *([] if more is None else [more[:, columns]])])
+  sick = np.concatenate([scores[by_grade(counts, REFERABLE) == 1], *([] if more is None else [more[:, columns]])])
   evaluated = [j for j, found in enumerate(quantiles) if found]
   margin = metrics.widest_margin(sick[:, evaluated], [thresholds[scored[j]] for j in evaluated], SENSITIVITY) / 2
   thresholds |= {scored[j]: metrics.raised(thresholds[scored[j]], margin) for j in evaluated}

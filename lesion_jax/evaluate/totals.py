@@ -14,7 +14,8 @@ PROBABILITIES = ('lesion_probabilities', 'grade_probabilities', 'presence_scores
 HISTOGRAMS = 'histograms'  # of the single images
 PATIENT, ID = 'patient', 'id'  # whose each image is, and which
 NAMES = (PATIENT, ID)
-NOT_SUMMED = (*PROBABILITIES, HISTOGRAMS, *NAMES, 'grade', 'called_pixels', 'known_pixels')
+HEALTHY, REFERABLE = 'healthy', 'referable'  # what a coarser scale than DR0 to DR4 tells, see `scale.on_scale`
+NOT_SUMMED = (*PROBABILITIES, HISTOGRAMS, *NAMES, 'grade', HEALTHY, REFERABLE, 'called_pixels', 'known_pixels')
 
 
 def image_counts(

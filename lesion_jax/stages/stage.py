@@ -30,7 +30,8 @@ from lesion_jax.data.pipeline import train_batches
 from lesion_jax.data.registry import Dataset
 from lesion_jax.data.sampler import Joined, Source, keep_decoded
 from lesion_jax.evaluate import (
-    Evaluation, choose, choose_smallest, criterion, full_report, headline, part_of, report, scored_lesions, totals)
+    Counts, Evaluation, choose, choose_smallest, criterion, full_report, headline, part_of, report, scored_lesions, totals)
+from lesion_jax.evaluate.scale import on_scale
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import LESION_BRANCH, get_imports
 from lesion_jax.models.forward import forward
@@ -199,20 +200,25 @@ class Stage:
     """
     settings = {'thresholds': HALVES} | dict(chosen or {})
     thresholds, data = tuple(settings['thresholds'][key] for key in LESION_KEYS), self.dataset
-    count = self._counter(thresholds)
     if split != 'test':  # a validation only chooses, by the metric itself
       key = split, thresholds, _digest(variables)
       if self._last.get('key') != key:  # what was just validated is often what thresholds are chosen for
-        self._last.update(key=key, counts=count(variables, data.source(split)))
+        self._last.update(key=key, counts=self._counts(variables, split, thresholds))
       counts = self._last['counts']
       return Evaluation(report(totals(counts), data.annotated, self.annotated), counts)
     full = functools.partial(full_report, learned=self.annotated, rule=Rule.of(settings),
                              temperatures=settings.get('temperatures'), cut_points=settings.get('cut_points'),
                              operating_point=settings.get('referral', {}).get('threshold'))
-    counts = count(variables, data.source(split), keep_histograms=bool(self.scored))
+    counts = self._counts(variables, split, thresholds, keep_histograms=bool(self.scored))
     alone = {part.name: full(part_of(counts, rows), part.annotated) for part, rows in shares(data, split)}
     found = full(counts, data.annotated)
     return Evaluation(found | ({'data_sets': alone} if alone else {}), counts)
+
+  def _counts(self, variables: dict[str, Any], split: str, thresholds: tuple[float, ...], **options: Any) -> Counts:
+    """The counts of a split, in which each data set's grades tell no more than their scale."""
+    counts = self._counter(thresholds)(variables, self.dataset.source(split), **options)
+    parts = list(shares(self.dataset, split)) or [(self.dataset, slice(None))]
+    return on_scale(counts, [(part.scale, rows) for part, rows in parts])
 
   def _counter(self, thresholds: tuple[float, ...]) -> Callable[..., Any]:
     """What counts: one program for validation and test, and another where the thresholds of the pixels are not 0.5."""
