@@ -36,7 +36,7 @@ from lesion_jax.report.terminal import format_report
 from lesion_jax.showing import escaping
 from lesion_jax.stages.parts import Network
 from lesion_jax.train.interrupt import Interrupt, Interrupted
-from lesion_jax.train.loop import NonFiniteLoss, OtherRun
+from lesion_jax.train.loop import OtherRun
 from lesion_jax.train.parallel import Devices
 from lesion_jax.train.workdir import claim_workdir
 from lesion_jax.weights.bundle import save_bundle
@@ -84,7 +84,7 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
     for note in leaks:
       say(f'NOTE: {name}: {note}', flush=True)
     if not (bundle := bundles.get(name)):
-      with one_line_errors(NonFiniteLoss, OtherRun, OSError, status=1):
+      with one_line_errors(FloatingPointError, OtherRun, OSError, status=1):
         trained = stage.train(should_stop)
       lost = trained.lost
       if not trained.finished and not lost:
@@ -92,7 +92,7 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
         return STOPPED
       if not trained.finished:
         return _fail(f'stopped at step {trained.step} of {name}: {lost}; make room, and the same command resumes it')
-    with at_once(), _writing(name, stage.directory):
+    with at_once(), _writing(name, stage.directory), one_line_errors(FloatingPointError, status=1):
       variables = bundle.variables if bundle else stage.variables(trained.state)
       chosen = stage.choose(variables)
       evaluation = stage.evaluate(variables, 'test', chosen)

@@ -89,7 +89,12 @@ def landmark_report(
     'interval'} the mean in disc diameters, 'median', 'p95', 'within': the share nearer than WITHIN, 'found': the share said to
     be found, and 'outside' the share of `moved` said not to be there, each as {'value', 'interval', 'count', 'of'}}}}. The errors
     are of all photographs that show the landmark, found or not.
+
+  Raises:
+    FloatingPointError: a place or a confidence is not a number.
   """
+  for each in (counts, *moved):
+    _require_finite(each)
   errors = landmark_errors(counts['places'], counts['landmarks'], size)
   patient = counts.get(PATIENT)
   near = np.where(np.isfinite(errors), np.maximum(0, 1 - errors), np.nan)
@@ -111,6 +116,13 @@ def landmark_report(
       found['outside'] = _share(out['confidence'][gone, number] < threshold, None if patient is None else out[PATIENT][gone], draw)
     result['landmarks'][name] = found
   return result
+
+
+def _require_finite(counts: Counts) -> None:
+  wrong = ~(np.isfinite(counts['places']).all(axis=(1, 2)) & np.isfinite(counts['confidence']).all(axis=1))
+  if wrong.any():
+    raise FloatingPointError(f'the network of landmarks outputs something that is not a number on {wrong.sum()} of {len(wrong)} '
+                             'photographs; its weights are not fit for use')
 
 
 def _mean(values: np.ndarray, patient: np.ndarray | None, draw: Mapping[str, int]) -> dict[str, Any]:

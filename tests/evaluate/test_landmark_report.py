@@ -47,6 +47,16 @@ def test_a_landmark_that_nobody_marked_has_no_figures():
   assert found['fovea'] == {'images': 0}
 
 
+@pytest.mark.parametrize(('name', 'value'), [('places', np.nan), ('places', np.inf), ('confidence', np.nan)])
+@pytest.mark.parametrize('copy', [False, True], ids=['photographs', 'copies'])
+def test_a_network_that_outputs_no_number_has_no_figures_rather_than_those_of_the_other_photographs(name, value, copy):
+  whole, broken = counts([[0.1, 0.2]] * 4), counts([[0.1, 0.2]] * 4)
+  broken[name] = np.array(broken[name])
+  broken[name][:2, 0] = value
+  with pytest.raises(FloatingPointError, match='not a number on 2 of 4 photographs; its weights are not fit for use'):
+    landmark_report(whole if copy else broken, SIZE, 0.5, moved=[whole, broken if copy else whole], resamples=5)
+
+
 def test_patients_are_drawn_whole():
   """Two eyes of one patient come together: with one patient every resample is the whole set."""
   errors = [[0.1, 0.1], [0.9, 0.9]]
