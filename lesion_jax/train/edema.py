@@ -55,11 +55,14 @@ def fit_edema(
     seed: of the deal into folds.
 
   Raises:
-    ValueError: shapes do not agree, a risk is not 0, 1 or 2, one of them has no photograph, or there are fewer than FOLDS patients.
+    ValueError: shapes do not agree, a feature is not a number, a risk is not 0, 1 or 2, one of them has no photograph, or there are
+      fewer than FOLDS patients.
   """
   features, edema, owners = np.asarray(features, np.float64), np.asarray(edema), np.asarray(patients)
   if features.ndim != 2 or not len(features) == len(edema) == len(owners):
     raise ValueError(f'expected features [N, C] and N risks and patients; got {list(features.shape)}, {len(edema)}, {len(owners)}')
+  if wrong := int((~np.isfinite(features).all(1)).sum()):
+    raise ValueError(f'features of {wrong} of {len(features)} photographs are not numbers; the weights of the network are not fit for use')
   if absent := set(range(len(EDEMA))) ^ set(edema.tolist()):
     raise ValueError(f'expected photographs of each risk 0, 1, 2 and of no other; too many or too few are {sorted(absent)}')
   if (count := len(set(owners.tolist()))) < FOLDS:
@@ -77,9 +80,11 @@ def fit_edema(
 
 def _scale(features: np.ndarray) -> np.ndarray:
   """By what each feature [N, C] is divided: its standard deviation, that of a feature that hardly ever changes raised towards the median of
-  all (our choice). Standardised fully, such features would get weights of thousands, beside which 8 bits keep nothing of the others."""
-  deviations = features.std(0)
-  return np.hypot(deviations, np.median(deviations)) if deviations.any() else np.ones_like(deviations)
+  all (our choice), and 1 of one that never does. Standardised fully, such features would get weights of thousands, beside which 8 bits
+  keep nothing of the others."""
+  changes = np.ptp(features, axis=0) > 0
+  deviations = np.where(changes, features.std(0), 0)  # of equal numbers it need not be 0
+  return np.where(changes, np.hypot(deviations, np.median(deviations)), 1.0)
 
 
 def _deal(patients: np.ndarray, seed: int) -> np.ndarray:

@@ -34,6 +34,23 @@ def test_it_is_logistic_regression_on_scaled_features_divided_by_a_temperature(p
   np.testing.assert_allclose(probabilities(head, features), expected, atol=2e-3)
 
 
+@pytest.mark.parametrize('constant', [1, 9, 12], ids=['one', 'most', 'all'])
+def test_features_that_never_change_say_nothing(constant):
+  features, edema, patients = photographs(count=60)
+  features[:, :constant] = np.linspace(0.1, 9.7, constant)  # of which sums and means are not exact
+  head = fit_edema(features, edema, patients, penalties=(10.0,))
+  assert np.isfinite(head.kernel).all() and np.isfinite(head.bias).all() and np.isfinite(head.held_out).all()
+  np.testing.assert_allclose(head.kernel[:constant], 0, atol=1e-6)
+  assert constant == 12 or np.abs(head.kernel[constant:]).max() > 1e-3
+
+
+def test_features_that_are_no_numbers_are_refused():
+  features, edema, patients = photographs(count=60)
+  features[7, 3] = np.nan
+  with pytest.raises(ValueError, match='features of 1 of 60 photographs are not numbers'):
+    fit_edema(features, edema, patients)
+
+
 def test_penalty_and_temperature_are_those_of_the_least_cross_entropy_of_held_out_photographs():
   features, edema, patients = photographs(noise=2.0)
   entropy = lambda head: -np.log(head.held_out[np.arange(len(edema)), edema]).mean()
