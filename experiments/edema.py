@@ -29,6 +29,7 @@ from lesion_jax.data.builders.records import GradedPhotograph
 from lesion_jax.data.registry import load_dataset
 from lesion_jax.evaluate.bootstrap import resampled_sums
 from lesion_jax.evaluate.edema import edema_report, edema_rows
+from lesion_jax.evaluate.interval import percentiles
 from lesion_jax.photograph.fingerprint import reduced, twins
 from lesion_jax.weights.bundle import load_bundle
 
@@ -116,6 +117,10 @@ def referrals(
     grade, edema, patient: the ground truth of each photograph.
     records: of them.
     points: by name, see `evaluate.referral.named_points`.
+
+  Returns:
+    By point and figure {'value', 'count', 'of', 'interval'}; value and interval are None where there is nobody to be seen, or
+    everybody is. Resamples in which that is so have no figure.
   """
   truth = (grade >= REFERABLE_GRADE) | (edema == REFERABLE_EDEMA)
   found = {}
@@ -127,9 +132,11 @@ def referrals(
     drawn = resampled_sums(columns, patient)
     found[name] = {}
     for what, (hit, miss) in (('sensitivity', (0, 1)), ('specificity', (2, 3))):
-      total, share = columns.sum(0), drawn[:, hit] / np.maximum(drawn[:, hit] + drawn[:, miss], 1)
-      found[name][what] = {'value': float(total[hit] / (total[hit] + total[miss])), 'count': int(total[hit]), 'of': int(total[hit] + total[miss]),
-                           'interval': [float(end) for end in np.quantile(share, [0.025, 0.975])]}
+      sums = np.concatenate([columns.sum(0, keepdims=True), drawn])  # as it is, then the resamples
+      count, of = sums[:, hit], sums[:, hit] + sums[:, miss]
+      share = np.divide(count, of, out=np.full(len(sums), np.nan), where=of > 0)
+      found[name][what] = {'value': float(share[0]) if of[0] else None, 'count': int(count[0]), 'of': int(of[0]),
+                           'interval': percentiles(share[1:])}
   return found
 
 
@@ -145,8 +152,9 @@ def _is_of(record: Mapping[str, Any], items: Mapping[str, GradedPhotograph]) -> 
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
-  figure = lambda name: (f'{found[name]["value"]:.3f} [{found[name]["interval"][0]:.3f}, {found[name]["interval"][1]:.3f}]'
-                         if found[name]['value'] is not None and found[name]['interval'] else 'undefined')
+  said = lambda each: (f'{each["value"]:.3f} [{each["interval"][0]:.3f}, {each["interval"][1]:.3f}]'
+                       if each['value'] is not None and each['interval'] else 'undefined')
+  figure = lambda name: said(found[name])
   table = edema_rows(found)
   widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
   return [f'risk of macular edema by rule, split {found["split"]}: {found["photographs"]} photographs of {found["patients"]} visits '
@@ -156,7 +164,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
           *('  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table),
           *(['', 'told by the network:', *_lines(found['by_network'] | {name: found[name] for name in ('split', 'left_out', 'missing')})[1:]]
             if 'by_network' in found else []),
-          *(f'{name}: ' + ', '.join(f'{what} {each["value"]:.3f} [{each["interval"][0]:.3f}, {each["interval"][1]:.3f}] ({each["count"]} of {each["of"]})'
+          *(f'{name}: ' + ', '.join(f'{what} {said(each)} ({each["count"]} of {each["of"]})'
                                     for what, each in point.items()) for name, point in found.get('operating_points', {}).items())]
 
 

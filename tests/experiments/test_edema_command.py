@@ -78,6 +78,18 @@ def told(number, risk, grade, folder=TEST):
       'edema_by_network': {'value': risk, 'name': '-', 'probabilities': {str(key): value for key, value in sure(risk, 3).items()}}}
 
 
+def test_a_resample_without_anybody_to_be_seen_has_no_sensitivity(dataset):
+  """One sick eye of four, and it is found: there is no resample in which one is missed."""
+  grade, patient = np.array([0, 0, 0, 4]), np.array(list('abcd'))
+  records = [told(number, 0, int(each)) for number, each in enumerate(grade)]
+  figures = edema.referrals(grade, np.zeros(4, int), patient, records, {})[edema.DEFAULT_POINT]
+  assert figures['sensitivity'] == {'value': 1.0, 'count': 1, 'of': 1, 'interval': [1.0, 1.0]}
+  healthy = edema.referrals(grade[:3], np.zeros(3, int), patient[:3], records[:3], {})
+  assert healthy[edema.DEFAULT_POINT]['sensitivity'] == {'value': None, 'count': 0, 'of': 0, 'interval': None}
+  report = edema.judge(dataset, 'test', [told(int(name[-3:]), 0, 0) for name in dataset.source('test').index.id])
+  assert f'{edema.DEFAULT_POINT}: sensitivity undefined (0 of 0)' in '\n'.join(edema._lines(report | {'operating_points': healthy}))
+
+
 def test_what_the_network_tells_itself_and_its_operating_points_are_judged_too(dataset):
   index = dataset.source('test').index
   records = [told(int(name[-3:]), int(risk), int(grade)) for name, risk, grade in zip(index.id, index.edema, index.grade, strict=True)]
