@@ -14,6 +14,7 @@ from lesion_jax import metrics
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.evaluate.bootstrap import (
     BY_LESION, COMPARED, RESAMPLES, SEED, SWAPS, bootstrap, compare, intervals, patients, resampled_confusions)
+from lesion_jax.evaluate.interval import percentiles
 from lesion_jax.evaluate.report import report
 from lesion_jax.evaluate.totals import ID, PATIENT, REFERABLE, totals
 
@@ -120,14 +121,11 @@ def compare_grades(
       'kappa': metrics.quadratic_weighted_kappa, 'accuracy': metrics.accuracy,
       'sensitivity': lambda matrix: metrics.referable(matrix).sensitivity,
       'specificity': lambda matrix: metrics.referable(matrix).specificity}
-  tails = (1 - level) / 2, (1 + level) / 2
   result: dict[str, Any] = {'images': len(known), 'patients': patients(counts)}
   for name, score in scores.items():
     values = np.array([score(matrix).value for matrix in drawn], float)
-    values = values[~np.isnan(values)]
     found = score(confusion)
-    ends = [float(end) for end in np.quantile(values, tails)] if values.size and found.value is not None else None
-    result[name] = found._asdict() | {'interval': ends}
+    result[name] = found._asdict() | {'interval': None if found.value is None else percentiles(values, level)}
   apart = np.abs(one - other)[known]
   order = np.argsort(-apart, kind='stable')
   return result | {'confusion': confusion.tolist(), 'different': known[order[apart[order] > 0]].tolist(), 'level': level,

@@ -10,9 +10,9 @@ import numpy as np
 from lesion_jax import metrics
 from lesion_jax.core import EDEMA
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, resampled_sums
+from lesion_jax.evaluate.interval import LEVEL, percentiles
 
 STEPS = len(EDEMA)
-LEVEL = 0.95
 
 
 def edema_report(
@@ -51,36 +51,29 @@ def edema_report(
     columns.append(both[:, None].astype(float))
   whole = np.concatenate(columns, axis=1)
   drawn = resampled_sums(whole, None if patient is None else np.asarray(patient), resamples=resamples, seed=seed)
-  total, size = whole.sum(axis=0), STEPS * (STEPS + 1)
-  confusion = total[:size].reshape(STEPS, STEPS + 1).astype(int)
+  sums = np.concatenate([whole.sum(axis=0, keepdims=True), drawn])  # as it is, then the resamples
+  tables = sums[:, :STEPS * (STEPS + 1)].reshape(-1, STEPS, STEPS + 1).astype(np.int64)
+  right, confusion = np.trace(tables, axis1=1, axis2=2), tables[0]
   found: dict[str, Any] = {
       'photographs': len(truth), 'patients': None if patient is None else len(set(patient)),
       'confusion': confusion[:, :STEPS].tolist(), 'untold': confusion[:, STEPS].tolist(), 'level': LEVEL, 'resamples': resamples,
-      'accuracy': _with_interval(_accuracy, total[:size], drawn[:, :size]), 'kappa': _with_interval(_kappa, total[:size], drawn[:, :size])}
+      'accuracy': _with_interval(right / tables.sum(axis=(1, 2))), 'kappa': _with_interval(_kappas(tables))}
   if grades is not None:
-    joint = lambda sums: float(sums[-1] / sums[:size].sum())
-    found['joint'] = _with_interval(joint, total, drawn)
+    found['joint'] = _with_interval(sums[:, -1] / tables.sum(axis=(1, 2)))
   return found
 
 
-def _accuracy(sums: np.ndarray) -> float:
-  table = sums.reshape(STEPS, STEPS + 1)
-  return float(np.trace(table[:, :STEPS]) / table.sum())
-
-
-def _kappa(sums: np.ndarray) -> float | None:
-  table = sums.reshape(STEPS, STEPS + 1).astype(np.int64)
-  square = table[:, :STEPS].copy()
+def _kappas(tables: np.ndarray) -> np.ndarray:
+  """Of tables [R, 3, 4], float64 [R], NaN where it is undefined."""
+  squares = tables[:, :, :STEPS].copy()
   for step in range(STEPS):
-    square[step, 0 if 2 * step > STEPS - 1 else STEPS - 1] += table[step, STEPS]
-  return metrics.quadratic_weighted_kappa(square).value
+    squares[:, step, 0 if 2 * step > STEPS - 1 else STEPS - 1] += tables[:, step, STEPS]
+  return np.array([metrics.quadratic_weighted_kappa(square).value for square in squares], float)
 
 
-def _with_interval(figure: Any, total: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
-  values = np.array([figure(each) for each in drawn], float)  # None becomes NaN
-  values = values[~np.isnan(values)]
-  ends = [float(end) for end in np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])] if len(values) else None
-  return {'value': figure(total), 'interval': ends}
+def _with_interval(values: np.ndarray) -> dict[str, Any]:
+  """Of a figure as it is and then of each resample, [1 + R]."""
+  return {'value': None if np.isnan(values[0]) else float(values[0]), 'interval': percentiles(values[1:])}
 
 
 def edema_rows(found: Mapping[str, Any]) -> list[list[str]]:

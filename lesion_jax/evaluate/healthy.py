@@ -13,12 +13,12 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS
+from lesion_jax.evaluate.interval import LEVEL, percentiles
 from lesion_jax.evaluate.scale import by_grade
 from lesion_jax.evaluate.totals import HEALTHY, REFERABLE
 from lesion_jax.metrics.presence import MAXIMUM, PAPER_RULE, Rule
 from lesion_jax.metrics.summary import FALSE_ALARMS, NO_POSITIVE, NOT_ANNOTATED
 
-LEVEL = 0.95
 NO_GRADE = 'no photograph is graded'
 TOO_COARSE = 'the scale of the grades does not tell it'
 NO_HEALTHY = 'no photograph is graded DR0'
@@ -234,9 +234,3 @@ def drawn_shares(
                     for _ in range(resamples)])
   upper, lower, some = np.split(whole, 3, axis=1)
   return np.divide(upper, lower, out=np.full(upper.shape, np.nan), where=some > 0)
-
-
-def percentiles(values: np.ndarray) -> list[float] | None:
-  """Returns the percentile interval at LEVEL of what is defined."""
-  defined = values[~np.isnan(values)]
-  return [float(end) for end in np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])] if defined.size else None

@@ -10,12 +10,12 @@ import numpy as np
 
 from lesion_jax.core import LANDMARKS, Example
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, resampled_sums
+from lesion_jax.evaluate.interval import percentiles
 from lesion_jax.evaluate.totals import PATIENT, Counts
 from lesion_jax.metrics.landmarks import DISC_DIAMETER, NEARNESS, WITHIN, landmark_errors
 from lesion_jax.models.landmarks import locate
 
 BEYOND = 0.05  # of the side: how far outside the picture a landmark lies in the copies of `Moved`
-LEVEL = 0.95
 
 
 def make_locate_step(apply: Callable[..., Any], *, axis_name: str | None = None) -> Callable[[Any, Example], dict[str, jax.Array]]:
@@ -108,7 +108,7 @@ def landmark_report(
       continue
     error, whose = errors[known, number], None if patient is None else patient[known]
     found = {'images': int(known.sum()), 'error': _mean(error, whose, draw), 'median': float(np.median(error)),
-             'p95': float(np.quantile(error, LEVEL)), 'within': _share(error <= WITHIN, whose, draw),
+             'p95': float(np.quantile(error, 0.95)), 'within': _share(error <= WITHIN, whose, draw),
              'found': _share(counts['confidence'][known, number] >= threshold, whose, draw)}
     if moved:
       out = moved[number]
@@ -127,8 +127,7 @@ def _require_finite(counts: Counts) -> None:
 
 def _mean(values: np.ndarray, patient: np.ndarray | None, draw: Mapping[str, int]) -> dict[str, Any]:
   sums = resampled_sums(np.stack([values, np.ones(len(values))], axis=-1), patient, **draw)
-  ends = np.quantile(sums[:, 0] / sums[:, 1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-  return {'value': float(np.mean(values)), 'interval': [float(end) for end in ends]}
+  return {'value': float(np.mean(values)), 'interval': percentiles(sums[:, 0] / sums[:, 1])}
 
 
 def _share(holds: np.ndarray, patient: np.ndarray | None, draw: Mapping[str, int]) -> dict[str, Any]:

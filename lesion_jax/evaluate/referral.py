@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import NUM_GRADES, REFERABLE_GRADE, UNKNOWN_GRADE
+from lesion_jax.evaluate.interval import LEVEL, percentiles
 from lesion_jax.evaluate.scale import UNKNOWN, by_grade
 from lesion_jax.evaluate.totals import PATIENT, REFERABLE
 
-LEVEL = 0.95
+Figure = tuple[Callable[[np.ndarray], metrics.Score], dict[str, int]]  # of the rows of a resample, and what is said beside it
 
 
 def referral(
@@ -36,10 +37,12 @@ def referral(
   known, truth, probability = _known(counts)
   called = np.argmax(counts['grade_probabilities'][known], axis=1) >= REFERABLE_GRADE
   drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
-  area = lambda rows: metrics.area_under_roc(probability[rows], truth[rows])
-  found = {'auc': _with_interval(area, len(truth), drawn)} | _called(called, truth, drawn)
+  figures: dict[Any, Figure] = {'auc': (lambda rows: metrics.area_under_roc(probability[rows], truth[rows]), {})} | _calls(called, truth)
   if threshold is not None:
-    found['at_operating_point'] = {'threshold': float(threshold)} | _called(probability >= threshold, truth, drawn)
+    figures |= {(POINT, name): figure for name, figure in _calls(probability >= threshold, truth).items()}
+  found = _with_intervals(figures, len(truth), drawn)
+  if threshold is not None:
+    found[POINT] = {'threshold': float(threshold)} | {name: found.pop((POINT, name)) for name in ('sensitivity', 'specificity')}
   return {'photographs': len(truth), 'referable': int(truth.sum()), **found, 'level': LEVEL, 'resamples': resamples}
 
 
@@ -74,6 +77,7 @@ def operating_point(counts: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
 
 SENSITIVE, SPECIFIC = 'high-sensitivity', 'high-specificity'
 OPERATING_POINTS = (SENSITIVE, SPECIFIC)  # by name
+POINT = 'at_operating_point'
 PROMISED = 0.95  # of the one or the other on validation; our choice
 
 
@@ -110,23 +114,20 @@ def _known(counts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np
   return known, sick[known] == 1, counts['grade_probabilities'][known][:, REFERABLE_GRADE:].sum(axis=1, dtype=np.float64)
 
 
-def _called(called: np.ndarray, truth: np.ndarray, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
-  """Sensitivity and specificity of calls, bool [N], with intervals and counts."""
-  metric_of = {
-      'sensitivity': lambda rows: _share(called[rows], truth[rows], 'no image has referable DR'),
-      'specificity': lambda rows: _share(~called[rows], ~truth[rows], 'every image has referable DR'),
-  }
-  found = {name: _with_interval(metric, len(truth), drawn) for name, metric in metric_of.items()}
-  found['sensitivity'] |= {'count': int((called & truth).sum()), 'of': int(truth.sum())}
-  found['specificity'] |= {'count': int((~called & ~truth).sum()), 'of': int((~truth).sum())}
-  return found
+def _calls(called: np.ndarray, truth: np.ndarray) -> dict[str, Figure]:
+  """Sensitivity and specificity of calls, bool [N], with counts."""
+  return {
+      'sensitivity': (lambda rows: _share(called[rows], truth[rows], 'no image has referable DR'),
+                      {'count': int((called & truth).sum()), 'of': int(truth.sum())}),
+      'specificity': (lambda rows: _share(~called[rows], ~truth[rows], 'every image has referable DR'),
+                      {'count': int((~called & ~truth).sum()), 'of': int((~truth).sum())})}
 
 
-def _with_interval(
-    metric: Callable[[np.ndarray], metrics.Score], length: int, drawn: Sequence[np.ndarray],
-) -> dict[str, Any]:
-  values = np.array([metric(rows).value for rows in drawn], float)
-  return metric(np.arange(length))._asdict() | {'interval': _interval(values)}
+def _with_intervals(figures: Mapping[Any, Figure], length: int, drawn: Iterable[np.ndarray]) -> dict[Any, dict[str, Any]]:
+  """The figures of N images, each with its interval; each resample is drawn once for all of them."""
+  values = np.array([[figure(rows).value for figure, _ in figures.values()] for rows in drawn], float)  # None becomes NaN
+  return {name: figure(np.arange(length))._asdict() | {'interval': percentiles(column)} | beside
+          for (name, (figure, beside)), column in zip(figures.items(), values.T, strict=True)}
 
 
 def at_cut_points(
@@ -147,27 +148,21 @@ def at_cut_points(
   cells = truth * NUM_GRADES + given
   confusion = lambda rows: np.bincount(cells[rows], minlength=NUM_GRADES ** 2).reshape(NUM_GRADES, NUM_GRADES)
   drawn = _resamples(counts.get(PATIENT, np.arange(len(known)))[known], resamples, seed)
-  whole = confusion(np.arange(len(truth)))
-  metric_of = {'kappa': metrics.quadratic_weighted_kappa, 'accuracy': metrics.accuracy}
-  return {'points': [float(point) for point in points], 'confusion': whole.tolist()} | {
-      name: metric(whole)._asdict() | {'interval': _interval(np.array([metric(confusion(rows)).value for rows in drawn], float))}
-      for name, metric in metric_of.items()}
+  figures: dict[Any, Figure] = {'kappa': (lambda rows: metrics.quadratic_weighted_kappa(confusion(rows)), {}),
+                                'accuracy': (lambda rows: metrics.accuracy(confusion(rows)), {})}
+  return {'points': [float(point) for point in points], 'confusion': confusion(slice(None)).tolist()} | _with_intervals(
+      figures, len(truth), drawn)
 
 
 def _share(yes: np.ndarray, among: np.ndarray, reason: str) -> metrics.Score:
   return metrics.Score(float(yes[among].mean())) if among.any() else metrics.Score(None, reason)
 
 
-def _resamples(patients: np.ndarray, resamples: int, seed: int) -> list[np.ndarray]:
-  """The rows of each resample: those of P patients drawn from P."""
+def _resamples(patients: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+  """The rows of one resample after the other: those of P patients drawn from P."""
   owner = np.unique(patients, return_inverse=True)[1]
   number = int(owner.max()) + 1 if len(owner) else 0
   generator = np.random.Generator(np.random.Philox([seed, number]))
-  rows = [np.flatnonzero(owner == each) for each in range(number)]
-  return [np.concatenate([rows[each] for each in generator.integers(number, size=number)]) if number
-          else np.zeros(0, int) for _ in range(resamples)]
-
-
-def _interval(values: np.ndarray) -> list[float] | None:
-  defined = values[~np.isnan(values)]
-  return [float(end) for end in np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])] if defined.size else None
+  rows = np.split(np.argsort(owner, kind='stable'), np.cumsum(np.bincount(owner, minlength=number))[:-1])
+  for _ in range(resamples):
+    yield np.concatenate([rows[each] for each in generator.integers(number, size=number)]) if number else np.zeros(0, int)

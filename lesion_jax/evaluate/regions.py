@@ -29,7 +29,8 @@ from lesion_jax import metrics
 from lesion_jax.clinical.findings import TOUCHING, Smallest
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS, Array, unpack_bits
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
-from lesion_jax.evaluate.healthy import LEVEL, drawn_shares, percentiles
+from lesion_jax.evaluate.healthy import drawn_shares
+from lesion_jax.evaluate.interval import LEVEL, percentiles
 from lesion_jax.evaluate.totals import PATIENT
 from lesion_jax.metrics.summary import FALSE_ALARMS, NO_POSITIVE, NOT_ANNOTATED
 from lesion_jax.photograph.field import Field, find_field_of_view

@@ -1,5 +1,7 @@
 """Referable DR told from the rest, and grades at cut points, with intervals by patient."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, roc_auc_score
@@ -60,6 +62,17 @@ def test_the_figures_are_those_of_scikit_learn_over_the_graded_photographs():
   for name in ('auc', 'sensitivity', 'specificity'):
     low, high = found[name]['interval']
     assert low < found[name]['value'] < high
+
+
+def test_one_resample_is_held_at_a_time():
+  counts = {name: np.concatenate([value] * 50) for name, value in make_counts().items()}
+  tracemalloc.start()
+  try:
+    referral(counts, resamples=300, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert peak < 300 * 50 * N * 8 / 4  # bytes; all of them together are four times as many
 
 
 def test_at_cut_points_the_figures_are_those_of_scikit_learn():
