@@ -12,6 +12,8 @@ from PIL import Image
 from lesion_jax.core import lesion_bits
 
 ORIENTATION = 0x0112  # EXIF and TIFF
+WHITE_16 = 65535  # of 16 bits
+SHOWN = 8  # values in a message
 
 
 def read_mask(path: str | pathlib.Path, *, shape: tuple[int, int], levels: Iterable[int]) -> np.ndarray:
@@ -32,16 +34,16 @@ def read_mask(path: str | pathlib.Path, *, shape: tuple[int, int], levels: Itera
 
   Raises:
     FileNotFoundError: where there is no such file.
-    ValueError: where the file cannot be read, has another size than the photograph, holds another value, says one thing in
-      its colours and another in alpha, or has an EXIF orientation other than upright.
+    ValueError: where the file cannot be read, has another size than the photograph, holds another value or other numbers than
+      whole ones from 0 to 255 (or 0 and 65535 alone, which read as 0 and 255), says one thing in its colours and another in
+      alpha, or has an EXIF orientation other than upright.
   """
   levels = sorted(levels)
   mask = _read(path, shape, indices=True)
   strange = np.flatnonzero(np.bincount(mask.ravel(), minlength=256) * ~np.isin(np.arange(256), levels))
   if strange.size:
-    found = ', '.join(map(str, strange[:8])) + (', ...' if strange.size > 8 else '')
     raise ValueError(
-        f'the mask {path} holds the values {found}; this raw dataset has only {", ".join(map(str, levels))}. '
+        f'the mask {path} holds the values {_some(strange)}; this raw dataset has only {", ".join(map(str, levels))}. '
         'Was it resized or saved as JPEG?')
   return mask
 
@@ -125,13 +127,21 @@ def _levels(image: Image.Image, indices: bool) -> tuple[np.ndarray, bool]:
     return np.asarray(image), True
   if image.mode.startswith(('I', 'F')):  # 16 bits and more: Pillow would clip them without a word
     numbers = np.asarray(image)
-    if numbers.max() > 255:
-      if set(np.unique(numbers).tolist()) <= {0, 65535}:
-        return (numbers > 0).astype(np.uint8) * np.uint8(255), True
-      raise ValueError(f'its numbers reach {numbers.max()}; a mask has 0 to 255')
-    return numbers.astype(np.uint8), True
+    with np.errstate(invalid='ignore'):
+      bytes_of = numbers.astype(np.uint8)
+    if (bytes_of == numbers).all():
+      return bytes_of, True
+    found = np.unique(numbers)
+    if set(found.tolist()) <= {0, WHITE_16}:
+      return (numbers > 0).astype(np.uint8) * np.uint8(255), True
+    strange = found[~np.isin(found, np.arange(256))]
+    raise ValueError(f'it holds {_some(strange)}; a mask has whole numbers from 0 to 255, or 0 and {WHITE_16} alone; save it so')
   mask = np.asarray(image.convert('RGB')).max(axis=-1)
   return mask, image.mode != 'P'
+
+
+def _some(values: np.ndarray) -> str:
+  return ', '.join(f'{value:.6g}' for value in values[:SHOWN].tolist()) + (', ...' if values.size > SHOWN else '')
 
 
 def _inverted(image: Image.Image) -> bool:

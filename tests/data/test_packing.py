@@ -52,6 +52,25 @@ def test_other_values_are_named(tmp_path):
     read_mask(path, shape=(20, 30), levels=(0, 127, 255))
 
 
+@pytest.mark.parametrize(('dtype', 'value', 'said'), [
+    (np.float32, 0.9, '0.9'), (np.float32, np.nan, 'nan'), (np.float32, np.inf, 'inf'), (np.float32, 254.5, '254.5'),
+    (np.int32, -1, '-1'), (np.int32, 256, '256'), (np.int32, 65791, '65791'), (np.uint16, 300, '300')])
+def test_numbers_that_are_no_byte_are_refused_not_wrapped(tmp_path, dtype, value, said):
+  path = tmp_path / 'mask.tif'
+  Image.fromarray(np.where(MASK, value, 0).astype(dtype)).save(path)
+  for read in (lambda: read_soft_mask(path, shape=(20, 30)), lambda: read_mask(path, shape=(20, 30), levels=range(256))):
+    with pytest.raises(ValueError, match=rf'mask\.tif: it holds {said}; a mask has whole numbers from 0 to 255, or 0 and 65535 alone'):
+      read()
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.int32, np.uint16])
+@pytest.mark.parametrize(('value', 'read'), [(1, 1), (127, 127), (255, 255), (65535, 255)])
+def test_whole_numbers_are_read_whatever_their_type(tmp_path, dtype, value, read):
+  path = tmp_path / 'mask.tif'
+  Image.fromarray(np.where(MASK, value, 0).astype(dtype)).save(path)
+  np.testing.assert_array_equal(read_mask(path, shape=(20, 30), levels=(0, read)), MASK * read)
+
+
 def test_a_broken_file_is_named(tmp_path):
   path = tmp_path / 'mask.png'
   path.write_bytes(b'not an image')
