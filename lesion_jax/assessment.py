@@ -364,7 +364,7 @@ def check(
     known = {*builder.ANNOTATED, *(learned if builder.GRADES_AS_LESIONS else ())}
     annotated = tuple(key for key in LESION_KEYS if key in known)
     _require_common(data, annotated, builder.GRADED, learned, grades)
-    if data not in [part for member in members for part in _parts(member.config)]:
+    if not any(_parts(member.config, data) for member in members):
       # Else it learned from squares and from fields of view.
       notes += _crop_notes(config['preprocessing']['crop'], data, builder.CROPPED, how.other_crop)
     if native:
@@ -472,7 +472,7 @@ def _learned_here(members: Sequence[Member], dataset: Dataset, source: Any, spli
 def _of_name(members: Sequence[Member], name: str) -> list[dict[str, Any]]:
   """The configurations of those networks that learned from a data set of that name."""
   return [member.config for member in members
-          if name in (member.config.get('data', {}).get('name'), *_parts(member.config))]
+          if member.config.get('data', {}).get('name') == name or _parts(member.config, name)]
 
 
 def _read_ids(path: pathlib.Path) -> set[str]:
@@ -585,9 +585,9 @@ def _data_notes(
     notes.append(f'grades are not evaluated: {dataset.name} has none')
   elif grades and native:
     notes.append("grades are not evaluated in the photographs' own pixels: they are of whole photographs")
-  others = [learned for config in configs if (learned := _dealing(config, dataset.name)) != dataset.dealing]
+  others = [learned for config in configs if dataset.dealing not in (learned := _dealings(config, dataset.name))]
   if others:
-    notes.append(f'the network learned from another split of {dataset.name} ({_named(others[0])}; here '
+    notes.append(f'the network learned from another split of {dataset.name} ({_named(others[0][0])}; here '
                  f'{_named(dataset.dealing)}): photographs of this split may be among those from which it learned')
   elif configs and split != 'test':
     notes.append({'train': 'the network learned from the photographs of this split',
@@ -596,12 +596,11 @@ def _data_notes(
   return notes
 
 
-def _dealing(config: dict[str, Any], name: str) -> dict[str, Any] | None:
-  """How the photographs of a data set from which a network learned were dealt; bundles of before say nothing of it, when
-  there was one way."""
-  data = config['data']
-  part = next((part for part in data.get('parts', ()) if part['name'] == name), data)
-  return part.get('dealing', Dealing().describe() if DATASETS[name].DEALT else None)
+def _dealings(config: dict[str, Any], name: str) -> list[dict[str, Any] | None]:
+  """How the photographs of a data set from which a network learned were dealt, of several folders of one's own each; bundles of
+  before say nothing of it, when there was one way."""
+  before = Dealing().describe() if DATASETS[name].DEALT else None
+  return [part.get('dealing', before) for part in _parts(config, name) or [config['data']]]
 
 
 def _named(dealing: dict[str, Any] | None) -> str:
@@ -611,10 +610,10 @@ def _named(dealing: dict[str, Any] | None) -> str:
   return f'{dealing["name"]}, seed {dealing["seed"]}{folds}'
 
 
-def _parts(config: dict[str, Any]) -> list[str]:
-  """The data sets of the mixture from which a network learned; [] where it was one data set. Of several folders of one's
-  own, 'folder:clinic', each is of the data set 'folder'."""
-  return [part['name'].partition(':')[0] for part in config.get('data', {}).get('parts', ())]
+def _parts(config: dict[str, Any], name: str) -> list[dict[str, Any]]:
+  """What a bundle says of a data set in the mixture from which a network learned; [] where that has it not, or is one data set. Of
+  several folders of one's own, 'folder:clinic', each is of the data set 'folder'."""
+  return [part for part in config.get('data', {}).get('parts', ()) if part['name'].partition(':')[0] == name]
 
 
 def _watch(

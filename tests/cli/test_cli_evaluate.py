@@ -386,6 +386,22 @@ def test_a_folder_is_the_own_one_by_its_photographs_not_by_its_name(idrid, prepa
       check()
 
 
+@pytest.mark.parametrize(('dealt', 'said'), [('stratified', False), ('hash', True)])
+def test_a_folder_of_a_mixture_is_dealt_as_that_part_was(idrid, prepared, tmp_path, dealt, said):
+  folder = tmp_path / 'own'
+  shutil.copytree(idrid / 'A. Segmentation' / '1. Original Images' / 'a. Training Set', folder / 'images')
+  (folder / 'masks' / 'MA').mkdir(parents=True)
+  for path in (idrid / 'A. Segmentation').rglob('IDRiD_0*_MA.tif'):
+    shutil.copy(path, folder / 'masks' / 'MA' / path.name.replace('_MA', ''))
+  data = load_dataset('folder', data_dir=prepared, size=oracle.SIZE, source_dir=folder, split='stratified')
+  prints = reduced(np.concatenate([data.source(split).index.fingerprint for split in data.splits]))
+  parts = [{'name': 'folder:own', 'dealing': data.dealing | {'name': dealt}}, {'name': 'folder:other', 'dealing': None}]
+  save_bundle(tmp_path / 'mixed', config=oracle.oracle_config(data={'name': 'folder:own+folder:other', 'parts': parts}), card='',
+              variables={'params': {'gain': np.float32(1)}}, photographs={'train': prints, 'validation': prints[:0]})
+  notes = assessment.check(tmp_path / 'mixed', folder, data_dir=prepared, split='all', options={'split': 'stratified'}).notes
+  assert any('learned from another split of folder' in note for note in notes) == said
+
+
 def test_any_network_of_several_may_have_learned_from_a_photograph(taught, save_oracle, idrid, evaluate, capsys):
   with pytest.raises(SystemExit):
     evaluate(save_oracle(), 'idrid', '--data-dir', idrid, '--model', taught(train=['IDRiD_81']))
