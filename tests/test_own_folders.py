@@ -88,6 +88,15 @@ def test_a_separator_in_a_name_has_a_backslash_before_it(tmp_path):
   assert opened(tmp_path, join_places(places[:1])).lengths['train'] == 2  # of a single data set it is a folder as it stands
 
 
+@pytest.mark.parametrize(('changes', 'said'), [
+    ({'segment__data__centred': 0.5}, 'centred=0.5: no training photograph has a lesion'),
+    ({'segment__data__draw_grades': (1.0,) * 5}, '1 of 2 photographs have no grade')])
+def test_what_cannot_be_drawn_is_refused_before_anything_is_trained(tmp_path, changes, said):
+  draw(tmp_path / 'mine', 0, grades=(0, '', 2, 3, 4, 2), lesions=(False, False, True, True, True, True))
+  with pytest.raises(ValueError, match=f"stage 'segment': folder cannot be drawn from by --config.segment.data: .*{said}"):
+    opened(tmp_path, tmp_path / 'mine', **changes)
+
+
 class TestCriterion:
 
   @pytest.mark.parametrize('options', [{'scored': False}, {'lesions': (True, True, False, False, True, True)}],

@@ -69,6 +69,10 @@ class Draw:
     """Whether it is anything but whole photographs as they come."""
     return bool(self.crop or self.centred or self.grades)
 
+  def weights(self, index: Index) -> np.ndarray:
+    """Returns how often a centred draw takes each lesion, float [8]: 0 of those that no photograph has."""
+    return np.array(self.lesions or [1.0] * NUM_LESIONS) * (index.areas > 0).any(axis=0)
+
 
 class Sample(NamedTuple):
   """What a place of the stream has: the photograph, the lesion on which it is centred (None: on none), and the generator
@@ -83,22 +87,22 @@ class Draws(Sequence):
   """An endless sequence of examples sampled from a source. Safe to read from threads.
 
   Args:
-    source: of the data set's training photographs; has `index`.
+    source: of the data set's training photographs; has `index`. It may be a part of a mixture that has no lesion to draw: its
+      draws are then never centred (`sampler.check_draw` asks that some part has one).
     seed: int, 0 or above.
     draw: how.
 
   Raises:
-    ValueError: the draw needs what the photographs have not.
+    ValueError: the photographs have not the grades that the draw needs.
   """
 
   def __init__(self, source: Any, *, seed: int, draw: Draw):
     self._source, self._seed, self._draw = source, seed, draw
     index: Index = source.index
-    positive = index.areas > 0
-    weights = np.array(draw.lesions or [1.0] * NUM_LESIONS) * positive.any(axis=0)
+    weights = draw.weights(index)
     self._lesions = np.cumsum(weights) / weights.sum() if weights.sum() else None
-    self._with = [np.flatnonzero(column) for column in positive.T]
-    self._any = _by_grade(index.grade, draw.grades)
+    self._with = [np.flatnonzero(column) for column in (index.areas > 0).T]
+    self._any = odds_by_grade(index.grade, draw.grades)
     self._side = index.side
 
   def __len__(self) -> int:
@@ -184,8 +188,16 @@ def _bytes(example: Example) -> int:
   return sum(value.nbytes for value in example.values() if hasattr(value, 'nbytes'))
 
 
-def _by_grade(grade: np.ndarray, wanted: tuple[float, ...]) -> np.ndarray:
-  """Cumulated probabilities of the photographs, float64 [N]."""
+def odds_by_grade(grade: np.ndarray, wanted: tuple[float, ...]) -> np.ndarray:
+  """Returns cumulated probabilities of the photographs, float64 [N].
+
+  Args:
+    grade: int [N].
+    wanted: `Draw.grades`.
+
+  Raises:
+    ValueError: a photograph has no grade, or none has one that is wanted.
+  """
   if not wanted:
     return np.arange(1, len(grade) + 1) / len(grade)
   if unknown := int((grade == UNKNOWN_GRADE).sum()):

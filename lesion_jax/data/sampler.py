@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from lesion_jax.core import Example
-from lesion_jax.data.crops import Draw, Draws, Kept
+from lesion_jax.data.crops import Draw, Draws, Kept, odds_by_grade
 from lesion_jax.data.index import Index, join
 from lesion_jax.extras import needs
 
@@ -83,14 +83,18 @@ def training_order(source: Source, *, batch_size: int, seed: int, draw: Draw = D
     batch_size: rows in all shards together.
     seed: of the order, 0..2**32-1.
     draw: how a photograph, and a crop of it, is chosen.
+
+  Raises:
+    ValueError: of `check_draw`.
   """
+  check_draw(source, draw)
 
   def stream(source: Source, seed: int) -> grain.MapDataset[Example]:
     if draw.chooses:
       return grain.MapDataset.source(Draws(source, seed=seed, draw=draw))
     return grain.MapDataset.source(source).seed(seed).shuffle().repeat()
 
-  if not (isinstance(source, Joined) and source.weights):
+  if not _weighted(source):
     return stream(source, seed)
   # Parts of equal length would meet in the same pairs for ever if one seed ordered them all.
   *seeds, last = np.random.SeedSequence([seed, len(source.parts)]).generate_state(len(source.parts) + 1)
@@ -98,3 +102,26 @@ def training_order(source: Source, *, batch_size: int, seed: int, draw: Draw = D
   mixed = grain.MapDataset.mix(streams, source.weights)
   # Half the range of seeds: grain adds the number of the batch to it.
   return experimental.WindowShuffleMapDataset(mixed, window_size=batch_size, seed=int(last) // 2)
+
+
+def check_draw(source: Source, draw: Draw) -> None:
+  """Holds training photographs to what a draw needs of them.
+
+  Args:
+    source: the photographs; where the draw chooses, it has an index.
+    draw: how they are drawn.
+
+  Raises:
+    ValueError: draws are to be centred on a lesion and no photograph has one that may be drawn, or of those that are drawn from
+      together, all photographs or each part of a `Joined` with weights, the grades are not as `odds_by_grade` needs them.
+  """
+  if draw.centred and not draw.weights(source.index).any():
+    which = f'of those that lesions={draw.lesions} draws' if draw.lesions else 'at all'
+    raise ValueError(f'centred={draw.centred}: no training photograph has a lesion, {which}, so no draw can begin with one; set it to 0')
+  if draw.grades:
+    for part in source.parts if _weighted(source) else (source,):
+      odds_by_grade(part.index.grade, draw.grades)
+
+
+def _weighted(source: Source) -> bool:
+  return isinstance(source, Joined) and bool(source.weights)

@@ -16,10 +16,11 @@ from ml_collections import ConfigDict
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
 from lesion_jax.data.registry import Dataset, load_dataset, require_known
+from lesion_jax.data.sampler import check_draw
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.places import home, real
 from lesion_jax.stages.leaks import guard
-from lesion_jax.stages.parts import LANDMARKS, criterion, grades, landmarks, stages, taught
+from lesion_jax.stages.parts import LANDMARKS, criterion, draw, grades, landmarks, stages, taught
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
 
@@ -51,7 +52,7 @@ def open_datasets(
 
   Raises:
     ValueError, FileNotFoundError: of `load` and `Mixture`; where the configuration names data sets, weights and folders
-      that do not go together; and where one has not what the stage learns from, or a split is empty.
+      that do not go together; and where one has not what the stage learns from or is drawn by, or a split is empty.
   """
   datasets = {}
   chosen = {name: _choose(name, stage) for name, stage in stages(config).items()}  # all of them before any is prepared
@@ -62,6 +63,7 @@ def open_datasets(
     for split in ('test',) if stage.bundle else SPLITS:
       data.source(split)  # raises where it is empty
     _require_criterion(name, stage, data)
+    _require_draw(name, stage, data)
   return datasets
 
 
@@ -203,3 +205,13 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
   raise ValueError(f'stage {name!r}: the best network is chosen by {figure} on the validation split, and this needs {lacking}. '
                    'Put such photographs into the validation split, by the column `split` or another '
                    f'--config.{name}.data.seed, or choose another --config.{name}.criterion')
+
+
+def _require_draw(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:
+  """Raises ValueError where the training photographs cannot be drawn as the configuration asks for."""
+  if stage.bundle:
+    return
+  try:
+    check_draw(data.source('train'), draw(stage))
+  except ValueError as error:
+    raise ValueError(f'stage {name!r}: {data.name} cannot be drawn from by --config.{name}.data: {error}') from error

@@ -9,7 +9,7 @@ from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE
 from lesion_jax.data.crops import Draw, Draws, Kept
 from lesion_jax.data.index import Index
 from lesion_jax.data.pipeline import train_batches
-from lesion_jax.data.sampler import Joined, keep_decoded
+from lesion_jax.data.sampler import Joined, keep_decoded, training_order
 
 SIZE, CROP = 96, 32
 MA, CWS = LESION_KEYS.index('MA'), LESION_KEYS.index('CWS')
@@ -206,6 +206,18 @@ class TestWhatCannotBeDrawn:
   def test_is_refused_by_name(self, fields, named):
     with pytest.raises(ValueError, match=named):
       Draw(**fields)
+
+  @pytest.mark.parametrize('lesions', [(), tuple(float(j == MA) for j in range(8))])
+  def test_a_lesion_that_no_photograph_has_cannot_be_centred_on(self, lesions):
+    source = Joined([Photographs([CWS if lesions else None] * 3), Photographs([None], name='q')], (1.0, 1.0))
+    with pytest.raises(ValueError, match=r'centred=0.5: no training photograph has a lesion, .*set it to 0'):
+      training_order(source, batch_size=2, seed=0, draw=Draw(centred=0.5, lesions=lesions))
+
+  def test_a_part_without_lesions_beside_one_with_them_is_drawn_whole(self):
+    """As a data set of grades is, beside one of masks."""
+    source = Joined([Photographs([MA] * 3), Photographs([None] * 2, name='q')], (1.0, 1.0))
+    stream = training_order(source, batch_size=4, seed=0, draw=Draw(centred=1.0))
+    assert {stream[place]['id'][0] for place in range(8)} == {'p', 'q'}
 
   def test_grades_that_are_unknown_cannot_be_drawn_by(self):
     with pytest.raises(ValueError, match='2 of 3 photographs have no grade'):
