@@ -22,6 +22,7 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, NUM_GRADES, NUM_LESIONS, lesion_index
+from lesion_jax.evaluate.interval import LEVEL, percentiles
 from lesion_jax.evaluate.totals import HISTOGRAMS, NAMES, PATIENT
 
 Replicates = dict[str, np.ndarray]
@@ -82,7 +83,7 @@ def bootstrap(
   return result
 
 
-def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict[str, Any]:
+def intervals(replicates: Mapping[str, np.ndarray], level: float = LEVEL) -> dict[str, Any]:
   """Computes percentile intervals, ready for JSON: from the (1 - level) / 2 quantile of the resamples to the (1 +
   level) / 2.
 
@@ -106,14 +107,14 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = 0.95) -> dict
   result: dict[str, Any] = {'level': level, 'resamples': len(next(iter(replicates.values())))}
   for name in ('pixel_f1', 'pixel_iou', 'image_f1', 'aupr'):
     if name in replicates:
-      lesions = {key: _interval(replicates[name][:, j], level) for j, key in enumerate(LESION_KEYS)}
-      result[name] = {'mean': _interval(replicates[f'mean_{name}'], level), 'lesions': lesions}
-  return result | {name: _interval(replicates[name], level) for name in ('kappa', 'accuracy') if name in replicates}
+      lesions = {key: percentiles(replicates[name][:, j], level) for j, key in enumerate(LESION_KEYS)}
+      result[name] = {'mean': percentiles(replicates[f'mean_{name}'], level), 'lesions': lesions}
+  return result | {name: percentiles(replicates[name], level) for name in ('kappa', 'accuracy') if name in replicates}
 
 
 def compare(
     one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], annotated: Iterable[str], *,
-    resamples: int = RESAMPLES, swaps: int = SWAPS, seed: int = SEED, level: float = 0.95, lesions: bool = False,
+    resamples: int = RESAMPLES, swaps: int = SWAPS, seed: int = SEED, level: float = LEVEL, lesions: bool = False,
 ) -> dict[str, dict[str, Any]]:
   """Returns the differences between two systems on the same images, ready for JSON.
 
@@ -208,7 +209,7 @@ def resampled_sums(
 
 def _difference(observed: Any, draws: np.ndarray, swapped: np.ndarray, level: float) -> dict[str, Any]:
   """What is said of one difference: as it is, over the resamples [R], and over the swaps [R]."""
-  ends = _interval(draws, level)
+  ends = percentiles(draws, level)
   defined = ends is not None and not np.isnan(observed)
   as_large = np.abs(swapped[~np.isnan(swapped)]) >= abs(observed) - 1e-12
   p = float((1 + as_large.sum()) / (1 + len(as_large))) if defined else None
@@ -313,8 +314,3 @@ def _mean_defined(scores: np.ndarray) -> np.ndarray:
   defined = ~np.isnan(scores)
   count = defined.sum(axis=1)
   return np.divide(np.where(defined, scores, 0).sum(axis=1), count, out=np.full(len(scores), np.nan), where=count > 0)
-
-
-def _interval(values: np.ndarray, level: float) -> list[float] | None:
-  defined = values[~np.isnan(values)]
-  return [float(end) for end in np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])] if defined.size else None

@@ -14,7 +14,7 @@ from lesion_jax import metrics
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.evaluate.bootstrap import (
     BY_LESION, COMPARED, RESAMPLES, SEED, SWAPS, bootstrap, compare, intervals, patients, resampled_confusions)
-from lesion_jax.evaluate.interval import percentiles
+from lesion_jax.evaluate.interval import LEVEL, percentiles
 from lesion_jax.evaluate.report import report
 from lesion_jax.evaluate.totals import ID, PATIENT, REFERABLE, totals
 
@@ -31,7 +31,7 @@ Counts = Mapping[str, np.ndarray]
 
 def compare_systems(
     systems: Mapping[str, Counts], *, shared: bool = False, resamples: int = RESAMPLES, swaps: int = SWAPS, seed: int = SEED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> dict[str, Any]:
   """Returns the metrics of several systems on the same images, and how each differs from the first.
 
@@ -83,7 +83,7 @@ def compare_systems(
 
 def compare_grades(
     graded: np.ndarray, predicted: np.ndarray, *, patient: Sequence[str] | None = None, resamples: int = RESAMPLES,
-    seed: int = SEED, level: float = 0.95,
+    seed: int = SEED, level: float = LEVEL,
 ) -> dict[str, Any]:
   """Returns how far predicted grades agree with those of a person.
 
