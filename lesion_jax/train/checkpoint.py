@@ -147,15 +147,15 @@ class Checkpoints:
     return sorted(self._manager.all_steps())
 
   def restore(self, target: Tree, take: Callable[[Restored], Any] = lambda found: None) -> Restored | None:
-    """Returns the newest checkpoint that is sound on every process, or None where there is none at all. Damaged ones after it
-    are moved aside and named in the log; where none is sound, nothing is moved.
+    """Returns the newest checkpoint that is sound on every process, or None where there is none: training begins anew. Damaged ones
+    are moved aside and named in the log.
 
     Args:
       target: a tree of arrays with the structure, shapes and dtypes to expect.
       take: called with the checkpoint to resume from.
 
     Raises:
-      OtherRun: every checkpoint is damaged, or the newest sound one has other arrays than `target`, or `take` cannot make
+      OtherRun: the newest sound one has other arrays than `target`, or `take` cannot make
         anything of it (KeyError, TypeError, ValueError) or says so.
       OSError: one cannot be read now, which says nothing of its files. What else reading raises then, as MemoryError, is raised too.
     """
@@ -179,10 +179,8 @@ class Checkpoints:
         self._keep.best_step = found.meta.get('best_step')
         return found
       damaged[step] = reason
-    if damaged:
-      said = '; '.join(f'{step}: {why}' for step, why in damaged.items())
-      raise OtherRun(f'every checkpoint in {self.directory} is damaged ({said}), and nothing was changed. Rename or remove that folder '
-                     'to train anew, or use another --workdir')
+    for other, why in damaged.items():
+      self._set_aside(other, why, None)
     return None
 
   def _hand_over(self, found: Restored, take: Callable[[Restored], Any]) -> None:
@@ -242,10 +240,10 @@ class Checkpoints:
     self.wait()
     self._manager.close()
 
-  def _set_aside(self, step: int, reason: str, sound: int) -> None:
+  def _set_aside(self, step: int, reason: str, sound: int | None) -> None:
     aside = self.directory.with_name(self.directory.name + '_damaged')
-    logging.warning('checkpoint %d in %s is damaged (%s) and now lies in %s; resuming from that of step %d',
-                    step, self.directory, reason, aside, sound)
+    then = 'no other one is left: training begins anew' if sound is None else f'resuming from that of step {sound}'
+    logging.warning('checkpoint %d in %s is damaged (%s) and now lies in %s; %s', step, self.directory, reason, aside, then)
     if jax.process_index() == 0:
       aside.mkdir(exist_ok=True)
       names = itertools.chain([str(step)], (f'{step}.{number}' for number in itertools.count(1)))

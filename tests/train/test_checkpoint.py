@@ -273,14 +273,13 @@ def test_a_torn_one_is_damage(checkpoints, part, caplog):
   assert 'checkpoint 2' in caplog.text and 'resuming from that of step 1' in caplog.text
 
 
-def test_where_none_is_sound_it_is_said_and_nothing_is_moved(checkpoints):
+def test_where_none_is_sound_all_are_kept_aside_and_it_is_said(checkpoints, caplog):
   for step in (1, 2):
     checkpoints.save(step, tree(step), META)
     damage(checkpoints, step, truncated)
-  for _ in range(2):
-    with pytest.raises(checkpoint.OtherRun, match=r'every checkpoint in .*checkpoints is damaged \(2: .*; 1: .*Rename or remove that folder'):
-      checkpoints.restore(tree(0))
-  assert checkpoints.steps() == [1, 2]
+  assert checkpoints.restore(tree(0)) is None and checkpoints.steps() == []
+  assert sorted(path.name for path in checkpoints.directory.with_name('checkpoints_damaged').iterdir()) == ['1', '2']
+  assert caplog.text.count('no other one is left: training begins anew') == 2
 
 
 def test_what_was_set_aside_before_stays(checkpoints):

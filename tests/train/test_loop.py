@@ -345,16 +345,13 @@ def test_a_checkpoint_that_says_what_cannot_be_is_refused_and_nothing_is_lost(ru
   assert run.checkpoints.steps() == [4, 5] and run.validated == []
 
 
-def test_where_every_checkpoint_is_damaged_it_does_not_begin_anew(run):
+def test_where_every_checkpoint_is_damaged_it_begins_anew_and_they_are_kept(run):
   run(stop_at=3)
   run(stop_at=4)
-  rows = run.scalars()
   for path in run.checkpoints.directory.glob('*/meta/metadata'):
     path.write_bytes(path.read_bytes()[:20])
-  with pytest.raises(OtherRun, match=r'every checkpoint in .*run/checkpoints is damaged \(4: .*; 3: .*'
-                                     r'Rename or remove that folder to train anew, or use another --workdir'):
-    run()
-  assert run.checkpoints.steps() == [3, 4] and run.scalars() == rows and run.validated == []
+  assert run().step == 7
+  assert sorted(path.name for path in run.checkpoints.directory.with_name('checkpoints_damaged').iterdir()) == ['3', '4']
 
 
 def test_weights_that_are_not_finite_are_never_saved(run, monkeypatch):
