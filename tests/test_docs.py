@@ -308,6 +308,7 @@ class TestExtend:
   def test_network_and_loss_train_and_leave_a_bundle_that_predicts(self, mine, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(models.MODELS, 'two_taps', functools.partial(mine.TwoTaps, encoder=TinyEncoder))
     monkeypatch.setattr(main, 'write_run', lambda *unused: [])  # pictures take longer than the training
+    monkeypatch.setattr(main, 'examples', lambda *unused: [])
     config = tiny_config.changed(stages=('segment',), segment__loss='brier', segment__max_steps=2, segment__milestones=(),
                                  segment__data__count=30)
     common.use_network(config.segment, 'two_taps', fine=4)

@@ -54,6 +54,7 @@ def run(data_dir):
     with pytest.MonkeyPatch.context() as patch:
       if not pictures:  # they take longer than the training
         patch.setattr(main, 'write_run', lambda *unused: [])
+        patch.setattr(main, 'examples', lambda *unused: [])
       return main.run(config, workdir, str(data_dir), lambda: False)
 
   return start
