@@ -19,6 +19,7 @@ from lesion_jax.evaluate import compare, full_report, present_in
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model
 from lesion_jax.models.forward import forward
+from lesion_jax.report.comparison import say_p
 from lesion_jax.report.page import overlay_page
 from lesion_jax.weights.bundle import Bundle
 
@@ -120,7 +121,7 @@ def _differences(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path) 
     differences = compare(*pair, ())
     rows.append([f'`{name}` less `{first}`', *(
         '-' if differences[key]['difference'] is None else
-        f'{differences[key]["difference"]:+.3f}{bounds(differences[key]["interval"])}, p = {differences[key]["p"]:.3f}'
+        f'{differences[key]["difference"]:+.3f}{bounds(differences[key]["interval"])}, p {say_p(differences[key]["p"])}'
         for key in ('kappa', 'accuracy')), str(len(pair[0]['id']))])
   return 'Differences, photograph by photograph:\n\n' + table(['', 'kappa', 'accuracy', 'photographs'], rows) if rows else ''
 

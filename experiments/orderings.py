@@ -39,6 +39,7 @@ from experiments.page import join, table
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import compare
 from lesion_jax.evaluate.bootstrap import SWAPS
+from lesion_jax.report.comparison import say_p
 
 METRICS = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1', 'kappa': 'kappa'}
 REPLICATES = {'pixel_f1': 'mean_pixel_f1', 'image_f1': 'mean_image_f1', 'kappa': 'kappa'}
@@ -334,7 +335,7 @@ def _line(found: Verdict, rows: Mapping[str, Sequence[Result]]) -> list[str]:
   if found.photographs:
     ours += f', {found.photographs} photographs'
   paper = '' if found.paper is None else _signed(found.paper)
-  return [f'{_words(claim, rows)}: *{claim.words}*', METRICS[claim.metric], paper, ours, '' if found.p is None else f'{found.p:.3f}'.replace('0.000', '< 0.001'), found.verdict]
+  return [f'{_words(claim, rows)}: *{claim.words}*', METRICS[claim.metric], paper, ours, '' if found.p is None else say_p(found.p).removeprefix('= '), found.verdict]
 
 
 def _signed(value: float | None) -> str:

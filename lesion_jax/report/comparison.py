@@ -21,7 +21,7 @@ METRICS = {'mean_pixel_f1': 'mean pixel F1', 'mean_image_f1': 'mean image F1', '
 BY_LESION = {'pixel_f1': 'pixel F1', 'image_f1': 'image F1'}
 GRADING = {'kappa': 'quadratic weighted kappa', 'accuracy': 'accuracy', 'sensitivity': 'sensitivity of referable DR',
            'specificity': 'specificity of referable DR'}
-_LATEX = {'\\': r'\textbackslash{}', **{each: f'\\{each}' for each in '&%$#_{}'}, '~': r'\textasciitilde{}', '^': r'\textasciicircum{}'}
+_LATEX = {'\\': r'\textbackslash{}', **{each: f'\\{each}' for each in '&%$#_{}'}, '<': '$<$', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}'}
 
 
 def format_comparison(found: Mapping[str, Any], form: str) -> str:
@@ -116,8 +116,13 @@ def _value(found: Mapping[str, Any], few: bool = False) -> str:
 def _difference(found: Mapping[str, Any], few: bool, form: str) -> str:
   if found['difference'] is None:
     return '-'
-  said = f'{found["difference"]:+.3f}{_bounds(found["interval"], "+.3f", few)}, p = {found["p"]:.3f}'
+  said = f'{found["difference"]:+.3f}{_bounds(found["interval"], "+.3f", few)}, p {say_p(found["p"])}'
   return _Bold(said) if found['different'] else said
+
+
+def say_p(p: float) -> str:
+  """Returns a p value as it is said behind 'p': '= 0.012', or '< 0.001'."""
+  return f'= {p:.3f}' if p >= 0.001 else '< 0.001'
 
 
 def _bounds(interval: Sequence[float] | None, digits: str, few: bool) -> str:

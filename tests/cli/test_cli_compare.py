@@ -16,7 +16,7 @@ from lesion_jax import cli
 from lesion_jax.evaluate import compare_systems
 from lesion_jax.photograph.fingerprint import fingerprint, reduced
 from lesion_jax.photograph.prepare import prepare
-from lesion_jax.report.comparison import format_agreement, format_comparison
+from lesion_jax.report.comparison import format_agreement, format_comparison, say_p
 from lesion_jax.weights.bundle import load_bundle, save_bundle
 
 N = 14
@@ -286,3 +286,7 @@ def test_the_formats_of_the_command_are_those_of_the_library():
   from lesion_jax.report import comparison
 
   assert FORMATS == comparison.FORMATS
+
+
+def test_a_p_below_what_three_digits_say_is_said_so():
+  assert [say_p(p) for p in (1.0, 0.0123, 0.001, 0.0001)] == ['= 1.000', '= 0.012', '= 0.001', '< 0.001']
