@@ -53,7 +53,7 @@ def quadratic_weighted_kappa(confusion: np.ndarray) -> Score:
   total = counts.sum()
   if total == 0:
     return Score(None, NO_GRADE)
-  value = float(quadratic_weighted_kappas(counts.astype(np.int64)[None])[0])
+  value = float(quadratic_weighted_kappas(counts[None])[0])
   return Score(None, 'truth and prediction name one and the same grade throughout') if np.isnan(value) else Score(value)
 
 
