@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -217,7 +217,7 @@ def _headlines(results: Sequence[Result], found: Verdicts, at_validation: Verdic
     said.append(f'With the dual loss instead of Dice alone Lesion-Net-16s has an image F1{at} that differs by {_told(image)} ({_lesions(image)}), and a '
                 f'pixel F1 that differs by {_told(pixel)}{"".join(chosen)}.')
   lengths = [key for key in LENGTHS if key in rows]
-  if len(lengths) > 1:
+  if len(lengths) > 1 and _common_seeds(rows[key] for key in lengths):
     said.append(_lengths(lengths, by_row(first), first, at))
   others = [(key, words) for key, words in (('multitask_cw_maxpool', 'CW-MaxPool'), ('inception_v3', 'Inception-v3 without lesions'))
             if key in rows and 'multitask' in rows]
@@ -242,7 +242,8 @@ def _reversed(groups: Verdicts, rows: Mapping[str, Sequence[Result]]) -> str:
 
 def _lengths(lengths: Sequence[str], rows: Mapping[str, Sequence[Result]], results: Sequence[Result], at: str) -> str:
   """Which length is best by either F1, and by how much the next one is behind."""
-  parts = []
+  seeds = _common_seeds(rows[key] for key in lengths)  # with a seed of its own besides a row would be ahead by luck
+  parts, rows = [], {key: [result for result in rows[key] if result['seed'] in seeds] for key in lengths}
   for name in ('pixel_f1', 'image_f1'):
     order = sorted((key for key in lengths if metric(rows[key], name).value is not None), key=lambda key: -metric(rows[key], name).value)
     if len(order) > 1:
@@ -259,15 +260,24 @@ def _lengths(lengths: Sequence[str], rows: Mapping[str, Sequence[Result]], resul
           f"{' and '.join(papers)}.")
 
 
+def _common_seeds(rows: Iterable[Sequence[Result]]) -> set[int]:
+  return set.intersection(*({result['seed'] for result in found} for found in rows))
+
+
 def _short(key: str) -> str:
   return key.rpartition('_')[2]
 
 
 def _told(found: Verdict) -> str:
-  """'+0.011 [−0.060, +0.080] (undecided)'."""
+  """'+0.011 [−0.060, +0.080], 3 seeds (undecided)'."""
   ends = f' [{_signed(found.interval[0])}, {_signed(found.interval[1])}]' if found.interval else ''
   decided = '' if found.verdict in (HOLDS, REVERSED) else f' ({found.verdict})'
-  return f'{_signed(found.difference)}{ends}{decided}'
+  return f'{_signed(found.difference)}{ends}{_seeds(found)}{decided}'
+
+
+def _seeds(found: Verdict) -> str:
+  """', 3 seeds'; nothing where there is one."""
+  return f', {len(found.seeds)} seeds' if len(found.seeds) > 1 else ''
 
 
 def _check_paired(claim: Claim, results: Sequence[Result]) -> None:
@@ -331,7 +341,7 @@ def _words(claim: Claim, rows: Mapping[str, Sequence[Result]]) -> str:
 def _line(found: Verdict, rows: Mapping[str, Sequence[Result]]) -> list[str]:
   claim = found.claim
   ends = f' [{_signed(found.interval[0])}, {_signed(found.interval[1])}]' if found.interval else ''
-  ours = _signed(found.difference) + ends if found.seeds else '–'
+  ours = _signed(found.difference) + ends + _seeds(found) if found.seeds else '–'
   if found.photographs:
     ours += f', {found.photographs} photographs'
   paper = '' if found.paper is None else _signed(found.paper)
@@ -346,12 +356,7 @@ def _caption(results: Sequence[Result], groups: Verdicts, chosen: Verdicts) -> s
   found = _all(groups)
   shared = ('Where not all systems were tested on the same photographs, as some had learned from a few of them, the difference is over those '
             'that they share; their number stands beside it.') if any(each.photographs for each in found) else ''
-  several = len({result['seed'] for result in results}) > 1
-  chance = (
-      f'The interval covers chance in the choice of test {captions.sampled(results)} and in the seeds: at 95 % about one in twenty '
-      'differences of equal systems is called holds or reversed all the same.' if several else
-      f'The interval covers chance in the choice of test {captions.sampled(results)} alone. It compares two trained networks and not two '
-      'methods: with another seed either verdict may turn.')
+  chance = _of_what_chance([each for each in found if each.seeds], captions.sampled(results))
   tested = sum(each.p is not None for each in (*found, *_all(chosen)))
   many = (f'{tested} differences were tested, several of them of the same networks{", most at both thresholds" if chosen else ""}, and nothing is '
           f'corrected for their number: of so many between equal systems about {tested / 20:.0f} would be called holds or reversed.'
@@ -368,3 +373,17 @@ def _caption(results: Sequence[Result], groups: Verdicts, chosen: Verdicts) -> s
       'reversed: below 0, likewise; undecided: neither. A claim of no gain (not >) is reversed by an interval above 0 and '
       'not refuted by one that contains 0. Not dual: a network of the dual loss never saw it, so that nothing follows.', few, half, shared,
       chance, many, captions.conditions(results)] if part)
+
+
+def _of_what_chance(found: Sequence[Verdict], sampled: str) -> str:
+  """Which chance the intervals of these verdicts cover, by how many seeds they have."""
+  several = sum(len(each.seeds) > 1 for each in found)
+  of_one = (f'covers chance in the choice of test {sampled} alone. It compares two trained networks and not two methods: with another seed '
+            'either verdict may turn.')
+  of_several = (f'covers chance in the choice of test {sampled} and in the seeds: at 95 % about one in twenty differences of equal systems is called '
+                'holds or reversed all the same')
+  if not several:
+    return f'The interval {of_one}'
+  if several == len(found):
+    return f'The interval {of_several}.'
+  return f'Where a claim has several seeds ({several} of {len(found)}) its interval {of_several}; with one seed it {of_one}'

@@ -134,10 +134,16 @@ def _below(results: Sequence[Result], level: float) -> str:
   """Which runs have an image F1 below a level, at either kind of threshold: '; below it: ...', or nothing."""
   half, parts = at_half(results), []
   for how, found in (('at 0.5', half), ('at thresholds from validation', results)) if half else (('', results),):
-    values = {title(result['row'], [result]): result['report'].get('image_f1', {}).get('mean') for result in found}
-    names = [name for name, value in values.items() if value is not None and value < level]
+    names = [title(key, runs) + (f' (seed {", ".join(str(run["seed"]) for run in low)})' if len(low) < len(runs) else '')
+             for key, runs in by_row(found).items() if (low := [run for run in runs if _image_f1(run) < level])]
     parts += [f'{how} {", ".join(names)}'.strip()] if names else []
   return f'; below it: {"; ".join(parts)}' if parts else ''
+
+
+def _image_f1(result: Result) -> float:
+  """The mean image F1 of a run; infinite where it has none."""
+  value = result['report'].get('image_f1', {}).get('mean')
+  return float('inf') if value is None else value
 
 
 def chance(results: Sequence[Result]) -> str:

@@ -224,6 +224,11 @@ class TestFewerLesions:
     assert 'of MA, iHE, HaEx, CWS they are 4s and 2s.' in headlines(self.of('lesion_net_16s', 'lesion_net_8s'))
     assert "by the paper's figures they are 8s and 16s." in headlines([make_result(key) for key in ('lesion_net_16s', 'lesion_net_8s')])
 
+  def test_lengths_are_ranked_by_the_seeds_that_all_have(self):
+    lucky = [make_result('lesion_net_16s', 0), make_result('lesion_net_16s', 1, move=0.2), make_result('lesion_net_8s', 0)]
+    assert '8s has the largest pixel F1, ahead of 16s by +0.012' in headlines(lucky)
+    assert 'lengths' not in headlines([make_result('lesion_net_16s', 1), make_result('lesion_net_8s', 0)])
+
 
 class TestMarkdown:
 
@@ -260,6 +265,10 @@ class TestMarkdown:
     several = markdown([make_result(key, seed) for key in ROWS for seed in (0, 1)])
     assert 'about one in twenty' in several and 'another seed' not in several
     assert "not the paper's" in several
+    some = markdown([make_result(key, seed) for key in ('lesion_net_16s', 'lesion_net_16s_dice', 'lesion_net_8s') for seed in (0, 1)][:-1])
+    line = next(line for line in some.splitlines() if line.startswith('| Lesion-Net-16s > Lesion-Net-16s (Dice): '))
+    assert ', 2 seeds |' in line
+    assert '(1 of 3)' in some and 'about one in twenty' in some and 'another seed' in some
 
   def test_a_check_of_the_programs_says_that_it_ranks_nothing(self, results):
     said = 'The results rank nothing'
