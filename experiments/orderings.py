@@ -197,7 +197,7 @@ def _tally(groups: Verdicts, how: str = '') -> str:
 
 
 def headlines(results: Sequence[Result]) -> str:
-  """Says in a few sentences what a reader wants to know first: whether the dual loss raises image F1 at equal pixel F1, which length of the
+  """Says in a list of a few sentences what a reader wants to know first: whether the dual loss raises image F1 at equal pixel F1, which length of the
   expansive path is best, whether learned attention is, and how many of the paper's claims hold. '' where the results rank nothing, or
   there are none. Raises as `verdict` does."""
   return _headlines(results, verdicts(results), at_chosen(results))
@@ -228,7 +228,7 @@ def _headlines(results: Sequence[Result], found: Verdicts, at_validation: Verdic
   if at_validation:
     others = found | at_validation  # grades have no threshold
     said.append(f'{_tally(others, ", with F1 at thresholds from validation")}.{_reversed(others, rows)}')
-  return ' '.join(said)
+  return '\n'.join(f'- {each}' for each in said)
 
 
 def _all(groups: Verdicts) -> list[Verdict]:

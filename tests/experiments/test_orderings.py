@@ -289,12 +289,12 @@ class TestHeadlines:
   def test_the_first_sentences_say_what_was_asked(self):
     made = [make_result('lesion_net_16s', move=0.1), make_result('lesion_net_16s_dice'), make_result('lesion_net_8s', move=0.001),
             make_result('multitask', move=0.1), make_result('multitask_cw_maxpool')]
-    loss, lengths, attention, tally = headlines(made).replace('Eq. 7', 'Eq.7').split('. ', 3)
+    loss, lengths, attention, tally = (line.removeprefix('- ') for line in headlines(made).splitlines())
     assert loss.startswith('With the dual loss instead of Dice alone Lesion-Net-16s has an image F1 that differs by +0.1')
     assert '16s has the largest pixel F1, ahead of 8s by +0.0' in lengths and '(3 of the five lengths not run yet)' in lengths
-    assert attention.startswith('Attention by convolution (Eq.7) has a kappa that differs from that of CW-MaxPool by +0.1')
+    assert attention.startswith('Attention by convolution (Eq. 7) has a kappa that differs from that of CW-MaxPool by +0.1')
     assert tally.startswith(f"Of the paper's {len(ALL)} claims: holds ")
-    assert markdown(made).splitlines()[2].startswith('With the dual loss')
+    assert markdown(made).splitlines()[2].startswith('- With the dual loss')
 
   def test_what_is_reversed_is_named(self):
     made = [make_result('lesion_net_16s'), make_result('lesion_net_16s_wce', move=0.5)]
