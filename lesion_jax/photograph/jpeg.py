@@ -16,10 +16,9 @@ try:
 except ImportError:
   simplejpeg = None
 
-START = b'\xff\xd8'
+START, END_MARKER = b'\xff\xd8', b'\xff\xd9'
 # Our choice. Files for screens have about 10 scans; each takes as long as decoding an ordinary file of that size.
 MAX_SCANS = 100
-_END_MARKER = b'\xff\xd9'
 _END, _SCAN = 0xd9, 0xda
 _ALONE = {0x01, *range(0xd0, 0xd8)}  # markers without a length
 _NEXT = re.compile(b'\xff+([^\x00\xff])', re.DOTALL)
@@ -52,7 +51,7 @@ def check_jpeg(data: bytes) -> None:
         raise ValueError('it has no picture')
       if simplejpeg is None:
         raise ValueError(f'{_EARLY}: the end marker is missing; copy it again')
-      data, place = data + _END_MARKER, len(data) + len(_END_MARKER)  # some writers leave it out
+      data, place = data + END_MARKER, len(data) + len(END_MARKER)  # some writers leave it out
       break
     marker, place = found[1][0], found.end()
     if marker == _END:
@@ -92,8 +91,8 @@ def _check_codes(data: bytes) -> None:
     simplejpeg.decode_jpeg(data, colours, fastdct=True, fastupsample=True, min_height=1, min_width=1, min_factor=8, strict=True)
   except ValueError as error:
     said = str(error)
-    if _PADDING in said and (bare := data.removesuffix(_END_MARKER).rstrip(b'\0')) + _END_MARKER != data:
-      return _check_codes(bare + _END_MARKER)  # zeros are harmless behind the last row, and there alone
+    if _PADDING in said and (bare := data.removesuffix(END_MARKER).rstrip(b'\0')) + END_MARKER != data:
+      return _check_codes(bare + END_MARKER)  # zeros are harmless behind the last row, and there alone
     if 'remature' in said:
       raise ValueError(f'{_EARLY}, or have a hole; copy it again') from error
     if 'orrupt' in said or 'Huffman' in said:

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from lesion_jax import machine
 from lesion_jax.photograph import jpeg, patience, tiff
@@ -54,6 +54,8 @@ CUT_OFF = re.compile('broken data stream|could not create decoder|unrecognized d
                      'expected to read', re.IGNORECASE)
 DECODED_AT = (2, 4, 8)  # fractions of its size at which libjpeg decodes, by the first coefficients alone
 ORIENTATION, ACROSS = 0x0112, (5, 6, 7, 8)  # of EXIF; those that exchange rows and columns
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
 MAX_PLAIN = 4_000_000  # pixels of a PNM in digits, which Pillow reads one by one
 # Files by their first bytes, from the given place on, that people take for photographs.
 STRANGERS = (
@@ -254,15 +256,29 @@ def _read_image(file: BinaryIO, least: int | None) -> Read:
     _look_for_damage(image, file, head)
     if image.mode.startswith(('I', 'F')):
       return as_read(Image.fromarray(_from_grey(image)))
-    width, height, factor = *image.size, 1
+    whole, factor = image.size, 1
     if least and image.format in ('JPEG', 'MPO') and image.mode == 'RGB':
-      factor = max((each for each in DECODED_AT if max(width, height) >= each * least), default=1)
-      image.draft('RGB', (width // factor, height // factor))
-    if image.getexif().get(ORIENTATION) in ACROSS:
-      width, height = height, width
-    ImageOps.exif_transpose(image, in_place=True)
-    image.load()  # before the file is closed
-    return Read(image if image.mode == 'RGB' else image.convert('RGB'), height, width, factor)
+      factor = max((each for each in DECODED_AT if max(whole) >= each * least), default=1)
+      image.draft('RGB', (whole[0] // factor, whole[1] // factor))
+    turned = _turned(image)  # and loaded, before the file is closed
+    width, height = turned.size if factor == 1 else whole[::-1] if _orientation(image) in ACROSS else whole
+    return Read(turned if turned.mode == 'RGB' else turned.convert('RGB'), height, width, factor)
+
+
+def _orientation(image: Image.Image) -> Any:
+  """What EXIF or XMP says of it; None where they say nothing, or are damaged: that is no damage of the pixels."""
+  try:
+    return image.getexif().get(ORIENTATION)
+  except DAMAGE:
+    return None
+
+
+def _turned(image: Image.Image) -> Image.Image:
+  """An image upright, its pixels loaded. Pillow itself turns a TIFF as it loads it; its `exif_transpose` writes EXIF anew, which fails
+  where that is odd."""
+  image.load()
+  turn = TURNS.get(_orientation(image))
+  return image if turn is None else image.transpose(turn)
 
 
 def _why_unknown(file: BinaryIO, head: bytes) -> str:
@@ -301,6 +317,8 @@ def _look_for_damage(image: Image.Image, file: BinaryIO, head: bytes) -> None:
   elif image.format == 'PNG':
     file.seek(0)
     check_png(file.read())
+  elif image.format == 'TIFF':
+    tiff.check_jpeg_parts(image, file)
   elif head[:2] in (b'P1', b'P2', b'P3') and image.width * image.height > MAX_PLAIN:
     raise ValueError(f'its {image.width}x{image.height} numbers are written as digits, of which at most {MAX_PLAIN:,} pixels '
                      'are read; save it as PNG')
@@ -333,8 +351,7 @@ def _from_grey(image: Image.Image) -> np.ndarray:
   if not image.mode.startswith('I;16') or tags.get(tiff.BITS, (16,)) != (16,):
     raise ValueError(f'its pixels are numbers of more than 8 bits whose white is not known ({image.mode!r}); '
                      'convert it to 8 or 16 bits a channel')
-  ImageOps.exif_transpose(image, in_place=True)
-  grey = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+  grey = ((np.asarray(_turned(image)).astype(np.uint32) + 128) // 257).astype(np.uint8)
   if tags.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO:
     grey = 255 - grey
   return np.repeat(grey[..., None], 3, axis=-1)
@@ -347,10 +364,9 @@ def upright(image: Image.Image) -> Image.Image:
     ValueError: its numbers have more than 8 bits and no known white, or it cannot be decoded.
   """
   try:
-    turned = ImageOps.exif_transpose(image)
+    turned = _turned(image)
     if turned.mode.startswith(('I', 'F')):
       return Image.fromarray(_from_grey(turned))
-    turned.load()
     return turned if turned.mode == 'RGB' else turned.convert('RGB')
   except DAMAGE as error:
     raise ValueError(f'the Pillow image cannot be taken: {error}') from error

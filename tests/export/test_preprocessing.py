@@ -98,7 +98,12 @@ def test_it_gives_our_squares_and_our_refusals_without_scipy_and_lesion_jax(tmp_
   turned = Image.fromarray(np.rot90(_on(440, 620, (20, 100, _eye()))).copy())
   turned.getexif()[0x0112] = 6
   turned.save(tmp_path / 'field_of_view-turned.jpg', exif=turned.getexif())
-  assert _hold(tmp_path, [*places, tmp_path / 'field_of_view-turned.jpg']) == 19
+  for name, exif in (('cut off', b'Exif\0\0II*\0'), ('on its side', turned.getexif())):
+    for ending in ('png', 'tif'):
+      if ending == 'png' or name == 'on its side':
+        places.append(tmp_path / f'field_of_view-{name} {ending}.{ending}')
+        turned.save(places[-1], exif=exif)
+  assert _hold(tmp_path, [*places, tmp_path / 'field_of_view-turned.jpg']) == 22
 
 
 @pytest.mark.slow

@@ -146,6 +146,38 @@ class TestTiff:
     (tmp_path / 'b.tif').write_bytes(_tiff([_page(COLOR), _page(small, tags=tags)]))
     np.testing.assert_array_equal(read_photograph(tmp_path / 'b.tif'), COLOR)
 
+  @pytest.mark.parametrize('strip', [1 << 10, 1 << 24], ids=['strips', 'one strip'])
+  @pytest.mark.parametrize('options', [{}, {'quality': 30}], ids=['plain', 'coarse'])
+  def test_jpeg_in_it_with_a_hole_is_damage_wherever_that_is(self, tmp_path, strip, options):
+    sound = save(tmp_path / 'a.tif', COLOR, compression='jpeg', strip_size=strip, **options).read_bytes()
+    assert np.abs(read_photograph(sound).astype(int) - COLOR).mean() < 8
+    with Image.open(tmp_path / 'a.tif') as image:
+      parts = [*zip(image.tag_v2[273], image.tag_v2[279], strict=True)]
+    assert (len(parts) > 1) == (strip < 1 << 24)
+    for place, count in (parts[0], parts[-1]):
+      start = place + sound[place:place + count].index(b'\xff\xda') + 14
+      middle = (start + place + count) // 2
+      end = min(middle + 300, place + count - 2)
+      with pytest.raises(ValueError, match='its coded data (end early|are damaged)'):
+        read_photograph(sound[:middle] + bytes(end - middle) + sound[end:])
+
+  def test_tiles_of_jpeg_are_looked_at_too(self):
+    tags = {256: (4, [160]), 257: (4, [128]), 258: (3, [8] * 3), 259: (3, [7]), 262: (3, [6]), 277: (3, [3]), 530: (3, [2, 2]),
+            322: (4, [160]), 323: (4, [128])}
+    buffer = io.BytesIO()
+    Image.fromarray(np.pad(COLOR, ((0, 8), (0, 0), (0, 0)))).save(buffer, 'JPEG', quality=90)
+    tile = buffer.getvalue()
+    of = lambda data: _tiff([(tags | {324: (4, [8]), 325: (4, [len(data)])}, data)])
+    assert np.abs(read_photograph(of(tile))[:120].astype(int) - COLOR).mean() < 8
+    with pytest.raises(ValueError, match='its coded data (end early|are damaged)'):
+      read_photograph(of(tile[:len(tile) // 2] + bytes(len(tile) - len(tile) // 2 - 2) + tile[-2:]))
+
+  @pytest.mark.filterwarnings('ignore::UserWarning')  # Pillow's own
+  def test_a_later_page_that_is_cut_off_is_said_in_our_words(self):
+    data = _tiff([_page(COLOR), _page(COLOR)])
+    with pytest.raises(ValueError, match='its page 2 is cut off or damaged'):
+      read_photograph(data[:-60])
+
   def test_nothing_but_a_thumbnail_is_refused(self, tmp_path):
     (tmp_path / 'a.tif').write_bytes(_tiff([_page(COLOR, tags={254: (4, [1])})]))
     with pytest.raises(ValueError, match='nothing but smaller copies'):

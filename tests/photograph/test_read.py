@@ -136,6 +136,24 @@ class TestOrientation:
     path = save(tmp_path / 'a.png', Image.fromarray(np.rot90(wide).copy()), exif=turned())
     np.testing.assert_array_equal(read_photograph(path), grey_rgb(np.arange(6, dtype=np.uint8).reshape(2, 3)))
 
+  @pytest.mark.parametrize('orientation', range(1, 9))
+  @pytest.mark.parametrize('name', ['a.png', 'a.tif', 'a.jpg'])
+  def test_height_and_width_are_those_of_the_upright_photograph(self, tmp_path, name, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    for least in (None, 4):
+      found = read.read_image(save(tmp_path / name, self.UPRIGHT, exif=exif), least=least)
+      assert (found.height, found.width) == ((16, 32) if orientation < 5 else (32, 16))
+      assert found.image.size == (-(-found.width // found.factor), -(-found.height // found.factor))
+
+  @pytest.mark.parametrize('exif', [b'Exif\0\0' + bytes(range(1, 41)), b'Exif\0\0II*\0'], ids=['no numbers', 'cut off'])
+  @pytest.mark.parametrize('name', ['a.png', 'a.webp', 'a.jpg'])
+  def test_damaged_exif_is_no_damage_of_the_pixels(self, tmp_path, name, exif):
+    options = {'lossless': True} if name == 'a.webp' else {'dpi': (300, 300), 'quality': 95}
+    sound, path = (save(tmp_path / part / name, self.UPRIGHT, exif=each, **options) for part, each in (('sound', b''), ('odd', exif)))
+    assert exif.removeprefix(b'Exif\0\0') in path.read_bytes()
+    np.testing.assert_array_equal(read_photograph(path), read_photograph(sound))
+
 
 class TestRefused:
 
