@@ -194,7 +194,7 @@ def _is_photograph(file: pathlib.Path) -> bool:
 class Folders:
   """Gives each photograph a folder of `out`: named after the file's stem, with '~2', '~3' where another has that name.
 
-  A folder with the results of another photograph is left alone, and one with somebody else's files; one with those of
+  A folder with the results of another photograph is left alone, and one with somebody else's files, and a file; one with those of
   the same photograph, known by its bytes or its place, is used again. Names that differ in case alone count as equal, as some
   file systems hold them to be.
   """
@@ -205,7 +205,6 @@ class Folders:
   def choose(self, file: pathlib.Path, run: Any) -> tuple[str, dict[str, Any] | None]:
     """Returns the folder's name, and the record that it holds, if any, of the same photograph."""
     from lesion_jax.clinical.record import read_record
-    from lesion_jax.report.result_folder import FIELD
 
     # '..' is a stem as well; of a UID the last number is no ending.
     stem = file.name if file.suffix and not file.suffix.strip('.0123456789') else file.stem
@@ -214,13 +213,26 @@ class Folders:
     for name in (name for name in names if name.casefold() not in self._taken):
       folder = self._out / name
       record = read_record(folder)
-      # Of ours, also one that is not complete has its first file at least, or none.
-      if record is None and not (folder.is_dir() and any(folder.iterdir()) and not (folder / FIELD).exists()):
+      if record is None and not _is_taken(folder):
         break
       if record and (run.photograph == record['run'].get('photograph') or run.place == record['run'].get('place')):
         break
     self._taken.add(name.casefold())
     return name, record
+
+
+def _is_taken(folder: pathlib.Path) -> bool:
+  """Whether something of somebody else is where a folder of results would go: a file, as of a photograph without an ending in
+  `out` itself; a link to nothing; a folder that is not ours, or cannot be looked into."""
+  from lesion_jax.report.result_folder import FIELD
+
+  if not os.path.lexists(folder):
+    return False
+  try:
+    # Of ours, also one that is not complete has its first file at least, or none.
+    return not folder.is_dir() or any(folder.iterdir()) and not (folder / FIELD).exists()
+  except OSError:
+    return True
 
 
 def plan(

@@ -104,6 +104,18 @@ def test_names_that_are_uids_stay_whole(predict, tmp_path):
   assert list(_rows(tmp_path / 'out')) == names
 
 
+def test_a_file_or_a_link_that_has_a_photographs_name_stays_and_the_results_go_beside_it(predict, tmp_path):
+  folder = tmp_path / 'd'
+  for name in ('1.2.826.77.1', 'IM000001'):  # as archives name DICOM files
+    shutil.copy(_save(tmp_path / 'a.png', grade=1), _save(folder / 'eye.png').with_name(name))
+  (folder / 'eye').symlink_to('nowhere')
+  before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+  for _ in range(2):
+    assert predict(folder / '1.2.826.77.1', folder / 'IM000001', folder / 'eye.png', '--out', folder) == 0
+    assert {name: row['grade'] for name, row in _rows(folder).items()} == {'1.2.826.77.1~2': '1', 'IM000001~2': '1', 'eye~2': '0'}
+    assert {path: path.read_bytes() for path in before} == before and (folder / 'eye').is_symlink()
+
+
 class TestSearch:
 
   def test_what_is_not_taken_is_counted_by_kind(self, tmp_path):
