@@ -119,7 +119,8 @@ class Predictor:
     """Predicts like a call, but lazily: takes photographs as it goes and yields the prediction of each (B = 1), in
     order.
 
-    At most two batches and their inputs are held, however many photographs come. They are read while the device works.
+    At most two batches and their inputs are held, however many photographs come. They are read while the device works. What is wrong
+    with a photograph is raised where its prediction would stand: all before it are yielded.
     """
     if os.getpid() != self.process:
       raise RuntimeError('this predictor was loaded before the process was forked, and would wait for ever for threads that are '
@@ -132,8 +133,11 @@ class Predictor:
                                name=None if isinstance(item[1], str | os.PathLike) else f'photograph {item[0]}')
     squares = ordered_map(one, numbered, ahead=batch_size)
     predict_fn = self.program if self.program and batch_size == 1 else self.predict_fn
-    late = None  # collected one batch behind, so that the device works while the next one is read
-    while chunk := list(itertools.islice(squares, batch_size)):
+    late, failed = None, None  # collected one batch behind, so that the device works while the next one is read
+    while failed is None:
+      chunk, failed = _take(squares, batch_size)
+      if not chunk:
+        break
       images = np.zeros((batch_size, size, size, 3), np.uint8)
       images[:len(chunk)] = [square.pixels for square in chunk]
       found = _by_lesion(predict_fn(self.variables, images))
@@ -143,6 +147,8 @@ class Predictor:
       late = found, located, chunk
     if late:
       yield from self._collect(*late, rule)
+    if failed is not None:
+      raise failed
 
   def _collect(
       self, found: Prediction, located: Located | None, chunk: list[Square], rule: Rule,
@@ -158,6 +164,17 @@ def _load_anew(origin: dict[str, Any]) -> Predictor:
   from lesion_jax.predict.loading import load
 
   return load(**origin)
+
+
+def _take(squares: Iterator[Square], count: int) -> tuple[list[Square], Exception | None]:
+  """The next squares, at most so many, and what was raised in the place of the one after them."""
+  chunk: list[Square] = []
+  try:
+    for square in itertools.islice(squares, count):
+      chunk.append(square)
+  except Exception as error:  # noqa: BLE001 (it is raised when those before it are done)
+    return chunk, error
+  return chunk, None
 
 
 def _as_iterable(photographs: Any) -> Iterable[Any]:

@@ -85,6 +85,14 @@ def test_a_stream_takes_photographs_as_it_goes(predictor):
   stream.close()
 
 
+@pytest.mark.parametrize('batch_size', [1, 2, 3])
+def test_all_before_a_photograph_that_cannot_be_taken_are_answered(predictor, mixed, batch_size):
+  stream, answers = predictor.stream([*mixed, np.zeros((90, 90, 3), np.uint8), mixed[0]], batch_size=batch_size), []
+  with pytest.raises(ValueError, match='photograph 5: no field of view'):
+    answers.extend(found.grades.argmax() for found in stream)
+  assert answers == GRADES
+
+
 def test_one_of_several_predictions(predictor, mixed):
   found = predictor(mixed)
   last = found[-1]
