@@ -141,7 +141,7 @@ def _is_output(path: pathlib.Path, out: pathlib.Path, ours: Callable[[pathlib.Pa
       path.name in (TABLE, DICTIONARY, REPORT, PATIENTS, COCO, LOCK)
       or path.name.startswith(tuple(f'.{name}.' for name in (TABLE, DICTIONARY, REPORT, PATIENTS, COCO)))):
     return True
-  return ours(path if path.is_dir() else path.parent)
+  return ours(path if os.path.isdir(path) else path.parent)
 
 
 def _is_result(folder: pathlib.Path, out: pathlib.Path) -> bool:
@@ -150,7 +150,7 @@ def _is_result(folder: pathlib.Path, out: pathlib.Path) -> bool:
   from lesion_jax.clinical.record import RECORD, is_record
   from lesion_jax.report.result_folder import NAMES
 
-  if (folder / RECORD).is_file() and is_record(folder):
+  if is_record(folder):
     return True
   if _is_form(folder) or _is_form(folder.parent):
     return True
@@ -167,10 +167,10 @@ def _is_form(folder: pathlib.Path) -> bool:
   """Whether it is the folder of index maps, or of labelme's files, that lies beside a table of results."""
   from lesion_jax.report.index_maps import SETTINGS
 
-  if folder.name not in (INDEX_MAPS, LABELME) or not (folder.parent / TABLE).is_file():
+  if folder.name not in (INDEX_MAPS, LABELME) or not os.path.isfile(folder.parent / TABLE):
     return False
   if folder.name == INDEX_MAPS:
-    return (folder / SETTINGS).is_file()
+    return os.path.isfile(folder / SETTINGS)
   try:
     return all(item.suffix.lower() == '.json' for item in folder.iterdir())
   except OSError:

@@ -76,7 +76,7 @@ def rethreshold(
     progress: called as photographs are done, with how many are and how many there are.
 
   Raises:
-    Refused: there is no such folder, nothing in it has maps, a lesion is not evaluated in any, another run writes to it, or
+    Refused: there is no such folder, no result or nothing with maps in it, a lesion is not evaluated in any, another run writes to it, or
       a value is none of those.
     Stopped: nothing more could be written.
     Interrupted: by Ctrl-C, or by `progress`; what is done is done.
@@ -103,6 +103,8 @@ def _rethreshold(
     progress: Callable[[int, int], None],
 ) -> Rethresholded:
   found = _results(out)
+  if not found:
+    raise Refused('', f'no results in {out}; name what was --out of lesion-jax predict')
   evaluated = {key for _, record in found for key in record['lesions'] or {}}
   for option, chosen in (('threshold', thresholds), ('smallest', smallest or {})):
     if (unknown := [key for key in chosen if key not in evaluated]) and len(chosen) < len(records.LESION_KEYS):
@@ -181,9 +183,9 @@ def _results(out: pathlib.Path) -> list[tuple[pathlib.Path, dict[str, Any]]]:
   """The folders of photographs with their records, by name; what an earlier run left half done is found again."""
   found = []
   for folder in sorted(out.iterdir()):
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
       continue
-    if (folder / WAITING).is_file() and not (folder / RECORD).exists():
+    if os.path.isfile(folder / WAITING) and not os.path.exists(folder / RECORD):
       (folder / WAITING).replace(folder / RECORD)
     if record := read_record(folder):
       found.append((folder, record))

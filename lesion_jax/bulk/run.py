@@ -328,7 +328,7 @@ def _also(out: pathlib.Path, forms: Forms) -> Iterator[tuple[str, Callable[[path
   before = (labelme.form_of(path) for path in sorted((out / LABELME).glob('*.json')))
   if form := forms.labelme or next(filter(None, before), None):
     yield LABELME, functools.partial(_write_labelme, form=form)
-  if forms.index_maps or (out / INDEX_MAPS / SETTINGS).is_file():
+  if forms.index_maps or os.path.isfile(out / INDEX_MAPS / SETTINGS):
     yield INDEX_MAPS, _write_index_maps
 
 

@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 from lesion_jax import cli, models
-from lesion_jax.bulk import Refused, predict_photographs
-from lesion_jax.bulk.inputs import search
+from lesion_jax.bulk import Refused, predict_photographs, rethreshold
+from lesion_jax.bulk.inputs import Folders, search
+from lesion_jax.clinical.record import Run
 from lesion_jax.locking import locked
 from lesion_jax.weights.bundle import save_bundle
 
@@ -163,6 +164,29 @@ class TestSearch:
     found = search([tmp_path / 'in'], tmp_path / 'out')
     assert [path.name for path in found.photographs] == ['a.jpg', 'closed']
     assert 'this folder cannot be searched: Permission denied' in found.failed.values()
+
+  def test_a_folder_that_can_be_listed_and_no_more_fails_file_by_file(self, tmp_path, monkeypatch):
+    for name in ('a.jpg', 'listed/b.jpg', 'out/a/theirs.txt', 'out/listed/theirs.txt'):
+      (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+      (tmp_path / name).write_bytes(b'x')
+    look = os.stat
+
+    def refuse(path, **options):
+      if pathlib.Path(os.fsdecode(path)).parent.name == 'listed':
+        raise PermissionError(13, 'Permission denied')
+      return look(path, **options)
+
+    monkeypatch.setattr(os, 'stat', refuse)
+    out = tmp_path / 'out'
+    found = search([tmp_path / 'a.jpg', tmp_path / 'listed'], out)
+    assert [path.name for path in found.photographs] == ['a.jpg', 'b.jpg']
+    assert found.failed == {tmp_path / 'listed' / 'b.jpg': 'it cannot be looked at: Permission denied'}
+    assert [path.name for path in search([tmp_path / '*' / '*.jpg'], out).photographs] == ['b.jpg']
+    with pytest.raises(Refused, match='no results in'):
+      rethreshold(out, {'MA': 0.3})
+    named = Folders(out)
+    run = Run('digest', 'model', {}, 'place')
+    assert [named.choose(pathlib.Path(f'{name}.jpg'), run)[0] for name in ('a', 'listed', 'b')] == ['a~2', 'listed~2', 'b']
 
 
 @pytest.mark.parametrize('name, said', [
