@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lesion_jax
-from lesion_jax.photograph import crop, field
+from lesion_jax.photograph import crop, field, tiff
 
 PACKAGE = 'preprocessing'
 # How imports read where nothing of lesion_jax nor SciPy is.
 REWRITTEN = {
     'from lesion_jax.export.preprocessing.': 'from .',
     'from lesion_jax.photograph.': 'from .',
+    'from lesion_jax.photograph import': 'from . import',
     'from lesion_jax.core import NUM_LESIONS\n': 'NUM_LESIONS = 8\n',
     'from scipy import ndimage\n': 'from . import morphology as ndimage\n',
 }
@@ -27,11 +28,11 @@ NAMES = {'PIL': 'pillow'}  # by which pip knows a module
 
 
 def write_preprocessing(folder: pathlib.Path) -> None:
-  """Writes `preprocessing/`, which needs NumPy and Pillow: `photograph.crop` and `photograph.field` as they stand but for their
+  """Writes `preprocessing/`, which needs NumPy and Pillow: `photograph.crop`, `field` and `tiff` as they stand but for their
   imports, and beside them `lesion_jax/export/preprocessing/`, which has SciPy's few functions and reads files."""
   own = pathlib.Path(__file__).with_name(PACKAGE)
   (folder / PACKAGE).mkdir()
-  for source in (*sorted(own.glob('*.py')), *(pathlib.Path(module.__file__) for module in (crop, field))):
+  for source in (*sorted(own.glob('*.py')), *(pathlib.Path(module.__file__) for module in (crop, field, tiff))):
     text = source.read_text('utf-8')
     for ours, theirs in REWRITTEN.items():
       text = text.replace(ours, theirs)

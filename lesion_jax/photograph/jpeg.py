@@ -10,6 +10,8 @@ look is taken, and a hole may pass.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 try:
   import simplejpeg
@@ -28,6 +30,8 @@ _KINDS = {0xc3: 'lossless JPEG', **dict.fromkeys((0xc5, 0xc6, 0xc7, 0xcd, 0xce, 
 _FRAMES = {0xc0, 0xc1, 0xc2, *_KINDS}
 _PADDING = 'extraneous bytes before marker 0xd9'
 _EARLY = 'its coded data end early'
+# In a TIFF: compression, and which number of it is JPEG; tables that all parts share; where strips or tiles begin, and their bytes.
+_COMPRESSION, _JPEG, _TABLES, _PARTS = 259, 7, 347, ((273, 279), (324, 325))
 
 
 class OtherKind(ValueError):
@@ -73,6 +77,25 @@ def check_jpeg(data: bytes) -> None:
   if not scans:
     raise ValueError('it has no picture')
   _check_codes(data[:place])
+
+
+def check_parts(tags: Mapping[int, Any], file: BinaryIO) -> None:
+  """Does the same for a page of a TIFF, each strip or tile of which is a JPEG where its compression says so.
+
+  Args:
+    tags: of the page, as Pillow has them.
+    file: the TIFF.
+
+  Raises:
+    ValueError: as `check_jpeg`.
+  """
+  if tags.get(_COMPRESSION) != _JPEG:
+    return
+  tables = bytes(tags.get(_TABLES) or START).rstrip(b'\0').removesuffix(END_MARKER)
+  for offsets, counts in _PARTS:
+    for place, count in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False):
+      file.seek(place)
+      check_jpeg(tables + file.read(count).removeprefix(START))
 
 
 def _check_frame(marker: int, bits: int) -> None:

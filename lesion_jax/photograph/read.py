@@ -318,7 +318,7 @@ def _look_for_damage(image: Image.Image, file: BinaryIO, head: bytes) -> None:
     file.seek(0)
     check_png(file.read())
   elif image.format == 'TIFF':
-    tiff.check_jpeg_parts(image, file)
+    jpeg.check_parts(getattr(image, 'tag_v2', {}), file)
   elif head[:2] in (b'P1', b'P2', b'P3') and image.width * image.height > MAX_PLAIN:
     raise ValueError(f'its {image.width}x{image.height} numbers are written as digits, of which at most {MAX_PLAIN:,} pixels '
                      'are read; save it as PNG')

@@ -1,5 +1,7 @@
-"""What a TIFF says of itself that Pillow does not ask: which of its pages is the photograph, how its numbers are stored, and whether
-JPEG in it is whole."""
+"""What a TIFF says of itself that Pillow does not ask: which of its pages is the photograph, and how its numbers are stored.
+
+Needs Pillow alone, so that exports carry this file.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,9 @@ from typing import Any, BinaryIO
 
 from PIL import TiffImagePlugin
 
-from lesion_jax.photograph import jpeg
-
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 KIND, BITS, COMPRESSION, PHOTOMETRIC, PLANES, FORMAT = 254, 258, 259, 262, 284, 339
-WHITE_IS_ZERO, SEPARATE, UNCOMPRESSED, JPEG, UNSIGNED = 0, 2, 1, 7, 1
-TABLES, PARTS = 347, ((273, 279), (324, 325))  # of JPEG; where strips or tiles begin, and their bytes
+WHITE_IS_ZERO, SEPARATE, UNCOMPRESSED, UNSIGNED = 0, 2, 1, 1
 REDUCED = 1  # bit of KIND: a page that is a smaller copy of another
 FORMATS = {2: 'with a sign', 3: 'with a floating point', 5: 'of two parts (complex)', 6: 'of two parts (complex)'}
 MAX_PAGES = 100
@@ -63,26 +62,6 @@ def choose_page(image: Any) -> None:
   image.seek(largest[0] if largest[1] >= LARGER * first else number)
   if cause := _odd(image.tag_v2):
     raise ValueError(cause)
-
-
-def check_jpeg_parts(image: Any, file: BinaryIO) -> None:
-  """Holds strips or tiles that are JPEG to `jpeg.check_jpeg`: what is missing in them a decoder fills up without a word.
-
-  Args:
-    image: an open TIFF, at its page.
-    file: it.
-
-  Raises:
-    ValueError: of `jpeg.check_jpeg`.
-  """
-  tags = image.tag_v2
-  if tags.get(COMPRESSION) != JPEG:
-    return
-  tables = bytes(tags.get(TABLES) or jpeg.START).rstrip(b'\0').removesuffix(jpeg.END_MARKER)  # which the parts share
-  for offsets, counts in PARTS:
-    for place, count in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False):
-      file.seek(place)
-      jpeg.check_jpeg(tables + file.read(count).removeprefix(jpeg.START))
 
 
 def _odd(tags: Any) -> str | None:

@@ -103,7 +103,10 @@ def test_it_gives_our_squares_and_our_refusals_without_scipy_and_lesion_jax(tmp_
       if ending == 'png' or name == 'on its side':
         places.append(tmp_path / f'field_of_view-{name} {ending}.{ending}')
         turned.save(places[-1], exif=exif)
-  assert _hold(tmp_path, [*places, tmp_path / 'field_of_view-turned.jpg']) == 22
+  eye = Image.fromarray(_on(440, 620, (20, 100, _eye())))
+  places.append(tmp_path / 'field_of_view-thumbnail first.tif')
+  eye.resize((155, 110)).save(places[-1], save_all=True, append_images=[eye])
+  assert _hold(tmp_path, [*places, tmp_path / 'field_of_view-turned.jpg']) == 23
 
 
 @pytest.mark.slow
@@ -121,7 +124,7 @@ def test_what_is_shipped_imports_numpy_and_pillow_alone(tmp_path):
   for path in (tmp_path / 'preprocessing').glob('*.py'):
     imports = [line.split()[1] for line in path.read_text().splitlines() if line.startswith(('import ', 'from '))]
     assert {name.partition('.')[0] for name in imports} <= {
-        '', '__future__', 'collections', 'dataclasses', 'functools', 'os', 'pathlib', 'typing', 'numpy', 'PIL'}, path
+        '', '__future__', 'collections', 'contextlib', 'dataclasses', 'functools', 'os', 'pathlib', 'struct', 'typing', 'numpy', 'PIL'}, path
 
 
 @pytest.mark.parametrize('share', [0.0, 0.1, 0.4, 0.59, 0.8, 1.0])
