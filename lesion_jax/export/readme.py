@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lesion_jax
+from lesion_jax.clinical.findings import DISC_SHARE
 from lesion_jax.core import EDEMA, GRADES, LESIONS
 from lesion_jax.export.check import BATCHES
 from lesion_jax.export.source import Source
@@ -100,12 +101,15 @@ def _windows(source: Source) -> str:
 
 
 def _thresholds(config: Mapping[str, Any]) -> list[str]:
-  """Where the thresholds are, and what they are of."""
+  """Where the thresholds are, and what they are of; and what else a mask depends on."""
   if not config.get('presence'):
     lines = ['The probability from which a lesion counts as present is in `config.json` under `thresholds`.']
   else:
     lines = [f'{Rule.of(config).describe()} The thresholds on that score are in `config.json` under `presence`, those of '
              'the pixels in its mask under `thresholds`.']
+  if config.get('smallest'):
+    lines.append('Regions smaller than `config.json` says under `smallest` are no part of a mask: pixels of the square of '
+                 f'{config["preprocessing"]["size"]}, or disc areas, each {DISC_SHARE} of the field of view.')
   if config.get('temperatures'):
     lines.append('All outputs are before any temperature, and so are the thresholds; to show calibrated probabilities, '
                  'divide the logits by those in `config.json` under `temperatures`.')

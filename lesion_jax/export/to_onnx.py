@@ -18,7 +18,7 @@ OPSET = 20
 MODULES = ('onnxruntime', 'onnx', 'torch')
 USAGE = f'''\
 `{FILE}` is one graph (opset {OPSET}) from uint8 images to all outputs, for any batch. Its metadata holds what
-`config.json` says of lesions, grades, thresholds, presence, temperatures and preprocessing.
+`config.json` says of lesions, grades, thresholds, presence, smallest regions, temperatures and preprocessing.
 
 ```python
 import onnxruntime
@@ -66,7 +66,7 @@ def write(source: Source, folder: pathlib.Path) -> Run:
 def metadata(source: Source) -> dict[str, str]:
   """Returns what the graph says of itself: strings, JSON but for the network's name, the version and the digest."""
   described = {key: json.dumps(source.config[key])
-               for key in ('lesions', 'grades', 'thresholds', 'presence', 'temperatures', 'annotated', 'preprocessing')
+               for key in ('lesions', 'grades', 'thresholds', 'presence', 'smallest', 'temperatures', 'annotated', 'preprocessing')
                if key in source.config}
   return described | {'model': source.config['model']['name'], 'weights_sha256': source.digest,
                       'lesion_jax': lesion_jax.__version__}
