@@ -6,6 +6,7 @@ import functools
 import glob
 import hashlib
 import itertools
+import json
 import os
 import pathlib
 from collections import Counter
@@ -195,7 +196,7 @@ class Folders:
   """Gives each photograph a folder of `out`: named after the file's stem, with '~2', '~3' where another has that name.
 
   A folder with the results of another photograph is left alone, and one with somebody else's files, and a file; one with those of
-  the same photograph, known by its bytes or its place, is used again. Names that differ in case alone count as equal, as some
+  the same photograph, known by its place or else its bytes, is used again. Names that differ in case alone count as equal, as some
   file systems hold them to be.
   """
 
@@ -210,15 +211,24 @@ class Folders:
     stem = file.name if file.suffix and not file.suffix.strip('.0123456789') else file.stem
     stem = stem.lstrip('.') or 'photograph'
     names = itertools.chain([stem], (f'{stem}~{number}' for number in itertools.count(2)))
+    free: tuple[str, dict[str, Any] | None] | None = None
+    same: tuple[str, dict[str, Any] | None] | None = None
     for name in (name for name in names if name.casefold() not in self._taken):
       folder = self._out / name
       record = read_record(folder)
-      if record is None and not _is_taken(folder):
+      if record and run.place == record['run'].get('place'):
+        same = name, record
         break
-      if record and (run.photograph == record['run'].get('photograph') or run.place == record['run'].get('place')):
-        break
-    self._taken.add(name.casefold())
-    return name, record
+      if record and run.photograph == record['run'].get('photograph'):
+        same = same or (name, record)
+      elif record is None and not _is_taken(folder):
+        free = free or (name, None)
+      if (free or same) and name != stem and not os.path.lexists(folder):
+        break  # whatever has this name lies before; the first may be missing, as of a photograph that failed
+    chosen = same or free
+    assert chosen is not None  # the names do not end before
+    self._taken.add(chosen[0].casefold())
+    return chosen
 
 
 def _is_taken(folder: pathlib.Path) -> bool:
@@ -276,12 +286,24 @@ def plan(
       yield number, Entry(name, folder, WAITING, run=run, whose=whose)
       continue
     try:
-      record = rewrite_whose(out / folder, record, whose, file)
+      record = rewrite_whose(out / folder, _moved(out / folder, record, file, run), whose, file)
     except (OSError, ValueError) as error:
       entries[number] = Entry(name, folder, SKIPPED, run=run, whose=whose).failed(
-          text(f'{file}: whose eye it is could not be written to its results: {error}'))
+          text(f'{file}: its results could not be corrected: {error}'))
     else:
       entries[number] = Entry(name, folder, SKIPPED, record, run=run, whose=whose)
+
+
+def _moved(folder: pathlib.Path, record: dict[str, Any], file: pathlib.Path, run: Any) -> dict[str, Any]:
+  """The record in a folder, which says where the photograph lies now; written anew where it said another place. Raises OSError."""
+  from lesion_jax.clinical.record import RECORD
+  from lesion_jax.report.files import write_whole
+
+  if record['run'].get('place') == run.place:
+    return record
+  record = record | {'file': text(file), 'run': record['run'] | {'place': run.place}}
+  write_whole(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + '\n')
+  return record
 
 
 def text(name: Any) -> str:

@@ -135,6 +135,27 @@ def test_a_photograph_that_was_moved_is_known_again(predict, save, read_table, t
   predict(moved)
   row, = read_table(out)
   assert (row['folder'], row['status'], row['file']) == ('eye', 'skipped', str(moved))
+  record = json.loads((out / 'eye' / 'result.json').read_text())
+  assert record['file'] == str(moved), 'new thresholds and forms of other tools look for it there'
+  times = written(out / 'eye')
+  predict(moved)
+  assert written(out / 'eye') == times
+
+
+def test_a_photograph_keeps_its_folder_when_another_of_its_name_goes(predict, save, read_table):
+  broken, eye = save('eye.png'), save('sub/eye.png', grade=2)
+  broken.write_text('no picture')
+  status, out = predict(broken, eye)
+  assert status == 1 and statuses(read_table(out)) == [('', 'failed'), ('eye~2', 'predicted')]
+  broken.unlink()
+  assert predict(eye)[0] == 0 and statuses(read_table(out)) == [('eye~2', 'skipped')]
+  copy = save('copy/eye.png')
+  copy.write_bytes(eye.read_bytes())
+  predict(copy, eye)
+  assert statuses(read_table(out)) == [('eye~2', 'skipped'), ('eye', 'predicted')]
+  for path, folder, other in ((copy, 'eye~2', eye), (eye, 'eye', copy)):  # the same bytes: its place counts
+    predict(path)
+    assert [(row['folder'], row['file']) for row in read_table(out)] == [(folder, str(path)), ({'eye~2': 'eye'}.get(folder, 'eye~2'), str(other))]
 
 
 def test_results_of_another_photograph_are_left_alone(predict, save, read_table):
