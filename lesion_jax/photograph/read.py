@@ -261,12 +261,13 @@ def _read_image(file: BinaryIO, least: int | None) -> Read:
       factor = max((each for each in DECODED_AT if max(whole) >= each * least), default=1)
       image.draft('RGB', (whole[0] // factor, whole[1] // factor))
     turned = _turned(image)  # and loaded, before the file is closed
-    width, height = turned.size if factor == 1 else whole[::-1] if _orientation(image) in ACROSS else whole
+    width, height = turned.size if factor == 1 else whole[::-1] if exif_orientation(image) in ACROSS else whole
     return Read(turned if turned.mode == 'RGB' else turned.convert('RGB'), height, width, factor)
 
 
-def _orientation(image: Image.Image) -> Any:
-  """What EXIF or XMP says of it; None where they say nothing, or are damaged: that is no damage of the pixels."""
+def exif_orientation(image: Image.Image) -> Any:
+  """Returns what EXIF or XMP says of an open image, 1 to 8 if it is one of those; None where they say nothing, or are damaged: that is no
+  damage of the pixels."""
   try:
     return image.getexif().get(ORIENTATION)
   except DAMAGE:
@@ -277,7 +278,7 @@ def _turned(image: Image.Image) -> Image.Image:
   """An image upright, its pixels loaded. Pillow itself turns a TIFF as it loads it; its `exif_transpose` writes EXIF anew, which fails
   where that is odd."""
   image.load()
-  turn = TURNS.get(_orientation(image))
+  turn = TURNS.get(exif_orientation(image))
   return image if turn is None else image.transpose(turn)
 
 

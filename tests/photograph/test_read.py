@@ -154,6 +154,15 @@ class TestOrientation:
     assert exif.removeprefix(b'Exif\0\0') in path.read_bytes()
     np.testing.assert_array_equal(read_photograph(path), read_photograph(sound))
 
+  @pytest.mark.parametrize('odd', [(0x010e, 11, 1), (0x011a, 2, 1), (0xa005, 1, 1)], ids=['a text of floats', 'a fraction of letters', 'a place of bytes'])
+  def test_tags_that_cannot_be_written_again_keep_no_photograph_on_its_side(self, tmp_path, odd):
+    entries = [(ORIENTATION, 3, 1, b'\6\0\0\0'), (*odd, b'A\xe9\0\1')]
+    exif = b'Exif\0\0II*\0\x08\0\0\0' + struct.pack('<H', 2) + b''.join(struct.pack('<HHI4s', *each) for each in entries) + bytes(4)
+    path = save(tmp_path / 'a.png', np.rot90(self.UPRIGHT), exif=exif)
+    np.testing.assert_array_equal(read_photograph(path), self.UPRIGHT)
+    with Image.open(path) as image:
+      np.testing.assert_array_equal(np.asarray(read.upright(image)), self.UPRIGHT)
+
 
 class TestRefused:
 

@@ -279,6 +279,14 @@ class TestOfAnotherPhotograph:
     assert photograph.file_meta.TransferSyntaxUID.is_compressed is coded and photograph.LossyImageCompression == '01'
     assert np.array_equal(read_photograph(tmp_path / 'eye' / PHOTOGRAPH), read_photograph(file)) and not lacking(photograph)
 
+  def test_damaged_exif_is_left_out_too(self, tmp_path):
+    file = tmp_path / 'eye.jpg'
+    Image.fromarray(batch.sample(RICH).image).save(file, exif=b'Exif\0\0II*\0', dpi=(72, 72), quality=95)
+    write(tmp_path, file)
+    photograph = pydicom.dcmread(tmp_path / 'eye' / PHOTOGRAPH)
+    assert photograph.file_meta.TransferSyntaxUID.is_compressed and b'Exif' not in (tmp_path / 'eye' / PHOTOGRAPH).read_bytes()
+    assert np.array_equal(read_photograph(tmp_path / 'eye' / PHOTOGRAPH), read_photograph(file))
+
   @pytest.mark.parametrize('orientation', [1, 6, 2, *(pytest.param(each, marks=pytest.mark.slow) for each in (3, 4, 5, 7, 8))])
   def test_whatever_a_camera_says_of_up_masks_lie_on_the_upright_photograph(self, tmp_path, orientation):
     image = batch.sample(RICH).image.copy()

@@ -15,11 +15,10 @@ from PIL import Image
 from lesion_jax.clinical.patients import TABLE
 from lesion_jax.photograph.dicom import is_dicom
 from lesion_jax.photograph.jpeg import START
-from lesion_jax.photograph.read import open_regular, read_photograph
+from lesion_jax.photograph.read import exif_orientation, open_regular, read_photograph
 
 SPACE = uuid.uuid5(uuid.NAMESPACE_URL, 'urn:lesion-jax:dicom')
 SECONDARY_CAPTURE, JPEG_BASELINE, EXPLICIT = '1.2.840.10008.5.1.4.1.1.7', '1.2.840.10008.1.2.4.50', '1.2.840.10008.1.2.1'
-ORIENTATION = 0x0112  # of EXIF
 SIDES = {'right': 'R', 'left': 'L'}
 # Without these nothing can refer to an instance (type 1); the others may be empty (type 2).
 NEEDED = ('SOPClassUID', 'SOPInstanceUID', 'StudyInstanceUID', 'SeriesInstanceUID', 'Rows', 'Columns', 'Modality')
@@ -134,7 +133,7 @@ def _plain_jpeg(data: bytes) -> bytes | None:
     return None
   with Image.open(io.BytesIO(data), formats=('JPEG', 'MPO')) as image:
     marked = 'jfif' in image.info or image.info.get('adobe_transform') == 1
-    if image.format != 'JPEG' or image.mode != 'RGB' or not marked or image.getexif().get(ORIENTATION, 1) != 1:
+    if image.format != 'JPEG' or image.mode != 'RGB' or not marked or exif_orientation(image) not in (None, 1):
       return None
     before = np.asarray(image)
   kept, place, frame = [START], len(START), None
