@@ -7,6 +7,7 @@ What is done to the pixels, where more than one thing could be (our choice):
   transparency         dropped, not laid over a background: cameras store no transparency, and what it hides is retina
   CMYK, YCCK JPEG      taken as Adobe writes them (inverted), and mixed without a colour profile
   colour profiles      ignored everywhere, as networks are trained without them
+  EXIF                 turns a photograph upright; where it is damaged it is left alone, and the pixels lie as they are stored
   several pictures     the first is taken (of an animation, a telephone's MPO); of a TIFF the first page that is not a
                        smaller copy of another, see `photograph.tiff`
   coded data           that end early or make the decoder stumble are damage: see `photograph.jpeg`
