@@ -219,12 +219,14 @@ class Folders:
       if record and run.place == record['run'].get('place'):
         same = name, record
         break
+      if same:
+        break
       if record and run.photograph == record['run'].get('photograph'):
-        same = same or (name, record)
+        same = name, record  # and one name more is looked at, which may be that of its place
       elif record is None and not _is_taken(folder):
         free = free or (name, None)
-      if (free or same) and name != stem and not os.path.lexists(folder):
-        break  # whatever has this name lies before; the first may be missing, as of a photograph that failed
+        if name != stem and not os.path.lexists(folder):
+          break  # no other of this name lies behind; the first may be missing, as of a photograph that failed
     chosen = same or free
     assert chosen is not None  # the names do not end before
     self._taken.add(chosen[0].casefold())
