@@ -81,8 +81,9 @@ def form_of(path: pathlib.Path) -> str | None:
   """Returns in which form a file was written here; None of one that was not, or that was changed since."""
   try:
     found = json.loads(path.read_text('utf-8'))
-    made = found[MADE]
-    return made['form'] if made['form'] in FORMS and made['shapes'] == _digest(found['shapes']) else None
+    made, flags = found[MADE], found.get('flags') or {}
+    graded = any(flags.values()) if isinstance(flags, dict) else True  # a flag that is set is an annotator's, see `annotation.labelme`
+    return made['form'] if made['form'] in FORMS and made['shapes'] == _digest(found['shapes']) and not graded else None
   except (OSError, ValueError, LookupError, TypeError, RecursionError):
     return None
 
