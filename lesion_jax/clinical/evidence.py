@@ -59,7 +59,7 @@ def weigh(lesions: Mapping[str, str], hemorrhages: Sequence[int] | None, grade: 
       'sufficient_for': max((entry.grade for entry in found if entry.sufficient), default=None),
       'verdict': None if grade is None else _verdict(grade, found, states, present),
       'supports': _supports(grade, found, present, hemorrhages, lesions),
-      'contradicts': [] if grade is None else _contradicts(grade, found, states, present, hemorrhages),
+      'contradicts': [] if grade is None else _contradicts(grade, found, states, present, hemorrhages, lesions),
       'not_judged': _not_judged(lesions),
   }
 
@@ -131,6 +131,12 @@ def _judged(states: Mapping[str, str]) -> dict[str, bool]:
   return {key: states[key] == presence.PRESENT for key in LESION_KEYS if states.get(key) in _KNOWN}
 
 
+def is_unseen(lesion: str | None, states: Mapping[str, str]) -> bool:
+  """Whether a finding of Table I is of what the network never learned: none of the eight lesions (None), or one that is not
+  evaluated. Else it is this photograph that leaves it open."""
+  return lesion is None or states.get(lesion, presence.NOT_EVALUATED) == presence.NOT_EVALUATED
+
+
 def _left(states: Mapping[str, str]) -> tuple[list[str], list[str]]:
   """The lesions of which nothing is known: those that the network never learned, and those that this photograph leaves open."""
   return ([key for key in LESION_KEYS if states.get(key, presence.NOT_EVALUATED) == presence.NOT_EVALUATED],
@@ -187,7 +193,7 @@ def _supports(
 
 def _contradicts(
     grade: int, found: Sequence[Evidence], states: Sequence[str], present: Mapping[str, bool],
-    hemorrhages: Sequence[int] | None,
+    hemorrhages: Sequence[int] | None, lesions: Mapping[str, str],
 ) -> list[str]:
   key = GRADE_KEYS[grade]
   others = [lesion for lesion, is_there in present.items() if is_there and (grade == 0 or lesion != 'MA')]
@@ -203,12 +209,14 @@ def _contradicts(
     return sentences
   if own and not any(state == FOUND for _, state in own):
     judged = [entry.finding for entry, state in own if state == ABSENT]
-    left = [entry.finding for entry, state in own if state == NOT_JUDGED]
+    left = [entry for entry, state in own if state == NOT_JUDGED]
     if judged:
-      sentences.append(f'{key} is predicted, but of what Table I names for it, this was not found: '
-                       f'{"; ".join(judged)}.' + (f' Not evaluated: {"; ".join(left)}.' if left else ''))
+      never = [entry.finding for entry in left if is_unseen(entry.lesion, lesions)]
+      here = [entry.finding for entry in left if not is_unseen(entry.lesion, lesions)]
+      sentences.append(f'{key} is predicted, but of what Table I names for it, this was not found: {"; ".join(judged)}.'
+                       + ''.join(f' Not {what}: {"; ".join(those)}.' for what, those in (('evaluated', never), ('judged', here)) if those))
     elif present:
-      sentences.append(f'{key} is predicted, but nothing that Table I names for it is judged: {"; ".join(left)}.')
+      sentences.append(f'{key} is predicted, but nothing that Table I names for it is judged: {"; ".join(entry.finding for entry in left)}.')
   return sentences
 
 

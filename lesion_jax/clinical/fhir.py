@@ -14,6 +14,7 @@ from typing import Any
 
 from lesion_jax.clinical.codes import ANSWERS, DISORDERS, EYES, SEVERITY, Code
 from lesion_jax.clinical.look import SAID_BY, UNGRADABLE, UNLIKE, look
+from lesion_jax.clinical.patients import seen_eye
 from lesion_jax.core import EDEMA, LESIONS
 from lesion_jax.metrics.presence import ABSENT, NOT_EVALUATED, PRESENT
 
@@ -29,7 +30,7 @@ def to_fhir(record: Mapping[str, Any]) -> dict[str, Any]:
   """The bundle (type 'collection'), ready for JSON.
 
   Its Observations are those that the record has something for: the grade, under LOINC's code of the eye where that is known
-  (`whose` of the record, or else the landmarks), with LOINC's answer and SNOMED CT's disorder; the risk of macular edema; and the lesions, a component each. Their
+  (`whose` of the record, or else its DICOM file, or the landmarks), with LOINC's answer and SNOMED CT's disorder; the risk of macular edema; and the lesions, a component each. Their
   numbers are those of the record. The conclusion is whether a person should look, and why.
 
   Args:
@@ -65,7 +66,8 @@ def eye_of(record: Mapping[str, Any]) -> tuple[str | None, str]:
   whose = record.get('whose')
   if whose and whose['eye']:
     return whose['eye'], SAID_BY[whose['source']]
-  return (record.get('landmarks') or {}).get('eye'), 'the order of optic disc and fovea'
+  eye, by = seen_eye(record)
+  return eye, SAID_BY.get(by, '')
 
 
 def _subject(record: Mapping[str, Any]) -> dict[str, Any]:

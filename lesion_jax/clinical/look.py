@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lesion_jax.clinical.evidence import Ruled, grade_by_rule, listed
+from lesion_jax.clinical.evidence import Ruled, grade_by_rule, is_unseen, listed
 from lesion_jax.clinical.findings import regions_by_quadrant
 from lesion_jax.core import EDEMA as EDEMA_NAMES
 from lesion_jax.core import GRADE_KEYS, REFERABLE_GRADE
@@ -18,7 +18,8 @@ from lesion_jax.photograph.likeness import COLOURS
 REFERABLE, EDEMA, UNGRADABLE, UNLIKE, SECOND, OTHER_EYE = 'referable', 'edema risk', 'ungradable', 'unlike', 'second look', 'other eye'
 REASONS = (UNGRADABLE, UNLIKE, REFERABLE, EDEMA, SECOND, OTHER_EYE)  # first what makes the others doubtful
 REFERABLE_EDEMA = 2  # hard exudates within a disc diameter of the fovea (referable in Gulshan et al., JAMA 316(22):2402, 2016)
-SAID_BY = {'table': 'the table of patients', 'name': "the file's name", 'dicom': 'the DICOM file'}  # of `whose`
+SAID_BY = {'table': 'the table of patients', 'name': "the file's name", 'dicom': 'the DICOM file',
+           'landmarks': 'the order of optic disc and fovea'}  # what says which eye it is, see `patients`
 NOTHING = 'No reason for a person to look was found'
 
 
@@ -68,33 +69,40 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
     found[UNLIKE] = (f'The photograph is unlike those that the network learned from ({likeness["data"]}): '
                      + ('its colours are others.' if COLOURS in likeness['reasons']
                         else 'its light, texture or outline is another.'))
+  caveat = '' if ruled is None else _caveat(ruled, record['states'])
   if known and grade and grade['referable'] != ruled.referable:
     found[SECOND] = (f'The network grades {grade["key"]}, but the lesions found mean {_said(ruled)}'
-                     f'{_caveat(ruled)}: one is referable, the other is not.')
+                     f'{caveat}: one is referable, the other is not.')
   if said := _other_eye(record):
     found[OTHER_EYE] = said
   reasons = [reason for reason in REASONS if reason in found]
   return {
       'needed': bool(found),
       'reasons': reasons,
-      'sentences': [found[reason] for reason in reasons] or [f'{NOTHING}{_caveat(ruled)}.'],
+      'sentences': [found[reason] for reason in reasons] or [f'{NOTHING}{caveat}.'],
       'rule': {'grade': ruled.grade, 'key': GRADE_KEYS[ruled.grade], 'referable': ruled.referable,
                'sufficient': ruled.sufficient, 'not_judged': list(ruled.not_judged)} if known else None,
   }
 
 
+def is_referable(record: Mapping[str, Any]) -> bool:
+  """Whether a record says that its photograph is referable, by whatever decides it there: an operating point that was chosen, the
+  predicted grade, or of a network that does not grade the lesions."""
+  return REFERABLE in look(record)['reasons']
+
+
 def _other_eye(record: Mapping[str, Any]) -> str:
   """What contradicts the eye that a record is said to be of, in a sentence; '' where nothing does."""
   whose, laterality = record.get('whose'), record.get('photograph', {}).get('laterality')
-  eye = whose and whose['eye']
+  eye, source = (whose['eye'], whose['source']) if whose and whose['eye'] else (laterality, 'dicom')
   if not eye:
     return ''
   marks = (record.get('landmarks') or {}).get('eye')
-  others = [what for what, other in (('its DICOM file', laterality if whose['source'] != 'dicom' else None),
+  others = [what for what, other in (('its DICOM file', laterality if source != 'dicom' else None),
                                      ('the order of optic disc and fovea', marks)) if other not in (None, eye)]
   if not others:
     return ''
-  return (f'It is said to be a {eye} eye by {SAID_BY[whose["source"]]}, but {" and ".join(others)} '
+  return (f'It is said to be a {eye} eye by {SAID_BY[source]}, but {" and ".join(others)} '
           f'{"say" if others[1:] else "says"} the other: the wrong photograph, or a mirrored one.')
 
 
@@ -133,9 +141,11 @@ def _said(ruled: Ruled) -> str:
   return f'{GRADE_KEYS[ruled.grade]} by Table I' + ('' if ruled.sufficient else ' (indirect evidence)')
 
 
-def _caveat(ruled: Ruled | None) -> str:
-  """What is not evaluated and could make a photograph referable."""
-  if ruled is None or not ruled.could_be_referable:
+def _caveat(ruled: Ruled, states: Mapping[str, str]) -> str:
+  """What is not evaluated, or not judged in this photograph, and could make it referable."""
+  if not ruled.could_be_referable:
     return ''
   keys = [key for key in ruled.not_judged if key != 'MA']
-  return f' ({listed(keys)} {"was" if len(keys) == 1 else "were"} not evaluated and could change that)'
+  never, here = ([key for key in keys if is_unseen(key, states) == unseen] for unseen in (True, False))
+  said = [f'{listed(those)} {"was" if len(those) == 1 else "were"} not {what}' for those, what in ((never, 'evaluated'), (here, 'judged')) if those]
+  return f' ({" and ".join(said)} and could change that)'

@@ -3,13 +3,14 @@
 Three sources say whose eye it is: a table of the user, the name of the file, and the laterality of a DICOM file, the first before
 the others. Names are read narrowly: what a name does not say beyond doubt it does not say, as two patients taken for one are
 worse than one taken for two. Where optic disc and fovea lie is no source: it is held against what was said, in `look`; only
-where a patient is known and the eye is not said, it tells the eyes apart.
+where a patient is known and nothing says the eye, a DICOM file neither, it tells the eyes apart.
 """
 
 from __future__ import annotations
 
 import pathlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from lesion_jax.clinical.look import REASONS, look
 from lesion_jax.photograph.landmarks import LEFT, RIGHT
 
 EYES = (RIGHT, LEFT)
-TABLE, NAME, DICOM = 'table', 'name', 'dicom'
+TABLE, NAME, DICOM, LANDMARKS = 'table', 'name', 'dicom', 'landmarks'
 SOURCES = (TABLE, NAME, DICOM)
 LOOK, INCOMPLETE, NOT_NEEDED = 'look', 'incomplete', 'not needed'
 # Whole parts of a name that say the eye, whatever their case; and letters that say it as the last part alone, behind a patient
@@ -122,7 +123,7 @@ class Patient(NamedTuple):
     decision: LOOK where a person should look at any photograph; else INCOMPLETE where an eye is missing or a photograph failed;
       else NOT_NEEDED.
     reasons: of `look.REASONS`, of all photographs, in their order.
-    eyes: by RIGHT and LEFT, and None where neither anybody nor the landmarks say the eye, the photographs.
+    eyes: by RIGHT and LEFT, and None where neither anybody nor the photograph says the eye, the photographs.
     missing: eyes of which there is no photograph that was done, whatever of those of which nobody says the eye.
     failed: files that could not be done.
     grade: the worst, None where no network graded any.
@@ -143,20 +144,36 @@ class Patient(NamedTuple):
   worst: tuple[str, ...]
 
 
-def join(photographs: Iterable[Photograph]) -> list[Patient]:
-  """Joins the photographs of each patient to one decision, the worst of all: a reason to look at one is a reason to look at the
-  patient. In the order in which patients come first; photographs of no known patient are in none.
+class Group(NamedTuple):
+  """What tells a patient from all others: who names it, the folder of the photographs where their names do, and the patient."""
+
+  source: str
+  folder: str
+  patient: str
+
+
+def groups(photographs: Iterable[tuple[str, Mapping[str, Any] | None]]) -> list[Group | None]:
+  """Returns of each photograph, (path, what is known under 'whose'), of which patient it is; None of no known patient.
 
   A patient of a table is one wherever the files lie. A patient of names is one within a folder, and never one of a table; more
   than LARGEST_SERIES photographs that names give to one are of none.
   """
-  groups: dict[tuple[str, str, str], list[Photograph]] = {}
-  for each in photographs:
-    if each.whose and each.whose['patient'] is not None:
-      folder = str(pathlib.PurePath(each.file).parent) if each.whose['source'] == NAME else ''
-      groups.setdefault((each.whose['source'], folder, each.whose['patient']), []).append(each)
-  return [_join(patient, source, folder, group) for (source, folder, patient), group in groups.items()
-          if source != NAME or len(group) <= LARGEST_SERIES]
+  found = [None if not whose or whose['patient'] is None else
+           Group(whose['source'], str(pathlib.PurePath(file).parent) if whose['source'] == NAME else '', whose['patient'])
+           for file, whose in photographs]
+  counts = Counter(found)
+  return [None if group and group.source == NAME and counts[group] > LARGEST_SERIES else group for group in found]
+
+
+def join(photographs: Iterable[Photograph]) -> list[Patient]:
+  """Joins the photographs of each patient, see `groups`, to one decision, the worst of all: a reason to look at one is a reason to
+  look at the patient. In the order in which patients come first; photographs of no known patient are in none."""
+  joined: dict[Group, list[Photograph]] = {}
+  photographs = list(photographs)
+  for each, group in zip(photographs, groups((each.file, each.whose) for each in photographs), strict=True):
+    if group:
+      joined.setdefault(group, []).append(each)
+  return [_join(group.patient, group.source, group.folder, those) for group, those in joined.items()]
 
 
 def _join(patient: str, source: str, folder: str, group: Sequence[Photograph]) -> Patient:
@@ -175,9 +192,17 @@ def _join(patient: str, source: str, folder: str, group: Sequence[Photograph]) -
 
 
 def _eye(photograph: Photograph) -> str | None:
-  """As it is said, or else by the order of optic disc and fovea."""
-  said = photograph.whose and photograph.whose['eye']
-  return said or ((photograph.record or {}).get('landmarks') or {}).get('eye')
+  """As it is said, or else by the photograph itself."""
+  return photograph.whose and photograph.whose['eye'] or seen_eye(photograph.record or {})[0]
+
+
+def seen_eye(record: Mapping[str, Any]) -> tuple[str | None, str]:
+  """Returns which eye it is and what says so, DICOM or LANDMARKS, where neither a table nor a name does: a table may name the patient
+  alone. (None, '') where nothing does."""
+  if laterality := record.get('photograph', {}).get('laterality'):
+    return laterality, DICOM
+  eye = (record.get('landmarks') or {}).get('eye')
+  return eye, LANDMARKS if eye else ''
 
 
 def _worst(values: Iterable[int | None]) -> int | None:

@@ -102,8 +102,19 @@ def measure_zones(found: Regions, field: Field, side: int, zones: Zones) -> dict
     distance = np.hypot(rows + 0.5 - zones.fovea[0], columns + 0.5 - zones.fovea[1]) / zones.diameter
     near = distance <= NEAR
     result['near_fovea'] = part(len(np.unique(of[near])), near)
-    result['nearest'] = round(float(distance.min()), 4) if len(distance) else None
+    result['nearest'] = _rounded(float(distance.min())) if len(distance) else None
   return result
+
+
+def _rounded(distance: float) -> float:
+  """A distance in disc diameters to four places, or all of them where fewer would move it across NEAR."""
+  few = round(distance, 4)
+  return few if (few <= NEAR) == (distance <= NEAR) else distance
+
+
+def say_distance(distance: float) -> str:
+  """A distance in disc diameters with two places, or as many as say on which side of NEAR it is."""
+  return next((said for said in (f'{distance:.{places}f}' for places in range(2, 9)) if (float(said) <= NEAR) == (distance <= NEAR)), repr(distance))
 
 
 def severe_hemorrhages(lesions: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -159,5 +170,5 @@ def edema_by_rule(states: Mapping[str, str], lesions: Mapping[str, Any] | None, 
     return said(None, 1, 'Hard exudates were found, but no pixel reaches the threshold of the mask: where they are is not known.')
   within = nearest <= NEAR
   return said(2 if within else 1, 2 if within else 1,
-              f'The nearest hard exudate is {nearest:.2f} disc diameters from the fovea, {"within" if within else "beyond"} '
+              f'The nearest hard exudate is {say_distance(nearest)} disc diameters from the fovea, {"within" if within else "beyond"} '
               f'{NEAR:g}.')

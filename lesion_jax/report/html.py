@@ -34,7 +34,7 @@ from lesion_jax.report.html_picture import thumbnail
 from lesion_jax.report.html_text import escape, read, swatch, table, template
 from lesion_jax.report.overlay import COLORS
 from lesion_jax.report.table import Entry
-from lesion_jax.report.whose import Whose, whose
+from lesion_jax.report.whose import Whose, patients, whose
 
 MAX_PICTURES = 2000  # A page of more is too large to open in comfort; further photographs are listed without a picture.
 STORED = 50  # From more pictures than that on, photographs are stored as text until one is opened.
@@ -70,8 +70,8 @@ def write_report(
     OSError: it cannot be written.
   """
   numbered = [(number, entry) for number, entry in enumerate(entries, 1) if entry.record]
-  shown, owners, out = numbered[:MAX_PICTURES], whose(entries), path.parent
-  articles = list(ordered_map(lambda place: _article(place, shown, owners, out, maps), range(len(shown))))
+  shown, owners, groups, out = numbered[:MAX_PICTURES], whose(entries), patients(entries), path.parent
+  articles = list(ordered_map(lambda place: _article(place, shown, owners, groups, out, maps), range(len(shown))))
   thumbnails = dict(zip((number for number, _ in shown), ordered_map(lambda item: thumbnail(out / item[1].folder), shown), strict=True))
   model = next((entry.record for _, entry in numbered), None)
   lazy = len(shown) > STORED
@@ -81,7 +81,7 @@ def write_report(
              "base-uri 'none'; form-action 'none'",
       title=f'Retinal lesions: {_photographs(len(entries))}', style=style, script=script, maps=WITH_MAPS if maps else '',
       facts=_facts(model, now or _newest(out, [entry for _, entry in numbered])), banner=_banner(entries), count=_counts(entries),
-      overview=list_html(entries, owners, thumbnails, lazy=lazy), data=_data(entries, owners, shown), filters=_filters(entries),
+      overview=list_html(entries, owners, thumbnails, lazy=lazy), data=_data(entries, owners, groups, shown), filters=_filters(entries),
       left_out=_left_out(len(numbered) - len(shown)), effects=_effects(), photographs=_photograph_section(shown, articles, lazy=lazy), about=_about(model))
   size = len(text.encode('utf-8', 'backslashreplace'))
   text = text.replace(SIZE_HERE, f'{_bytes(size)} page', 1)
@@ -99,7 +99,7 @@ def has_maps(path: pathlib.Path) -> bool:
 
 
 def _article(
-    place: int, shown: Sequence[tuple[int, Entry]], owners: Sequence[Whose], out: pathlib.Path, maps: bool,
+    place: int, shown: Sequence[tuple[int, Entry]], owners: Sequence[Whose], groups: Sequence[int | None], out: pathlib.Path, maps: bool,
 ) -> str:
   """The article of one of the photographs that are shown."""
   number, entry = shown[place]
@@ -107,17 +107,19 @@ def _article(
   side = None if record['run']['options'].get(FULL_SIZE) else next(side for most, side in SIDES if len(shown) <= most)
   return photograph_html(
       Shown(number, entry.file, [shown[other][0] for other in (place - 1, place + 1) if 0 <= other < len(shown)], owners[number - 1],
-            _fellows(number, shown, owners), side, maps), record, out / entry.folder)
+            _fellows(number, shown, owners, groups), side, maps), record, out / entry.folder)
 
 
-def _fellows(number: int, shown: Sequence[tuple[int, Entry]], owners: Sequence[Whose]) -> list[tuple[int, str]]:
+def _fellows(
+    number: int, shown: Sequence[tuple[int, Entry]], owners: Sequence[Whose], groups: Sequence[int | None],
+) -> list[tuple[int, str]]:
   """The other photographs of the same patient: number, and eye and grade in words."""
-  patient = owners[number - 1].patient
-  if not patient:
+  group = groups[number - 1]
+  if group is None:
     return []
   found = []
   for other, entry in shown:
-    if other != number and owners[other - 1].patient == patient:
+    if other != number and groups[other - 1] == group:
       grade = (entry.record or {}).get('grade')
       eye = f'{owners[other - 1].eye} eye' if owners[other - 1].eye else f'photograph {other}'
       found.append((other, f'{eye}, {grade["key"]}' if grade else eye))
@@ -146,11 +148,14 @@ def _effects() -> str:
   return red + ''.join(cut.format(key, *(channel / 255 for channel in color)) for key, color in COLORS.items())
 
 
-def _data(entries: Sequence[Entry], owners: Sequence[Whose], shown: Sequence[tuple[int, Entry]]) -> str:
+def _data(
+    entries: Sequence[Entry], owners: Sequence[Whose], groups: Sequence[int | None], shown: Sequence[tuple[int, Entry]],
+) -> str:
   """What the script knows of the photographs, as JSON that can stand in a page."""
   pictured = {number for number, _ in shown}
   data = {'lesions': LESION_KEYS, 'grades': [grade.key for grade in GRADES], 'photographs': [
-      photograph_data(number, entry, owner, number in pictured) for number, (entry, owner) in enumerate(zip(entries, owners, strict=True), 1)]}
+      photograph_data(number, entry, owner, group, number in pictured)
+      for number, (entry, owner, group) in enumerate(zip(entries, owners, groups, strict=True), 1)]}
   text = json.dumps(data, ensure_ascii=True, separators=(',', ':'), allow_nan=False)
   return text.replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lesion_jax.clinical.look import REFERABLE, UNLIKE, look
+from lesion_jax.clinical.look import REFERABLE, UNLIKE, is_referable, look
 from lesion_jax.clinical.record import not_evaluated, present_lesions
 from lesion_jax.clinical.unsure import disagrees, is_unsure, lesions_evaluated
 from lesion_jax.metrics.presence import NOT_EVALUATED
@@ -16,16 +16,17 @@ from lesion_jax.report.table import SKIPPED, Entry
 from lesion_jax.report.whose import EYES, Whose
 
 
-def photograph_data(number: int, entry: Entry, whose: Whose, pictured: bool) -> dict[str, Any]:
+def photograph_data(number: int, entry: Entry, whose: Whose, group: int | None, pictured: bool) -> dict[str, Any]:
   """Returns what the page's script sorts, filters, groups and saves by, plain JSON.
 
   Args:
     number: of the photograph on the page, from 1.
     entry: the photograph.
     whose: eye it shows.
+    group: number of its patient, see `whose.patients`.
     pictured: whether the page has an article of it.
   """
-  data: dict[str, Any] = {'n': number, 'file': entry.file, 'patient': whose.patient, 'eye': whose.eye, 'pictured': pictured}
+  data: dict[str, Any] = {'n': number, 'file': entry.file, 'patient': whose.patient, 'group': group, 'eye': whose.eye, 'pictured': pictured}
   record = entry.record
   if record is None:
     return data | {'failed': True, 'look': True}  # the network has not seen it
@@ -33,7 +34,7 @@ def photograph_data(number: int, entry: Entry, whose: Whose, pictured: bool) -> 
   return data | {
       'sha': record['run']['photograph'], 'height': record['photograph']['height'], 'width': record['photograph']['width'],
       'grade': grade and grade['value'], 'probability': grade and max(grade['probabilities'].values()),
-      'referable': bool(grade and grade['referable']), 'unsure': is_unsure(record), 'disagrees': disagrees(record),
+      'referable': is_referable(record), 'unsure': is_unsure(record), 'disagrees': disagrees(record),
       'look': look(record)['needed'], 'quality': record['quality']['reasons'], 'unlike': 'unlike' in look(record)['reasons'],
       'evaluated': lesions_evaluated(record), 'present': present_lesions(record),
       'drawn': [key for key in present_lesions(record) if lesions[key]['found']],
@@ -107,7 +108,7 @@ def _found(entry: Entry, common: Common) -> str:
     parts.append(f'<span class="graded"><strong>{escape(grade["key"])}</strong> '
                  f'<span class="soft">{max(grade["probabilities"].values()):.2f}</span></span>')
     parts += [badge('unsure', 'warned')] if is_unsure(record) else []
-    parts += [badge('referable', 'strong')] if grade['referable'] else []
+  parts += [badge(REFERABLE, 'strong')] if REFERABLE in reasons else []
   parts += [badge(reason, 'contradicted' if reason == UNLIKE else 'warned') for reason in reasons if reason != REFERABLE]
   parts += [badge('a person looks', 'plain')] if reasons else []
   parts.append(_lesions(record, common))

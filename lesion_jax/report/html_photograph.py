@@ -6,12 +6,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lesion_jax.clinical.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED
+from lesion_jax.clinical.evidence import ABSENT, CONTRADICTED, FOUND, INDIRECT, NOT_JUDGED, SUPPORTED, UNSUPPORTED, is_unseen
 from lesion_jax.clinical.findings import QUADRANTS, Smallest
-from lesion_jax.clinical.look import UNLIKE, look
+from lesion_jax.clinical.look import UNLIKE, is_referable, look
 from lesion_jax.clinical.record import not_evaluated, present_lesions, warnings_of
 from lesion_jax.clinical.unsure import is_doubtful, is_unsure, margin, top_two
 from lesion_jax.clinical.zones import QUADRANTS as ZONES
+from lesion_jax.clinical.zones import say_distance
 from lesion_jax.core import GRADE_KEYS, GRADES, LANDMARKS, LESIONS, SEVERE_HEMORRHAGES, lesion_index
 from lesion_jax.metrics.presence import MAXIMUM, NOT_EVALUATED
 from lesion_jax.report.html_answer import answer_html, verdict_buttons
@@ -24,7 +25,7 @@ VERDICT_WORDS = {
     INDIRECT: 'indirect evidence for the grade',
     UNSUPPORTED: 'no lesion supports the grade',
     CONTRADICTED: 'lesions contradict the grade',
-    NOT_JUDGED: 'lesions of this grade are not evaluated',
+    NOT_JUDGED: 'lesions of this grade are not judged',
 }
 EVEN = 0.1  # attention that differs by less over a photograph hardly differs
 VALUE = '<span class="hidden">Value</span>'
@@ -163,7 +164,8 @@ def _grade(record: Mapping[str, Any]) -> str:
     return '<p class="note">This network does not grade.</p>'
   rows = [(f'{escape(key)} <span class="soft">{escape(GRADES[value].name)}</span>', bar(p), f'{p:.2f}')
           for value, (key, p) in enumerate(grade['probabilities'].items())]
-  referable = badge('referable', 'strong') if grade['referable'] else badge('not referable', 'plain')
+  at = f' at {point["name"]}' if 'referable' in (point := record.get('operating_point') or {}) else ''  # else the grade itself decides
+  referable = badge(f'referable{at}', 'strong') if is_referable(record) else badge(f'not referable{at}', 'plain')
   unsure = badge('unsure', 'warned') if is_unsure(record) else ''
   return ('<section class="grade"><h3>Grade</h3>'
           f'<p class="result"><strong>{escape(grade["key"])}</strong> {escape(grade["name"])} {referable} {unsure}</p>'
@@ -242,12 +244,13 @@ def _evidence(record: Mapping[str, Any]) -> str:
   evidence = record['evidence']
   if evidence is None:
     return ''
-  states = {FOUND: '<strong>found</strong>', ABSENT: 'not found', NOT_JUDGED: '<span class="soft">not evaluated</span>'}
+  here = lambda entry: {FOUND: '<strong>found</strong>', ABSENT: 'not found'}.get(entry['state']) or (
+      f'<span class="soft">{NOT_EVALUATED if is_unseen(entry["lesion"], record["states"]) else NOT_JUDGED}</span>')
   # Exclusively among those that are evaluated: of the others nobody knows.
   among = ' <span class="soft">among the lesions evaluated</span>' if not_evaluated(record) else ''
   rows = [(GRADE_KEYS[entry['grade']], escape(entry['finding']) + (f' ({escape(entry["lesion"])})' if entry['lesion'] else ''),
            'sufficient' if entry['sufficient'] else 'indirect',
-           states[entry['state']] + (among if entry['grade'] == 1 and entry['state'] == FOUND else ''))
+           here(entry) + (among if entry['grade'] == 1 and entry['state'] == FOUND else ''))
           for entry in evidence['findings']]
   title = 'Do the lesions support the grade?' if record['grade'] else 'What the lesions found mean'
   return (f'<section class="evidence"><h3>{title}</h3>'
@@ -283,7 +286,7 @@ def _near(part: Mapping[str, Any]) -> tuple[str, ...]:
   if 'by_landmarks' not in part:
     return ()
   nearest, near = part['by_landmarks']['nearest'], part['by_landmarks']['near_fovea']
-  return ('' if nearest is None else f'{nearest:.2f}',
+  return ('' if nearest is None else say_distance(nearest),
           '' if near is None else _part(near))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from lesion_jax.clinical.evidence import VERDICTS
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.clinical.look import REASONS, look
+from lesion_jax.clinical.patients import seen_eye
 from lesion_jax.clinical.record import Run, warnings_of
 from lesion_jax.clinical.unsure import is_unsure
 from lesion_jax.core import EDEMA, GRADE_KEYS, GRADES, LANDMARKS, LESION_KEYS, LESIONS
@@ -153,6 +154,8 @@ def _row(entry: Entry) -> dict[str, Any]:
   row |= {'patient': inert(whose.get('patient') or ''), 'eye': whose.get('eye'), 'eye by': whose['source'] if whose.get('eye') else ''}
   if entry.record is None:
     return row
+  if not row['eye']:
+    row['eye'], row['eye by'] = seen_eye(entry.record)
   row['look'] = ', '.join(look(entry.record)['reasons']) or NOT_NEEDED
   row['warning'] = ' '.join(warnings_of(entry.record))
   row['quality'] = ', '.join(entry.record['quality']['reasons']) or 'gradable'
@@ -167,7 +170,6 @@ def _row(entry: Entry) -> dict[str, Any]:
       row |= {f'{key} regions': lesion['found']['regions'], f'{key} share': lesion['found']['share'],
               f'{key} mm2': lesion['found'].get('mm2')}
   if marks := entry.record.get('landmarks'):
-    row |= {} if row['eye'] else {'eye': marks['eye'], 'eye by': 'landmarks' if marks['eye'] else ''}
     row |= {**{name: 'found' if marks[name]['found'] else 'not found' for name in LANDMARKS}}
     row |= {'edema risk': entry.record['edema']['value'], 'edema distance': entry.record['edema']['nearest']}
   if told := entry.record.get('edema_by_network'):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lesion_jax.clinical.patients import by_name
+from lesion_jax.clinical.patients import Group, by_name, groups
 from lesion_jax.report.table import Entry
 
 EYES = {'right': 'OD', 'left': 'OS'}
@@ -20,11 +20,22 @@ class Whose(NamedTuple):
 
 def whose(entries: Sequence[Entry]) -> list[Whose]:
   """Returns whose eye each photograph shows: as its record says it ('whose'), else, of records of before and of photographs that failed, as
-  what was asked for or the name of the file says it."""
-  said = ((entry.record or {}).get('whose') or entry.whose or _by_name(entry.file) for entry in entries)
-  return [Whose(each['patient'] or '', each['eye'] or '') if each else Whose() for each in said]
+  what was asked for or the name of the file says it. An eye that these do not say, a DICOM file may."""
+  return [Whose(each['patient'] or '', each['eye'] or _laterality(entry)) if (each := _said(entry)) else Whose() for entry in entries]
 
 
-def _by_name(file: str) -> dict[str, Any] | None:
-  named = by_name(file)
-  return named.to_json() if named else None
+def patients(entries: Sequence[Entry]) -> list[int | None]:
+  """Returns a number for the patient of each photograph, the same for all of one patient as `clinical.patients.groups` has it; None of
+  no known patient. Patients of one name are not always one: '10_left.jpg' of two folders."""
+  numbers: dict[Group, int] = {}
+  found = groups((entry.file, _said(entry)) for entry in entries)
+  return [None if group is None else numbers.setdefault(group, len(numbers)) for group in found]
+
+
+def _said(entry: Entry) -> Mapping[str, Any] | None:
+  named = by_name(entry.file)
+  return (entry.record or {}).get('whose') or entry.whose or (named and named.to_json())
+
+
+def _laterality(entry: Entry) -> str:
+  return (entry.record or {}).get('photograph', {}).get('laterality') or ''

@@ -109,7 +109,7 @@ def test_each_reason_is_one_sentence():
       'The photograph is unlike those that the network learned from (idrid): its colours are others.',
       'The network grades DR2, which is referable.',
       'The network grades DR2, but the lesions found mean DR1 by Table I (iHE, HaEx, CWS, vHE, pHE, NV and FiP were not '
-      'evaluated and could change that): one is referable, the other is not.']
+      'judged and could change that): one is referable, the other is not.']
   assert look(record(None, ('HaEx',)))['sentences'] == [
       'The lesions found mean DR2 by Table I (indirect evidence), which is referable.']
   other = look(record(0, like=UNLIKE | {'reasons': ['appearance']}))
@@ -120,6 +120,8 @@ def test_lesions_that_are_not_judged_are_named_where_they_could_change_the_refer
   assert look(record(0, judged=FOUR))['sentences'] == [
       'No reason for a person to look was found (vHE, pHE, NV and FiP were not evaluated and could change that).']
   assert look(record(0))['sentences'] == ['No reason for a person to look was found.']
+  both = look(record(2, ('MA',), judged=FOUR, blurred=True))['sentences'][-1]
+  assert '(vHE, pHE, NV and FiP were not evaluated and iHE, HaEx and CWS were not judged and could change that)' in both
   assert 'could change' in look(record(4, judged=FOUR))['sentences'][1]
   assert 'could change' not in look(record(0, ('iHE',), judged=FOUR))['sentences'][0]  # what is found is enough
 

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from batch import HEALTHY, MILD, RICH
 
-from lesion_jax.clinical.fhir import to_fhir
+from lesion_jax.clinical.fhir import eye_of, to_fhir
 from lesion_jax.clinical.look import look
 from lesion_jax.clinical.patients import LARGEST_SERIES, Photograph, by_name, join, summary, whose_is
 from lesion_jax.clinical.record import SCHEMA, describe, read_record, with_whose
@@ -88,6 +88,12 @@ class TestTheRecord:
   def test_a_dicom_file_s_laterality_is_held_against_the_landmarks_too(self):
     record = made(patient=None, marks='right', laterality='left')
     assert record['look']['reasons'] == ['other eye'] and 'by the DICOM file' in record['look']['sentences'][0]
+
+  def test_where_a_table_names_the_patient_alone_the_dicom_file_says_the_eye(self):
+    record = made(eye=None, source='table', marks='right', laterality='left')
+    assert record['whose'] == {'patient': '7', 'eye': None, 'source': 'table'}
+    assert record['look']['reasons'] == ['other eye'] and 'a left eye by the DICOM file' in record['look']['sentences'][0]
+    assert eye_of(record) == ('left', 'the DICOM file') and join([of(record)])[0].missing == ('right',)
 
   def test_a_later_table_changes_it_as_if_it_had_been_there_from_the_beginning(self):
     before, said = made(patient=None, marks='right'), {'patient': 'x', 'eye': 'left', 'source': 'table'}

@@ -162,6 +162,19 @@ def test_the_risk_of_edema_by_its_definition(state, lesions, fovea, value, least
   assert (found['name'] is None) == (value is None)
 
 
+@pytest.mark.parametrize('nearest, said', [(0.999, '1.00 disc diameters from the fovea, within 1.'), (1.0, '1.00 disc diameters from the fovea, within 1.'),
+                                           (1.0012, '1.001 disc diameters from the fovea, beyond 1.'), (1.00003, '1.00003 disc')])
+def test_the_distance_that_is_said_is_on_the_side_that_is_said(nearest, said):
+  assert said in edema_by_rule({'HaEx': 'present'}, exudates(nearest), fovea=True)['sentence']
+
+
+def test_a_distance_is_not_rounded_into_the_disc_diameter():
+  zones = Zones((40.5, 30.5), None, 10 / 1.00004)
+  found = zoned(dots((40, 40)), FIELD, SIZE, zones)  # 1.00004 disc diameters away
+  assert found['near_fovea']['regions'] == 0 and found['nearest'] > 1
+  assert edema_by_rule({'HaEx': 'present'}, {'HaEx': {'found': {'by_landmarks': found}}}, fovea=True)['value'] == 1
+
+
 class TestRecords:
 
   @pytest.fixture

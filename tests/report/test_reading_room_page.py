@@ -17,13 +17,15 @@ from PIL import Image
 
 from lesion_jax.annotation.labels import Labels
 from lesion_jax.bulk.options import Options, Refused
+from lesion_jax.clinical.evidence import weigh
+from lesion_jax.clinical.patients import LARGEST_SERIES
 from lesion_jax.clinical.record import SCHEMA, describe
 from lesion_jax.clinical.unsure import MARGIN, disagrees, is_unsure, margin, margin_of
 from lesion_jax.comparison import compare_predictions
 from lesion_jax.report import html, html_photograph
 from lesion_jax.report.html import has_maps, write_report
 from lesion_jax.report.table import COLUMNS, dictionary_path, write_table
-from lesion_jax.report.whose import Whose, whose
+from lesion_jax.report.whose import Whose, patients, whose
 
 REAL = {'data': {'name': 'idrid'}}
 CALIBRATED = REAL | {'temperatures': {'grades': 1.7}, 'metrics': {'confusion': [[50, 0], [0, 64]], 'tempered': {'grade': {'ece': 0.14}},
@@ -125,6 +127,14 @@ class TestWhatANetworkDoesNotDo:
     assert not re.search(r'<td>0 <span', page)
 
 
+  def test_what_a_photograph_leaves_open_is_not_said_to_be_not_evaluated(self, tmp_path):
+    entry = batch.write(tmp_path, RICH, **REAL)
+    states = dict.fromkeys(entry.record['states'], 'ungradable') | {'NV': 'not evaluated', 'iHE': 'present'}
+    page = article(page_of(tmp_path, batch.changed(entry, 1, states=states, evidence=weigh(states, None, 3))))
+    cells = dict(re.findall(r'<td>([^<]+)</td><td>\w+</td><td>(?:<span class="soft">)?([\w ]+)', page))
+    assert cells['hard exudate (HaEx)'] == 'not judged' and cells['neovascularization (NV)'] == cells['venous beading in 2+ quadrants'] == 'not evaluated'
+
+
 class TestTable:
 
   def test_it_says_what_is_referable_and_a_dictionary_says_what_its_columns_mean(self, tmp_path):
@@ -158,6 +168,38 @@ class TestWhose:
     marks = {'disc': centre, 'fovea': centre | {'column': 9.0}, 'disc_diameter': 40.0, 'eye': 'right'}
     entry = batch.changed(batch.write(tmp_path, RICH), 1, landmarks=marks, whose={'patient': 'P7', 'eye': 'left', 'source': 'table'})
     assert 'By the order of disc and fovea it is the right eye' in page_of(tmp_path, entry)
+
+
+  def test_patients_of_one_name_in_two_folders_are_two(self, tmp_path):
+    old = batch.write(tmp_path, RICH, **REAL)
+    named = [batch.changed(old, number, file=file) for number, file in enumerate(('a/10_left.jpg', 'a/10_right.jpg', 'b/10_right.jpg', 'alone.jpg'))]
+    assert patients(named) == [0, 0, 1, None]
+    page = page_of(tmp_path, *named)
+    assert re.findall(r'class="fellow" data-number="(\d)"', page) == ['2', '1'] and re.findall(r'"group":(\w+)', page) == ['0', '0', '1', 'null']
+    said = [batch.changed(each, 9, whose={'patient': '10', 'eye': 'left', 'source': 'table'}) for each in named]
+    assert patients(said) == [0, 0, 0, 0]
+    many = [batch.changed(old, number, file=f'a/10_left_{number}.jpg') for number in range(LARGEST_SERIES + 1)]
+    assert set(patients(many)) == {None}
+
+
+class TestReferable:
+
+  @pytest.mark.parametrize('name, least, probabilities, badges', [
+      ('high-sensitivity', 0.3, (0.6, 0.05, 0.2, 0.1, 0.05), ['strong">referable at high-sensitivity<']),
+      ('high-specificity', 0.8, (0.3, 0.1, 0.35, 0.15, 0.1), ['plain">not referable at high-specificity<'])])
+  def test_an_operating_point_decides_on_all_of_the_page(self, tmp_path, name, least, probabilities, badges):
+    value = int(np.argmax(probabilities))
+    entry = batch.write(tmp_path, MILD, heads=('grades',), grade=value, **REAL)
+    entry = batch.changed(graded(entry, *probabilities), 1, operating_point={'name': name, 'referable': least})
+    del entry.record['look']
+    page = page_of(tmp_path, entry)
+    assert re.findall(r'(?:strong|plain)">(?:not )?referable at [\w-]+<', article(page)) == badges
+    assert (f'"referable":{str(value == 0).lower()}' in page) and ('strong">referable<' in page.partition('<article')[0]) == (value == 0)
+    assert ('A person should look' in article(page)) == (value == 0)
+
+  def test_of_a_network_that_does_not_grade_the_lesions_do(self, tmp_path):
+    page = page_of(tmp_path, batch.write(tmp_path, RICH, heads=('maps', 'lesions'), **REAL))
+    assert 'strong">referable<' in page.partition('<article')[0] and '"referable":true' in page
 
 
 class TestFile:

@@ -5,7 +5,7 @@ let places = null;
 function byPatient() {
   const groups = new Map();
   for (const photo of listed().filter((each) => each.pictured)) {
-    const owner = photo.patient ? `patient ${photo.patient}` : photo.n;
+    const owner = photo.group === null ? `photograph ${photo.n}` : photo.group;
     groups.set(owner, [...(groups.get(owner) || []), photo]);
   }
   const side = (photo) => ({right: 0, left: 1}[photo.eye] ?? 2);

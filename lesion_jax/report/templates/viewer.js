@@ -59,8 +59,8 @@ const eyeName = (photo) => (photo.eye ? `${photo.eye} eye (${photo.eye === 'righ
 
 // The other eye of the same patient, or another photograph of that patient.
 function fellowOf(photo) {
-  if (!photo?.patient) return null;
-  const others = PHOTOS.filter((other) => other.pictured && other !== photo && other.patient === photo.patient);
+  if (!photo || photo.group === null) return null;
+  const others = PHOTOS.filter((other) => other.pictured && other !== photo && other.group === photo.group);
   return others.find((other) => other.eye && other.eye !== photo.eye) || others[0] || null;
 }
 
