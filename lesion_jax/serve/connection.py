@@ -18,6 +18,7 @@ from lesion_jax.serve.settings import Settings
 
 LOOK = 1.0  # seconds between two looks at a connection
 LINGERING = 5.0  # seconds that closing may take
+SLOWEST = 4096  # bytes a second at which an answer has to be taken
 
 
 def refusal(status: str, said: str) -> bytes:
@@ -35,7 +36,8 @@ def protocol(settings: Settings) -> type[H11Protocol]:
 
     def connection_made(self, transport: Any) -> None:
       super().connection_made(transport)
-      self._since, self._unsent, self._closing, self._heard = time.monotonic(), None, None, False
+      self._since, self._closing, self._heard = time.monotonic(), None, False
+      self._unsent: tuple[float, int] | None = None  # when it was last looked at how much is left to send, and how much that was
       self._look: asyncio.TimerHandle | None = self.loop.call_later(LOOK, self._watch)
       self._turned_away = len(self.connections) > settings.connections
       if self._turned_away:
@@ -70,16 +72,23 @@ def protocol(settings: Settings) -> type[H11Protocol]:
     def _watch(self) -> None:
       self._look = self.loop.call_later(LOOK, self._watch)
       now, unsent = time.monotonic(), self.transport.get_write_buffer_size()
-      self._closing = (self._closing or now) if self.transport.is_closing() else None
-      self._unsent = (self._unsent or now) if unsent else None
-      if self._unsent and now - self._unsent > settings.send_seconds or (
-          self._closing and now - self._closing > (settings.send_seconds if unsent else LINGERING)):
+      self._closing = (self._closing or now) if self.transport.is_closing() and not unsent else None
+      if self._closing and now - self._closing > LINGERING or not self._is_taken(now, unsent):
         self.transport.abort()
-      elif (self.cycle is None or self.cycle.response_complete) and not self._closing and (
+      elif (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing() and (
           now - self._since > settings.header_seconds):
         if self._heard and self.conn.our_state is h11.IDLE:
           self._say('408 Request Timeout', f'no request came within {settings.header_seconds:g} seconds')
         else:
           self.transport.close()
+
+    def _is_taken(self, now: float, unsent: int) -> bool:
+      """Whether what is left of an answer, in bytes, became less by SLOWEST within `send_seconds`: a slow line is one that takes it."""
+      since, before = self._unsent or (now, unsent)
+      if not unsent or not self._unsent or now - since <= settings.send_seconds:
+        self._unsent = (since, before) if unsent else None
+        return True
+      self._unsent = now, unsent
+      return before - unsent >= SLOWEST * (now - since)
 
   return Connection

@@ -31,6 +31,7 @@ from lesion_jax import machine
 from lesion_jax.bulk.options import Options, identify, load_predictor
 from lesion_jax.bulk.run import READING, network_of
 from lesion_jax.clinical.findings import Smallest
+from lesion_jax.clinical.patients import by_name
 from lesion_jax.clinical.record import Run, describe
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.photograph.prepare import prepare
@@ -247,7 +248,8 @@ class Engine:
       return list(predictor.stream(squares, batch_size=1 if len(squares) == 1 else self.batch_size))
 
   def _finish(self, job: Job, found: PhotographPrediction) -> Answer:
-    record = describe(found, self.network, file=job.name, run=Run(job.digest, self.model, self.recorded))
+    whose = by_name(job.name)
+    record = describe(found, self.network, file=job.name, run=Run(job.digest, self.model, self.recorded), whose=whose and whose.to_json())
     record, blobs = {**record, 'files': []}, []
     if job.include:
       with self._limits(), tempfile.TemporaryDirectory(dir=self.folder) as folder:

@@ -63,7 +63,7 @@ class Settings:
     held_bytes: of all that is held in memory for callers at once; who comes then gets 503.
     body_seconds: that sending a request may take.
     wait_seconds: that waiting for an answer may take.
-    send_seconds: for which an answer that nobody takes is kept.
+    send_seconds: for which an answer that nobody takes is kept; one that is taken slowly, at 4 kB a second or more, comes whole.
     header_seconds: until a connection has asked for something.
     keep_seconds: for which a connection is kept for another request.
     connections: at once.
@@ -100,6 +100,10 @@ class Settings:
       raise ValueError(f'--port {self.port}: give a number from 0 to 65535')
     if self.token is not None:
       check_token(self.token, 'the token')
+    for name in self.hosts:
+      if not name or not name.isascii() or any(sign.isspace() or sign in '/*@?#,' for sign in name):
+        raise ValueError(f'--allowed-host {name!r} is no name of a host: write eyes.example.org, or eyes.example.org:8443 where browsers see a port, '
+                         'without https:// and without *')
     for name in ('queue', 'body_bytes', 'report_bytes', 'photographs', 'connections'):
       if getattr(self, name) < 1:
         raise ValueError(f'{name} is {getattr(self, name)}; give a whole number from 1 on')

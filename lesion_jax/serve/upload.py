@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ LARGEST_HEADER, MOST_HEADERS = 4096, 8  # of a part: bytes of one, and how many
 MOST_EMPTY = 16  # fields of a form in which nothing was chosen
 # What is not shown of a name: signs that end lines, and those that turn the direction of writing.
 UNSHOWN = re.compile('[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]')
+EXTENDED = re.compile(rb";\s*filename\*\s*=\s*utf-8'[\w-]*'([^\s;\"]*)", re.IGNORECASE)
 EMPTY = 'the body is empty; send the bytes of a photograph, or a form with it'
 
 
@@ -210,8 +212,9 @@ class _Form:
     self._data += data[start:end]
 
   def _part_end(self) -> None:
-    _, options = parse_options_header(self._headers.get(b'content-disposition', b''))
-    name, data = options.get(b'filename'), self._data
+    disposition = self._headers.get(b'content-disposition', b'')
+    _, options = parse_options_header(disposition)
+    name, data = options.get(b'filename', _extended(disposition)), self._data
     self._data = bytearray()
     if name is None:
       raise Refusal(400, 'form', 'the form has a field that is no file; options go into the address (?include=masks)')
@@ -228,6 +231,13 @@ class _Form:
 
   def _end(self) -> None:
     self._ended = True
+
+
+def _extended(disposition: bytes) -> bytes | None:
+  """A name that is written as filename*=utf-8''%C3%A4.jpg (RFC 8187), as some clients do where it has other letters than ASCII's; None
+  where there is none."""
+  found = EXTENDED.search(disposition)
+  return urllib.parse.unquote_to_bytes(found[1]) if found else None
 
 
 def clean(name: str) -> str:

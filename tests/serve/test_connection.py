@@ -134,6 +134,16 @@ def test_one_that_is_taken_comes_whole(serve):
   assert len(everything(connect((REQUEST % b'large').replace(b'\r\n\r\n', b'\r\nConnection: close\r\n\r\n')))) > LARGE
 
 
+def test_one_that_is_taken_slowly_comes_whole_too(serve):
+  connect, server = serve(send_seconds=1)
+  for ending in (b'\r\nConnection: close\r\n\r\n', b'\r\n\r\n'):
+    connection, start, data = connect((REQUEST % b'large').replace(b'\r\n\r\n', ending)), time.monotonic(), 0
+    while data < LARGE and (piece := connection.recv(1 << 20)):
+      data += len(piece)
+      time.sleep(0.1)
+    assert data > LARGE and time.monotonic() - start > 2
+
+
 def test_beyond_their_number_connections_are_turned_away(serve):
   connect, server = serve(connections=2)
   waiting = [connect(REQUEST % b'one') for _ in range(2)]

@@ -48,11 +48,11 @@ def make_engine(oracle_work, tmp_path):
     engine.close()
 
 
-def ask(engine, photographs, include=()):
+def ask(engine, photographs, include=(), name='{}.png'):
   """The answers to files by number, all asked at once."""
   found, answers = queue.SimpleQueue(), {}
   for number, data in enumerate(photographs):
-    engine.predict(data, f'{number}.png', include, lambda answer, number=number: found.put((number, answer)))
+    engine.predict(data, name.format(number), include, lambda answer, number=number: found.put((number, answer)))
   for _ in photographs:
     number, answer = found.get(timeout=120)
     assert number not in answers
@@ -81,15 +81,16 @@ def test_each_gets_its_own_answer(make_engine, encode, batch):
 
 def test_record_and_files_are_those_of_predict(make_engine, encode, oracle_bundle, tmp_path):
   data = encode(grade=3, lesions=[(oracle.GREEN, (150, 100, 170, 120)), (oracle.BLUE, (120, 90, 130, 100))])
-  (tmp_path / '0.png').write_bytes(data)
-  predict_photographs(tmp_path / '0.png', tmp_path / 'out', Options(oracle_bundle))
-  expected = json.loads((tmp_path / 'out' / '0' / 'result.json').read_text())
-  answer, = ask(make_engine(), [data], ['all'])
+  (tmp_path / '0_left.png').write_bytes(data)
+  predict_photographs(tmp_path / '0_left.png', tmp_path / 'out', Options(oracle_bundle))
+  expected = json.loads((tmp_path / 'out' / '0_left' / 'result.json').read_text())
+  answer, = ask(make_engine(), [data], ['all'], '{}_left.png')
   record = json.loads(answer.blobs[0])
+  assert record['whose'] == {'patient': '0', 'eye': 'left', 'source': 'name'}
   assert record | {'file': '', 'run': record['run'] | {'place': ''}} == expected | {'file': '', 'run': expected['run'] | {'place': ''}}
   assert {'MA.png', 'HaEx.png', 'overlay.png', 'lesions.png', 'field.jpg', 'outlines.svg'} == set(record['files'])
   for name, content in zip(answer.header['files'], answer.blobs[1:], strict=True):
-    assert content == (tmp_path / 'out' / '0' / name).read_bytes(), name
+    assert content == (tmp_path / 'out' / '0_left' / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(('include', 'names'), [

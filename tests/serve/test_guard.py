@@ -70,6 +70,11 @@ class TestBehindAProxy:
     settings = {'hosts': ('eyes.example.org', )}
     assert status(settings, {'host': '127.0.0.1:8000', 'origin': 'https://eyes.example.org'}) == 200
 
+  @pytest.mark.parametrize('name', ['https://eyes.example.org', '*', '*.example.org', 'eyes.example.org/', '', 'a b', 'a,b'])
+  def test_what_no_caller_sends_as_a_host_is_no_name(self, name):
+    with pytest.raises(ValueError, match='write eyes.example.org'):
+      Settings(hosts=(name,))
+
   def test_without_names_any_is_right_but_no_page_of_another_site(self):
     assert status(REMOTE, {'host': '10.0.0.7:8000', **BEARER}) == 200
     assert status(REMOTE, {'host': '10.0.0.7:8000', 'origin': 'http://evil.example', **BEARER}) == 403

@@ -61,6 +61,14 @@ def test_a_form_that_is_none(change, words):
   assert error.value.status == 400
 
 
+@pytest.mark.parametrize(('disposition', 'name'), [
+    (b"filename*=utf-8''%C3%A4_left.jpg", 'ä_left.jpg'), (b"filename*=UTF-8'de'..%2F%2e%2e%2fa%0A%E2%80%AEb.jpg", 'ab.jpg'),
+    (b"filename=\"x.jpg\"; filename*=utf-8''%C3%A4.jpg", 'x.jpg'), (b"filename*=utf-8''%FF", '\ufffd')])
+def test_names_of_other_letters_in_the_form_of_rfc_8187(disposition, name):
+  form = FORM.replace(b'filename="eye 1.png"', disposition)
+  assert take([form])[0] == (name, WITHIN[0].data)
+
+
 def test_fields_without_a_file_are_counted():
   empty = b'--xyz\r\nContent-Disposition: form-data; name="a"; filename=""\r\n\r\n\r\n'
   assert take([empty * 10 + FORM]) == WITHIN
