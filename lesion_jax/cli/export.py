@@ -62,7 +62,7 @@ def _export(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     bundle = load_bundle(path)
     check_config(bundle.config, str(path / 'config.json'))
     get_model(**bundle.config['model'])
-  except (FileNotFoundError, ValueError) as error:
+  except (OSError, ValueError) as error:
     parser.error(f'--model {arguments.model}: {error}')
   try:
     differences = export(bundle, arguments.to, arguments.out, tolerance=arguments.tolerance)

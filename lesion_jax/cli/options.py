@@ -50,7 +50,7 @@ def memory(text: str) -> int:
   Raises:
     argparse.ArgumentTypeError: it is none of these, or nothing.
   """
-  found = re.fullmatch(r'(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?', text.strip(), re.IGNORECASE)
+  found = re.fullmatch(r'(\d{1,18}(?:\.\d+)?)([KMGT]?)(?:i?B)?', text.strip(), re.IGNORECASE)
   value = int(float(found[1]) * 1024 ** ' KMGT'.index(found[2].upper() or ' ')) if found else 0
   if value < 1:
     raise argparse.ArgumentTypeError(f'{text!r} is no amount of memory; write 2G, 800M or a number of bytes')
@@ -123,10 +123,12 @@ def thresholds(text: str) -> dict[str, float]:
   from lesion_jax.core import LESION_KEYS
 
   found: dict[str, float] = {}
+  seen: set[str] = set()
   for part in text.split(','):
     key, named, number = part.strip().rpartition('=')
     if named and key not in LESION_KEYS:
       raise argparse.ArgumentTypeError(f'{key!r} is no lesion; the lesions are {", ".join(LESION_KEYS)}')
+    _require_first(key, seen)
     try:
       value = float(number)
     except ValueError:
@@ -135,6 +137,13 @@ def thresholds(text: str) -> dict[str, float]:
       raise argparse.ArgumentTypeError(f'{number} is not between 0 and 1')
     found |= {key: value} if named else dict.fromkeys((key for key in LESION_KEYS if key not in found), value)
   return found
+
+
+def _require_first(key: str, seen: set[str]) -> None:
+  """Notes a lesion, or '' of a number for all; raises argparse.ArgumentTypeError where it had one already."""
+  if key in seen:
+    raise argparse.ArgumentTypeError(f'it has two numbers for {key or "all lesions"}; give one, and others by name, as in 0.5,MA=0.3')
+  seen.add(key)
 
 
 def smallest(text: str) -> dict[str, tuple[float, str]]:
@@ -146,10 +155,12 @@ def smallest(text: str) -> dict[str, tuple[float, str]]:
   from lesion_jax.core import LESION_KEYS
 
   found: dict[str, tuple[float, str]] = {}
+  seen: set[str] = set()
   for part in [] if text.strip().casefold() == 'none' else text.split(','):
     key, named, number = part.strip().rpartition('=')
     if named and key not in LESION_KEYS:
       raise argparse.ArgumentTypeError(f'{key!r} is no lesion; the lesions are {", ".join(LESION_KEYS)}')
+    _require_first(key, seen)
     discs = number.casefold().endswith('da')
     try:
       value = float(number[:-2] if discs else number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 
@@ -49,3 +50,17 @@ def test_an_interrupted_command_ends_without_a_traceback(monkeypatch, capsys, nu
 def test_the_arguments_that_the_library_names_are_shown_as_options(said, shown):
   flags = {'source_dir': '--source', 'data_dir': '--prepared', 'leaks': '--leaks', 'other_crop': '--other-crop', 'out': '--out'}
   assert options.in_flags(ValueError(said), flags) == shown
+
+
+@pytest.mark.parametrize('read, text', [
+    (options.thresholds, '0.3,0.5'), (options.thresholds, 'MA=0.3,0.5,MA=0.4'), (options.smallest, '3,4'), (options.smallest, 'MA=3,MA=0.1DA')])
+def test_of_two_numbers_for_one_thing_none_is_taken(read, text):
+  with pytest.raises(argparse.ArgumentTypeError, match='two numbers for (all lesions|MA)'):
+    read(text)
+  assert options.thresholds('0.3,MA=0.5') | {'MA': 0.3} == options.thresholds('0.3')
+
+
+@pytest.mark.parametrize('text', ['9' * 400, '0', '-1', '1P', ''])
+def test_what_is_no_amount_of_memory_is_said(text):
+  with pytest.raises(argparse.ArgumentTypeError, match='no amount of memory'):
+    options.memory(text)
