@@ -405,6 +405,25 @@ class TestReadings:
     assert annotations['12_right.png'].grade is None and not annotations['12_right.png'].shapes
     assert json.loads(path.read_text())[0]['data']['lesions'] == {'MA': 'accepted', 'HaEx': 'rejected'}
 
+  def test_two_tabs_take_nothing_from_each_other(self, study, open_page):
+    first = open_page(study[0] / 'report.html')
+    second = first.context.new_page()
+    second.goto(first.url)
+    first.check(f'{OPEN} [data-answer=grade][value="3"]')
+    second.wait_for_function('document.querySelector(`[data-answered="1"]`).textContent')
+    assert second.locator(f'{OPEN} [data-answer=grade][value="3"]').is_checked() and second.inner_text('#kept').startswith('1 of 4')
+    second.evaluate('addEventListener("storage", (event) => event.stopImmediatePropagation(), true)')
+    first.locator(f'{OPEN} h2').click()
+    press(first, 'Shift+1')
+    second.fill(f'{OPEN} textarea', 'of the second')
+    press(first, 'Shift+3')
+    stored = json.loads(first.evaluate('localStorage.getItem("lesion_jax reading " + DATA.photographs[0].sha)'.replace(
+        'DATA', 'JSON.parse(document.getElementById("data").textContent)')))
+    assert stored == {'grade': '3', 'comment': 'of the second', 'lesions': {'MA': 'accepted', 'HaEx': 'accepted'}}
+    with save(second, 'csv').open(newline='', encoding='utf-8') as file:
+      row, = csv.DictReader(file)
+    assert (row['grade'], row['comment'], row['HaEx answer']) == ('3', 'of the second', 'accepted')
+
   def test_what_others_left_in_the_browser_is_not_taken_for_an_answer(self, study, open_page):
     page = open_page(study[0] / 'report.html')
     sha = study[1][0].record['run']['photograph']

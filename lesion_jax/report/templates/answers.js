@@ -30,6 +30,19 @@ function readAnswer(text) {
   return {grade, comment: String(found.comment ?? '').slice(0, 2000), lesions: Object.fromEntries(lesions)};
 }
 
+// Another tab of this browser may have answered since: what lies on the shelf is newer than what this one remembers.
+function refresh(photo) {
+  if (!shelf || !photo?.sha) return;
+  const answer = readAnswer(shelf.getItem(SHELF + photo.sha));
+  if (answer && !isEmpty(answer)) answers.set(photo.sha, answer); else answers.delete(photo.sha);
+}
+
+function latest() {
+  const photo = byNumber.get(state.photo);
+  refresh(photo);
+  return answerOf(photo);
+}
+
 function keep(answer) {
   const photo = byNumber.get(state.photo);
   if (isEmpty(answer)) answers.delete(photo.sha); else answers.set(photo.sha, answer);
@@ -42,19 +55,19 @@ function keep(answer) {
   showKept();
 }
 
-const change = (changes) => keep({...answerOf(byNumber.get(state.photo)), ...changes});
+const change = (changes) => keep({...latest(), ...changes});
 const setGrade = (grade) => change({grade});
 const setComment = (comment) => change({comment});
 
 function setVerdict(key, value) {
-  const {[key]: before, ...others} = answerOf(byNumber.get(state.photo)).lesions;
+  const {[key]: before, ...others} = latest().lesions;
   change({lesions: before === value || !value ? others : {...others, [key]: value}});
 }
 
 function turnVerdict(key) {
   const photo = byNumber.get(state.photo);
   if (!photo?.evaluated.includes(key)) return say(`${key} is not evaluated.`);
-  const now = answerOf(photo).lesions[key];
+  const now = latest().lesions[key];
   setVerdict(key, {undefined: 'accepted', accepted: 'rejected', rejected: ''}[now]);
   say(`${key}: ${{accepted: 'right', rejected: 'wrong', undefined: 'no answer'}[answerOf(photo).lesions[key]]}`);
 }
@@ -81,8 +94,12 @@ function showAnswer(article) {
   }
   const words = article.querySelector('.read');
   if (words) { words.textContent = inWords(answer); words.hidden = isEmpty(answer); }
+  for (const other of PHOTOS) if (other.sha === photo.sha) showMark(other);
+}
+
+function showMark(photo) {
   const mark = document.querySelector(`[data-answered="${photo.n}"]`);
-  if (mark) mark.textContent = isEmpty(answer) ? '' : `✓ ${graded(answer.grade) || 'read'}`;
+  if (mark) mark.textContent = isRead(photo) ? `✓ ${graded(answerOf(photo).grade) || 'read'}` : '';
 }
 
 function showKept() {
@@ -155,6 +172,7 @@ function asTask(photo) {
 }
 
 function saveAnswers(form) {
+  PHOTOS.forEach(refresh);
   const read = PHOTOS.filter(isRead);
   if (!read.length) return say('Nothing is answered yet.');
   const text = form === 'csv' ? asTable(read) : `${JSON.stringify(read.map(asTask), null, 1)}\n`;
@@ -167,13 +185,16 @@ function saveAnswers(form) {
 function startAnswers() {
   shelf = findShelf();
   document.getElementById('reader').value = shelf?.getItem(READER) || '';
-  for (const photo of PHOTOS) {
-    const answer = photo.sha && readAnswer(shelf?.getItem(SHELF + photo.sha));
-    if (answer && !isEmpty(answer)) answers.set(photo.sha, answer);
-  }
-  for (const photo of PHOTOS.filter(isRead)) {
-    document.querySelector(`[data-answered="${photo.n}"]`).textContent = `✓ ${graded(answerOf(photo).grade) || 'read'}`;
-  }
+  PHOTOS.forEach(refresh);
+  PHOTOS.filter(isRead).forEach(showMark);
   showKept();
+  addEventListener('storage', ({key}) => {  // of another tab; null: all of it was emptied
+    const photos = PHOTOS.filter((photo) => key === null || key === SHELF + photo.sha);
+    if (!photos.length) return;
+    photos.forEach(refresh);
+    photos.forEach(showMark);
+    showAnswer(openArticle());
+    showKept();
+  });
   addEventListener('beforeunload', (event) => { if (!shelf && answers.size) event.preventDefault(); });
 }
