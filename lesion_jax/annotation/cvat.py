@@ -14,7 +14,7 @@ from collections import Counter
 
 import numpy as np
 
-from lesion_jax.annotation.json_file import LONGEST
+from lesion_jax.annotation.json_file import is_size
 from lesion_jax.annotation.label_regions import Wrong
 from lesion_jax.annotation.labels import Labels
 from lesion_jax.annotation.mistakes import Findings, cut
@@ -66,7 +66,7 @@ def read_cvat(path: pathlib.Path, labels: Labels, annotator: str = '') -> tuple[
 def _read_image(
     image: ET.Element, name: str, annotator: str, labels: Labels, where: str, wrong: Findings) -> Annotation:
   size = tuple(int(number(image.get(side), side, where)) for side in ('height', 'width'))
-  if not all(1 <= side <= LONGEST for side in size):
+  if not is_size(*size):
     raise ValueError(f'{where}: width and height are {cut(str(size[1]))} and {cut(str(size[0]))}, which no photograph has')
   shapes = []
   for item in (item for item in image if item.tag in _DRAWN):

@@ -11,8 +11,9 @@ import numpy as np
 
 from lesion_jax.annotation.label_regions import Wrong
 from lesion_jax.annotation.mistakes import cut
+from lesion_jax.photograph.read import MAX_PIXELS
 
-LONGEST = 100_000  # pixels of a side: no photograph is larger
+LONGEST = 100_000  # pixels of a side: no photograph is larger, nor has one more than MAX_PIXELS of both
 
 
 def read_json(path: pathlib.Path) -> Any:
@@ -32,9 +33,14 @@ def read_json(path: pathlib.Path) -> Any:
 
 def size_of(height: Any, width: Any, where: str) -> tuple[int, int]:
   """Returns (height, width) of a photograph. Raises ValueError where they are none."""
-  if not all(isinstance(side, int | float) and 1 <= side <= LONGEST for side in (height, width)):
+  if not is_size(height, width):
     raise ValueError(f'{where}: its photograph has the size {cut(width)} x {cut(height)}, which none has; export it again')
   return int(height), int(width)
+
+
+def is_size(height: Any, width: Any) -> bool:
+  """Whether a photograph can be of this height and width: what a mask of it takes is bounded by them."""
+  return all(isinstance(side, int | float) and 1 <= side <= LONGEST for side in (height, width)) and height * width <= MAX_PIXELS
 
 
 def outline(points: Any, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from lesion_jax.annotation.json_file import LONGEST, read_json
+from lesion_jax.annotation.json_file import is_size, read_json
 from lesion_jax.annotation.label_regions import Wrong, to_shapes
 from lesion_jax.annotation.labels import Labels
 from lesion_jax.annotation.mistakes import Findings, cut
@@ -206,7 +206,7 @@ def _listed(labels: Any) -> list[Any]:
 
 def _size(result: Mapping[str, Any], where: str) -> tuple[int, int]:
   size = result.get('original_height'), result.get('original_width')
-  if not all(isinstance(side, int | float) and 1 <= side <= LONGEST for side in size):
+  if not is_size(*size):
     raise ValueError(f'{where}: a region does not say how large its photograph is (original_width, original_height: '
                      f'{cut(size[1])}, {cut(size[0])})')
   return int(size[0]), int(size[1])

@@ -130,6 +130,7 @@ def test_a_folder_of_labelme_files_is_one_annotator(tmp_path):
     (_labelme({'label': 'disc', 'points': SQUARE}), "'disc' is no lesion"),
     (_labelme(7), "'' is no lesion"),
     (_labelme(imageHeight=None), 'its photograph has the size 31 x None'),
+    (_labelme(imageHeight=90_000, imageWidth=90_000), 'its photograph has the size 90000 x 90000, which none has'),
     (_labelme(imagePath=''), 'which photograph is it'),
     (_labelme(flags={'DR1': True, 'DR2': True}), r'the grades \[1, 2\]'),
 ])
