@@ -11,7 +11,7 @@ from lesion_jax.clinical.record import not_evaluated, present_lesions
 from lesion_jax.clinical.unsure import disagrees, is_unsure, lesions_evaluated
 from lesion_jax.metrics.presence import NOT_EVALUATED
 from lesion_jax.report.html_photograph import verdict_badge
-from lesion_jax.report.html_text import badge, chip, escape
+from lesion_jax.report.html_text import badge, chip, escape, probability
 from lesion_jax.report.table import SKIPPED, Entry
 from lesion_jax.report.whose import EYES, Whose
 
@@ -106,7 +106,7 @@ def _found(entry: Entry, common: Common) -> str:
   parts = []
   if grade := record['grade']:
     parts.append(f'<span class="graded"><strong>{escape(grade["key"])}</strong> '
-                 f'<span class="soft">{max(grade["probabilities"].values()):.2f}</span></span>')
+                 f'<span class="soft">{probability(max(grade["probabilities"].values()))}</span></span>')
     parts += [badge('unsure', 'warned')] if is_unsure(record) else []
   parts += [badge(REFERABLE, 'strong')] if REFERABLE in reasons else []
   parts += [badge(reason, 'contradicted' if reason == UNLIKE else 'warned') for reason in reasons if reason != REFERABLE]

@@ -17,7 +17,7 @@ from lesion_jax.core import GRADE_KEYS, GRADES, LANDMARKS, LESIONS, SEVERE_HEMOR
 from lesion_jax.metrics.presence import MAXIMUM, NOT_EVALUATED
 from lesion_jax.report.html_answer import answer_html, verdict_buttons
 from lesion_jax.report.html_picture import Layers, picture
-from lesion_jax.report.html_text import badge, bar, count, escape, items, share, swatch, table, template
+from lesion_jax.report.html_text import badge, bar, count, escape, items, probability, share, swatch, table, template
 from lesion_jax.report.whose import EYES, Whose
 
 VERDICT_WORDS = {
@@ -162,7 +162,7 @@ def _grade(record: Mapping[str, Any]) -> str:
   grade = record['grade']
   if not grade:
     return '<p class="note">This network does not grade.</p>'
-  rows = [(f'{escape(key)} <span class="soft">{escape(GRADES[value].name)}</span>', bar(p), f'{p:.2f}')
+  rows = [(f'{escape(key)} <span class="soft">{escape(GRADES[value].name)}</span>', bar(p), probability(p))
           for value, (key, p) in enumerate(grade['probabilities'].items())]
   at = f' at {point["name"]}' if 'referable' in (point := record.get('operating_point') or {}) else ''  # else the grade itself decides
   referable = badge(f'referable{at}', 'strong') if is_referable(record) else badge(f'not referable{at}', 'plain')
@@ -315,7 +315,7 @@ def _macula(record: Mapping[str, Any]) -> str:
     rows.append(('Risk of macular edema', f'{value}<br><span class="soft">{escape(edema["sentence"])}</span>'))
   if told:
     rows.append(('Risk of macular edema, by the network', f'<strong>level {told["value"]}</strong> of 0 to 2: {escape(told["name"])}<br><span class="soft">'
-                 + ', '.join(f'level {risk}: {100 * value:.1f} %' for risk, value in told['probabilities'].items()) + '</span>'))
+                 + ', '.join(f'level {risk}: {probability(value)}' for risk, value in told['probabilities'].items()) + '</span>'))
   if severe:
     counts = ', '.join(f'{name.replace("_", " ")} {count(number)}' for name, number in severe['regions'].items())
     rows.append((f'Over {SEVERE_HEMORRHAGES} hemorrhages in each quadrant', f'{"yes" if severe["met"] else "no"} ({counts})<br><span class="soft">'

@@ -54,6 +54,11 @@ def share(value: float) -> str:
   return f'{percent:.1f}&nbsp;%' if percent >= 1 else f'{percent:.2g}&nbsp;%'
 
 
+def probability(value: float) -> str:
+  """Returns a probability with two digits; none is rounded to what is impossible or certain."""
+  return '&lt;&nbsp;0.01' if value < 0.005 else '&gt;&nbsp;0.99' if value >= 0.995 else f'{value:.2f}'
+
+
 def count(value: int) -> str:
   """Returns a whole number, thousands apart."""
   return f'{value:,}'.replace(',', '&#8239;')

@@ -182,6 +182,14 @@ class TestWhose:
     assert set(patients(many)) == {None}
 
 
+def test_no_probability_is_rounded_to_impossible_or_certain(tmp_path):
+  entry = graded(batch.write(tmp_path, MILD, heads=('grades',), **REAL), 0.0012, 0.996, 0.0028, 0.0, 0.0)
+  page = page_of(tmp_path, batch.changed(entry, 1, edema_by_network={'value': 0, 'name': 'none', 'probabilities': {'0': 0.9996, '1': 0.0002, '2': 0.0002}}))
+  assert '<strong>DR1</strong> <span class="soft">&gt;&nbsp;0.99</span>' in page
+  assert article(page).count('<td>&lt;&nbsp;0.01</td>') == 4 and 'level 0: &gt;&nbsp;0.99, level 1: &lt;&nbsp;0.01' in page
+  assert not re.search(r'\b(0\.00|1\.00|0\.0 %|100\.0 %)', article(page).partition('class="answer')[0].partition('class="grade"')[2])
+
+
 class TestReferable:
 
   @pytest.mark.parametrize('name, least, probabilities, badges', [
