@@ -21,7 +21,7 @@ from lesion_jax.evaluate.totals import HISTOGRAMS, Counts, totals
 from lesion_jax.metrics.histogram import SCORE_BINS, score_bin
 
 BLOCK = 2**20  # pixels that are counted at a time
-NAMES = ('pixel_tp', 'pixel_fp', 'pixel_fn', 'image_tp', 'image_fp', 'image_fn', 'image_tn')
+NAMES = ('pixel_tp', 'pixel_fp', 'pixel_fn', 'image_tp', 'image_fp', 'image_fn', 'image_tn', 'image_undecided')
 
 
 def native_counts(
@@ -41,9 +41,10 @@ def native_counts(
     thresholds: from which probability a pixel is positive, a number or [8].
 
   Returns:
-    As `image_counts`: pixel_tp, pixel_fp, pixel_fn, image_tp, image_fp, image_fn, image_tn int64 [N, 8] (a photograph
-    is positive where any scored pixel is, Eq. 1), `lesion_probabilities` float32 [N, 8], 'histograms' int32 [N, 2, 8,
-    bins] and their sum 'histogram', int64; `patient` and `id` str [N].
+    As `image_counts`: pixel_tp, pixel_fp, pixel_fn, image_tp, image_fp, image_fn, image_tn, image_undecided int64 [N, 8]
+    (a photograph is positive where any scored pixel is, Eq. 1, and undecided as `core.Targets` has it),
+    `lesion_probabilities` float32 [N, 8], 'histograms' int32 [N, 2, 8, bins] and their sum 'histogram', int64; `patient` and
+    `id` str [N].
 
   Raises:
     FloatingPointError: a probability is not a number.
@@ -110,7 +111,9 @@ def _count(photograph: Native, maps: Array, lesions: list[int], thresholds: np.n
       largest[j] = max(largest[j], score.max(initial=0))
     for name, value in zip(NAMES, (tp, fp, positive - tp), strict=False):
       counts[name][j] = value
-    if pixels:
+    if not positive and pixels < photograph.image.shape[0] * photograph.image.shape[1]:
+      counts['image_undecided'][j] = 1  # what must not be scored may be the lesion
+    else:
       outcome = ('tp' if positive else 'fp') if tp + fp else ('fn' if positive else 'tn')
       counts[f'image_{outcome}'][j] = 1
   return counts | {'lesion_probabilities': largest, HISTOGRAMS: histogram}

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
-from lesion_jax.core import LESION_KEYS
+from lesion_jax.core import LESION_KEYS, Prediction, Targets
 from lesion_jax.data.native import Native
 from lesion_jax.evaluate import bootstrap, intervals, native_counts, native_report
 from lesion_jax.evaluate import native as module
+from lesion_jax.metrics import segmentation_counts
 from lesion_jax.metrics.histogram import SCORE_BINS, score_bin
 from lesion_jax.photograph.crop import Crop
 
@@ -149,3 +150,20 @@ def test_probabilities_that_are_no_numbers_are_an_error():
 def test_nothing_to_evaluate_is_an_error():
   with pytest.raises(ValueError, match='no photograph came'):
     native_counts(predict, [], size=SIZE, lesions=['MA'])
+
+
+def test_a_photograph_whose_only_sign_of_a_lesion_is_not_scored_counts_for_no_image_metric_as_in_the_square():
+  crop, empty, some = Crop(top=0, left=0, side=8, height=8, width=8), np.zeros((8, 8), bool), np.eye(8, dtype=bool)
+  made = [Native(np.zeros((8, 8, 3), np.uint8), crop, {'MA': lesion}, {'MA': ignored}, {'id': str(number), 'patient': '', 'annotated': ('MA',)})
+          for number, (lesion, ignored) in enumerate([(empty, some), (some, np.roll(some, 1, 0)), (empty, ~empty), (empty, empty)])]
+  for level in (0.0, 1.0):
+    maps = np.full((8, 8, 8), level, np.float32)
+    found = native_counts(lambda square, maps=maps: maps, made, size=8, lesions=['MA'])
+    packed = lambda masks: np.stack(masks)[..., None] & (np.arange(8) == 0)
+    lesions, ignore = (packed([getattr(each, name)['MA'] for each in made]) for name in ('present', 'unscored'))
+    scored = packed([~empty] * 4) & ~ignore
+    targets = Targets(lesions, scored, np.full(4, -1), ignore.any((1, 2)) & ~(lesions & scored).any((1, 2)))
+    square = segmentation_counts(Prediction(maps=np.stack([maps] * 4)), targets, per_image=True)
+    for name, value in square.items():
+      np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert native_report(found, ['MA'], resamples=5)['undecided_images'] == {'MA': 2}
