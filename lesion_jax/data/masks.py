@@ -20,7 +20,6 @@ from lesion_jax.annotation.naming import lesion_of
 from lesion_jax.annotation.table import plain
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.packing import ORIENTATION, look_at
-from lesion_jax.photograph.threads import ordered_map
 
 UNSCORED = 127  # as in Retinal-Lesions
 PRESENT = (1, 255)
@@ -122,11 +121,11 @@ def look(path: pathlib.Path) -> Look:
   return Look(path, frozenset(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()), grey)
 
 
-def examine(masks: Mapping[str, Iterable[pathlib.Path]], values: Values) -> list[str]:
-  """Looks at all masks of a folder, one a lesion and photograph, before any is used.
+def examine(masks: Mapping[str, Sequence[Look]], values: Values) -> list[str]:
+  """Judges all masks of a folder, one a lesion and photograph, before any is used.
 
   Args:
-    masks: lesion key -> files.
+    masks: lesion key -> `look` of each file.
     values: what their values mean.
 
   Returns:
@@ -136,8 +135,7 @@ def examine(masks: Mapping[str, Iterable[pathlib.Path]], values: Values) -> list
     ValueError: what the masks say has two meanings, or is an index map, naming files and the key that says it; or values
       that mean nothing, counted over all masks.
   """
-  seen = {key: list(ordered_map(look, list(paths))) for key, paths in masks.items()}
-  everyone = [one for looks in seen.values() for one in looks]
+  everyone = [one for looks in masks.values() for one in looks]
   if broken := [one for one in everyone if one.error]:
     if len(broken) > 1:
       raise ValueError(f'{len(broken)} of {len(everyone)} masks cannot be read: {"; ".join(one.error for one in broken[:3])}'
@@ -147,7 +145,7 @@ def examine(masks: Mapping[str, Iterable[pathlib.Path]], values: Values) -> list
   if unknown:
     found = sorted(set().union(*(one.values for one in everyone)))
     small = [value for value in found if value not in (UNSCORED, 255)]
-    if len(unknown) > 1 and max(small) <= LARGEST_INDEX and len(small) > 2 and not values.declared:
+    if len(unknown) > 1 and not values.declared and len(small) > 2 and max(small) <= LARGEST_INDEX:
       raise ValueError(f'{_named(unknown)} hold the values {_listed(found)} ({len(unknown)} of {len(everyone)} masks): these '
                        f'are index maps, in which each number is a lesion, and not masks of one lesion. Put them into masks/ '
                        f'itself, and {TEACH_INDICES}')
@@ -157,7 +155,7 @@ def examine(masks: Mapping[str, Iterable[pathlib.Path]], values: Values) -> list
                        f'allowed are {_listed(values.levels)}. Were they resized or saved as JPEG? Else {TEACH_VALUES}')
   if not values.declared:
     _refuse_ambiguous(everyone)
-  return [f'{key} has no pixel in any mask: no network can learn it from them' for key, looks in seen.items()
+  return [f'{key} has no pixel in any mask: no network can learn it from them' for key, looks in masks.items()
           if not any(one.values & set(values.lesion) for one in looks) and not any(one.error for one in looks)]
 
 
@@ -173,13 +171,12 @@ def _refuse_ambiguous(everyone: list[Look]) -> None:
                      f'lesion and 255 what is not scored, or both are the lesion; {TEACH_VALUES}')
 
 
-def examine_maps(paths: Sequence[pathlib.Path], indices: Mapping[int, str | None]) -> list[str]:
-  """Looks at all index maps of a folder. Returns warnings.
+def examine_maps(looks: Sequence[Look], indices: Mapping[int, str | None]) -> list[str]:
+  """Judges all index maps of a folder by `look` of each. Returns warnings.
 
   Raises:
     ValueError: nobody says what their numbers are, or not what all of them are.
   """
-  looks = list(ordered_map(look, list(paths)))
   if broken := [one for one in looks if one.error]:
     raise ValueError(f'{len(broken)} of {len(looks)} index maps cannot be read: '
                      f'{"; ".join(one.error for one in broken[:3])}{"; ..." if len(broken) > 3 else ""}')

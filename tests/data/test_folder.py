@@ -323,6 +323,18 @@ class TestFormsThatPeopleHave:
     assert sorted(self._places(open_release('folder', tmp_path / 'mine'))) == [
         'test-0-1', 'test-2-1', 'train-0-1', 'train-2-1']
 
+  def test_pairs_of_eyes_that_are_numbered_anew_in_each_folder_are_pairs_within_it(self, tmp_path):
+    for grade in '02':
+      for patient in range(5):
+        for eye in ('left', 'right'):
+          save(tmp_path / 'mine' / grade / f'{patient}_{eye}.jpg', photograph(patient + 10 * int(grade)))
+    dataset = open_release('folder', tmp_path / 'mine')
+    places = self._places(dataset)
+    assert {patient for _, patient, _ in places.values()} == {f'{grade}-{patient}' for grade in '02' for patient in range(5)}
+    for patient in {patient for _, patient, _ in places.values()}:
+      assert places[f'{patient}_left'][:2] == places[f'{patient}_right'][:2]
+    assert any('10 patients of 20 photographs' in note for note in dataset.notes)
+
   def test_folders_of_splits(self, tmp_path):
     for number, split in enumerate(('train', 'val', 'test')):
       save(tmp_path / 'mine' / split / 'images' / f'x{number}.jpg', photograph(number))
@@ -331,6 +343,34 @@ class TestFormsThatPeopleHave:
     assert dataset.lengths == {'train': 1, 'validation': 1, 'test': 1} and dataset.dealing is None
     for example in examples_of(dataset).values():
       np.testing.assert_array_equal(mask_of(example, 'MA'), halved(40, 60, 4, 4))
+
+  def test_a_lesion_without_a_folder_in_one_split_is_unknown_there_and_that_is_said(self, tmp_path, said):
+    for number, (split, keys) in enumerate({'train': ('MA', 'EX'), 'val': ('MA',), 'test': ()}.items()):
+      save(tmp_path / 'mine' / split / 'images' / f'x{number}.jpg', photograph(number))
+      for key in keys:
+        save(tmp_path / 'mine' / split / 'masks' / key / f'x{number}.png', grey(drawn(40, 60, 4, 4)))
+    dataset = open_release('folder', tmp_path / 'mine')
+    assert dataset.annotated == ('MA', 'HaEx')
+    assert {name: int(example['annotated']) for name, example in examples_of(dataset).items()} == {
+        'x0': lesion_bits(['MA', 'HaEx']), 'x1': lesion_bits(['MA']), 'x2': 0}
+    assert 'val/masks has no folder HaEx, as another split has: unknown' in said.text
+    assert 'test/masks has no folder MA, HaEx, as another split has' in said.text
+    (tmp_path / 'mine' / 'val' / 'masks' / 'EX').mkdir()
+    assert examples_of(open_release('folder', tmp_path / 'mine', anew=True))['x1']['annotated'] == lesion_bits(['MA', 'HaEx'])
+
+  @pytest.mark.parametrize('layout', ['masks that are empty', 'index maps'])
+  def test_dealing_spreads_lesions_that_have_a_pixel(self, tmp_path, layout):
+    having = (0, 8, 16, 24)
+    for number in range(30):
+      name, mask = f'x{number:02d}', drawn(40, 60, 4, 4) if number in having else drawn(0, 0, 0, 0)
+      save(tmp_path / 'mine' / 'images' / f'{name}.jpg', photograph(number))
+      if layout == 'index maps':
+        save(tmp_path / 'mine' / 'masks' / f'{name}.png', mask * np.uint8(2) + drawn(20, 40, 4, 4) * np.uint8(1))
+      else:
+        save(tmp_path / 'mine' / 'masks' / 'NV' / f'{name}.png', grey(mask))
+    found = open_release('folder', tmp_path / 'mine', **({'indices': '1=MA,2=NV'} if layout == 'index maps' else {}))
+    assert {split: sum(mask_of(example, 'NV').any() for example in found.source(split)) for split in found.splits} == {
+        'train': 3, 'validation': 0, 'test': 1}
 
   def test_index_maps_with_a_mapping(self, tmp_path):
     numbers = drawn(40, 60, 4, 4) * np.uint8(1) + drawn(20, 40, 4, 4) * np.uint8(2) + drawn(60, 80, 8, 8) * np.uint8(9)

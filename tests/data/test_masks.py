@@ -7,7 +7,7 @@ import pytest
 from drawing import block, fundus, save
 from PIL import Image
 
-from lesion_jax.data.masks import examine, examine_maps, read_indices, read_values, turned
+from lesion_jax.data.masks import examine, examine_maps, look, read_indices, read_values, turned
 from lesion_jax.data.packing import read_mask
 
 LESION = block(5, 8, 9, 7)
@@ -73,7 +73,7 @@ def test_a_mask_with_an_orientation_is_refused_by_name(tmp_path):
 class TestExamine:
 
   def _masks(self, tmp_path, *masks):
-    return {'MA': [save(tmp_path / f'm{number}.png', np.asarray(mask, np.uint8)) for number, mask in enumerate(masks)]}
+    return {'MA': [look(save(tmp_path / f'm{number}.png', np.asarray(mask, np.uint8))) for number, mask in enumerate(masks)]}
 
   def test_1_or_255_alone_is_the_lesion(self, tmp_path):
     assert examine(self._masks(tmp_path, LESION, 0 * FULL), read_values('')) == []
@@ -95,12 +95,16 @@ class TestExamine:
     with pytest.raises(ValueError, match=r'\(2 of 3 masks\), and allowed are 0, 1, 127, 255\. Were they resized'):
       examine(self._masks(tmp_path, grey, grey, FULL), read_values(''))
 
+  def test_values_other_than_those_declared_are_named_where_nothing_is_0(self, tmp_path):
+    with pytest.raises(ValueError, match=r'hold the values 255 \(2 of 2 masks\), and allowed are 0, 1'):
+      examine(self._masks(tmp_path, 255 + 0 * FULL, 255 + 0 * FULL), read_values('lesion=1'))
+
   def test_masks_that_cannot_be_read_are_counted(self, tmp_path):
     paths = [tmp_path / f'{name}.png' for name in 'ab']
     for path in paths:
       path.write_bytes(b'?')
     with pytest.raises(ValueError, match=r'2 of 2 masks cannot be read: cannot read the mask .*a\.png'):
-      examine({'MA': paths}, read_values(''))
+      examine({'MA': [*map(look, paths)]}, read_values(''))
 
   def test_a_lesion_without_a_pixel_anywhere_is_warned_of(self, tmp_path):
     assert examine(self._masks(tmp_path, 0 * FULL, 0 * FULL), read_values('')) == [
@@ -110,8 +114,8 @@ class TestExamine:
 def test_index_maps_need_a_meaning_for_every_number(tmp_path):
   path = save(tmp_path / 'm.png', np.uint8(LESION * 1 + block(30, 30, 4, 4) * 7))
   with pytest.raises(ValueError, match=r'm\.png are index maps.*the values 0, 1, 7 \(1 maps\), and nobody says what 7 is'):
-    examine_maps([path], {1: 'MA'})
-  assert examine_maps([path], {1: 'MA', 7: 'HaEx', 2: 'iHE'}) == [
+    examine_maps([look(path)], {1: 'MA'})
+  assert examine_maps([look(path)], {1: 'MA', 7: 'HaEx', 2: 'iHE'}) == [
       'iHE has no pixel in any index map: no network can learn it from them']
 
 

@@ -19,12 +19,13 @@ from lesion_jax.annotation.table import Table, composed, plain, read_table
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.data.builders.base import LesionConfig, Release
 from lesion_jax.data.builders.records import MaskBuilder, make_native
-from lesion_jax.data.masks import TEACH_INDICES, examine, examine_maps, read_indices, read_values, turned
+from lesion_jax.data.masks import TEACH_INDICES, Look, examine, examine_maps, look, read_indices, read_values, turned
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 from lesion_jax.data.scales import Scale, asks, read_scale, whole_number
 from lesion_jax.data.splits import SPLITS, labels_of
 from lesion_jax.photograph.crop import read_field
+from lesion_jax.photograph.threads import ordered_map
 
 IMAGES, MASKS, TABLE, SETTINGS = 'images', 'masks', 'grades.csv', 'dataset.json'
 # How programs write that there is no patient; 'NA' may be somebody's initials.
@@ -91,10 +92,10 @@ class Folder(MaskBuilder):
   or the same in folders of splits (train/images/, train/masks/, val/images/ and so on), or photographs in folders of their
   grades (3/x.jpg, train/3/x.jpg).
 
-  A lesion with a folder is annotated in every photograph, and absent where its mask is missing; a lesion without a
-  folder is unknown, and so is every lesion of a photograph without an index map. In a mask 0 is absent, 1 or 255 (of a
-  palette, the indices) present, and 127 excluded from loss and metrics; other values are an error, and so are 1 and 255
-  together, unless `values` says what they are.
+  A lesion with a folder is annotated in every photograph (of the split, where there are folders of splits), and absent where
+  its mask is missing; a lesion without a folder is unknown, and so is every lesion of a photograph without an index map.
+  In a mask 0 is absent, 1 or 255 (of a palette, the indices) present, and 127 excluded from loss and metrics; other values
+  are an error, and so are 1 and 255 together, unless `values` says what they are.
   Splits are those of the column `split` (train, validation, test) or of the folders; else photographs are dealt 70/10/20
   with our seed, by the column `patient` where there is one, or else by names that are pairs of eyes (`data.naming`), and so
   that lesions and grades are spread. With `folds`, folds are those of the column `fold`, where there is one. Photographs are cropped to the field of view, as `predict` does.
@@ -126,6 +127,7 @@ class Folder(MaskBuilder):
       raise ValueError(f'{root} has neither a folder {MASKS}/<lesion>/ (of {", ".join(LESION_KEYS)}) nor a grade in '
                        f'{TABLE}: there is nothing to learn or to evaluate')
     self._contents, self._values, self._indices, self.scale = found, values, indices, scale.describe()
+    self._looks: dict[pathlib.Path, Look] = {}
     self._asked = asks(scale, [entry.grade for entry in found.entries.values()])
     photographs = {name: self._photograph(name, path) for name, path in found.photographs.items()}
     self._given = any(entry.split for entry in found.entries.values())  # for all photographs or for none
@@ -142,8 +144,8 @@ class Folder(MaskBuilder):
       if problem := turned(path, own):
         wrong.add(str(path), problem)
     wrong.require_none()
-    warnings += examine({key: of_lesion.values() for key, of_lesion in found.masks.items()}, self._values)
-    warnings += examine_maps(list(found.maps.values()), self._indices) if found.maps else []
+    warnings += examine({key: self._look(of_lesion.values()) for key, of_lesion in found.masks.items()}, self._values)
+    warnings += examine_maps(self._look(found.maps.values()), self._indices) if found.maps else []
     return found.notes, warnings
 
   def reads(self) -> tuple[pathlib.Path, ...]:
@@ -164,7 +166,7 @@ class Folder(MaskBuilder):
     own = {key: of_lesion[name] for key, of_lesion in found.masks.items() if name in of_lesion}
     entry = found.entries.get(name) or Entry(UNKNOWN_GRADE, None, None)
     grade, patient = entry.grade, entry.patient
-    annotated = self._annotated(found) if not found.maps or name in found.maps else ()
+    annotated = found.lesions.get(name, ()) if not found.maps else self._annotated(found) if name in found.maps else ()
     values = {name: list(getattr(self._values, name)) for name in ('lesion', 'ignore', 'absent')}
     indices = {str(number): meant for number, meant in self._indices.items()}
     return Photograph(path, name, patient or name, grade, own, found.maps.get(name), annotated, values, indices)
@@ -184,8 +186,8 @@ class Folder(MaskBuilder):
   def _deal(self, photographs: list[Photograph]) -> dict[str, list[Photograph]]:
     """Our splits, by patient."""
     patients = [photograph.patient for photograph in photographs]
-    labels = [labels_of(photograph.masks, photograph.grade) for photograph in photographs]
     dealing = self.builder_config.dealing
+    labels = None if dealing.name == 'hash' else self._labels(photographs)
     given = [fold for photograph in photographs if (entry := self._contents.entries.get(photograph.name))
              and (fold := entry.fold) is not None]
     if not given:
@@ -195,6 +197,21 @@ class Folder(MaskBuilder):
     self._contents.notes.append(f'the column fold has {len(set(given))} folds, which count where folds={len(set(given))} is asked for, '
                                 'with the number of the fold that is the test split; here photographs are dealt 70/10/20')
     return dealing.deal(photographs, patients, labels)
+
+  def _labels(self, photographs: list[Photograph]) -> list[frozenset[str]]:
+    """What dealing is to spread: grades, and lesions that have a pixel in a mask that can be read."""
+    self._look(path for one in photographs for path in (*one.masks.values(), one.index_map) if path)
+    values_of = lambda path: self._looks[path].values if path else frozenset()
+    lesions = [{key for key, path in one.masks.items() if values_of(path) & set(self._values.lesion)} | {
+        key for number in values_of(one.index_map) if (key := self._indices.get(number)) in LESION_KEYS} for one in photographs]
+    return [labels_of(keys, one.grade) for keys, one in zip(lesions, photographs, strict=True)]
+
+  def _look(self, paths: Iterable[pathlib.Path]) -> list[Look]:
+    """Looks at masks, once for all."""
+    paths = list(paths)
+    new = [path for path in paths if path not in self._looks]
+    self._looks |= dict(zip(new, ordered_map(look, new), strict=True))
+    return [self._looks[path] for path in paths]
 
   def contents(self, release: Release) -> tuple[tuple[str, ...], bool]:
     """Returns the lesions that have a folder or a number, and whether any photograph has a grade."""
@@ -243,6 +260,7 @@ class Contents(NamedTuple):
     photographs: id -> file.
     masks: lesion key -> id -> mask; the lesions that have a folder, in the order of LESION_KEYS.
     maps: id -> index map.
+    lesions: id -> keys of the lesions that have a folder where the photograph lies.
     entries: id -> what is said of it.
     notes: what was taken for what, a sentence each.
     warnings: what may be wrong, a sentence each.
@@ -251,6 +269,7 @@ class Contents(NamedTuple):
   photographs: dict[str, pathlib.Path]
   masks: dict[str, dict[str, pathlib.Path]]
   maps: dict[str, pathlib.Path]
+  lesions: dict[str, tuple[str, ...]]
   entries: dict[str, Entry]
   notes: list[str]
   warnings: list[str]
@@ -297,6 +316,8 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
   photographs: dict[str, pathlib.Path] = {}
   masks: dict[str, dict[str, pathlib.Path]] = {}
   maps: dict[str, pathlib.Path] = {}
+  lesions: dict[str, tuple[str, ...]] = {}
+  drawn: dict[pathlib.Path, tuple[str, ...]] = {}
   of_folder: dict[str, str] = {}
   notes, tables = [], [find_table(root)]
   for split, folder in parts.items():
@@ -307,8 +328,11 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
       raise ValueError(f'{found[twice[0]]} and {photographs[twice[0]]} have one name, as have {len(twice)} in all; the name '
                        'without its ending names a photograph, so rename one of them, and what belongs to it')
     photographs |= found
-    for key, of_lesion in list_masks(folder / MASKS, found, notes).items():
+    own = list_masks(folder / MASKS, found, notes)
+    for key, of_lesion in own.items():
       masks.setdefault(key, {}).update(of_lesion)
+    drawn[folder / MASKS] = tuple(own)
+    lesions |= dict.fromkeys(found, tuple(own))
     maps |= _list_maps(folder / MASKS, found, indices)
     if split:
       of_folder |= dict.fromkeys(found, split)
@@ -317,21 +341,26 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
   if masks and maps:
     raise ValueError(f'{root / MASKS} holds folders of lesions and index maps; give one of the two')
   warnings = _say_other_tables({root, *parts.values()} if not any(table.is_file() for table in tables) else ())
+  warnings += [] if maps else _say_unknown(drawn, masks)
   places: dict[str, str] = {}
   entries = read_entries([table for table in tables if table.is_file()], photographs, scale, notes, warnings, places)
   if of_folder:
     notes.append('splits are those of the folders ' + ', '.join(folder.name for folder in parts.values()))
-    wrong = Findings()
-    for name, entry in entries.items():
-      if entry.split and entry.split != of_folder[name]:
-        wrong.add(name, f'the table puts it into {entry.split} and its folder into {of_folder[name]}; take the column split out')
-    wrong.require_none()
-    entries = {name: entries.get(name, Entry(UNKNOWN_GRADE, None, None))._replace(split=split)
-               for name, split in of_folder.items()}
+    entries = _of_folders(entries, of_folder)
   if any(entry.patient for entry in entries.values()):
     _sides(entries, places).require_none()
   entries = _with_patients(photographs, entries, notes, warnings)
-  return Contents(photographs, masks, maps, entries, notes, warnings)
+  return Contents(photographs, masks, maps, lesions, entries, list(dict.fromkeys(notes)), warnings)
+
+
+def _of_folders(entries: Mapping[str, Entry], of_folder: Mapping[str, str]) -> dict[str, Entry]:
+  """The entries of photographs whose folders say the split. Raises ValueError where a table says another."""
+  wrong = Findings()
+  for name, entry in entries.items():
+    if entry.split and entry.split != of_folder[name]:
+      wrong.add(name, f'the table puts it into {entry.split} and its folder into {of_folder[name]}; take the column split out')
+  wrong.require_none()
+  return {name: entries.get(name, Entry(UNKNOWN_GRADE, None, None))._replace(split=split) for name, split in of_folder.items()}
 
 
 def _parts(root: pathlib.Path) -> dict[str, pathlib.Path] | None:
@@ -346,6 +375,13 @@ def _parts(root: pathlib.Path) -> dict[str, pathlib.Path] | None:
         raise ValueError(f'{found[split]} and {folder.name} are one split ({split}); put them together')
       found[split] = folder
   return found or None
+
+
+def _say_unknown(drawn: Mapping[pathlib.Path, tuple[str, ...]], masks: Iterable[str]) -> list[str]:
+  """A warning for each split whose folder of masks has no folder of a lesion that another split has."""
+  return [f'{folder} has no folder {", ".join(lacking)}, as another split has: unknown in the photographs of this one; where a lesion '
+          'was looked for in all of them and is in none, give it an empty folder'
+          for folder, own in drawn.items() if (lacking := [key for key in masks if key not in own])]
 
 
 def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
@@ -376,8 +412,11 @@ def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
   if whole:
     notes.append(f'names occur in several folders, so an id is made of both, {next(iter(photographs))} for instance')
   warnings: list[str] = []
-  entries = entries if whole else _with_patients(photographs, entries, notes, warnings)
-  return Contents(photographs, {}, {}, entries, notes, warnings)
+  folders: dict[pathlib.Path, dict[str, str]] = collections.defaultdict(dict)
+  for path, _ in listed if whole else ():  # two eyes of one number are a pair within a folder alone
+    folders[path.parent][composed(path.stem)] = name(path)
+  entries = _with_patients(photographs, entries, notes, warnings, list(folders.values()))
+  return Contents(photographs, {}, {}, {}, entries, notes, warnings)
 
 
 def _class(name: str, scale: Scale) -> str:
@@ -462,8 +501,6 @@ def _list_maps(
     raise ValueError(f'{unknown[0]} does not belong here: {folder} holds a folder for each lesion, or index maps ending in '
                      f'{" ".join(LOSSLESS)}')
   if files and not indices:
-    from lesion_jax.data.masks import look  # its values, for the message alone
-
     values = ', '.join(map(str, sorted(look(files[0]).values)[:12]))
     raise ValueError(f'{files[0]} ({len(files)} files) lies in no folder of a lesion, so it is taken for an index map, one for '
                      f'all lesions; its values are {values}: {TEACH_INDICES}; or put masks into {folder}/<lesion>/, of '
@@ -628,15 +665,18 @@ def _require_one_spelling(patients: Iterable[str], table: pathlib.Path) -> None:
 
 def _with_patients(
     photographs: Mapping[str, pathlib.Path], entries: dict[str, Entry], notes: list[str], warnings: list[str],
+    folders: Iterable[Mapping[str, str]] = (),
 ) -> dict[str, Entry]:
-  """The entries with patients taken from names, where no column says them."""
+  """The entries with patients taken from names, where no column says them. `folders` are name -> id, of photographs whose names say
+  nothing outside their own folder."""
   if any(entry.patient for entry in entries.values()):
     return entries
-  found = patients_of(photographs)
+  groups = list(folders) or [{name: name for name in photographs}]
+  found = {ids[name]: ids[name].removesuffix(name) + patient for ids in groups for name, patient in patients_of(ids).items()}
   if not found:
     notes.append(f'{len(photographs)} photographs, each taken for a patient of its own, as there is no column patient and names are '
                  f'not of the form {PATTERN}')
-    if alike := like_series(photographs):
+    if alike := next(filter(None, map(like_series, groups)), ()):
       warnings.append(f'{", ".join(alike)} may be photographs of one patient, and each is taken for a patient of its own, so '
                       f'that they may lie in two splits; a column patient in {TABLE} says it')
     return entries
