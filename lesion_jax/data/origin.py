@@ -1,7 +1,8 @@
 """What preprocessed data were made from and consist of: kept beside them, so that a change of either is seen.
 
-`source.json` holds a digest of the names, sizes and times of change of all files that were read, and the sizes of the
-prepared files. Data that were prepared before there was such a file are taken as they are.
+`source.json` holds a digest of the names, sizes and times of change of all files that were read, the names of empty folders
+(that of a lesion says that it is absent), and the sizes of the prepared files. Data that were prepared before there was such a
+file, or such a name in it, are taken as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 NAME = 'source.json'
 NEEDED = ('dataset_info.json', 'features.json')  # of TFDS
 _JUNK = ('thumbs.db', 'desktop.ini')
+SHOWN = 5  # names in a message
 
 
 def survey(places: Iterable[pathlib.Path]) -> dict[str, Any] | None:
@@ -25,12 +27,15 @@ def survey(places: Iterable[pathlib.Path]) -> dict[str, Any] | None:
     places: files and folders, of which all that is in them counts; hidden files and those of file managers do not.
 
   Returns:
-    'digest' of names, sizes and times, the number of 'files' and their 'bytes'; None where none of the places is there.
+    'digest' of names, sizes and times, the number of 'files' and their 'bytes', and the names of folders without a file in
+    them, 'empty'; None where none of the places is there.
   """
-  lines, total, here = [], 0, False
+  lines, empty, total, here = [], [], 0, False
   for number, place in enumerate(places):
     here |= place.exists()
-    for path in _files(place):
+    files, folders = _list(place)
+    empty += [f'{number}\t{path.relative_to(place)}' for path in folders]
+    for path in files:
       try:
         status = path.stat()
       except OSError:
@@ -40,13 +45,14 @@ def survey(places: Iterable[pathlib.Path]) -> dict[str, Any] | None:
   if not here:
     return None
   digest = hashlib.sha256(''.join(sorted(lines)).encode('utf-8', 'surrogateescape')).hexdigest()
-  return {'digest': digest, 'files': len(lines), 'bytes': total}
+  return {'digest': digest, 'files': len(lines), 'bytes': total, 'empty': sorted(empty)}
 
 
-def _files(place: pathlib.Path) -> Iterable[pathlib.Path]:
+def _list(place: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+  """The files, and the folders with neither files nor folders in them."""
   if place.is_file():
-    return [place]
-  found, seen = [], set()
+    return [place], []
+  found, empty, seen = [], [], set()
   for folder, names, files in os.walk(place, followlinks=True):
     real = os.path.realpath(folder)
     if real in seen:  # a link to a folder above
@@ -54,8 +60,11 @@ def _files(place: pathlib.Path) -> Iterable[pathlib.Path]:
       continue
     seen.add(real)
     names[:] = [name for name in names if not name.startswith('.')]
-    found += [pathlib.Path(folder, name) for name in files if not name.startswith('.') and name.lower() not in _JUNK]
-  return found
+    own = [pathlib.Path(folder, name) for name in files if not name.startswith('.') and name.lower() not in _JUNK]
+    found += own
+    if not own and not names:
+      empty.append(pathlib.Path(folder))
+  return found, empty
 
 
 def write(folder: str | os.PathLike[str], source: dict[str, Any] | None) -> None:
@@ -90,8 +99,12 @@ def change(folder: str | os.PathLike[str], places: Iterable[pathlib.Path]) -> st
   there, or nothing is known of it."""
   then = (_read(pathlib.Path(folder)) or {}).get('source')
   now = survey(places) if then else None
-  if not then or not now or then['digest'] == now['digest']:
+  if not then or not now:
     return ''
+  if then['digest'] == now['digest']:
+    others = sorted(set(then.get('empty', now['empty'])) ^ set(now['empty']))
+    names = ', '.join(name.partition('\t')[2] for name in others[:SHOWN])
+    return f'folders without files are others: {names}' if others else ''
   if (then['files'], then['bytes']) == (now['files'], now['bytes']):
     return f'names or times of its {now["files"]} files are others'
   return f'it has {now["files"]} files of {now["bytes"]:,} bytes, and had {then["files"]} of {then["bytes"]:,}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
@@ -47,7 +48,11 @@ def _declare(release):
   (release / 'dataset.json').write_text('{"scale": "icdr"}')
 
 
-@pytest.mark.parametrize('change', [_add_split, _touch, _remove_mask, _declare])
+def _add_an_empty_folder_of_masks(release):  # by which the lesion is absent everywhere
+  (release / 'masks' / 'CWS').mkdir()
+
+
+@pytest.mark.parametrize('change', [_add_split, _touch, _remove_mask, _declare, _add_an_empty_folder_of_masks])
 def test_a_changed_source_is_refused_and_prepared_anew_where_that_is_asked_for(release, change):
   open_release('folder', release)
   change(release)
@@ -55,6 +60,7 @@ def test_a_changed_source_is_refused_and_prepared_anew_where_that_is_asked_for(r
     open_release('folder', release)
   open_release('folder', release, anew=True)
   found = open_release('folder', release)
+  assert ('CWS' in found.annotated) == (change is _add_an_empty_folder_of_masks)
   assert change is not _add_split or found.lengths == {'train': 9, 'validation': 0, 'test': 3}
 
 
@@ -65,6 +71,15 @@ def test_files_that_are_not_read_do_not_count(release):
   (release / 'images' / '.DS_Store').write_bytes(b'?')
   after = (_prepared(open_release('folder', release, anew=True)) / origin.NAME).stat()
   assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)  # nothing was prepared again
+
+
+def test_data_prepared_before_empty_folders_were_kept_are_taken_as_they_are(release):
+  path = _prepared(open_release('folder', release)) / origin.NAME
+  kept = json.loads(path.read_text())
+  assert kept['source'].pop('empty') == []
+  path.write_text(json.dumps(kept))
+  (release / 'masks' / 'CWS').mkdir()
+  assert 'CWS' not in open_release('folder', release).annotated
 
 
 def test_data_prepared_before_there_was_a_digest_and_a_source_that_is_gone_are_taken_as_they_are(release, tmp_path):
