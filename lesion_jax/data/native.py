@@ -62,14 +62,18 @@ class NativeSource(Sequence):
       if len(items) != len(prepared):
         raise ValueError(f'{builder.name}, split {each}: the raw dataset has {len(items)} photographs and its preprocessed copy '
                          f'{len(prepared)}; it was changed since, so delete {builder.data_path}')
-      self._items += [item for item, name in zip(items, prepared, strict=True) if ids is None or name in ids]
+      self._items += [pair for pair in zip(items, prepared, strict=True) if ids is None or pair[1] in ids]
 
   def __len__(self) -> int:
     return len(self._items)
 
   def __getitem__(self, index: int) -> Native:
-    """`labels` have `annotated` in any case."""
-    found = self._builder.read_native(self._items[index])
+    """`labels` have `annotated` in any case. Raises ValueError where the photograph is another than that of the prepared example."""
+    item, name = self._items[index]
+    found = self._builder.read_native(item)
+    if found.labels['id'] != name:
+      raise ValueError(f'{self._builder.name}: the raw dataset gives the photograph {found.labels["id"]} where its preprocessed copy has '
+                       f'{name}; it was dealt otherwise since, so delete {self._builder.data_path}, and prepare it anew')
     annotated = found.labels.get('annotated')
     return found._replace(labels=found.labels | {
         'annotated': self._builder.ANNOTATED if annotated is None else annotated})

@@ -66,3 +66,14 @@ def test_where_masks_have_no_size_of_their_own_it_is_said(tmp_path):
     NativeSource(dataset, 'train')
   with pytest.raises(ValueError, match="has no masks of the photographs' own size"):
     dataset.builder.read_native(0)
+
+
+def test_a_release_that_is_dealt_otherwise_since_gives_no_photograph_of_another_split(tmp_path):
+  release = draw_releases.draw_folder(tmp_path / 'folder')
+  dataset = draw_releases.open_release('folder', release)
+  test = dataset.ids['test']
+  others = [name for split in ('train', 'validation') for name in dataset.ids[split]][:len(test)]
+  rows = {**dict.fromkeys(dataset.ids['train'] + test, 'train'), **dict.fromkeys(dataset.ids['validation'], 'validation')}
+  (release / 'grades.csv').write_text('id,split\n' + ''.join(f'{name},{"test" if name in others else split}\n' for name, split in rows.items()))
+  with pytest.raises(ValueError, match=r'gives the photograph \w+ where its preprocessed copy has \w+; it was dealt otherwise'):
+    list(NativeSource(dataset, 'test'))
