@@ -27,6 +27,7 @@ from lesion_jax.weights.bundle import Bundle
 
 GRADES_AS_LESIONS = ('default', 'on', 'off')
 OWN = 'folder'  # of which a mixture may have several
+MEANINGS = {'scale': 'scale', 'mask_values': 'values', 'mask_indices': 'indices'}  # keys of OWN, and its options
 
 
 class Chosen(NamedTuple):
@@ -73,6 +74,8 @@ def _choose(name: str, stage: ConfigDict) -> list[Chosen]:
   names, weights = data.name.split(SEPARATOR), tuple(data.weights)
   for known in names:
     require_known(known)
+  if OWN not in names and (said := [f'--config.{name}.data.{key}={data[key]}' for key in MEANINGS if data[key]]):
+    raise ValueError(f'{" and ".join(said)} is of the data set {OWN!r}, and {data.name} says itself what its numbers mean; leave it out')
   if len(names) == 1:
     if weights:
       raise ValueError(f'--config.{name}.data.weights={weights} are of several data sets, and {data.name} is one; mix '
@@ -121,7 +124,7 @@ def _calls(names: list[str], folders: list[str]) -> list[str]:
 def _open(stage: ConfigDict, chosen: list[Chosen], data_dir: str) -> Dataset | Mixture:
   data = stage.data
   count = {'count': data.count} if data.count else {}
-  meanings = {'scale': data.scale, 'values': data.mask_values, 'indices': data.mask_indices}
+  meanings = {option: data[key] for key, option in MEANINGS.items()}
   dealing = {'split': data.split, 'split_seed': data.seed, 'folds': data.folds, 'fold': data.fold}
   own = {'synthetic': count, 'folder': meanings}
   parts = [load_dataset(one.name, data_dir=data_dir, size=data.size, source_dir=one.source_dir, **dealing, **own.get(one.name, {}))

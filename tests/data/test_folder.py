@@ -10,7 +10,7 @@ from draw_releases import SHAPE, draw_folder, drawn, examples_of, grey, halved, 
 from drawing import save
 from PIL import Image
 
-from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
+from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits, unpack_targets
 from lesion_jax.data.registry import load_dataset
 
 
@@ -443,3 +443,11 @@ class TestFormsThatPeopleHave:
     (release / 'dataset.json').write_text(text)
     with pytest.raises(ValueError, match=message):
       open_release('folder', release)
+
+
+def test_a_mask_of_127_throughout_leaves_the_lesion_unknown_in_that_photograph(release):
+  save(release / 'masks' / 'MA' / 'eye05.png', np.full(SHAPE, 127, np.uint8))
+  example = {name: value[None] for name, value in _examples(release)['eye05'].items() if not isinstance(value, str)}
+  targets = unpack_targets(example)
+  ma, nv = LESION_KEYS.index('MA'), LESION_KEYS.index('NV')
+  assert not np.asarray(targets.evaluated)[0, ma] and np.asarray(targets.evaluated)[0, nv]

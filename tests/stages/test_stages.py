@@ -125,6 +125,9 @@ DATA = {
     'wrong source_dir': ({'segment__data__name': 'idrid',
                           'segment__data__source_dir': 'no/such/release'}, 'no/such/release'),
     'size': ({'segment__data__size': 16}, 'at least 32'),
+    'scale of another data set': ({'grade__data__scale': 'referable'}, r"--config\.grade\.data\.scale=referable is of the data set 'folder', and synthetic"),
+    'values of another data set': ({'segment__data__mask_values': 'lesion=1', 'segment__data__mask_indices': '1=MA'},
+                                   r'mask_values=lesion=1 and --config\.segment\.data\.mask_indices=1=MA is of the data set .* leave it out'),
     'empty split': ({'segment__data__count': 1}, r"no examples in the split '\w+'; its splits are: train \d"),
 }
 
