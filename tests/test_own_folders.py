@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import types
 
 import jax
@@ -140,3 +141,34 @@ def test_a_stage_takes_no_grade_for_more_than_its_scale_tells(tmp_path, monkeypa
   stage = Stage('segment', config, 0, tmp_path, data, types.SimpleNamespace(bundle=None), None, Devices(jax.devices()[:1]), Before({}))
   counts = stage.evaluate({}, 'validation').counts
   assert counts['grade'].tolist() == [-1, -1, 2, 2] and counts['referable'].tolist() == [-1, -1, 1, 1]
+
+
+def in_folders_of_splits(source):
+  """What `draw` makes, as folders of splits; the grades stay in one table without splits."""
+  root = source.with_name('split')
+  for number in range(6):
+    split = ('train', 'val', 'test')[number // 2]
+    for place in ('images', 'masks/HaEx'):
+      (root / split / place).mkdir(parents=True, exist_ok=True)
+      (source / place / f'eye{number}.png').rename(root / split / place / f'eye{number}.png')
+  rows = (source / 'grades.csv').read_text().splitlines()
+  (root / 'grades.csv').write_text('\n'.join(','.join(row.split(',')[:2]) for row in rows))
+  return root
+
+
+def test_a_lesion_that_no_training_photograph_is_annotated_for_is_not_learned(tmp_path):
+  root = in_folders_of_splits(draw(tmp_path / 'clinic', 0))
+  shutil.copytree(root / 'test' / 'masks' / 'HaEx', root / 'test' / 'masks' / 'MA')
+  data = opened(tmp_path, root)
+  assert data.annotated == ('MA', 'HaEx') and stages.parts.learned(changed().segment, data) == ('HaEx',)
+
+
+def test_a_training_split_without_masks_or_without_grades_is_refused(tmp_path):
+  root = in_folders_of_splits(draw(tmp_path / 'clinic', 0))
+  shutil.rmtree(root / 'train' / 'masks')
+  with pytest.raises(ValueError, match="no training photograph of folder is annotated with lesions, from which the loss 'dual_dice'"):
+    opened(tmp_path, root)
+  text = (root / 'grades.csv').read_text().splitlines()
+  (root / 'grades.csv').write_text('\n'.join([text[0], *(f'{row.split(",")[0]},' for row in text[1:3]), *text[3:]]))
+  with pytest.raises(ValueError, match='no training photograph of folder is annotated with grades'):
+    opened(tmp_path / 'anew', root, stage='grade', grade__model__name='inception_v3_grader')

@@ -20,7 +20,7 @@ from lesion_jax.data.sampler import check_draw
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.places import home, real
 from lesion_jax.stages.leaks import guard
-from lesion_jax.stages.parts import LANDMARKS, criterion, draw, grades, landmarks, stages, taught
+from lesion_jax.stages.parts import LANDMARKS, criterion, draw, grades, landmarks, learned, stages, taught
 from lesion_jax.train.parallel import Devices
 from lesion_jax.weights.bundle import Bundle
 
@@ -181,6 +181,11 @@ def _require_what_is_learned(name: str, stage: ConfigDict, data: Dataset | Mixtu
   if useless and not stage.bundle:
     raise ValueError(f'{useless[0].name} has no {" and no ".join(lacking(useless[0]))}, from which the loss '
                      f'{stage.loss!r} of the stage {name!r} learns; choose another --config.{name}.data.name')
+  if not stage.bundle:
+    there = lambda what: learned(stage, data) if what == lesions else (data.source('train').index.grade != UNKNOWN_GRADE).any()
+    if absent := [what for what in needed if not there(what)]:
+      raise ValueError(f'no training photograph of {data.name} is annotated with {" or ".join(absent)}, from which the loss {stage.loss!r} of '
+                       f'the stage {name!r} learns: those are of other splits alone. Put some into the training split')
 
 
 def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) -> None:
@@ -200,7 +205,7 @@ def _require_criterion(name: str, stage: ConfigDict, data: Dataset | Mixture) ->
     has = f'all of grade {known[0]}' if len(known) else 'none with a grade'
     lacking = f'photographs of several grades (it has {len(index)}, {has})'
   else:
-    keys = taught(stage, data.annotated)
+    keys = learned(stage, data)
     shown = (index.annotated & np.uint8(lesion_bits(keys)))[:, None] >> np.arange(len(LESION_KEYS), dtype=np.uint8) & 1
     if np.any(shown & (index.areas > 0)):
       return

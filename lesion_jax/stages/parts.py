@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from lesion_jax import pretrained
 from lesion_jax.augment import Augmentation
-from lesion_jax.core import LESION_KEYS
+from lesion_jax.core import LESION_KEYS, lesion_bits
 from lesion_jax.data.crops import Draw
 from lesion_jax.losses import CRITERIA, FIGURES, Loss, get_loss
 from lesion_jax.losses.landmarks import LANDMARK_CROSS_ENTROPY
@@ -74,6 +74,13 @@ def taught(stage: ConfigDict, annotated: tuple[str, ...]) -> tuple[str, ...]:
   """Returns those of the annotated lesions that the loss teaches: all but those of weight 0."""
   weights = dict(zip(LESION_KEYS, stage.lesion_weights, strict=True)) if stage.lesion_weights else {}
   return tuple(key for key in annotated if weights.get(key, 1))
+
+
+def learned(stage: ConfigDict, data: Any) -> tuple[str, ...]:
+  """Returns the lesions that the loss teaches from a data set: of `taught` those that a training photograph is annotated for."""
+  keys = taught(stage, data.annotated)
+  known = int(np.bitwise_or.reduce(data.source('train').index.annotated)) if keys else 0
+  return tuple(key for key in keys if known & lesion_bits([key]))
 
 
 def criterion(stage: ConfigDict) -> str:

@@ -363,10 +363,10 @@ def _learned_lesions(
     stage: ConfigDict, dataset: Dataset | Mixture, finished: Bundle | None, lesion: Bundle | None,
 ) -> tuple[str, ...]:
   """The lesions of a finished bundle; else those of the bundle that the lesion network comes from and, unless only
-  grades are learned from them, those of the data whose weight in the loss is not 0."""
+  grades are learned from them, those that the loss teaches from the data."""
   if finished:
     return tuple(finished.config['annotated'])
-  here = parts.taught(stage, dataset.annotated) if stage.loss == 'joint' or not parts.grades(stage) else ()
+  here = parts.learned(stage, dataset) if stage.loss == 'joint' or not parts.grades(stage) else ()
   return tuple(key for key in LESION_KEYS if key in {*here, *(lesion.config['annotated'] if lesion else ())})
 
 

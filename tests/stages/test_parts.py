@@ -79,10 +79,15 @@ def test_joint_training_starts_with_the_dual_loss():
   assert stages.parts.plateau(changed().grade).segmentation_weight == 1
 
 
+def _training(split):
+  """A split of one photograph that is annotated for everything."""
+  return types.SimpleNamespace(index=types.SimpleNamespace(annotated=np.array([255], np.uint8)))
+
+
 def test_a_lesion_of_weight_0_is_not_learned():
   """So nothing is said of it, neither in the test report nor by the bundle."""
   stage = types.SimpleNamespace(loss='dice_cross_entropy', lesion_weights=(4, 0.0, 1, 1, 1, 1, 1, 0.5))
-  data = types.SimpleNamespace(annotated=('MA', 'iHE', 'FiP'))
+  data = types.SimpleNamespace(annotated=('MA', 'iHE', 'FiP'), source=_training)
   assert stages.stage._learned_lesions(stage, data, None, None) == ('MA', 'FiP')
 
 
@@ -97,7 +102,7 @@ def test_the_weights_of_the_lesions_reach_the_loss():
 
 def test_joint_training_learns_the_lesions_of_its_data_too():
   source = Bundle({'annotated': ['HaEx', 'MA']}, {})
-  data = types.SimpleNamespace(annotated=('iHE', 'MA'))
+  data = types.SimpleNamespace(annotated=('iHE', 'MA'), source=_training)
   learned = lambda loss, source: stages.stage._learned_lesions(
       types.SimpleNamespace(loss=loss, lesion_weights=()), data, None, source)
   assert learned('joint', source) == ('MA', 'iHE', 'HaEx')
