@@ -323,6 +323,26 @@ class TestFormsThatPeopleHave:
     assert sorted(self._places(open_release('folder', tmp_path / 'mine'))) == [
         'test-0-1', 'test-2-1', 'train-0-1', 'train-2-1']
 
+  @pytest.mark.parametrize('other', ['grades.csv', 'masks/MA/x0.png'])
+  @pytest.mark.parametrize('split', ['', 'valid'])
+  def test_what_would_not_be_read_beside_folders_by_grade_is_refused(self, tmp_path, split, other):
+    for number, grade in enumerate('03'):
+      save(tmp_path / 'mine' / split / grade / f'x{number}.jpg', photograph(number))
+    path = tmp_path / 'mine' / split / other
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('id,patient\nx0,p\nx1,p\n')
+    with pytest.raises(ValueError, match=rf'{other.partition("/")[0]} would not be read, as the photographs lie in folders of their grades'):
+      open_release('folder', tmp_path / 'mine')
+
+  @pytest.mark.parametrize('inner', ['images', '2'])
+  def test_folders_beside_those_of_splits_are_named(self, tmp_path, said, inner):
+    for number, split in enumerate(('train', 'valid_2', 'test')):
+      save(tmp_path / 'mine' / split / inner / f'x{number}.jpg', photograph(number))
+      if inner == 'images':
+        save(tmp_path / 'mine' / split / 'masks' / 'MA' / f'x{number}.png', grey(drawn(40, 60, 4, 4)))
+    assert open_release('folder', tmp_path / 'mine').lengths == {'train': 1, 'validation': 0, 'test': 1}
+    assert 'valid_2 have photographs and are not read, as their names are no splits; those are train, training, val' in said.text
+
   def test_pairs_of_eyes_that_are_numbered_anew_in_each_folder_are_pairs_within_it(self, tmp_path):
     for grade in '02':
       for patient in range(5):

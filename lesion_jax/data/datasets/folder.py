@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -342,6 +342,7 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
     raise ValueError(f'{root / MASKS} holds folders of lesions and index maps; give one of the two')
   warnings = _say_other_tables({root, *parts.values()} if not any(table.is_file() for table in tables) else ())
   warnings += [] if maps else _say_unknown(drawn, masks)
+  warnings += _say_no_splits(root, parts.values()) if of_folder else []
   places: dict[str, str] = {}
   entries = read_entries([table for table in tables if table.is_file()], photographs, scale, notes, warnings, places)
   if of_folder:
@@ -384,6 +385,14 @@ def _say_unknown(drawn: Mapping[pathlib.Path, tuple[str, ...]], masks: Iterable[
           for folder, own in drawn.items() if (lacking := [key for key in masks if key not in own])]
 
 
+def _say_no_splits(root: pathlib.Path, splits: Collection[pathlib.Path]) -> list[str]:
+  """A warning for folders with photographs beside those of splits."""
+  others = [folder for folder in _folders(root) if splits and folder not in splits
+            and any(path.suffix.lower() in PHOTOGRAPHS for path in folder.glob('*/*'))]
+  return [f'{", ".join(map(str, others))} have photographs and are not read, as their names are no splits; those are '
+          f'{", ".join(SPLIT_NAMES)}'] if others else []
+
+
 def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
   """Folders by grade, `train/3/x.jpg` or `3/x.jpg`; None where there are none."""
   splits = {folder: SPLIT_NAMES[folder.name.casefold()] for folder in _folders(root)
@@ -391,13 +400,14 @@ def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
   tops = splits or ({root: None} if any(_class(folder.name, scale) for folder in _folders(root)) else {})
   if not tops:
     return None
+  if unread := [path for top in {root, *tops} for path in (find_table(top), top / MASKS) if path.exists()]:
+    raise ValueError(f'{", ".join(map(str, sorted(unread)))} would not be read, as the photographs lie in folders of their grades; put them into '
+                     f'{IMAGES}/ and their grades into {TABLE}, or take out what is not to be read')
   listed: list[tuple[pathlib.Path, Entry]] = []
   for top, split in tops.items():
     for folder in _folders(top):
       written = _class(folder.name, scale)
       if not written:
-        if folder.name == MASKS:
-          continue
         raise ValueError(f'{folder} is no grade; the folders in {top} are named by grades: {", ".join(scale.spans)}')
       grade = scale.grade(written)
       listed += [(path, Entry(grade, None, split)) for path in list_files(folder, PHOTOGRAPHS).values()]
@@ -411,7 +421,7 @@ def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
   notes = [f'grades are those of the folders they lie in{", and so are the splits" if splits else ""}']
   if whole:
     notes.append(f'names occur in several folders, so an id is made of both, {next(iter(photographs))} for instance')
-  warnings: list[str] = []
+  warnings = _say_no_splits(root, splits)
   folders: dict[pathlib.Path, dict[str, str]] = collections.defaultdict(dict)
   for path, _ in listed if whole else ():  # two eyes of one number are a pair within a folder alone
     folders[path.parent][composed(path.stem)] = name(path)
