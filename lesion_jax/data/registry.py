@@ -388,7 +388,7 @@ def load_dataset(
     size: int = 896,
     source_dir: str | os.PathLike[str] | None = None,
     quiet: bool = False,
-  progress: Progress | None = None,
+    progress: Progress | None = None,
     split: str = '',
     split_seed: int = SPLIT_SEED,
     folds: int = 0,
