@@ -19,7 +19,8 @@ from lesion_jax.annotation.mistakes import SHOWN, cut
 from lesion_jax.annotation.naming import lesion_of
 from lesion_jax.annotation.table import plain
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.packing import ORIENTATION, look_at
+from lesion_jax.data.packing import look_at
+from lesion_jax.photograph.read import exif_orientation
 
 UNSCORED = 127  # as in Retinal-Lesions
 PRESENT = (1, 255)
@@ -196,8 +197,8 @@ def turned(photograph: pathlib.Path, masks: Iterable[pathlib.Path]) -> str:
   masks = list(masks)
   try:
     with Image.open(photograph) as image:
-      orientation, stored = image.getexif().get(ORIENTATION, 1), image.size
-    if orientation in (0, 1) or not masks:
+      orientation, stored = exif_orientation(image), image.size
+    if orientation in (None, 0, 1) or not masks:
       return ''
     with Image.open(masks[0]) as mask:
       if orientation >= 5 and stored[0] != stored[1] and mask.size == stored[::-1]:

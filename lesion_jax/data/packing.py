@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from lesion_jax.core import lesion_bits
+from lesion_jax.photograph.read import exif_orientation
 
-ORIENTATION = 0x0112  # EXIF and TIFF
 WHITE_16 = 65535  # of 16 bits
 SHOWN = 8  # values in a message
 
@@ -94,7 +94,7 @@ def _read(path: str | pathlib.Path, shape: tuple[int, int], indices: bool) -> np
 def _open(path: str | pathlib.Path, indices: bool) -> tuple[np.ndarray, bool]:
   try:
     with Image.open(path) as image:
-      if (turned := image.getexif().get(ORIENTATION, 1)) not in (0, 1):
+      if (turned := exif_orientation(image)) not in (None, 0, 1):
         raise ValueError(f'it has the EXIF orientation {turned}, which some programs follow and others do not; save it '
                          'upright, without that tag')
       return _levels(image, indices)

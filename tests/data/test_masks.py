@@ -150,6 +150,13 @@ class TestTurned:
   def _mask(self, tmp_path, shape=(64, 64)):
     return [save(tmp_path / 'm.png', np.zeros(shape, np.uint8))]
 
+  def test_damaged_exif_says_nothing_of_photograph_or_mask(self, tmp_path):
+    photograph, mask = tmp_path / 'p.jpg', tmp_path / 'm.png'
+    Image.new('RGB', (64, 64)).save(photograph, exif=b'Exif\0\0II*\0')
+    Image.new('L', (64, 64)).save(mask, exif=b'Exif\0\0II*\0')
+    assert not turned(photograph, [mask])
+    assert not read_mask(mask, shape=(64, 64), levels=(0, 255)).any()
+
   @pytest.mark.parametrize('orientation', [2, 3, 6, 8])
   def test_a_turned_square_with_masks_cannot_be_told(self, tmp_path, orientation):
     said = turned(self._photograph(tmp_path, orientation), self._mask(tmp_path))
