@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from absl import logging
@@ -23,10 +21,13 @@ from experiments.rows import ROWS, Row
 from lesion_jax import machine, main, runtime, stages
 from lesion_jax.data.asked import copy_outputs, kept_outputs
 from lesion_jax.evaluate import bootstrap
+from lesion_jax.locking import Locked, locked
 from lesion_jax.report import run as report_run
 from lesion_jax.train.interrupt import Interrupt
 from lesion_jax.train.logs import read_scalars
 from lesion_jax.train.parallel import Devices
+
+LOCK = 'lock'  # in the folder of a run, beside the lock of the training
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,10 +41,10 @@ def run(options: argparse.Namespace) -> int:
   config = runner.configure(paths, row, options.seed, ROWS)
   workdir = paths.workdir(row, options.seed)
   with contextlib.ExitStack() as stack:
-    try:
-      stack.enter_context(alone_in(workdir))
-    except BlockingIOError:
-      print(f'another process runs {row.key} with seed {options.seed} in {workdir}; wait for it, or stop it')
+    try:  # where its table's program is killed a worker lives on, and the program, started again, starts a second one
+      stack.enter_context(locked(workdir, f'a run of {row.key} with seed {options.seed}', name=LOCK))
+    except Locked as error:
+      print(error)
       return 1
     resumed = (workdir / row.stage / 'checkpoints').exists()
     should_stop = stack.enter_context(Interrupt())
@@ -73,21 +74,6 @@ def share_outputs(paths: runner.Paths, row: Row, seed: int) -> None:
     place = paths.workdir(row, seed) / row.stage / kept_outputs()
     if row.lesion and other.lesion == row.lesion and other.model['name'] == row.model['name'] and kept.exists():
       copy_outputs(kept, place)
-
-
-@contextlib.contextmanager
-def alone_in(workdir: pathlib.Path) -> Iterator[None]:
-  """Holds a lock on a run's folder; the system lets go of it when this process ends, however it ends.
-
-  A worker lives on where its table's program is killed, and the program, started again, would start a second one.
-
-  Raises:
-    BlockingIOError: another process holds it.
-  """
-  workdir.mkdir(parents=True, exist_ok=True)
-  with (workdir / 'lock').open('w') as file:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    yield
 
 
 def weights(bundle: pathlib.Path) -> str:

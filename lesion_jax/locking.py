@@ -38,30 +38,31 @@ class Unlockable(UserWarning):
 
 
 @contextlib.contextmanager
-def locked(directory: str | os.PathLike[str], what: str) -> Iterator[None]:
+def locked(directory: str | os.PathLike[str], what: str, *, name: str = NAME, wait: bool = False) -> Iterator[None]:
   """Opens a context in which no other process, and no other such context of this one, holds the folder.
 
   Args:
     directory: that is written to; made where it is missing.
     what: is done there, for the message to a second one: 'a training', 'a prediction'.
+    name: of the lock; those of other names in the same folder are others.
+    wait: until nobody holds it.
 
   Raises:
-    Locked: somebody holds it. Nothing was changed.
+    Locked: somebody holds it, and `wait` is not set. Nothing was changed.
     OSError: the folder cannot be made or written to.
 
   Warns:
     Unlockable: the file system has no locks; the body runs all the same.
   """
-  directory = pathlib.Path(directory)
-  directory.mkdir(parents=True, exist_ok=True)
-  path = directory / NAME
-  file = _open_locked(path, what)
+  path = pathlib.Path(directory, name)
+  file = _open_locked(path, what, wait)
   try:
     yield
   finally:
     if file is not None:
       with contextlib.suppress(OSError):
-        path.unlink()  # while it is held: whoever opened it meanwhile sees that it is gone, and opens a new one
+        if _is_at(file, path):
+          path.unlink()  # while it is held: whoever opened it meanwhile sees that it is gone, and opens a new one
       os.close(file)
 
 
@@ -93,14 +94,21 @@ def sweep(path: str | os.PathLike[str]) -> None:
       os.close(held)
 
 
-def _open_locked(path: pathlib.Path, what: str) -> int | None:
+def _open_locked(path: pathlib.Path, what: str, wait: bool) -> int | None:
   """The lock file, open and locked; None where there are no locks."""
   while True:
-    if path.is_symlink() or path.exists() and not stat.S_ISREG(path.stat().st_mode):
-      raise OSError(f'{path} is no lock, but a link or a folder or the like; remove it')
-    file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0), 0o666)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+      if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(f'{path} is no lock, but a link or a folder or the like; remove it')
     try:
-      if not _lock(file, path, what):
+      file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0), 0o666)
+    except FileNotFoundError:
+      if path.parent.exists():
+        raise
+      continue  # its last holder removed the folder as well
+    try:
+      if not _lock(file, path, what, wait):
         os.close(file)
         return None
       if _is_at(file, path):
@@ -116,12 +124,12 @@ def _open_locked(path: pathlib.Path, what: str) -> int | None:
     os.close(file)  # its holder removed it between our opening and locking it
 
 
-def _lock(file: int, path: pathlib.Path, what: str) -> bool:
+def _lock(file: int, path: pathlib.Path, what: str, wait: bool) -> bool:
   """Whether the file is now locked; False where that is not possible here, which is said."""
   failure: OSError | None = None
   if fcntl is not None:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
       return True
     except OSError as error:
       if error.errno in (errno.EWOULDBLOCK, errno.EACCES):

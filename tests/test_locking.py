@@ -3,9 +3,12 @@
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -73,6 +76,31 @@ def test_a_lock_file_that_went_while_it_was_waited_for_is_no_lock(tmp_path, monk
     monkeypatch.setattr(fcntl, 'flock', flock)
     with pytest.raises(Locked), locked(tmp_path, 'a third'):
       pass
+
+
+def test_locks_of_other_names_are_others(tmp_path):
+  with locked(tmp_path, 'one'), locked(tmp_path, 'two', name='other.lock'):
+    with pytest.raises(Locked, match='two by process'), locked(tmp_path, 'three', name='other.lock'):
+      pass
+
+
+def test_who_waits_comes_next_though_the_folder_is_gone_by_then(tmp_path):
+  place, order, asked = tmp_path / 'place', [], threading.Event()
+
+  def second():
+    asked.set()
+    with locked(place, 'the second', wait=True):
+      order.append('second')
+
+  other = threading.Thread(target=second)
+  with locked(place, 'the first'):
+    other.start()
+    asked.wait()
+    time.sleep(0.05)  # so that it most often waits by now
+    order.append('first')
+    shutil.rmtree(place)
+  other.join(60)
+  assert order == ['first', 'second'] and list(place.iterdir()) == []
 
 
 @pytest.mark.parametrize('code', [errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import pathlib
 import signal
@@ -17,6 +19,7 @@ from drawing import SIDE, fundus, save
 from lesion_jax.data.builders.resume import FOLDER, Partial
 from lesion_jax.data.datasets.idrid import Idrid
 from lesion_jax.data.registry import load_dataset
+from lesion_jax.locking import Unlockable
 
 KILLED = '''\
 import os, signal, sys
@@ -139,6 +142,16 @@ def test_two_that_prepare_the_same_read_it_once(idrid_release, tmp_path, reads):
   for other in others:
     other.join()
   assert sorted(reads) == [*(f'IDRiD_{number:02d}' for number in range(1, 9)), 'IDRiD_55', 'IDRiD_81']
+
+
+def test_where_folders_cannot_be_locked_it_is_prepared_all_the_same(idrid_release, tmp_path, monkeypatch):
+  def refuse(file, operation):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+  monkeypatch.setattr(fcntl, 'flock', refuse)
+  with pytest.warns(Unlockable, match='a preparation of idrid.* must be the only one there'):
+    _load(tmp_path / 'data', idrid_release)
+  assert [path.name for path in (tmp_path / 'data').iterdir()] == ['idrid']
 
 
 def test_what_is_prepared_can_be_read_only(interrupted, idrid_release, reads):

@@ -8,6 +8,7 @@ from tiny import TINY_MODELS
 
 from experiments import collect, presets, program, runner, worker
 from lesion_jax import main, models
+from lesion_jax.locking import locked
 from lesion_jax.report import run as report_run
 
 
@@ -65,9 +66,9 @@ def test_a_result_that_is_there_stays_when_its_network_is_trained_again(options)
 
 
 def test_two_processes_do_not_run_the_same_row(options, capsys):
-  with worker.alone_in(runner.Paths.of(options).workdir(collect.ROWS['fcn_32s'], 0)):
+  with locked(runner.Paths.of(options).workdir(collect.ROWS['fcn_32s'], 0), 'a run of fcn_32s with seed 0', name=worker.LOCK):
     assert worker.run(argparse.Namespace(**vars(options), row='fcn_32s', seed=0)) == 1
-  assert 'another process runs fcn_32s with seed 0' in capsys.readouterr().out
+  assert 'fcn_32s-0 is in use: a run of fcn_32s with seed 0 by process' in capsys.readouterr().out
 
 
 def test_the_command_of_a_result_names_all_that_gave_it(options):

@@ -8,7 +8,6 @@ decoding, resizing and writing PNG all release the GIL.)
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import hashlib
 import json
@@ -26,7 +25,7 @@ from tensorflow_datasets.core.utils import tqdm_utils
 
 import lesion_jax
 from lesion_jax.data.progress import Progress, progress_bar, silent
-from lesion_jax.locking import hold
+from lesion_jax.locking import hold, locked
 
 FOLDER = '.preparing'  # below data_dir
 Features = dict[str, Any]  # what TFDS encodes: bytes of pictures, numbers and text
@@ -84,7 +83,7 @@ def prepare(builder: Any, progress: Progress | None = None) -> None:
   folder = pathlib.Path(builder.data_dir_root, FOLDER, name)
   if target.exists() and not folder.exists():
     return
-  with _alone(folder.with_suffix('.lock')):
+  with locked(folder.parent, f'a preparation of {name}', name=f'{name}.lock', wait=True):
     if not target.exists():
       logging.info('preparing %s in %s; this happens once', builder.name, builder.data_dir)
       for dead in pathlib.Path(target.parent).glob(f'incomplete.*_{target.name}'):  # killed, or it had the lock
@@ -95,7 +94,6 @@ def prepare(builder: Any, progress: Progress | None = None) -> None:
         builder.partial = Partial(folder, told)
         builder.download_and_prepare(download_dir=unused)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.with_suffix('.lock').unlink(missing_ok=True)
   with contextlib.suppress(OSError):  # others are being prepared
     folder.parent.rmdir()
 
@@ -131,15 +129,6 @@ def put_back(target: pathlib.Path) -> None:
       else:
         old.rename(target)
       os.close(held)
-
-
-@contextlib.contextmanager
-def _alone(lock: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process is in the same body. The system frees the lock of a process that dies."""
-  lock.parent.mkdir(parents=True, exist_ok=True)
-  with lock.open('w') as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield
 
 
 @contextlib.contextmanager
