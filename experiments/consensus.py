@@ -26,11 +26,13 @@ from experiments.page import join, number, table
 from lesion_jax.annotation.agreement import Ballot, measure, overlap
 from lesion_jax.annotation.consensus import majority_grade, majority_masks
 from lesion_jax.annotation.raster import rasterise
+from lesion_jax.cli.options import positive
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.data import synthetic
 from lesion_jax.data.synthetic.annotator import rasterise_findings
 from lesion_jax.data.synthetic.canvas import Frame, stream
 from lesion_jax.data.synthetic.panel import Style, annotate_as, draw_style, grade_as
+from lesion_jax.evaluate.interval import LEVEL, percentiles
 from lesion_jax.photograph.threads import ordered_map
 
 RESULTS = pathlib.Path(__file__).parent / 'results' / 'consensus'
@@ -39,7 +41,7 @@ ANNOTATORS = 5
 GROUPS = {name: tuple(itertools.combinations(range(ANNOTATORS), size))
           for name, size in (('one', 1), ('three', 3), ('five', 5))}
 FAULTLESS = {'overlooked': 0.0, 'mistaken': 0.0, 'invented': 0.0}
-RESAMPLES, LEVEL = 2000, 0.95
+RESAMPLES = 2000
 MEASURES = {'covered': 'covered', 'area': 'area', 'unseen': 'unseen', 'pooled_dice': 'pooled Dice'}
 
 
@@ -126,17 +128,17 @@ def _lesion(photographs: Sequence[Photograph], bit: int, seed: int) -> dict[str,
   return found
 
 
-def _interval(values: np.ndarray, seed: int) -> list[float]:
+def _interval(values: np.ndarray, seed: int) -> list[float] | None:
   """Percentile bootstrap of the mean over photographs."""
   drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-  return [float(x) for x in np.quantile(values[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
+  return percentiles(values[drawn].mean(axis=1))
 
 
-def _grades(photographs: Sequence[Photograph], name: str) -> dict[str, float]:
-  """Accuracy where there is a majority, and how often there is none."""
+def _grades(photographs: Sequence[Photograph], name: str) -> dict[str, float | None]:
+  """Accuracy where there is a majority, None where there is nowhere one, and how often there is none."""
   right = np.array([[grade == photograph.grade for grade in photograph.grades[name]] for photograph in photographs])
   decided = np.array([[grade is not None for grade in photograph.grades[name]] for photograph in photographs])
-  return {'accuracy': float(right.sum() / decided.sum()), 'undecided': float(1 - decided.mean())}
+  return {'accuracy': float(right.sum() / decided.sum()) if decided.any() else None, 'undecided': float(1 - decided.mean())}
 
 
 def run(seed: int, count: int, size: int) -> dict[str, Any]:
@@ -167,8 +169,7 @@ def markdown(result: Mapping[str, Any]) -> str:
       '## Grades',
       'Accuracy where more than half of the annotators agree, and the share of photographs where they do not.',
       table(('annotators', 'accuracy', 'no majority'),
-            [(name, f'{panel["grades"][name]["accuracy"]:.3f}', f'{panel["grades"][name]["undecided"]:.3f}')
-             for name in GROUPS]),
+            [(name, number(panel['grades'][name]['accuracy']), number(panel['grades'][name]['undecided'])) for name in GROUPS]),
       '## Where it comes from',
       "Covered: the share of the lesion's pixels that is marked. Area: what is marked in photographs with the lesion, "
       'as a multiple of it. Unseen: such photographs in which no pixel of it is marked. Pooled Dice: over the pixels '
@@ -217,8 +218,8 @@ def _agreement(found: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('--count', type=int, default=240, help='photographs')
-  parser.add_argument('--size', type=int, default=896, help='their side in pixels')
+  parser.add_argument('--count', type=positive, default=240, help='photographs')
+  parser.add_argument('--size', type=positive, default=896, help='their side in pixels')
   parser.add_argument('--seed', type=int, default=0, help='of the photographs and of the panel')
   parser.add_argument('--out', type=pathlib.Path, default=RESULTS, help='folder of the results')
   options = parser.parse_args(argv)

@@ -44,6 +44,22 @@ def test_metrics_of_photographs_whose_metrics_are_known():
   assert found['grades']['three'] == pytest.approx({'accuracy': 1, 'undecided': 0.1})
 
 
+def test_where_there_is_nowhere_a_majority_an_accuracy_is_undefined_and_the_page_says_so(committed):
+  torn = photograph(10, dict.fromkeys(CHOICES, 10), dict.fromkeys(CHOICES, 10))
+  torn = torn._replace(grades=torn.grades | {'five': [None]})
+  found = consensus.summarize([torn], seed=0)
+  assert found['grades']['five'] == {'accuracy': None, 'undecided': 1}
+  json.dumps(found, allow_nan=False)
+  assert '| five | - | 1.000 |' in consensus.markdown(committed | {'panel': committed['panel'] | {'grades': found['grades']}})
+
+
+@pytest.mark.parametrize('arguments', [['--count=0'], ['--size=-1']])
+def test_numbers_of_which_nothing_comes_are_refused_before_anything_is_drawn(arguments):
+  with pytest.raises(SystemExit) as stop:
+    consensus.main(arguments)
+  assert stop.value.code == 2
+
+
 def test_a_run_writes_its_metrics_and_its_page(tmp_path, capsys):
   assert consensus.main(['--count=8', '--size=96', f'--out={tmp_path}']) == 0
   result = json.loads((tmp_path / 'consensus.json').read_text())
