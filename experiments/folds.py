@@ -80,11 +80,16 @@ def run(config: ConfigDict, folds: int, workdir: pathlib.Path, data_dir: str, sh
 def is_finished(config: ConfigDict, folder: pathlib.Path) -> bool:
   """Returns whether a run of this very configuration has tested all of its stages. (`main.run` refuses one of
   another.)"""
-  results, kept = folder / 'metrics.json', folder / 'config.json'
-  if not results.exists() or not kept.exists():
-    return False
-  same = not stages.differing(json.loads(kept.read_text('utf-8')), config.to_dict())
-  return same and set(config.stages) <= json.loads(results.read_text('utf-8')).keys()
+  kept = folder / 'config.json'
+  return (has_tested(folder, config.stages) and kept.exists() and
+          not stages.differing(json.loads(kept.read_text('utf-8')), config.to_dict()))
+
+
+def has_tested(folder: pathlib.Path, stages: Sequence[str]) -> bool:
+  """Returns whether a run has tested these stages, which is what it does last: a bundle alone may be of one that was killed before
+  its report."""
+  results = folder / 'metrics.json'
+  return results.exists() and set(stages) <= json.loads(results.read_text('utf-8')).keys()
 
 
 def sum_up(stages: Sequence[str], folders: Sequence[pathlib.Path]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from configs import idrid as preset_of
 from experiments import folds, grades_page, record
 from experiments.collect import read_counts
 from experiments.presets import differing, portable
+from experiments.worker import weights
 from lesion_jax import main as program
 from lesion_jax import runtime
 from lesion_jax.cli import main as command
@@ -72,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   options = parse(argv)
   if options.folds and not options.render:
     runtime.use_cache()
+    for fold in [each for system in options.systems for each in plan(options, system)]:
+      is_measured(*fold)  # all of them before anything is trained
     for system in options.systems:
       if status := cross_validate(options, system):
         return status
@@ -157,7 +160,8 @@ def train(options: argparse.Namespace, system: str) -> int:
   another trains that one before. What the lesion network said of the training photographs is taken from another
   system's run. Returns the exit status of `lesion_jax.main`."""
   directory = place(options, system)
-  if (directory / STAGE / 'bundle' / 'config.json').exists():
+  if folds.has_tested(directory, (STAGE,)):
+    require_lesion(options, directory)
     return 0
   if (before := goes_on(options)) and (status := train(before, system)):
     return status
@@ -168,20 +172,23 @@ def train(options: argparse.Namespace, system: str) -> int:
     return program.run(configure(options, system), directory, str(options.data_dir), should_stop)
 
 
+def require_lesion(options: argparse.Namespace, directory: pathlib.Path) -> None:
+  """Ends the program where a finished run is around another lesion network than --lesion."""
+  around = pathlib.Path(json.loads((directory / 'config.json').read_text('utf-8'))['segment']['bundle'] or options.lesion)
+  if around.exists() and weights(around) != weights(options.lesion):
+    raise SystemExit(f'{directory} is around the lesion network {around}, not {options.lesion}; give that one as --lesion, or another '
+                     '--workdir and --results')
+
+
 def cross_validate(options: argparse.Namespace, system: str) -> int:
   """Trains a system once a fold of the training part, and writes the results of all its photographs together, each by the
   network that did not learn from it. Folds that are measured lie with the results, so that they can be measured on several
   machines. Returns the exit status of `lesion_jax.main`."""
-  directory = options.workdir / f'{place(options, system).name}{grades_page.FOLDS}'
+  directory = folder_of_folds(options, system)
   print(f'{system}: {SYSTEMS[system]["title"]}, {options.folds} folds in {directory}', flush=True)
-  config = configure(options, system)
-  measured = [options.results / directory.name / f'{fold}-of-{options.folds}' for fold in range(options.folds)]
-  for fold, kept in enumerate(measured):
-    run, chosen = directory / f'fold-{fold}', folds.fold_of(config, options.folds, fold)
-    if (kept / 'config.json').exists():
-      before = json.loads((kept / 'config.json').read_text('utf-8'))['config']
-      if differences := differing(before, json.loads(json.dumps(portable(chosen, run)))):
-        raise SystemExit(f'{kept} was measured with other settings: {", ".join(differences)}; remove it, or give it another --results')
+  parts = plan(options, system)
+  for chosen, run, kept in parts:
+    if is_measured(chosen, run, kept):
       continue
     if not folds.is_finished(chosen, run):
       with Interrupt() as should_stop:
@@ -191,6 +198,7 @@ def cross_validate(options: argparse.Namespace, system: str) -> int:
     for name in (REPORT, TEST_COUNTS):
       shutil.copyfile(run / STAGE / name, kept / STAGE / name)
     record.save(kept / 'config.json', {'config': portable(chosen, run), 'versions': record.versions(), 'hardware': record.hardware()})
+  measured = [kept for _, _, kept in parts]
   found = folds.sum_up((STAGE,), measured)['stages'][STAGE]
   each = [read_counts(kept / STAGE / TEST_COUNTS)[0] for kept in measured]
   counts = {name: np.concatenate([one[name] for one in each]) for name in ('grade', 'grade_probabilities', 'patient')}
@@ -201,6 +209,28 @@ def cross_validate(options: argparse.Namespace, system: str) -> int:
       'referral': referral(counts, resamples=RESAMPLES, seed=SEED),
       'versions': record.versions(), 'hardware': record.hardware()})
   return 0
+
+
+def folder_of_folds(options: argparse.Namespace, system: str) -> pathlib.Path:
+  """Returns the folder of a system's runs, one a fold."""
+  return options.workdir / f'{place(options, system).name}{grades_page.FOLDS}'
+
+
+def plan(options: argparse.Namespace, system: str) -> list[tuple[ConfigDict, pathlib.Path, pathlib.Path]]:
+  """Returns of each fold the configuration, the folder of its run, and where what is measured of it is kept."""
+  directory, config = folder_of_folds(options, system), configure(options, system)
+  return [(folds.fold_of(config, options.folds, fold), directory / f'fold-{fold}',
+           options.results / directory.name / f'{fold}-of-{options.folds}') for fold in range(options.folds)]
+
+
+def is_measured(chosen: ConfigDict, run: pathlib.Path, kept: pathlib.Path) -> bool:
+  """Returns whether a fold is measured; ends the program where it was with other settings."""
+  if not (kept / 'config.json').exists():
+    return False
+  before = json.loads((kept / 'config.json').read_text('utf-8'))['config']
+  if differences := differing(before, json.loads(json.dumps(portable(chosen, run)))):
+    raise SystemExit(f'{kept} was measured with other settings: {", ".join(differences)}; remove it, or give it another --results')
+  return True
 
 
 def evaluate_test(options: argparse.Namespace, system: str) -> None:

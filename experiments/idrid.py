@@ -31,7 +31,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import idrid as preset_of
-from experiments import idrid_page, record
+from experiments import folds, idrid_page, record
 from experiments.collect import read_counts
 from lesion_jax import main as program
 from lesion_jax import runtime
@@ -111,9 +111,9 @@ def title(options: argparse.Namespace) -> str:
 
 def train(options: argparse.Namespace) -> int:
   """Trains, chooses thresholds on validation, evaluates the test set at the network's size, and leaves a bundle; does
-  nothing where there is one. A preset that continues from another trains that one before. Returns the exit status of
+  nothing where that was done. A preset that continues from another trains that one before. Returns the exit status of
   `lesion_jax.main`."""
-  if (place(options) / STAGE / 'bundle' / 'config.json').exists():
+  if folds.has_tested(place(options), (STAGE,)):
     return 0
   before = None
   if options.preset in preset_of.GOES_ON:

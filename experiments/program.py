@@ -48,7 +48,7 @@ def measure(paths: Paths) -> int:
       continue
     print(f'memory of {system} ...', flush=True)
     if status := subprocess.call([sys.executable, '-m', 'experiments.memory', 'predict', f'--model={system}',
-                                  f'--json={path}']):
+                                  f'--json={path}'], cwd=runner.ROOT):
       return status
   return 0
 

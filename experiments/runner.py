@@ -189,11 +189,14 @@ def run_all(paths: Paths, wanted: Sequence[Row], seeds: Sequence[int] | None, ro
     0, STOPPED where a signal stopped it, 1 where a row failed.
 
   Raises:
-    ValueError: of `is_done`, before anything runs; of `is_trained`.
+    ValueError: of `is_done` and of `is_trained`, before anything runs.
   """
   failed = []
   asked = [(seed, row) for row in wanted for seed in seeds or presets.seeds_of(paths.preset, row.key)]
   missing = [(seed, row) for seed, row in asked if not is_done(paths, row, seed, rows)]
+  for seed, row in missing:
+    if row.lesion:
+      is_trained(paths, rows[row.lesion], seed, rows)
   for seed, row in sorted(missing, key=lambda pair: pair[0]):
     if (status := run_row(paths, row, seed, rows)) == STOPPED:
       print('stopped and saved; the same command resumes it')

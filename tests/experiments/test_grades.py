@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import grades, grades_page, idrid
+from lesion_jax import main
 from lesion_jax.core import GRADE_KEYS
 from lesion_jax.evaluate import agreement, at_cut_points, full_report, referral
 from lesion_jax.stages.datasets import split_places
@@ -201,6 +202,60 @@ def test_counts_of_another_network_are_not_used(finished, left):
       measured(finished)
   grades.evaluate_test(finished.options, 'conv')
   assert measured(finished) == expected(0)
+
+
+@pytest.fixture
+def begun(monkeypatch):
+  """The folders of the runs that were begun."""
+  folders = []
+  monkeypatch.setattr(main, 'run', lambda config, folder, *given: folders.append(folder) or main.STOPPED)
+  monkeypatch.setattr(grades.runtime, 'use_cache', lambda: None)
+  return folders
+
+
+def lesion_bundle(path, weights):
+  path.mkdir(parents=True)
+  (path / 'config.json').write_text(json.dumps({'weights_sha256': weights}))
+  return path
+
+
+@pytest.mark.parametrize('program', [grades, idrid])
+def test_a_run_that_was_killed_between_its_bundle_and_its_report_goes_on(program, begun, tmp_path):
+  more = ['--lesion=lesions/bundle'] if program is grades else []
+  chosen = program.parse(['--source_dir=IDRiD', f'--workdir={tmp_path}', *more])
+  train, place = (lambda: grades.train(chosen, 'plain'), grades.place(chosen, 'plain')) if program is grades else (
+      lambda: idrid.train(chosen), idrid.place(chosen))
+  lesion_bundle(place / program.STAGE / 'bundle', 'trained')
+  assert train() == main.STOPPED and begun == [place]
+  (place / 'metrics.json').write_text(json.dumps({program.STAGE: {}}))
+  (place / 'config.json').write_text(json.dumps({'segment': {'bundle': ''}}))
+  assert train() == 0 and begun == [place]
+
+
+def test_a_finished_run_around_another_lesion_network_is_not_taken_for_the_one_that_is_asked_for(begun, tmp_path):
+  first, second = (lesion_bundle(tmp_path / name / 'bundle', name) for name in ('first', 'second'))
+  place = tmp_path / 'runs' / 'conv-cpu-0'
+  place.mkdir(parents=True)
+  (place / 'metrics.json').write_text('{"grade": {}}')
+  (place / 'config.json').write_text(json.dumps({'segment': {'bundle': str(first)}}))
+  asked = lambda lesion: grades.train(grades.parse(['--source_dir=IDRiD', f'--lesion={lesion}', f'--workdir={tmp_path / "runs"}']), 'conv')
+  assert asked(first) == 0
+  with pytest.raises(SystemExit, match=f'conv-cpu-0 is around the lesion network {first}, not {second}; give that one'):
+    asked(second)
+
+
+def test_a_fold_of_other_settings_is_found_before_another_is_trained(begun, tmp_path):
+  asked = ['--source_dir=IDRiD', '--pretrained=weights', '--systems=plain-frozen,plain', '--folds=2', f'--workdir={tmp_path / "runs"}',
+           f'--results={tmp_path / "results"}']
+  chosen, run, kept = grades.plan(grades.parse(asked), 'plain')[1]
+  kept.mkdir(parents=True)
+  config = grades.portable(chosen, run)
+  (kept / 'config.json').write_text(json.dumps({'config': config}))
+  assert grades.main(asked) == main.STOPPED and [folder.name for folder in begun] == ['fold-0']
+  (kept / 'config.json').write_text(json.dumps({'config': config | {'seed': 7}}))
+  with pytest.raises(SystemExit, match='1-of-2 was measured with other settings: seed; remove it'):
+    grades.main(asked)
+  assert len(begun) == 1
 
 
 def test_without_a_result_the_page_says_what_to_run(tmp_path):

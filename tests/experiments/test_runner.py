@@ -173,7 +173,8 @@ def test_a_lesion_network_of_another_configuration_is_refused(paths, ran):
   config['segment']['max_steps'] = 7
   path.write_text(json.dumps(config))
   with pytest.raises(ValueError, match=r'segment.max_steps 7 -> 150\); remove the folder .*unet-0'):
-    run(paths, 'multitask_unet')
+    run(paths, 'danet', 'multitask_unet')
+  assert ran.rows == ['unet-0']  # nothing was trained before it was found
 
 
 def test_the_configuration_of_a_grading_row_tells_its_lesion_network(paths):
