@@ -14,7 +14,7 @@
   python -m experiments.benchmark bulk_local 100 full-size photographs from disk to report, stage by stage
   python -m experiments.benchmark bulk       10,000 photographs on a Ray cluster, of which a worker is killed
 
-Each writes experiments/results/benchmark/NAME.json and NAME.md.
+Each writes experiments/results/benchmark/NAME.json and NAME.md (`profile` one of each kind, on a GPU NAME-gpu), but `guard`, which compares with those.
 """
 
 from __future__ import annotations

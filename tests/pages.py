@@ -11,8 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / 'README.md'
 PAGES = (README, ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md')))
 # A block without a language is one for the shell where a line of it begins with one of these.
-PROGRAMS = ('lesion-jax', 'python', 'make', 'pip', 'label-studio', 'sed', 'docker', '.')
-HIDDEN = re.compile(r'^<!-- shipped:.*?\n(.*?)^shipped -->\n', re.DOTALL | re.MULTILINE)
+PROGRAMS = ('lesion-jax', 'python', 'make', 'pip', 'label-studio', 'docker', '.')
 
 _FENCED = re.compile(r'^( *)```(\w*)\n(.*?)^\1```$', re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r'^<!--.*?-->', re.DOTALL | re.MULTILINE)  # not what a block of code says of comments
@@ -28,11 +27,6 @@ def name_of(page: pathlib.Path) -> str:
 def shown(text: str) -> str:
   """A page as its readers see it: without comments."""
   return _COMMENT.sub('', text)
-
-
-def switched_on(text: str) -> str:
-  """The README as it is once a network is in the package."""
-  return HIDDEN.sub(r'\1', text)
 
 
 def prose(text: str) -> str:

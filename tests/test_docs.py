@@ -10,7 +10,6 @@ import pathlib
 import pkgutil
 import re
 import shutil
-import subprocess
 import sys
 
 import jax
@@ -44,9 +43,7 @@ COLUMNS = {'AUPR': 'aupr', 'pixel F1': 'pixel_f1', 'image F1': 'image_f1', 'kapp
 
 
 def read(page):
-  """The text of a page; of the README as it is once a network is packaged."""
-  text = page.read_text('utf-8')
-  return pages.switched_on(text) if page == README else text
+  return page.read_text('utf-8')
 
 
 class TestLinks:
@@ -88,23 +85,11 @@ class TestReadme:
     assert 'For research use only. Not a medical device.' in text.partition('\n## ')[0]
 
   def test_it_says_what_is_packaged(self):
-    """docs/networks.md, 'The README', has the command that switches the hidden part on."""
     text = README.read_text('utf-8')
     if networks.DEFAULT is None:
-      assert pages.HIDDEN.search(text), 'the README shows a network, and none is packaged'
+      assert '| network | learned from' not in text, 'the README shows a network, and none is packaged'
     else:
-      assert 'shipped' not in text, 'a network is packaged: switch its part of the README on'
-      figures = pretrained.available()[networks.DEFAULT]['figures']
-      assert not wrong_cells(text, networks.DEFAULT, figures)
-
-  def test_the_command_of_the_docs_switches_it_on(self, tmp_path):
-    shutil.copyfile(README, tmp_path / 'README.md')
-    command, = (words for words in pages.commands((ROOT / 'docs' / 'networks.md').read_text('utf-8')) if words[0] == 'sed')
-    subprocess.run(command, cwd=tmp_path, check=True)
-    text = (tmp_path / 'README.md').read_text('utf-8')
-    assert text == read(README)
-    assert '<!--' not in text and 'shipped' not in text
-    assert text.index('docs/example.jpg') < text.index('lesion-jax predict photograph.jpg --out found') < text.index('## Install')
+      assert not wrong_cells(text, networks.DEFAULT, pretrained.available()[networks.DEFAULT]['figures'])
 
   def test_a_table_that_says_another_thing_than_the_bundle_is_found(self):
     text = '| network | learned from | AUPR | kappa |\n|---|---|---|---|\n| `idrid` | IDRiD | 0.630 | … |\n'
