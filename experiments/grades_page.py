@@ -22,6 +22,7 @@ from lesion_jax.models.forward import forward
 from lesion_jax.report.comparison import say_p
 from lesion_jax.report.page import overlay_page
 from lesion_jax.weights.bundle import Bundle
+from lesion_jax.whole import whole
 
 FOLDS = '-folds'  # after the name of a system that was cross-validated
 TOGETHER = ('conv', 'cw_maxpool', 'plain')  # whose probabilities are averaged
@@ -71,10 +72,8 @@ def draw_worst(path: pathlib.Path, bundle: Bundle, part_b: Dataset, names: Seque
 
 def save_counts(path: pathlib.Path, weights: str, counts: Mapping[str, np.ndarray], annotated: Sequence[str]) -> None:
   """Writes the counts that belong beside the result at `path`, with the digest of the network's weights, whole or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  fresh = path.with_name(f'.{path.stem}.new.npz')
-  np.savez_compressed(fresh, **counts, annotated=annotated, weights=weights)
-  fresh.replace(path.with_suffix('.npz'))
+  with whole(path.with_suffix('.npz')) as fresh, fresh.open('wb') as file:
+    np.savez_compressed(file, **counts, annotated=annotated, weights=weights)
 
 
 def has_counts(path: pathlib.Path, result: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import Any
 
 import lesion_jax
+from lesion_jax.whole import whole
 
 SCHEMA = 1
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
@@ -60,11 +61,9 @@ def process_peak() -> int:
 
 def save(path: pathlib.Path, result: Mapping[str, Any]) -> None:
   """Writes a result whole or not at all, with the schema's number. Long lists of numbers take one line."""
-  path.parent.mkdir(parents=True, exist_ok=True)
   lines = [f'  {json.dumps(key)}: {_value(value)}' for key, value in ({'schema': SCHEMA} | dict(result)).items()]
-  fresh = path.with_name(f'.{path.name}.new')
-  fresh.write_text('{\n' + ',\n'.join(lines) + '\n}\n', encoding='utf-8')
-  fresh.replace(path)
+  with whole(path) as fresh:
+    fresh.write_text('{\n' + ',\n'.join(lines) + '\n}\n', encoding='utf-8')
 
 
 def _value(value: Any) -> str:

@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lesion_jax.whole import whole
+
 MANIFEST = 'manifest.json'
 UNPACKED = 'unpacked.json'  # in the folder that loads are unpacked to: which of them are there
 BLOCK, END = 512, 10_240  # of tar: a header and the padding of a file; what stands at the end of an archive
@@ -137,7 +139,8 @@ def unpack(folder: pathlib.Path, place: pathlib.Path) -> list[str]:
     entry['archives'].append(said['sha256'])
     entry['loads'].append(manifest['load'])
     entry['needs'] = manifest['needs'][said['item']]
-    (place / UNPACKED).write_text(json.dumps(there, indent=2) + '\n', 'utf-8')
+    with whole(place / UNPACKED) as fresh:
+      fresh.write_text(json.dumps(there, indent=2) + '\n', 'utf-8')
   return items
 
 

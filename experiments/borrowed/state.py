@@ -9,12 +9,14 @@ from typing import Any
 
 from experiments.borrowed import pieces
 from experiments.borrowed.parts import PARTS, TRAINED, Place
+from lesion_jax import locking
+from lesion_jax.whole import whole
 
 NAME = 'parts.json'
 DONE, STOPPED, FAILED, WAITS = 'done', 'stopped', 'failed', 'waits'
 RESULTS, NETWORK = 'results.tar.gz', 'network.tar'  # archives
 # Of the runs' folders: what is too large to come back, and what says of a machine that it is there.
-STAYS = ('checkpoints', 'bundle', 'lock', TRAINED)
+STAYS = ('checkpoints', 'bundle', locking.NAME, TRAINED)
 
 
 class State:
@@ -85,9 +87,8 @@ class State:
   def _write(self) -> None:
     said = {'small': self._place.small, 'parts': self.parts, 'archives': self.archives}
     for folder in (self._out, self._place.work):
-      fresh = folder / f'{NAME}.new'
-      fresh.write_text(json.dumps(said, indent=2) + '\n', 'utf-8')
-      fresh.replace(folder / NAME)
+      with whole(folder / NAME) as fresh:
+        fresh.write_text(json.dumps(said, indent=2) + '\n', 'utf-8')
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:

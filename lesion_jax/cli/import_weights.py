@@ -7,6 +7,8 @@ import os
 import pathlib
 from typing import Any
 
+from lesion_jax.whole import whole
+
 DESCRIPTION = '''\
 Makes of SOURCE what this library takes, and says what was read and what was skipped. SOURCE is one of
 
@@ -80,7 +82,8 @@ def _encoder(source: pathlib.Path, out: pathlib.Path, pixels: str) -> list[tuple
     notes.append("the first convolution now takes pixels in -1..1: exactly for the padding 'VALID'; with 'SAME' the "
                  'outermost ring of its output sees grey beyond the image, not the mean colour')
   data = encode(to_torch(arrays))
-  _write(out, data)
+  with whole(out) as fresh:
+    fresh.write_bytes(data)
   return [
       ('read', f'{source}: {found.source}'),
       ('', _counts(arrays)),
@@ -134,17 +137,6 @@ def _counts(arrays: dict[str, Any]) -> str:
 
 def _listed(names: list[str]) -> str:
   return f'{names[0]}' if len(names) == 1 else f'{names[0]} and {len(names) - 1} more'
-
-
-def _write(path: pathlib.Path, data: bytes) -> None:
-  """The whole file or none."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  fresh = path.with_name(f'.{path.name}.new')
-  try:
-    fresh.write_bytes(data)
-    fresh.rename(path)
-  finally:
-    fresh.unlink(missing_ok=True)
 
 
 def _written(path: pathlib.Path, data: bytes) -> list[tuple[str, str]]:

@@ -6,16 +6,14 @@ tenth of that, so asking it at each step would be nearly all of the time of trai
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import pathlib
 import shutil
 import time
-import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from absl import logging
@@ -24,6 +22,7 @@ from PIL import Image
 from lesion_jax.core import Example
 from lesion_jax.data.index import Index
 from lesion_jax.data.sampler import Source
+from lesion_jax.whole import whole
 
 SAVE_EVERY = 60.0  # seconds, so that an interrupted run can resume
 SAVING = 0.05  # share of the time that goes to it at most: a file is written whole, and grows
@@ -101,7 +100,7 @@ def copy_outputs(kept: pathlib.Path, own: pathlib.Path) -> None:
   """Copies the file of one run for another, whole or not at all; of what it keeps, `ask` takes what is of the same network and the
   same photographs. Does nothing where there is `own`."""
   if not own.exists():
-    with _whole(own) as fresh:
+    with whole(own) as fresh:
       shutil.copyfile(kept, fresh)
 
 
@@ -125,17 +124,5 @@ def _read(path: pathlib.Path, key: str) -> Found:
 
 def _write(path: pathlib.Path, key: str, found: Found) -> None:
   ids, digests = zip(*found, strict=True)
-  with _whole(path) as fresh:
-    np.savez_compressed(fresh, key=key, ids=np.array(ids), digests=np.array(digests), found=np.stack(list(found.values())))
-
-
-@contextlib.contextmanager
-def _whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A file to write to in the place of `path`, which it becomes when the body has ended; where that fails, it goes."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  fresh = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.npz')
-  try:
-    yield fresh
-    fresh.replace(path)
-  finally:
-    fresh.unlink(missing_ok=True)
+  with whole(path) as fresh, fresh.open('wb') as file:
+    np.savez_compressed(file, key=key, ids=np.array(ids), digests=np.array(digests), found=np.stack(list(found.values())))

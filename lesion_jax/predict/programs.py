@@ -7,13 +7,10 @@ command often, a server with a GPU seldom.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
-import os
 import pathlib
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,10 +21,10 @@ import jax.export
 import lesion_jax
 from lesion_jax import runtime
 from lesion_jax.core import Prediction
+from lesion_jax.whole import seal, unseal, whole
 
 OURS = ('lesion_jax', 'jax')  # whose code is known by a digest, or by a version
 FOLDER = 'programs'  # in the cache of compiled programs
-CHECKSUM = 32  # bytes of SHA-256 before each, as a damaged program may still be read
 PACKAGE = pathlib.Path(lesion_jax.__file__).parent
 
 Program = Callable[[Any, Any], Prediction]
@@ -67,11 +64,10 @@ def read(place: pathlib.Path | None) -> Program | None:
   if place is None:
     return None
   try:
-    data = place.read_bytes()
+    program = unseal(place.read_bytes())
   except OSError:
     return None
-  checksum, program = data[:CHECKSUM], data[CHECKSUM:]
-  if hashlib.sha256(program).digest() != checksum:
+  if program is None:
     return None
   exported = jax.export.deserialize(bytearray(program))
   return lambda variables, images: Prediction(**exported.call(variables, images))
@@ -88,14 +84,10 @@ def keep(place: pathlib.Path | None, predict_fn: Program, variables: Any, images
 
   traced = jax.jit(predict_fn)  # at once, if it was traced for these shapes before
   data = jax.export.export(jax.jit(heads), platforms=['cpu'])(variables, images).serialize()
-  fresh = place.with_name(f'.{uuid.uuid4().hex}.new')
   try:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    fresh.write_bytes(hashlib.sha256(data).digest() + data)
-    os.replace(fresh, place)
+    with whole(place) as fresh:
+      fresh.write_bytes(seal(data))
   except OSError:  # No place to keep it: every process traces for itself.
-    with contextlib.suppress(OSError):
-      fresh.unlink()
     return None
   return read(place)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import uuid
 
 import numpy as np
 
 from lesion_jax.photograph.png import encode_png
+from lesion_jax.whole import whole
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
@@ -16,13 +15,8 @@ def write_whole(path: pathlib.Path, text: str) -> None:
 
   Line ends stay as they are in the text; what UTF-8 has no place for (a file name in another encoding) is escaped.
   """
-  fresh = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.new')  # another process may be writing it as well
-  try:
+  with whole(path) as fresh:
     fresh.write_bytes(text.encode('utf-8', 'backslashreplace'))
-    os.replace(fresh, path)
-  except OSError:
-    fresh.unlink(missing_ok=True)
-    raise
 
 
 def write_grey(path: pathlib.Path, pixels: np.ndarray) -> None:

@@ -47,6 +47,7 @@ from lesion_jax.train.state import TrainState, create_state, join_frozen, split_
 from lesion_jax.train.step import make_train_step
 from lesion_jax.weights.bundle import Bundle
 from lesion_jax.weights.initialize import initialize
+from lesion_jax.whole import whole
 
 # Of a bundle's configuration, what the stage chooses on validation. Where one is missing, the paper's stands.
 CHOSEN = ('thresholds', 'presence', 'temperatures', 'cut_points', 'referral', 'smallest')
@@ -343,10 +344,8 @@ def require_same_data(directory: pathlib.Path, dataset: Dataset | Mixture, *, be
       raise OtherRun(f'the {now["photographs"]} training photographs are others than the {there.get("photographs")} with which the run in '
                      f'{directory} began; name the folder with those, or use another --workdir')
   elif jax.process_index() == 0:
-    directory.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(now) + '\n', 'utf-8')
-    temporary.replace(path)
+    with whole(path) as fresh:
+      fresh.write_text(json.dumps(now) + '\n', 'utf-8')
 
 
 def _each(source: Source) -> Iterator[Any]:

@@ -13,6 +13,7 @@ import tqdm
 from absl import logging
 
 from lesion_jax.train.trackers import TRACKERS, Place, Tracker, check_trackers
+from lesion_jax.whole import whole
 
 COLUMNS = ('step', 'split', 'name', 'value')
 
@@ -128,7 +129,5 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[int, str, str, float]]:
 def _forget_after(path: pathlib.Path, step: int) -> None:
   """Drops rows that a killed run wrote after the checkpoint from which this one resumes."""
   kept = [row for row in _rows(path) if row[0] <= step] if path.exists() else []
-  temporary = path.with_suffix('.tmp')  # whatever happens while it is written, the old file stays
-  with temporary.open('w', newline='') as file:
+  with whole(path) as fresh, fresh.open('w', newline='') as file:  # whatever happens while it is written, the old file stays
     csv.writer(file).writerows([COLUMNS, *kept])
-  temporary.replace(path)

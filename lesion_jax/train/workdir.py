@@ -11,6 +11,7 @@ import jax
 from flax import traverse_util
 
 from lesion_jax import locking
+from lesion_jax.whole import whole
 
 NAME = 'config.json'
 ABSENT = '(absent)'
@@ -101,10 +102,8 @@ def _from_here(workdir: pathlib.Path, config: Mapping[str, Any], serious: Mappin
 
 def _write(path: pathlib.Path, config: Mapping[str, Any]) -> None:
   if jax.process_index() == 0:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(config, indent=2, sort_keys=True))
-    temporary.replace(path)
+    with whole(path) as fresh:
+      fresh.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -197,6 +197,7 @@ time.sleep(60)
   assert status == 1 and time.monotonic() - began < 20
   assert known.parts['training']['status'] == 'stopped' and (place.work / 'ready').exists()
   assert run.order(known.parts, list(PARTS)) == ['training']
+  parts(first=('pass', {}), training=(text, {'resumes': True, 'least': 0}))
   other = Place(tmp_path / 'other')  # a machine that has only what came back
   status, known = start(other, tmp_path / 'out2', before=[tmp_path / 'out'])
   assert status == 0 and known.parts['training'] | {'seconds': 0} == {'status': 'done', 'tries': 2, 'seconds': 0}

@@ -26,6 +26,7 @@ from tensorflow_datasets.core.utils import tqdm_utils
 import lesion_jax
 from lesion_jax.data.progress import Progress, progress_bar, silent
 from lesion_jax.locking import hold, locked
+from lesion_jax.whole import seal, unseal, whole
 
 FOLDER = '.preparing'  # below data_dir
 Features = dict[str, Any]  # what TFDS encodes: bytes of pictures, numbers and text
@@ -172,21 +173,17 @@ def _write(path: pathlib.Path, features: Features) -> None:
   values = {key: value for key, value in features.items() if key not in pictures}
   header = {'order': list(features), 'values': values, 'pictures': {key: len(value) for key, value in pictures.items()}}
   head = json.dumps(header, default=lambda number: number.item()).encode()  # NumPy's
-  path.parent.mkdir(parents=True, exist_ok=True)
-  fresh = path.with_name(f'{path.name}.{os.getpid()}-{threading.get_ident()}')
-  with fresh.open('wb') as file:
-    file.writelines([hashlib.sha256(head + b'\n' + payload).digest(), head, b'\n', payload])
-  fresh.replace(path)
+  with whole(path) as fresh:
+    fresh.write_bytes(seal(head + b'\n' + payload))
 
 
 def _read(path: pathlib.Path) -> Features | None:
   """What `_write` wrote; None where there is nothing, or it is damaged."""
   try:
-    data = path.read_bytes()
+    body = unseal(path.read_bytes())
   except FileNotFoundError:
     return None
-  digest, body = data[:32], data[32:]
-  if hashlib.sha256(body).digest() != digest:
+  if body is None:
     return None
   head, _, payload = body.partition(b'\n')
   header = json.loads(head)
