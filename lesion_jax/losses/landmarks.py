@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from lesion_jax.core import Array, Outputs, Targets
 from lesion_jax.losses.inputs import count
 from lesion_jax.losses.loss import one_part
-from lesion_jax.losses.reduce import MeanSums, across_devices, mean_value
+from lesion_jax.losses.reduce import MeanSums, mean_value
 
 SIGMA = 1.0  # of the truth, in cells
 
@@ -56,19 +56,6 @@ def landmark_cross_entropy_sums(logits: Array, places: Array, size: int) -> Mean
   logits = jnp.where(known[..., None], logits, 0).astype(jnp.float32)
   nats = -jnp.sum(truth * jax.nn.log_softmax(logits, axis=-1), axis=-1)
   return MeanSums(jnp.sum(jnp.where(known, nats, 0)), count(known))
-
-
-def landmark_cross_entropy_loss(logits: Array, places: Array, size: int, *, axis_name: str | None = None) -> jax.Array:
-  """Mean over the landmarks of the (global) batch whose place is known, in nats.
-
-  Args:
-    logits, places, size: of `landmark_cross_entropy_sums`.
-    axis_name: mapped axis over which the batch is split.
-
-  Returns:
-    float32 scalar; 0 with zero gradient where no place is known.
-  """
-  return mean_value(across_devices(landmark_cross_entropy_sums(logits, places, size), axis_name))
 
 
 def _sums(outputs: Outputs, targets: Targets) -> MeanSums:

@@ -43,14 +43,14 @@ def format_comparison(found: Mapping[str, Any], form: str) -> str:
   few = _few(found)
   header = ['', *(METRICS[name] for name in names)]
   rows = [[system, *(_value(metrics[name], name in few) for name in names)] for system, metrics in found['systems'].items()]
-  rows += [[f'{system} less {baseline}', *(_difference(each[name], name in few, form) for name in names)]
+  rows += [[f'{system} less {baseline}', *(_difference(each[name], name in few) for name in names)]
            for system, each in found['differences'].items()]
   tables = [(header, rows)]
   for name, title in BY_LESION.items():
     if name in found['systems'][baseline] and found['lesions']:
       tables.append(([title, *found['systems'], *(f'{system} less {baseline}' for system in found['differences'])], [
           [key, *(_value(metrics[name][key], key in few) for metrics in found['systems'].values()),
-           *(_difference(each[name][key], key in few, form) for each in found['differences'].values())]
+           *(_difference(each[name][key], key in few) for each in found['differences'].values())]
           for key in found['lesions']]))
   return _document(tables, _comparison_notes(found, form), form)
 
@@ -113,7 +113,7 @@ def _value(found: Mapping[str, Any], few: bool = False) -> str:
   return '-' if found['value'] is None else f'{found["value"]:.3f}{_bounds(found["interval"], ".3f", few)}'
 
 
-def _difference(found: Mapping[str, Any], few: bool, form: str) -> str:
+def _difference(found: Mapping[str, Any], few: bool) -> str:
   if found['difference'] is None:
     return '-'
   said = f'{found["difference"]:+.3f}{_bounds(found["interval"], "+.3f", few)}, p {say_p(found["p"])}'

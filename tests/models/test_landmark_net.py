@@ -9,8 +9,8 @@ import pytest
 from landmark_release import CHANNELS
 
 from lesion_jax.core import Outputs, Targets
-from lesion_jax.losses.landmarks import (
-    LANDMARK_CROSS_ENTROPY, landmark_cross_entropy_loss, landmark_cross_entropy_sums, landmark_truth)
+from lesion_jax.losses.landmarks import LANDMARK_CROSS_ENTROPY, landmark_cross_entropy_sums, landmark_truth
+from lesion_jax.losses.reduce import mean_value
 from lesion_jax.metrics.landmarks import DISC_DIAMETER, landmark_errors
 from lesion_jax.models.landmarks import WINDOW, LandmarkNet, get_landmark_net, locate
 from lesion_jax.weights.initialize import initialize
@@ -41,7 +41,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_places_that_are_known(rng):
   shifted = logits - logits.max(axis=-1, keepdims=True)
   logs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
   terms = [-(gaussian(PLACES[i, j]) * logs[i, j]).sum() for i in range(3) for j in range(2) if (i, j) != (2, 0)]
-  found = landmark_cross_entropy_loss(jnp.asarray(logits, jnp.float32), PLACES, SIZE)
+  found = mean_value(landmark_cross_entropy_sums(jnp.asarray(logits, jnp.float32), PLACES, SIZE))
   np.testing.assert_allclose(found, np.mean(terms), rtol=1e-5)
   halves = [landmark_cross_entropy_sums(logits[rows], PLACES[rows], SIZE) for rows in (slice(0, 1), slice(1, 3))]
   np.testing.assert_allclose(sum(each.total for each in halves) / sum(each.count for each in halves), np.mean(terms), rtol=1e-5)
@@ -50,7 +50,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_places_that_are_known(rng):
 def test_an_unknown_place_has_no_gradient_and_one_alone_costs_nothing():
   nothing = np.full((1, 2, 2), np.nan, np.float32)
   logits = jnp.full((1, 2, GRID * GRID + 1), jnp.nan)
-  value, gradient = jax.value_and_grad(lambda x: landmark_cross_entropy_loss(x, nothing, SIZE))(logits)
+  value, gradient = jax.value_and_grad(lambda x: mean_value(landmark_cross_entropy_sums(x, nothing, SIZE)))(logits)
   assert value == 0 and not np.asarray(gradient).any()
 
 
