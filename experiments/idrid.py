@@ -1,13 +1,14 @@
 """Lesions of real photographs: trains on IDRiD, chooses on validation, evaluates the official test set once, writes a
 page.
 
-  python -m experiments.idrid --source_dir=DIR --pretrained=inception_v3.safetensors
+  python -m experiments.idrid --source_dir=DIR --pretrained=inception_v3.safetensors --results=runs/idrid_results
   python -m experiments.idrid --source_dir=DIR --pretrained=FILE --preset=gpu --seed=1
   python -m experiments.idrid --source_dir=DIR --pretrained=FILE --preset=gpu --steps=4000
   python -m experiments.idrid --source_dir=DIR --pretrained=FILE --without_negatives
   python -m experiments.idrid --render
 
-DIR holds IDRiD's 'A. Segmentation' and 'B. Disease Grading'. The run is `configs/idrid.py` of the preset. Stopped at any point
+DIR holds IDRiD's 'A. Segmentation' and 'B. Disease Grading'. Without --results they go to those that are committed, where the result of
+another network is not replaced. The run is `configs/idrid.py` of the preset. Stopped at any point
 (SIGTERM, Ctrl-C, kill), the same command resumes: training from its last checkpoint, and of the metrics that are
 counted afterwards those that are there already stay. Each evaluation of the test set is written down with its date and
 its reason, and a second one of the same network needs `--reason`. `--without_negatives` is the control: the same network
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs what is missing and writes the page; returns the exit status."""
   options = parse(argv)
   if not options.render:
+    require_place(options)
     runtime.use_cache()
     if status := train(options):
       return status
@@ -109,6 +111,18 @@ def title(options: argparse.Namespace) -> str:
           ('-without' if options.without_negatives else ''))
 
 
+def result_of(options: argparse.Namespace) -> pathlib.Path:
+  """Returns where the result of the run is written."""
+  return options.results / f'{title(options)}.json'
+
+
+def require_place(options: argparse.Namespace) -> None:
+  """Ends the program before anything is trained where the result of another network lies: it would not be replaced."""
+  if result_of(options).exists() and not folds.has_tested(place(options), (STAGE,)):
+    raise SystemExit(f'{result_of(options)} is of a network that is not in {place(options)}; give another --results to train and evaluate '
+                     'one, or remove it')
+
+
 def train(options: argparse.Namespace) -> int:
   """Trains, chooses thresholds on validation, evaluates the test set at the network's size, and leaves a bundle; does
   nothing where that was done. A preset that continues from another trains that one before. Returns the exit status of
@@ -144,7 +158,7 @@ def evaluate_test(options: argparse.Namespace) -> None:
   """Counts what the run itself did not, part by part, and writes the result."""
   directory = place(options) / STAGE
   bundle = load_bundle(directory / 'bundle')
-  path = options.results / f'{title(options)}.json'
+  path = result_of(options)
   result = json.loads(path.read_text('utf-8')) if path.exists() else {}
   if result.get('weights') not in (None, bundle.digest):
     raise SystemExit(f'{path} is of another network ({result["weights"][:8]}, here {bundle.digest[:8]}); remove it to evaluate '

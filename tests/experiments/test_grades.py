@@ -232,6 +232,15 @@ def test_a_run_that_was_killed_between_its_bundle_and_its_report_goes_on(program
   assert train() == 0 and begun == [place]
 
 
+def test_where_the_result_of_another_network_lies_nothing_is_trained(begun, tmp_path):
+  asked = ['--source_dir=IDRiD', f'--workdir={tmp_path / "runs"}']
+  assert idrid.RESULTS.joinpath('cpu-0.json').is_file()
+  with pytest.raises(SystemExit, match='cpu-0.json is of a network that is not in .*give another --results'):
+    idrid.main(asked)
+  assert not begun
+  assert idrid.main([*asked, f'--results={tmp_path / "results"}']) == main.STOPPED and len(begun) == 1
+
+
 def test_a_finished_run_around_another_lesion_network_is_not_taken_for_the_one_that_is_asked_for(begun, tmp_path):
   first, second = (lesion_bundle(tmp_path / name / 'bundle', name) for name in ('first', 'second'))
   place = tmp_path / 'runs' / 'conv-cpu-0'

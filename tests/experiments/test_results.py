@@ -1,5 +1,6 @@
 """The results that are committed are whole, and what docs/results.md says of them is what they say."""
 
+import functools
 import json
 import pathlib
 
@@ -12,14 +13,17 @@ RESULTS = ROOT / 'experiments' / 'results'
 PRESETS = sorted(RESULTS / name for name in presets.PRESETS if (RESULTS / name).exists())
 
 
+@functools.cache
+def loaded(folder):
+  return collect.load(folder)
 
 
 def test_of_the_check_of_the_programs_every_row_was_measured():
-  assert {result['row'] for result in collect.load(RESULTS / 'smoke')} == set(collect.ROWS)
+  assert {result['row'] for result in loaded(RESULTS / 'smoke')} == set(collect.ROWS)
 
 
 def test_rows_on_real_photographs_are_of_the_preset_as_it_is_now():
-  for result in collect.load(RESULTS / 'idrid'):
+  for result in loaded(RESULTS / 'idrid'):
     now = presets.configure('idrid', collect.ROWS[result['row']], result['seed'])
     for key in ('max_steps', 'batch_size', 'loss'):
       assert result['config'][result['stage']][key] == now[result['stage']][key]
@@ -28,7 +32,7 @@ def test_rows_on_real_photographs_are_of_the_preset_as_it_is_now():
 
 @pytest.mark.parametrize('folder', PRESETS, ids=lambda path: path.name)
 def test_the_pages_are_of_these_results(folder):
-  results, memories = collect.load(folder), collect.load_memories(folder)
+  results, memories = loaded(folder), collect.load_memories(folder)
   pages = {'table2.md': render.table2(results), 'table3.md': render.table3(results), 'orderings.md': orderings.markdown(results),
            'table4.md': render.table4(results, memories), 'summary.md': program.summary(results)}
   for path in folder.glob('*.md'):
