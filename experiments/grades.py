@@ -295,11 +295,10 @@ def look(options: argparse.Namespace, system: str) -> None:
             'probabilities': records[row]['grade']['probabilities'], 'expected': round(float(expected[row]), 2),
             'present': [key for key, state in records[row]['states'].items() if state == 'present'],
             'look': records[row]['look']} for row in np.argsort(-error, kind='stable')[:WORST]]
-  result |= {'agreement': agreement(truth, rule, network), 'worst': worst}
-  record.save(path, result)
   part_b = load_dataset(GRADED, data_dir=options.data_dir, size=bundle.config['preprocessing']['size'],
                         source_dir=options.source_dir)
   grades_page.draw_worst(options.results / f'{directory.name}-worst.jpg', bundle, part_b, [each['id'] for each in worst])
+  record.save(path, result | {'agreement': agreement(truth, rule, network), 'worst': worst})  # last: where it is there, all is done
 
 
 def _ruled(each: Mapping[str, Any]) -> int:

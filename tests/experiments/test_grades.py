@@ -188,6 +188,23 @@ def test_killed_between_its_two_files_a_measurement_is_made_anew(finished, monke
   assert measured(finished) == expected(1)
 
 
+def test_killed_while_the_mistakes_are_drawn_they_are_drawn_by_the_next_call(finished, monkeypatch):
+  finished(0)
+  grades.evaluate_test(finished.options, 'conv')
+  kept = {'grade': {'value': 1, 'key': 'DR1', 'probabilities': {}}, 'states': {}, 'look': {'rule': {'grade': 0}}}
+  monkeypatch.setattr(grades, 'command', lambda arguments: 0)
+  monkeypatch.setattr(grades, 'read_record', lambda folder: kept)
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(grades_page, 'draw_worst', lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+    grades.look(finished.options, 'conv')
+  drawn = []
+  monkeypatch.setattr(grades_page, 'draw_worst', lambda path, *given: drawn.append(path.name))
+  for _ in range(2):
+    grades.look(finished.options, 'conv')
+  assert drawn == ['conv-cpu-0-worst.jpg']
+  assert json.loads((finished.results / 'conv-cpu-0.json').read_text())['agreement']
+
+
 @pytest.mark.parametrize('left', ['none', 'of another network', 'of another network, from before weights were kept there'])
 def test_counts_of_another_network_are_not_used(finished, left):
   finished(0)
