@@ -25,6 +25,7 @@ from lesion_jax import pretrained
 from lesion_jax.cli import ship
 from lesion_jax.pretrained import networks
 from lesion_jax.weights.bundle import load_bundle
+from lesion_jax.whole import whole
 
 MOST = 60_000_000  # bytes of all packaged networks
 NAME = re.compile('[a-z][a-z0-9_-]*')
@@ -121,7 +122,8 @@ def write(
   description = ast.get_docstring(ast.parse(path.read_text('utf-8')), clean=False)
   lines = [f'"""{description}"""', '', f'DEFAULT = {default!r}  # the name of the one that is used where none is named', '']
   lines += [*_written('NETWORKS', entries), '', *_written('LANDMARKS', landmarks)]
-  path.write_text('\n'.join(lines) + '\n', 'utf-8')
+  with whole(path) as fresh:  # a torn one could not be imported
+    fresh.write_text('\n'.join(lines) + '\n', 'utf-8')
   networks.DEFAULT, networks.NETWORKS = default, {name: dict(entry) for name, entry in entries.items()}
   networks.LANDMARKS = {name: dict(entry) for name, entry in landmarks.items()}
 
