@@ -48,6 +48,17 @@ def shallow_networks():
     yield
 
 
+@pytest.fixture(scope='module')
+def quick_to_compile():
+  """For modules whose many programs run a few times each, on small shapes: to optimize one takes longer than that saves."""
+  import jax
+
+  before = jax.config.values['jax_disable_most_optimizations']
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', before)
+
+
 @pytest.fixture
 def rng():
   """The same numbers for every test."""
