@@ -28,6 +28,27 @@ def refusal(status: str, said: str) -> bytes:
           f'{"retry-after: 2" + chr(13) + chr(10) if status.startswith("503") else ""}connection: close\r\n\r\n').encode() + body
 
 
+class Line:
+  """Tells whether a caller takes what is sent. A slow line is one that takes it: what is left has to become less by SLOWEST.
+
+  Args:
+    seconds: in which it has to.
+  """
+
+  def __init__(self, seconds: float):
+    self._seconds = seconds
+    self._since: tuple[float, int] | None = None  # when it was last looked, and how many bytes were left
+
+  def takes(self, now: float, unsent: int) -> bool:
+    """Returns False where `unsent` bytes, that are left at `now`, are too many for what was left before."""
+    since, before = self._since or (now, unsent)
+    if not unsent or now - since <= self._seconds:
+      self._since = (since, before) if unsent else None
+      return True
+    self._since = now, unsent
+    return before - unsent >= SLOWEST * (now - since)
+
+
 def protocol(settings: Settings) -> type[H11Protocol]:
   """Returns the class of connections of a service."""
 
@@ -37,7 +58,7 @@ def protocol(settings: Settings) -> type[H11Protocol]:
     def connection_made(self, transport: Any) -> None:
       super().connection_made(transport)
       self._since, self._closing, self._heard = time.monotonic(), None, False
-      self._unsent: tuple[float, int] | None = None  # when it was last looked at how much is left to send, and how much that was
+      self._line = Line(settings.send_seconds)
       self._look: asyncio.TimerHandle | None = self.loop.call_later(LOOK, self._watch)
       self._turned_away = len(self.connections) > settings.connections
       if self._turned_away:
@@ -73,7 +94,7 @@ def protocol(settings: Settings) -> type[H11Protocol]:
       self._look = self.loop.call_later(LOOK, self._watch)
       now, unsent = time.monotonic(), self.transport.get_write_buffer_size()
       self._closing = (self._closing or now) if self.transport.is_closing() and not unsent else None
-      if self._closing and now - self._closing > LINGERING or not self._is_taken(now, unsent):
+      if self._closing and now - self._closing > LINGERING or not self._line.takes(now, unsent):
         self.transport.abort()
       elif (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing() and (
           now - self._since > settings.header_seconds):
@@ -81,14 +102,5 @@ def protocol(settings: Settings) -> type[H11Protocol]:
           self._say('408 Request Timeout', f'no request came within {settings.header_seconds:g} seconds')
         else:
           self.transport.close()
-
-    def _is_taken(self, now: float, unsent: int) -> bool:
-      """Whether what is left of an answer, in bytes, became less by SLOWEST within `send_seconds`: a slow line is one that takes it."""
-      since, before = self._unsent or (now, unsent)
-      if not unsent or not self._unsent or now - since <= settings.send_seconds:
-        self._unsent = (since, before) if unsent else None
-        return True
-      self._unsent = now, unsent
-      return before - unsent >= SLOWEST * (now - since)
 
   return Connection

@@ -176,8 +176,7 @@ def test_a_network_trained_on_squares_takes_squares_as_they_are(predict, save, b
 
 
 def test_results_that_cannot_be_written_do_not_stop_the_others(predict, save, tmp_path, capsys, read_table):
-  (tmp_path / 'out').mkdir()
-  (tmp_path / 'out' / 'b').write_text('a file where the folder should be')
+  (tmp_path / 'out' / 'b' / 'field.jpg' / 'folder').mkdir(parents=True)  # where a file should be
   status, out = predict(*(save(f'{name}.png', grade=2) for name in 'abc'))
   assert status == 1
   assert 'b.png: its results could not be written' in capsys.readouterr().err
