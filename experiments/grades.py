@@ -108,6 +108,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   options = parser.parse_args(argv)
   if unknown := [name for name in options.systems if name not in SYSTEMS]:
     parser.error(f'--systems: {", ".join(unknown)} is none of {", ".join(SYSTEMS)}')
+  if options.folds != 0 and options.folds < 2:
+    parser.error(f'--folds={options.folds}: at least 2, of which each is tested once, or 0 for none')
   if options.folds and (around := [name for name in options.systems if not name.startswith(ALONE)]):
     parser.error(f'--folds: {", ".join(around)} is built around a lesion network, which learned from healthy eyes of every fold; '
                  f'cross-validate {" or ".join(name for name in SYSTEMS if name.startswith(ALONE))}')

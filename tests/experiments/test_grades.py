@@ -63,6 +63,13 @@ def test_what_is_built_around_a_lesion_network_has_no_folds(capsys):
   assert grades.parse(['--source_dir=IDRiD', '--folds=5', '--systems=plain']).lesion is None
 
 
+@pytest.mark.parametrize('number', [-2, 1])
+def test_folds_are_two_or_more(capsys, number):
+  with pytest.raises(SystemExit):
+    grades.parse(['--source_dir=IDRiD', f'--folds={number}', '--systems=plain'])
+  assert f'--folds={number}: at least 2' in capsys.readouterr().err
+
+
 def test_what_goes_on_from_another_network_has_no_folds(capsys):
   with pytest.raises(SystemExit):
     grades.parse(['--source_dir=IDRiD', '--folds=5', '--systems=plain', '--preset=cpu_long'])
