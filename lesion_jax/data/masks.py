@@ -20,7 +20,7 @@ from lesion_jax.annotation.naming import lesion_of
 from lesion_jax.annotation.table import plain
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.data.packing import look_at
-from lesion_jax.photograph.read import exif_orientation
+from lesion_jax.photograph.orientation import exif_orientation
 
 UNSCORED = 127  # as in Retinal-Lesions
 PRESENT = (1, 255)

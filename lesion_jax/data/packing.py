@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lesion_jax.core import lesion_bits
-from lesion_jax.photograph.read import exif_orientation
+from lesion_jax.photograph.orientation import exif_orientation
 
 WHITE_16 = 65535  # of 16 bits
 SHOWN = 8  # values in a message

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lesion_jax
-from lesion_jax.photograph import crop, field, tiff
+from lesion_jax.photograph import crop, field, orientation, tiff
 
 PACKAGE = 'preprocessing'
 # How imports read where nothing of lesion_jax nor SciPy is.
@@ -28,11 +28,11 @@ NAMES = {'PIL': 'pillow'}  # by which pip knows a module
 
 
 def write_preprocessing(folder: pathlib.Path) -> None:
-  """Writes `preprocessing/`, which needs NumPy and Pillow: `photograph.crop`, `field` and `tiff` as they stand but for their
+  """Writes `preprocessing/`, which needs NumPy and Pillow: `photograph.crop`, `field`, `orientation` and `tiff` as they stand but for their
   imports, and beside them `lesion_jax/export/preprocessing/`, which has SciPy's few functions and reads files."""
   own = pathlib.Path(__file__).with_name(PACKAGE)
   (folder / PACKAGE).mkdir()
-  for source in (*sorted(own.glob('*.py')), *(pathlib.Path(module.__file__) for module in (crop, field, tiff))):
+  for source in (*sorted(own.glob('*.py')), *(pathlib.Path(module.__file__) for module in (crop, field, orientation, tiff))):
     text = source.read_text('utf-8')
     for ours, theirs in REWRITTEN.items():
       text = text.replace(ours, theirs)

@@ -35,6 +35,7 @@ from lesion_jax.photograph import jpeg, patience, tiff
 from lesion_jax.photograph.dicom import HEAD, is_dicom, is_jpeg_2000, read_dicom
 from lesion_jax.photograph.dicom import read_laterality as read_dicom_laterality
 from lesion_jax.photograph.dicom import read_spacing as read_dicom_spacing
+from lesion_jax.photograph.orientation import ACROSS, exif_orientation, turned
 from lesion_jax.photograph.png import check_png
 from lesion_jax.photograph.threads import allowed_pixels, limited
 
@@ -54,9 +55,6 @@ BLOCK = 512
 CUT_OFF = re.compile('broken data stream|could not create decoder|unrecognized data stream|decoder error|truncated file read|'
                      'expected to read', re.IGNORECASE)
 DECODED_AT = (2, 4, 8)  # fractions of its size at which libjpeg decodes, by the first coefficients alone
-ORIENTATION, ACROSS = 0x0112, (5, 6, 7, 8)  # of EXIF; those that exchange rows and columns
-TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
 MAX_PLAIN = 4_000_000  # pixels of a PNM in digits, which Pillow reads one by one
 # Files by their first bytes, from the given place on, that people take for photographs.
 STRANGERS = (
@@ -261,26 +259,9 @@ def _read_image(file: BinaryIO, least: int | None) -> Read:
     if least and image.format in ('JPEG', 'MPO') and image.mode == 'RGB':
       factor = max((each for each in DECODED_AT if max(whole) >= each * least), default=1)
       image.draft('RGB', (whole[0] // factor, whole[1] // factor))
-    turned = _turned(image)  # and loaded, before the file is closed
-    width, height = turned.size if factor == 1 else whole[::-1] if exif_orientation(image) in ACROSS else whole
-    return Read(turned if turned.mode == 'RGB' else turned.convert('RGB'), height, width, factor)
-
-
-def exif_orientation(image: Image.Image) -> Any:
-  """Returns what EXIF or XMP says of an open image, 1 to 8 if it is one of those; None where they say nothing, or are damaged: that is no
-  damage of the pixels."""
-  try:
-    return image.getexif().get(ORIENTATION)
-  except DAMAGE:
-    return None
-
-
-def _turned(image: Image.Image) -> Image.Image:
-  """An image upright, its pixels loaded. Pillow itself turns a TIFF as it loads it; its `exif_transpose` writes EXIF anew, which fails
-  where that is odd."""
-  image.load()
-  turn = TURNS.get(exif_orientation(image))
-  return image if turn is None else image.transpose(turn)
+    straight = turned(image)  # and loaded, before the file is closed
+    width, height = straight.size if factor == 1 else whole[::-1] if exif_orientation(image) in ACROSS else whole
+    return Read(straight if straight.mode == 'RGB' else straight.convert('RGB'), height, width, factor)
 
 
 def _why_unknown(file: BinaryIO, head: bytes) -> str:
@@ -353,7 +334,7 @@ def _from_grey(image: Image.Image) -> np.ndarray:
   if not image.mode.startswith('I;16') or tags.get(tiff.BITS, (16,)) != (16,):
     raise ValueError(f'its pixels are numbers of more than 8 bits whose white is not known ({image.mode!r}); '
                      'convert it to 8 or 16 bits a channel')
-  grey = ((np.asarray(_turned(image)).astype(np.uint32) + 128) // 257).astype(np.uint8)
+  grey = ((np.asarray(turned(image)).astype(np.uint32) + 128) // 257).astype(np.uint8)
   if tags.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO:
     grey = 255 - grey
   return np.repeat(grey[..., None], 3, axis=-1)
@@ -366,9 +347,9 @@ def upright(image: Image.Image) -> Image.Image:
     ValueError: its numbers have more than 8 bits and no known white, or it cannot be decoded.
   """
   try:
-    turned = _turned(image)
-    if turned.mode.startswith(('I', 'F')):
-      return Image.fromarray(_from_grey(turned))
-    return turned if turned.mode == 'RGB' else turned.convert('RGB')
+    straight = turned(image)
+    if straight.mode.startswith(('I', 'F')):
+      return Image.fromarray(_from_grey(straight))
+    return straight if straight.mode == 'RGB' else straight.convert('RGB')
   except DAMAGE as error:
     raise ValueError(f'the Pillow image cannot be taken: {error}') from error

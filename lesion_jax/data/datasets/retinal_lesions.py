@@ -17,6 +17,7 @@ from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 from lesion_jax.data.splits import labels_of
 from lesion_jax.photograph.crop import whole
+from lesion_jax.photograph.orientation import exif_orientation
 from lesion_jax.photograph.read import read_photograph
 
 MASK_NAMES = {
@@ -31,7 +32,6 @@ MASK_NAMES = {
 }
 # 127 marks annotation that does not follow the AAO guideline: neither present nor absent, so it is not scored.
 ABSENT, UNSCORED, PRESENT = 0, 127, 255
-EXIF_ORIENTATION = 0x0112
 
 
 class Photograph(NamedTuple):
@@ -144,4 +144,4 @@ def _count(photographs: list[Photograph]) -> collections.Counter[str]:
 def _is_plain(path: pathlib.Path) -> bool:
   """Whether every decoder makes the same upright RGB picture of the file."""
   with Image.open(path) as image:
-    return image.mode == 'RGB' and image.getexif().get(EXIF_ORIENTATION, 1) == 1
+    return image.mode == 'RGB' and exif_orientation(image) in (None, 1)

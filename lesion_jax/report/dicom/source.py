@@ -15,7 +15,8 @@ from PIL import Image
 from lesion_jax.clinical.patients import TABLE
 from lesion_jax.photograph.dicom import is_dicom
 from lesion_jax.photograph.jpeg import START
-from lesion_jax.photograph.read import exif_orientation, open_regular, read_photograph
+from lesion_jax.photograph.orientation import exif_orientation
+from lesion_jax.photograph.read import open_regular, read_photograph
 
 SPACE = uuid.uuid5(uuid.NAMESPACE_URL, 'urn:lesion-jax:dicom')
 SECONDARY_CAPTURE, JPEG_BASELINE, EXPLICIT = '1.2.840.10008.5.1.4.1.1.7', '1.2.840.10008.1.2.4.50', '1.2.840.10008.1.2.1'
