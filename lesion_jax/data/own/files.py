@@ -1,0 +1,53 @@
+"""Names and files of a folder of one's own, whatever its layout."""
+
+from __future__ import annotations
+
+import pathlib
+
+from lesion_jax.annotation.mistakes import Findings
+from lesion_jax.annotation.table import composed
+
+IMAGES, MASKS, TABLE, SETTINGS = 'images', 'masks', 'grades.csv', 'dataset.json'
+PHOTOGRAPHS = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.ppm', '.gif', '.webp', '.jp2', '.dcm', '.dicom')
+LOSSLESS = ('.png', '.tif', '.tiff', '.gif', '.bmp')
+JUNK = ('thumbs.db', 'desktop.ini')  # of file managers, as are hidden files
+SPLIT_NAMES = {'train': 'train', 'training': 'train', 'val': 'validation', 'valid': 'validation',
+               'validation': 'validation', 'dev': 'validation', 'test': 'test', 'testing': 'test'}
+
+
+def folders_in(root: pathlib.Path) -> list[pathlib.Path]:
+  """Returns the folders in a folder, sorted, without hidden ones; [] where it is none."""
+  return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith('.')) if root.is_dir() else []
+
+
+def list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
+  """Returns the files of a folder by their names without ending (NFC), sorted.
+
+  Raises:
+    FileNotFoundError: where there is no such folder.
+    ValueError: where something else lies in it, or two files have one name.
+  """
+  if not folder.is_dir():
+    raise FileNotFoundError(f'no folder {folder}; source_dir must hold {IMAGES}/, and {MASKS}/ or {TABLE} or both; or folders '
+                            'train, val and test of the same; or a folder for each grade (0/ to 4/), or train/0/ and so on')
+  found: dict[str, pathlib.Path] = {}
+  wrong = Findings()
+  for path in sorted(folder.iterdir()):
+    if is_junk(path):
+      continue
+    name = composed(path.stem)
+    if path.suffix.lower() not in suffixes or not path.is_file():
+      wrong.add(str(path), f'does not belong here: this folder holds files ending in {" ".join(suffixes)} and '
+                           'nothing else; move it elsewhere, or convert it')
+    elif name in found:
+      raise ValueError(f'{path} and {found[name].name} have one name; the name without its ending names a '
+                       'photograph, so rename one of them, and what belongs to it')
+    else:
+      found[name] = path
+  wrong.require_none()
+  return found
+
+
+def is_junk(path: pathlib.Path) -> bool:
+  """Tells whether a file is hidden, or one that a file manager leaves."""
+  return path.name.startswith('.') or path.name.lower() in JUNK
