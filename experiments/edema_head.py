@@ -22,7 +22,8 @@ import jax
 import numpy as np
 
 from lesion_jax.core import REFERABLE_GRADE
-from lesion_jax.data.registry import Subset, load_dataset
+from lesion_jax.data.dataset import Subset
+from lesion_jax.data.registry import load_dataset
 from lesion_jax.evaluate.edema import edema_report
 from lesion_jax.evaluate.referral import named_points
 from lesion_jax.metrics.temperature import temper_classes

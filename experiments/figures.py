@@ -159,7 +159,7 @@ def fig4(
 
   Args:
     bundles: title of the column -> directory of the bundle.
-    source: of the test split, see `lesion_jax.data.registry`.
+    source: of the test split, see `lesion_jax.data.dataset`.
     path: of the PNG.
     lines: how many photographs, fewer where there are fewer.
     caption: stands at the lower edge, and by it `caption_of` tells later which networks the picture is of.

@@ -14,7 +14,7 @@ from configs.idrid import GOES_ON
 from experiments.collect import read_counts
 from experiments.page import bounds, join, number, table
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, UNKNOWN_GRADE
-from lesion_jax.data.registry import Dataset
+from lesion_jax.data.dataset import Dataset
 from lesion_jax.evaluate import compare, full_report, present_in
 from lesion_jax.metrics.presence import Rule
 from lesion_jax.models import get_model

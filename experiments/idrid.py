@@ -41,7 +41,8 @@ from lesion_jax.core import LESION_KEYS, REFERABLE_GRADE, UNKNOWN_GRADE, Predict
 from lesion_jax.cpu import arranged
 from lesion_jax.data.mixture import Mixture
 from lesion_jax.data.native import NativeSource
-from lesion_jax.data.registry import Dataset, Subset, load_dataset
+from lesion_jax.data.dataset import Dataset, Subset
+from lesion_jax.data.registry import load_dataset
 from lesion_jax.data.sampler import Joined
 from lesion_jax.evaluate import (
     choose, full_report, evaluate_healthy, native_counts, native_report, scored_lesions)

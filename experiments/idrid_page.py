@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.page import join, number, table
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
-from lesion_jax.data.registry import Dataset
+from lesion_jax.data.dataset import Dataset
 from lesion_jax.evaluate import present_in
 from lesion_jax.metrics import log_odds
 from lesion_jax.metrics.presence import Rule, top_pixels

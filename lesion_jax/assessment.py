@@ -30,7 +30,8 @@ from lesion_jax.clinical.record import smallest_note, smallest_of
 from lesion_jax.core import LESION_KEYS, Prediction, lesion_bits
 from lesion_jax.data.native import NativeSource, require_native
 from lesion_jax.data.progress import Progress, silent
-from lesion_jax.data.registry import ALL, DATASETS, Dataset, Subset, find_builder, load_dataset
+from lesion_jax.data.dataset import ALL, Dataset, Subset
+from lesion_jax.data.registry import DATASETS, find_builder, load_dataset
 from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import (
     Evaluation, examples, full_report, evaluate_regions, native_counts, native_report, present_in, region_counts, scored_lesions)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.data.registry import Dataset
+from lesion_jax.data.dataset import Dataset
 from lesion_jax.data.sampler import Joined
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE

@@ -15,7 +15,7 @@ from lesion_jax.photograph.crop import Crop
 
 if TYPE_CHECKING:
   from lesion_jax.data.builders.base import LesionBuilder
-  from lesion_jax.data.registry import Dataset
+  from lesion_jax.data.dataset import Dataset
 
 
 class Native(NamedTuple):

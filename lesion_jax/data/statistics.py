@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, UNKNOWN_GRADE, Example, unpack_bits
 from lesion_jax.data.progress import Progress, silent
-from lesion_jax.data.registry import Dataset
+from lesion_jax.data.dataset import Dataset
 from lesion_jax.photograph.quality import REASONS, SIDE, Quality, assess
 from lesion_jax.photograph.threads import ordered_map
 

@@ -26,7 +26,7 @@ def examples(
   Args:
     predict_fn: `(variables, images uint8 [1, S, S, 3]) -> Prediction`, compiled.
     variables: what it takes first, on the host.
-    source: random access to examples, see `data.registry`.
+    source: random access to examples, see `data.dataset`.
     per_grade: how many.
 
   Returns:

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lesion_jax.data.registry import Dataset
+from lesion_jax.data.dataset import Dataset
 from lesion_jax.data.splits import split_digest
 from lesion_jax.data.statistics import Counted, choose
 from lesion_jax.report.contact_sheet import write_contact_sheet

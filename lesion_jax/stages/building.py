@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 from lesion_jax.data.mixture import Mixture
-from lesion_jax.data.registry import Dataset
+from lesion_jax.data.dataset import Dataset
 from lesion_jax.stages import leaks, parts
 from lesion_jax.stages.landmarks import LandmarkStage
 from lesion_jax.stages.stage import Stage

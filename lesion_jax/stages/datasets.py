@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits
 from lesion_jax.data.mixture import SEPARATOR, Mixture, check_weights
-from lesion_jax.data.registry import Dataset, load_dataset, require_known
+from lesion_jax.data.dataset import Dataset
+from lesion_jax.data.registry import load_dataset, require_known
 from lesion_jax.data.sampler import check_draw
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.places import home, real

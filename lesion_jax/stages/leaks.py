@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from lesion_jax.data.mixture import SEPARATOR, Mixture
-from lesion_jax.data.registry import Dataset, Subset
+from lesion_jax.data.dataset import Dataset, Subset
 from lesion_jax.photograph.fingerprint import SMALL, reduced, twins
 from lesion_jax.stages import parts
 from lesion_jax.weights.bundle import Bundle

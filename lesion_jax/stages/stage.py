@@ -27,7 +27,7 @@ from lesion_jax.cpu import arranged
 from lesion_jax.data.asked import Asked, ask, kept_outputs
 from lesion_jax.data.mixture import Mixture, shares
 from lesion_jax.data.pipeline import train_batches
-from lesion_jax.data.registry import Dataset
+from lesion_jax.data.dataset import Dataset
 from lesion_jax.data.sampler import Joined, Source, keep_decoded
 from lesion_jax.evaluate import (
     Counts, Evaluation, choose, choose_smallest, criterion, full_report, headline, part_of, report, scored_lesions, totals)

@@ -10,7 +10,8 @@ from drawing import IDRID_SHAPE, SIDE, block, fundus, palette, save
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, unpack_bits
-from lesion_jax.data.registry import Dataset, load_dataset
+from lesion_jax.data.dataset import Dataset
+from lesion_jax.data.registry import load_dataset
 
 # A field of 112 pixels in a photograph of 144x96 (width x height): its square is halved to 56.
 SHAPE, RADIUS, HALF = IDRID_SHAPE, 56, 56

@@ -9,7 +9,8 @@ from drawing import SIDE
 from lesion_jax.core import lesion_bits
 from lesion_jax.data import index
 from lesion_jax.data.mixture import Mixture
-from lesion_jax.data.registry import absent_by_grade, load_dataset
+from lesion_jax.data.dataset import absent_by_grade
+from lesion_jax.data.registry import load_dataset
 from lesion_jax.photograph.fingerprint import distances, fingerprint
 
 FOUR = ('MA', 'iHE', 'HaEx', 'CWS')

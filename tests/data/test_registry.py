@@ -68,7 +68,7 @@ def test_sources_are_sequences(dataset):
 
 def test_ids_are_those_of_the_examples(dataset, monkeypatch):
   ids = [example['id'] for example in dataset.source('train')]
-  monkeypatch.setattr('lesion_jax.data.registry.decode_picture', lambda data: pytest.fail('decoded'))
+  monkeypatch.setattr('lesion_jax.data.dataset.decode_picture', lambda data: pytest.fail('decoded'))
   assert dataset.source('train').ids() == ids
 
 

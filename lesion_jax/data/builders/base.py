@@ -143,7 +143,7 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   CONFIG: ClassVar[type[LesionConfig]] = LesionConfig
   ANNOTATED: ClassVar[tuple[str, ...]] = ()  # keys of the lesions that any photograph of this data set annotates
   GRADED: ClassVar[bool] = True  # whether it grades any image
-  # Whether its grades say of lesions that they are absent (`registry.Dataset.with_negatives`) unless a configuration says
+  # Whether its grades say of lesions that they are absent (`dataset.Dataset.with_negatives`) unless a configuration says
   # otherwise.
   GRADES_AS_LESIONS: ClassVar[bool] = False
   NATIVE: ClassVar[bool] = False  # whether `read_native` reads photographs with masks of their own size
