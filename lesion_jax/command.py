@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import runpy
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, cast
@@ -23,7 +24,7 @@ from lesion_jax.models import BUILT_IN, get_settings
 with needs('train'):
   from ml_collections import ConfigDict
 
-BAD_INPUT = 2  # exit status, as of absl and argparse for a flag that cannot be parsed
+BAD_INPUT = 2  # exit status, as of argparse for a flag that cannot be parsed
 CONFIG, IMPORT = 'config', 'import'  # flags
 NO_PRESETS = ('__init__', 'data')  # files of configs/ that are no configurations
 _OVERRIDE = re.compile(r'--?(?:no)?config\.([\w.]+)')
@@ -48,10 +49,11 @@ def parse_flags(argv: list[str]) -> list[str]:
   """Wraps absl's flag parsing for `app.run(main, flags_parser=parse_flags)`.
 
   Imports the modules of --import first, takes a preset by its name (--config=multitask, --config=idrid:cpu), lists the keys
-  of the configuration for --help, and the valid ones where a key is unknown.
+  of the configuration for --help, and the valid ones where a key is unknown. A word that belongs to no flag is refused: an
+  override without its dashes would change nothing.
 
   Returns:
-    What is left of `argv`.
+    The name of the program alone.
   """
   with one_line_errors(ImportError):
     plugins.import_modules(_values(argv, IMPORT) if IMPORT in flags.FLAGS else [])
@@ -64,12 +66,19 @@ def parse_flags(argv: list[str]) -> list[str]:
   if any(arg in _HELP for arg in argv[1:]):
     print(help_text(argv))
     sys.exit(0)
+  elsewhere = any(arg.lstrip('-').startswith(('help', 'flagfile')) for arg in argv[1:])  # absl's own
+  if CONFIG in flags.FLAGS and not _values(argv, CONFIG) and not elsewhere:
+    _stop(f'--config is missing: name a configuration, one of {", ".join(presets())} (as in --config=idrid:cpu), or a file; --help '
+          'says more')
   try:
-    return app.parse_flags_with_usage(argv)
+    left = app.parse_flags_with_usage(argv)
   except (AttributeError, KeyError, TypeError):  # what config_flags raises for a key that is not there
     if not (message := _unknown_key(argv)):
       raise
     _stop(message)
+  if left[1:]:
+    _stop(f'{shlex.join(left[1:])}: a flag begins with --, as in --config.segment.max_steps=800; these words belong to none')
+  return left
 
 
 def presets_folder() -> pathlib.Path:
@@ -199,6 +208,8 @@ def _broken_config(argv: list[str]) -> str | None:
                'PYTHONPATH to it')
     elif isinstance(error, KeyError) and error.args == ('get_config',):
       said = 'it has no function get_config()'
+    elif isinstance(error, TypeError) and 'get_config() takes 0 positional arguments' in said:
+      said = f'this configuration takes no argument; write --config={shown}'
     elif renamed := [key for key in _renamed() if f'"{key}"' in said and isinstance(error, AttributeError | KeyError)]:
       said = f'the key {renamed[0]} is called {_renamed()[renamed[0]]} now'
     elif not isinstance(error, ValueError | OSError):

@@ -72,6 +72,14 @@ def test_what_absl_refuses_it_refuses(parse, argument):
     parse(argument)
 
 
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['config.seed=3'], 'error: config.seed=3: a flag begins with --'), (['--config.grade.model.remat', 'False', 'x y'], "error: False 'x y': a flag")])
+def test_a_word_that_belongs_to_no_flag_is_refused_and_not_ignored(parse, capsys, arguments, said):
+  with pytest.raises(SystemExit) as end:
+    parse(*arguments)
+  assert end.value.code == BAD_INPUT and capsys.readouterr().err.startswith(said)
+
+
 def test_an_error_of_the_named_kind_is_one_line(capsys):
   with pytest.raises(SystemExit) as end, one_line_errors(ValueError, OSError, status=3):
     raise FileNotFoundError('no such folder: x')

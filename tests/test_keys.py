@@ -96,6 +96,17 @@ class TestPresets:
     assert 'no such preset; name a file, such as configs/multitask.py in the clone, or one of classify, common, grade, idrid' in (
         capsys.readouterr().err)
 
+  def test_without_a_configuration_those_that_there_are_are_listed(self, parse, capsys):
+    with pytest.raises(SystemExit) as end:
+      parse()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith('error: --config is missing: name a configuration, one of classify, common, grade, idrid')
+
+  def test_an_argument_of_one_that_takes_none_is_said(self, parse, capsys):
+    with pytest.raises(SystemExit):
+      parse('--config=landmarks:idrid')
+    assert 'this configuration takes no argument' in capsys.readouterr().err
+
   def test_the_wheel_has_the_files_of_the_clone(self):
     setup = (pathlib.Path(common.__file__).parents[1] / 'setup.py').read_text('utf-8')
     assert "package_dir={'lesion_jax.presets.configs': 'configs'}" in setup

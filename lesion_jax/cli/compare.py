@@ -31,6 +31,7 @@ exit status: 0, or 1 where a network gave no numbers or the table could not be w
 FORMATS = ('markdown', 'csv', 'latex', 'json')  # as `report.comparison` has them, which is slow to import
 FLAGS = {'shared': '--shared', 'source_dir': '--source', 'data_dir': '--prepared', 'leaks': '--leaks', 'at': '--at', 'data': '--data',
          'other_crop': '--other-crop'}
+COLUMNS = ('file_column', 'grade_column')  # of --grades alone
 EVALUATION = ('source', 'split', 'prepared', 'option', 'leaks', 'at', 'other_crop')  # options for bundles alone
 
 
@@ -45,8 +46,8 @@ def add(commands: Any) -> None:
   parser.add_argument('--grades', type=pathlib.Path, metavar='FILE',
                       help="a person's grades: a table with a row a photograph (CSV, or separated by semicolons or tabs), or what "
                            'report.html saves (CSV or JSON)')
-  parser.add_argument('--file-column', default='file', metavar='NAME', help='the column of --grades that names photographs (default file)')
-  parser.add_argument('--grade-column', default='grade', metavar='NAME', help='the column of --grades with the grades (default grade)')
+  parser.add_argument('--file-column', metavar='NAME', help='the column of --grades that names photographs (default file)')
+  parser.add_argument('--grade-column', metavar='NAME', help='the column of --grades with the grades (default grade)')
   parser.add_argument('--format', choices=FORMATS, default='markdown',
                       help='markdown (default), csv, latex (for booktabs), or json, which has all there is')
   parser.add_argument('--out', type=pathlib.Path, metavar='FILE', help='where the table is written (default: it is printed)')
@@ -80,7 +81,7 @@ def _compare(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     if arguments.grades:
       results = pathlib.Path(arguments.systems[0])
       found = comparison.compare_predictions(
-          results, arguments.grades, file_column=arguments.file_column, grade_column=arguments.grade_column, **draws)
+          results, arguments.grades, **{name: column for name in COLUMNS if (column := getattr(arguments, name))}, **draws)
       text = format_agreement(found, arguments.format, results=_seen_from(results, out))
     else:
       if arguments.data:
@@ -113,6 +114,8 @@ def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
       parser.error('give two systems or more, or one folder of results with --grades')
     if (given := [name for name in EVALUATION if getattr(arguments, name)]) and not arguments.data:
       parser.error(f'--{given[0].replace("_", "-")} is for bundles that are evaluated on --data')
+    if given := [name for name in COLUMNS if getattr(arguments, name)]:
+      parser.error(f'--{given[0].replace("_", "-")} names a column of --grades; give that too, or leave it out')
   else:
     if len(arguments.systems) > 1:
       parser.error('--grades is compared with one folder of results')

@@ -8,6 +8,7 @@ from typing import Any
 
 from lesion_jax.cli import datasets, options
 
+SHOWN = 10
 STATISTICS, SHEET, SPLITS = 'statistics.json', 'contact_sheet.png', 'splits.json'  # as `report.data_set` has them
 DESCRIPTION = f'''\
 Says what a data set is and how many photographs its splits have.
@@ -40,16 +41,19 @@ def add(commands: Any) -> None:
   parser.add_argument('--ids', action='store_true', help='write which photographs are in which split')
   parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
                       help='where files go (default: the folder about/ beside the preprocessed dataset)')
-  parser.add_argument('--shown', type=options.positive, default=10, metavar='N',
-                      help='photographs of each split on the contact sheet, at most (default 10)')
+  parser.add_argument('--shown', type=options.positive, metavar='N',
+                      help=f'photographs of each split on the contact sheet of --stats, at most (default {SHOWN})')
   parser.add_argument('--quiet', action='store_true', help='show no progress')
   parser.set_defaults(run=_data, parser=parser)
 
 
 def _data(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
   if arguments.name is None:
-    print(datasets.describe_all())
-    return 0
+    return datasets.list_all(arguments, parser)
+  if arguments.shown and not arguments.stats:
+    parser.error('--shown is of the contact sheet that --stats draws; give --stats too, or leave it out')
+  if arguments.out and not (arguments.stats or arguments.ids):
+    parser.error('--out is where --stats and --ids write; give one of them too, or leave it out')
   from lesion_jax.data.progress import progress_bar
   from lesion_jax.data.statistics import count_all, sum_up
   from lesion_jax.report import data_set
@@ -67,7 +71,7 @@ def _data(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
         counted = count_all(dataset, bar)
       found = sum_up(dataset, counted)
       print('\n' + format_statistics(found))
-      data_set.write_statistics(dataset, counted, found, out, shown=arguments.shown)
+      data_set.write_statistics(dataset, counted, found, out, shown=arguments.shown or SHOWN)
       written += [STATISTICS, SHEET]
     if arguments.ids:
       print(f'\nsplits: SHA-256 {data_set.write_splits(dataset, out)}')

@@ -9,6 +9,7 @@ from typing import Any
 from lesion_jax.cli import options
 
 SIZE = 896  # the paper's
+NOT_ASKED = ('run', 'parser', 'import', 'quiet')  # what may stand beside a list of the data sets
 
 
 def add_options(parser: argparse.ArgumentParser, *, prepared: str) -> None:
@@ -52,6 +53,17 @@ def open_dataset(
   except (FileNotFoundError, NotADirectoryError, ValueError) as error:
     said = options.in_flags(error, {'source_dir': '--source', 'data_dir': arguments.prepared_option})
     parser.error(said.replace('\n', ' '))
+
+
+def list_all(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+  """Prints the data sets, for a command without NAME; returns the exit status. With an option, which is of one of them, the
+  name was forgotten: that ends the program with 2."""
+  given = [name for name, value in vars(arguments).items() if value != parser.get_default(name) and name not in NOT_ASKED]
+  if given:
+    flag = {'data_dir': arguments.prepared_option}.get(given[0], '--' + given[0].replace('_', '-'))
+    parser.error(f'{flag} is of one data set: say which, as in `{parser.prog} folder {flag} ...`; without options they are listed')
+  print(describe_all())
+  return 0
 
 
 def describe_all() -> str:

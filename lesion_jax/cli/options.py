@@ -15,7 +15,10 @@ def positive(text: str) -> int:
   Raises:
     argparse.ArgumentTypeError: it is another.
   """
-  value = int(text)
+  try:
+    value = int(text)
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 1 on') from None
   if value < 1:
     raise argparse.ArgumentTypeError(f'{text} is below 1')
   return value
@@ -57,16 +60,22 @@ def memory(text: str) -> int:
   return value
 
 
-def add_limits(parser: argparse.ArgumentParser) -> None:
-  """Adds --threads, --memory and --seconds."""
+def add_limits(parser: argparse.ArgumentParser, *, seconds: int | None = None) -> None:
+  """Adds --threads, --memory and --seconds.
+
+  Args:
+    parser: that gets them.
+    seconds: the default of --seconds; None: that of the library, which is 60.
+  """
   parser.add_argument('--threads', type=positive, metavar='N',
                       help='that read photographs and write results (default: as many as this process may use processors, by '
                            'affinity and by the quota of its container; at most 16)')
   parser.add_argument('--memory', type=memory, metavar='BYTES',
                       help='that the process may use, as 4G or 800M: a quarter of it bounds how many photographs are on their '
                            'way at once (default: what the machine, or the limit of the container, leaves it)')
-  parser.add_argument('--seconds', type=positive, metavar='N',
-                      help='that reading one photograph may take; one that takes longer fails, and the others continue (default: 60)')
+  parser.add_argument('--seconds', type=positive, default=seconds, metavar='N',
+                      help='that reading one photograph may take; one that takes longer fails, and the others continue '
+                           f'(default {seconds or 60})')
 
 
 NETWORK = ('the network: a directory with config.json and model.safetensors, a zip archive of one, or the name of a network '
@@ -89,7 +98,10 @@ def probability(text: str) -> float:
   Raises:
     argparse.ArgumentTypeError: it is another.
   """
-  value = float(text)
+  try:
+    value = float(text)
+  except ValueError:
+    raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0 and at most 1, such as 1e-4') from None
   if not 0 < value <= 1:
     raise argparse.ArgumentTypeError(f'{text} is not above 0 and at most 1')
   return value

@@ -29,7 +29,7 @@ and of networks with lesion maps
 and where they are asked for
   <name>/maps.npz       with --maps npz, or <lesion>_map.png with --maps png: the probability of every pixel
   <name>/inside.png     with --maps at the network's size, the field of view by which areas are counted
-  <name>/fhir.json      with --fhir, the record as FHIR R4: a DiagnosticReport with Observations, without a patient
+  <name>/fhir.json      with --fhir, the record as FHIR R4: a DiagnosticReport with Observations; its patient is the one of --patients, if any
   <name>/segmentation.dcm, report.dcm    with --dicom-seg, the lesions as a DICOM SEG in the photograph's own pixels, and an SR, both
                         referring to the photograph; <name>/photograph.dcm is the photograph where it is no DICOM file itself
   <name>/burnt.jpg      with --burnt-in, the photograph in its own pixels with the outlines drawn into it, a strip of names below
@@ -144,6 +144,8 @@ def _add_pictures(predict: argparse.ArgumentParser) -> None:
 def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
   from lesion_jax.bulk import Interrupted, Options, Refused, Stopped, predict_photographs
 
+  if arguments.maps is None and arguments.maps_at != 'network':
+    parser.error(f'--maps-at {arguments.maps_at} says where --maps npz or --maps png is written; give one of them too, or leave it out')
   machine.share_heaps(1 if machine.processors() <= machine.FEW else 2)  # before JAX starts its threads
   chosen = Options(
       models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,

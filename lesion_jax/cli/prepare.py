@@ -46,8 +46,7 @@ def add(commands: Any) -> None:
 
 def _prepare(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
   if arguments.name is None:
-    print(datasets.describe_all())
-    return 0
+    return datasets.list_all(arguments, parser)
   from lesion_jax.photograph.threads import limited
 
   try:

@@ -75,8 +75,7 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
-  options.add_limits(parser)
-  parser.set_defaults(seconds=30)
+  options.add_limits(parser, seconds=30)
   parser.add_argument('--queue', type=options.positive, default=32, metavar='N',
                       help='photographs that may wait or be at work at once; whoever comes then is told to come again (503, default 32)')
   parser.add_argument('--body-bytes', type=options.memory, default=64 << 20, metavar='BYTES', help='of one photograph (default 64M)')

@@ -11,6 +11,7 @@ import pytest
 import lesion_jax
 from lesion_jax import cli
 from lesion_jax.cli import info, options
+from lesion_jax.photograph import threads
 
 
 def test_version(capsys):
@@ -58,6 +59,39 @@ def test_of_two_numbers_for_one_thing_none_is_taken(read, text):
   with pytest.raises(argparse.ArgumentTypeError, match='two numbers for (all lesions|MA)'):
     read(text)
   assert options.thresholds('0.3,MA=0.5') | {'MA': 0.3} == options.thresholds('0.3')
+
+
+@pytest.mark.parametrize(('read', 'text', 'said'), [
+    (options.positive, 'many', "'many' is not a whole number from 1 on"), (options.positive, '0.5', 'whole number from 1 on'),
+    (options.probability, 'few', "'few' is not a number above 0 and at most 1")])
+def test_what_is_no_number_is_said_with_what_may_be_given(read, text, said):
+  with pytest.raises(argparse.ArgumentTypeError, match=said):
+    read(text)
+
+
+@pytest.mark.parametrize(('command', 'seconds'), [('predict', None), ('rethreshold', None), ('prepare', None), ('serve', 30)])
+def test_help_says_the_seconds_that_are_the_default(command, seconds, monkeypatch, capsys):
+  monkeypatch.setenv('COLUMNS', '1000')
+  with pytest.raises(SystemExit):
+    cli.main([command, '--help'])
+  assert f'the others continue (default {seconds or int(threads.SECONDS)})\n' in capsys.readouterr().out
+  needed = {'predict': ['x', '--out', 'y'], 'rethreshold': ['x']}.get(command, [])
+  assert cli.make_parser().parse_args([command, *needed]).seconds == seconds
+
+
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['predict', 'x.jpg', '--out', 'out', '--maps-at', 'photograph'], '--maps-at photograph says where'),
+    (['compare', 'first', 'second', '--grade-column', 'DR'], '--grade-column names a column of --grades'),
+    (['data', 'synthetic', '--shown', '3', '--ids'], '--shown is of the contact sheet that --stats draws'),
+    (['data', 'synthetic', '--out', 'about'], '--out is where --stats and --ids write'),
+    (['data', '--stats'], '--stats is of one data set: say which, as in `lesion-jax data folder --stats ...`'),
+    (['prepare', '--out', 'data'], '--out is of one data set'), (['prepare', '--source', 'photographs'], '--source is of one data set')])
+def test_an_option_that_would_do_nothing_is_refused(arguments, said, tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(SystemExit) as stop:
+    cli.main(arguments)
+  assert stop.value.code == 2 and said in capsys.readouterr().err
+  assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('text', ['9' * 400, '0', '-1', '1P', ''])
