@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / 'README.md'
 PAGES = (README, ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md')))
 # A block without a language is one for the shell where a line of it begins with one of these.
-PROGRAMS = ('lesion-jax', 'python', 'make', 'pip', 'label-studio', 'docker', '.')
+PROGRAMS = ('lesion-jax', 'python', 'python3', 'make', 'pip', 'label-studio', 'docker', '.')
 
 _FENCED = re.compile(r'^( *)```(\w*)\n(.*?)^\1```$', re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r'^<!--.*?-->', re.DOTALL | re.MULTILINE)  # not what a block of code says of comments

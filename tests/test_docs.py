@@ -36,7 +36,7 @@ from lesion_jax.weights.bundle import load_bundle, save_bundle
 ROOT, README, PAGES = pages.ROOT, pages.README, pages.PAGES
 LONGEST_README = 120
 OTHERS = ('onnxruntime', 'torch', 'tensorflow')  # what a block may need that the tests do not install: it is compiled only
-EXTEND = ROOT / 'docs' / 'extend.md'
+EXTEND, QUICKSTART = ROOT / 'docs' / 'extend.md', ROOT / 'docs' / 'quickstart.md'
 EVERY_PAGE = pytest.mark.parametrize('page', PAGES, ids=pages.name_of)
 COLUMNS = {'AUPR': 'aupr', 'pixel F1': 'pixel_f1', 'image F1': 'image_f1', 'kappa': 'kappa',
            'referable DR: sensitivity': 'referable_sensitivity', 'referable DR: specificity': 'referable_specificity'}
@@ -238,7 +238,7 @@ class TestBlocks:
 
   @pytest.mark.parametrize(('page', 'block'), list(python_blocks()))
   def test_python_runs_as_it_stands(self, place, page, block, monkeypatch):
-    if page == README:
+    if page in (README, QUICKSTART):
       packaged(monkeypatch, place, 'idrid')
     needed = {alias.name for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Import) for alias in node.names}
     if needed & {*OTHERS}:
