@@ -132,7 +132,7 @@ def _stage() -> ConfigDict:
       'optimizer': 'sgd',  # IV-A; or 'adamw'
       'learning_rate': 1e-3,  # the initial one (IV-A)
       **_schedule(),
-      'momentum': 0.95,  # IV-A
+      'momentum': 0.95,  # IV-A; of AdamW its beta 1
       'weight_decay': 1e-4,  # on every parameter (IV-A); coupled in SGD, as torch does it
       'lr_decay': 10.0,  # the learning rate is divided by this (IV-A)
       'patience': 4,  # after so many validations without improvement (IV-A)

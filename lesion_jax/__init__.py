@@ -10,6 +10,7 @@ them. `evaluate` and `export` are functions, and rooms with more of the same.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _PLACES = {
     'register_loss': 'lesion_jax.losses:register_loss',
     'register_model': 'lesion_jax.models:register_model',
 }
+_OF_TRAIN = ('compare', 'compare_predictions', 'evaluate', 'register_dataset')  # what takes the extra `train`
 
 
 def __getattr__(name: str) -> Any:
@@ -62,4 +64,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-  return sorted({*globals(), *__all__})
+  # Whoever looks at all names, as `help(lesion_jax)` does, gets those that this installation can give.
+  lacking = () if importlib.util.find_spec('tensorflow_datasets') else _OF_TRAIN
+  return sorted({*globals(), *__all__}.difference(lacking))

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import pathlib
+import subprocess
 import sys
 
 import jax
@@ -45,6 +46,15 @@ def test_what_a_type_checker_sees_is_what_there_is():
       assert found is static or inspect.signature(found) == inspect.signature(static)
   assert set(lesion_jax.__all__) <= set(dir(lesion_jax))
   assert (ROOT / 'lesion_jax' / 'py.typed').is_file()
+
+
+def test_help_is_there_without_the_extra_of_training():
+  code = ("import sys; sys.modules |= dict.fromkeys(['tensorflow_datasets', 'grain', 'ml_collections', 'orbax', 'clu', 'matplotlib'])\n"
+          "import importlib.util as util, pydoc; find = util.find_spec\n"
+          "util.find_spec = lambda name, *more: None if name in sys.modules and sys.modules[name] is None else find(name, *more)\n"
+          "import lesion_jax; text = pydoc.plain(pydoc.render_doc(lesion_jax)); assert 'load(' in text and 'export' in dir(lesion_jax)")
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_name_is_an_attribute_error():

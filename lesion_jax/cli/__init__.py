@@ -44,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-  arguments = make_parser().parse_args(argv)
+  parser = make_parser()
+  if not (sys.argv[1:] if argv is None else argv):
+    parser.print_help(sys.stderr)
+    return MISSING
+  arguments = parser.parse_args(argv)
   try:
     import_modules(getattr(arguments, 'import', ()))
   except ImportError as error:

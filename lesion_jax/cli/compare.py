@@ -10,6 +10,7 @@ from typing import Any
 
 from lesion_jax.cli import options
 from lesion_jax.cli.evaluate import ALL, SPLITS
+from lesion_jax.pretrained import is_packaged
 
 DESCRIPTION = '''\
 Of several SYSTEMs: the metrics of each on the same test photographs, and how each differs from the first, photograph by
@@ -133,6 +134,9 @@ def _systems(given: list[str]) -> dict[str, str]:
     name, path = (name, path) if named and name and path and not pathlib.Path(text).exists() else (text, text)
     if name in found:
       raise ValueError(f'two systems are called {name}; give them names of their own, NAME=PATH')
+    if not (pathlib.Path(path).exists() or is_packaged(path)):
+      raise ValueError(f'there is nothing at {path}; name a folder that `lesion-jax evaluate` wrote, a stage of a training run, or with '
+                       '--data a bundle')
     found[name] = path
   return found
 

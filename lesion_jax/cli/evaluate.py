@@ -163,7 +163,7 @@ def _command(arguments: argparse.Namespace) -> str:
     if name in ('run', 'parser') or arguments.parser.get_default(name) == value:
       continue
     if isinstance(value, dict):
-      words += [flag, ','.join(f'{key}={each:g}' for key, each in value.items())]
+      words += [flag, ','.join(f'{key}={each}' for key, each in value.items())]
     elif isinstance(value, list):
       given = [str(one) if isinstance(one, str | pathlib.Path) else '{}={}'.format(*one) for one in value]
       words += [word for one in given for word in (flag, one)]

@@ -33,9 +33,9 @@ METRICS = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'me
            'accuracy': 'accuracy', 'referable_sensitivity': 'sensitivity of referable DR',
            'referable_specificity': 'specificity of referable DR'}  # of `pretrained.figures`
 SCHEMA_VERSION = 1  # of --json; a change that breaks readers counts it up
-REQUIRED = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy', 'pillow',
-            'safetensors')
-EXTRAS = ('torch', 'h5py', 'pydicom', 'onnx', 'onnxruntime', 'tensorflow-cpu')
+REQUIRED = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy', 'pillow', 'simplejpeg', 'safetensors')
+EXTRAS = ('orbax-checkpoint', 'grain', 'tensorflow-datasets', 'pydicom', 'highdicom', 'starlette', 'torch', 'h5py', 'onnx', 'onnxruntime',
+          'tensorflow-cpu', 'ray')
 
 
 def add(commands: Any) -> None:

@@ -30,6 +30,12 @@ def test_every_command_explains_itself(command, capsys):
   assert 'examples:' in said and 'exit status:' in said
 
 
+def test_without_a_command_those_that_there_are_are_listed(capsys):
+  assert cli.main([]) == 2
+  said = capsys.readouterr().err
+  assert 'lesions and grade of photographs' in said and 'consensus' in said
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_ends_without_a_traceback(monkeypatch, capsys, number):
   monkeypatch.setattr(info, 'describe_installation', lambda **options: os.kill(os.getpid(), number))

@@ -149,7 +149,7 @@ class TestSystems:
 
   @pytest.mark.parametrize(('arguments', 'said'), [
       (['first'], 'give two systems or more'), (['first', 'first'], 'two systems are called first'),
-      (['first', 'nowhere'], 'nowhere'), (['first', 'empty'], 'is no system that can be compared'),
+      (['first', 'nowhere'], 'there is nothing at nowhere; name a folder that `lesion-jax evaluate` wrote'), (['first', 'empty'], 'is no system that can be compared'),
       (['first', 'damaged.npz'], 'does not hold the counts'), (['first', 'run', '--split', 'test'], '--split is for bundles'),
       (['first', 'run', '--out', 'no/where/x.md'], 'there is no folder'),
       (['first', 'run', '--grades', 'x.csv'], 'one folder of results')])

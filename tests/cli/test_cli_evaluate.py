@@ -245,10 +245,10 @@ def test_only_lesions_that_were_learned_and_are_annotated_are_judged(save_oracle
 
 def test_a_threshold_for_all_and_one_for_a_lesion(trained, evaluate):
   bundle, _ = trained
-  _, out = evaluate(bundle, *synthetic(), '--threshold', '0.999,MA=0.001')
+  _, out = evaluate(bundle, *synthetic(), '--threshold', '0.9990000001,MA=0.001')
   report = read(out)
-  assert report['evaluated']['thresholds'] == dict.fromkeys(LESION_KEYS, 0.999) | {'MA': 0.001}
-  assert '--threshold MA=0.001,iHE=0.999' in report['evaluated']['command']
+  assert report['evaluated']['thresholds'] == dict.fromkeys(LESION_KEYS, 0.9990000001) | {'MA': 0.001}
+  assert '--threshold MA=0.001,iHE=0.9990000001' in report['evaluated']['command']
   with np.load(out / 'counts.npz') as counts:
     predicted = (counts['pixel_tp'] + counts['pixel_fp']).sum(axis=0)
   assert predicted[0] > 0 and not predicted[1:].any()
