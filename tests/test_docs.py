@@ -143,6 +143,7 @@ class TestCommands:
           names, weights, folders = stage.data.name.split('+'), stage.data.weights, stage.data.source_dir.split(':')
           assert len(weights) in ({0, len(names)} if len(names) > 1 else {0}), words
           assert stage.data.source_dir == '' or len(folders) == len(names), words
+          assert stage.bundle or stage.data.source_dir or names == ['synthetic'], f'{words}: a raw dataset is read and not named'
 
   @EVERY_PAGE
   def test_other_programs_have_the_flags_that_they_are_given(self, page):
