@@ -15,9 +15,11 @@ def get_config() -> ConfigDict:
   config.stages = ('segment', 'grade')
 
   config.segment = _stage()
-  config.segment.loss = 'dual_dice'  # Eq. 2; starts as Eq. 3, becomes dual when the learning rate is first divided (IV-A)
+  # Eq. 2; starts as Eq. 3, becomes dual when the learning rate is first divided (IV-A). Others: dice, cross_entropy,
+  # weighted_cross_entropy, focal, dice_cross_entropy, focal_tversky.
+  config.segment.loss = 'dual_dice'
   config.segment.model = ConfigDict({
-      'name': 'lesion_net_16s',
+      'name': 'lesion_net_16s',  # docs/networks.md has all, `lesion-jax info` lists them
       'decoder_channels': (),  # of Lesion-Net: of its stages at strides 16, 8, 4, 2; () is (512, 256, 128, 64) by width
       **_network(),
   })
@@ -129,7 +131,7 @@ def _stage() -> ConfigDict:
       'batch_size': 8,  # over all devices
       'accumulate': 1,  # micro-batches a step; the loss and its gradient stay those of the whole batch
       'eval_batch_size': 8,
-      'optimizer': 'sgd',  # IV-A; or 'adamw'
+      'optimizer': 'sgd',  # 'sgd' (IV-A) or 'adamw'
       'learning_rate': 1e-3,  # the initial one (IV-A)
       **_schedule(),
       'momentum': 0.95,  # IV-A; of AdamW its beta 1
@@ -153,7 +155,7 @@ def _stage() -> ConfigDict:
       'max_steps': 0,  # 0: only early stop ends the training (IV-A)
       'validate_every': 1000,  # batches (IV-A)
       'save_every': 0,  # batches between checkpoints without a validation, where validations are far apart
-      'log_every': 50,
+      'log_every': 50,  # batches between lines of the log
       # Where the curves go beside metrics.csv: 'tensorboard', 'mlflow' (its extra; in files, or where MLFLOW_TRACKING_URI says), or
       # what lesion_jax.train.trackers.TRACKERS was given; () is nowhere else.
       'track': ('tensorboard',),

@@ -107,7 +107,8 @@ def help_text(argv: list[str]) -> str:
            f'{", ".join(STAGES)}:', '']
   for key in describe_keys((presets_folder() / 'common.py').read_text('utf-8')):
     value = (config and _value(config, key.name)) or key.value
-    lines += [f'  --config.{key.name}={value}', *(f'      {line}' for line in key.comment)]
+    default = [] if value == key.value else [f'(default: {key.value})']  # of which the comment speaks
+    lines += [f'  --config.{key.name}={value}', *(f'      {line}' for line in (*key.comment, *default))]
   return '\n'.join(lines)
 
 

@@ -68,6 +68,8 @@ class TestKeys:
     assert end.value.code == 0
     assert '  --config.STAGE.data.size=1440\n      side of the square field of view' in said
     assert '  --config.STAGE.max_steps=800\n' in said and '--config.seed=0' in said
+    assert "  --config.STAGE.momentum=0.9\n      IV-A; of AdamW its beta 1\n      (default: 0.95)\n" in said
+    assert "  --config.STAGE.patience=4\n      after so many validations without improvement (IV-A)\n  --config" in said
     assert 'one of classify, common, grade, idrid, landmarks, multitask, segment by name' in said
 
 

@@ -159,7 +159,7 @@ def _command(arguments: argparse.Namespace) -> str:
   """The command again, with what differs from the defaults."""
   words = ['lesion-jax', 'evaluate']
   for name, value in vars(arguments).items():
-    flag = '--' + name.replace('_', '-')
+    flag = '--source' if name == 'data_dir' else '--' + name.replace('_', '-')
     if name in ('run', 'parser') or arguments.parser.get_default(name) == value:
       continue
     if isinstance(value, dict):
