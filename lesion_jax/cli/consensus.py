@@ -85,7 +85,8 @@ def _consensus(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -
       summary = write_release(arguments.out, cases, left_out, rules=rules, passed_over=exports.passed_over,
                               progress=bar.update)
   except (OSError, ValueError) as error:
-    parser.error(str(error))
+    missing = isinstance(error, FileNotFoundError) and error.filename
+    parser.error(f'there is no file {error.filename}' if missing else str(error))
   return _conclude(summary, arguments)
 
 

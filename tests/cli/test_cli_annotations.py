@@ -102,8 +102,8 @@ def test_annotators_of_cvat_are_named_on_the_command_line(labelled, run):
 @pytest.mark.parametrize('arguments, message', [
     (['--annotators', '0'], '0 is below 1'),
     (['--votes', '4'], '4 votes make a lesion, but photographs with 3 annotators count'),
-    (['--labels', 'absent.json'], 'absent.json'),
-    (['--patients', 'absent.csv'], 'absent.csv'),
+    (['--labels', 'absent.json'], 'error: there is no file absent.json\n'),
+    (['--patients', 'absent.csv'], 'error: there is no file absent.csv\n'),
 ])
 def test_usage_errors_end_with_2_and_write_nothing(labelled, run, arguments, message):
   status, _, err = consensus(run, labelled, *arguments)
