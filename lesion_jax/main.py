@@ -76,7 +76,8 @@ def _run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: 
     devices, results = Devices(), {}
     networks, notes = _check(config, devices, workdir, say)
     bundles = stages.finished(networks)
-    datasets = stages.open_datasets(config, data_dir, devices, bundles)
+    with _naming_keys(config):
+      datasets = stages.open_datasets(config, data_dir, devices, bundles)
   for name, dataset in datasets.items():
     start, lost = time.perf_counter(), ''
     stage = stages.build_stage(config, name, dataset, networks[name], workdir=workdir, devices=devices, bundles=bundles)
@@ -147,6 +148,19 @@ def _check(
     why = 'the run resumes' if key.endswith('.max_steps') else 'no step depends on it'
     say(f'NOTE: {key} was {before!r} and is {after!r} from here on; {why}', flush=True)
   return networks, notes
+
+
+@contextlib.contextmanager
+def _naming_keys(config: ConfigDict) -> Iterator[None]:
+  """Says of a raw dataset whose folder is not given by which keys it is."""
+  try:
+    yield
+  except ValueError as error:
+    keys = [f'--config.{name}.data.source_dir=DIR' for name, stage in stages.stages(config).items()
+            if not stage.data.source_dir and stage.data.name != 'synthetic']
+    if not str(error).startswith('source_dir is missing') or not keys:
+      raise
+    raise ValueError(f'{error}: {" and ".join(keys)}') from error
 
 
 @contextlib.contextmanager

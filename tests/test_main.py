@@ -437,6 +437,13 @@ def test_a_mistake_is_one_line_before_anything_is_trained(run, tmp_path, capsys,
   assert {path.name for path in tmp_path.iterdir()} <= {'config.json'}
 
 
+def test_a_raw_dataset_that_is_not_named_is_asked_for_by_its_key(run, tmp_path, capsys):
+  with pytest.raises(SystemExit):
+    run(tmp_path, segment__data__name='idrid')
+  assert capsys.readouterr().err == ('error: source_dir is missing: give the root folder of the raw dataset, as its authors lay it out: '
+                                     '--config.segment.data.source_dir=DIR\n')
+
+
 def test_the_command_says_which_keys_there_are(data_dir, tmp_path):
   ended = command(tmp_path, data_dir, '--config.segment.nope=1')
   assert ended.returncode == 2
