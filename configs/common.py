@@ -121,7 +121,7 @@ def _stage() -> ConfigDict:
           'folds': 0,
           'fold': 0,
       },
-      # A bundle to start from, of the same network: all its weights are taken. What is named by `init_drop` (shell patterns
+      # A bundle to start from, of the same network, or of a grading network around it: all its weights are taken. What is named by `init_drop` (shell patterns
       # of names like 'head/score/kernel') starts afresh, for a head of another size for instance.
       'init': '',
       'init_drop': (),

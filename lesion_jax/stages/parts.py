@@ -241,7 +241,7 @@ def load_network(path: str) -> Bundle:
 
 def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]:
   """Returns `variables` (arrays, or shapes alone) with those of the bundle `init` in their place, but what `init_drop`
-  names.
+  names. A lesion network starts from the one inside a grading network's bundle.
 
   Raises:
     FileNotFoundError: there is no such bundle.
@@ -253,7 +253,10 @@ def with_initial(variables: dict[str, Any], stage: ConfigDict) -> dict[str, Any]
     return variables
   if stage.pretrained:
     raise ValueError(f'init={stage.init} and pretrained={stage.pretrained} both give the encoder its weights; leave one')
-  loaded = traverse_util.flatten_dict(load_network(stage.init).variables, sep='/')
+  before = load_network(stage.init).variables
+  if LESION_BRANCH in before['params'] and LESION_BRANCH not in variables['params']:
+    before = {collection: tree[LESION_BRANCH] for collection, tree in before.items() if LESION_BRANCH in tree}
+  loaded = traverse_util.flatten_dict(before, sep='/')
   drop = tuple(stage.init_drop)
   loaded = {name: value for name, value in loaded.items()
             if not any(fnmatch.fnmatchcase(name.partition('/')[2], pattern) for pattern in drop)}

@@ -144,6 +144,15 @@ class TestStartingFromABundle:
     for name, value in traverse_util.flatten_dict(saved, sep='/').items():
       np.testing.assert_array_equal(traverse_util.flatten_dict(found, sep='/')[name], value, err_msg=name)
 
+  def test_a_lesion_network_starts_from_the_one_inside_a_grading_network(self, tmp_path, monkeypatch):
+    from lesion_jax.weights.bundle import save_bundle
+    path, saved = self._bundle(tmp_path, monkeypatch)
+    whole = {name: {'lesion': tree, 'grading': {'head': {'bias': np.zeros(5, np.float32)}}} for name, tree in saved.items()}
+    save_bundle(path, config={'model': {'name': 'multitask'}}, variables=whole, card='')
+    found = parts.with_initial(_fresh(changed(), seed=1), changed(segment__init=str(path)).segment)
+    for name, value in traverse_util.flatten_dict(saved, sep='/').items():
+      np.testing.assert_array_equal(traverse_util.flatten_dict(found, sep='/')[name], value, err_msg=name)
+
   def test_what_is_dropped_starts_afresh(self, tmp_path, monkeypatch):
     path, saved = self._bundle(tmp_path, monkeypatch)
     fresh = _fresh(changed(), seed=1)
