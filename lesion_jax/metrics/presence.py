@@ -78,7 +78,7 @@ def _mean(top: Array) -> Array:
   xp = np if isinstance(top, np.ndarray) else jnp
   found = xp.sum(top >= 0, axis=-1)
   width = 1 << (top.shape[-1] - 1).bit_length()
-  odds = xp.clip(top, SURE, 1 - SURE).astype(xp.float32)
+  odds = xp.clip(top.astype(xp.float32), SURE, 1 - SURE)  # in half precision 1 - SURE would be 1
   odds = xp.where(top >= 0, xp.log(odds) - xp.log1p(-odds), 0)
   total = xp.pad(odds, [(0, 0)] * (top.ndim - 1) + [(0, width - top.shape[-1])])
   while (width := total.shape[-1]) > 1:

@@ -45,6 +45,14 @@ def test_a_score_is_the_mean_log_odds_of_the_most_probable_pixels(rng, size, kin
     np.testing.assert_allclose(found, by_sorting(maps, everything, top_pixels(size, size)), atol=1e-6)
 
 
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
+def test_in_half_precision_one_sure_pixel_is_not_certainty(dtype):
+  maps = np.full((1, 40, 40, 8), 0.25, np.float32)
+  maps[0, 0, 0] = 1
+  found = presence_scores(Prediction(maps=jnp.asarray(maps, dtype)))
+  np.testing.assert_allclose(found, by_sorting(maps, np.ones_like(maps, bool), top_pixels(40, 40)), atol=1e-6)
+
+
 def test_the_most_probable_pixels_may_lie_in_one_tile_or_each_in_its_own():
   maps, count = np.full((2, 300, 300, 8), 0.1, np.float32), top_pixels(300, 300)
   maps[0].reshape(-1, 8)[:count] = 0.9
