@@ -142,12 +142,12 @@ def precision_at(histogram: np.ndarray, recalls: Sequence[float]) -> np.ndarray 
     float64 [R], or None where the ground truth has no positive.
 
   Raises:
-    ValueError: when the shape is not [2, SCORE_BINS].
+    ValueError: when the shape is not [2, SCORE_BINS], or a recall is not in 0..1.
   """
-  curve = precision_recall_curve(histogram)
-  if not curve.recall.size:
-    return None
-  return curve.precision[np.searchsorted(curve.recall, np.asarray(recalls, np.float64) - 1e-9)]
+  curve, recalls = precision_recall_curve(histogram), np.asarray(recalls, np.float64)
+  if not np.all((recalls >= 0) & (recalls <= 1)):
+    raise ValueError(f'recalls are between 0 and 1; got {recalls.tolist()}')
+  return curve.precision[np.searchsorted(curve.recall, recalls - 1e-9)] if curve.recall.size else None
 
 
 @functools.cache

@@ -75,7 +75,8 @@ def cut_points(expected: np.ndarray, truth: np.ndarray) -> list[float] | None:
     first = np.maximum.accumulate(np.where(ahead == starts, np.arange(len(ahead)), 0))  # where the grade begins
     best = starts + gain[:, grade]
     ends.append(first)
-  middle = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [ABOVE_ALL]])
+  between = np.maximum((values[1:] + values[:-1]) / 2, np.nextafter(values[:-1], np.inf))  # rounding may go down to the lower one
+  middle = np.concatenate([[0.0], between, [ABOVE_ALL]])
   place, points = len(values), []
   for first in reversed(ends):
     place = int(first[place])
@@ -87,7 +88,8 @@ def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> Score:
   """Returns the share of pairs of a positive and a negative in which the positive has the larger score; ties count
   half.
 
-  Equal to `sklearn.metrics.roc_auc_score(positive, scores)` (Mann-Whitney), None where there is no pair.
+  Equal to `sklearn.metrics.roc_auc_score(positive, scores)` (Mann-Whitney), None where there is no pair, or a score that is
+  not a number.
 
   Args:
     scores: float [N].
@@ -100,6 +102,8 @@ def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> Score:
   if scores.shape != positive.shape or scores.ndim != 1:
     raise ValueError(f'expected scores and truth of the same N photographs; got {list(scores.shape)} and '
                      f'{list(positive.shape)}')
+  if np.isnan(scores).any():
+    return Score(None, 'some scores are not numbers')
   yes, no = scores[positive], np.sort(scores[~positive])
   if not len(yes) or not len(no):
     return Score(None, NO_GRADE if not len(scores) else f'every image is {"positive" if len(yes) else "negative"}')

@@ -125,6 +125,9 @@ def test_precision_at_a_recall_is_that_of_the_highest_threshold_that_reaches_it(
   np.testing.assert_allclose(precision_at(counts, recalls)[1:], [truth[scores >= edge].mean() for edge in edges[1:]])
   assert precision_at(counts, recalls)[0] == precision_recall_curve(counts).precision[0]
   assert precision_at(counts * np.array([[1], [0]]), recalls) is None
+  for wrong in (1.1, -0.1, np.nan):
+    with pytest.raises(ValueError, match='recalls are between 0 and 1'):
+      precision_at(counts, [0.5, wrong])
 
 
 def test_the_area_under_the_steps_of_the_curve_is_the_value():

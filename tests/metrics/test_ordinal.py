@@ -69,3 +69,14 @@ def test_without_a_pair_there_is_no_area_and_a_reason():
   assert metrics.area_under_roc([0.1, 0.2], [False, False]) == (None, 'every image is negative')
   with pytest.raises(ValueError, match='same N photographs'):
     metrics.area_under_roc([0.1], [True, False])
+
+
+def test_cut_points_part_neighbours_between_which_there_is_no_number():
+  for lower in np.random.default_rng(0).uniform(0, 4, 50):
+    expected = np.array([lower, np.nextafter(lower, 5)])
+    assert metrics.cut(expected, metrics.cut_points(expected, [1, 2])).tolist() == [1, 2]
+
+
+def test_a_score_that_is_not_a_number_ranks_nowhere():
+  assert metrics.area_under_roc([np.nan, 0.2, 0.3], [True, False, False]) == (None, 'some scores are not numbers')
+  assert metrics.area_under_roc([np.inf, 0.2, -np.inf], [True, True, False]).value == 1
