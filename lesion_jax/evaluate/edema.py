@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lesion_jax import metrics
-from lesion_jax.core import EDEMA
+from lesion_jax.core import EDEMA, NUM_GRADES
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, resampled_sums
 from lesion_jax.evaluate.interval import LEVEL, percentiles
 
@@ -28,8 +28,8 @@ def edema_report(
     truth: 0..2, of each photograph.
     told: 0..2, or None where it cannot be told.
     patient: whose each is; None: each its own.
-    grades: (truth, predicted) DR grades of the same photographs, for the joint accuracy, IDRiD's sub-challenge 2 (P. Porwal et al.,
-      Medical Image Analysis 59, 2020): both right.
+    grades: (truth, predicted) DR grades of the same photographs, 0..4 (a predicted one that is None is not right), for the joint
+      accuracy, IDRiD's sub-challenge 2 (P. Porwal et al., Medical Image Analysis 59, 2020): both right.
     resamples, seed: of the bootstrap.
 
   Returns:
@@ -37,7 +37,7 @@ def edema_report(
     each step cannot be told, 'accuracy' and 'kappa' (quadratic weights) and, with grades, 'joint', each {'value', 'interval'}.
 
   Raises:
-    ValueError: there is no photograph, lengths differ, or a truth is none of 0..2.
+    ValueError: there is no photograph, lengths differ, or a truth is none of 0..2 (of grades, 0..4).
   """
   truth = np.asarray(truth)
   if not len(truth) or len(told) != len(truth) or not np.isin(truth, range(STEPS)).all():
@@ -47,7 +47,10 @@ def edema_report(
   rows[np.arange(len(truth)), truth, given] = 1
   columns = [rows.reshape(len(truth), -1)]
   if grades is not None:
-    both = (truth == given) & (np.asarray(grades[0]) == np.array([-1 if each is None else each for each in grades[1]]))
+    if any(len(each) != len(truth) for each in grades) or not np.isin(grades[0], range(NUM_GRADES)).all():
+      raise ValueError(f'{len(grades[0])} grades, of which {len(grades[1])} are told: there must be one of 0..{NUM_GRADES - 1} for each of '
+                       f'{len(truth)} photographs')
+    both = (truth == given) & [one == other for one, other in zip(*grades, strict=True)]
     columns.append(both[:, None].astype(float))
   whole = np.concatenate(columns, axis=1)
   drawn = resampled_sums(whole, None if patient is None else np.asarray(patient), resamples=resamples, seed=seed)

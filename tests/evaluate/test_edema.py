@@ -33,6 +33,14 @@ def test_grade_and_risk_are_right_together():
   assert found['joint']['value'] == 2 / 4 and found['patients'] == 2
 
 
+def test_a_grade_that_is_not_predicted_is_not_right_and_each_photograph_needs_its_true_one():
+  found = edema_report([0, 1], [0, 1], grades=([0, 4], [None, 4]), resamples=5)
+  assert found['joint']['value'] == 1 / 2
+  for grades in (([-1, 0], [None, 0]), ([0], [0]), ([0, 1], [0])):
+    with pytest.raises(ValueError, match='for each of 2 photographs'):
+      edema_report([0, 1], [0, 1], grades=grades, resamples=5)
+
+
 @pytest.mark.parametrize('truth, told', [([], []), ([0], [0, 1]), ([3], [0]), ([-1], [0])])
 def test_what_is_no_risk_is_refused(truth, told):
   with pytest.raises(ValueError, match='for each the risk 0..2'):
