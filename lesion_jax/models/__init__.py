@@ -117,8 +117,8 @@ def get_model(name: str, **fields: Any) -> nn.Module:
       `lesion`) as a mapping with `name` and further fields. So a JSON object describes any network.
 
   Raises:
-    ValueError: unknown name, field or dtype; the message lists what is allowed. Networks lie more than MAX_DEPTH deep in one
-      another, or a number is beyond what any network has.
+    ValueError: unknown name, field or dtype; the message lists what is allowed. A network inside is none, a switch neither True nor
+      False, networks lie more than MAX_DEPTH deep in one another, or a number is beyond what any network has.
   """
   return _build(fields | {'name': name}, 1)
 
@@ -132,7 +132,8 @@ def _build(description: Mapping[str, Any], depth: int) -> nn.Module:
   allowed = get_fields(name)
   if unknown := sorted(map(str, set(fields) - set(allowed))):
     raise ValueError(f'{name} has no field {", ".join(unknown)[:200]}; its fields are {", ".join(allowed)}')
-  return MODELS[name](**{key: _resolve(key, value, depth) for key, value in fields.items()})
+  defaults = _fields(name)
+  return MODELS[name](**{key: _resolve(key, value, defaults[key], depth) for key, value in fields.items()})
 
 
 def get_fields(name: str) -> tuple[str, ...]:
@@ -176,9 +177,14 @@ def _module_of(module: Any) -> str:
   return spec.name if spec else pathlib.PurePath(getattr(main, '__file__', None) or '__main__').stem
 
 
-def _resolve(key: str, value: Any, depth: int) -> Any:
+def _resolve(key: str, value: Any, default: Any, depth: int) -> Any:
   if isinstance(value, Mapping):
     return _build(value, depth + 1)
+  if isinstance(default, nn.Module) and not isinstance(value, nn.Module):
+    raise ValueError(f'{key}={str(value)[:60]!r} is no network; give a module, or a mapping with its name and fields, '
+                     "{'name': 'lesion_net_16s'} for instance")
+  if isinstance(default, bool) and value not in (True, False):  # any text but '' would count as True
+    raise ValueError(f'{key}={str(value)[:60]!r}: give True or False')
   if key == 'dtype' and isinstance(value, str):
     if value not in DTYPES:
       raise ValueError(f'unknown dtype {value[:60]!r}; choose one of {", ".join(DTYPES)}')

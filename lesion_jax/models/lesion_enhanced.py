@@ -46,13 +46,14 @@ class LesionEnhanced(Network):
     grading_size, 3].
 
     Raises:
-      ValueError: they are smaller than that.
+      ValueError: they are smaller than that, or it is below 0.
     """
     side = self.grading_size
     if side in (0, images.shape[1]):
       return images
-    if side > images.shape[1]:
-      raise ValueError(f'grading_size={side} is larger than the images, {images.shape[1]} pixels; give 0 or less than that')
+    if not 0 < side < images.shape[1]:
+      raise ValueError(f'grading_size={side}: give a number of pixels above 0 and at most that of the images, {images.shape[1]}; or 0 '
+                       'for as many')
     return average_to_grid(images.astype(jnp.float32), (side, side))
 
   def grid(self, side: int) -> tuple[int, int]:

@@ -69,7 +69,8 @@ def test_what_was_found_cannot_be_turned_by_degrees():
 
 
 @pytest.mark.parametrize(('fields', 'message'), [
-    ({'grading_size': 256}, 'grading_size=256 is larger than the images, 128 pixels'),
+    ({'grading_size': 256}, 'grading_size=256: give a number of pixels above 0 and at most that of the images, 128'),
+    ({'grading_size': -64}, 'grading_size=-64: give a number of pixels above 0'),
     ({'padding': 'VALID'}, "takes padding 'SAME' and a multiple of 32"),
     ({'grading_size': 72}, 'images of 72 pixels.* a multiple of 32')])
 def test_mistakes_are_named(fields, message):
@@ -77,4 +78,5 @@ def test_mistakes_are_named(fields, message):
   with pytest.raises(ValueError, match=message):
     variables = variables_of(NETWORKS['multitask'])
     network.apply(variables, network.apply(variables, pictures(1, 128, 128), method='look')
-                  if 'larger' not in message else pictures(1, 128, 128), **({} if 'larger' not in message else {'train': False}))
+                  if not message.startswith('grading_size') else pictures(1, 128, 128),
+                  **({'train': False} if message.startswith('grading_size') else {}))

@@ -122,6 +122,9 @@ def test_a_json_object_describes_any_network():
     ({'name': 'lesion_net_8s', 'depth': 3}, 'lesion_net_8s has no field depth; its fields are encoder, padding, width'),
     ({'name': 'lesion_net_8s', 'dtype': 'int8'}, "unknown dtype 'int8'; choose one of float32, bfloat16"),
     ({'name': 'multitask', 'lesion': {'name': 'lesion_net_3s'}}, "unknown model 'lesion_net_3s'"),
+    ({'name': 'multitask', 'lesion': 'lesion_net_16s'}, "lesion='lesion_net_16s' is no network; give a module, or a mapping"),
+    ({'name': 'lesion_concat', 'lesion': None}, "lesion='None' is no network"),
+    ({'name': 'multitask', 'joint': 'no'}, "joint='no': give True or False"),
 ])
 def test_an_error_lists_what_is_allowed(fields, message):
   with pytest.raises(ValueError) as error:
