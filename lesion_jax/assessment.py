@@ -36,6 +36,7 @@ from lesion_jax.data.splits import Dealing
 from lesion_jax.evaluate import (
     Evaluation, examples, full_report, evaluate_regions, native_counts, native_report, present_in, region_counts, scored_lesions)
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
+from lesion_jax.evaluate.interval import check_draws
 from lesion_jax.evaluate.scale import on_scale
 from lesion_jax.evaluate.totals import PROBABILITIES
 from lesion_jax.metrics.presence import MAXIMUM, Rule
@@ -180,8 +181,10 @@ class Job:
 
     Raises:
       FloatingPointError: the network outputs something that is not a number.
-      OSError, ValueError: a photograph cannot be read any more.
+      OSError, ValueError: a photograph cannot be read any more; or, before anything is read, there are no resamples or the seed
+        is below 0.
     """
+    check_draws(**options)
     if self.photographs:
       return self._evaluate_native(progress, **options)
     watch = functools.partial(_watch, length=self.length, progress=progress,
@@ -305,13 +308,16 @@ def evaluate(
     The report, with 'evaluated', what was evaluated and how, of `Job.describe`; and the counts of each photograph.
 
   Raises:
-    FileNotFoundError, OSError, ValueError: of `check`; and `out` holds something else than an evaluation, or cannot be
-      written.
+    FileNotFoundError, OSError, ValueError: of `check`; there are no resamples or the seed is below 0; and `out` holds something
+      else than an evaluation, or cannot be written.
     FloatingPointError: the network outputs something that is not a number.
   """
+  check_draws(resamples=resamples, seed=seed)
   if out is not None:
     require_free(out)
   job = check(models, data, progress=progress, **settings)
+  if out is not None:
+    pathlib.Path(out).mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is known before, not after
   found = job.evaluate(resamples=resamples, seed=seed, progress=progress)
   found = found._replace(report={'evaluated': job.describe()} | found.report)
   if out is not None:
@@ -353,7 +359,10 @@ def check(
   batch_size = _batch_size(how, devices)
   if how.regions and native:
     raise ValueError(f"regions=True is of the network's own size; leave it out with at={NATIVE!r}")
-  members, heads = _members([models] if isinstance(models, Path) else models, how, devices)
+  models = [models] if isinstance(models, Path) else models
+  if not isinstance(models, Predictor) and not models:
+    raise ValueError('there is no network to evaluate: name a bundle, or several as one')
+  members, heads = _members(models, how, devices)
   config, variables, predict_fn = join(members)
   config = models.config if isinstance(models, Predictor) else config
   bundle = Bundle(config, variables, _digest(members))

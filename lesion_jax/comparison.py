@@ -15,7 +15,6 @@ import csv
 import json
 import os
 import pathlib
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -40,9 +39,11 @@ from lesion_jax.data.scales import EMPTY, KNOWN, whole_number
 from lesion_jax.evaluate import compare_grades, compare_systems
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.evaluate.comparison import ANNOTATED
+from lesion_jax.evaluate.interval import check_draws
 from lesion_jax.report.html import MAX_PICTURES
 from lesion_jax.report.run import COUNTS, REPORT, TEST_COUNTS
 from lesion_jax.report.table import FAILED, FORMULA
+from lesion_jax.weights.archive import DAMAGE
 
 Path = str | os.PathLike
 BUNDLE = ('config.json', 'model.safetensors')  # what a folder holds that is one
@@ -76,24 +77,24 @@ def compare(
     OSError, FloatingPointError: of `evaluate`.
     ValueError: of `evaluate` and `evaluate.compare_systems`; a path is none of the above, or a bundle without `data`.
   """
+  check_draws(resamples=resamples, seed=seed, level=level)  # as all that can be known, before anything takes long
   named = _named(systems)
   if len(named) < 2:
     raise ValueError(f'a comparison is of two systems or more; got {", ".join(named) or "none"}')
-  places = {name: _place(path, data is not None) for name, path in named.items()}  # before anything takes long
+  places = {name: _place(path, data is not None) for name, path in named.items()}
   if settings and data is None:
     raise ValueError(f'{", ".join(settings)}: these are for the evaluation of bundles; name the data set too')
   read = {name: place for name, place in places.items() if place.suffix == '.npz'}
   if not shared:
     _require_one_data_set(read)
-  counts, notes = {}, []
+  counts, notes = {name: read_counts(place) for name, place in read.items()}, []
+  jobs = {name: assessment.check(place, data, progress=progress, **settings) for name, place in places.items() if name not in read}
   for name, place in places.items():
-    if name in read:
-      counts[name] = read_counts(place)
-      notes += [f'{name}: {note}' for note in _notes_beside(place)]
-    else:
-      evaluated = assessment.evaluate(place, data, resamples=1, progress=progress, **settings)
-      notes += [f'{name}: {note}' for note in evaluated.report['evaluated']['notes']]
-      counts[name] = dict(evaluated.counts) | {ANNOTATED: np.array(evaluated.report['evaluated']['lesions']['scored'], np.str_)}
+    if name in jobs:
+      job = jobs.pop(name)
+      counts[name] = job.evaluate(resamples=1, progress=progress).counts | {ANNOTATED: np.array(job.scored, np.str_)}
+    notes += [f'{name}: {note}' for note in (_notes_beside(place) if name in read else job.notes)]
+  counts = {name: counts[name] for name in places}
   found = compare_systems(counts, shared=shared, resamples=resamples, seed=seed, level=level)
   return found | {'notes': notes + found['notes']}
 
@@ -110,7 +111,7 @@ def read_counts(path: Path) -> dict[str, np.ndarray]:
       return {name: file[name] for name in file.files}
   except FileNotFoundError:
     raise
-  except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+  except (*DAMAGE, TypeError) as error:  # that of one array alone, which is no archive
     raise ValueError(f'{path} does not hold the counts of an evaluation ({error}); evaluate again') from error
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS, NUM_GRADES, NUM_LESIONS, lesion_index
-from lesion_jax.evaluate.interval import LEVEL, percentiles
+from lesion_jax.evaluate.interval import LEVEL, check_draws, percentiles
 from lesion_jax.evaluate.totals import HISTOGRAMS, NAMES, PATIENT
 
 Replicates = dict[str, np.ndarray]
@@ -68,11 +68,12 @@ def bootstrap(
     Computed from exact integer sums, so equal on every machine.
 
   Raises:
-    ValueError: no images, no resamples, nothing to resample, counts of different numbers of images, or a key that is
-      no lesion.
+    ValueError: no images, no resamples, a seed below 0, nothing to resample, counts of different numbers of images, or a
+      key that is no lesion.
   """
+  check_draws(resamples=resamples, seed=seed)
   known = [lesion_index(key) for key in annotated]
-  names, matrix = _columns(counts, resamples)
+  names, matrix = _columns(counts)
   owner = _owners(counts)
   # Sums of integers below 2^53 are exact in float64, in whatever order they are added.
   total = np.concatenate([block @ matrix for block in _multiplicities(owner, resamples, seed)])
@@ -102,8 +103,7 @@ def intervals(replicates: Mapping[str, np.ndarray], level: float = LEVEL) -> dic
   Raises:
     ValueError: for a level outside (0, 1).
   """
-  if not 0 < level < 1:
-    raise ValueError(f'level={level}: give the share of resamples inside the interval, above 0 and below 1')
+  check_draws(level=level)
   result: dict[str, Any] = {'level': level, 'resamples': len(next(iter(replicates.values())))}
   for name in ('pixel_f1', 'pixel_iou', 'image_f1', 'aupr'):
     if name in replicates:
@@ -142,9 +142,10 @@ def compare(
     'pixel_f1' and 'image_f1', {key: the same} of those in `annotated`.
 
   Raises:
-    ValueError: of `bootstrap`, or where the images or patients of the two are not the same, or one of them was not evaluated on a
-      lesion.
+    ValueError: of `bootstrap`; no swaps, another level, or where the images or patients of the two are not the same, or one of them
+      was not evaluated on a lesion.
   """
+  check_draws(resamples=resamples, swaps=swaps, seed=seed, level=level)
   for name in NAMES:
     if name in one and name in other and not np.array_equal(one[name], other[name]):
       raise ValueError(f'the two systems were not evaluated on the same images in the same order: {name!r} differs; evaluate both on '
@@ -179,8 +180,9 @@ def resampled_confusions(counts: Mapping[str, np.ndarray], *, resamples: int = R
   Raises:
     ValueError: of `bootstrap`.
   """
+  check_draws(resamples=resamples, seed=seed)
   counts = {name: counts[name] for name in ('confusion', PATIENT) if name in counts}
-  _, matrix = _columns(counts, resamples)
+  _, matrix = _columns(counts)
   total = np.concatenate([block @ matrix for block in _multiplicities(_owners(counts), resamples, seed)])
   return total.astype(np.int64).reshape(-1, NUM_GRADES, NUM_GRADES)
 
@@ -197,12 +199,13 @@ def resampled_sums(
     seed: of the draws, 0 or above.
 
   Raises:
-    ValueError: no images, no resamples, or rows and patients are not as many.
+    ValueError: no images, no resamples, a seed below 0, or rows and patients are not as many.
   """
+  check_draws(resamples=resamples, seed=seed)
   columns = np.asarray(columns, np.float64)
-  if not len(columns) or resamples < 1 or patient is not None and len(patient) != len(columns):
-    raise ValueError(f'resamples={resamples} of {len(columns)} images and {"no" if patient is None else len(patient)} patients: there '
-                     'must be a resample, an image, and a patient for each')
+  if not len(columns) or patient is not None and len(patient) != len(columns):
+    raise ValueError(f'{len(columns)} images and {"no" if patient is None else len(patient)} patients: there must be an image, and a '
+                     'patient for each')
   owner = np.arange(len(columns)) if patient is None else _owners({PATIENT: patient})
   return np.concatenate([block @ columns for block in _multiplicities(owner, resamples, seed)])
 
@@ -221,7 +224,7 @@ def _swapped(
     one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], known: list[int], swaps: int, seed: int,
 ) -> tuple[dict[str, Any], Replicates]:
   """The differences as they are, and [swaps, ...] where patients are swapped at random."""
-  (names, mine), (_, theirs) = (_columns(counts, swaps) for counts in (one, other))
+  (names, mine), (_, theirs) = (_columns(counts) for counts in (one, other))
   if mine.shape != theirs.shape:
     raise ValueError(f'the two systems were evaluated on {len(mine)} and {len(theirs)} images; evaluate both on one split')
   owner = _owners(one)
@@ -255,15 +258,14 @@ def _metrics(
   return result
 
 
-def _columns(counts: Mapping[str, np.ndarray], resamples: int) -> tuple[list[str], np.ndarray]:
+def _columns(counts: Mapping[str, np.ndarray]) -> tuple[list[str], np.ndarray]:
   """The names of the counts that add up, and all of them side by side, float64 [N, columns]."""
   names = [name for name in _COUNTED if name in counts]
   counted = [name for name in (*names, HISTOGRAMS) if name in counts]
   lengths = {len(counts[name]) for name in (*counted, PATIENT) if name in counts} if counted else set()
-  if len(lengths) != 1 or not (length := lengths.pop()) or resamples < 1:
-    raise ValueError(f'resamples={resamples} of the counts {", ".join(names) or "(none)"} with one row an image: there '
-                     f'must be a resample, a count and an image, and the same images in each; got '
-                     f'{ {name: list(np.shape(counts[name])) for name in names} }')
+  if len(lengths) != 1 or not (length := lengths.pop()):
+    raise ValueError(f'the counts {", ".join(names) or "(none)"} with one row an image: there must be a count and an image, and the '
+                     f'same images in each; got { {name: list(np.shape(counts[name])) for name in names} }')
   columns = [np.asarray(counts[name], np.float64).reshape(length, -1) for name in names]
   return names, np.concatenate([np.zeros((length, 0)), *columns], axis=1)
 

@@ -14,7 +14,7 @@ from lesion_jax import metrics
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.evaluate.bootstrap import (
     BY_LESION, COMPARED, RESAMPLES, SEED, SWAPS, bootstrap, compare, intervals, patients, resampled_confusions)
-from lesion_jax.evaluate.interval import LEVEL, percentiles
+from lesion_jax.evaluate.interval import LEVEL, check_draws, percentiles
 from lesion_jax.evaluate.report import report
 from lesion_jax.evaluate.totals import ID, PATIENT, REFERABLE, totals
 
@@ -52,9 +52,10 @@ def compare_systems(
     of the others what `bootstrap.compare` says of that system less the first; 'notes', sentences.
 
   Raises:
-    ValueError: fewer than two systems, counts without ids, other images or lesions and not `shared`, nothing in common, or
-      ground truth that cannot be of the same images.
+    ValueError: fewer than two systems, no draws or another level, counts without ids, other images or lesions and not
+      `shared`, nothing in common, or ground truth that cannot be of the same images.
   """
+  check_draws(resamples=resamples, swaps=swaps, seed=seed, level=level)
   if len(systems) < 2:
     raise ValueError(f'a comparison is of two systems or more; got {", ".join(systems) or "none"}')
   lesions, notes = _common_lesions(systems, shared)

@@ -13,7 +13,7 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import LESION_KEYS
-from lesion_jax.evaluate.interval import LEVEL, percentiles
+from lesion_jax.evaluate.interval import LEVEL, check_draws, percentiles
 from lesion_jax.evaluate.scale import by_grade
 from lesion_jax.evaluate.totals import HEALTHY, REFERABLE
 from lesion_jax.metrics.presence import MAXIMUM, PAPER_RULE, Rule
@@ -225,7 +225,11 @@ def drawn_shares(
     needed: likewise, or bool; where there is some, there is something below.
     resamples: R.
     seed: of the draws, which are equal for equal P, R and seed.
+
+  Raises:
+    ValueError: R is below 1, or the seed below 0.
   """
+  check_draws(resamples=resamples, seed=seed)
   number = int(patients.max()) + 1 if len(patients) else 0
   sums = np.zeros((number, 3 * above.shape[1]))
   np.add.at(sums, patients, np.column_stack([above, below, needed]))

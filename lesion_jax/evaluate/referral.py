@@ -9,7 +9,7 @@ import numpy as np
 
 from lesion_jax import metrics
 from lesion_jax.core import NUM_GRADES, REFERABLE_GRADE, UNKNOWN_GRADE
-from lesion_jax.evaluate.interval import LEVEL, percentiles
+from lesion_jax.evaluate.interval import LEVEL, check_draws, percentiles
 from lesion_jax.evaluate.scale import UNKNOWN, by_grade
 from lesion_jax.evaluate.totals import PATIENT, REFERABLE
 
@@ -160,6 +160,7 @@ def _share(yes: np.ndarray, among: np.ndarray, reason: str) -> metrics.Score:
 
 def _resamples(patients: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
   """The rows of one resample after the other: those of P patients drawn from P."""
+  check_draws(resamples=resamples, seed=seed)
   owner = np.unique(patients, return_inverse=True)[1]
   number = int(owner.max()) + 1 if len(owner) else 0
   generator = np.random.Generator(np.random.Philox([seed, number]))

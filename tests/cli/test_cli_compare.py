@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -12,7 +13,8 @@ import pytest
 from oracle import GREEN, SIZE
 
 import lesion_jax
-from lesion_jax import cli
+from lesion_jax import assessment, cli
+from lesion_jax.comparison import read_counts
 from lesion_jax.evaluate import compare_systems
 from lesion_jax.photograph.fingerprint import fingerprint, reduced
 from lesion_jax.photograph.prepare import prepare
@@ -160,6 +162,31 @@ class TestSystems:
     status, _, err = compare(*arguments)
     assert status == 2 and said in err
 
+  def test_a_damaged_byte_is_said_and_an_array_alone_too(self, tmp_path):
+    np.savez_compressed(tmp_path / 'counts.npz', image_tp=np.random.default_rng(0).integers(0, 2, (50, 8)))
+    whole = (tmp_path / 'counts.npz').read_bytes()
+    for place in range(40, len(whole), 7):
+      (tmp_path / 'counts.npz').write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1:])
+      with contextlib.suppress(ValueError):  # of what is not looked at, there is nothing to say
+        read_counts(tmp_path / 'counts.npz')
+    with open(tmp_path / 'array.npz', 'wb') as file:
+      np.save(file, np.arange(3))
+    with pytest.raises(ValueError, match='does not hold the counts of an evaluation'):
+      read_counts(tmp_path / 'array.npz')
+
+  def test_all_that_can_be_wrong_is_known_before_a_network_is_run(self, pair, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(assessment.Job, 'evaluate', lambda *_, **__: pytest.fail('it was run'))
+    settings = {'data': 'synthetic', 'options': {'count': 30}, 'data_dir': tmp_path / 'prepared', 'other_crop': True}
+    (tmp_path / 'damaged.npz').write_bytes(b'nothing')
+    with pytest.raises(ValueError, match='does not hold the counts'):
+      lesion_jax.compare([bundle, tmp_path / 'damaged.npz'], **settings)
+    shutil.copytree(bundle, tmp_path / 'other')
+    (tmp_path / 'other' / 'model.safetensors').write_bytes(b'nothing')
+    with pytest.raises(ValueError, match='other'):
+      lesion_jax.compare([bundle, tmp_path / 'other'], **settings)
+    for wrong in ({'level': 95}, {'resamples': 0}, {'seed': -1}):
+      with pytest.raises(ValueError, match='='.join(map(str, *wrong.items()))):
+        lesion_jax.compare([bundle, pair[0]], **settings, **wrong)
 
   def test_what_a_report_says_of_its_photographs_is_said_of_the_comparison_too(self, pair, compare):
     (pair[0] / 'report.json').write_text(json.dumps({'evaluated': {'data': {'name': 'a', 'split': 'test'}, 'notes': ['2 are evaluated all the same']}}))

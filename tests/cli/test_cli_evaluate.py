@@ -190,6 +190,24 @@ def test_the_folder_of_something_else_is_not_written_to(save_oracle, tmp_path):
     assessment.evaluate(save_oracle(), 'synthetic', out=tmp_path)
 
 
+@pytest.mark.parametrize(('options', 'said'), [({'resamples': 0}, 'resamples=0: give a whole number from 1 on'), ({'seed': -1}, 'seed=-1')])
+def test_draws_that_cannot_be_are_refused_before_anything_is_read(options, said):
+  with pytest.raises(ValueError, match=said):
+    assessment.evaluate('nowhere', 'synthetic', **options)
+
+
+def test_a_place_that_cannot_be_written_to_is_known_before_the_network_is_run(save_oracle, idrid, prepared, tmp_path, monkeypatch):
+  monkeypatch.setattr(assessment.Job, 'evaluate', lambda *_, **__: pytest.fail('it was run'))
+  (tmp_path / 'file').touch()
+  with pytest.raises(OSError, match='file'):
+    assessment.evaluate(save_oracle(), 'idrid', source_dir=idrid, data_dir=prepared, out=tmp_path / 'file' / 'out')
+
+
+def test_no_network_at_all_is_said():
+  with pytest.raises(ValueError, match='no network to evaluate: name a bundle'):
+    assessment.check([], 'synthetic')
+
+
 def ids_file(folder, ids):
   (folder / 'ids.txt').write_text('\n'.join(ids))
   return folder / 'ids.txt'
