@@ -176,6 +176,7 @@ def compare_predictions(
 def _named(systems: Mapping[str, Path] | Sequence[Path]) -> dict[str, pathlib.Path]:
   if isinstance(systems, Mapping):
     return {str(name): pathlib.Path(path) for name, path in systems.items()}
+  systems = [systems] if isinstance(systems, Path) else systems
   named = {os.fspath(path): pathlib.Path(path) for path in systems}
   if len(named) < len(systems):
     raise ValueError(f'one system is named twice among {", ".join(map(os.fspath, systems))}')

@@ -58,7 +58,7 @@ class Moved(Sequence):
     example = self._source[index]
     image, places = example['image'], np.array(example['landmarks'])
     size, column = len(image), places[self._number, 1]
-    if not np.isfinite(column):
+    if not np.all((places[self._number] >= 0) & (places[self._number] <= size)):  # unknown, or outside already
       return example
     by = round(-column - BEYOND * size) if column < size / 2 else round(size - column + BEYOND * size)
     moved = np.zeros_like(image)

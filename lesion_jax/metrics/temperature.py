@@ -132,4 +132,6 @@ def _solve(slope: Callable[[float], float]) -> float:
 def _middles() -> np.ndarray:
   """float64 [SCORE_BINS], the middle of each bin of `score_histogram`."""
   low = bin_thresholds().astype(np.float64)
-  return (low + np.append(low[1:], 1)) / 2
+  middles = (low + np.append(low[1:], 1)) / 2
+  middles[0] = 0  # that bin holds 0 alone
+  return middles

@@ -162,6 +162,10 @@ class TestSystems:
     status, _, err = compare(*arguments)
     assert status == 2 and said in err
 
+  def test_one_path_alone_is_one_system(self, pair):
+    with pytest.raises(ValueError, match=f'two systems or more; got {pair[0]}'):
+      lesion_jax.compare(str(pair[0]))
+
   def test_a_damaged_byte_is_said_and_an_array_alone_too(self, tmp_path):
     np.savez_compressed(tmp_path / 'counts.npz', image_tp=np.random.default_rng(0).integers(0, 2, (50, 8)))
     whole = (tmp_path / 'counts.npz').read_bytes()

@@ -95,3 +95,9 @@ def test_a_moved_photograph_does_not_show_the_landmark_and_the_other_is_where_it
 def test_what_nobody_marked_is_not_moved():
   example = {'image': np.zeros((SIZE, SIZE, 3), np.uint8), 'landmarks': np.full((2, 2), np.nan, np.float32)}
   assert Moved([example], 0)[0] is example
+
+
+@pytest.mark.parametrize('place', [(-SIZE, -SIZE), (SIZE / 2, 2 * SIZE), (SIZE + 1, SIZE / 2)])
+def test_what_is_outside_already_is_not_moved(place):
+  example = {'image': np.zeros((SIZE, SIZE, 3), np.uint8), 'landmarks': np.float32([place, (SIZE / 2, SIZE / 2)])}
+  assert Moved([example], 0)[0] is example and Moved([example], 1)[0] is not example

@@ -86,3 +86,11 @@ def test_grades_are_tempered_before_the_softmax(rng):
 def test_the_histogram_of_one_lesion_is_taken():
   with pytest.raises(ValueError, match=r'take \[:, lesion\]'):
     histogram_temperature(np.zeros((2, 8, SCORE_BINS), int))
+
+
+def test_what_is_exactly_0_or_1_stays_so_in_a_histogram_as_it_does_alone():
+  p = np.array([0, 0, 1], np.float32)
+  truth = np.array([False, True, True])
+  for temperature in (0.3, 5):
+    np.testing.assert_array_equal(temper(p, temperature), p)
+    np.testing.assert_array_equal(temper_histogram(binned(p, truth), temperature), binned(p, truth))
