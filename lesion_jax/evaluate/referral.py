@@ -85,7 +85,7 @@ def named_points(probability: np.ndarray, truth: np.ndarray) -> dict[str, dict[s
   """Returns from which probability on a photograph is called at each of OPERATING_POINTS.
 
   At SENSITIVE it is the highest at which at least PROMISED of the sick are called, at SPECIFIC the lowest at which at least PROMISED
-  of the well are not. Each lies in the middle between two probabilities that occur.
+  of the well are not. Each lies in the middle between two probabilities that occur; that at which nobody is called may be just above 1.
 
   Args:
     probability: float [N], of a validation split.
@@ -98,7 +98,8 @@ def named_points(probability: np.ndarray, truth: np.ndarray) -> dict[str, dict[s
   if not truth.any() or truth.all():
     return {}
   levels = np.unique(probability)
-  points = np.concatenate([levels[:1] / 2, (levels[1:] + levels[:-1]) / 2, (levels[-1:] + 1) / 2])
+  none = np.maximum((levels[-1:] + 1) / 2, np.nextafter(levels[-1:], np.inf))  # above a probability of 1 too
+  points = np.concatenate([levels[:1] / 2, (levels[1:] + levels[:-1]) / 2, none])
   sick, well = np.sort(probability[truth]), np.sort(probability[~truth])
   sensitivity = 1 - np.searchsorted(sick, points) / len(sick)
   specificity = np.searchsorted(well, points) / len(well)

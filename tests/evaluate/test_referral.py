@@ -44,6 +44,12 @@ def test_the_named_operating_points_keep_what_they_promise_and_no_more_than_it_t
   assert (probability < below[-1])[~truth].mean() < PROMISED
 
 
+@pytest.mark.parametrize('certain', [1.0, 1.0000002])  # as sums of probabilities in float32 may be
+def test_where_the_well_are_called_with_certainty_the_specific_point_calls_nobody(certain):
+  point = named_points(np.array([certain, 0.9, certain]), np.array([True, True, False]))['high-specificity']
+  assert (point['sensitivity'], point['specificity']) == (0, 1) and certain < point['threshold'] < 1.000001
+
+
 def test_there_are_no_operating_points_without_both_sick_and_well():
   assert named_points(np.array([0.2, 0.4]), np.array([True, True])) == {} == named_points(np.array([0.2, 0.4]), np.array([False, False]))
 
