@@ -144,10 +144,10 @@ def precision_at(histogram: np.ndarray, recalls: Sequence[float]) -> np.ndarray 
   Raises:
     ValueError: when the shape is not [2, SCORE_BINS], or a recall is not in 0..1.
   """
-  curve, recalls = precision_recall_curve(histogram), np.asarray(recalls, np.float64)
-  if not np.all((recalls >= 0) & (recalls <= 1)):
-    raise ValueError(f'recalls are between 0 and 1; got {recalls.tolist()}')
-  return curve.precision[np.searchsorted(curve.recall, recalls - 1e-9)] if curve.recall.size else None
+  curve, places = precision_recall_curve(histogram), np.asarray(recalls, np.float64)
+  if not np.all((places >= 0) & (places <= 1)):
+    raise ValueError(f'recalls are between 0 and 1; got {places.tolist()}')
+  return curve.precision[np.searchsorted(curve.recall, places - 1e-9)] if curve.recall.size else None
 
 
 @functools.cache
