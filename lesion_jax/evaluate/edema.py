@@ -37,11 +37,13 @@ def edema_report(
     each step cannot be told, 'accuracy' and 'kappa' (quadratic weights) and, with grades, 'joint', each {'value', 'interval'}.
 
   Raises:
-    ValueError: there is no photograph, lengths differ, or a truth is none of 0..2 (of grades, 0..4).
+    ValueError: there is no photograph, lengths differ, or a truth is none of 0..2 (of grades, 0..4), or what is told neither that nor None.
   """
   truth = np.asarray(truth)
-  if not len(truth) or len(told) != len(truth) or not np.isin(truth, range(STEPS)).all():
-    raise ValueError(f'{len(truth)} risks, of which {len(told)} are told: there must be a photograph, and for each the risk 0..{STEPS - 1}')
+  if (not len(truth) or len(told) != len(truth) or not np.isin(truth, range(STEPS)).all()
+      or any(each is not None and each not in range(STEPS) for each in told)):
+    raise ValueError(f'{len(truth)} risks, of which {len(told)} are told: there must be a photograph, and for each the risk 0..{STEPS - 1}, '
+                     'or None where it is not told')
   given = np.array([STEPS if each is None else each for each in told])
   rows = np.zeros((len(truth), STEPS, STEPS + 1))
   rows[np.arange(len(truth)), truth, given] = 1

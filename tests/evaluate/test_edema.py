@@ -41,7 +41,7 @@ def test_a_grade_that_is_not_predicted_is_not_right_and_each_photograph_needs_it
       edema_report([0, 1], [0, 1], grades=grades, resamples=5)
 
 
-@pytest.mark.parametrize('truth, told', [([], []), ([0], [0, 1]), ([3], [0]), ([-1], [0])])
+@pytest.mark.parametrize('truth, told', [([], []), ([0], [0, 1]), ([3], [0]), ([-1], [0]), ([0], [3]), ([0], [7])])
 def test_what_is_no_risk_is_refused(truth, told):
   with pytest.raises(ValueError, match='for each the risk 0..2'):
     edema_report(truth, told)
