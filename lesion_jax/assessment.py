@@ -359,10 +359,7 @@ def check(
   batch_size = _batch_size(how, devices)
   if how.regions and native:
     raise ValueError(f"regions=True is of the network's own size; leave it out with at={NATIVE!r}")
-  models = [models] if isinstance(models, Path) else models
-  if not isinstance(models, Predictor) and not models:
-    raise ValueError('there is no network to evaluate: name a bundle, or several as one')
-  members, heads = _members(models, how, devices)
+  members, heads = _members([models] if isinstance(models, Path) else models, how, devices)
   config, variables, predict_fn = join(members)
   config = models.config if isinstance(models, Predictor) else config
   bundle = Bundle(config, variables, _digest(members))
@@ -518,6 +515,8 @@ def _members(
     members = tuple(member if how.at == NATIVE else member.arranged_for(device.platform) for member in models.members)
   else:
     members = tuple(read_member(path, window=how.window, platform=device.platform, device=device) for path in models)
+  if not members:
+    raise ValueError('there is no network to evaluate: name a bundle, or several as one')
   heads = [member.look() for member in members]
   check_heads([member.name for member in members], heads)
   return members, heads
