@@ -32,7 +32,8 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
                  from its probability there; never where neither landmarks nor such a network are
     ungradable   something speaks against the quality of the photograph
     unlike       it is unlike the photographs that the network learned from; never where that is not known
-    second look  the network and the lesions found (`grade_by_rule`) disagree on whether it is referable
+    second look  the network and the lesions found (`grade_by_rule`) disagree on whether it is referable: the network by its grade, or at
+                 an operating point by its probability
     other eye    table, name, DICOM file and the order of optic disc and fovea do not agree on which eye it is: another eye, or a
                  mirrored photograph
 
@@ -70,8 +71,8 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
                      + ('its colours are others.' if COLOURS in likeness['reasons']
                         else 'its light, texture or outline is another.'))
   caveat = '' if ruled is None else _caveat(ruled, record['states'])
-  if known and grade and grade['referable'] != ruled.referable:
-    found[SECOND] = (f'The network grades {grade["key"]}, but the lesions found mean {_said(ruled)}'
+  if known and grade and (REFERABLE in found) != ruled.referable:
+    found[SECOND] = (f'The network {_decided(grade, point)}, but the lesions found mean {_said(ruled)}'
                      f'{caveat}: one is referable, the other is not.')
   if said := _other_eye(record):
     found[OTHER_EYE] = said
@@ -119,9 +120,22 @@ def _referable(grade: Mapping[str, Any], point: Mapping[str, Any]) -> str:
   """Why the network's grade is referable; '' where it is not."""
   if 'referable' not in point:
     return f'The network grades {grade["key"]}, which is referable.' if grade['referable'] else ''
-  probability = sum(grade['probabilities'][key] for key in GRADE_KEYS[REFERABLE_GRADE:])
+  probability = _probability(grade)
   return (f'The probability of {GRADE_KEYS[REFERABLE_GRADE]} and above is {probability:.3f}; at {point["name"]} a photograph is '
           f'referable from {point["referable"]:.3f} on.') if probability >= point['referable'] else ''
+
+
+def _decided(grade: Mapping[str, Any], point: Mapping[str, Any]) -> str:
+  """What the network says to whether it is referable, after 'the network'."""
+  if 'referable' not in point:
+    return f'grades {grade["key"]}'
+  return (f'gives {GRADE_KEYS[REFERABLE_GRADE]} and above the probability {_probability(grade):.3f} (referable from {point["referable"]:.3f} on at '
+          f'{point["name"]})')
+
+
+def _probability(grade: Mapping[str, Any]) -> float:
+  """Of all grades that are referable."""
+  return sum(grade['probabilities'][key] for key in GRADE_KEYS[REFERABLE_GRADE:])
 
 
 def _edema_risks(record: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:

@@ -95,6 +95,21 @@ def test_what_the_network_says_of_edema_and_an_operating_point_decide_too(given,
   assert look(given)['reasons'] == reasons
 
 
+@pytest.mark.parametrize('grade, probabilities, found, point, reasons', [
+    (2, (.2, .2, .3, .2, .1), ('iHE',), 0.709, ['second look']),  # 0.6: referable by its grade and its lesions, and not at this point
+    (1, (.2, .25, .2, .2, .15), ('MA',), 0.507, ['referable', 'second look']),
+    (1, (.2, .25, .2, .2, .15), ('iHE',), 0.507, ['referable']),  # both say so
+    (2, (.2, .2, .3, .2, .1), ('MA',), 0.709, []),
+])
+def test_at_an_operating_point_a_second_look_is_where_the_lesions_say_another_thing_than_it(grade, probabilities, found, point, reasons):
+  given = record(grade, found) | {'operating_point': {'name': 'chosen', 'referable': point}}
+  given['grade']['probabilities'] = graded(grade, *probabilities)['grade']['probabilities']
+  assert look(given)['reasons'] == reasons
+  if 'second look' in reasons:
+    said = look(given)['sentences'][-1]
+    assert said.startswith('The network gives DR2 and above the probability 0.') and f'{point:.3f} on at chosen), but the lesions found mean' in said
+
+
 def test_the_sentence_says_from_which_probability_on():
   found = look(graded(0, .6, .05, .2, .1, .05) | told(0, .6, .15, .25) | POINT)
   assert '0.350' in found['sentences'][0] and 'high-sensitivity' in found['sentences'][0] and '0.300' in found['sentences'][0]
