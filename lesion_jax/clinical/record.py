@@ -20,7 +20,7 @@ from lesion_jax.clinical.patients import whose_is
 from lesion_jax.clinical.schema import fits, read_schema
 from lesion_jax.clinical.unsure import margin_of
 from lesion_jax.clinical.zones import NEAR, UNSEEN, Zones, edema_by_rule, measure_zones, severe_hemorrhages
-from lesion_jax.core import EDEMA, GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE
+from lesion_jax.core import EDEMA, GRADE_KEYS, GRADES, LESION_KEYS, LESIONS, REFERABLE_GRADE, SEVERE_HEMORRHAGES
 from lesion_jax.metrics.presence import ABSENT, MAXIMUM, NOT_EVALUATED, PRESENT, TOP, UNGRADABLE, Rule
 from lesion_jax.metrics.temperature import temper, temper_classes
 from lesion_jax.photograph.crop import Crop
@@ -247,11 +247,13 @@ def rethreshold(
   notes += [smallest_note(smallest)] if smallest else []
   chosen = record['run']['options']
   options = {**chosen, 'threshold': {**chosen.get('threshold', {}), **{key: float(value) for key, value in thresholds.items()}}, **asked}
-  changed = {key: value for key, value in record.items() if key != 'look'} | {
+  changed = {key: value for key, value in record.items() if key not in ('look', 'severe_hemorrhages')} | {
       'lesions': lesions, 'notes': notes, 'run': record['run'] | {'options': options},
       **_drawn_from(lesions, is_reliable(record), record['grade'], marks)}
   looked = look(changed)
-  return {key: looked if key == 'look' else changed[key] for key in record}
+  # In the order of before; hemorrhages may be judged now that were not, or the other way round.
+  order = [each for key in record if key != 'severe_hemorrhages' for each in (key, *(['severe_hemorrhages'] if key == 'edema' else []))]
+  return {key: looked if key == 'look' else changed[key] for key in order if key == 'look' or key in changed}
 
 
 def maps_entry(record: Mapping[str, Any], found: PhotographPrediction, network: Network, form: str, at: str) -> dict[str, Any]:
@@ -415,13 +417,14 @@ def _drawn_from(
   # What is found is found whatever the photograph; that nothing is there takes a reliable one.
   states = {key: NOT_EVALUATED if key not in (lesions or {}) else PRESENT if lesions[key]['present'] else
             ABSENT if reliable else UNGRADABLE for key in LESION_KEYS}
-  drawn = {'states': states, 'evidence': None if lesions is None else weigh(
-      states, regions_by_quadrant(lesions), None if grade is None else grade['value'])}
+  counts = None if lesions is None else regions_by_quadrant(lesions)
+  if counts and not reliable and min(counts) <= SEVERE_HEMORRHAGES:
+    counts = None  # too few were found, and there may be more
+  drawn = {'states': states, 'evidence': None if lesions is None else weigh(states, counts, None if grade is None else grade['value'])}
   if marks is None:
     return drawn
-  severe = severe_hemorrhages(lesions or {})
   return drawn | {'edema': edema_by_rule(states, lesions, fovea=marks.fovea.found)} | (
-      {'severe_hemorrhages': severe} if severe else {})
+      {'severe_hemorrhages': severe_hemorrhages(lesions)} if lesions and counts else {})
 
 
 def _grade(probabilities: np.ndarray, temperature: float, margin: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -167,7 +167,8 @@ def edema_by_rule(states: Mapping[str, str], lesions: Mapping[str, Any] | None, 
   if not fovea:
     return said(None, 1, 'Hard exudates were found; how near to the fovea is not known, as it was not found.')
   if nearest is None:
-    return said(None, 1, 'Hard exudates were found, but no pixel reaches the threshold of the mask: where they are is not known.')
+    why = 'no region is as large as the smallest that counts' if 'smallest' in lesions['HaEx'] else 'no pixel reaches the threshold of the mask'
+    return said(None, 1, f'Hard exudates were found, but {why}: where they are is not known.')
   within = nearest <= NEAR
   return said(2 if within else 1, 2 if within else 1,
               f'The nearest hard exudate is {say_distance(nearest)} disc diameters from the fovea, {"within" if within else "beyond"} '

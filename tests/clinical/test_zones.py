@@ -162,6 +162,12 @@ def test_the_risk_of_edema_by_its_definition(state, lesions, fovea, value, least
   assert (found['name'] is None) == (value is None)
 
 
+def test_exudates_that_are_not_in_the_mask_are_said_to_be_too_small_where_that_is_why():
+  small = {'HaEx': exudates(None)['HaEx'] | {'smallest': {'value': 9, 'unit': 'pixels', 'network_pixels': 9}}}
+  said = lambda lesions: edema_by_rule({'HaEx': 'present'}, lesions, fovea=True)['sentence']
+  assert 'no region is as large as the smallest that counts' in said(small) and 'no pixel reaches the threshold' in said(exudates(None))
+
+
 @pytest.mark.parametrize('nearest, said', [(0.999, '1.00 disc diameters from the fovea, within 1.'), (1.0, '1.00 disc diameters from the fovea, within 1.'),
                                            (1.0012, '1.001 disc diameters from the fovea, beyond 1.'), (1.00003, '1.00003 disc')])
 def test_the_distance_that_is_said_is_on_the_side_that_is_said(nearest, said):
@@ -213,6 +219,25 @@ class TestRecords:
     assert again['edema']['value'] != 2 and again['landmarks'] == record['landmarks']
     same = rethreshold(record, found.maps[0], found.squares[0].field, {})
     assert same['lesions'] == record['lesions'] and same['edema'] == record['edema']
+
+  def test_that_too_few_hemorrhages_were_found_means_something_in_a_photograph_that_can_be_relied_on_alone(self, found):
+    dark = dataclasses.replace(batch.seen_as(found, found.squares[0].pixels // 8), landmarks=found.landmarks)
+    none = dataclasses.replace(dark, maps=np.zeros_like(dark.maps), lesions=np.zeros_like(dark.lesions))
+    states = lambda record: [each['state'] for each in record['evidence']['findings'] if each['lesion'] == 'iHE']
+    bright, some, nothing = map(self.describe, (found, dark, none))
+    assert not bright['severe_hemorrhages']['met'] and states(bright) == ['found', 'absent']
+    assert some['quality']['reasons'] and 'severe_hemorrhages' not in some and states(some) == ['found', 'not judged']
+    assert nothing['states']['iHE'] == 'ungradable' and 'severe_hemorrhages' not in nothing and states(nothing) == ['not judged'] * 2
+    schema = json.loads(SCHEMA.read_text('utf-8'))
+    maps = np.zeros_like(found.maps[0])
+    maps[1::8, 1::8, 1] = 0.9  # over twenty in each quadrant
+    some['maps'] = records.maps_entry(some, dark, batch.network(), 'npz', 'network')
+    many = rethreshold(some, maps, dark.squares[0].field, {})
+    assert many['severe_hemorrhages']['met'] and states(many) == ['found', 'found'] and look(many)['rule']['grade'] >= 3
+    again = rethreshold(many, dark.maps[0], dark.squares[0].field, {})
+    for each in (bright, some, nothing, many, again):
+      jsonschema.validate(each, schema)
+    assert list(again) == list(some) and again | {'run': some['run']} == some
 
   def test_exudates_near_the_fovea_are_a_reason_to_look(self, found):
     rows, columns = np.nonzero(found.maps[0, ..., 2] > 0.5)
