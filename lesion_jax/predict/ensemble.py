@@ -93,9 +93,9 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
 
   Returns:
     `annotated` holds each lesion that some member learned; its threshold is the mean of theirs (our choice), and so is
-    that of its presence where all members decide presence by one rule; else it is decided by Eq. 1. Temperatures are of
-    single networks, an average has none. A photograph has to be like what each member learned from, where that is
-    known.
+    that of its presence where all members that learned lesions decide presence by one rule; else it is decided by Eq. 1.
+    Temperatures and smallest regions are of single networks, an average has none. A photograph has to be like what each
+    member learned from, where that is known.
 
   Raises:
     ValueError: the members take photographs that are prepared differently. Windows are each member's own matter.
@@ -108,7 +108,8 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
   windows = [config['preprocessing'].get('window', 0) for config in configs]
   annotated = [key for key in LESION_KEYS if any(key in config['annotated'] for config in configs)]
   thresholds = _mean_thresholds(configs, [config['thresholds'] for config in configs])
-  own = [config.get('presence') or {} for config in configs]
+  deciding = [config for config in configs if config['annotated']] or list(configs)  # one that grades alone has no say in lesions
+  own = [config.get('presence') or {} for config in deciding]
   rule = own[0].get('rule')
   likeness = union([config.get('likeness') or [] for config in configs])
   one_rule = rule is not None and all(presence.get('rule') == rule for presence in own)
@@ -120,7 +121,7 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
       'annotated': annotated,
       'preprocessing': taken[0] | ({'window': windows[0]} if windows[0] and len(set(windows)) == 1 else {}),
       'thresholds': thresholds,
-      **({'presence': {'rule': rule, 'thresholds': _mean_thresholds(configs, [each['thresholds'] for each in own])}}
+      **({'presence': {'rule': rule, 'thresholds': _mean_thresholds(deciding, [each['thresholds'] for each in own])}}
          if one_rule else {}),
       **({'likeness': likeness} if likeness else {}),
       'provenance': {'members': [

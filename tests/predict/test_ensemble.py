@@ -108,6 +108,14 @@ def test_members_of_different_rules_are_judged_by_eq_1(make_members):
   assert load(make_members({'presence': presence}, {'gain': 0.5})).rule.name == 'maximum'
 
 
+def test_a_member_that_grades_alone_has_no_say_in_presence(make_members):
+  presence = {'rule': 'top500', 'thresholds': dict.fromkeys(LESION_KEYS, 0.2)}
+  for order in (1, -1):
+    members = [{'annotated': ['MA', 'iHE'], 'presence': presence}, {'model': {'name': 'oracle', 'heads': ['grades']}, 'annotated': []}][::order]
+    config = load(make_members(*members)).config
+    assert config['presence'] == presence and config['annotated'] == ['MA', 'iHE']
+
+
 def test_the_record_of_a_photograph_takes_it(make_members):
   predictor = load(make_members({}, {'gain': 0.5}))
   found = predictor(SPOTS)
