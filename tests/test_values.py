@@ -32,6 +32,8 @@ def test_those_of_the_clone_are_right_and_the_keys_are_theirs():
     ({'segment__learning_rate': float('nan')}, 'config.segment.learning_rate=nan: a finite number'),
     ({'grade__weight_decay': float('inf')}, 'config.grade.weight_decay=inf: a finite number'),
     ({'segment__augmentation__tint': (1.0, float('nan'))}, 'tint=.*: finite numbers'),
+    ({'segment__data__size': 4288}, 'config.segment.data.size=4288: a number of pixels from 1 to 4096; prediction takes no'),
+    ({'grade__data__size': 0}, 'config.grade.data.size=0: a number of pixels from 1'),
     ({'segment__warm_up': -2}, 'config.segment.warm_up=-2: a whole number from 0 on'),
     ({'segment__freeze': (3,)}, 'config.segment.freeze=.*texts'),
 ])

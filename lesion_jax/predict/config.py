@@ -7,19 +7,19 @@ from typing import Any
 
 from lesion_jax import models, plugins
 from lesion_jax.clinical.findings import Smallest
+from lesion_jax.clinical.unsure import margin_of
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.metrics.presence import RULES
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
 from lesion_jax.photograph.likeness import check as check_likeness
 from lesion_jax.photograph.windows import GRID, MIN_WINDOW, check_window
+from lesion_jax.weights.bundle import MAX_SIZE
 
 NEEDED = ('model', 'lesions', 'grades', 'preprocessing', 'thresholds', 'annotated')
 TOLD = ('data', 'provenance', 'metrics')  # what a bundle may say of itself, for people to read
+DECIDED = ('referable', 'edema')  # what an operating point decides
 LONGEST = 300  # characters of a value that a message shows
 CROPS = (FIELD_OF_VIEW, SQUARE)
-# Pixels: above the fields of the finest releases (3,600 of 4288 x 2848). A bundle may come from a stranger, and memory grows
-# with the square.
-MAX_SIZE = 4_096
 
 
 def check_config(config: Mapping[str, Any], source: str) -> None:
@@ -63,6 +63,8 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   for key in TOLD:
     _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
   _check_data(config.get('data', {}), source)
+  _check_points(config.get('operating_points', {}), source)
+  _check_margin(config, source)
 
 
 def _require_imported(config: Mapping[str, Any], source: str) -> None:
@@ -138,6 +140,29 @@ def _check_temperatures(config: Mapping[str, Any], source: str) -> None:
   for value in (*lesions.values(), temperatures.get('grades', 1)):
     _require(isinstance(value, int | float) and 0 < value < float('inf'), source, 'temperatures', temperatures,
              'made of numbers above 0')
+
+
+def _check_points(points: Any, source: str) -> None:
+  """Of the operating points by name; most bundles have none."""
+  _require(isinstance(points, Mapping), source, 'operating_points', points, 'an object, or left out')
+  for name, point in points.items():
+    thresholds = [point[what] for what in DECIDED if what in point] if isinstance(point, Mapping) else [None]
+    _require(bool(thresholds) and all(isinstance(each, Mapping) and _is_share(each.get('threshold')) for each in thresholds), source,
+             f'operating_points.{name}', point, f'an object with {" or ".join(DECIDED)}, each with a threshold from 0 to 1')
+
+
+def _check_margin(config: Mapping[str, Any], source: str) -> None:
+  """Of the metrics, of which a record takes how well the grades' probabilities are calibrated."""
+  try:
+    found = margin_of(config)
+  except (AttributeError, KeyError, TypeError, ValueError):
+    found = {'value': None}
+  _require(found is None or _is_share(found['value']), source, 'metrics', config.get('metrics'),
+           'as the report of a test has them (calibration, tempered, confusion), or without these')
+
+
+def _is_share(value: Any) -> bool:
+  return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _check_likeness(config: Mapping[str, Any], source: str) -> None:

@@ -18,9 +18,8 @@ from lesion_jax.metrics.landmarks import DISC_DIAMETER
 from lesion_jax.models.landmarks import MULTIPLE, Located, get_landmark_net, locate
 from lesion_jax.photograph.landmarks import Landmark, Landmarks
 from lesion_jax.photograph.square import Square
-from lesion_jax.predict.config import MAX_SIZE
 from lesion_jax.predict.step import compiled
-from lesion_jax.weights.bundle import load_bundle
+from lesion_jax.weights.bundle import MAX_SIZE, load_bundle
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,7 +101,10 @@ def check_landmarks(config: Mapping[str, Any], path: pathlib.Path) -> None:
   """Holds the configuration of a bundle, at `path`, to what a network of landmarks needs. Raises ValueError, naming what it lacks."""
   if config.get('landmarks') != list(LANDMARKS):
     raise ValueError(f'{path} is no bundle of a network of {" and ".join(LANDMARKS)}; train one with configs/landmarks.py')
-  size = config.get('preprocessing', {}).get('size')
+  if not isinstance(config.get('model'), Mapping):
+    raise ValueError(f'{path}: model is {str(config.get("model"))[:60]!r}; it must be an object with the name of a network and its fields')
+  preprocessing = config.get('preprocessing')
+  size = preprocessing.get('size') if isinstance(preprocessing, Mapping) else None
   if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= MAX_SIZE or size % MULTIPLE:
     raise ValueError(f'{path}: preprocessing.size is {size!r}; it must be a multiple of {MULTIPLE} up to {MAX_SIZE}')
   if isinstance(found := config.get('found'), bool) or not isinstance(found, int | float) or not 0 < found < 1:

@@ -12,6 +12,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from lesion_jax.weights.bundle import MAX_SIZE
+
 # Keys of the configuration, as configs/common.py has them; those of `augmentation` are fields of `augment.Augmentation`.
 KEYS = ('seed', 'stages', 'segment', 'classify', 'grade')
 LATER = ('landmarks',)  # stages that a configuration from before has not, and needs where it runs them
@@ -34,7 +36,8 @@ LARGEST_SEED = 2**32 - 1  # of NumPy's generators and JAX's keys alike
 
 def check_values(config: ConfigDict) -> None:
   """Raises ValueError, naming the key and what it may be, for a configuration that lacks keys, or has a number that is not
-  finite, a negative whole number, a seed beyond 32 bits, or in a tuple another kind of thing than belongs there."""
+  finite, a negative whole number, a seed beyond 32 bits, photographs of a size that prediction refuses, or in a tuple another kind of thing
+  than belongs there."""
   asked = config.stages if isinstance(config, ConfigDict) and 'stages' in config and isinstance(config.stages, tuple | list) else ()
   _require_keys(config, 'config', (*KEYS, *(name for name in LATER if name in asked)))
   for name in config.stages if isinstance(config.stages, tuple | list) else ():
@@ -46,6 +49,8 @@ def check_values(config: ConfigDict) -> None:
     last = key.rpartition('.')[2]
     if last == 'seed' and not (isinstance(value, int) and 0 <= value <= LARGEST_SEED):
       raise ValueError(f'{key}={value}: a seed is a whole number from 0 to {LARGEST_SEED}')
+    if key.endswith('.data.size') and not (isinstance(value, int) and 1 <= value <= MAX_SIZE):
+      raise ValueError(f'{key}={value}: a number of pixels from 1 to {MAX_SIZE}; prediction takes no network of larger photographs')
     if isinstance(value, int) and value < 0:
       raise ValueError(f'{key}={value}: a whole number from 0 on')
     if isinstance(value, float) and not math.isfinite(value):

@@ -86,6 +86,10 @@ def get_optimizer(
   """
   if name not in OPTIMIZERS:
     raise ValueError(f'unknown optimizer {name!r}; the optimizers are {", ".join(OPTIMIZERS)}')
+  if not 0 <= momentum < 1:
+    raise ValueError(f'momentum is a share of what was before, in 0..1 and below 1; got {momentum}')
+  if not 0 <= weight_decay < float('inf'):
+    raise ValueError(f'weight_decay is 0 or more; got {weight_decay}')
   if not 0 <= clip < float('inf'):
     raise ValueError(f'clip is the largest norm of a gradient, above 0, or 0 for any; got {clip}')
   if not 0 < encoder_lr_factor < float('inf'):

@@ -52,6 +52,9 @@ LIMITS = {CONFIG: 16 << 20, WEIGHTS: 2 << 30, CARD: 16 << 20, PHOTOGRAPHS: 1 << 
 REQUIRED = ('format_version', 'weights_sha256')
 RESERVED = (*REQUIRED, 'photographs_sha256', 'storage')  # keys of config.json that are the format's own
 PRINT = (16, 16, 3)  # shape of a fingerprint
+# Pixels of the square that a network takes: above the fields of the finest releases (3,600 of 4288 x 2848). A bundle may come
+# from a stranger, and memory grows with the square.
+MAX_SIZE = 4_096
 # Of the names of arrays, 'params/.../kernel'. The deepest of the networks here has 9 parts and 77 characters.
 MAX_ARRAYS, MAX_NAME, MAX_PARTS = 10_000, 250, 32
 
@@ -204,9 +207,11 @@ def check_weights(arrays: Mapping[str, np.ndarray], source: str) -> None:
                        f'{name[:60]!r}...; at most {MAX_NAME} and {MAX_PARTS} are allowed')
     if not jnp.issubdtype(array.dtype, jnp.floating):
       raise ValueError(f'{source}: {name} is {array.dtype}, and weights are floating-point numbers; save the network again')
-    if not (finite := np.isfinite(array)).all():
+    with np.errstate(over='ignore'):  # networks compute in float32: what is larger is infinite there
+      finite = np.isfinite(array.astype(np.float32) if array.dtype == np.float64 else array)
+    if not finite.all():
       raise ValueError(f'{source}: {name} has {np.count_nonzero(~finite):,} of {math.prod(array.shape):,} weights that are '
-                       'not finite (NaN or infinite); such a network answers nothing of use. Its training diverged, or the '
+                       'not finite (NaN, infinite or beyond float32); such a network answers nothing of use. Its training diverged, or the '
                        'file was damaged before it was saved: take an earlier one')
 
 

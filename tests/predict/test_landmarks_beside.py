@@ -64,6 +64,8 @@ def test_a_predictor_goes_to_another_process_with_it(make_bundle, tmp_path, phot
     ({'size': 64.0}, 'multiple of 32'),
     ({'found': 1.5}, 'a confidence above 0 and below 1'),
     ({'model': {'name': 'landmark_net', 'channels': [2, 2, 4, 4, 8]}}, 'do not make a network of landmarks'),
+    ({'model': None}, "model is 'None'; it must be an object"),
+    ({'preprocessing': [32]}, 'preprocessing.size is None; it must be a multiple of 32'),
 ])
 def test_a_bundle_of_something_else_is_refused(tmp_path, changes, message):
   with pytest.raises(ValueError, match=message):

@@ -85,6 +85,12 @@ class TestBundle:
     with pytest.raises(ValueError, match=r'score/bias has 8 of 8 weights that are not finite'):
       load(path)
 
+  def test_weights_that_are_not_finite_in_the_type_of_the_network_are_refused(self, make_tiny_bundle):
+    path = make_tiny_bundle({'name': 'lesion_net_32s'})
+    change_weights(path, lambda arrays: {name: array.astype(np.float64) + 1e300 * name.endswith('score/bias') for name, array in arrays.items()})
+    with pytest.raises(ValueError, match=r'score/bias has 8 of 8 weights that are not finite .*beyond float32'):
+      load(path)
+
   def test_a_type_that_is_not_floating_point_is_refused(self, make_tiny_bundle):
     path = make_tiny_bundle({'name': 'lesion_net_32s'})
     change_weights(path, lambda arrays: {name: array.astype(np.int16) for name, array in arrays.items()})

@@ -40,7 +40,9 @@ PRESENCE = {'rule': 'top500', 'thresholds': dict.fromkeys(oracle.LESION_KEYS, 0.
 @pytest.mark.parametrize('changes', [
     {'presence': PRESENCE}, {'presence': PRESENCE | {'rule': 'maximum', 'specificity': None}},
     {'presence': PRESENCE | {'thresholds': dict.fromkeys(oracle.LESION_KEYS, 1)}},
-    {'temperatures': {}}, {'temperatures': {'lesions': {'MA': 2}, 'grades': 0.5}}])
+    {'temperatures': {}}, {'temperatures': {'lesions': {'MA': 2}, 'grades': 0.5}},
+    {'operating_points': {'high': {'referable': {'threshold': 0.4}, 'photographs': 9}, 'low': {'edema': {'threshold': 1}}}},
+    {'metrics': {'calibration': {'grade': {'ece': None}, 'MA': None}}}, {'metrics': {'calibration': {'grade': {'ece': 0.1}}, 'confusion': [[3]]}}])
 def test_rules_and_temperatures_are_known(changes):
   check_config(oracle.oracle_config(**changes), 'config.json')
 
@@ -79,6 +81,16 @@ def test_rules_and_temperatures_are_known(changes):
     ({'data': {'name': {}}}, r'data.name is \{\}; it must be a text'),
     ({'provenance': 'mine'}, "provenance is 'mine'; it must be an object"),
     ({'metrics': 1}, 'metrics is 1; it must be an object'),
+    ({'metrics': {'calibration': True}}, 'metrics is .*calibration.* as the report of a test has them'),
+    ({'metrics': {'calibration': {'grade': {'ece': 0.1}}, 'confusion': [None]}}, 'metrics is .*confusion'),
+    ({'metrics': {'calibration': {'grade': {'ece': 5}}}}, 'metrics is .*ece'),
+    ({'metrics': {'tempered': {'grade': 'x'}}, 'temperatures': {'grades': 2}}, 'metrics is .*tempered'),
+    ({'operating_points': 'high'}, "operating_points is 'high'; it must be an object, or left out"),
+    ({'operating_points': {'high': None}}, 'operating_points.high is None; it must be an object with referable or edema'),
+    ({'operating_points': {'high': {'photographs': 45}}}, 'operating_points.high is .* each with a threshold from 0 to 1'),
+    ({'operating_points': {'high': {'referable': {'threshold': 'x'}}}}, 'operating_points.high is'),
+    ({'operating_points': {'high': {'referable': {'threshold': 0.4}, 'edema': {}}}}, 'operating_points.high is'),
+    ({'operating_points': {'high': {'edema': {'threshold': 40}}}}, 'operating_points.high is'),
 ])
 def test_another_value_is_refused(changes, message):
   with pytest.raises(ValueError, match=message):

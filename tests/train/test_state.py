@@ -218,10 +218,11 @@ def test_without_clipping_and_with_one_rate_the_optimizer_s_state_is_what_it_was
 
 
 @pytest.mark.parametrize(('fields', 'message'), [
+    ({'momentum': 1.0}, r'momentum is a share .* got 1\.0'), ({'momentum': -0.9}, 'momentum is'), ({'weight_decay': -1e-4}, 'weight_decay is 0 or more'),
     ({'clip': -1.0}, r'clip is .* got -1\.0'), ({'clip': float('nan')}, 'clip is'),
     ({'encoder_lr_factor': 0.0}, r"encoder_lr_factor is a factor .* freeze=\('encoder',\)"), ({'encoder_lr_factor': -1.0}, 'above 0'),
     ({'encoder_held': -1}, 'counts steps'), ({'lr_factors': (('encoder', 0),)}, 'belongs to freeze'),
     ({'lr_factors': ('encoder', 0.1)}, 'pairs of a pattern and a factor')])
 def test_numbers_that_make_no_sense_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
-    get_optimizer('sgd', momentum=0.9, weight_decay=0.0, **fields)
+    get_optimizer('sgd', **{'momentum': 0.9, 'weight_decay': 0.0} | fields)
