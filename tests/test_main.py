@@ -353,6 +353,13 @@ class TestSameData:
     require_same_data(tmp_path, other, begun=False)  # nothing was learned from the others
     require_same_data(tmp_path, other, begun=True)
 
+  @pytest.mark.parametrize('text', ['', '{"photographs": 4', '[]', '3'])
+  def test_what_was_written_down_of_them_may_be_damaged(self, data, tmp_path, text):
+    (tmp_path / 'data.json').write_text(text)
+    with pytest.raises(OtherRun, match='others than|data.json is damaged .* if they are, remove it'):
+      require_same_data(tmp_path, data, begun=True)
+    assert (tmp_path / 'data.json').read_text() == text
+
   def test_a_folder_may_lie_elsewhere_where_that_can_be_seen(self, tmp_path):
     judge = stages.may_differ(tmp_path, tiny_config.get_config().to_dict())
     may_differ = lambda key: judge(key, 'there', 'now')

@@ -331,7 +331,7 @@ def require_same_data(directory: pathlib.Path, dataset: Dataset | Mixture, *, be
     begun: whether there is a checkpoint to resume from.
 
   Raises:
-    OtherRun: they are others.
+    OtherRun: they are others, or what was written down is damaged.
   """
   index, total = dataset.source('train').index, hashlib.blake2b(digest_size=16)
   for column in (index.id, index.grade, index.annotated, index.areas, index.fingerprint):
@@ -339,7 +339,11 @@ def require_same_data(directory: pathlib.Path, dataset: Dataset | Mixture, *, be
     total.update(repr(column.tolist()).encode() if column.dtype.kind == 'U' else np.ascontiguousarray(column).tobytes())
   now, path = {'photographs': len(index), 'train': total.hexdigest()}, directory / DATA
   if begun and path.exists():
-    there = json.loads(path.read_text('utf-8'))
+    try:
+      there = dict(json.loads(path.read_text('utf-8')))
+    except (TypeError, ValueError) as error:
+      raise OtherRun(f'{path} is damaged ({error}), so that nobody knows whether the training photographs are still those with which this '
+                     'run began; if they are, remove it, and it is written anew') from error
     if there != now:
       raise OtherRun(f'the {now["photographs"]} training photographs are others than the {there.get("photographs")} with which the run in '
                      f'{directory} began; name the folder with those, or use another --workdir')
