@@ -49,16 +49,17 @@ def read_patients(path: pathlib.Path) -> dict[str, Identity]:
   if others := table.others(COLUMNS):
     logging.warning('%s: the columns %s are not used', path, ', '.join(others))
   found: dict[str, Identity] = {}
-  wrong = Findings()
+  named, wrong = set[str](), Findings()
   width = len(table.header)
   filled = table._replace(rows=[(number, cells + [''] * (width - len(cells))) for number, cells in table.rows])
   for where, (photograph, patient, eye) in filled.cells(COLUMNS):
     if eye.lower() not in EYES or not _PATIENT.fullmatch(patient):
       wrong.add(where, f'patient {cut(patient)!r}, eye {cut(eye)!r}; a patient is letters, digits, dots '
                        f'and hyphens, an eye is {" or ".join(EYES)}')
-    elif photograph in found:
+    elif photograph.casefold() in named:  # as `identify` looks for it
       wrong.add(where, f'{cut(photograph)} has a row already')
     else:
+      named.add(photograph.casefold())
       found[photograph] = Identity(f'{patient}_{eye.lower()}', patient)
   wrong.require_none()
   return found

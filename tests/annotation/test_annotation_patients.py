@@ -33,6 +33,7 @@ def test_a_table_goes_before_the_name(tmp_path):
     (HEAD + 'a,../p,left\n', r"row 2: patient '../p'"),
     (HEAD + 'a,,left\n', r"row 2: patient ''"),
     (HEAD + 'a,p,left\na,q,left\n', r'row 3: a has a row already'),
+    (HEAD + 'Eye.jpg,p,left\nEYE.JPG,q,left\n', r'row 3: EYE.JPG has a row already'),  # which of them, nobody knows
     (HEAD + 'a,p\n', r"row 2: patient 'p', eye ''"),
 ])
 def test_another_table_is_refused(tmp_path, text, message):
