@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import numbers
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -148,7 +149,8 @@ class Options:
 
   def recorded(self) -> dict[str, Any]:
     """Returns those that change results, as they stand in a record: a run with others predicts again."""
-    chosen = {'crop': self.crop, 'threshold': dict(self.thresholds), 'tta': self.tta, 'dtype': self.dtype}
+    thresholds = {key: float(value) if isinstance(value, numbers.Real) else value for key, value in self.thresholds.items()}  # NumPy's are no JSON
+    chosen = {'crop': self.crop, 'threshold': thresholds, 'tta': self.tta, 'dtype': self.dtype}
     # Left out where they are not used: results from before there were such options stay valid.
     later = {'backend': (self.backend, 'jax'), 'window': (self.window, None), 'rule': (self.rule, 'bundle'),
              'smallest': (None if self.smallest is None else {key: each._asdict() for key, each in self.smallest.items()}, None),

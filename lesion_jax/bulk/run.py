@@ -345,9 +345,10 @@ def _write_index_maps(folder: pathlib.Path, entries: Sequence[Entry]) -> str:
 
 
 def _earlier(out: pathlib.Path, entries: Sequence[Entry]) -> list[Entry]:
-  """What lies in the folder of results beside those of this run, by name: whole, and not of the same photographs."""
+  """What lies in the folder of results beside those of this run, by name: whole, and not of the same photographs. Of one that cannot be
+  read nothing but the name as it was given is known; else that says little, as another folder may have been the current one."""
   folders = {entry.folder for entry in entries}
-  places, files = {entry.run.place for entry in entries if entry.run}, {text(entry.file) for entry in entries}
+  places, files = {entry.run.place for entry in entries if entry.run}, {text(entry.file) for entry in entries if not entry.run}
   found = []
   try:
     items = sorted(out.iterdir())

@@ -144,6 +144,11 @@ def test_a_photograph_travels_as_text_whatever_its_name_is():
   assert unpack(pack(item)) == item
 
 
+def test_thresholds_may_be_numbers_of_numpy(place):
+  entry, *_ = predict_photographs(place / 'eyes', place / 'out', Options(place / 'bundle', thresholds={'MA': np.float32(0.25)}))
+  assert entry.record['run']['options']['threshold'] == {'MA': 0.25} and entry.record['lesions']['MA']['threshold'] == 0.25
+
+
 def test_threads_and_memory_change_no_result_and_are_no_part_of_what_it_depends_on(place):
   predict_photographs(place / 'eyes', place / 'out', Options(place / 'bundle'))
   first = files(place / 'out')

@@ -85,6 +85,18 @@ def test_what_is_no_longer_whole_or_of_the_same_photograph_is_not_listed(predict
   assert list(_rows(out)) == ['b']
 
 
+def test_photographs_of_one_name_given_in_two_folders_are_both_listed(predict, tmp_path, monkeypatch):
+  out = tmp_path / 'out'
+  for grade, patient in ((1, 'p1'), (4, 'p2')):
+    _save(tmp_path / patient / 'eye.png', grade=grade)
+    monkeypatch.chdir(tmp_path / patient)
+    assert predict('eye.png', '--out', out) == 0
+  assert {folder: (row['file'], row['grade']) for folder, row in _rows(out).items()} == {'eye': ('eye.png', '1'), 'eye~2': ('eye.png', '4')}
+  (tmp_path / 'p2' / 'eye.png').unlink()
+  assert predict('eye.png', '--out', out) == 1
+  assert [row['status'] for row in _rows(out).values()] == ['failed'], 'of which of them it is, nobody knows'
+
+
 def test_results_are_never_photographs_and_photographs_in_the_output_folder_are(predict, tmp_path, capsys):
   _save(tmp_path / 'd' / 'one.png'), _save(tmp_path / 'd' / 'sub' / 'two.png', grade=3)
   folder = tmp_path / 'd'
