@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import platform
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from lesion_jax import machine
 
+ROOT = pathlib.Path(__file__).parents[1]
 V2 = '30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate'
 V1 = ('31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n'
       '32 31 0:29 {part} /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n'
@@ -135,6 +137,26 @@ def test_threads_of_a_command_share_heaps_where_the_user_has_not_said_otherwise(
     run = subprocess.run([sys.executable, '-c', HEAPS], env=environment | added, check=True, capture_output=True, text=True)
     return int(run.stdout)
   assert heaps() <= 2 < heaps(MALLOC_ARENA_MAX='12') <= 12
+
+
+PREDICT = """
+import sys
+from lesion_jax import cli, machine
+machine.processors, asked = lambda: COUNT, []
+machine.share_heaps = lambda heaps=2: asked.append((heaps, 'jax' in sys.modules and bool(sys.modules['jax']._src.xla_bridge._backends)))
+machine.keep_memory = lambda: asked.append('kept')
+try:
+  cli.main(['predict', 'nowhere.jpg', '--model', 'nothing', '--out', 'out'])
+except SystemExit as end:
+  print(end.code, asked[-1], 'kept' in asked)
+"""
+
+
+@pytest.mark.parametrize('count, heaps', [(4, 1), (8, 2)])
+def test_prediction_asks_for_its_heaps_before_jax_starts_and_keeps_nothing_from_photograph_to_photograph(tmp_path, count, heaps):
+  run = subprocess.run([sys.executable, '-c', PREDICT.replace('COUNT', str(count))], cwd=tmp_path, env=os.environ | {'PYTHONPATH': str(ROOT)}, check=True,
+                       capture_output=True, text=True)
+  assert run.stdout.split('\n')[-2] == f'2 ({heaps}, False) False'
 
 
 KEPT = """

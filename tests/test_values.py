@@ -36,6 +36,11 @@ def test_those_of_the_clone_are_right_and_the_keys_are_theirs():
     ({'grade__data__size': 0}, 'config.grade.data.size=0: a number of pixels from 1'),
     ({'segment__warm_up': -2}, 'config.segment.warm_up=-2: a whole number from 0 on'),
     ({'segment__freeze': (3,)}, 'config.segment.freeze=.*texts'),
+    ({'segment__augmentation__rotation': ('a', 'b')}, r"config.segment.augmentation.rotation=\('a', 'b'\): numbers, such as"),
+    ({'segment__augmentation__field': (True, 2.0)}, 'augmentation.field=.*: numbers'),
+    ({'grade__data__weights': ('3', '1')}, 'config.grade.data.weights=.*: numbers'),
+    ({'segment__data__draw_lesions': ('a',) * 8}, 'draw_lesions=.*: numbers'),
+    ({'segment__data__crop_scale': (None, 1.0)}, 'crop_scale=.*: numbers'),
 ])
 def test_a_number_that_is_none_is_named(changes, message):
   with pytest.raises(ValueError, match=message):

@@ -31,6 +31,7 @@ MODEL_KEYS = ('name', 'sync_batch_norm')
 # What tuples hold, by the last name of their key, and the least that it may be.
 WHOLE_NUMBERS = {'milestones': 1, 'decoder_channels': 1, 'channels': 1}
 TEXTS = ('freeze', 'init_drop', 'stages', 'track')
+NUMBERS = ('data.crop_scale', 'data.draw_grades', 'data.draw_lesions', 'data.weights', 'lesion_weights')  # of a stage; and all of `augmentation`
 LARGEST_SEED = 2**32 - 1  # of NumPy's generators and JAX's keys alike
 
 
@@ -69,9 +70,12 @@ def _require_keys(found: Any, name: str, keys: tuple[str, ...]) -> None:
 
 
 def _check_items(key: str, last: str, items: tuple[Any, ...] | list[Any]) -> None:
+  place = key.split('.', 2)[-1]
   for item in items:
     if isinstance(item, float) and not math.isfinite(item):
       raise ValueError(f'{key}={items}: finite numbers')
+    if (place in NUMBERS or place.startswith('augmentation.')) and (isinstance(item, bool) or not isinstance(item, int | float)):
+      raise ValueError(f'{key}={items}: numbers, such as (0.5, 2.0)')
     if last in TEXTS and not isinstance(item, str):
       raise ValueError(f"{key}={items}: texts, such as ('one', 'two')")
     if last in WHOLE_NUMBERS and not (
