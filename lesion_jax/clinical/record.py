@@ -67,6 +67,7 @@ LEARNED_FROM = {
     'validation': 'The network was chosen by this photograph, or a copy of it: what it says here does not show what it says of others.'}
 IN_MILLIMETRES = ('Areas in mm2 are by the pixel spacing that the DICOM file states, as if the retina were flat: cameras state it for '
                   'an eye of average length.')
+_OF_THE_PHOTOGRAPH = {RISK_OF_EDEMA, UNSEEN, EDEMA_BY_NETWORK, IN_MILLIMETRES, *LEARNED_FROM.values()}  # notes that come after those of the network
 
 
 class Network(NamedTuple):
@@ -244,7 +245,8 @@ def rethreshold(
     lesion.pop('smallest', None)
     lesion |= _where(mask, field, record['crop']['side'], smallest.get(key), spacing, zones)
   notes = [note for note in record['notes'] if not note.startswith(_SMALLEST)]
-  notes += [smallest_note(smallest)] if smallest else []
+  place = next((number for number, note in enumerate(notes) if note in _OF_THE_PHOTOGRAPH), len(notes))
+  notes[place:place] = [smallest_note(smallest)] if smallest else []
   chosen = record['run']['options']
   options = {**chosen, 'threshold': {**chosen.get('threshold', {}), **{key: float(value) for key, value in thresholds.items()}}, **asked}
   changed = {key: value for key, value in record.items() if key not in ('look', 'severe_hemorrhages')} | {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lesion_jax.clinical import record as records
-from lesion_jax.clinical.findings import Regions, measure, regions_by_quadrant
+from lesion_jax.clinical.findings import Regions, Smallest, measure, regions_by_quadrant
 from lesion_jax.clinical.look import EDEMA, look
 from lesion_jax.clinical.record import SCHEMA, describe, rethreshold
 from lesion_jax.clinical.schema import fits, read_schema
@@ -219,6 +219,11 @@ class TestRecords:
     assert again['edema']['value'] != 2 and again['landmarks'] == record['landmarks']
     same = rethreshold(record, found.maps[0], found.squares[0].field, {})
     assert same['lesions'] == record['lesions'] and same['edema'] == record['edema']
+    smallest = {'iHE': {'value': 9, 'unit': 'pixels'}}
+    fresh = describe(found, batch.network(smallest=smallest), file='eye.png', run=batch.run_of(batch.RICH)) | {'files': [], 'maps': record['maps']}
+    for before in (record, fresh):  # what is left out stands where it stands in a new record
+      again = rethreshold(before, found.maps[0], found.squares[0].field, {}, {'iHE': Smallest(9)})
+      assert {**again, 'run': 0} == {**fresh, 'run': 0}
 
   def test_that_too_few_hemorrhages_were_found_means_something_in_a_photograph_that_can_be_relied_on_alone(self, found):
     dark = dataclasses.replace(batch.seen_as(found, found.squares[0].pixels // 8), landmarks=found.landmarks)
