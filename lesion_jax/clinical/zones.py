@@ -151,7 +151,8 @@ def edema_by_rule(states: Mapping[str, str], lesions: Mapping[str, Any] | None, 
     nearest: disc diameters from the fovea to the nearest hard exudate; None without both.
     sentence: what it rests on.
   """
-  state, measured = states.get('HaEx', NOT_EVALUATED), ((lesions or {}).get('HaEx') or {}).get('found')
+  state, lesion = states.get('HaEx', NOT_EVALUATED), (lesions or {}).get('HaEx') or {}
+  measured = lesion.get('found')
   nearest = measured['by_landmarks']['nearest'] if measured and measured.get('by_landmarks') else None
 
   def said(value: int | None, least: int | None, sentence: str) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def edema_by_rule(states: Mapping[str, str], lesions: Mapping[str, Any] | None, 
   if not fovea:
     return said(None, 1, 'Hard exudates were found; how near to the fovea is not known, as it was not found.')
   if nearest is None:
-    why = 'no region is as large as the smallest that counts' if 'smallest' in lesions['HaEx'] else 'no pixel reaches the threshold of the mask'
+    why = 'no region is as large as the smallest that counts' if 'smallest' in lesion else 'no pixel reaches the threshold of the mask'
     return said(None, 1, f'Hard exudates were found, but {why}: where they are is not known.')
   within = nearest <= NEAR
   return said(2 if within else 1, 2 if within else 1,
