@@ -32,8 +32,7 @@ def look(record: Mapping[str, Any]) -> dict[str, Any]:
                  from its probability there; never where neither landmarks nor such a network are
     ungradable   something speaks against the quality of the photograph
     unlike       it is unlike the photographs that the network learned from; never where that is not known
-    second look  the network and the lesions found (`grade_by_rule`) disagree on whether it is referable: the network by its grade, or at
-                 an operating point by its probability
+    second look  the lesions found (`grade_by_rule`) disagree with the network, at its operating point, on whether it is referable
     other eye    table, name, DICOM file and the order of optic disc and fovea do not agree on which eye it is: another eye, or a
                  mirrored photograph
 

@@ -52,7 +52,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
   if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
     raise ValueError(f'{path} is not a state dict of tensors but {_contents(state, torch.Tensor)}')
   # NumPy has no bfloat16: torch widens it.
-  return {name: (x.float() if x.dtype == torch.bfloat16 else x).numpy() for name, x in state.items()}
+  return {name: (x.float() if x.dtype == torch.bfloat16 else x).detach().numpy() for name, x in state.items()}
 
 
 def _contents(found: Any, tensor: type) -> str:

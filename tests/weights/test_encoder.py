@@ -77,8 +77,8 @@ def test_torchs_own_format(tmp_path, zipped):
   torch = pytest.importorskip('torch')
   path, values = tmp_path / 'w', torch.from_numpy(KERNEL)
   save = lambda content: torch.save(content, path, _use_new_zipfile_serialization=zipped)
-  for half in (values.half(), values.bfloat16()):
-    save({'a.conv.weight': half})
+  for like in (values.half(), values.bfloat16(), torch.nn.Parameter(values)):  # parameters need a gradient
+    save({'a.conv.weight': like})
     assert read_encoder(path).arrays[PLACED].dtype == np.float32
     np.testing.assert_array_equal(read_encoder(path).arrays[PLACED], KERNEL.transpose(2, 3, 1, 0))
 
