@@ -337,9 +337,9 @@ def chooses(stage: ConfigDict) -> bool:
     ValueError: for an unknown source of thresholds, or a specificity that is none.
   """
   if stage.thresholds not in THRESHOLDS:
-    raise ValueError(f'config.thresholds={stage.thresholds!r}: choose one of {", ".join(THRESHOLDS)}')
+    raise ValueError(f'thresholds={stage.thresholds!r}: choose one of {", ".join(THRESHOLDS)}')
   if not 0 < stage.specificity < 1:
-    raise ValueError(f'config.specificity={stage.specificity}: give the share of photographs without a lesion that are to '
+    raise ValueError(f'specificity={stage.specificity}: give the share of photographs without a lesion that are to '
                      'be called clean, above 0 and below 1')
   return stage.thresholds == 'validation'
 
