@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,13 +25,12 @@ def conditions(results: Sequence[Result]) -> str:
   if not results:
     return 'Nothing was measured yet.'
   data = distinct(result['data'] for result in results)
-  seeds = sorted({result['seed'] for result in results})
   parts = [
       f'Data: {", ".join(data)}, {span(result["test_images"] for result in results)} test photographs',
       f'input {squares(result["size"] for result in results)} pixels',
       *_crops(results),
       f'{span(result["steps"] for result in results)} steps of training',
-      f'{"seed" if len(seeds) == 1 else "seeds"} {", ".join(map(str, seeds))}',
+      seeds(results),
       *machine(results),
   ]
   starts = distinct(result['config'][result['stage']]['pretrained'] for result in results)
@@ -40,6 +40,14 @@ def conditions(results: Sequence[Result]) -> str:
     verdict = RELEASED_DATA if all(starts) else RANDOM_START
   notes = [presets.NOTES[name] for name in distinct(result['preset'] for result in results) if name in presets.NOTES]
   return ' '.join([f'{"; ".join(parts)}.', verdict, *notes])
+
+
+def seeds(results: Sequence[Result]) -> str:
+  """Returns 'seed 0' or 'seeds 0, 1', and where rows have not all of them how many a row has: 'seeds 0, 1 (1 to 2 a row)'."""
+  known = sorted({result['seed'] for result in results})
+  each = collections.Counter(result['row'] for result in results).values()
+  return (f'{"seed" if len(known) == 1 else "seeds"} {", ".join(map(str, known))}' +
+          (f' ({span(each)} a row)' if len(set(each)) > 1 else ''))
 
 
 def _crops(results: Sequence[Result]) -> list[str]:

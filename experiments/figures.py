@@ -67,13 +67,11 @@ def fig5(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
     _bars(axes, lesions[number * half:(number + 1) * half], sizes, {key: found[key] for key in keys})
   handles, labels = panels[0].get_legend_handles_labels()
   drawing.legend(handles, labels, loc='outside right upper', frameon=False, fontsize=11)
-  seeds = len({result['seed'] for result in used})
   side = captions.squares(result['size'] for result in used)
   drawing.supxlabel(
       f'Lesions by average size: pixels in a test photograph of {side} that has the lesion. Lines: '
       f'{100 * used[0]["report"]["intervals"]["level"]:g} % intervals over test {captions.sampled(used)}; cross: undefined. '
-      f'Data: {", ".join(captions.distinct(result["data"] for result in used))}; {seeds} '
-      f'{"seed" if seeds == 1 else "seeds"}.', fontsize=10, color=INK)
+      f'Data: {", ".join(captions.distinct(result["data"] for result in used))}; {captions.seeds(used)}.', fontsize=10, color=INK)
   drawing.savefig(path)
 
 

@@ -97,7 +97,7 @@ def test_what_is_undefined_has_a_footnote():
 def test_seeds_give_a_mean_and_a_spread_and_the_caption_says_so():
   text = table3([make_result('abn_grader', seed, move=move) for seed, move in enumerate((0.0, 0.01, 0.05))])
   assert cells(text)['ABN-grading'] == ['**0.817** ± 0.026 [0.797, 0.837]', '0.797']
-  assert 'the mean over the seeds ± the standard deviation' in text and 'seeds 0, 1, 2' in text
+  assert 'the mean over the seeds ± the standard deviation' in text and 'seeds 0, 1, 2;' in text
   assert '±' not in table3([make_result('abn_grader')])
 
 
@@ -111,7 +111,7 @@ def test_table_three_names_the_resolutions_and_leaves_unprinted_metrics_empty(re
 
 def test_a_caption_has_all_that_is_needed_to_judge(results):
   text = table2([*results, make_result('fcn_8s', 1, steps=90, versions={'python': '3.12', 'jax': '0.10.2'})])
-  for part in ('synthetic, 120 test photographs', 'input 128 x 128 pixels', '90 to 160 steps', 'seeds 0, 1',
+  for part in ('synthetic, 120 test photographs', 'input 128 x 128 pixels', '90 to 160 steps', 'seeds 0, 1 (1 to 2 a row)',
                '2 CPU cores', 'python 3.11.9 and 3.12, jax 0.10.2', '95 % interval of 200 resamples',
                '\npython -m experiments.table2 --preset=small --seeds=0,1\n'):
     assert part in text, part
