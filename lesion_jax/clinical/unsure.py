@@ -16,16 +16,17 @@ MARGIN = 0.1  # where a bundle does not say how well its probabilities are calib
 def margin_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
   """What the bundle's own evaluation says of the probabilities of its grades, {'value', 'images'}: by how much that of the likeliest
   grade is off on average (the expected calibration error, ECE, with the temperature where it has one), and on how many
-  test images. None where it does not say.
+  test images. None where it does not say, or its metrics are not those of a report.
 
   Two grades whose probabilities are nearer to each other than that cannot be told apart by them: `is_unsure`.
   """
   metrics, tempered = config.get('metrics', {}), 'grades' in config.get('temperatures', {})
-  found = (metrics.get('tempered' if tempered else 'calibration') or {}).get('grade') or {}
-  if found.get('ece') is None:
+  try:
+    found = metrics.get('tempered' if tempered else 'calibration')['grade']['ece']
+    images = sum(map(sum, metrics.get('confusion', ())))
+    return {'value': round(float(found), 6), 'images': int(images)} if 0 <= found <= 1 else None
+  except (AttributeError, KeyError, TypeError, ValueError):
     return None
-  images = sum(map(sum, metrics.get('confusion', ())))
-  return {'value': round(float(found['ece']), 6), 'images': int(images)}
 
 
 def top_two(record: Mapping[str, Any]) -> tuple[tuple[str, float], tuple[str, float]]:

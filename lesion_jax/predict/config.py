@@ -7,7 +7,6 @@ from typing import Any
 
 from lesion_jax import models, plugins
 from lesion_jax.clinical.findings import Smallest
-from lesion_jax.clinical.unsure import margin_of
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.metrics.presence import RULES
 from lesion_jax.photograph.crop import FIELD_OF_VIEW, SQUARE
@@ -64,7 +63,6 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
     _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
   _check_data(config.get('data', {}), source)
   _check_points(config.get('operating_points', {}), source)
-  _check_margin(config, source)
 
 
 def _require_imported(config: Mapping[str, Any], source: str) -> None:
@@ -149,16 +147,6 @@ def _check_points(points: Any, source: str) -> None:
     thresholds = [point[what] for what in DECIDED if what in point] if isinstance(point, Mapping) else [None]
     _require(bool(thresholds) and all(isinstance(each, Mapping) and _is_share(each.get('threshold')) for each in thresholds), source,
              f'operating_points.{name}', point, f'an object with {" or ".join(DECIDED)}, each with a threshold from 0 to 1')
-
-
-def _check_margin(config: Mapping[str, Any], source: str) -> None:
-  """Of the metrics, of which a record takes how well the grades' probabilities are calibrated."""
-  try:
-    found = margin_of(config)
-  except (AttributeError, KeyError, TypeError, ValueError):
-    found = {'value': None}
-  _require(found is None or _is_share(found['value']), source, 'metrics', config.get('metrics'),
-           'as the report of a test has them (calibration, tempered, confusion), or without these')
 
 
 def _is_share(value: Any) -> bool:

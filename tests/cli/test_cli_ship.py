@@ -102,13 +102,11 @@ def test_rounding_twice_is_refused_and_unpacking_is_not(ship, tmp_path, capsys):
     (['bundle', '--out', 'bundle'], 'is the bundle itself'),
     (['bundle', '--out', 'file'], 'is a file'),
     (['bundle', '--out', 'x', '--storage', 'int4'], "invalid choice: 'int4'"),
-    (['broken', '--out', 'x', '--storage', 'int8'], "'params/gain' has 1 of 1 weights that are no finite float32 numbers"),
 ])
 def test_mistakes_end_with_2(bundle, tmp_path, monkeypatch, capsys, arguments, message):
   monkeypatch.chdir(tmp_path)
   before = load_bundle(bundle).digest
   (tmp_path / 'file').write_text('mine')
-  save_bundle('broken', config=oracle.oracle_config(), card='', variables={'params': {'gain': np.float64(1e300)}})
   with pytest.raises(SystemExit) as stop:
     cli.main(['ship', *arguments])
   assert stop.value.code == 2 and message in capsys.readouterr().err

@@ -51,6 +51,9 @@ class TestUnsure:
     assert margin_of(batch.config(**CALIBRATED)) == {'value': 0.14, 'images': 114}
     assert margin_of(batch.config(**CALIBRATED | {'temperatures': {}})) == {'value': 0.2, 'images': 114}
     assert margin_of(batch.config()) is None
+    for other in ({'calibration': True}, {'calibration': {'grade': {'ece': 0.1}}, 'confusion': [None]}, {'calibration': {'grade': {'ece': 5}}},
+                  {'calibration': {'grade': 'x'}}, {'calibration': {'grade': {'ece': 'x'}}}, {'calibration': {'grade': None}}):
+      assert margin_of({'metrics': other}) is None, other
 
   def test_the_record_has_it_and_keeps_to_the_schema(self, tmp_path):
     record = batch.write(tmp_path, MILD, **CALIBRATED).record
