@@ -425,7 +425,7 @@ def _drawn_from(
   drawn = {'states': states, 'evidence': None if lesions is None else weigh(states, counts, None if grade is None else grade['value'])}
   if marks is None:
     return drawn
-  return drawn | {'edema': edema_by_rule(states, lesions, fovea=marks.fovea.found)} | (
+  return drawn | {'edema': edema_by_rule(states, lesions, fovea=marks.fovea.found, reliable=reliable)} | (
       {'severe_hemorrhages': severe_hemorrhages(lesions)} if lesions and counts else {})
 
 

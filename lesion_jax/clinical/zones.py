@@ -136,13 +136,14 @@ def severe_hemorrhages(lesions: Mapping[str, Any]) -> dict[str, Any] | None:
           'met': min(regions.values()) > SEVERE_HEMORRHAGES, 'note': UNSEEN}
 
 
-def edema_by_rule(states: Mapping[str, str], lesions: Mapping[str, Any] | None, *, fovea: bool) -> dict[str, Any]:
+def edema_by_rule(states: Mapping[str, str], lesions: Mapping[str, Any] | None, *, fovea: bool, reliable: bool) -> dict[str, Any]:
   """The risk of macular edema by its own definition: hard exudates, and whether any lies within a disc diameter of the fovea.
 
   Args:
     states: of a record.
     lesions: likewise.
     fovea: whether it was found.
+    reliable: whether what is not found in the photograph is not there; else one that is nearer may be missing.
 
   Returns:
     value: 0..2, a position in core.EDEMA; None where it cannot be told.
@@ -170,7 +171,9 @@ def edema_by_rule(states: Mapping[str, str], lesions: Mapping[str, Any] | None, 
   if nearest is None:
     why = 'no region is as large as the smallest that counts' if 'smallest' in lesion else 'no pixel reaches the threshold of the mask'
     return said(None, 1, f'Hard exudates were found, but {why}: where they are is not known.')
-  within = nearest <= NEAR
-  return said(2 if within else 1, 2 if within else 1,
-              f'The nearest hard exudate is {say_distance(nearest)} disc diameters from the fovea, {"within" if within else "beyond"} '
-              f'{NEAR:g}.')
+  where = f'{say_distance(nearest)} disc diameters from the fovea, {"within" if nearest <= NEAR else "beyond"} {NEAR:g}'
+  if nearest <= NEAR:
+    return said(2, 2, f'The nearest hard exudate is {where}.')
+  if not reliable:
+    return said(None, 1, f'The nearest hard exudate that was found is {where}; in a photograph that cannot be relied on a nearer one may be missed.')
+  return said(1, 1, f'The nearest hard exudate is {where}.')

@@ -157,28 +157,34 @@ def exudates(nearest):
     ('not evaluated', {}, True, None, None),
 ])
 def test_the_risk_of_edema_by_its_definition(state, lesions, fovea, value, least):
-  found = edema_by_rule({'HaEx': state}, lesions, fovea=fovea)
+  found = edema_by_rule({'HaEx': state}, lesions, fovea=fovea, reliable=True)
   assert (found['value'], found['least']) == (value, least) and found['sentence'].endswith('.')
   assert (found['name'] is None) == (value is None)
 
 
+def test_a_distant_exudate_says_nothing_of_nearer_ones_in_a_photograph_that_cannot_be_relied_on():
+  found = edema_by_rule({'HaEx': 'present'}, exudates(1.7), fovea=True, reliable=False)
+  assert (found['value'], found['least'], found['nearest']) == (None, 1, 1.7) and 'a nearer one may be missed' in found['sentence']
+  assert edema_by_rule({'HaEx': 'present'}, exudates(0.7), fovea=True, reliable=False)['value'] == 2  # what is found is found
+
+
 def test_exudates_that_are_not_in_the_mask_are_said_to_be_too_small_where_that_is_why():
   small = {'HaEx': exudates(None)['HaEx'] | {'smallest': {'value': 9, 'unit': 'pixels', 'network_pixels': 9}}}
-  said = lambda lesions: edema_by_rule({'HaEx': 'present'}, lesions, fovea=True)['sentence']
+  said = lambda lesions: edema_by_rule({'HaEx': 'present'}, lesions, fovea=True, reliable=True)['sentence']
   assert 'no region is as large as the smallest that counts' in said(small) and 'no pixel reaches the threshold' in said(exudates(None))
 
 
 @pytest.mark.parametrize('nearest, said', [(0.999, '1.00 disc diameters from the fovea, within 1.'), (1.0, '1.00 disc diameters from the fovea, within 1.'),
                                            (1.0012, '1.001 disc diameters from the fovea, beyond 1.'), (1.00003, '1.00003 disc')])
 def test_the_distance_that_is_said_is_on_the_side_that_is_said(nearest, said):
-  assert said in edema_by_rule({'HaEx': 'present'}, exudates(nearest), fovea=True)['sentence']
+  assert said in edema_by_rule({'HaEx': 'present'}, exudates(nearest), fovea=True, reliable=True)['sentence']
 
 
 def test_a_distance_is_not_rounded_into_the_disc_diameter():
   zones = Zones((40.5, 30.5), None, 10 / 1.00004)
   found = zoned(dots((40, 40)), FIELD, SIZE, zones)  # 1.00004 disc diameters away
   assert found['near_fovea']['regions'] == 0 and found['nearest'] > 1
-  assert edema_by_rule({'HaEx': 'present'}, {'HaEx': {'found': {'by_landmarks': found}}}, fovea=True)['value'] == 1
+  assert edema_by_rule({'HaEx': 'present'}, {'HaEx': {'found': {'by_landmarks': found}}}, fovea=True, reliable=True)['value'] == 1
 
 
 class TestRecords:
