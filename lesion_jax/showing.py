@@ -83,7 +83,7 @@ def open_missing() -> None:
         os.dup2(opened, number)
         os.close(opened)
     if getattr(sys, name) is None:
-      setattr(sys, name, open(number, 'w' if number else 'r', closefd=False))  # noqa: SIM115. For the life of the process.
+      setattr(sys, name, open(number, 'w' if number else 'r', closefd=False))  # for the life of the process
 
 
 @contextlib.contextmanager

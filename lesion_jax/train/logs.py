@@ -101,7 +101,7 @@ class Logs:
     with self._going_on():
       try:
         yield
-      except Exception as error:  # noqa: BLE001. A service that does not answer must not lose the run.
+      except Exception as error:  # a service that does not answer must not lose the run
         raise error if isinstance(error, OSError) else OSError(f'{name}: {type(error).__name__}: {error}') from error
 
 
