@@ -176,7 +176,7 @@ class TestWhatIsSaidOfThem:
     assert found['small'] == {
         'default': True, 'about': 'the oracle as small', 'licence': 'CC0', 'size': oracle.SIZE, 'storage': 'float16',
         'bytes': sum(file.stat().st_size for file in (root / 'small').iterdir()), 'lesions': ['MA', 'CWS'],
-        'not_evaluated': ['iHE', 'HaEx', 'vHE', 'pHE', 'NV', 'FiP'], 'data': 'idrid', 'problem': '',
+        'not_evaluated': ['iHE', 'HaEx', 'vHE', 'pHE', 'NV', 'FiP'], 'data': 'idrid', 'problem': '', 'landmarks': None,
         'figures': {'pixel_f1': 0.51, 'kappa': 0.77, 'referable_sensitivity': 0.9}}  # those that have a value
     assert not found['large']['default']
 
@@ -215,6 +215,20 @@ class TestWhatIsSaidOfThem:
     assert 'is not the file with which' in found['problem'] and found['figures'] == {}
     assert cli.main(['info']) == 0
     assert 'NOT USABLE: ' in capsys.readouterr().out
+
+  def test_the_network_of_landmarks_beside_it_is_listed_sound_or_damaged(self, root, monkeypatch, capsys):
+    marks = {'folder': 'small', 'about': 'disc and fovea', 'licence': 'CC0', 'size': 64, 'storage': 'float16'} | {
+        key: networks.NETWORKS['small'][key] for key in pretrained.PINNED.values()}
+    monkeypatch.setattr(networks, 'LANDMARKS', {'marks': marks})
+    monkeypatch.setitem(networks.NETWORKS['large'], 'landmarks', 'marks')
+    found = lesion_jax.available()
+    assert found['small']['landmarks'] is None
+    assert found['large']['landmarks'] == {'name': 'marks', **{key: marks[key] for key in ('about', 'licence', 'size', 'storage')},
+                                           'bytes': found['small']['bytes'], 'problem': ''}
+    (root / 'small' / 'config.json').write_text('{}')
+    assert 'is not the file with which' in lesion_jax.available()['large']['landmarks']['problem']
+    assert cli.main(['info']) == 0
+    assert 'beside it marks: NOT USABLE: ' in capsys.readouterr().out
 
   def test_the_other_commands_take_a_name(self, root, tmp_path, monkeypatch, capsys):
     del root

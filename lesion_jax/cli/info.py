@@ -268,6 +268,9 @@ def _packaged(networks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]
                    + (f'; not evaluated: {", ".join(network["not_evaluated"])}' if network['not_evaluated'] else '')),
               ('', f'learned from {network["data"] or "what it does not say"}; licence: {network["licence"]}'),
               *([('', f'on its test split: {figures}')] if figures else [])]
+    if marks := network['landmarks']:
+      told = f'NOT USABLE: {marks["problem"]}' if marks['problem'] else f'{marks["about"]}; {marks["bytes"] / 1e6:.1f} MB as {marks["storage"]}'
+      pairs.append(('', f'beside it {marks["name"]}: {told}'))
   return pairs
 
 

@@ -129,7 +129,8 @@ def available() -> dict[str, dict[str, Any]]:
     Of each: `default`, whether it is used where none is named; `about`, one line; `licence`; `size`, side in pixels of the
     square that it takes; `storage`; `bytes` of all its files; `lesions`, keys of those that it evaluates, and
     `not_evaluated`, of the others, which it never learned; `data`, what it learned from; `figures` on its test split, see
-    `figures`; and `problem`, '' or why it cannot be used: then what its files say is left empty.
+    `figures`; `problem`, '' or why it cannot be used: then what its files say is left empty; and `landmarks`, None or the
+    network of landmarks that is used beside it: `name`, `about`, `licence`, `size`, `storage`, `bytes` and `problem`.
   """
   return {name: _describe(name, entry) for name, entry in networks.NETWORKS.items()}
 
@@ -153,7 +154,7 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _describe(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-  said = {'default': name == networks.DEFAULT, **{key: entry[key] for key in ('about', 'licence', 'size', 'storage')}}
+  said = {'default': name == networks.DEFAULT, **_pinned(entry), 'landmarks': _describe_landmarks(entry.get('landmarks'))}
   try:
     folder = check(name)
     config = json.loads((folder / CONFIG).read_text('utf-8'))
@@ -161,6 +162,23 @@ def _describe(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return said | {'bytes': 0, 'lesions': [], 'not_evaluated': [], 'data': '', 'figures': {}, 'problem': str(error)}
   annotated = config['annotated']
   return said | {
-      'bytes': sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()),
-      'lesions': annotated, 'not_evaluated': [key for key in config['lesions'] if key not in annotated],
+      'bytes': _bytes(folder), 'lesions': annotated, 'not_evaluated': [key for key in config['lesions'] if key not in annotated],
       'data': config.get('data', {}).get('name', ''), 'figures': figures(config.get('metrics', {})), 'problem': ''}
+
+
+def _describe_landmarks(name: str | None) -> dict[str, Any] | None:
+  if (entry := networks.LANDMARKS.get(name or '')) is None:
+    return None
+  said = {'name': name, **_pinned(entry)}
+  try:
+    return said | {'bytes': _bytes(_checked(name, entry)), 'problem': ''}
+  except (OSError, ValueError) as error:
+    return said | {'bytes': 0, 'problem': str(error)}
+
+
+def _pinned(entry: Mapping[str, Any]) -> dict[str, Any]:
+  return {key: entry[key] for key in ('about', 'licence', 'size', 'storage')}
+
+
+def _bytes(folder: pathlib.Path) -> int:
+  return sum(file.stat().st_size for file in folder.rglob('*') if file.is_file())
