@@ -65,7 +65,7 @@ def write_result(
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  for old in (RECORD, FHIR, *(dicom_on_disk.NAMES if dicom is None else ()), *MADE, *maps_on_disk.NAMES, ATTENTION, FIELD):
+  for old in (RECORD, WAITING, FHIR, *(dicom_on_disk.NAMES if dicom is None else ()), *MADE, *maps_on_disk.NAMES, ATTENTION, FIELD):
     (folder / old).unlink(missing_ok=True)
   files = [FIELD]
   square, = found.squares

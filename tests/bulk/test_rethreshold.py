@@ -165,6 +165,9 @@ class TestRethreshold:
     (folder / 'MA.png').unlink()
     rethreshold(place / 'out', {'MA': 0.4}), rethreshold(place / 'whole', {'MA': 0.4})
     assert files(place / 'out') == files(place / 'whole')
+    (folder / 'result.json').rename(folder / '.result.json.before')
+    predict(place, 'out', maps='npz')
+    assert (folder / 'result.json').exists() and not (folder / '.result.json.before').exists()
 
   def test_results_without_maps_stay_and_are_named(self, place, capsys):
     predict(place, 'out', maps='npz')
