@@ -70,7 +70,7 @@ def read_values(text: str | Mapping[str, Any]) -> Values:
     if plain(str(name)) not in found:
       raise ValueError(f'values={cut(text)!r}: {cut(name)!r} is none of lesion, ignore and absent; write lesion=1,ignore=255')
     listed = numbers if isinstance(numbers, Sequence) and not isinstance(numbers, str) else str(numbers).split('+')
-    found[plain(str(name))] = tuple(_byte(number, 'values', text) for number in listed)
+    found[plain(str(name))] += tuple(_byte(number, 'values', text) for number in listed)
   found['absent'] = found['absent'] or (0,)
   if not found['lesion'] or sum(map(len, found.values())) > len(set().union(*found.values())):
     raise ValueError(f'values={cut(text)!r}: name the numbers of the lesion, and none of them twice; write '
@@ -93,7 +93,8 @@ def read_indices(text: str | Mapping[str, Any]) -> dict[int, str | None]:
     if key is None and plain(name) not in ('none', 'null', 'background'):
       raise ValueError(f'indices={cut(text)!r}: {cut(name)!r} is no lesion, ignore or none; the lesions are '
                        f'{", ".join(LESION_KEYS)}')
-    found[_byte(number, 'indices', text)] = key
+    if found.setdefault(number := _byte(number, 'indices', text), key) != key:
+      raise ValueError(f'indices={cut(text)!r}: {number} is two things; say once what it is')
   return found
 
 

@@ -110,7 +110,11 @@ def read_scale(text: str | Mapping[str, Any]) -> Scale:
   if isinstance(text, str) and text in ('', *KNOWN):
     return Scale(text, KNOWN[text or 'icdr'])
   pairs = text.items() if isinstance(text, Mapping) else [part.partition('=')[::2] for part in text.split(',')]
-  spans = {whole_number(str(written).strip()).casefold(): _span(str(meant).strip(), text) for written, meant in pairs}
+  spans: dict[str, Span | None] = {}
+  for written, meant in pairs:
+    span = _span(str(meant).strip(), text)
+    if spans.setdefault(whole_number(str(written).strip()).casefold(), span) != span:
+      raise ValueError(f'scale={cut(text)!r}: {cut(str(written))!r} is two things; say once what it is')
   return Scale(','.join(f'{written}={_show(span)}' for written, span in spans.items()), spans)
 
 

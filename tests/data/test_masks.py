@@ -125,6 +125,10 @@ def test_other_values_are_refused(text):
     read_values(text)
 
 
+def test_numbers_of_one_meaning_may_be_said_one_by_one():
+  assert read_values('lesion=1,lesion=255') == read_values('lesion=1+255')
+
+
 def test_an_inverted_mask_can_be_declared():
   values = read_values('lesion=0,absent=255')
   present, unscored = values.split(255 - FULL)
@@ -135,7 +139,7 @@ def test_an_inverted_mask_can_be_declared():
 def test_indices_know_the_names_of_releases_and_what_is_no_lesion():
   assert read_indices('1=HE,2=none,255=ignore') == read_indices({'1': 'iHE', '2': None, '255': 'ignore'}) == {
       1: 'iHE', 2: None, 255: 'ignore'}
-  for text in ('1=disc', 'x=MA', '1', '256=MA'):
+  for text in ('1=disc', 'x=MA', '1', '256=MA', '1=MA,2=iHE,1=CWS', '1=MA,01=none'):
     with pytest.raises(ValueError, match='indices='):
       read_indices(text)
 

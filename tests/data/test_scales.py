@@ -55,6 +55,12 @@ def test_what_is_no_scale_is_refused(scale):
     read_scale(scale)
 
 
+@pytest.mark.parametrize('scale', ['0=0,1=1,1=2', {'1': 1, '1.0': 2}])
+def test_a_grade_that_means_two_things_is_refused(scale):
+  with pytest.raises(ValueError, match="scale=.*'1.*' is two things"):
+    read_scale(scale)
+
+
 def test_few_grades_without_a_scale_are_asked_about():
   scale = read_scale('')
   assert 'only the grades 0, 1 occur' in asks(scale, [0, 1, -1]) and 'referable yes/no' in asks(scale, [0, 1])
