@@ -11,8 +11,6 @@ import os
 import pathlib
 import shutil
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -20,7 +18,7 @@ from absl import logging
 from PIL import Image
 
 from lesion_jax.core import Example
-from lesion_jax.data.index import Index
+from lesion_jax.data.index import DAMAGE, Index
 from lesion_jax.data.sampler import Source
 from lesion_jax.whole import whole
 
@@ -117,7 +115,7 @@ def _read(path: pathlib.Path, key: str) -> Found:
       return dict(zip(photographs, kept['found'], strict=True))
   except FileNotFoundError:
     return {}
-  except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError) as error:
+  except DAMAGE as error:
     logging.warning('%s is damaged, or of an earlier version (%s); the network is asked again', path, error)
     return {}
 

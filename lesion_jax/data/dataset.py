@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lesion_jax.core import EVIDENCE, LESION_KEYS, UNKNOWN_GRADE, Example, lesion_bits
-from lesion_jax.data.index import Index
+from lesion_jax.data.index import DAMAGE, Index
 from lesion_jax.data.index import read as read_index
 from lesion_jax.data.sampler import Joined, Source
 from lesion_jax.data.scales import ICDR
@@ -51,7 +50,7 @@ class ExampleSource(Sequence):
     try:
       self._records = builder.as_data_source(split, decoders=encoded)
       found = read_index(builder.data_path, split)
-    except (RuntimeError, FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
+    except (FileNotFoundError, *DAMAGE) as error:
       raise self._damaged(error) from error
     self._rows = np.arange(len(found))
     if grades:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from lesion_jax.core import LANDMARKS, UNKNOWN_EDEMA
 
 NAME = 'index.npz'
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError)  # what NumPy raises for damaged archives
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,6 +75,6 @@ def save(folder: str | os.PathLike[str], splits: Mapping[str, Index]) -> None:
 
 def read(folder: str | os.PathLike[str], split: str) -> Index:
   """Returns the photographs of one split. Raises FileNotFoundError where nothing is kept, KeyError for another
-  split."""
-  with np.load(pathlib.Path(folder, NAME), allow_pickle=False) as found:
+  split, one of DAMAGE where the file is damaged."""
+  with pathlib.Path(folder, NAME).open('rb') as file, np.load(file, allow_pickle=False) as found:
     return Index(**{name: found[f'{split}/{name}'] for name in FIELDS if name not in LATER or f'{split}/{name}' in found})

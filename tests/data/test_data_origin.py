@@ -12,7 +12,7 @@ import sys
 import pytest
 from draw_releases import draw_folder, open_release
 
-from lesion_jax.data import origin
+from lesion_jax.data import index, origin
 from lesion_jax.data.builders.resume import put_back, set_aside
 from lesion_jax.data.registry import find_prepared
 
@@ -99,6 +99,8 @@ def _truncate(folder):
     (_truncate, r'array_record.* has [\d,]+ bytes of'),
     (lambda folder: (folder / 'dataset_info.json').unlink(), 'dataset_info.json is missing'),
     (lambda folder: (folder / 'features.json').write_text('{'), 'features.json is damaged'),
+    (lambda folder: (folder / 'left_out.json').write_text('{'), 'left_out.json is damaged'),
+    (lambda folder: (folder / origin.NAME).write_text('{'), 'source.json is damaged'),
     (lambda folder: (folder / 'index.npz').unlink(), 'index.npz is missing'),
 ])
 def test_damaged_data_are_refused_by_name_and_prepared_anew(release, spoil, what):
@@ -117,6 +119,19 @@ def test_damage_without_a_record_of_sizes_is_a_sentence(release):
   _truncate(_prepared(dataset))
   with pytest.raises(ValueError, match='preprocessed data in .* are damaged'):
     open_release('folder', release).source('train')[0]
+
+
+def test_a_damaged_index_is_a_sentence(release):
+  dataset = open_release('folder', release)
+  path = _prepared(dataset) / index.NAME
+  data = path.read_bytes()
+  for place in range(0, len(data), max(1, len(data) // 40)):
+    path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1:])
+    try:
+      for split in dataset.splits:
+        dataset.source(split)
+    except ValueError as error:
+      assert 'are damaged' in str(error)
 
 
 def test_where_preparing_anew_fails_the_old_data_stay(release):
