@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import pathlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ def _add(
   if fold is not None and not whole_number(fold).isdecimal():
     wrong.add(where, f'fold is {cut(fold)!r}; a fold is a whole number, for every photograph, or leave the column out')
     return None
-  patient = ' '.join(cells.get('patient', '').split())
+  patient = re.sub(r'^(\d+)\.0$', r'\1', ' '.join(cells.get('patient', '').split()))  # one table of several may hold floats
   entries[name] = Entry(grade, None if patient.casefold() in ('', *NOBODY) else patient,
                         None if split is None else SPLIT_NAMES[split.casefold()], None if fold is None else int(whole_number(fold)))
   return name
