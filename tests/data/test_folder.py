@@ -11,6 +11,7 @@ from drawing import save
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, UNKNOWN_GRADE, lesion_bits, unpack_targets
+from lesion_jax.data.own.contents import read_settings
 from lesion_jax.data.registry import load_dataset
 
 
@@ -286,6 +287,13 @@ class TestFormsThatPeopleHave:
     with pytest.raises(ValueError, match=r'7 mistakes: row 2 \(eye00\); .* and 2 more places: grade is .9.*\(7 times\)'):
       open_release('folder', release)
 
+  def test_a_patient_that_one_table_has_as_a_float_is_the_same_one(self, tmp_path):
+    for number, (split, patient) in enumerate({'train': '12', 'test': '12.0'}.items()):
+      save(tmp_path / 'mine' / split / 'images' / f'x{number}.jpg', photograph(number))
+      (tmp_path / 'mine' / split / 'grades.csv').write_text(f'id,grade,patient\nx{number},1,{patient}\n')
+    with pytest.raises(ValueError, match='the patient 12 is in train and in test'):
+      open_release('folder', tmp_path / 'mine')
+
   def test_patients_that_differ_in_case_alone_are_refused(self, release):
     _rewrite(release, 'id,patient', *(f'eye{number:02d},{"P1" if number else "p1"}' for number in range(12)))
     with pytest.raises(ValueError, match='the patients p1 and P1 differ in nothing but case'):
@@ -457,12 +465,17 @@ class TestFormsThatPeopleHave:
 
   @pytest.mark.parametrize('text, message', [
       ('[', 'dataset.json is not JSON'), ('[]', 'dataset.json is no object'), ('{"scales": 1}', 'dataset.json has scales'),
-      ('{"scale": "x"}', 'dataset.json: scale='), ('{"values": 3}', 'dataset.json: '),
+      ('{"scale": "x"}', 'dataset.json: scale='), ('{"values": 3}', 'dataset.json: values is 3; it is text'), ('{"indices": [1]}', 'dataset.json: indices is'),
   ])
   def test_other_settings_are_refused(self, release, text, message):
     (release / 'dataset.json').write_text(text)
     with pytest.raises(ValueError, match=message):
       open_release('folder', release)
+
+
+def test_a_setting_that_is_null_is_not_set(tmp_path):
+  (tmp_path / 'dataset.json').write_text('{"scale": null, "values": "lesion=1"}')
+  assert read_settings(tmp_path) == {'values': 'lesion=1'}
 
 
 def test_a_mask_of_127_throughout_leaves_the_lesion_unknown_in_that_photograph(release):

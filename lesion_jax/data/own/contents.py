@@ -61,6 +61,10 @@ def read_settings(root: pathlib.Path) -> dict[str, Any]:
     named = f'has {", ".join(sorted(map(cut, unknown)))}' if isinstance(found, dict) else 'is no object'
     raise ValueError(f'{path} {named}; it is one JSON object with any of {", ".join(KEYS)}, such as '
                      '{"scale": "referable", "values": {"lesion": 1, "ignore": 255}}')
+  found = {key: value for key, value in found.items() if value is not None}
+  for key, value in found.items():
+    if not isinstance(value, str | dict):
+      raise ValueError(f'{path}: {key} is {cut(value)}; it is text, as of the option of that name, or an object')
   return found
 
 
