@@ -102,6 +102,14 @@ def test_names_that_differ_in_case_alone_are_refused(release):
     _load(release)
 
 
+def test_nothing_is_prepared_of_a_release_without_a_photograph(release):
+  for path in (release / 'IMAGES').iterdir():
+    path.rename(path.with_suffix('.tif'))
+  with pytest.raises(ValueError, match=f'messidor2: there is no photograph to prepare in {release}; .*named? them'):
+    _load(release)
+  assert not list(release.parent.glob('prepared/messidor2/*/*'))
+
+
 @pytest.mark.parametrize('missing', ['IMAGES', 'messidor_data.csv'])
 def test_what_is_missing_is_named(release, missing):
   (release / missing).rename(release / 'elsewhere')

@@ -260,7 +260,9 @@ class LesionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ]
     if differing:
       logging.warning('%s: this copy differs from the published dataset: %s', self.name, '; '.join(differing))
-    photographs = sum(map(len, splits.values()))
+    if not (photographs := sum(map(len, splits.values()))):
+      raise ValueError(f'{self.name}: there is no photograph to prepare in {" and ".join(map(str, self.builder_config.places()))}; was the '
+                       'raw dataset unpacked whole, and are its files as its authors name them?')
     self._index: dict[str, list[dict[str, Any]]] = {}
     self._waiting = {split: items for split, items in splits.items() if items}
     self._odd: dict[str, list[str]] = {}
