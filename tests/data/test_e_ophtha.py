@@ -26,6 +26,12 @@ def test_every_photograph_of_both_parts_is_found_whatever_the_case_of_its_name(r
           'MA_E0000043_DS000DGT'} <= set(examples)
 
 
+def test_what_a_mac_leaves_beside_photographs_is_none(release):
+  path = next((release / 'e_optha_EX' / 'EX').glob('*/*'))
+  path.with_name(f'._{path.name}').write_bytes(b'\0\5\x16\7')
+  assert len(_examples(release)) == 18
+
+
 def test_a_part_annotates_its_lesion_and_no_other(release):
   dataset = open_release('e_ophtha', release)
   assert dataset.annotated == ('MA', 'HaEx') and not dataset.graded

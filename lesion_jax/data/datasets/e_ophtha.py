@@ -107,7 +107,8 @@ class EOphtha(MaskBuilder):
 
 def _list(folder: pathlib.Path) -> list[pathlib.Path]:
   """The photographs in the folders of a folder, sorted."""
-  paths = sorted(path for path in require_folder(folder).glob('*/*') if path.suffix.lower() in SUFFIXES)
+  paths = sorted(path for path in require_folder(folder).glob('*/*')
+                 if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'))
   if not paths:
     raise FileNotFoundError(f'no photograph {folder / "E..." / "*.jpg"}; was the raw dataset unpacked whole?')
   return paths

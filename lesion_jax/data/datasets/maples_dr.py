@@ -145,7 +145,7 @@ def _find_photographs(folder: pathlib.Path) -> dict[str, pathlib.Path]:
                             'images_dir where they are')
   found: dict[str, pathlib.Path] = {}
   for path in sorted(folder.rglob('*')):
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
       if path.stem in found:
         raise ValueError(f'{path} and {found[path.stem]} are photographs of one name; keep one of them')
       found[path.stem] = path
