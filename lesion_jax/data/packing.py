@@ -36,7 +36,7 @@ def read_mask(path: str | pathlib.Path, *, shape: tuple[int, int], levels: Itera
     FileNotFoundError: where there is no such file.
     ValueError: where the file cannot be read, has another size than the photograph, holds another value or other numbers than
       whole ones from 0 to 255 (or 0 and 65535 alone, which read as 0 and 255), says one thing in its colours and another in
-      alpha, or has an EXIF orientation other than upright.
+      alpha, has an EXIF orientation other than upright, or holds several pictures.
   """
   levels = sorted(levels)
   mask = _read(path, shape, indices=True)
@@ -97,6 +97,8 @@ def _open(path: str | pathlib.Path, indices: bool) -> tuple[np.ndarray, bool]:
       if (turned := exif_orientation(image)) not in (None, 0, 1):
         raise ValueError(f'it has the EXIF orientation {turned}, which some programs follow and others do not; save it '
                          'upright, without that tag')
+      if (pages := getattr(image, 'n_frames', 1)) > 1:
+        raise ValueError(f'it holds {pages} pictures, and a mask is one; save each as a file of its own')
       return _levels(image, indices)
   except FileNotFoundError:
     raise

@@ -8,7 +8,7 @@ from drawing import block, palette, save
 from PIL import Image
 
 from lesion_jax.core import LESION_KEYS, unpack_bits
-from lesion_jax.data.packing import pack_masks, read_mask, read_soft_mask
+from lesion_jax.data.packing import look_at, pack_masks, read_mask, read_soft_mask
 
 MASK = block(3, 5, 7, 2, (20, 30))
 
@@ -69,6 +69,15 @@ def test_whole_numbers_are_read_whatever_their_type(tmp_path, dtype, value, read
   path = tmp_path / 'mask.tif'
   Image.fromarray(np.where(MASK, value, 0).astype(dtype)).save(path)
   np.testing.assert_array_equal(read_mask(path, shape=(20, 30), levels=(0, read)), MASK * read)
+
+
+@pytest.mark.parametrize('name', ['mask.tif', 'mask.gif'])
+def test_a_mask_of_several_pictures_is_refused(tmp_path, name):
+  first = Image.fromarray(np.zeros_like(MASK, np.uint8))
+  first.save(tmp_path / name, save_all=True, append_images=[Image.fromarray(MASK.astype(np.uint8) * 255)])
+  for read in (lambda: read_soft_mask(tmp_path / name, shape=(20, 30)), lambda: look_at(tmp_path / name)):
+    with pytest.raises(ValueError, match=rf'{name}: it holds 2 pictures, and a mask is one'):
+      read()
 
 
 def test_a_broken_file_is_named(tmp_path):
