@@ -67,7 +67,8 @@ def claim_workdir(
   path = workdir / NAME
   if path.exists() and any(other.name not in (NAME, locking.NAME) for other in workdir.iterdir()):
     try:
-      theirs = json.loads(path.read_text())
+      if not isinstance(theirs := json.loads(path.read_text()), dict):
+        raise ValueError('no object')
     except ValueError as error:
       raise ValueError(f'{path} is not readable JSON ({error}); {PUT_BACK}') from error
     found = compare(theirs, config)

@@ -48,8 +48,9 @@ def test_a_mistake_put_right_before_anything_was_done_is_no_conflict(tmp_path):
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 0
 
 
-def test_a_configuration_that_cannot_be_read_is_named(run):
-  (run / 'config.json').write_text('{"seed": ')
+@pytest.mark.parametrize('text', ['{"seed": ', '[]', 'null', ''])
+def test_a_configuration_that_cannot_be_read_is_named(run, text):
+  (run / 'config.json').write_text(text)
   with pytest.raises(ValueError, match=r'config\.json is not readable JSON .*; put back the config\.json of that run .* --workdir'):
     claim_workdir(run, CONFIG)
 
