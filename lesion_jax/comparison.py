@@ -303,7 +303,7 @@ def _rows(path: pathlib.Path, file_column: str, grade_column: str) -> Iterator[t
     yield from _readings(path)
     return
   table = read_table(path, (file_column, grade_column, PATIENT))
-  yield from table.cells([file_column, grade_column, *([PATIENT] if table.find(PATIENT) is not None else [])])
+  yield from table.filled.cells([file_column, grade_column, *([PATIENT] if table.find(PATIENT) is not None else [])])
 
 
 def _readings(path: pathlib.Path) -> Iterator[tuple[str, list[str]]]:

@@ -50,9 +50,7 @@ def read_patients(path: pathlib.Path) -> dict[str, Identity]:
     logging.warning('%s: the columns %s are not used', path, ', '.join(others))
   found: dict[str, Identity] = {}
   named, wrong = set[str](), Findings()
-  width = len(table.header)
-  filled = table._replace(rows=[(number, cells + [''] * (width - len(cells))) for number, cells in table.rows])
-  for where, (photograph, patient, eye) in filled.cells(COLUMNS):
+  for where, (photograph, patient, eye) in table.filled.cells(COLUMNS):
     if eye.lower() not in EYES or not _PATIENT.fullmatch(patient):
       wrong.add(where, f'patient {cut(patient)!r}, eye {cut(eye)!r}; a patient is letters, digits, dots '
                        f'and hyphens, an eye is {" or ".join(EYES)}')

@@ -55,6 +55,13 @@ class Table(NamedTuple):
     """The file, and how it was read, for messages."""
     return f'{self.path} (read as {self.encoding}, separated by {SEPARATORS[self.separator]})'
 
+  @property
+  def filled(self) -> Table:
+    """The same, with empty cells at the end of rows that are too short: Excel leaves out the separators behind the last cell that
+    says something."""
+    width = len(self.header)
+    return self._replace(rows=[(number, cells + [''] * (width - len(cells))) for number, cells in self.rows])
+
   def find(self, column: str) -> int | None:
     """Returns the position of a column, whatever its case; None where there is none.
 

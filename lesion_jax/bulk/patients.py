@@ -83,11 +83,10 @@ def read_patients(path: str | os.PathLike, files: Iterable[pathlib.Path]) -> dic
   if missing := [column for column in (image, *COLUMNS[1:]) if table.find(column) is None]:
     raise ValueError(f'{path} has no column {", ".join(COLUMNS[0] if column == ALSO else column for column in missing)}; expected '
                      f'{", ".join(COLUMNS)}, and it has {cut(", ".join(table.header), 200)} ({table.about})')
-  width, wrong, rows = len(table.header), Findings(), dict[pathlib.Path, str]()
-  filled = table._replace(rows=[(number, cells + [''] * (width - len(cells))) for number, cells in table.rows])
+  wrong, rows = Findings(), dict[pathlib.Path, str]()
   files, found = list(files), dict[pathlib.Path, Whose]()
   find = _Finder(files, pathlib.Path(path))
-  for where, (name, patient, word) in filled.cells((image, *COLUMNS[1:])):
+  for where, (name, patient, word) in table.filled.cells((image, *COLUMNS[1:])):
     eye = eye_word(word) if word else None
     if word and eye is None:
       wrong.add(where, f'{cut(word)!r} is no eye; {_EYES}')

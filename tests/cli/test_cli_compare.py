@@ -270,6 +270,9 @@ class TestGrades:
     named = [f'{row},p{number // 3}' for number, row in enumerate(rows)]
     assert lesion_jax.compare_predictions(out, self.table(tmp_path, *named, header='file,grade,patient'), resamples=5)['patients'] == 2
 
+  def test_an_empty_cell_at_the_end_may_be_missing(self, results, tmp_path):
+    assert lesion_jax.compare_predictions(results, self.table(tmp_path, 'eye1,1', 'eye2'), resamples=5)['images'] == 1
+
   def test_other_columns_are_named(self, results, compare, tmp_path):
     table = self.table(tmp_path, 'eye1;1;x', 'eye2;2;y', header='Image name;Retinopathy grade;note')
     status, _, said = compare(results, '--grades', table)

@@ -282,6 +282,11 @@ class TestFormsThatPeopleHave:
     _rewrite(release, 'id,subject', *(f'eye{number:02d},s' for number in range(12)))
     assert any('the columns subject are not used' in note for note in open_release('folder', release).notes)
 
+  def test_empty_cells_at_the_end_of_a_row_may_be_missing(self, release):
+    _rewrite(release, 'id,grade,patient', *(f'eye{number:02d}{("", ",3", ",3,p")[number % 3]}' for number in range(12)))
+    grades = [example['grade'] for example in examples_of(open_release('folder', release)).values()]
+    assert sorted(grades) == [UNKNOWN_GRADE] * 4 + [3] * 8
+
   def test_all_mistakes_of_a_table_are_said_at_once(self, release):
     _rewrite(release, 'id,grade', *(f'eye{number:02d},{9 if number < 7 else 1}' for number in range(12)))
     with pytest.raises(ValueError, match=r'7 mistakes: row 2 \(eye00\); .* and 2 more places: grade is .9.*\(7 times\)'):

@@ -66,7 +66,7 @@ def read_entries(
     if {'split', 'fold'} <= set(columns):
       raise ValueError(f'{path} has the columns split and fold; take one of them out, as either says where a photograph belongs')
     without_zeros: list[tuple[str, str]] = []
-    for where, cells in table.cells(columns):
+    for where, cells in table.filled.cells(columns):
       if (bare := cells[0]).isdecimal() and find(bare) is None and (full := _with_zeros(bare, photographs)):
         without_zeros.append((bare, full))
         cells = [full, *cells[1:]]
