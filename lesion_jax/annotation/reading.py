@@ -60,7 +60,7 @@ def read_exports(files: Iterable[tuple[str, pathlib.Path]], labels: Labels) -> E
 
 def _read(annotator: str, path: pathlib.Path, labels: Labels) -> tuple[list[Annotation], Counter[str]]:
   if path.is_dir():
-    files = sorted(path.glob('*.json'))
+    files = sorted(file for file in path.glob('*.json') if not file.name.startswith('.'))  # a Mac leaves '._x.json'
     if not files:
       raise ValueError(f'{path} is a folder without JSON files of labelme; name the exported files in it')
     whole, passed_over = [], Counter()

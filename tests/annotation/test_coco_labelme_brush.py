@@ -119,6 +119,7 @@ def test_shapes_of_labelme(tmp_path):
 def test_a_folder_of_labelme_files_is_one_annotator(tmp_path):
   for name in 'ab':
     (tmp_path / f'{name}.json').write_text(json.dumps(_labelme(imagePath=f'{name}.jpg')))
+  (tmp_path / '._a.json').write_bytes(b'\0\5\x16\7')  # as a Mac leaves it
   found = read_exports([('carl', tmp_path)], Labels()).annotations
   assert [(one.photograph, one.annotator) for one in found] == [('a.jpg', 'carl'), ('b.jpg', 'carl')]
 
