@@ -12,10 +12,11 @@ from absl import logging
 from lesion_jax.annotation.mistakes import Findings, cut
 from lesion_jax.annotation.naming import PATTERN, eye_of, say_patients
 from lesion_jax.annotation.table import composed, read_table
+from lesion_jax.photograph.files import SUFFIXES
 
 COLUMNS = ('photograph', 'patient', 'eye')
 EYES = ('left', 'right')
-_ENDING = re.compile(r'\.(jpe?g|png|tiff?|bmp|ppm|gif|webp|jp2|dcm|dicom)$')
+_ENDING = re.compile(rf'({"|".join(map(re.escape, SUFFIXES))})$')
 _PATIENT = re.compile(r'[\w][\w.-]*')
 _TEACH = (f'name photographs {PATTERN}, or give a table with the columns '
           f'{", ".join(COLUMNS)}: --patients FILE.csv')

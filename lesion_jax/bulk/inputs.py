@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lesion_jax.locking import NAME as LOCK
+from lesion_jax.photograph.files import COPIES, SUFFIXES
 from lesion_jax.places import real
 
 if TYPE_CHECKING:
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
 REPORT, TABLE, PATIENTS = 'report.html', 'results.csv', 'patients.csv'
 COCO, LABELME, INDEX_MAPS = 'coco.json', 'labelme', 'index_maps'
 DICTIONARY = 'results_columns.csv'  # what the columns of TABLE mean
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
-            '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
 APPLE_DOUBLE = '._'  # how names begin that a Mac puts beside a file on disks of others; what is in them is no picture
-# Folders in which systems and stores keep copies and thumbnails of what lies beside them.
-COPIES = {'@eadir', '__macosx', '.thumbnails', '.@__thumb', '#recycle', '$recycle.bin', '.trash', '.trashes', '@recycle'}
 DICOMDIR = 'DICOMDIR'
 SHOWN = 8  # kinds of files that were not taken, in a sentence
 

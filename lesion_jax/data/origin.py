@@ -14,9 +14,10 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from lesion_jax.photograph.files import is_junk
+
 NAME = 'source.json'
 NEEDED = ('dataset_info.json', 'features.json')  # of TFDS
-_JUNK = ('thumbs.db', 'desktop.ini')
 SHOWN = 5  # names in a message
 
 
@@ -24,7 +25,7 @@ def survey(places: Iterable[pathlib.Path]) -> dict[str, Any] | None:
   """Returns the state of a source.
 
   Args:
-    places: files and folders, of which all that is in them counts; hidden files and those of file managers do not.
+    places: files and folders, of which all that is in them counts; hidden files and those of file managers and stores do not.
 
   Returns:
     'digest' of names, sizes and times, the number of 'files' and their 'bytes', and the names of folders without a file in
@@ -59,8 +60,8 @@ def _list(place: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
       names.clear()
       continue
     seen.add(real)
-    names[:] = [name for name in names if not name.startswith('.')]
-    own = [pathlib.Path(folder, name) for name in files if not name.startswith('.') and name.lower() not in _JUNK]
+    names[:] = [name for name in names if not is_junk(pathlib.PurePath(name))]
+    own = [path for name in files if not is_junk(path := pathlib.Path(folder, name))]
     found += own
     if not own and not names:
       empty.append(pathlib.Path(folder))

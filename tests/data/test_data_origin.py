@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 import pytest
-from draw_releases import draw_folder, open_release
+from draw_releases import draw_folder, open_release, photograph
+from drawing import save
 
 from lesion_jax.data import index, origin
 from lesion_jax.data.builders.resume import put_back, set_aside
@@ -71,6 +72,21 @@ def test_files_that_are_not_read_do_not_count(release):
   (release / 'images' / '.DS_Store').write_bytes(b'?')
   after = (_prepared(open_release('folder', release, anew=True)) / origin.NAME).stat()
   assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)  # nothing was prepared again
+
+
+def test_thumbnails_that_a_store_makes_later_do_not_count(release):
+  open_release('folder', release)
+  save(release / 'images' / '@eaDir' / 'eye00.jpg' / 'SYNOPHOTO_THUMB_M.jpg', photograph(1))
+  assert open_release('folder', release)
+
+
+def test_hidden_folders_beside_those_of_grades_do_not_count(tmp_path):
+  for name in 'abc':
+    save(tmp_path / 'mine' / '0' / f'{name}.jpg', photograph(ord(name)))
+  open_release('folder', tmp_path / 'mine')
+  (tmp_path / 'mine' / '.git').mkdir()
+  (tmp_path / 'mine' / '.git' / 'index').write_text('')
+  assert open_release('folder', tmp_path / 'mine')
 
 
 def test_data_prepared_before_empty_folders_were_kept_are_taken_as_they_are(release):

@@ -75,10 +75,16 @@ class TestContents:
     assert dataset.annotated == () and dataset.graded
     assert not any(example['annotated'] for example in examples_of(dataset).values())
 
+  def test_every_ending_that_predict_takes_is_taken(self, release):
+    for path in list(release.glob('images/*.jpg'))[:2]:
+      path.rename(path.with_suffix('.jfif' if path.stem < 'eye02' else '.JPE'))
+    assert len(_examples(release)) == 12
+
   def test_what_file_managers_leave_does_not_count(self, release):
     for place in ('images', 'masks', 'masks/MA'):
       for name in ('Thumbs.db', '.DS_Store', '._eye00.jpg'):
         (release / place / name).write_bytes(b'?')
+      save(release / place / '@eaDir' / 'eye00.jpg' / 'SYNOPHOTO_THUMB_M.jpg', photograph(1))  # as a NAS keeps thumbnails
     assert len(_examples(release)) == 12
 
 

@@ -72,8 +72,8 @@ def test_two_photographs_of_one_name_are_refused(release):
 
 
 def test_what_a_mac_leaves_beside_photographs_is_none(release):
-  for folder in ('Base34', '__MACOSX'):
-    (release / 'MESSIDOR' / folder).mkdir(exist_ok=True)
+  for folder in ('Base34', '__MACOSX', f'Base34/@eaDir/{FIRST}.tif'):
+    (release / 'MESSIDOR' / folder).mkdir(parents=True, exist_ok=True)
     (release / 'MESSIDOR' / folder / f'._{FIRST}.tif').write_bytes(b'\0\5\x16\7')
   assert FIRST in _examples(release)
 

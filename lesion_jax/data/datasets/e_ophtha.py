@@ -13,6 +13,7 @@ from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 from lesion_jax.photograph.crop import read_field
+from lesion_jax.photograph.files import is_junk
 
 
 class Part(NamedTuple):
@@ -108,7 +109,7 @@ class EOphtha(MaskBuilder):
 def _list(folder: pathlib.Path) -> list[pathlib.Path]:
   """The photographs in the folders of a folder, sorted."""
   paths = sorted(path for path in require_folder(folder).glob('*/*')
-                 if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'))
+                 if path.suffix.lower() in SUFFIXES and not is_junk(path) and not is_junk(path.parent))
   if not paths:
     raise FileNotFoundError(f'no photograph {folder / "E..." / "*.jpg"}; was the raw dataset unpacked whole?')
   return paths

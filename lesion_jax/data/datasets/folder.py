@@ -18,7 +18,7 @@ from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.masks import Look, examine, examine_maps, look, read_indices, read_values, turned
 from lesion_jax.data.native import Native
 from lesion_jax.data.own.contents import KEYS, Contents, read_contents, read_settings
-from lesion_jax.data.own.files import IMAGES, MASKS, SETTINGS, SPLIT_NAMES, TABLE
+from lesion_jax.data.own.files import IMAGES, MASKS, SETTINGS, SPLIT_NAMES, TABLE, folders_in
 from lesion_jax.data.own.table import Entry, find_table
 from lesion_jax.data.packing import read_mask
 from lesion_jax.data.scales import asks, read_scale
@@ -138,7 +138,7 @@ class Folder(MaskBuilder):
     root = self.builder_config.source_dir
     if (root / IMAGES).is_dir():
       return root / IMAGES, root / MASKS, find_table(root), root / SETTINGS
-    inner = [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+    inner = folders_in(root)
     split = [path for path in inner if path.name.casefold() in SPLIT_NAMES]
     return *(split or inner), find_table(root), root / SETTINGS
 

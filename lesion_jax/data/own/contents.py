@@ -13,9 +13,10 @@ from lesion_jax.annotation.naming import PATTERN, lesion_of, like_series, patien
 from lesion_jax.annotation.table import composed, plain
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.data.masks import TEACH_INDICES, look
-from lesion_jax.data.own.files import IMAGES, LOSSLESS, MASKS, PHOTOGRAPHS, SETTINGS, SPLIT_NAMES, TABLE, folders_in, is_junk, list_files
+from lesion_jax.data.own.files import IMAGES, LOSSLESS, MASKS, SETTINGS, SPLIT_NAMES, TABLE, folders_in, list_files
 from lesion_jax.data.own.table import Entry, find_table, read_entries, say_other_tables
 from lesion_jax.data.scales import Scale
+from lesion_jax.photograph.files import SUFFIXES, is_junk
 
 KEYS = ('scale', 'values', 'indices')  # of SETTINGS
 _CLASSES = {str(grade): grade for grade in range(NUM_GRADES)} | {
@@ -85,7 +86,7 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
     classes = _read_classes(root, scale)
     if classes is not None:
       return classes
-    list_files(root / IMAGES, PHOTOGRAPHS)  # raises, as there is no such folder
+    list_files(root / IMAGES, SUFFIXES)  # raises, as there is no such folder
   photographs: dict[str, pathlib.Path] = {}
   masks: dict[str, dict[str, pathlib.Path]] = {}
   maps: dict[str, pathlib.Path] = {}
@@ -94,9 +95,9 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
   of_folder: dict[str, str] = {}
   notes, tables = [], [find_table(root)]
   for split, folder in parts.items():
-    found = list_files(folder / IMAGES, PHOTOGRAPHS)
+    found = list_files(folder / IMAGES, SUFFIXES)
     if not found:
-      raise FileNotFoundError(f'no photograph in {folder / IMAGES}; put them there, ending in {" ".join(PHOTOGRAPHS)}')
+      raise FileNotFoundError(f'no photograph in {folder / IMAGES}; put them there, ending in {" ".join(SUFFIXES)}')
     if twice := sorted(found.keys() & photographs.keys()):
       raise ValueError(f'{found[twice[0]]} and {photographs[twice[0]]} have one name, as have {len(twice)} in all; the name '
                        'without its ending names a photograph, so rename one of them, and what belongs to it')
@@ -161,7 +162,7 @@ def _say_unknown(drawn: Mapping[pathlib.Path, tuple[str, ...]], masks: Iterable[
 def _say_no_splits(root: pathlib.Path, splits: Collection[pathlib.Path]) -> list[str]:
   """A warning for folders with photographs beside those of splits."""
   others = [folder for folder in folders_in(root) if splits and folder not in splits
-            and any(path.suffix.lower() in PHOTOGRAPHS for path in folder.glob('*/*'))]
+            and any(path.suffix.lower() in SUFFIXES for path in folder.glob('*/*'))]
   return [f'{", ".join(map(str, others))} have photographs and are not read, as their names are no splits; those are '
           f'{", ".join(SPLIT_NAMES)}'] if others else []
 
@@ -183,7 +184,7 @@ def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
       if not written:
         raise ValueError(f'{folder} is no grade; the folders in {top} are named by grades: {", ".join(scale.spans)}')
       grade = scale.grade(written)
-      listed += [(path, Entry(grade, None, split)) for path in list_files(folder, PHOTOGRAPHS).values()]
+      listed += [(path, Entry(grade, None, split)) for path in list_files(folder, SUFFIXES).values()]
   if not listed:
     return None
   stems = collections.Counter(composed(path.stem) for path, _ in listed)

@@ -6,18 +6,17 @@ import pathlib
 
 from lesion_jax.annotation.mistakes import Findings
 from lesion_jax.annotation.table import composed
+from lesion_jax.photograph.files import is_junk
 
 IMAGES, MASKS, TABLE, SETTINGS = 'images', 'masks', 'grades.csv', 'dataset.json'
-PHOTOGRAPHS = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.ppm', '.gif', '.webp', '.jp2', '.dcm', '.dicom')
 LOSSLESS = ('.png', '.tif', '.tiff', '.gif', '.bmp')
-JUNK = ('thumbs.db', 'desktop.ini')  # of file managers, as are hidden files
 SPLIT_NAMES = {'train': 'train', 'training': 'train', 'val': 'validation', 'valid': 'validation',
                'validation': 'validation', 'dev': 'validation', 'test': 'test', 'testing': 'test'}
 
 
 def folders_in(root: pathlib.Path) -> list[pathlib.Path]:
-  """Returns the folders in a folder, sorted, without hidden ones; [] where it is none."""
-  return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith('.')) if root.is_dir() else []
+  """Returns the folders in a folder, sorted, without hidden ones and those of stores; [] where it is none."""
+  return sorted(path for path in root.iterdir() if path.is_dir() and not is_junk(path)) if root.is_dir() else []
 
 
 def list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
@@ -46,8 +45,3 @@ def list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pat
       found[name] = path
   wrong.require_none()
   return found
-
-
-def is_junk(path: pathlib.Path) -> bool:
-  """Tells whether a file is hidden, or one that a file manager leaves."""
-  return path.name.startswith('.') or path.name.lower() in JUNK

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from lesion_jax.annotation.mistakes import Findings, cut
 from lesion_jax.annotation.naming import say_patients
 from lesion_jax.annotation.table import Table, composed, read_table
-from lesion_jax.data.own.files import IMAGES, PHOTOGRAPHS, SPLIT_NAMES, TABLE, is_junk
+from lesion_jax.data.own.files import IMAGES, SPLIT_NAMES, TABLE
 from lesion_jax.data.scales import Scale, whole_number
 from lesion_jax.data.splits import SPLITS
+from lesion_jax.photograph.files import SUFFIXES, is_junk
 
 # How programs write that there is no patient; 'NA' may be somebody's initials.
 NOBODY = ('nan', 'null', 'none', '?', '-', 'n/a', '#n/a', 'unknown')
@@ -137,7 +138,7 @@ def _finder(photographs: Mapping[str, pathlib.Path]) -> Any:
 
   def find(text: str) -> str | None:
     text = text.replace('\\', '/').rpartition('/')[2]
-    bare = composed(pathlib.PurePath(text).stem) if pathlib.PurePath(text).suffix.lower() in PHOTOGRAPHS else text
+    bare = composed(pathlib.PurePath(text).stem) if pathlib.PurePath(text).suffix.lower() in SUFFIXES else text
     for one in (text, bare):
       if one in exact:
         return one
