@@ -68,16 +68,19 @@ def seal(arrays: str, step: int, meta: dict[str, Any]) -> str:
 
 @dataclasses.dataclass
 class _Keep:
-  """Orbax preservation policy: the newest `newest` checkpoints, the best one, and `also`."""
+  """Orbax preservation policy: the newest `newest` checkpoints, the best one, that which was the best one when the checkpoint before was
+  saved (from which a run resumes where the newest is damaged), and `also`."""
 
   newest: int
   best_step: int | None = None
+  best_before: int | None = None
   also: tuple[int, ...] = ()
 
   def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
     del context
     recent = len(checkpoints) - self.newest
-    return [i >= recent or info.step == self.best_step or info.step in self.also for i, info in enumerate(checkpoints)]
+    kept = self.best_step, self.best_before, *self.also
+    return [i >= recent or info.step in kept for i, info in enumerate(checkpoints)]
 
 
 class Checkpoints:
@@ -85,7 +88,7 @@ class Checkpoints:
 
   Args:
     directory: created when missing.
-    newest: how many recent ones to keep, beside the best. Two, so that a damaged newest one has a predecessor.
+    newest: how many recent ones to keep, beside the best, and the best as of the one before. Two, so that a damaged newest one has a predecessor.
   """
 
   def __init__(self, directory: str | pathlib.Path, *, newest: int = 2):
@@ -114,7 +117,7 @@ class Checkpoints:
     self.wait()
     if step in self._manager.all_steps():
       return
-    self._keep.best_step, self._keep.also = best_step, tuple(also)
+    self._keep.best_before, self._keep.best_step, self._keep.also = self._keep.best_step, best_step, tuple(also)
     if self._unsaved and self._unsaved.step == best_step != step:
       self._write(self._unsaved)
       self.wait()

@@ -70,6 +70,15 @@ def test_the_newest_two_and_the_best_are_kept(checkpoints):
   assert checkpoints.steps() == [2, 5, 6]
 
 
+def test_the_best_one_of_the_predecessor_is_there_where_the_newest_is_damaged(checkpoints):
+  for step, best in ((1, 1), (2, 1), (3, 1), (4, 4)):
+    checkpoints.save(step, tree(step), {'best_step': best}, best_step=best)
+  checkpoints.wait()
+  damage(checkpoints, 4, flipped)
+  found = checkpoints.restore(tree(0))
+  assert found.step == 3 and digest(checkpoints.read(found.meta['best_step'], tree(0)).tree) == digest(tree(1))
+
+
 def state(**fields):
   return TrainState(np.int32(3), {'w': np.arange(4, dtype=np.float32)}, {}, (optax.EmptyState(),), **fields)
 
