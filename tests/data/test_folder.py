@@ -262,6 +262,19 @@ class TestFormsThatPeopleHave:
     table.rename(release / 'Grades.CSV')
     assert open_release('folder', release, anew=True).graded
 
+  def test_the_folders_of_the_layout_may_have_another_case(self, release):
+    expected = {name: example['lesions'].tolist() for name, example in _examples(release).items()}
+    for name in ('images', 'masks'):
+      (release / name).rename(release / name.title())
+    dataset = open_release('folder', release, anew=True)
+    assert {name: example['lesions'].tolist() for name, example in examples_of(dataset).items()} == expected
+    assert dataset.annotated == ('MA', 'NV')
+
+  def test_folders_of_pictures_that_are_not_read_are_named(self, release, said):
+    (release / 'masks').rename(release / 'labels')
+    dataset = open_release('folder', release)
+    assert dataset.annotated == () and f'{release / "labels"} have pictures and are not read' in said.text
+
   def test_a_column_goes_before_names(self, tmp_path):
     for name in ('a_left', 'a_right', 'b_left', 'b_right'):
       save(tmp_path / 'mine' / 'images' / f'{name}.jpg', photograph(1))

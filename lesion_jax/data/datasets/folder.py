@@ -18,8 +18,8 @@ from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.masks import Look, examine, examine_maps, look, read_indices, read_values, turned
 from lesion_jax.data.native import Native
 from lesion_jax.data.own.contents import KEYS, Contents, read_contents, read_settings
-from lesion_jax.data.own.files import IMAGES, MASKS, SETTINGS, SPLIT_NAMES, TABLE, folders_in
-from lesion_jax.data.own.table import Entry, find_table
+from lesion_jax.data.own.files import IMAGES, MASKS, SETTINGS, SPLIT_NAMES, TABLE, find, folders_in
+from lesion_jax.data.own.table import Entry
 from lesion_jax.data.packing import read_mask
 from lesion_jax.data.scales import asks, read_scale
 from lesion_jax.data.splits import SPLITS, labels_of
@@ -106,7 +106,7 @@ class Folder(MaskBuilder):
     try:
       scale, values, indices = read_scale(said['scale']), read_values(said['values']), read_indices(said['indices'])
     except (ValueError, AttributeError, TypeError) as error:
-      raise ValueError(f'{root / SETTINGS}: {error}') from error
+      raise ValueError(f'{find(root, SETTINGS)}: {error}') from error
     found = read_contents(root, scale, indices)
     if not found.masks and not found.maps and all(entry.grade == UNKNOWN_GRADE for entry in found.entries.values()):
       raise ValueError(f'{root} has neither a folder {MASKS}/<lesion>/ (of {", ".join(LESION_KEYS)}) nor a grade in '
@@ -136,11 +136,11 @@ class Folder(MaskBuilder):
   def reads(self) -> tuple[pathlib.Path, ...]:
     """Returns the folders and tables of the layout; what else lies in the folder does not count."""
     root = self.builder_config.source_dir
-    if (root / IMAGES).is_dir():
-      return root / IMAGES, root / MASKS, find_table(root), root / SETTINGS
+    if find(root, IMAGES).is_dir():
+      return find(root, IMAGES), find(root, MASKS), find(root, TABLE), find(root, SETTINGS)
     inner = folders_in(root)
     split = [path for path in inner if path.name.casefold() in SPLIT_NAMES]
-    return *(split or inner), find_table(root), root / SETTINGS
+    return *(split or inner), find(root, TABLE), find(root, SETTINGS)
 
   def deals(self) -> bool:
     """Unless the table or the folders say the splits."""

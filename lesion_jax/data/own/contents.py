@@ -13,8 +13,8 @@ from lesion_jax.annotation.naming import PATTERN, lesion_of, like_series, patien
 from lesion_jax.annotation.table import composed, plain
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, NUM_GRADES, UNKNOWN_GRADE
 from lesion_jax.data.masks import TEACH_INDICES, look
-from lesion_jax.data.own.files import IMAGES, LOSSLESS, MASKS, SETTINGS, SPLIT_NAMES, TABLE, folders_in, list_files
-from lesion_jax.data.own.table import Entry, find_table, read_entries, say_other_tables
+from lesion_jax.data.own.files import IMAGES, LOSSLESS, MASKS, SETTINGS, SPLIT_NAMES, TABLE, find, folders_in, list_files
+from lesion_jax.data.own.table import Entry, read_entries, say_other_tables
 from lesion_jax.data.scales import Scale
 from lesion_jax.photograph.files import SUFFIXES, is_junk
 
@@ -51,7 +51,7 @@ def read_settings(root: pathlib.Path) -> dict[str, Any]:
   Raises:
     ValueError: it is no JSON object, or has other keys, naming it.
   """
-  path = root / SETTINGS
+  path = find(root, SETTINGS)
   if not path.is_file():
     return {}
   try:
@@ -86,37 +86,38 @@ def read_contents(root: pathlib.Path, scale: Scale, indices: Mapping[int, str | 
     classes = _read_classes(root, scale)
     if classes is not None:
       return classes
-    list_files(root / IMAGES, SUFFIXES)  # raises, as there is no such folder
+    list_files(find(root, IMAGES), SUFFIXES)  # raises, as there is no such folder
   photographs: dict[str, pathlib.Path] = {}
   masks: dict[str, dict[str, pathlib.Path]] = {}
   maps: dict[str, pathlib.Path] = {}
   lesions: dict[str, tuple[str, ...]] = {}
   drawn: dict[pathlib.Path, tuple[str, ...]] = {}
   of_folder: dict[str, str] = {}
-  notes, tables = [], [find_table(root)]
+  notes, tables = [], [find(root, TABLE)]
   for split, folder in parts.items():
-    found = list_files(folder / IMAGES, SUFFIXES)
+    found = list_files(find(folder, IMAGES), SUFFIXES)
     if not found:
-      raise FileNotFoundError(f'no photograph in {folder / IMAGES}; put them there, ending in {" ".join(SUFFIXES)}')
+      raise FileNotFoundError(f'no photograph in {find(folder, IMAGES)}; put them there, ending in {" ".join(SUFFIXES)}')
     if twice := sorted(found.keys() & photographs.keys()):
       raise ValueError(f'{found[twice[0]]} and {photographs[twice[0]]} have one name, as have {len(twice)} in all; the name '
                        'without its ending names a photograph, so rename one of them, and what belongs to it')
     photographs |= found
-    own = list_masks(folder / MASKS, found, notes)
+    own = list_masks(find(folder, MASKS), found, notes)
     for key, of_lesion in own.items():
       masks.setdefault(key, {}).update(of_lesion)
-    drawn[folder / MASKS] = tuple(own)
+    drawn[find(folder, MASKS)] = tuple(own)
     lesions |= dict.fromkeys(found, tuple(own))
-    maps |= _list_maps(folder / MASKS, found, indices)
+    maps |= _list_maps(find(folder, MASKS), found, indices)
     if split:
       of_folder |= dict.fromkeys(found, split)
-      tables.append(find_table(folder))
+      tables.append(find(folder, TABLE))
   masks = {key: masks[key] for key in LESION_KEYS if key in masks}
   if masks and maps:
-    raise ValueError(f'{root / MASKS} holds folders of lesions and index maps; give one of the two')
+    raise ValueError(f'{find(root, MASKS)} holds folders of lesions and index maps; give one of the two')
   warnings = say_other_tables({root, *parts.values()} if not any(table.is_file() for table in tables) else ())
   warnings += [] if maps else _say_unknown(drawn, masks)
   warnings += _say_no_splits(root, parts.values()) if of_folder else []
+  warnings += _say_unread(parts.values())
   places: dict[str, str] = {}
   entries = read_entries([table for table in tables if table.is_file()], photographs, scale, notes, warnings, places)
   if of_folder:
@@ -140,12 +141,12 @@ def _of_folders(entries: Mapping[str, Entry], of_folder: Mapping[str, str]) -> d
 
 def _parts(root: pathlib.Path) -> dict[str, pathlib.Path] | None:
   """{'' : root} where images/ lies in it; split -> folder where folders of splits have images/; else None."""
-  if (root / IMAGES).is_dir():
+  if find(root, IMAGES).is_dir():
     return {'': root}
   found: dict[str, pathlib.Path] = {}
   for folder in folders_in(root):
     split = SPLIT_NAMES.get(folder.name.casefold())
-    if split and (folder / IMAGES).is_dir():
+    if split and find(folder, IMAGES).is_dir():
       if split in found:
         raise ValueError(f'{found[split]} and {folder.name} are one split ({split}); put them together')
       found[split] = folder
@@ -167,6 +168,14 @@ def _say_no_splits(root: pathlib.Path, splits: Collection[pathlib.Path]) -> list
           f'{", ".join(SPLIT_NAMES)}'] if others else []
 
 
+def _say_unread(folders: Iterable[pathlib.Path]) -> list[str]:
+  """A warning for folders with pictures beside those that are read."""
+  found = [inner for folder in folders for inner in folders_in(folder) if inner not in (find(folder, IMAGES), find(folder, MASKS))
+           and any(path.suffix.lower() in SUFFIXES for pattern in ('*', '*/*') for path in inner.glob(pattern))]
+  return [f'{", ".join(map(str, found))} have pictures and are not read; photographs belong into {IMAGES}/, and masks into {MASKS}/<lesion>/'
+          ] if found else []
+
+
 def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
   """Folders by grade, `train/3/x.jpg` or `3/x.jpg`; None where there are none."""
   splits = {folder: SPLIT_NAMES[folder.name.casefold()] for folder in folders_in(root)
@@ -174,7 +183,7 @@ def _read_classes(root: pathlib.Path, scale: Scale) -> Contents | None:
   tops = splits or ({root: None} if any(_class(folder.name, scale) for folder in folders_in(root)) else {})
   if not tops:
     return None
-  if unread := [path for top in {root, *tops} for path in (find_table(top), top / MASKS) if path.exists()]:
+  if unread := [path for top in {root, *tops} for path in (find(top, TABLE), find(top, MASKS)) if path.exists()]:
     raise ValueError(f'{", ".join(map(str, sorted(unread)))} would not be read, as the photographs lie in folders of their grades; put them into '
                      f'{IMAGES}/ and their grades into {TABLE}, or take out what is not to be read')
   listed: list[tuple[pathlib.Path, Entry]] = []

@@ -14,6 +14,12 @@ SPLIT_NAMES = {'train': 'train', 'training': 'train', 'val': 'validation', 'vali
                'validation': 'validation', 'dev': 'validation', 'test': 'test', 'testing': 'test'}
 
 
+def find(root: pathlib.Path, name: str) -> pathlib.Path:
+  """Returns the file or folder of that name in a folder, whatever its case; where it would lie, if there is none, or several."""
+  alike = [path for path in root.iterdir() if path.name.casefold() == name] if root.is_dir() else []
+  return alike[0] if len(alike) == 1 else root / name
+
+
 def folders_in(root: pathlib.Path) -> list[pathlib.Path]:
   """Returns the folders in a folder, sorted, without hidden ones and those of stores; [] where it is none."""
   return sorted(path for path in root.iterdir() if path.is_dir() and not is_junk(path)) if root.is_dir() else []

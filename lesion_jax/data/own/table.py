@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lesion_jax.annotation.mistakes import Findings, cut
 from lesion_jax.annotation.naming import say_patients
 from lesion_jax.annotation.table import Table, composed, read_table
-from lesion_jax.data.own.files import IMAGES, SPLIT_NAMES, TABLE
+from lesion_jax.data.own.files import IMAGES, SPLIT_NAMES, TABLE, find
 from lesion_jax.data.scales import Scale, whole_number
 from lesion_jax.data.splits import SPLITS
 from lesion_jax.photograph.files import SUFFIXES, is_junk
@@ -29,12 +29,6 @@ class Entry(NamedTuple):
   patient: str | None
   split: str | None
   fold: int | None = None
-
-
-def find_table(root: pathlib.Path) -> pathlib.Path:
-  """Returns where the table of a folder lies, or would lie: TABLE, whatever the case."""
-  alike = [path for path in root.iterdir() if path.name.casefold() == TABLE] if root.is_dir() else []
-  return alike[0] if len(alike) == 1 else root / TABLE
 
 
 def read_entries(
@@ -166,7 +160,7 @@ def _require_one_spelling(patients: Iterable[str], table: pathlib.Path) -> None:
 
 def say_other_tables(folders: Iterable[pathlib.Path]) -> list[str]:
   """A warning for folders that have tables and none of the right name."""
-  found = [path for folder in folders if folder.is_dir() and not find_table(folder).is_file() for path in sorted(folder.iterdir())
+  found = [path for folder in folders if folder.is_dir() and not find(folder, TABLE).is_file() for path in sorted(folder.iterdir())
            if path.suffix.lower() in TABLES and not is_junk(path)]
   return [f'{", ".join(path.name for path in found[:5])} in {found[0].parent} is not read, and there is no {TABLE}: call the table of '
           f'the photographs so (columns id, and any of {", ".join(COLUMNS)}), saved as "CSV UTF-8"'] if found else []
