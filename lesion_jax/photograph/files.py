@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
+SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.tif', '.tiff',
             '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.pnm', '.dcm', '.dicom')
 # Folders in which systems and stores keep copies and thumbnails of what lies beside them.
 COPIES = {'@eadir', '__macosx', '.thumbnails', '.@__thumb', '#recycle', '$recycle.bin', '.trash', '.trashes', '@recycle'}

