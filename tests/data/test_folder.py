@@ -495,6 +495,12 @@ class TestFormsThatPeopleHave:
       open_release('folder', release)
 
 
+def test_a_link_to_nothing_is_said_to_be_one(release):
+  (release / 'images' / 'gone.jpg').symlink_to(release / 'nowhere.jpg')
+  with pytest.raises(ValueError, match=r'images/gone\.jpg is a link to nothing'):
+    open_release('folder', release)
+
+
 def test_a_setting_that_is_null_is_not_set(tmp_path):
   (tmp_path / 'dataset.json').write_text('{"scale": null, "values": "lesion=1"}')
   assert read_settings(tmp_path) == {'values': 'lesion=1'}

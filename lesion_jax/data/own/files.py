@@ -40,6 +40,9 @@ def list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pat
   for path in sorted(folder.iterdir()):
     if is_junk(path):
       continue
+    if not path.exists():
+      wrong.add(str(path), 'is a link to nothing; remove it, or put the file there')
+      continue
     name = composed(path.stem)
     if path.suffix.lower() not in suffixes or not path.is_file():
       wrong.add(str(path), f'does not belong here: this folder holds files ending in {" ".join(suffixes)} and '
