@@ -79,7 +79,7 @@ def damage(folder: str | os.PathLike[str]) -> str:
   """Returns what is missing or cut in a folder of preprocessed data, as the end of a sentence; '' where nothing is
   known to be."""
   folder = pathlib.Path(folder)
-  for name in sorted({*NEEDED, *(path.name for path in folder.glob('*.json'))}):
+  for name in sorted({*NEEDED, *(path.name for path in folder.glob('[!.]*.json'))}):  # a Mac leaves '._x.json'
     try:
       json.loads((folder / name).read_text('utf-8'))
     except FileNotFoundError:

@@ -28,6 +28,7 @@ def _prepared(dataset):
 
 
 def test_what_has_not_changed_is_opened_again(release):
+  (_prepared(open_release('folder', release)) / '._source.json').write_bytes(b'\0\5\x16\7\xff')  # as a Mac leaves it in a copy
   first = open_release('folder', release)
   assert open_release('folder', release).ids == first.ids
 
