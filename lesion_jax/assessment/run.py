@@ -13,6 +13,7 @@ from lesion_jax.data.progress import Progress, silent
 from lesion_jax.evaluate import Evaluation
 from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED
 from lesion_jax.evaluate.interval import check_draws
+from lesion_jax.photograph.files import is_junk
 from lesion_jax.predict.predictor import Predictor
 
 
@@ -64,6 +65,6 @@ def require_free(out: Path) -> None:
     return
   if not path.is_dir():
     raise ValueError(f'out={path} is a file; give a directory')
-  if others := sorted({item.name for item in path.iterdir()} - set(FILES)):
+  if others := sorted({item.name for item in path.iterdir() if not is_junk(item)} - set(FILES)):
     raise ValueError(f'out={path} holds something else than an evaluation ({", ".join(others[:3])}); give another '
                      'directory, so that no file is overwritten')

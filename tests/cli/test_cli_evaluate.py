@@ -184,6 +184,12 @@ def test_a_notebook_is_told_of_its_arguments_not_of_options(save_oracle, idrid, 
   assert '--' not in str(error.value)
 
 
+def test_what_a_file_manager_left_in_an_evaluation_does_not_count(tmp_path):
+  for name in ('report.json', '.DS_Store', 'Thumbs.db'):
+    (tmp_path / name).touch()
+  assessment.require_free(tmp_path)
+
+
 def test_the_folder_of_something_else_is_not_written_to(save_oracle, tmp_path):
   (tmp_path / 'notes.txt').touch()
   with pytest.raises(ValueError, match='holds something else than an evaluation'):
