@@ -147,16 +147,16 @@ def _predict(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
   if arguments.maps is None and arguments.maps_at != 'network':
     parser.error(f'--maps-at {arguments.maps_at} says where --maps npz or --maps png is written; give one of them too, or leave it out')
   machine.share_heaps(1 if machine.processors() <= machine.FEW else 2)  # before JAX starts its threads
-  chosen = Options(
-      models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
-      crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
-      backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
-      burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, operating_point=arguments.operating_point,
-      dicom_seg=arguments.dicom_seg, patients=arguments.patients, coco=arguments.coco, labelme=arguments.labelme,
-      index_maps=arguments.index_maps, page_maps=arguments.page_maps, full_size=arguments.full_size, overlay=arguments.overlay, reduced=arguments.reduced,
-      threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
   notices: list[str] = []
   try:
+    chosen = Options(
+        models=arguments.model or (), batch_size=arguments.batch_size, thresholds=arguments.threshold, rule=arguments.rule,
+        crop=arguments.crop, tta=arguments.tta, window=arguments.window, dtype=arguments.dtype, device=arguments.device,
+        backend=arguments.backend, smallest=options.as_smallest(arguments.smallest), maps=arguments.maps, maps_at=arguments.maps_at,
+        burnt_in=arguments.burnt_in, landmarks=arguments.landmarks, fhir=arguments.fhir, operating_point=arguments.operating_point,
+        dicom_seg=arguments.dicom_seg, patients=arguments.patients, coco=arguments.coco, labelme=arguments.labelme,
+        index_maps=arguments.index_maps, page_maps=arguments.page_maps, full_size=arguments.full_size, overlay=arguments.overlay, reduced=arguments.reduced,
+        threads=arguments.threads, memory=arguments.memory, seconds=arguments.seconds)
     with bar(arguments.quiet) as progress:
       entries = predict_photographs(
           arguments.files, arguments.out, chosen, engine=arguments.engine, workers=arguments.workers,

@@ -226,6 +226,17 @@ def test_usage_errors_end_with_2(save, bundle, tmp_path, monkeypatch, capsys, ch
   assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('flags, message', [
+    (['--page-maps'], '--page-maps puts the maps that lie in the results into the page: give --maps npz too'),
+    (['--reduced', '--full-size'], '--reduced decodes photographs at a fraction of their size, and --full-size shows them'),
+])
+def test_options_that_do_not_belong_together_end_with_2(predict, save, capsys, flags, message):
+  with pytest.raises(SystemExit) as stop:
+    predict(save('eye.png'), *flags)
+  assert stop.value.code == 2
+  assert message in capsys.readouterr().err
+
+
 def test_a_folder_without_photographs_is_a_usage_error(predict, tmp_path, capsys):
   (tmp_path / 'empty').mkdir()
   with pytest.raises(SystemExit) as stop:
