@@ -1,10 +1,14 @@
-"""Writing files: whole or not at all, and grey pictures fast."""
+"""Writing files: whole or not at all, and grey pictures fast; reading pictures that may be damaged."""
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import struct
+from collections.abc import Iterator
 
 import numpy as np
+from PIL import Image
 
 from lesion_jax.photograph.png import encode_png
 from lesion_jax.whole import whole
@@ -22,3 +26,18 @@ def write_whole(path: pathlib.Path, text: str) -> None:
 def write_grey(path: pathlib.Path, pixels: np.ndarray) -> None:
   """Writes uint8 [H, W] as a grey PNG, bool [H, W] as one of a bit a pixel."""
   path.write_bytes(encode_png(pixels))
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path) -> Iterator[Image.Image]:
+  """Opens a picture of a folder of results, which is decoded in the body.
+
+  Raises:
+    OSError: it cannot be read, or is damaged.
+    ValueError: it is damaged: Pillow raises what is neither of these, too.
+  """
+  try:
+    with Image.open(path) as image:
+      yield image
+  except (SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    raise ValueError(f'{path} is damaged ({error}); predict again with --overwrite') from error

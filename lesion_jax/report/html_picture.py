@@ -17,6 +17,7 @@ from lesion_jax.clinical.unsure import lesions_evaluated
 from lesion_jax.core import LESIONS, lesion_index
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.field import mask_of
+from lesion_jax.report.files import opened
 from lesion_jax.report.html_text import escape, template
 from lesion_jax.report.label_studio import rings, simplify
 from lesion_jax.report.maps import NETWORK, read_maps
@@ -92,7 +93,7 @@ def _tools(record: Mapping[str, Any], *, drawn: bool, heat: bool) -> str:
 
 def _inside(path: pathlib.Path) -> np.ndarray:
   """The field of view in a picture of the square, bool [EDGE, EDGE]; all of it where none is found."""
-  with Image.open(path) as image:
+  with opened(path) as image:
     image.draft('RGB', (EDGE, EDGE))
     found, _ = mask_of(np.asarray(image.convert('RGB')), EDGE)
   return found if found.any() else np.ones_like(found)
@@ -174,7 +175,7 @@ def _slider(name: str, label: str) -> str:
 
 def _jpeg(path: pathlib.Path, side: int | None, quality: int) -> str:
   """A data: URI of a square picture, its own bytes where it is no larger than `side`."""
-  with Image.open(path) as image:
+  with opened(path) as image:
     if side is None or image.width <= side:
       return _uri('jpeg', path.read_bytes())
     image.draft('RGB', (side, side))
@@ -185,7 +186,7 @@ def _jpeg(path: pathlib.Path, side: int | None, quality: int) -> str:
 
 def _heat(path: pathlib.Path, attention: Mapping[str, Any], inside: np.ndarray) -> str:
   """The attention within the field of view in colours, the ramp from 0 to 1, as a data: URI."""
-  with Image.open(path) as image:
+  with opened(path) as image:
     grey = np.asarray(image.convert('L').resize((HEAT, HEAT), Image.Resampling.BILINEAR)) / 255  # stretched, see result.schema.json
   values = attention['minimum'] + grey * (attention['maximum'] - attention['minimum'])
   stops = np.linspace(0, 1, len(VIRIDIS))

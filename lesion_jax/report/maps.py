@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ from PIL import Image
 from lesion_jax.core import LESION_KEYS, NUM_LESIONS, lesion_index
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.field import Field
-from lesion_jax.report.files import write_grey
+from lesion_jax.report.files import opened, write_grey
+from lesion_jax.weights.archive import DAMAGE
 
 PNG, NPZ = 'png', 'npz'
 FORMS = (PNG, NPZ)
@@ -94,8 +96,7 @@ def read_maps(folder: pathlib.Path, record: Mapping[str, Any]) -> tuple[np.ndarr
     float32 [S, S, 8], 0 where a lesion has none; and the field, at that size.
 
   Raises:
-    ValueError: there are none of use, with what to do.
-    OSError: a file cannot be read.
+    ValueError: there are none of use, or they cannot be read, with what to do.
   """
   about = record.get('maps')
   if not about or not record['lesions']:
@@ -111,18 +112,18 @@ def read_maps(folder: pathlib.Path, record: Mapping[str, Any]) -> tuple[np.ndarr
       if values.shape != (size, size) or not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         raise ValueError(f'the map of {key} is not [{size}, {size}] of probabilities')
       maps[..., lesion_index(key)] = values
-    with Image.open(folder / INSIDE) as image:
+    with opened(folder / INSIDE) as image:
       inside = np.asarray(image) > 0
     if inside.shape != (size, size) or not inside.any():
       raise ValueError(f'{INSIDE} is no field of view of {size} x {size} pixels')
-  except (ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile) as error:
-    raise ValueError(f'its maps are damaged ({error}); predict again') from error
+  except DAMAGE as error:
+    raise ValueError(f'its maps are damaged ({error}); predict again with --overwrite') from error
   return maps, Field(inside, about['centre']['row'], about['centre']['column'])
 
 
 def _png(folder: pathlib.Path, keys: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
   for key in keys:
-    with Image.open(folder / map_name(key)) as image:
+    with opened(folder / map_name(key)) as image:
       yield key, np.asarray(image).astype(np.float32) / np.float32(FULL)
 
 
@@ -131,5 +132,5 @@ def _archived(folder: pathlib.Path, keys: Sequence[str]) -> Iterator[tuple[str, 
     if sum(item.file_size for item in archive.infolist()) > MAX_BYTES:
       raise ValueError(f'{ARCHIVE} is too large')
     for key in keys:
-      with archive.open(f'{key}.npy') as file:
-        yield key, np.lib.format.read_array(file, allow_pickle=False)
+      whole = archive.read(f'{key}.npy')  # by which its checksum is looked at before anything of it is believed
+      yield key, np.lib.format.read_array(io.BytesIO(whole), allow_pickle=False)

@@ -20,7 +20,7 @@ from lesion_jax.photograph.square import PhotographPrediction, Square
 from lesion_jax.photograph.threads import ordered_map
 from lesion_jax.report import dicom as dicom_on_disk
 from lesion_jax.report import maps as maps_on_disk
-from lesion_jax.report.files import write_grey, write_whole
+from lesion_jax.report.files import opened, write_grey, write_whole
 from lesion_jax.report.maps import Maps, write_maps
 from lesion_jax.report.outlines import Drawing, Part, paint, write_outlines
 from lesion_jax.report.overlay import burn, draw_masks, warning_strip
@@ -105,13 +105,16 @@ def rewrite_lesions(
 
   Returns:
     The record as written.
+
+  Raises:
+    OSError, ValueError: FIELD cannot be read, and everything is as it was; or something cannot be written.
   """
+  with opened(folder / FIELD) as image:  # before anything goes: without it nothing is made anew
+    view = np.asarray(image.convert('RGB'))
   if (folder / RECORD).exists():
     (folder / RECORD).replace(folder / WAITING)
   for old in MADE:
     (folder / old).unlink(missing_ok=True)
-  with Image.open(folder / FIELD) as image:
-    view = np.asarray(image.convert('RGB'))
   square = Square(view, Crop(**record['crop'], height=record['photograph']['height'], width=record['photograph']['width']), view)
   kept = [name for name in record['files'] if name not in (*MADE, *dicom_on_disk.NAMES)]
   files = [FIELD, *_write_lesions(folder, maps, square, record, photograph, OVERLAY in record['files']), *(name for name in kept if name != FIELD)]
@@ -170,12 +173,12 @@ def masks_on_disk(folder: pathlib.Path, record: Mapping[str, Any]) -> dict[str, 
 
   Raises:
     OSError: one cannot be read.
-    ValueError: one is of another size.
+    ValueError: one is damaged, or of another size.
   """
   size, masks = (record['photograph']['height'], record['photograph']['width']), {}
   for key in present_lesions(record):
     if f'{key}.png' in record['files']:
-      with Image.open(folder / f'{key}.png') as image:
+      with opened(folder / f'{key}.png') as image:
         masks[key] = np.asarray(image) > 0
       if masks[key].shape != size:
         raise ValueError(f'{folder / key}.png is {list(masks[key].shape)}, its photograph {list(size)}')

@@ -188,6 +188,25 @@ class TestRethreshold:
     assert [entry.status for entry in found.entries] == ['predicted', 'skipped'] and found.left[0].startswith('2: ')
     assert (place / 'out' / '2' / 'result.json').read_bytes() == before
 
+  def test_maps_whose_data_are_damaged_inside_of_their_archive_stay_and_are_named(self, place):
+    predict(place, 'out', maps='npz')
+    path = place / 'out' / '2' / 'maps.npz'
+    sound = path.read_bytes()
+    for start in (60, 400):  # the head of the array, and what is in it
+      path.write_bytes(sound[:start] + bytes([0xff] * 40) + sound[start + 40:])
+      found = rethreshold(place / 'out', {'MA': 0.4})
+      assert [entry.status for entry in found.entries] == ['predicted', 'skipped']
+      assert found.left[0].startswith('2: its maps are damaged (') and found.left[0].endswith('predict again with --overwrite')
+
+  @pytest.mark.parametrize('damage', [lambda path: path.write_bytes(b'no picture'), lambda path: path.unlink()])
+  def test_without_its_picture_a_result_stays_as_it_was(self, place, damage):
+    predict(place, 'out', maps='npz')
+    damage(place / 'out' / '2' / 'field.jpg')
+    before = {path.name: path.read_bytes() for path in (place / 'out' / '2').iterdir()}
+    found = rethreshold(place / 'out', {'MA': 0.4})
+    assert [entry.status for entry in found.entries] == ['predicted', 'skipped'] and found.left[0].startswith('2: ')
+    assert {path.name: path.read_bytes() for path in (place / 'out' / '2').iterdir()} == before
+
   def test_what_cannot_be_done_is_refused(self, place):
     predict(place, 'out')
     with pytest.raises(Refused, match='no result in .* has probability maps; predict again with --maps npz'):

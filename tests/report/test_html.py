@@ -131,6 +131,16 @@ def test_a_folder_whose_picture_is_gone_is_said(make_page, tmp_path):
   assert 'The picture cannot be shown' in make_page(entry)
 
 
+@pytest.mark.parametrize('name', ['attention.png', 'field.jpg', 'outlines.svg'])
+def test_a_folder_whose_picture_is_damaged_is_said_and_the_others_stand_in_the_page(make_page, tmp_path, name):
+  entries = [batch.write(tmp_path, index) for index in (MILD, HEALTHY)]
+  path = tmp_path / entries[0].folder / name
+  data, place = path.read_bytes(), max(path.read_bytes().find(b'IDAT'), 4)
+  path.write_bytes(data[:place - 4] + bytes([0, 0, 0, 4]) + data[place:])  # of a PNG the length of its data
+  text = make_page(*entries)
+  assert text.count('The picture cannot be shown') == 1 and text.count('<article') == 2
+
+
 def test_results_of_an_earlier_run_are_read_from_their_folders(make_page, tmp_path):
   entry = batch.write(tmp_path, HEALTHY)
   text = make_page(Entry(entry.file, entry.folder, SKIPPED, entry.record))
