@@ -61,7 +61,7 @@ def write_coco(path: pathlib.Path, entries: Sequence[Entry], form: str = RLE) ->
       annotations += [{'id': len(annotations) + number, 'image_id': len(images), 'category_id': LESION_KEYS.index(key) + 1,
                        'iscrowd': 0, 'score': score, **found} for number, found in enumerate(regions(mask, form), 1)]
   categories = [{'id': number, 'name': lesion.key, 'supercategory': lesion.name} for number, lesion in enumerate(LESIONS, 1)]
-  content = {'info': {'description': DESCRIPTION}, 'images': images, 'annotations': annotations, 'categories': categories}
+  content = {'info': {'description': DESCRIPTION, 'form': form}, 'images': images, 'annotations': annotations, 'categories': categories}
   write_whole(path, json.dumps(content, allow_nan=False) + '\n')
 
 
@@ -73,7 +73,8 @@ def form_of(path: pathlib.Path) -> str | None:
     return None
   if json.dumps(DESCRIPTION) not in text[:400]:
     return None
-  return RLE if '"counts"' in text else POLYGONS
+  said = next((form for form in FORMS if f'"form": "{form}"' in text[:400]), None)
+  return said or (RLE if '"counts"' in text else POLYGONS)  # files of before do not say it
 
 
 def regions(mask: np.ndarray, form: str) -> Iterator[dict[str, Any]]:

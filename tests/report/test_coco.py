@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import batch
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -11,7 +12,7 @@ from scipy import ndimage
 from lesion_jax.annotation.labels import Labels
 from lesion_jax.annotation.raster import rasterise
 from lesion_jax.annotation.reading import read_exports
-from lesion_jax.report.coco import polygons, regions, run_lengths
+from lesion_jax.report.coco import form_of, polygons, regions, run_lengths, write_coco
 
 SIZE = (23, 31)
 
@@ -86,3 +87,20 @@ def test_boxes_are_those_of_the_regions():
   mask = np.zeros(SIZE, bool)
   mask[2:5, 3:9] = mask[10:12, 20:21] = True
   assert [each['bbox'] for each in regions(mask, 'rle')] == [[3, 2, 6, 3], [20, 10, 1, 2]]
+
+
+@pytest.mark.parametrize('form', ['rle', 'polygons'])
+@pytest.mark.parametrize('index', [batch.RICH, batch.HEALTHY])
+def test_a_file_says_its_form_without_a_lesion_too(tmp_path, form, index):
+  write_coco(tmp_path / 'coco.json', [batch.write(tmp_path, index)], form)
+  assert form_of(tmp_path / 'coco.json') == form
+
+
+def test_a_mask_that_is_damaged_is_named(tmp_path):
+  entry = batch.write(tmp_path, batch.RICH)
+  path = tmp_path / entry.folder / 'MA.png'
+  data = path.read_bytes()
+  place = data.index(b'IDAT')
+  path.write_bytes(data[:place - 4] + bytes([0, 0, 0, 4]) + data[place:])  # the length of its data
+  with pytest.raises((OSError, ValueError), match='MA.png is damaged'):
+    write_coco(tmp_path / 'coco.json', [entry])
