@@ -9,6 +9,7 @@ import hashlib
 
 import numpy as np
 
+from lesion_jax.clinical.patients import by_name
 from lesion_jax.clinical.record import Network, Run, describe
 from lesion_jax.core import LESION_KEYS, unpack_bits
 from lesion_jax.data import synthetic
@@ -66,8 +67,14 @@ def write(out, index, *, file=None, folder=None, heads=HEADS, grade=None, **chan
   """Writes the folder of a photograph; returns its entry."""
   file, folder = file or f'eyes/{index}.png', folder or str(index)
   found = find(index, heads, grade)
-  record = describe(found, network(**changes), file=file, run=run_of(index))
+  record = describe(found, network(**changes), file=file, run=run_of(index), whose=whose(file))
   return Entry(file, folder, PREDICTED, write_result(out / folder, found, record))
+
+
+def whose(file):
+  """What a name says of patient and eye."""
+  said = by_name(file)
+  return said and said.to_json()
 
 
 def failed(file='broken.jpg', error='cannot read the photograph broken.jpg: it is no image'):
@@ -80,6 +87,8 @@ def changed(entry, number, **changes):
   record = copy.deepcopy(entry.record)
   record['run']['photograph'] = f'{number:064x}'
   record['grade'] = record['grade'] and record['grade'] | changes.pop('grade', {})
-  record |= changes
   record['file'] = changes.pop('file', entry.file)
+  if 'whose' not in changes and (said := whose(record['file'])):
+    record['whose'] = said
+  record |= changes
   return dataclasses.replace(entry, file=record['file'], record=record)

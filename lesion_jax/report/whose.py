@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lesion_jax.clinical.patients import Group, by_name, groups
+from lesion_jax.clinical.patients import Group, groups
 from lesion_jax.report.table import Entry
 
 EYES = {'right': 'OD', 'left': 'OS'}
@@ -19,8 +19,8 @@ class Whose(NamedTuple):
 
 
 def whose(entries: Sequence[Entry]) -> list[Whose]:
-  """Returns whose eye each photograph shows: as its record says it ('whose'), else, of records of before and of photographs that failed, as
-  what was asked for or the name of the file says it. An eye that these do not say, a DICOM file may."""
+  """Returns whose eye each photograph shows: as its record says it ('whose'), or, of one that failed, what was asked for. An eye that
+  these do not say, a DICOM file may."""
   return [Whose(each['patient'] or '', each['eye'] or _laterality(entry)) if (each := _said(entry)) else Whose() for entry in entries]
 
 
@@ -33,8 +33,7 @@ def patients(entries: Sequence[Entry]) -> list[int | None]:
 
 
 def _said(entry: Entry) -> Mapping[str, Any] | None:
-  named = by_name(entry.file)
-  return (entry.record or {}).get('whose') or entry.whose or (named and named.to_json())
+  return entry.record.get('whose') if entry.record else entry.whose
 
 
 def _laterality(entry: Entry) -> str:

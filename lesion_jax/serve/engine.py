@@ -248,8 +248,7 @@ class Engine:
       return list(predictor.stream(squares, batch_size=1 if len(squares) == 1 else self.batch_size))
 
   def _finish(self, job: Job, found: PhotographPrediction) -> Answer:
-    whose = by_name(job.name)
-    record = describe(found, self.network, file=job.name, run=Run(job.digest, self.model, self.recorded), whose=whose and whose.to_json())
+    record = describe(found, self.network, file=job.name, run=Run(job.digest, self.model, self.recorded), whose=_whose(job.name))
     record, blobs = {**record, 'files': []}, []
     if job.include:
       with self._limits(), tempfile.TemporaryDirectory(dir=self.folder) as folder:
@@ -268,7 +267,7 @@ class Engine:
       for number, each in enumerate(photographs, 1):
         entry = Entry(each['name'], str(number), PREDICTED)
         if 'error' in each:
-          entries.append(entry.failed(each['error']))
+          entries.append(dataclasses.replace(entry.failed(each['error']), whose=_whose(each['name'])))
           continue
         record, folder = json.loads(waiting.popleft()), out / entry.folder
         folder.mkdir()
@@ -295,6 +294,12 @@ def _options(work: Work) -> Options:
   if given.get('smallest') is not None:
     given['smallest'] = {key: Smallest(*each) for key, each in given['smallest'].items()}
   return Options(**given | {'models': tuple(given.get('models', ())), 'threads': work.threads, 'memory': work.memory})
+
+
+def _whose(name: str) -> dict[str, Any] | None:
+  """What a name says of patient and eye, as it stands in a record."""
+  said = by_name(name)
+  return said.to_json() if said else None
 
 
 def _refused(said: str) -> Answer:

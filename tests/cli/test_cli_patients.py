@@ -65,6 +65,11 @@ def test_a_table_that_comes_later_needs_no_network_and_stays(predict, save, tabl
   assert whose_of(out, 'x') is None and not (out / 'patients.csv').exists()
 
 
+def test_names_that_are_to_say_nothing_say_nothing_on_the_page_either(predict, save):
+  out = predict(save('7_left.jpg', grade=0), save('7_right.jpg', grade=0), '--no-patients')[1]
+  assert 'Patient <strong>' not in (out / 'report.html').read_text() and '"group":0' not in (out / 'report.html').read_text()
+
+
 def test_whose_eye_it_is_travels_to_the_workers_of_a_cluster_and_back():
   entry = Entry('7_left.jpg', '7_left', WAITING, run=Run('p', 'm', {}), whose={'patient': '7', 'eye': 'left', 'source': 'name'})
   assert cluster.unpack(cluster.pack((3, entry))) == (3, entry)

@@ -158,13 +158,17 @@ class TestTable:
 
 class TestWhose:
 
-  def test_records_say_it_and_of_older_ones_the_names(self, tmp_path):
+  def test_records_say_it_and_no_name_against_them(self, tmp_path):
     old = batch.write(tmp_path, RICH)
-    named = [dataclasses.replace(old, file=f'a/{name}.jpg') for name in ('10_left', '10_right', 'alone', '77_OD')]
+    named = [batch.changed(old, 4, file=f'a/{name}.jpg') for name in ('10_left', '10_right', 'alone', '77_OD')]
     said = batch.changed(old, 5, whose={'patient': 'P7', 'eye': 'left', 'source': 'table'}, file='a/10_right_again.jpg')
     nobody = batch.changed(old, 6, whose={'patient': None, 'eye': 'right', 'source': 'dicom'})
     assert whose([*named, said, nobody]) == [
         Whose('10', 'left'), Whose('10', 'right'), Whose(), Whose('77', 'right'), Whose('P7', 'left'), Whose('', 'right')]
+    unsaid = [dataclasses.replace(old, file='a/10_left.jpg'), batch.failed('a/10_right.jpg')]  # as with --no-patients
+    assert whose(unsaid) == [Whose()] * 2 and patients(unsaid) == [None] * 2
+    asked = dataclasses.replace(batch.failed('a/x.jpg'), whose={'patient': '10', 'eye': 'left', 'source': 'table'})
+    assert whose([asked]) == [Whose('10', 'left')]
 
   def test_an_eye_that_the_landmarks_contradict_is_said(self, tmp_path):
     centre = {'row': 1.0, 'column': 1.0, 'confidence': 1.0, 'found': True}
