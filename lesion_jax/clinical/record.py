@@ -239,8 +239,8 @@ def rethreshold(
   for key, lesion in lesions.items():
     lesion['threshold'] = float(thresholds.get(key, lesion['threshold']))
     if about['presence_follows']:
-      presence = lesion['presence'] = lesion['presence'] | {'threshold': lesion['threshold']}
-      lesion['present'] = about['scores'][key] >= presence['threshold']
+      lesion['presence'] = _presence(about['scores'][key], lesion['threshold'])
+      lesion['present'] = about['scores'][key] >= lesion['threshold']
     mask = (maps[..., LESION_KEYS.index(key)] >= lesion['threshold']) & lesion['present']
     lesion.pop('smallest', None)
     lesion |= _where(mask, field, record['crop']['side'], smallest.get(key), spacing, zones)
@@ -380,13 +380,20 @@ def _lesions(found: PhotographPrediction, network: Network, marks: Landmarks | N
         'name': lesion.name,
         'probability': round(float(probability), 6),
         'threshold': threshold,
-        'presence': {'score': round(float(scores[j]), 6), 'threshold': float(network.rule.thresholds[j])},
+        'presence': _presence(float(scores[j]), float(network.rule.thresholds[j])),
         'present': present,
         **({'found': None} if found.maps is None else _where(
             (found.maps[0, ..., j] >= threshold) & present, square.field, square.crop.side, network.smallest.get(lesion.key),
             square.spacing, zones)),
     }
   return lesions
+
+
+def _presence(score: float, threshold: float) -> dict[str, float]:
+  """What decides whether a lesion is present; the score to six places, or all of them where fewer would say another thing."""
+  few = round(score, 6)
+  same = (few >= threshold) == (score >= threshold) and (few > threshold) == (score > threshold)
+  return {'score': few if same else score, 'threshold': threshold}
 
 
 def _where(

@@ -127,7 +127,7 @@ def _apart(score: float, threshold: float) -> str:
   """A score with as many digits as tell it from the threshold by which it is judged; with that, where two digits would not do."""
   if f'{score:.2f}' != f'{threshold:.2f}':
     return f'{score:.2f}'
-  digits = next((digits for digits in range(3, 7) if f'{score:.{digits}f}' != f'{threshold:.{digits}f}'), 6)
+  digits = next((digits for digits in range(3, 10) if f'{score:.{digits}f}' != f'{threshold:.{digits}f}'), 6)
   return f'{score:.{digits}f} <span class="soft">from {threshold:.{digits}f}</span>'
 
 

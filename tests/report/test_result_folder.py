@@ -94,6 +94,16 @@ def test_what_is_not_found_in_a_photograph_of_poor_quality_is_left_open_and_noth
     assert other['state'] == ('not judged' if poor['states'].get(one['lesion']) == 'ungradable' else one['state'])
 
 
+@pytest.mark.parametrize('score, threshold, present', [
+    (0.99997448, 0.9999744494847533, True), (0.4999997, 0.5, False), (0.5, 0.5, True), (0.1234567, 0.1, True)])
+def test_no_score_is_rounded_to_the_other_side_of_its_threshold(score, threshold, present):
+  found = dataclasses.replace(batch.find(RICH), lesions=np.full((1, 8), score, np.float32))
+  record = describe(found, batch.network(thresholds=dict.fromkeys(LESION_KEYS, threshold)), file='eye.png', run=batch.run_of(RICH))
+  said = record['lesions']['MA']['presence']
+  assert record['lesions']['MA']['present'] == (said['score'] >= said['threshold']) == present
+  assert said['score'] == pytest.approx(score, abs=6e-7)
+
+
 def test_lesions_that_are_not_annotated_are_neither_drawn_nor_counted(tmp_path):
   record = batch.write(tmp_path, RICH, annotated=['MA', 'CWS']).record
   assert list(record['lesions']) == ['MA', 'CWS'] and 'iHE.png' not in record['files']
