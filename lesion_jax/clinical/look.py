@@ -128,8 +128,14 @@ def _decided(grade: Mapping[str, Any], point: Mapping[str, Any]) -> str:
   """What the network says to whether it is referable, after 'the network'."""
   if 'referable' not in point:
     return f'grades {grade["key"]}'
-  return (f'gives {GRADE_KEYS[REFERABLE_GRADE]} and above the probability {_probability(grade):.3f} (referable from {point["referable"]:.3f} on at '
-          f'{point["name"]})')
+  said, least = _apart(_probability(grade), point['referable'])
+  return f'gives {GRADE_KEYS[REFERABLE_GRADE]} and above the probability {said} (referable from {least} on at {point["name"]})'
+
+
+def _apart(value: float, threshold: float) -> tuple[str, str]:
+  """A value and the threshold by which it is judged, with three places, or as many as tell them apart."""
+  return next(((said, least) for places in range(3, 10) if (said := f'{value:.{places}f}') != (least := f'{threshold:.{places}f}')),
+              (f'{value:.3f}', f'{threshold:.3f}'))
 
 
 def _probability(grade: Mapping[str, Any]) -> float:

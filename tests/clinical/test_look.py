@@ -110,6 +110,12 @@ def test_at_an_operating_point_a_second_look_is_where_the_lesions_say_another_th
     assert said.startswith('The network gives DR2 and above the probability 0.') and f'{point:.3f} on at chosen), but the lesions found mean' in said
 
 
+def test_a_probability_just_below_an_operating_point_is_said_to_be_below_it():
+  given = record(2, ('iHE',)) | {'operating_point': {'name': 'chosen', 'referable': 0.30001}}
+  given['grade']['probabilities'] = graded(2, .5, .20001, .29999, 0, 0)['grade']['probabilities']
+  assert 'the probability 0.29999 (referable from 0.30001 on at chosen)' in look(given)['sentences'][-1]
+
+
 def test_the_sentence_says_from_which_probability_on():
   found = look(graded(0, .6, .05, .2, .1, .05) | told(0, .6, .15, .25) | POINT)
   assert '0.350' in found['sentences'][0] and 'high-sensitivity' in found['sentences'][0] and '0.300' in found['sentences'][0]
