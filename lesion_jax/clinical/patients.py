@@ -214,7 +214,8 @@ def summary(patients: Sequence[Patient]) -> str:
   if not patients:
     return ''
   counts = {decision: sum(each.decision == decision for each in patients) for decision in (LOOK, INCOMPLETE, NOT_NEEDED)}
-  alone = sum(bool(each.missing) for each in patients)
+  alone, failed = sum(bool(each.missing) for each in patients), sum(bool(each.failed and not each.missing) for each in patients)
   return (f'of {len(patients)} patients a person should look at {counts[LOOK]}'
           + (f'; of {alone} an eye is missing' if alone else '')
+          + (f'; of {failed}{" others" if alone else ""} a photograph failed' if failed else '')
           + (f', without another reason to look at {counts[INCOMPLETE]}' if counts[INCOMPLETE] else ''))

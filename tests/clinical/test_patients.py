@@ -146,6 +146,7 @@ class TestJoined:
     second = made(eye='right')
     patient, = join([of(made(eye='left')), of(second), failed])
     assert (patient.decision, patient.missing) == ('incomplete', ())
+    assert summary([patient]) == 'of 1 patients a person should look at 0; of 1 a photograph failed, without another reason to look at 1'
 
   def test_several_photographs_of_an_eye_and_some_of_which_nobody_says_the_eye(self):
     table = {'source': 'table'}
