@@ -327,19 +327,21 @@ def _readings(path: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
 
 def _finder(files: Sequence[str]) -> Any:
   """`find(text) -> places in files` of the photographs that a row may mean: those whose path ends as the row's does, in as many
-  of its parts as possible; the name itself with or without its ending, whatever its case where nothing else fits."""
+  of its parts as possible; the name itself with or without its ending, whatever its case and its gaps where nothing else fits: the page
+  and spreadsheets make one space of several."""
+  plain = lambda name: ' '.join(name.casefold().split())
   parts = [_parts(file) for file in files]
   exact: dict[str, list[int]] = defaultdict(list)
   loose: dict[str, list[int]] = defaultdict(list)
   for place, each in enumerate(parts):
     for name in {each[-1], _without_ending(each[-1])}:
       exact[name].append(place)
-      loose[name.casefold()].append(place)
+      loose[plain(name)].append(place)
 
   def find(text: str) -> list[int]:
     asked = _parts(text)
     names = asked[-1], _without_ending(asked[-1])
-    found = next((known[key] for known, keys in ((exact, names), (loose, [name.casefold() for name in names])) for key in keys
+    found = next((known[key] for known, keys in ((exact, names), (loose, map(plain, names))) for key in keys
                   if key in known), [])
     same = {place: _common_tail(parts[place][:-1], asked[:-1]) for place in found}
     best = max(same.values(), default=0)

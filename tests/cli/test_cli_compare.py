@@ -13,7 +13,7 @@ import pytest
 from oracle import GREEN, SIZE
 
 import lesion_jax
-from lesion_jax import assessment, cli
+from lesion_jax import assessment, cli, comparison
 from lesion_jax.comparison import read_counts
 from lesion_jax.evaluate import compare_systems
 from lesion_jax.photograph.fingerprint import fingerprint, reduced
@@ -308,6 +308,12 @@ class TestGrades:
     (results / 'report.html').unlink()
     found = lesion_jax.compare_predictions(results, self.table(tmp_path, 'eye3,0'), resamples=5)
     assert found['different'][0]['page'] is None
+
+
+def test_a_name_is_found_whatever_its_case_and_its_gaps_where_no_other_fits_better():
+  find = comparison._finder(['a/eye  1.png', 'b/Eye 2.png', 'c/eye 2.png'])
+  assert find('eye 1.png') == find('a/EYE 1') == [0]  # as the page saves it
+  assert find('eye 2.png') == [2] and find('EYE  2.png') == [1, 2]
 
 
 def test_a_format_that_there_is_not_is_refused():
