@@ -26,6 +26,7 @@ from lesion_jax.bulk.run import NO_ROOM, Interrupted, Stopped, Summaries, write_
 from lesion_jax.clinical import record as records
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.clinical.record import RECORD, is_whole, read_record
+from lesion_jax.extras import MissingExtra, require
 from lesion_jax.locking import locked
 from lesion_jax.photograph.read import open_regular, read_photograph
 from lesion_jax.photograph.threads import PHOTOGRAPH, limited, ordered_map
@@ -76,8 +77,8 @@ def rethreshold(
     progress: called as photographs are done, with how many are and how many there are.
 
   Raises:
-    Refused: there is no such folder, no result or nothing with maps in it, a lesion is not evaluated in any, another run writes to it, or
-      a value is none of those.
+    Refused: there is no such folder, no result or nothing with maps in it, a lesion is not evaluated in any, another run writes to it,
+      a value is none of those, or DICOM objects are to be made anew without the extra `dicom`.
     Stopped: nothing more could be written.
     Interrupted: by Ctrl-C, or by `progress`; what is done is done.
   """
@@ -111,6 +112,11 @@ def _rethreshold(
       raise Refused(option, f': {", ".join(unknown)} is evaluated in no result of {out}, only {", ".join(sorted(evaluated)) or "nothing"}')
   if not any('maps' in record for _, record in found):
     raise Refused('', f'no result in {out} has probability maps; predict again with --maps npz')
+  if any(dicom_on_disk.SR in record['files'] for _, record in found):
+    try:
+      require('dicom', 'pydicom', 'highdicom')
+    except MissingExtra as error:
+      raise Refused('', f'DICOM objects in {out} are to be made anew too, and {error}') from error
 
   def change(item: tuple[pathlib.Path, dict[str, Any]]) -> tuple[Entry, str, str]:
     folder, record = item

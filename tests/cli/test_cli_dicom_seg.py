@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -104,3 +105,16 @@ def test_without_the_extra_its_command_is_said(monkeypatch):
   monkeypatch.setattr('lesion_jax.bulk.options.require', require)
   with pytest.raises(Refused, match=r"dicom-seg: highdicom is not installed: pip install 'lesion_jax\[dicom\]'"):
     Options(dicom_seg=True)
+
+
+def test_new_thresholds_without_the_extra_change_nothing(predict, save, monkeypatch, capsys):
+  out = predict(save('eye.png', lesions=LESION), '--dicom-seg', '--maps', 'npz')[1]
+  before = {path.name: path.read_bytes() for path in (out / 'eye').iterdir()}
+  monkeypatch.setitem(sys.modules, 'highdicom', None)
+  for name in ('document', 'segmentation'):
+    monkeypatch.delitem(sys.modules, f'lesion_jax.report.dicom.{name}')
+    monkeypatch.delattr(f'lesion_jax.report.dicom.{name}')
+  with pytest.raises(SystemExit) as stop:
+    cli.main(['rethreshold', str(out), '--threshold', 'MA=0.9'])
+  assert stop.value.code == 2 and "pip install 'lesion_jax[dicom]'" in capsys.readouterr().err
+  assert {path.name: path.read_bytes() for path in (out / 'eye').iterdir()} == before
