@@ -22,6 +22,7 @@ COLORS: dict[str, tuple[int, int, int]] = {
     'NV': (18, 166, 110),
     'FiP': (255, 201, 160),
 }
+NOTHING = 'no lesion found'
 HALO = 0.55  # opacity of the dark rim that parts a contour from bright exudates and pale discs
 
 
@@ -99,7 +100,7 @@ def draw_outline(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int
   return drawn
 
 
-def burn(image: np.ndarray, masks: Mapping[str, np.ndarray], width: float | None = None) -> np.ndarray:
+def burn(image: np.ndarray, masks: Mapping[str, np.ndarray], width: float | None = None, none: str = NOTHING) -> np.ndarray:
   """Returns a photograph with the outlines of its lesions drawn into its own pixels, and below it a strip that names
   them.
 
@@ -107,18 +108,19 @@ def burn(image: np.ndarray, masks: Mapping[str, np.ndarray], width: float | None
 
   Args:
     image: uint8 [H, W, 3].
-    masks: bool [H, W] by lesion.
+    masks: bool [H, W] by lesion, of those that are present.
     width: of a line, in pixels; None: in proportion to the longer side, at least 1.
+    none: what the strip says without any.
 
   Returns:
     uint8 [H + h, W, 3], h the strip's height.
   """
   drawn, width = image.copy(), max(1.0, max(image.shape[:2]) / 1000) if width is None else width
-  keys = [key for key in LESION_KEYS if key in masks and masks[key].any()]
+  keys = [key for key in LESION_KEYS if key in masks]
   for key in keys:
     near, line, rim = _line(masks[key], width)
     drawn[near] = np.round(_drawn(drawn[near].astype(np.float32), line, rim, COLORS[key])).astype(np.uint8)
-  return np.concatenate([drawn, legend_strip(image.shape[1], keys)])
+  return np.concatenate([drawn, legend_strip(image.shape[1], keys, none)])
 
 
 def _line(mask: np.ndarray, width: float) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
@@ -151,12 +153,12 @@ def _around(mask: np.ndarray, reach: float) -> tuple[tuple[np.ndarray, np.ndarra
   return near, distance[near]
 
 
-def legend_strip(width: int, keys: Sequence[str]) -> np.ndarray:
+def legend_strip(width: int, keys: Sequence[str], none: str = NOTHING) -> np.ndarray:
   """Returns a dark strip, uint8 [height, width, 3], that names the lesions `keys` beside their colours, in several rows
-  where one is too short."""
+  where one is too short; `none` without any."""
   text = max(11, width // 56)
   font, gap = ImageFont.load_default(size=text), text // 2
-  entries = [(COLORS[key], f'{key} {LESIONS[lesion_index(key)].name}') for key in keys] or [(None, 'no lesion found')]
+  entries = [(COLORS[key], f'{key} {LESIONS[lesion_index(key)].name}') for key in keys] or [(None, none)]
   x, y, places = gap, gap, []
   for color, label in entries:
     room = int(font.getlength(label)) + (0 if color is None else text + gap)

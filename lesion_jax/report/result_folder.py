@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image
 
 from lesion_jax.clinical.fhir import to_fhir
 from lesion_jax.clinical.findings import without_small
-from lesion_jax.clinical.record import RECORD, present_lesions, warnings_of, with_whose
+from lesion_jax.clinical.record import RECORD, not_evaluated, present_lesions, warnings_of, with_whose
 from lesion_jax.core import LESION_KEYS, lesion_bits, lesion_index
 from lesion_jax.photograph.crop import Crop
 from lesion_jax.photograph.png import encode_png
@@ -23,7 +23,7 @@ from lesion_jax.report import maps as maps_on_disk
 from lesion_jax.report.files import opened, write_grey, write_whole
 from lesion_jax.report.maps import Maps, write_maps
 from lesion_jax.report.outlines import Drawing, Part, paint, write_outlines
-from lesion_jax.report.overlay import burn, draw_masks, warning_strip
+from lesion_jax.report.overlay import NOTHING, burn, draw_masks, legend_strip, warning_strip
 
 OVERLAY, PACKED, OUTLINES, FIELD, ATTENTION = 'overlay.png', 'lesions.png', 'outlines.svg', 'field.jpg', 'attention.png'
 BURNT, FHIR = 'burnt.jpg', 'fhir.json'
@@ -208,10 +208,10 @@ def _write_lesions(
   write_grey(folder / PACKED, packed)
   write_outlines(folder / OUTLINES, paths, crop)
   if overlay:
-    _write_overlay(folder / OVERLAY, square, seen, warnings_of(record))
+    _write_overlay(folder / OVERLAY, square, seen, record)
   if photograph is not None:
     masks = {key: (packed & np.uint8(lesion_bits([key]))) > 0 for key in keys}
-    Image.fromarray(burn(photograph, masks)).save(folder / BURNT, quality=BURNT_QUALITY)
+    Image.fromarray(burn(photograph, masks, none=_nothing(record))).save(folder / BURNT, quality=BURNT_QUALITY)
   return [*([OVERLAY] if overlay else []), PACKED, OUTLINES, *(f'{key}.png' for key in keys), *([] if photograph is None else [BURNT])]
 
 
@@ -225,12 +225,18 @@ def _draw(values: np.ndarray, lesion: Mapping[str, Any], crop: Crop) -> tuple[Dr
   return drawing, list(drawing.parts())
 
 
-def _write_overlay(path: pathlib.Path, square: Square, masks: Mapping[str, np.ndarray], warnings: Sequence[str]) -> None:
+def _write_overlay(path: pathlib.Path, square: Square, masks: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
+  """The legend names what is called present, also where nothing of it is large enough to be outlined."""
   seen = square.picture.resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BILINEAR)
-  overlay = draw_masks(np.asarray(seen), masks)
-  if warnings:
+  overlay = np.concatenate([draw_masks(np.asarray(seen), masks, legend=False), legend_strip(OVERLAY_SIDE, list(masks), _nothing(record))])
+  if warnings := warnings_of(record):
     overlay = np.concatenate([overlay, warning_strip(OVERLAY_SIDE, ' '.join(warnings))])
   path.write_bytes(encode_png(overlay))
+
+
+def _nothing(record: Mapping[str, Any]) -> str:
+  """What is said where nothing is found: of which lesions, where not all are evaluated."""
+  return f'none of {", ".join(record["lesions"]) or "the lesions"} found' if not_evaluated(record) else NOTHING
 
 
 def _stretched(attention: np.ndarray) -> Image.Image:

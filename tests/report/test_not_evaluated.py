@@ -19,6 +19,7 @@ import pytest
 from lesion_jax.clinical.evidence import weigh
 from lesion_jax.clinical.record import describe, not_evaluated
 from lesion_jax.core import EVIDENCE, LESION_KEYS
+from lesion_jax.report import overlay, result_folder
 from lesion_jax.report.card import model_card
 from lesion_jax.report.html import write_report
 from lesion_jax.report.label_studio import read_results
@@ -64,6 +65,18 @@ class TestRecord:
     assert not {f'{key}.png' for key in OTHERS} & set(written['files'])
     outlines = (tmp_path / 'a' / 'outlines.svg').read_text()
     assert 'MA' in outlines and not any(re.search(rf'\b{key}\b', outlines) for key in OTHERS)
+
+  @pytest.mark.parametrize('index, changes, keys', [
+      (batch.HEALTHY, {'annotated': IDRID}, []),
+      (batch.MILD, {'annotated': IDRID, 'smallest': {'MA': {'value': 5000, 'unit': 'pixels'}}}, ['MA'])])  # present, and nothing to outline
+  def test_pictures_say_which_lesions_none_is_of_and_name_what_is_present(self, tmp_path, monkeypatch, index, changes, keys):
+    said = []
+    for room in (overlay, result_folder):
+      monkeypatch.setattr(room, 'legend_strip', lambda width, keys, none='': said.append((list(keys), none)) or np.zeros((1, width, 3), np.uint8))
+    found = batch.find(index)
+    record = describe(found, batch.network(**changes), file='a.png', run=batch.run_of(0))
+    batch.write_result(tmp_path / 'a', found, record, photograph=found.squares[0].pixels)
+    assert said == [(keys, 'none of MA, iHE, HaEx, CWS found')] * 2
 
   def test_a_network_without_lesions_evaluates_none(self):
     record = describe(batch.find(batch.RICH, heads=('grades',)), batch.network(), file='a.png', run=batch.run_of(0))
