@@ -82,7 +82,8 @@ def write_report(
       title=f'Retinal lesions: {_photographs(len(entries))}', style=style, script=script, maps=WITH_MAPS if maps else '',
       facts=_facts(model, now or _newest(out, [entry for _, entry in numbered])), banner=_banner(entries), count=_counts(entries),
       overview=list_html(entries, owners, thumbnails, lazy=lazy), data=_data(entries, owners, groups, shown), filters=_filters(entries),
-      left_out=_left_out(len(numbered) - len(shown)), effects=_effects(), photographs=_photograph_section(shown, articles, lazy=lazy), about=_about(model))
+      left_out=_left_out(len(numbered) - len(shown)), effects=_effects(), photographs=_photograph_section(shown, articles, lazy=lazy),
+      about=_about(model, _others(entries)))
   size = len(text.encode('utf-8', 'backslashreplace'))
   text = text.replace(SIZE_HERE, f'{_bytes(size)} page', 1)
   write_whole(path, text)
@@ -251,10 +252,18 @@ def _left_out(number: int) -> str:
           f'{number} are in their folders.</p>')
 
 
-def _about(record: Mapping[str, Any] | None) -> str:
+def _others(entries: Sequence[Entry]) -> int:
+  """How many photographs were predicted by another network, or with other options, than the first."""
+  runs = [(entry.record['run']['model'], entry.record['run']['options']) for entry in entries if entry.record]
+  return sum(run != runs[0] for run in runs)
+
+
+def _about(record: Mapping[str, Any] | None, others: int) -> str:
   lesions = [(f'{swatch(lesion.key)}{lesion.key}', lesion.name, *_threshold(record, lesion.key)) for lesion in LESIONS]
   parts = ['<h2 id="about-title">About this page</h2>', '<div class="columns">', '<div><h3>Lesions</h3>',
-           table(('Key', 'Lesion', 'Present from', 'Pixels from'), lesions), '</div>']
+           table(('Key', 'Lesion', 'Present from', 'Pixels from'), lesions),
+           *([f'<p class="note">So it is of the first photograph; {_photographs(others)} {"was" if others == 1 else "were"} predicted by another '
+              'network or with other options, which result.json of each has.</p>'] if others else []), '</div>']
   if record:
     model = record['model']
     rows = [('network', escape(model['name'])), ('size', f'{model["size"]} pixels'),

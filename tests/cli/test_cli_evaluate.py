@@ -196,6 +196,12 @@ def test_the_folder_of_something_else_is_not_written_to(save_oracle, tmp_path):
     assessment.evaluate(save_oracle(), 'synthetic', out=tmp_path)
 
 
+@pytest.mark.parametrize('name', ['.DS_Store', '.counts.npz', '.report.json.0123abcd.new'])
+def test_what_is_hidden_in_the_folder_is_no_result(tmp_path, name):
+  (tmp_path / name).touch()
+  assessment.require_free(tmp_path)
+
+
 @pytest.mark.parametrize(('options', 'said'), [({'resamples': 0}, 'resamples=0: give a whole number from 1 on'), ({'seed': -1}, 'seed=-1')])
 def test_draws_that_cannot_be_are_refused_before_anything_is_read(options, said):
   with pytest.raises(ValueError, match=said):

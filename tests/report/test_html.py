@@ -141,6 +141,13 @@ def test_a_folder_whose_picture_is_damaged_is_said_and_the_others_stand_in_the_p
   assert text.count('The picture cannot be shown') == 1 and text.count('<article') == 2
 
 
+def test_where_not_all_were_predicted_alike_the_page_says_of_which_its_thresholds_are(make_page, tmp_path):
+  entries = [batch.write(tmp_path, index) for index in (RICH, MILD, HEALTHY)]
+  assert 'of the first photograph' not in make_page(*entries)
+  entries[2].record['run']['options'] = {'threshold': {'MA': 0.3}}
+  assert 'So it is of the first photograph; 1 photograph was predicted by another network or with other options' in make_page(*entries)
+
+
 def test_results_of_an_earlier_run_are_read_from_their_folders(make_page, tmp_path):
   entry = batch.write(tmp_path, HEALTHY)
   text = make_page(Entry(entry.file, entry.folder, SKIPPED, entry.record))
