@@ -11,7 +11,7 @@ from typing import Any
 
 from lesion_jax.clinical.evidence import VERDICTS
 from lesion_jax.clinical.findings import Smallest
-from lesion_jax.clinical.look import REASONS, look
+from lesion_jax.clinical.look import REASONS, is_referable, look
 from lesion_jax.clinical.patients import seen_eye
 from lesion_jax.clinical.record import Run, warnings_of
 from lesion_jax.clinical.unsure import is_unsure
@@ -112,7 +112,8 @@ _MEANINGS = {
     'grade': ('predicted grade of diabetic retinopathy (ICDR)', '', '0 to 4; empty where the network does not grade'),
     'evidence': ('what the lesions found say of the grade, by Table I of the paper', '', f'{", ".join(VERDICTS)}'),
     'warning': ('what is to be said of the network with every result', '', 'text'),
-    'referable': ('whether the predicted grade is DR2 or above', '', 'yes, no; empty without a grade'),
+    'referable': ('whether it is called referable: by the operating point where one was chosen, else where the predicted grade is DR2 or above', '',
+                  'yes, no; empty without a grade'),
     'unsure': ('whether the two likeliest grades are nearer to each other than the probabilities are off on average', '', 'yes, no; empty without a grade'),
     'patient': ('whose eye it is', '', 'text'),
     'eye': ('which eye it is', '', 'right, left'),
@@ -161,7 +162,7 @@ def _row(entry: Entry) -> dict[str, Any]:
   row['quality'] = ', '.join(entry.record['quality']['reasons']) or 'gradable'
   if entry.record['grade']:
     row |= {'grade': entry.record['grade']['value'], **entry.record['grade']['probabilities']}
-    row |= {'referable': _yes(entry.record['grade']['referable']), 'unsure': _yes(is_unsure(entry.record))}
+    row |= {'referable': _yes(is_referable(entry.record)), 'unsure': _yes(is_unsure(entry.record))}
   if entry.record['evidence']:
     row['evidence'] = entry.record['evidence']['verdict']
   for key, lesion in (entry.record['lesions'] or {}).items():

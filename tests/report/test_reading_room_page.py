@@ -211,6 +211,10 @@ class TestReferable:
     assert re.findall(r'(?:strong|plain)">(?:not )?referable at [\w-]+<', article(page)) == badges
     assert (f'"referable":{str(value == 0).lower()}' in page) and ('strong">referable<' in page.partition('<article')[0]) == (value == 0)
     assert ('A person should look' in article(page)) == (value == 0)
+    write_table(tmp_path / 'results.csv', [entry])
+    with (tmp_path / 'results.csv').open(newline='') as file:
+      row, = csv.DictReader(file)
+    assert (row['referable'], row['look']) == (('yes', 'referable') if value == 0 else ('no', 'not needed'))
 
   def test_of_a_network_that_does_not_grade_the_lesions_do(self, tmp_path):
     page = page_of(tmp_path, batch.write(tmp_path, RICH, heads=('maps', 'lesions'), **REAL))
