@@ -23,8 +23,8 @@ def file_name(reference: str) -> str:
   parts = urlsplit(reference.replace('\\', '/'))
   inner = parse_qs(parts.query).get('d')
   path = inner[0] if inner and parts.path.rstrip('/').endswith('local-files') else unquote(parts.path)
-  # A name with '#' or '?' in it, as an export of plain file names may have.
-  if not parts.scheme and not parts.netloc and not inner:
+  # A name with '#', '?' or ':' in it, as an export of plain file names may have.
+  if '://' not in reference and not parts.netloc and not inner:
     path = unquote(reference.replace('\\', '/'))
   return path.rstrip('/').rpartition('/')[2]
 

@@ -17,6 +17,9 @@ from lesion_jax.annotation.names import Photographs, file_name
     ('s3://bucket/folder/eye.jpg', 'eye.jpg'),
     ('https://host/folder/eye%201.jpg?size=full#x', 'eye 1.jpg'),
     ('eye #3.jpg', 'eye #3.jpg'),
+    ('C:\\eyes\\eye #3.jpg', 'eye #3.jpg'),
+    ('clinic/OD-10:22.jpg', 'OD-10:22.jpg'),
+    ('OD-10:22.jpg', 'OD-10:22.jpg'),
 ])
 def test_the_file_in_a_reference(reference, name):
   assert file_name(reference) == name
