@@ -141,8 +141,8 @@ def referrals(
 
 
 def _by_network(record: Mapping[str, Any]) -> dict[str, Any]:
-  """A record in which the network alone speaks, without the rules by lesions."""
-  return {key: value for key, value in record.items() if key not in ('look', 'edema')}
+  """A record in which the network alone speaks, without the rules by lesions and at no operating point that it was predicted at."""
+  return {key: value for key, value in record.items() if key not in ('look', 'edema', 'operating_point')}
 
 
 def _is_of(record: Mapping[str, Any], items: Mapping[str, GradedPhotograph]) -> bool:

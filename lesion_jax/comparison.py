@@ -17,6 +17,7 @@ import os
 import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from tokenize import TokenError
 from typing import Any
 from urllib.parse import unquote
 
@@ -111,7 +112,7 @@ def read_counts(path: Path) -> dict[str, np.ndarray]:
       return {name: file[name] for name in file.files}
   except FileNotFoundError:
     raise
-  except (*DAMAGE, TypeError) as error:  # that of one array alone, which is no archive
+  except (*DAMAGE, TypeError, TokenError) as error:  # that of one array alone, which is no archive; of the head of an array
     raise ValueError(f'{path} does not hold the counts of an evaluation ({error}); evaluate again') from error
 
 

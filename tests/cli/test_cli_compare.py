@@ -175,8 +175,13 @@ class TestSystems:
         read_counts(tmp_path / 'counts.npz')
     with open(tmp_path / 'array.npz', 'wb') as file:
       np.save(file, np.arange(3))
-    with pytest.raises(ValueError, match='does not hold the counts of an evaluation'):
-      read_counts(tmp_path / 'array.npz')
+    np.savez(tmp_path / 'head.npz', image_tp=np.arange(40000).reshape(5000, 8))
+    whole = (tmp_path / 'head.npz').read_bytes()
+    end = whole.index(b'}', whole.index(b"'fortran_order'"))
+    (tmp_path / 'head.npz').write_bytes(whole[:end] + b' ' + whole[end + 1:])
+    for name in ('array.npz', 'head.npz'):
+      with pytest.raises(ValueError, match='does not hold the counts of an evaluation'):
+        read_counts(tmp_path / name)
 
   def test_all_that_can_be_wrong_is_known_before_a_network_is_run(self, pair, bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(assessment.Job, 'evaluate', lambda *_, **__: pytest.fail('it was run'))

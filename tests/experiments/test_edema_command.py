@@ -84,6 +84,8 @@ def test_a_resample_without_anybody_to_be_seen_has_no_sensitivity(dataset):
   records = [told(number, 0, int(each)) for number, each in enumerate(grade)]
   figures = edema.referrals(grade, np.zeros(4, int), patient, records, {})[edema.DEFAULT_POINT]
   assert figures['sensitivity'] == {'value': 1.0, 'count': 1, 'of': 1, 'interval': [1.0, 1.0]}
+  chosen = [each | {'operating_point': {'name': 'all', 'referable': 0.01, 'edema': 0.01}} for each in records]  # at which they were predicted
+  assert edema.referrals(grade, np.zeros(4, int), patient, chosen, {})[edema.DEFAULT_POINT] == figures
   healthy = edema.referrals(grade[:3], np.zeros(3, int), patient[:3], records[:3], {})
   assert healthy[edema.DEFAULT_POINT]['sensitivity'] == {'value': None, 'count': 0, 'of': 0, 'interval': None}
   report = edema.judge(dataset, 'test', [told(int(name[-3:]), 0, 0) for name in dataset.source('test').index.id])
