@@ -35,23 +35,28 @@ INTRODUCTION = (
 
 
 def write(results: pathlib.Path) -> list[pathlib.Path]:
-  """Writes the page from the JSON files of a folder. Raises FileNotFoundError where there is none."""
+  """Writes the page from the JSON files of a folder, of which all may be of folds. Raises FileNotFoundError where there is none."""
   folds = sorted(results.glob(f'*{FOLDS}.json'))
   paths = [path for path in sorted(results.glob('*.json')) if path.name != SEEN and path not in folds]
-  if not paths:
+  if not paths and not folds:
     raise FileNotFoundError(f'no result in {results}; run python -m experiments.grades --source_dir=DIR --lesion=BUNDLE first')
   found = {path.stem: json.loads(path.read_text('utf-8')) for path in paths}
+  start, validated = ('# Grades of real photographs: IDRiD', INTRODUCTION), _folds([json.loads(path.read_text('utf-8')) for path in folds])
+  (results / PAGE).write_text(join(*start, *(_tested(found, results, validated) if found else [validated])) + '\n', encoding='utf-8')
+  return [results / PAGE]
+
+
+def _tested(found: Mapping[str, Mapping[str, Any]], results: pathlib.Path, validated: str) -> list[str]:
+  """The parts of the page about systems that were evaluated on the test set, and between them what cross-validation says."""
   # The one that was looked at, of several the one that went on from another.
   first = max(found, key=lambda name: ('agreement' in found[name], found[name].get('preset') in GOES_ON))
-  found = {first: found.pop(first), **found}
-  parts = ['# Grades of real photographs: IDRiD', INTRODUCTION, _systems(found), _differences(found, results),
-           _together(found, results), _folds([json.loads(path.read_text('utf-8')) for path in folds]), _confusion(found[first]), _three(found[first])]
+  found = {first: found[first], **found}
+  parts = [_systems(found), _differences(found, results), _together(found, results), validated, _confusion(found[first]), _three(found[first])]
   if 'agreement' in found[first]:
     seen = results / SEEN
     parts += [_agreement(found[first]['agreement']),
               _worst(first, found[first], json.loads(seen.read_text('utf-8')) if seen.exists() else {})]
-  (results / PAGE).write_text(join(*parts) + '\n', encoding='utf-8')
-  return [results / PAGE]
+  return parts
 
 
 def draw_worst(path: pathlib.Path, bundle: Bundle, part_b: Dataset, names: Sequence[str]) -> None:

@@ -139,6 +139,7 @@ def test_cross_validation_sums_up_the_photographs_of_all_folds(tmp_path, monkeyp
     grades.cross_validate(options('--systems=plain', '--folds=2', f'--results={tmp_path}', '--pretrained=other'), 'plain')
   written = json.loads((tmp_path / 'plain-cpu-0-folds.json').read_text())
   assert written['referral']['auc']['value'] == referral(counts, resamples=20, seed=0)['auc']['value']
+  assert 'Cross-validation on the training part' in grades_page.write(tmp_path)[0].read_text()  # before any is tested
   write(tmp_path, 'conv-cpu-0', counts)
   text = grades_page.write(tmp_path)[0].read_text()
   assert 'Cross-validation on the training part' in text and ' ± ' in text and f'| {N} |' in text
