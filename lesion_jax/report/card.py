@@ -235,13 +235,19 @@ def _edema(known: Mapping[str, Any] | None) -> str:
 def _points(points: Mapping[str, Mapping[str, Any]] | None) -> str:
   if not points:
     return ''
-  rows = [[f'`{name}`', *(f'from {point[what]["threshold"]:.3f} (sensitivity {point[what]["sensitivity"]:.3f}, specificity '
-                          f'{point[what]["specificity"]:.3f})' for what in ('referable', 'edema'))] for name, point in points.items()]
-  few = next(iter(points.values()))['photographs']
-  return '\n'.join(['## Operating points', '',
-                     f'Of the probability of DR2 and above, and of that of risk 2 of macular edema. Chosen on {few} validation photographs, '
-                     'which is few: of others expect less.', '',
+  rows = [[f'`{name}`', *(_point(point.get(what)) for what in ('referable', 'edema'))] for name, point in points.items()]
+  few = next(iter(points.values())).get('photographs')
+  chosen = '' if few is None else f' Chosen on {few} validation photographs, which is few: of others expect less.'
+  return '\n'.join(['## Operating points', '', f'Of the probability of DR2 and above, and of that of risk 2 of macular edema.{chosen}', '',
                      table(['point', 'referable', 'edema'], rows)])
+
+
+def _point(found: Mapping[str, float] | None) -> str:
+  """One threshold, and what it reached where that is known; a bundle needs the threshold alone."""
+  if found is None:
+    return ''
+  reached = ', '.join(f'{what} {found[what]:.3f}' for what in ('sensitivity', 'specificity') if what in found)
+  return f'from {found["threshold"]:.3f}' + (f' ({reached})' if reached else '')
 
 
 def _likeness(config: Mapping[str, Any]) -> str:

@@ -121,3 +121,11 @@ def test_a_card_made_of_a_saved_configuration_is_the_same(config, result):
   assert sorted(card.splitlines()) == sorted(again.splitlines())  # but for the order of the parts and of provenance
   rows = [line.split()[1] for line in again.splitlines() if line.startswith(('| train', '| validation', '| test'))]
   assert rows == ['train', 'validation', 'test']
+
+
+def test_an_operating_point_is_described_as_far_as_it_is(config):
+  whole = {'threshold': 0.4, 'sensitivity': 0.95, 'specificity': 0.9}
+  card = model_card(config | {'operating_points': {'first': {'referable': whole, 'edema': whole, 'photographs': 45}}})
+  assert '| `first` | from 0.400 (sensitivity 0.950, specificity 0.900) | from 0.400 (' in card and 'Chosen on 45 validation photographs' in card
+  card = model_card(config | {'operating_points': {'own': {'referable': {'threshold': 0.3}}}})  # all that a bundle must say
+  assert '| `own` | from 0.300 |  |' in card and 'Chosen on' not in card.partition('## Operating points')[2].partition('\n## ')[0]
