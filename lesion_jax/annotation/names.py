@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from lesion_jax.annotation.table import composed
+from lesion_jax.photograph.files import is_own
 
 # Label Studio puts eight hexadecimal digits and a hyphen before the name of a file that was uploaded.
 _UPLOADED = re.compile(r'^[0-9a-f]{8}-(?=.)')
@@ -41,10 +42,10 @@ class Photographs:
 
   @classmethod
   def of(cls, folder: pathlib.Path) -> Photographs:
-    """Returns all files below a folder. Raises FileNotFoundError where there is none."""
+    """Returns all files below a folder, but for what systems and stores keep beside photographs. Raises FileNotFoundError where there is none."""
     if not folder.is_dir():
       raise FileNotFoundError(f'no folder {folder}; name the one that holds the photographs that were annotated')
-    return cls(path for path in folder.rglob('*') if path.is_file())
+    return cls(path for path in folder.rglob('*') if path.is_file() and is_own(path.relative_to(folder)))
 
   def find(self, name: str) -> pathlib.Path | None:
     """Returns the file of that name; else, of that name without the digits of an upload; else, one of that stem.

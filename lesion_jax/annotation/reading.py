@@ -14,6 +14,7 @@ from lesion_jax.annotation.label_studio import read_label_studio
 from lesion_jax.annotation.labelme import is_labelme, read_labelme
 from lesion_jax.annotation.labels import Labels
 from lesion_jax.annotation.shapes import Annotation
+from lesion_jax.photograph.files import is_junk
 from lesion_jax.places import real
 
 
@@ -60,7 +61,7 @@ def read_exports(files: Iterable[tuple[str, pathlib.Path]], labels: Labels) -> E
 
 def _read(annotator: str, path: pathlib.Path, labels: Labels) -> tuple[list[Annotation], Counter[str]]:
   if path.is_dir():
-    files = sorted(file for file in path.glob('*.json') if not file.name.startswith('.'))  # a Mac leaves '._x.json'
+    files = sorted(file for file in path.glob('*.json') if not is_junk(file))
     if not files:
       raise ValueError(f'{path} is a folder without JSON files of labelme; name the exported files in it')
     whole, passed_over = [], Counter()

@@ -14,3 +14,8 @@ JUNK = {'thumbs.db', 'desktop.ini'} | COPIES  # as are hidden files and folders
 def is_junk(path: pathlib.PurePath) -> bool:
   """Tells by its name whether a file or folder is hidden, or one that a file manager or a store leaves."""
   return path.name.startswith('.') or path.name.casefold() in JUNK
+
+
+def is_own(path: pathlib.PurePath) -> bool:
+  """Tells of a path below a user's folder whether neither it nor a folder on the way to it is such a one."""
+  return not any(is_junk(pathlib.PurePath(part)) for part in path.parts)

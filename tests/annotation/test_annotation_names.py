@@ -27,9 +27,10 @@ def test_the_file_in_a_reference(reference, name):
 
 @pytest.fixture
 def photographs(tmp_path):
-  for name in ('10_left.png', 'deep/10_right.jpg', '0a1b2c3d-own.jpg', 'twice/same.jpg', 'same.jpg', 'a.jpg', 'a.png'):
+  for name in ('10_left.png', 'deep/10_right.jpg', '0a1b2c3d-own.jpg', 'twice/same.jpg', 'same.jpg', 'a.jpg', 'a.png',
+               '#recycle/10_left.png', 'deep/@eaDir/x/10_right.jpg', '._10_left.png'):  # which systems keep
     path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
   return Photographs.of(tmp_path)
 
