@@ -1,6 +1,6 @@
 # make demo      sets everything up and runs the main job on the embedded data
 # make test      sets everything up and runs the tests
-# make test-all  the same with the slow tests: every network where `test` takes one of a kind, and what takes minutes
+# make test-all  the same with the slow tests: every network where `test` takes one of a kind, and what takes minutes; programs optimized as users have them
 # make browser   installs what tests in headless Chromium take, and runs them: the report's page, the page of `lesion-jax serve`
 # make lint      checks style (ruff), types (mypy) and layers (import-linter)
 # make docs      builds the documentation into site/, warnings being errors
@@ -28,7 +28,7 @@ demo: $(VENV)/installed
 	@ls $(DEMO)/*/*.png
 
 test test-all: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter test-all,$@),-m '')
+	$(if $(filter test-all,$@),JAX_DISABLE_MOST_OPTIMIZATIONS=0 )$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter test-all,$@),-m '')
 
 # Chromium is the system's: `apt-get install chromium` or the like.
 browser: $(VENV)/installed-test

@@ -15,6 +15,8 @@ os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_p
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(pathlib.Path(__file__).parents[1] / '.cache' / 'jax-tests'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
+# Most programs here run a few times each, on small shapes: to optimize one takes longer than that saves. `make test-all` optimizes all.
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
 
 # What tracing leaves is many small objects that live on: to look through all of them over and over takes a twentieth of the time.
 gc.set_threshold(100_000, 50, 1000)
@@ -28,6 +30,8 @@ if threading.current_thread() is threading.main_thread():
 LONG = ('test_main', 'test_rethreshold', 'test_processes', 'test_idrid_run', 'test_programs', 'test_mixture_run', 'test_learning', 'test_cli_evaluate',
         'test_folds', 'test_notebooks', 'test_docs', 'test_ask_once', 'test_windows', 'test_cli_predict_again', 'test_to_torch',
         'test_inception_v3_golden', 'test_patience', 'test_places')
+
+OPTIMIZED = {'cpu', 'golden'}  # folders
 
 
 def pytest_collection_modifyitems(items):
@@ -48,13 +52,16 @@ def shallow_networks():
     yield
 
 
-@pytest.fixture(scope='module')
-def quick_to_compile():
-  """For modules whose many programs run a few times each, on small shapes: to optimize one takes longer than that saves."""
+@pytest.fixture(scope='module', autouse=True)
+def compilation(request):
+  """Programs are compiled as users have them where tests hold them against other implementations."""
+  if request.path.parent.name not in OPTIMIZED:
+    yield
+    return
   import jax
 
   before = jax.config.values['jax_disable_most_optimizations']
-  jax.config.update('jax_disable_most_optimizations', True)
+  jax.config.update('jax_disable_most_optimizations', False)
   yield
   jax.config.update('jax_disable_most_optimizations', before)
 

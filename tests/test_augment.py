@@ -12,8 +12,6 @@ from tiny import pack_bits
 from lesion_jax.augment import IDENTITY, Augmentation, augment
 from lesion_jax.core import unpack_bits
 
-pytestmark = pytest.mark.usefixtures('quick_to_compile')
-
 SIZE = 32
 COLOURLESS = dataclasses.replace(Augmentation(), brightness=(1.0, 1.0), saturation=(1.0, 1.0), contrast=(1.0, 1.0))
 

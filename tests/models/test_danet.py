@@ -15,8 +15,6 @@ from lesion_jax.models.dual_attention import ChannelAttention, PositionAttention
 from lesion_jax.models.inception_v3 import InceptionV3
 from lesion_jax.weights.initialize import initialize
 
-pytestmark = pytest.mark.usefixtures('quick_to_compile')
-
 POSITIONS = 112 * 112  # at 896x896 and an output stride of 8
 MATRIX = 4 * POSITIONS ** 2  # bytes of all positions against all, in float32
 

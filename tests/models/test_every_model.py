@@ -14,8 +14,6 @@ from lesion_jax.models import MODELS
 from lesion_jax.models.lesion_enhanced import LesionEnhanced
 from lesion_jax.weights.initialize import initialize
 
-pytestmark = pytest.mark.usefixtures('quick_to_compile')
-
 # What has no effect, so that its gradient is 0: it adds the same to all energies of a query (DANet), or to all that the
 # next batch normalisation centres (ABN).
 SILENT = ('position/attention/key/bias', 'attention/bn/bias')

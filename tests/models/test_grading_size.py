@@ -11,8 +11,6 @@ from every_model import pictures, tiny, variables_of
 from lesion_jax.augment import Augmentation, augment
 from lesion_jax.models.side_attention import average_to_grid
 
-pytestmark = pytest.mark.usefixtures('quick_to_compile')
-
 SMALL = 64
 NETWORKS = {
     'multitask': tiny('multitask', lesion=tiny('lesion_net_8s'), grading_size=SMALL),

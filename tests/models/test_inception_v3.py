@@ -12,8 +12,6 @@ from flax import traverse_util
 from lesion_jax.models.inception_v3 import InceptionV3
 from lesion_jax.weights.initialize import initialize
 
-pytestmark = pytest.mark.usefixtures('quick_to_compile')
-
 CHANNELS = {2: 64, 4: 192, 8: 288, 16: 768, 32: 2048}
 TINY = 0.05
 

@@ -17,8 +17,6 @@ from lesion_jax.train.parallel import AXIS, Devices
 from lesion_jax.train.state import create_state, get_optimizer, sgd, split_frozen
 from lesion_jax.train.step import StepParams, make_train_step
 
-pytestmark = pytest.mark.usefixtures('quick_to_compile')
-
 
 class FrozenNorm:
   """The network with BatchNorm in inference mode, whose batches can be split without changing what it computes."""
