@@ -184,22 +184,19 @@ def test_a_notebook_is_told_of_its_arguments_not_of_options(save_oracle, idrid, 
   assert '--' not in str(error.value)
 
 
-def test_what_a_file_manager_left_in_an_evaluation_does_not_count(tmp_path):
-  for name in ('report.json', '.DS_Store', 'Thumbs.db'):
-    (tmp_path / name).touch()
-  assessment.require_free(tmp_path)
-
-
 def test_the_folder_of_something_else_is_not_written_to(save_oracle, tmp_path):
   (tmp_path / 'notes.txt').touch()
   with pytest.raises(ValueError, match='holds something else than an evaluation'):
     assessment.evaluate(save_oracle(), 'synthetic', out=tmp_path)
 
 
-@pytest.mark.parametrize('name', ['.DS_Store', '.counts.npz', '.report.json.0123abcd.new'])
-def test_what_is_hidden_in_the_folder_is_no_result(tmp_path, name):
-  (tmp_path / name).touch()
+def test_what_systems_and_killed_writers_left_in_an_evaluation_does_not_count(tmp_path):
+  for name in ('report.json', 'Thumbs.db', '.DS_Store', '.counts.npz', '.report.json.0123abcd.new'):
+    (tmp_path / name).touch()
   assessment.require_free(tmp_path)
+  (tmp_path / 'notes.txt').touch()
+  with pytest.raises(ValueError, match=r'something else than an evaluation \(notes\.txt\)'):
+    assessment.require_free(tmp_path)
 
 
 @pytest.mark.parametrize(('options', 'said'), [({'resamples': 0}, 'resamples=0: give a whole number from 1 on'), ({'seed': -1}, 'seed=-1')])

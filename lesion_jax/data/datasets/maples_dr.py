@@ -15,7 +15,7 @@ from lesion_jax.data.builders.records import MaskBuilder, make_native
 from lesion_jax.data.native import Native
 from lesion_jax.data.packing import read_mask
 from lesion_jax.photograph.crop import read_field
-from lesion_jax.photograph.files import is_junk
+from lesion_jax.photograph.files import is_own
 from lesion_jax.places import home, real
 
 MASK_NAMES = {'MA': 'Microaneurysms', 'iHE': 'Hemorrhages', 'HaEx': 'Exudates', 'CWS': 'CottonWoolSpots'}
@@ -146,7 +146,7 @@ def _find_photographs(folder: pathlib.Path) -> dict[str, pathlib.Path]:
                             'images_dir where they are')
   found: dict[str, pathlib.Path] = {}
   for path in sorted(folder.rglob('*')):
-    if path.suffix.lower() in SUFFIXES and not any(map(is_junk, (path, *path.relative_to(folder).parents))):
+    if path.suffix.lower() in SUFFIXES and is_own(path.relative_to(folder)):
       if path.stem in found:
         raise ValueError(f'{path} and {found[path.stem]} are photographs of one name; keep one of them')
       found[path.stem] = path
