@@ -7,6 +7,7 @@ Source: Wei et al., "Learn to Segment Retinal Lesions and Beyond", ICPR 2020 ('t
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple, TypedDict
 
 import flax.struct
@@ -17,7 +18,7 @@ import numpy as np
 __all__ = [
     'EDEMA', 'EVIDENCE', 'GRADES', 'GRADE_KEYS', 'LANDMARKS', 'LESIONS', 'LESION_KEYS', 'NUM_GRADES', 'NUM_LESIONS',
     'REFERABLE_GRADE', 'SEVERE_HEMORRHAGES', 'UNKNOWN_EDEMA', 'UNKNOWN_GRADE', 'Array', 'Evidence', 'Example', 'Grade', 'Lesion', 'Outputs', 'Prediction',
-    'Targets', 'lesion_bits', 'lesion_index', 'unpack_bits', 'unpack_targets']
+    'Targets', 'largest', 'lesion_bits', 'lesion_index', 'unpack_bits', 'unpack_targets']
 
 Array = jax.Array | np.ndarray
 
@@ -246,3 +247,31 @@ def unpack_targets(batch: Example) -> Targets:
       undecided=annotated & jnp.any(ignore, axis=(1, 2)) & ~jnp.any(lesions & scored, axis=(1, 2)),
       landmarks=jnp.where(real[:, None, None], batch['landmarks'], jnp.nan) if 'landmarks' in batch else None,
   )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def largest(x: jax.Array, axis: int) -> jax.Array:
+  """Computes the maximum along an axis, which goes, with a gradient that is finite however it is compiled.
+
+  JAX looks for what equals the maximum and divides by how many there are. A compiler may compute the values a second time for that, and
+  round otherwise: then none is equal, and the gradient not a number. Here the place is found once; the first of equal values takes all
+  of the gradient, as PyTorch's `max(dim)` has it.
+
+  Args:
+    x: float [...].
+    axis: of x.
+  """
+  return jnp.max(x, axis)
+
+
+def _largest_forth(x: jax.Array, axis: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return jnp.max(x, axis), (x, jnp.argmax(x, axis))
+
+
+def _largest_back(axis: int, seen: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
+  x, place = seen  # of x the shape alone
+  places = jax.lax.broadcasted_iota(place.dtype, x.shape, axis % x.ndim)
+  return jnp.where(places == jnp.expand_dims(place, axis), jnp.expand_dims(gradient, axis), 0),
+
+
+largest.defvjp(_largest_forth, _largest_back)

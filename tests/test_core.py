@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 from lesion_jax import core
 
@@ -141,3 +142,33 @@ class TestOutputs:
     attention = np.random.default_rng(0).random((2, 3, 3, 7), np.float32)
     np.testing.assert_allclose(
         core.Outputs(attention=attention).probabilities().attention, attention.mean(-1), rtol=1e-6)
+
+
+class TestLargest:
+
+  @pytest.mark.parametrize('axis', [0, 1, -1])
+  def test_it_is_the_maximum_and_all_of_the_gradient_goes_to_the_first_place_where_it_is(self, axis):
+    x = np.random.default_rng(4).integers(0, 4, (5, 6, 7)).astype(np.float32)  # with many ties
+    found, back = jax.vjp(lambda x: core.largest(x, axis), x)
+    np.testing.assert_array_equal(found, x.max(axis))
+    given = np.random.default_rng(5).normal(size=found.shape).astype(np.float32)
+    expected = np.zeros_like(x)
+    np.put_along_axis(expected, np.expand_dims(x.argmax(axis), axis), np.expand_dims(given, axis), axis)
+    np.testing.assert_array_equal(back(given)[0], expected)
+
+  def test_its_gradient_does_not_look_for_values_that_are_equal(self):
+    """Values that are computed a second time may be rounded otherwise, and none be equal to the maximum."""
+    program = jax.make_jaxpr(jax.grad(lambda x: core.largest(x, 1).sum()))(np.ones((2, 3), np.float32))
+    floats = [each for each in _equations(program.jaxpr) if each.primitive.name == 'eq'
+              and any(jnp.issubdtype(operand.aval.dtype, jnp.floating) for operand in each.invars)]
+    assert not floats
+
+  def test_what_is_not_a_number_stays_so(self):
+    assert np.isnan(core.largest(jnp.array([1.0, np.nan, 3.0]), 0))
+
+
+def _equations(jaxpr):
+  for equation in jaxpr.eqns:
+    yield equation
+    for inner in jaxprs_in_params(equation.params):
+      yield from _equations(inner)

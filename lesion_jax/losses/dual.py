@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lesion_jax.core import Array, Outputs, Targets
+from lesion_jax.core import Array, Outputs, Targets, largest
 from lesion_jax.losses.dice import DiceSums, dice_sums, dice_value
 from lesion_jax.losses.inputs import lesion_maps
 from lesion_jax.losses.reduce import across_devices
@@ -35,10 +35,11 @@ def presence(scores: Array, mask: Array) -> tuple[jax.Array, jax.Array]:
 
   Returns:
     The maxima [B, 8], 0 with zero gradient where no pixel of the image is scored for the lesion; and a bool [B, 8]
-    that is False there. Pixels that tie for the maximum share its gradient equally.
+    that is False there. Of pixels that tie for the maximum the first takes its gradient.
   """
   scored_any = jnp.any(mask, axis=(1, 2))
-  maxima = jnp.max(jnp.where(mask, scores, -jnp.inf), axis=(1, 2))
+  images, lesions = scores.shape[0], scores.shape[-1]
+  maxima = largest(jnp.where(mask, scores, -jnp.inf).reshape(images, -1, lesions), 1)
   return jnp.where(scored_any, maxima, 0), scored_any
 
 

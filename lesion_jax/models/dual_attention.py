@@ -107,6 +107,6 @@ class ChannelAttention(nn.Module):
     """[B, h, w, C] -> [B, h, w, C]."""
     flat = x.reshape(x.shape[0], -1, x.shape[-1]).astype(self.dtype)
     energy = jnp.einsum('bnc,bnd->bcd', flat, flat, precision='highest', preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(energy.max(axis=-1, keepdims=True) - energy).astype(self.dtype)
+    weights = jax.nn.softmax(jax.lax.stop_gradient(energy.max(axis=-1, keepdims=True)) - energy).astype(self.dtype)
     found = jnp.einsum('bcd,bnd->bnc', weights, flat, preferred_element_type=jnp.float32)
     return gated(self, found.reshape(x.shape), x)

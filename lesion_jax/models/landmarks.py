@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lesion_jax.core import LANDMARKS, Array, Outputs
+from lesion_jax.core import LANDMARKS, Array, Outputs, largest
 from lesion_jax.models.layers import ConvBN, normalize
 from lesion_jax.models.lesion_net import CopyAndMerge
 
@@ -73,7 +73,8 @@ class LandmarkNet(nn.Module):
         x = ConvBN(channels, 3, strides=strides, dtype=self.dtype, bn_axis=self.bn_axis, name=f'level_{level}_{number}')(x, train=train)
       taps[2 ** level] = x
     deepest = x.astype(jnp.float32)
-    pooled = jnp.concatenate([deepest.mean(axis=(1, 2)), deepest.max(axis=(1, 2))], axis=-1)
+    deepest = deepest.reshape(deepest.shape[0], -1, deepest.shape[-1])
+    pooled = jnp.concatenate([deepest.mean(axis=1), largest(deepest, 1)], axis=-1)
     outside = nn.Dense(len(LANDMARKS), name='outside')(pooled)
     for stride in (16, STRIDE):
       channels = max(1, taps[stride].shape[-1] // 2)

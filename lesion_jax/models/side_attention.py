@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from lesion_jax.core import Array
+from lesion_jax.core import Array, largest
 
 HIDDEN = 64  # channels between the two 3x3 convolutions of Eq. 7. Our choice; the paper says 'lightweight'.
 
@@ -52,7 +52,7 @@ class CWMaxPool(nn.Module):
   @nn.compact
   def __call__(self, maps: Array) -> Array:
     """[B, h, w, 8] probabilities -> [B, h, w, 1], broadcast over the features by Eq. 5."""
-    return maps.max(axis=-1, keepdims=True).astype(self.dtype)
+    return largest(maps, -1)[..., None].astype(self.dtype)
 
 
 ATTENTION = {'conv': ConvAttention, 'cw_maxpool': CWMaxPool}
