@@ -28,6 +28,7 @@ from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import examples, present_in
 from lesion_jax.locking import locked
 from lesion_jax.metrics.presence import Rule
+from lesion_jax.places import home
 from lesion_jax.predict.step import make_predict_fn
 from lesion_jax.report.card import landmark_card, model_card
 from lesion_jax.report.files import write_whole
@@ -61,6 +62,7 @@ STOPPED = 75  # exit status after SIGTERM: EX_TEMPFAIL, run the same command aga
 
 def run(config: ConfigDict, workdir: pathlib.Path, data_dir: str, should_stop: Interrupt) -> int:
   """Runs the stages of a configuration, alone in `workdir`; returns the exit status."""
+  workdir = home(workdir)  # a shell leaves the '~' of --workdir=~/runs as it is
   with contextlib.ExitStack() as held:
     if jax.process_index() == 0:
       with one_line_errors(OSError):

@@ -457,6 +457,12 @@ def test_the_command_says_which_keys_there_are(data_dir, tmp_path):
   assert ended.stderr.startswith("error: --config.segment.nope: config.segment has no key 'nope'; its keys are accumul")
 
 
+def test_a_home_that_the_shell_left_is_followed(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  monkeypatch.setattr(main, '_run', lambda config, workdir, *others: workdir)
+  assert main.run(None, pathlib.Path('~/first'), '', lambda: False) == tmp_path / 'first'
+
+
 def test_a_second_training_in_the_same_place_is_refused_and_told_who_is_there(run, finished, capsys):
   before = result_of(finished)
   with locked(finished, 'a training'), pytest.raises(SystemExit) as end:

@@ -14,6 +14,7 @@ from lesion_jax import pretrained
 from lesion_jax.clinical.evidence import listed
 from lesion_jax.clinical.findings import Smallest
 from lesion_jax.extras import MissingExtra, require
+from lesion_jax.places import home
 from lesion_jax.pretrained import networks
 from lesion_jax.report.coco import FORMS as COCO_FORMS
 from lesion_jax.report.html import FULL_SIZE
@@ -181,12 +182,14 @@ def identify(models: Sequence[str | os.PathLike]) -> str:
 
 def _digest(path: pathlib.Path, option: str) -> str:
   """SHA-256 of a bundle's config.json, or of the bundle in one file."""
+  path = home(path)
   first = path / 'config.json' if path.is_dir() else path
   try:
     with first.open('rb') as file:
       return hashlib.file_digest(file, 'sha256').hexdigest()
   except OSError as error:
-    state = 'lacks config.json' if path.is_dir() else f'cannot be read ({error.strerror})'
+    lacking = path.is_dir() and isinstance(error, FileNotFoundError)
+    state = 'lacks config.json' if lacking else f'cannot be read ({error.strerror})'
     raise Refused(option, f': {path} is not a bundle: it {state}; name a directory that save_bundle wrote, or a zip '
                   'archive of one') from error
 
@@ -222,7 +225,7 @@ def load_predictor(options: Options) -> Any:
     predictor = load(options.models or None, dtype=options.dtype, device=options.device,
                      thresholds=options.thresholds, tta=options.tta, backend=options.backend, window=options.window,
                      rule=options.rule, landmarks=options.landmarks)
-  except (FileNotFoundError, ImportError, ValueError) as error:
+  except (OSError, ImportError, ValueError) as error:
     raise Refused('', f'the network cannot be used: {error}') from error
   evaluated, points = predictor.config['annotated'], predictor.config.get('operating_points', {})
   if options.operating_point not in (None, *points):

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from lesion_jax.places import home
+
 
 def positive(text: str) -> int:
   """Returns a whole number from 1 on.
@@ -25,15 +27,15 @@ def positive(text: str) -> int:
 
 
 def path(text: str) -> pathlib.Path:
-  """Returns the path of a file or folder. An empty one, as of a shell's variable that is not set, is not taken for the
-  folder that one is in.
+  """Returns the path of a file or folder; '~' at its beginning is the home, which shells leave as it is in --out=~/found. An empty one,
+  as of a shell's variable that is not set, is not taken for the folder that one is in.
 
   Raises:
     argparse.ArgumentTypeError: it is empty.
   """
   if not text:
     raise argparse.ArgumentTypeError('it is empty (a variable that is not set?); write . for the folder that you are in')
-  return pathlib.Path(text)
+  return home(text)
 
 
 def natural(text: str, advice: str = 'from 0 on') -> int:

@@ -14,6 +14,7 @@ from PIL import Image
 from lesion_jax import models
 from lesion_jax.bulk import Interrupted, Options, Refused, predict_photographs
 from lesion_jax.bulk.cluster import pack, unpack
+from lesion_jax.bulk.options import identify
 from lesion_jax.clinical.record import Run
 from lesion_jax.report.table import Entry
 from lesion_jax.weights.bundle import save_bundle
@@ -120,6 +121,11 @@ def test_what_cannot_be_done_is_refused_by_the_option_to_change(place, changes, 
   with pytest.raises(Refused, match=named.replace('none', str(place / 'none'))) as refused:
     predict_photographs(photographs, place / 'out', options, **changes)
   assert refused.value.option == option
+
+
+def test_a_model_in_the_home_is_found(place, monkeypatch):
+  monkeypatch.setenv('HOME', str(place))
+  assert identify(['~/bundle']) == identify([place / 'bundle'])
 
 
 def test_thresholds_and_rule_reach_the_record(place):

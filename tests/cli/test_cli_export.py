@@ -46,6 +46,12 @@ def test_the_difference_from_flax_and_the_files_are_printed(run, bundle, tmp_pat
   assert json.loads((bundle / 'config.json').read_text())['weights_sha256'] in (tmp_path / 'out' / 'README.md').read_text()
 
 
+def test_a_home_that_the_shell_left_is_followed(run, tmp_path, monkeypatch, capsys):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert run(out='~/out') == 0 and (tmp_path / 'out' / 'model.stablehlo').exists()
+  assert f'{tmp_path / "out"} has README.md' in capsys.readouterr().out
+
+
 def test_an_export_that_computes_something_else_fails(run, monkeypatch, capsys, tmp_path):
   write = to_stablehlo.write
   wrong = lambda found: found | {'maps': found['maps'] + 0.1}

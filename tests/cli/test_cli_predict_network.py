@@ -13,6 +13,7 @@ from oracle import photograph
 from PIL import Image
 
 from lesion_jax import cli, models
+from lesion_jax.weights import bundle as weights_bundle
 from lesion_jax.weights.bundle import save_bundle
 from lesion_jax.weights.initialize import initialize
 
@@ -49,6 +50,30 @@ def test_several_models_are_averaged(make_bundle, predict):
   both = predict('--model', first, '--model', second)
   assert both['model']['name'] == 'ensemble of oracle, oracle'
   assert both['lesions']['MA']['probability'] == pytest.approx((alone + 0.5) / 2, abs=1e-3)
+
+
+def test_a_home_that_the_shell_left_is_followed(make_bundle, tmp_path, monkeypatch):
+  """As in --out=~/found, where a shell changes nothing."""
+  make_bundle('net')
+  Image.fromarray(photograph()).save(tmp_path / 'eye.png')
+  (tmp_path / 'elsewhere').mkdir()
+  monkeypatch.chdir(tmp_path / 'elsewhere')
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert cli.main(['predict', '~/eye.png', '--model=~/net', '--out=~/found', '--quiet']) == 0
+  assert (tmp_path / 'found' / 'eye' / 'result.json').exists() and not list((tmp_path / 'elsewhere').iterdir())
+
+
+def test_weights_that_may_not_be_read_are_said_in_a_line(make_bundle, tmp_path, monkeypatch, capsys):
+  Image.fromarray(photograph()).save(tmp_path / 'eye.png')
+
+  def refuse(path):
+    raise PermissionError(13, 'Permission denied', str(path))
+
+  monkeypatch.setattr(weights_bundle, '_read', refuse)
+  with pytest.raises(SystemExit) as stop:
+    cli.main(['predict', str(tmp_path / 'eye.png'), '--model', make_bundle('net'), '--out', str(tmp_path / 'out')])
+  assert stop.value.code == 2
+  assert 'the network cannot be used: [Errno 13] Permission denied' in capsys.readouterr().err
 
 
 def test_other_options_of_the_network_predict_again(make_bundle, predict):
