@@ -11,10 +11,8 @@ import flax.linen as nn
 from lesion_jax import pretrained
 from lesion_jax.export.check import TOLERANCE
 from lesion_jax.export.folder import export as export_bundle
-from lesion_jax.models import DTYPES, get_model
-from lesion_jax.predict.config import check_config
-from lesion_jax.predict.loading import read_member
-from lesion_jax.weights.bundle import load_bundle
+from lesion_jax.models import DTYPES
+from lesion_jax.predict.loading import read_member, read_whole
 
 Path = str | os.PathLike
 
@@ -70,11 +68,7 @@ def export(bundle: Path, *, to: str, out: Path, tolerance: float = TOLERANCE) ->
     FileExistsError: something is at `out` already, other than an empty folder.
     FileNotFoundError: there is no such bundle.
     ImportError: a package is missing; the message has the command that installs it.
-    ValueError: the bundle is damaged, there is no such format, or the format does not have that network.
+    ValueError: the bundle is damaged or holds weights of another network, there is no such format, or the format does not have that network.
     ExportError: the difference is above the tolerance; nothing is left on the disk.
   """
-  path = pretrained.find(bundle)
-  found = load_bundle(path)
-  check_config(found.config, str(path / 'config.json'))
-  get_model(**found.config['model'])
-  return export_bundle(found, to, pathlib.Path(out), tolerance=tolerance)
+  return export_bundle(read_whole(bundle), to, pathlib.Path(out), tolerance=tolerance)

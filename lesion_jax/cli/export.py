@@ -50,18 +50,13 @@ def add(commands: Any) -> None:
 
 
 def _export(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-  from lesion_jax import pretrained, runtime
+  from lesion_jax import runtime
   from lesion_jax.export import ExportError, Refused, export
-  from lesion_jax.models import get_model
-  from lesion_jax.predict.config import check_config
-  from lesion_jax.weights.bundle import load_bundle
+  from lesion_jax.predict.loading import read_whole
 
   runtime.set_up()
   try:
-    path = pretrained.find(arguments.model)
-    bundle = load_bundle(path)
-    check_config(bundle.config, str(path / 'config.json'))
-    get_model(**bundle.config['model'])
+    bundle = read_whole(arguments.model)
   except (OSError, ValueError) as error:
     parser.error(f'--model {arguments.model}: {error}')
   try:

@@ -268,17 +268,8 @@ def read_member(
   Raises:
     FileNotFoundError, ValueError: of `load`.
   """
-  path = pretrained.find(path)
-  bundle = load_bundle(path)
-  check_config(bundle.config, str(path / 'config.json'))
-  fields, preprocessing = bundle.config['model'], bundle.config['preprocessing']
-  with _misfits(path):
-    get_model(**fields)  # before anything goes into it: it may be of any depth
-    model = get_model(**(fields := _with_dtype(fields, dtype) if dtype else fields))
-  network_fn = forward(model) if platform is None else arranged(forward(model), platform)
-  config = bundle.config | {'model': fields}
-  member = Member(path, config, bundle.variables, bundle.digest, model, network_fn, network_fn,
-                  bundle.photographs)
+  member = _read(path, dtype, platform)
+  config, network_fn, preprocessing = member.config, member.network_fn, member.config['preprocessing']
   if window is None:
     window = preprocessing.get('window') or choose_window(preprocessing['size'], device)
     if window and not preprocessing.get('window') and not fits_windows(member.look()):
@@ -287,6 +278,33 @@ def read_member(
   chosen = {key: value for key, value in preprocessing.items() if key != 'window'} | (
       {'window': int(window)} if window else {})
   return member._replace(config=config | {'preprocessing': chosen}, predict_fn=windowed(network_fn, window))
+
+
+def _read(path: Path, dtype: str | None = None, platform: str | None = None) -> Member:
+  """A bundle as it stands, whatever it says of windows; `read_member` has the arguments."""
+  path = pretrained.find(path)
+  bundle = load_bundle(path)
+  check_config(bundle.config, str(path / 'config.json'))
+  fields = bundle.config['model']
+  with _misfits(path):
+    get_model(**fields)  # before anything goes into it: it may be of any depth
+    model = get_model(**(fields := _with_dtype(fields, dtype) if dtype else fields))
+  network_fn = forward(model) if platform is None else arranged(forward(model), platform)
+  return Member(path, bundle.config | {'model': fields}, bundle.variables, bundle.digest, model, network_fn, network_fn, bundle.photographs)
+
+
+def read_whole(path: Path) -> Bundle:
+  """Reads a bundle that others are to run, as it stands, and holds it to all that `load` holds it to.
+
+  Args:
+    path: of the bundle, or the name of a packaged network.
+
+  Raises:
+    FileNotFoundError, ValueError: of `load`.
+  """
+  member = _read(path)
+  member.look()
+  return Bundle(member.config, member.variables, member.digest, member.photographs)
 
 
 @contextlib.contextmanager

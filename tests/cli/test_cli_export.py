@@ -8,6 +8,7 @@ import numpy as np
 import oracle
 import pytest
 
+import lesion_jax
 from lesion_jax import cli, export, models
 from lesion_jax.cli.export import FORMATS
 from lesion_jax.export import folder, to_stablehlo
@@ -72,6 +73,23 @@ def test_usage_errors_end_with_2(run, capsys, options, message):
     run(**options)
   assert stop.value.code == 2
   assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('weights, message', [
+    ({'params': {'other': np.float32(1)}}, 'Could not find parameter named "gain"'),
+    ({'params': {'gain': np.ones(3, np.float32)}}, 'For parameter "gain"'),
+    ({'params': {'gain': np.float32(1), 'more': {'kernel': np.ones(3, np.float32)}}}, 'arrays that the network oracle has not, params/more/kernel'),
+])
+def test_weights_of_another_network_are_refused_as_load_refuses_them(run, bundle, tmp_path, capsys, weights, message):
+  save_bundle(bundle, config=oracle.oracle_config(), card='', variables=weights)
+  with pytest.raises(SystemExit) as stop:
+    run()
+  assert stop.value.code == 2
+  said = capsys.readouterr().err
+  assert 'config.json and the weights do not make a network' in said and message in said
+  with pytest.raises(ValueError, match='do not make a network'):
+    lesion_jax.export(bundle, to='stablehlo', out=tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('error', [ImportError('tensorflow is not installed'), export.Refused("no 'oracle' there")])
