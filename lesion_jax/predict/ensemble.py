@@ -10,7 +10,7 @@ import numpy as np
 
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS, Array, Prediction
 from lesion_jax.photograph.likeness import union
-from lesion_jax.weights.origin import is_synthetic
+from lesion_jax.weights.origin import is_synthetic, synthetic_note
 
 
 def average(
@@ -127,7 +127,8 @@ def join_configs(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
       'provenance': {'members': [
           {'bundle': name, 'model': config['model']['name'], 'annotated': config['annotated'],
            'data': config.get('data', {}).get('name'), **({'window': window} if window else {}),
-           **config.get('provenance', {}), **({'synthetic': True} if is_synthetic(config) else {})}
+           **config.get('provenance', {}), **({'synthetic': True} if is_synthetic(config) else {}),
+           **({'warning': warning} if (warning := synthetic_note(config)) else {})}
           for name, config, window in zip(names, configs, windows, strict=True)]},
   }
 

@@ -14,7 +14,9 @@ LESIONS_ALONE = ('The lesion network inside this network learned from synthetic 
                  'On a photograph of a patient the lesions that it finds mean nothing.')
 GRADES_ALONE = ('This network learned to grade from synthetic data alone: images that a program generated. The grade of a '
                 'photograph of a patient means nothing.')
-SENTENCES = (ALONE, LESIONS_ALONE, GRADES_ALONE)
+SOME_ALONE = ('Among the networks that are averaged here are some that learned lesions or grades from synthetic data alone: images that a '
+              'program generated. On a photograph of a patient what these add to the results means nothing.')
+SENTENCES = (ALONE, LESIONS_ALONE, GRADES_ALONE, SOME_ALONE)
 
 
 def data_sets(config: Mapping[str, Any]) -> list[str]:
@@ -39,9 +41,13 @@ def is_synthetic(config: Mapping[str, Any]) -> bool:
 
 def synthetic_note(config: Mapping[str, Any]) -> str:
   """Returns the sentence to be said loudly with every result: ALONE, or LESIONS_ALONE or GRADES_ALONE of a network that
-  contains, frozen, a lesion network, where that holds for the lesions or for the grades alone; else ''."""
+  contains, frozen, a lesion network, where that holds for the lesions or for the grades alone; else ''. Of several that answer as
+  one the sentence of all of them, or SOME_ALONE where it is not that of all (`members` of `provenance` have it as `warning`)."""
   if is_synthetic(config):
     return ALONE
+  if members := config.get('provenance', {}).get('members'):
+    said = {member.get('warning', '') for member in members}
+    return said.pop() if len(said) == 1 else SOME_ALONE
   before = _before(config)
   if not before.get(LESION) or config['model'].get('joint'):
     return ''

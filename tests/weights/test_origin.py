@@ -5,7 +5,7 @@ import pytest
 
 from lesion_jax.predict.config import check_config
 from lesion_jax.predict.ensemble import join_configs
-from lesion_jax.weights.origin import ALONE, GRADES_ALONE, LESIONS_ALONE, data_sets, is_synthetic, synthetic_note
+from lesion_jax.weights.origin import ALONE, GRADES_ALONE, LESIONS_ALONE, SOME_ALONE, data_sets, is_synthetic, synthetic_note
 
 
 def config(name='', *, parts=(), joint=False, **before):
@@ -44,7 +44,17 @@ def test_several_networks_are_synthetic_where_all_are():
   for other, expected in ((config('synthetic', init=['synthetic']), True), (config('idrid'), False),
                           (config('synthetic', init=['idrid']), False), (config(), False)):
     joined = join_configs(['a', 'b'], [config('synthetic'), other])
-    assert is_synthetic(joined) == expected and synthetic_note(joined) == (ALONE if expected else '')
+    assert is_synthetic(joined) == expected and synthetic_note(joined) == (ALONE if expected else SOME_ALONE)
+
+
+@pytest.mark.parametrize('first, second, note', [
+    (config('idrid'), config('ddr'), ''),
+    (config('idrid_grading', lesion=['synthetic']), config('ddr_grading', lesion=['synthetic']), LESIONS_ALONE),
+    (config('idrid_grading', lesion=['synthetic']), config('idrid'), SOME_ALONE),
+    (config('idrid_grading', lesion=['synthetic']), config('synthetic', lesion=['idrid']), SOME_ALONE),
+])
+def test_what_is_said_of_several_networks_is_not_less_than_what_is_said_of_each(first, second, note):
+  assert synthetic_note(join_configs(['a', 'b'], [first, second])) == note
 
 
 @pytest.mark.parametrize('data, key', [
