@@ -23,6 +23,7 @@ from lesion_jax.cpu import arranged
 from lesion_jax.metrics.presence import MAXIMUM
 from lesion_jax.models import DTYPES, get_model
 from lesion_jax.photograph.windows import check_window
+from lesion_jax.places import home
 from lesion_jax.predict import onnx_graph, programs
 from lesion_jax.predict.config import check_config
 from lesion_jax.predict.ensemble import average, check_heads, join_configs
@@ -157,9 +158,9 @@ def load(
   path = pretrained.default_name() if path is None else path
   paths = [path] if isinstance(path, str | os.PathLike) else list(path)
   _check_choices(paths, dtype, backend, rule)
-  origin = {'path': [str(one) for one in paths], 'dtype': dtype, 'device': _named(device), 'thresholds': thresholds, 'tta': tta,
+  origin = {'path': [_lasting(one) for one in paths], 'dtype': dtype, 'device': _named(device), 'thresholds': thresholds, 'tta': tta,
             'backend': backend, 'window': window, 'rule': rule, **({} if landmarks is None else {
-                'landmarks': landmarks if isinstance(landmarks, bool) else str(landmarks)})}
+                'landmarks': landmarks if isinstance(landmarks, bool) else _lasting(landmarks)})}
   beside = pretrained.landmarks_of(paths, landmarks)
   if backend == 'onnxruntime':
     finder = None if beside is None else load_landmarks(beside, find_device('cpu'))
@@ -221,6 +222,11 @@ def _learned_from(members: Sequence[Member]) -> dict[str, np.ndarray]:
   """Fingerprints of all that networks learned from, as far as they say."""
   known = [member.photographs for member in members if member.photographs]
   return {split: np.concatenate([each[split] for each in known]) for split in ('train', 'validation')} if known else {}
+
+
+def _lasting(path: Path) -> str:
+  """A bundle as another process finds it, in whatever folder that is; a name of this package, where nothing is called so, stays one."""
+  return os.path.abspath(home(path)) if os.path.lexists(home(path)) else str(path)
 
 
 def _named(device: str | jax.Device | None) -> str | None:

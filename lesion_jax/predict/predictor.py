@@ -35,7 +35,8 @@ class Predictor:
     predict_fn: the pure jitted function underneath, see `make_predict_fn`; or that of `onnx_graph.make_predict_fn`.
     program: the same for one photograph, as an earlier process traced it, see `programs`; None where that was not kept.
     members: the networks in it, of `loading.Member`; () where it computes by another backend.
-    origin: the arguments of `load`, by which another process loads it anew: so it is pickled. None: it cannot be.
+    origin: the arguments of `load`, by which another process loads it anew: so it is pickled, and refused where other weights lie
+      there by then. None: it cannot be.
     landmarks: what looks for optic disc and fovea in the same photographs; None: nothing does.
     photographs: fingerprints of what its networks learned from, uint8 [N, 16, 16, 3] under 'train' and 'validation'; empty where they do
       not say.
@@ -59,7 +60,7 @@ class Predictor:
     if self.origin is None:
       raise TypeError('this predictor was not made by `load` alone, so it cannot be pickled: send the path of its bundle, '
                       'and load it in each process')
-    return _load_anew, (dict(self.origin),)
+    return _load_anew, (dict(self.origin), [member.digest for member in self.members])
 
   @property
   def size(self) -> int:
@@ -160,10 +161,14 @@ class Predictor:
             for one, marks in zip(each, self.landmarks.finish(located, chunk), strict=True))
 
 
-def _load_anew(origin: dict[str, Any]) -> Predictor:
+def _load_anew(origin: dict[str, Any], digests: list[str]) -> Predictor:
   from lesion_jax.predict.loading import load
 
-  return load(**origin)
+  found = load(**origin)
+  if [member.digest for member in found.members] != digests:
+    raise ValueError(f'{", ".join(origin["path"])}: the weights there are no longer those of the predictor that was pickled; load it anew '
+                     'where it is pickled')
+  return found
 
 
 def _take(squares: Iterator[Square], count: int) -> tuple[list[Square], Exception | None]:

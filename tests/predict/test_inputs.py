@@ -94,6 +94,18 @@ def test_eight_threads_get_what_one_gets(predictor):
       np.testing.assert_array_equal(found.grades, expected.grades)
 
 
+def test_pickled_it_is_the_same_network_in_any_folder_or_none(make_bundle, tmp_path, monkeypatch):
+  make_bundle('net')
+  monkeypatch.chdir(tmp_path)
+  data = pickle.dumps(lesion_jax.load('net'))
+  (tmp_path / 'other').mkdir()
+  monkeypatch.chdir(tmp_path / 'other')
+  assert pickle.loads(data).variables['params']['gain'] == 1
+  make_bundle('net', gain=0.5)
+  with pytest.raises(ValueError, match='net: the weights there are no longer those of the predictor'):
+    pickle.loads(data)
+
+
 def test_it_is_pickled_as_what_it_was_loaded_from(predictor, path, tmp_path):
   raised = lesion_jax.load(tmp_path / 'bundle', thresholds={'MA': 0.25}, device='cpu:1')
   again = pickle.loads(pickle.dumps(raised))
