@@ -229,7 +229,7 @@ def load_predictor(options: Options) -> Any:
     raise Refused('', f'the network cannot be used: {error}') from error
   evaluated, points = predictor.config['annotated'], predictor.config.get('operating_points', {})
   if options.operating_point not in (None, *points):
-    raise Refused('operating_point', f' {options.operating_point!r}: this network has {listed(list(points)) or "none"}')
+    raise Refused('operating_point', f' {options.operating_point!r}: this network has {listed(list(points)) if points else "none"}')
   if unknown := [key for key in options.smallest or {} if key not in evaluated]:
     if len(options.smallest) < len(predictor.thresholds):
       raise Refused('smallest', f': this network does not evaluate {", ".join(unknown)}, only {", ".join(evaluated)}')

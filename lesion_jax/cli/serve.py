@@ -43,6 +43,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
                            'network of this package, where it has one)')
   parser.add_argument('--threshold', type=options.thresholds, default={}, metavar='T', help='as of `predict`')
   parser.add_argument('--rule', choices=['bundle', 'maximum'], default='bundle', help='as of `predict`')
+  parser.add_argument('--operating-point', metavar='NAME', help='as of `predict`')
   parser.add_argument('--crop', action=argparse.BooleanOptionalAction, help='as of `predict`')
   parser.add_argument('--tta', choices=['flips', 'dihedral'], help='as of `predict`')
   parser.add_argument('--window', type=options.window, metavar='N', help=options.WINDOW)
@@ -115,7 +116,8 @@ def _settings(arguments: argparse.Namespace) -> Any:
 
   chosen = {'models': list(map(str, arguments.model or ())), 'thresholds': arguments.threshold, 'rule': arguments.rule,
             'crop': arguments.crop, 'tta': arguments.tta, 'window': arguments.window, 'dtype': arguments.dtype,
-            'backend': arguments.backend, 'smallest': arguments.smallest, 'landmarks': arguments.landmarks}
+            'backend': arguments.backend, 'smallest': arguments.smallest, 'landmarks': arguments.landmarks,
+            'operating_point': arguments.operating_point}
   work = Work(
       options=chosen, devices=tuple(arguments.device), batch_size=arguments.batch_size, batch_wait=arguments.batch_wait / 1000,
       threads=arguments.threads, memory=arguments.memory, pixels=arguments.pixels, seconds=arguments.seconds,

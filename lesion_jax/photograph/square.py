@@ -54,7 +54,8 @@ class Square:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PhotographPrediction:
-  """What a network says of B photographs, NumPy float32 in [0, 1], each None where it has no such head.
+  """What a network says of B photographs, NumPy float32 in [0, 1], each None where it has no such head. It is before any temperature:
+  a record has the probabilities of lesions and grades calibrated by those of the bundle, see `metrics.temper_classes`.
 
   Attributes:
     maps: [B, S, S, 8], probabilities at the network's size S.

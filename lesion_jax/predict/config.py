@@ -32,6 +32,9 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
     ValueError: naming the key, what stands there and what must.
   """
   if missing := [key for key in NEEDED if key not in config]:
+    if 'landmarks' in config:
+      raise ValueError(f'{source} is of a network of landmarks, which finds no lesions and does not grade: it goes beside one that '
+                       'does, as --landmarks or load(..., landmarks=...)')
     raise ValueError(f'{source} lacks {", ".join(missing)}; prediction needs {", ".join(NEEDED)}')
   model, preprocessing, thresholds = config['model'], config['preprocessing'], config['thresholds']
   size = preprocessing.get('size') if isinstance(preprocessing, Mapping) else None

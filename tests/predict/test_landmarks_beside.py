@@ -75,7 +75,7 @@ def test_a_bundle_of_something_else_is_refused(tmp_path, changes, message):
 def test_a_bundle_of_lesions_is_no_network_of_landmarks_and_the_other_way_round(make_bundle, tmp_path):
   with pytest.raises(ValueError, match='is no bundle of a network of disc and fovea'):
     load(make_bundle(), landmarks=make_bundle('other'))
-  with pytest.raises(ValueError, match='lacks lesions, grades, thresholds, annotated'):
+  with pytest.raises(ValueError, match='is of a network of landmarks, .* beside one that does, as --landmarks'):
     load(landmark_bundle(tmp_path / 'marks'))
   with pytest.raises(FileNotFoundError, match='nowhere is not a bundle of a network of landmarks'):
     load(make_bundle(), landmarks='nowhere')

@@ -13,8 +13,9 @@ import numpy as np
 import oracle
 import pytest
 
-from lesion_jax import models
+from lesion_jax import cli, models
 from lesion_jax.bulk import Options, Refused, predict_photographs
+from lesion_jax.cli.serve import _settings as settings_of
 from lesion_jax.clinical.record import SCHEMA
 from lesion_jax.clinical.schema import fits, read_schema
 from lesion_jax.core import LESION_KEYS
@@ -63,6 +64,17 @@ def ask(engine, photographs, include=(), name='{}.png'):
 def photographs(encode, number):
   """Files that differ in grade and in how large their lesion is."""
   return [encode(grade=each % 5, lesions=[(oracle.GREEN, (120, 90, 122 + 4 * each, 110))]) for each in range(number)]
+
+
+def test_an_operating_point_decides_here_too(make_engine, oracle_work, encode, tmp_path):
+  config = oracle.oracle_config(operating_points={'careful': {'referable': {'threshold': 1e-6}}})
+  save_bundle(tmp_path / 'points', config=config, card='', variables={'params': {'gain': np.float32(1)}})
+  asked = cli.make_parser().parse_args(['serve', '--model', str(tmp_path / 'points'), '--operating-point', 'careful'])
+  engine = make_engine(options=settings_of(asked).work.options)
+  record = json.loads(ask(engine, [encode(grade=0)])[0].blobs[0])
+  assert record['operating_point'] == {'name': 'careful', 'referable': 1e-6} and record['run']['options']['operating_point'] == 'careful'
+  with pytest.raises(Refused, match="'careful': this network has none"):
+    make_engine(options=oracle_work.options | {'operating_point': 'careful'})
 
 
 @pytest.mark.parametrize('batch', [1, 3])
