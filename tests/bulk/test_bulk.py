@@ -110,7 +110,7 @@ def test_a_callback_can_end_the_run_and_what_is_finished_is_kept(place):
   ({'photographs': 'none/'}, '', 'no file|no photograph found in none'),
   ({'model': 'absent'}, 'model', 'absent'),
   ({'options': {'thresholds': {'NV': 0.3}}}, 'threshold', 'does not evaluate NV, only MA, CWS'),
-  ({'options': {'operating_point': 'careful'}}, 'operating_point', "'careful': this network has none"),
+  ({'options': {'operating_point': 'careful'}}, 'operating_point', "'careful': this network has"),
   ({'options': {'dtype': 'float8'}}, '', 'the network cannot be used: unknown dtype'),
   ({'workers': 2}, 'workers', 'ray'),
   ({'engine': 'slurm'}, 'engine', 'local, ray'),
