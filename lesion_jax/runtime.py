@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -76,12 +77,22 @@ def use_cache() -> None:
   if configured and (configured != os.environ.get('JAX_COMPILATION_CACHE_DIR') or '://' in configured):
     return  # the program around this library has chosen, or it is in no folder
   place = cache_dir()
-  if not is_private(place):
+  if not make_private(place):
     warnings.warn(f'{place} is not used for compiled programs: others may write there, and what lies there is run. Do `chmod '
                   'go-w` on it if it is yours, or set JAX_COMPILATION_CACHE_DIR to a folder of your own', stacklevel=2)
     jax.config.update('jax_compilation_cache_dir', None)
   elif not configured:
     jax.config.update('jax_compilation_cache_dir', str(place))
+
+
+def make_private(folder: str | os.PathLike[str]) -> bool:
+  """Makes a folder where there is none, for this user alone whatever the umask: by one of 002 the folder that one process makes would
+  be refused by the next. Returns `is_private` of it; where it cannot be made, of the one around it."""
+  path = pathlib.Path(folder)
+  with contextlib.suppress(OSError):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700)
+  return is_private(path)
 
 
 def is_private(folder: str | os.PathLike[str]) -> bool:

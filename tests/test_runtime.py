@@ -1,5 +1,7 @@
 """The compiler option for CPUs is used only where it is known."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +69,17 @@ class TestCache:
     choose(tmp_path / 'cache')
     runtime.use_cache()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / 'cache')
+
+  def test_what_one_process_makes_the_next_one_uses_whatever_the_umask(self, choose, tmp_path):
+    before = os.umask(0o002)
+    try:
+      for _ in range(2):
+        choose(tmp_path / 'home' / 'cache')
+        runtime.use_cache()
+        (tmp_path / 'home' / 'cache').mkdir(exist_ok=True)  # as JAX does
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / 'home' / 'cache')
+    finally:
+      os.umask(before)
 
   def test_one_that_is_still_to_be_made_is_judged_by_the_folder_around_it(self, tmp_path):
     assert runtime.is_private(tmp_path / 'a' / 'b')

@@ -123,6 +123,8 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
 def keep(place: pathlib.Path, folder: pathlib.Path) -> bool:
   """Copies a graph from a folder to its place in the cache, whole or not at all; whether it lies there now."""
   fresh = place.with_name(f'.{uuid.uuid4().hex}.new')
+  if not runtime.make_private(place.parent):
+    return False
   try:
     fresh.mkdir(parents=True)
     for name in (GRAPH, WEIGHTS):

@@ -47,10 +47,10 @@ def find_place(models: Sequence[nn.Module], variables: Any, about: Any) -> pathl
   if not cache or '://' in cache or not jax.config.jax_enable_compilation_cache:
     return None
   folder = pathlib.Path(cache, FOLDER)
-  if not (runtime.is_private(folder) if folder.exists() else runtime.is_private(cache)):
-    return None  # what lies there is run
   if not all(map(_is_ours, models)):
     return None
+  if not (folder.exists() or runtime.is_private(cache)) or not runtime.make_private(folder):
+    return None  # what lies there is run
   shapes = [(jax.tree_util.keystr(path), leaf.shape, str(leaf.dtype))
             for path, leaf in jax.tree_util.tree_leaves_with_path(variables)]
   versions = [jax.__version__, jax.lib.__version__, _digest_code(), jax.config.jax_enable_x64,

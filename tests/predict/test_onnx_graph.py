@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import types
@@ -105,6 +106,16 @@ def test_a_damaged_graph_is_written_again(bundle, written, name, damage):
   assert onnx_graph.keep(place, written) and onnx_graph.is_whole(place)
   assert (place / onnx_graph.GRAPH).read_bytes() == (written / onnx_graph.GRAPH).read_bytes()
   assert [item.name for item in place.parent.iterdir()] == [place.name]
+
+
+def test_a_graph_is_kept_whatever_the_umask_but_nowhere_where_others_may_write(bundle, cache, written):
+  place, before = onnx_graph.find_place(load_bundle(bundle)), os.umask(0o002)
+  try:
+    assert onnx_graph.keep(place, written) and onnx_graph.is_whole(place)
+  finally:
+    os.umask(before)
+  place.parent.chmod(0o777)
+  assert not onnx_graph.keep(place, written)
 
 
 def test_a_graph_that_came_with_the_bundle_is_not_looked_at(bundle, cache, monkeypatch):

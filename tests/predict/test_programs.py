@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import jax
 import numpy as np
 import oracle
@@ -68,6 +70,17 @@ def test_the_second_process_answers_the_same_without_tracing(cache, bundle, phot
   for head in ('maps', 'lesions'):
     np.testing.assert_array_equal(getattr(first, head), getattr(second, head))
   assert second.grades is None and second.attention is None
+
+
+def test_the_second_process_finds_it_whatever_the_umask(cache, bundle, forbid_tracing):
+  cache.parent.mkdir(exist_ok=True)
+  before = os.umask(0o002)
+  try:
+    load(bundle)
+    forbid_tracing()
+    assert load(bundle).program is not None
+  finally:
+    os.umask(before)
 
 
 def test_an_ensemble_is_kept_as_one(cache, bundle, tmp_path, photograph, forbid_tracing):
