@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
       epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('source', type=pathlib.Path, metavar='SOURCE', help='a file of weights, or an exported folder')
   parser.add_argument('--out', required=True, type=pathlib.Path, metavar='PATH',
-                      help='the .safetensors file, or the bundle, to make')
+                      help='the .safetensors file, or the bundle, to make; it must not exist')
   parser.add_argument('--input', choices=INPUTS, default=INPUTS[0],
                       help='the pixels that the encoder expects: -1..1 (inception, the default), or with mean and '
                            'standard deviation of ImageNet; then the difference goes into the first convolution')
@@ -57,7 +57,7 @@ def _import(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     parser.error('--input is for encoder weights; an exported network is taken as it is')
   if not bundle and out.suffix != '.safetensors':
     parser.error(f'--out {out} must end in .safetensors: encoder weights become such a file')
-  if not bundle and out.exists():
+  if os.path.lexists(out) and not (bundle and os.path.isdir(out) and not os.listdir(out)):
     parser.error(f'--out {out} is there already; it is left alone, give another name')
   try:
     lines = _bundle(source, out) if bundle else _encoder(source, out, arguments.input)

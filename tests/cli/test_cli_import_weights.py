@@ -151,6 +151,15 @@ def test_the_bundle_it_makes_is_that_which_was_exported(exported, tmp_path):
     assert (tmp_path / 'again' / name).read_bytes() == (tmp_path / 'original' / name).read_bytes()
 
 
+def test_a_bundle_that_is_there_is_not_overwritten(exported, tmp_path, capsys):
+  folder = exported[0]
+  (tmp_path / 'bundle').mkdir()
+  assert run(folder, '--out', tmp_path / 'bundle') == 0
+  before = (tmp_path / 'bundle' / 'config.json').stat().st_mtime_ns
+  assert 'bundle is there already; it is left alone' in refused(capsys, folder, '--out', tmp_path / 'bundle')
+  assert (tmp_path / 'bundle' / 'config.json').stat().st_mtime_ns == before
+
+
 def test_an_exported_folder_has_no_input_to_choose(exported, tmp_path, capsys):
   assert '--input is for encoder weights' in refused(
       capsys, exported[0], '--out', tmp_path / 'bundle', '--input', 'imagenet')
