@@ -32,6 +32,20 @@ def compiler_options(platform: str) -> dict[str, str] | None:
   return CPU_OPTIONS
 
 
+def devices() -> list[jax.Device]:
+  """Returns JAX's devices, those of its default platform.
+
+  Raises:
+    ValueError: JAX finds none, as where its variable JAX_PLATFORMS names what is not here.
+  """
+  try:
+    return jax.devices()
+  except (RuntimeError, AssertionError) as error:  # which of them depends on what is installed
+    said = next(iter(str(error).splitlines()), '')
+    raise ValueError(f'JAX finds no device: JAX_PLATFORMS is {os.environ.get("JAX_PLATFORMS", "")!r}{said and f" ({said})"}; unset it, or '
+                     'install what it names') from error
+
+
 def cache_dir() -> pathlib.Path:
   """Returns where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else $XDG_CACHE_HOME/lesion_jax, else
   ~/.cache/lesion_jax, or a folder of this user's among the temporary ones where there is no home. Safe to delete."""

@@ -117,21 +117,24 @@ def describe_bundle(path: pathlib.Path) -> dict[str, Any]:
 
 
 def describe_installation(*, count: bool) -> dict[str, Any]:
-  """Returns what `info --json` prints: schema_version, versions (None: not installed), devices, cache, `pretrained`,
-  the networks in this package as `pretrained.available` has them, and models, each with its number of parameters where
-  `count` asks for it, else None."""
-  import jax
-
+  """Returns what `info --json` prints: schema_version, versions (None: not installed), devices, device_problem (why there are none, or ''),
+  cache, `pretrained`, the networks in this package as `pretrained.available` has them, and models, each with its number of
+  parameters where `count` asks for it, else None."""
   import lesion_jax
   from lesion_jax.models import MODELS
-  from lesion_jax.runtime import cache_dir
+  from lesion_jax.runtime import cache_dir, devices
 
-  cache = cache_dir()
+  cache, problem = cache_dir(), ''
+  try:
+    found = devices()
+  except ValueError as error:
+    found, problem = [], str(error)
   return {
       'schema_version': SCHEMA_VERSION,
       'versions': {'lesion_jax': lesion_jax.__version__, 'python': platform.python_version()}
                   | {name: _version(name) for name in (*REQUIRED, *EXTRAS)},
-      'devices': [{'platform': device.platform, 'kind': device.device_kind} for device in jax.devices()],
+      'devices': [{'platform': device.platform, 'kind': device.device_kind} for device in found],
+      'device_problem': problem,
       'processors': machine.processors(),
       'cache': {'folder': str(cache), 'bytes': sum(file.stat().st_size for file in cache.rglob('*') if file.is_file())},
       'pretrained': pretrained.available(),
@@ -240,7 +243,8 @@ def _from(pixel: float, presence: float | None) -> str:
 
 
 def _installation_text(found: Mapping[str, Any]) -> str:
-  devices = ((f'{i}', f'{device["platform"]}, {device["kind"]}') for i, device in enumerate(found['devices']))
+  devices = [(f'{i}', f'{device["platform"]}, {device["kind"]}') for i, device in enumerate(found['devices'])]
+  devices += [('none', found['device_problem'])] if found['device_problem'] else []
   cache, size = found['cache']['folder'], f'{found["cache"]["bytes"] / 1e6:,.1f} MB'
   networks = ((name, '' if count is None else f'{count:>12,} parameters') for name, count in found['models'].items())
   return '\n\n'.join([

@@ -238,9 +238,10 @@ def find_device(device: str | jax.Device | None) -> jax.Device | None:
   """Returns the device of a name, 'cpu', 'gpu', 'cuda:1'; None stays None.
 
   Raises:
-    ValueError: there is no such device; the message lists those that there are.
+    ValueError: there is no such device, or none at all; the message lists those that there are.
   """
   if device is None or isinstance(device, jax.Device):
+    runtime.devices()  # raises where there is none
     return device
   platform, _, position = str(device).partition(':')
   found = _devices(platform)

@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 import lesion_jax
-from lesion_jax import machine
+from lesion_jax import machine, runtime
 from lesion_jax.bulk.options import Options, identify, load_predictor
 from lesion_jax.bulk.run import READING, network_of
 from lesion_jax.clinical.findings import Smallest
@@ -102,7 +102,7 @@ class Engine:
     self.work, self.folder = work, folder
     self.options = _options(work)
     self.model, self.recorded = identify(self.options.models), self.options.recorded()
-    on_cpu = jax.default_backend() == 'cpu' or self.options.backend == 'onnxruntime'
+    on_cpu = runtime.devices()[0].platform == 'cpu' or self.options.backend == 'onnxruntime'
     devices = work.devices or ((self.options.device,) if on_cpu else tuple(
         f'{each.platform}:{number}' for number, each in enumerate(jax.local_devices())))
     self.predictors = [load_predictor(dataclasses.replace(self.options, device=device)) for device in devices]

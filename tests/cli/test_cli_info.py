@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 
+import jax
 import numpy as np
 import oracle
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import lesion_jax
 from lesion_jax import cli, models
 from lesion_jax.cli import info
+from lesion_jax.predict.loading import find_device
 from lesion_jax.weights.bundle import save_bundle
 
 MODEL = {'name': 'multitask', 'attention': 'conv', 'lesion': {'name': 'lesion_net_16s', 'width': 0.5}}
@@ -134,3 +136,17 @@ def test_a_bundle_and_the_networks_are_two_questions(bundle, capsys):
   with pytest.raises(SystemExit) as stop:
     cli.main(['info', str(bundle), '--models'])
   assert stop.value.code == 2 and 'leave it or the bundle out' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('error', [RuntimeError("Unable to initialize backend 'cuda'"), AssertionError()])
+def test_without_a_device_the_installation_is_described_and_says_why(monkeypatch, capsys, error):
+  def none(platform=None):
+    raise error
+
+  monkeypatch.setenv('JAX_PLATFORMS', 'cuda')
+  monkeypatch.setattr(jax, 'devices', none)
+  assert "JAX finds no device: JAX_PLATFORMS is 'cuda'" in run(capsys)
+  found = json.loads(run(capsys, '--json'))
+  assert not found['devices'] and 'unset it' in found['device_problem']
+  with pytest.raises(ValueError, match='JAX finds no device'):
+    find_device(None)
