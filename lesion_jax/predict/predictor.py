@@ -186,8 +186,8 @@ def _as_iterable(photographs: Any) -> Iterable[Any]:
   if isinstance(photographs, str | os.PathLike | Square | Image.Image | bytes | bytearray | memoryview) or hasattr(
       photographs, 'read'):
     return [photographs]
-  if isinstance(photographs, np.ndarray) and photographs.dtype.kind in 'OU':  # of paths, or of anything else
-    return [str(each) if isinstance(each, np.str_) else each for each in photographs.ravel()]
+  if getattr(getattr(photographs, 'dtype', None), 'kind', '') in ('O', 'U'):  # of paths, or of anything else, or a column of a table
+    return [str(each) if isinstance(each, np.str_) else each for each in np.asarray(photographs, object).ravel()]
   if hasattr(photographs, 'ndim'):
     if photographs.ndim not in (2, 3, 4):
       raise ValueError(f'expected photographs uint8 [B, H, W, 3] or [H, W, 3]; got {list(photographs.shape)}')

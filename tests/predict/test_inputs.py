@@ -42,6 +42,12 @@ def _turned():
   return image
 
 
+class Column(list):
+  """As of a table of pandas: an iterable with a type and one dimension."""
+
+  dtype, ndim = np.dtype(object), 1
+
+
 FORMS = {
     'path': lambda path: path, 'text': str, 'bytes': lambda path: path.read_bytes(), 'bytearray': lambda path: bytearray(path.read_bytes()),
     'BytesIO': lambda path: io.BytesIO(path.read_bytes()), 'open file': lambda path: path.open('rb'),
@@ -49,7 +55,7 @@ FORMS = {
     'RGBA': lambda path: np.dstack([UPRIGHT, np.full(UPRIGHT.shape[:2], 9, np.uint8)]),
     'RGBA of Pillow': lambda path: Image.open(path).convert('RGBA'),
     'array of paths': lambda path: np.array([str(path)]), 'array of Path': lambda path: np.array([path], object),
-    'batch': lambda path: UPRIGHT[None], 'list': lambda path: [path]}
+    'column': lambda path: Column([str(path)]), 'batch': lambda path: UPRIGHT[None], 'list': lambda path: [path]}
 
 
 @pytest.mark.parametrize('form', FORMS)
