@@ -297,7 +297,8 @@ def _read(path: Path, dtype: str | None = None, platform: str | None = None) -> 
     get_model(**fields)  # before anything goes into it: it may be of any depth
     model = get_model(**(fields := _with_dtype(fields, dtype) if dtype else fields))
   network_fn = forward(model) if platform is None else arranged(forward(model), platform)
-  return Member(path, bundle.config | {'model': fields}, bundle.variables, bundle.digest, model, network_fn, network_fn, bundle.photographs)
+  variables = jax.tree.map(lambda array: np.asarray(array, np.float32), bundle.variables)  # of any floating-point type, see `weights.bundle`
+  return Member(path, bundle.config | {'model': fields}, variables, bundle.digest, model, network_fn, network_fn, bundle.photographs)
 
 
 def read_whole(path: Path) -> Bundle:

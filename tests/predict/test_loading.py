@@ -11,6 +11,7 @@ import pytest
 import tiny
 from oracle import GREEN, photograph
 
+import lesion_jax
 from lesion_jax import runtime
 from lesion_jax.predict import load, loading
 from lesion_jax.weights.bundle import save_bundle
@@ -23,6 +24,14 @@ def test_an_archive_predicts_as_its_bundle(make_bundle, predictor, tmp_path):
   packed = load(tmp_path / 'packed.zip')
   assert packed.config == predictor.config
   np.testing.assert_array_equal(packed(SPOT).maps, predictor(SPOT).maps)
+
+
+@pytest.mark.parametrize('kind', [np.float16, jax.numpy.bfloat16, np.float64])
+def test_parameters_are_float32_however_they_were_saved(make_bundle, kind):
+  path = make_bundle()
+  save_bundle(path, config=oracle.oracle_config(), card='', variables={'params': {'gain': np.asarray(1.5, kind)}})
+  for variables in (load(path).variables, lesion_jax.load_model(path).variables):
+    assert variables['params']['gain'].dtype == np.float32 and variables['params']['gain'] == 1.5
 
 
 @pytest.mark.parametrize('members, tta', [(1, None), (1, 'flips'), (2, None), (2, 'flips')])
