@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lesion_jax.clinical.record import smallest_note, smallest_of
@@ -43,15 +43,24 @@ def model_card(config: Mapping[str, Any]) -> str:
 
   Args:
     config: the bundle's config.json. `model`, `preprocessing` and `annotated` must be there; `data`, `metrics`,
-      `thresholds`, `presence`, `temperatures`, `edema`, `operating_points`, `likeness` and `provenance` are described as far as they are.
+      `thresholds`, `presence`, `temperatures`, `edema`, `operating_points`, `likeness` and `provenance` are described as far as they are, and
+      named where they are of another form, as another version or a stranger wrote them.
   """
-  sections = [
-      _introduction(config), _data(config), _metrics(config.get('metrics', {})), _thresholds(config), _edema(config.get('edema')), _points(config.get('operating_points')),
-      _likeness(config),
-      _usage(config),
-      _intended_use(config), _provenance(config),
-  ]
+  described = [
+      _described(config, key, make) for key, make in (
+          ('data', _data), ('metrics', lambda config: _metrics(config.get('metrics', {}))), ('presence', _thresholds),
+          ('edema', lambda config: _edema(config.get('edema'))), ('operating_points', lambda config: _points(config.get('operating_points'))),
+          ('likeness', _likeness))]
+  sections = [_introduction(config), *described, _usage(config), _intended_use(config), _provenance(config)]
   return '\n\n'.join(section for section in sections if section) + '\n'
+
+
+def _described(config: Mapping[str, Any], key: str, make: Callable[[Mapping[str, Any]], str]) -> str:
+  """A section, or that there is none: what no network needs to run may stand in a configuration in any form."""
+  try:
+    return make(config)
+  except (AttributeError, LookupError, TypeError, ValueError):
+    return f'`{key}` in `config.json` is not as this version of lesion_jax writes it, and is not described here.'
 
 
 def landmark_card(config: Mapping[str, Any]) -> str:
@@ -106,7 +115,8 @@ def _data(config: Mapping[str, Any]) -> str:
   data = config.get('data')
   if not data:
     return ''
-  lines = ['## Data', '', f'`{data["name"]}`' + (f': {data["description"].strip()}' if data.get('description') else '')]
+  said = [f'`{data["name"]}`' if data.get('name') else '', data.get('description', '').strip()]
+  lines = ['## Data', '', ': '.join(part for part in said if part)]
   if data.get('lengths'):
     parts = data.get('parts', ())  # of a mixture
     columns = [data['lengths'], *(part['lengths'] for part in parts)]
@@ -196,6 +206,8 @@ def _thresholds(config: Mapping[str, Any]) -> str:
 def _chosen(presence: Mapping[str, Any]) -> str:
   """The rule, and what it was chosen on."""
   rule = Rule.of({'presence': presence}).describe()
+  if 'negatives' not in presence:  # of several networks as one, for instance
+    return f'{rule} What the thresholds were chosen on is not said.'
   if not any(presence.get('negatives', {}).values()):
     return f'{rule} Not chosen from data: no validation photograph is without a lesion, and 0.5 stands.'
   healthy = presence.get('validation', {}).get('healthy_clean')

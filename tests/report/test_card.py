@@ -111,6 +111,24 @@ def test_a_rule_without_negatives_says_that_nothing_was_chosen(config):
   assert 'Not chosen from data: no validation photograph is without a lesion, and 0.5 stands.' in card
 
 
+def test_a_rule_that_does_not_say_what_it_was_chosen_on_is_described_alone(config):
+  """As of several networks that answer as one."""
+  card = model_card(config | {'presence': {'rule': 'top500', 'thresholds': dict.fromkeys(LESION_KEYS, 0.25)}})
+  assert 'by the mean of their log odds' in card and 'chosen on is not said' in card and '0.5 stands' not in card
+
+
+@pytest.mark.parametrize('changes, said', [
+    ({'data': {'licence': 'CC0'}}, 'Licence of the data: CC0.'),
+    ({'data': {'name': 'mine', 'lengths': 7}}, '`data` in `config.json` is not as this version of lesion_jax writes it'),
+    ({'metrics': {'pixel_f1': 0.7}}, '`metrics` in `config.json` is not as'),
+    ({'metrics': {'confusion': [[1]]}}, '`metrics` in `config.json` is not as'),
+    ({'edema': {'training': 9}}, '`edema` in `config.json` is not as'),
+])
+def test_what_another_version_wrote_in_another_form_is_named_and_the_rest_described(config, changes, said):
+  card = model_card(config | changes)
+  assert said in card and '## Provenance' in card and '## Intended use' in card
+
+
 def test_a_card_made_of_a_saved_configuration_is_the_same(config, result):
   metrics = result | {'data_sets': {'idrid': result, 'ddr': result}}
   data = config['data'] | {'lengths': {'train': 7, 'validation': 2, 'test': 3}}
