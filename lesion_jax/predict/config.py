@@ -64,6 +64,9 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
   _check_likeness(config, source)
   for key in TOLD:
     _require(isinstance(config.get(key, {}), Mapping), source, key, config.get(key), 'an object, or left out')
+  members = config.get('provenance', {}).get('members', [])
+  _require(isinstance(members, list) and all(isinstance(each, Mapping) for each in members), source, 'provenance.members', members,
+           'a list of objects, or left out')
   _check_data(config.get('data', {}), source)
   _check_points(config.get('operating_points', {}), source)
 

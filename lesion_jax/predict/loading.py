@@ -37,6 +37,7 @@ from lesion_jax.weights.bundle import Bundle, load_bundle
 Path = str | os.PathLike
 BACKENDS = ('jax', 'onnxruntime')
 OWN_RULE = 'bundle'  # the one that came with the weights
+OF_A_RUN = ('tta', 'backend', 'operating_point')  # keys of a predictor's configuration that its caller chose; of a bundle they mean nothing
 # What networks raise when they are traced with fields or arrays that are not theirs.
 MISFITS = (flax.errors.FlaxError, TypeError, ValueError, AttributeError, RecursionError, ArithmeticError, LookupError)
 
@@ -298,7 +299,8 @@ def _read(path: Path, dtype: str | None = None, platform: str | None = None) -> 
     model = get_model(**(fields := _with_dtype(fields, dtype) if dtype else fields))
   network_fn = forward(model) if platform is None else arranged(forward(model), platform)
   variables = jax.tree.map(lambda array: np.asarray(array, np.float32), bundle.variables)  # of any floating-point type, see `weights.bundle`
-  return Member(path, bundle.config | {'model': fields}, variables, bundle.digest, model, network_fn, network_fn, bundle.photographs)
+  config = {key: value for key, value in bundle.config.items() if key not in OF_A_RUN} | {'model': fields}
+  return Member(path, config, variables, bundle.digest, model, network_fn, network_fn, bundle.photographs)
 
 
 def read_whole(path: Path) -> Bundle:

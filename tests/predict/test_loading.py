@@ -26,6 +26,13 @@ def test_an_archive_predicts_as_its_bundle(make_bundle, predictor, tmp_path):
   np.testing.assert_array_equal(packed(SPOT).maps, predictor(SPOT).maps)
 
 
+def test_what_the_caller_of_another_predictor_chose_is_not_taken_from_a_bundle(make_bundle):
+  """As of one that was saved with the configuration of a predictor."""
+  chosen = {'tta': 'flips', 'backend': 'onnxruntime', 'operating_point': 'careful'}
+  predictor = load(make_bundle(**chosen))
+  assert not predictor.config.keys() & chosen and predictor.config == load(make_bundle('other')).config
+
+
 @pytest.mark.parametrize('kind', [np.float16, jax.numpy.bfloat16, np.float64])
 def test_parameters_are_float32_however_they_were_saved(make_bundle, kind):
   path = make_bundle()

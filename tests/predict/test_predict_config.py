@@ -80,6 +80,8 @@ def test_rules_and_temperatures_are_known(changes):
     ({'data': ['drawn']}, r"data is \['drawn'\]; it must be an object, or left out"),
     ({'data': {'name': {}}}, r'data.name is \{\}; it must be a text'),
     ({'provenance': 'mine'}, "provenance is 'mine'; it must be an object"),
+    ({'provenance': {'members': 3}}, 'provenance.members is 3; it must be a list of objects'),
+    ({'provenance': {'members': [3]}}, r'provenance.members is .3.; it must be a list of objects'),
     ({'metrics': 1}, 'metrics is 1; it must be an object'),
     ({'operating_points': 'high'}, "operating_points is 'high'; it must be an object, or left out"),
     ({'operating_points': {'high': None}}, 'operating_points.high is None; it must be an object with referable or edema'),
