@@ -22,7 +22,7 @@ REWRITTEN = {
     'from scipy import ndimage\n': 'from . import morphology as ndimage\n',
 }
 # What a deployer asks of a bundle's configuration; the rest is about training and evaluation.
-PAGE = ('model', 'preprocessing', 'lesions', 'annotated', 'grades', 'thresholds', 'presence', 'smallest', 'temperatures')
+PAGE = ('model', 'preprocessing', 'lesions', 'annotated', 'grades', 'thresholds', 'presence', 'smallest', 'temperatures', 'operating_points')
 NEEDED = ('numpy', 'PIL')  # by `preprocessing`
 NAMES = {'PIL': 'pillow'}  # by which pip knows a module
 

@@ -113,4 +113,7 @@ def _thresholds(config: Mapping[str, Any]) -> list[str]:
   if config.get('temperatures'):
     lines.append('All outputs are before any temperature, and so are the thresholds; to show calibrated probabilities, '
                  'divide the logits by those in `config.json` under `temperatures`.')
+  if config.get('operating_points'):
+    lines.append('Operating points, from which calibrated probability of DR2 and above a photograph is referable, or of risk 2 at risk of macular '
+                 'edema, are in `config.json` under `operating_points`; without one the most probable grade and risk decide.')
   return lines

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 import lesion_jax
-from lesion_jax.export import to_torch
+from lesion_jax.export import alone, to_torch
 from lesion_jax.export.check import Run
 from lesion_jax.export.source import Source
 
@@ -18,7 +18,8 @@ OPSET = 20
 MODULES = ('onnxruntime', 'onnx', 'torch')
 USAGE = f'''\
 `{FILE}` is one graph (opset {OPSET}) from uint8 images to all outputs, for any batch. Its metadata holds what
-`config.json` says of lesions, grades, thresholds, presence, smallest regions, temperatures and preprocessing.
+`config.json` says of lesions, grades, thresholds, presence, smallest regions, temperatures,
+operating points and preprocessing.
 
 ```python
 import onnxruntime
@@ -66,7 +67,6 @@ def write(source: Source, folder: pathlib.Path) -> Run:
 def metadata(source: Source) -> dict[str, str]:
   """Returns what the graph says of itself: strings, JSON but for the network's name, the version and the digest."""
   described = {key: json.dumps(source.config[key])
-               for key in ('lesions', 'grades', 'thresholds', 'presence', 'smallest', 'temperatures', 'annotated', 'preprocessing')
-               if key in source.config}
+               for key in alone.PAGE if key != 'model' and key in source.config}
   return described | {'model': source.config['model']['name'], 'weights_sha256': source.digest,
                       'lesion_jax': lesion_jax.__version__}

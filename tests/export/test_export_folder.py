@@ -50,13 +50,15 @@ def test_what_is_right_is_left_with_its_configuration_and_how_to_load_it(bundle,
 
 def test_thresholds_rule_smallest_regions_and_temperatures_go_with_it(bundle, as_format, tmp_path):
   bundle.config.update(presence={'rule': 'top500', 'thresholds': dict.fromkeys(bundle.config['lesions'], 0.2)},
-                       temperatures={'grades': 2.0}, smallest={'MA': {'value': 3, 'unit': 'pixels'}})
+                       temperatures={'grades': 2.0}, smallest={'MA': {'value': 3, 'unit': 'pixels'}},
+                       operating_points={'careful': {'referable': {'threshold': 0.3}}})
   export(bundle, as_format(lambda found: found), tmp_path / 'net')
   page = json.loads((tmp_path / 'net' / 'config.json').read_text())
   assert page['presence'] == bundle.config['presence'] and page['temperatures'] == {'grades': 2.0}
-  assert page['smallest'] == {'MA': {'value': 3, 'unit': 'pixels'}}
+  assert page['smallest'] == {'MA': {'value': 3, 'unit': 'pixels'}} and page['operating_points'] == bundle.config['operating_points']
   readme = (tmp_path / 'net' / 'README.md').read_text()
-  for text in ('by the mean of their log odds', 'under `presence`', 'under `temperatures`', 'under `smallest` are no part of a mask'):
+  for text in ('by the mean of their log odds', 'under `presence`', 'under `temperatures`', 'under `smallest` are no part of a mask',
+               'under `operating_points`'):
     assert text in readme
 
 
