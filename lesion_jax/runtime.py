@@ -91,7 +91,7 @@ def use_cache() -> None:
   if configured and (configured != os.environ.get('JAX_COMPILATION_CACHE_DIR') or '://' in configured):
     return  # the program around this library has chosen, or it is in no folder
   place = cache_dir()
-  if not make_private(place):
+  if not (make_private if jax.config.jax_enable_compilation_cache else is_private)(place):
     warnings.warn(f'{place} is not used for compiled programs: others may write there, and what lies there is run. Do `chmod '
                   'go-w` on it if it is yours, or set JAX_COMPILATION_CACHE_DIR to a folder of your own', stacklevel=2)
     jax.config.update('jax_compilation_cache_dir', None)
