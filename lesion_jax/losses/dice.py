@@ -53,10 +53,10 @@ def dice_value(sums: DiceSums) -> jax.Array:
   undefined; the loss is then 0 with zero gradient, for there is nothing to correct (our choice). NaN stays NaN.
   """
   denominator = sums.predicted + sums.truth
-  defined = denominator != 0  # not > 0, by which NaN would be nothing to correct
-  # Both branches of a `where` are differentiated: the division must be finite in the one that is not taken.
-  ratio = 2 * sums.intersection / jnp.where(defined, denominator, 1)
-  return jnp.where(defined, 1 - ratio, 0)
+  # Below 1 there is no positive, so I is 0 and the ratio too, whatever it is divided by. Divided by itself its slope would be 0 / 0: the
+  # square of a small sum is 0 in float32.
+  ratio = 2 * sums.intersection / jnp.where(denominator < 1, 1, denominator)
+  return jnp.where(denominator != 0, 1 - ratio, 0)  # not > 0, by which NaN would be nothing to correct
 
 
 def dice_loss(

@@ -38,6 +38,13 @@ def test_nothing_scored_is_zero_with_zero_gradient(rng):
   np.testing.assert_array_equal(gradient, 0)
 
 
+@pytest.mark.parametrize('logit', [-20.0, -24.0, -30.0, -40.0, -60.0])
+def test_a_batch_without_a_positive_has_a_finite_gradient_however_little_is_predicted(logit):
+  loss, gradient = jax.value_and_grad(lambda x: dice_loss(jax.nn.sigmoid(x), jnp.zeros(9, bool)))(jnp.full(9, logit))
+  assert loss == (logit > -50)  # the squares of what is predicted there are 0 in float32
+  np.testing.assert_array_equal(gradient, 0)
+
+
 def test_what_is_not_scored_may_be_anything():
   p, t, mask = jnp.array([0.5, jnp.nan, jnp.inf]), np.array([True, True, False]), np.array([True, False, False])
   loss, gradient = jax.value_and_grad(dice_loss)(p, t, mask)
