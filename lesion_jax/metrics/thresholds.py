@@ -17,6 +17,7 @@ import numpy as np
 
 from lesion_jax.metrics.curves import bin_thresholds
 from lesion_jax.metrics.histogram import of_one_lesion
+from lesion_jax.metrics.presence import SURE
 
 # By which a score that is a threshold is raised, in log odds: what another program computes of the same photograph differs
 # by less.
@@ -113,7 +114,8 @@ def widest_margin(scores: np.ndarray, thresholds: Sequence[float], sensitivity: 
   """
   if not len(scores):
     return 0.0
-  above = np.sort(np.max(log_odds(scores) - log_odds(np.asarray(thresholds)), axis=1))
+  surest = np.minimum(scores, 1 - SURE)  # of a score of 1 no more is known than that it is nearer to 1 than float32 tells
+  above = np.sort(np.max(log_odds(surest) - log_odds(np.asarray(thresholds)), axis=1))
   missed = len(above) - math.ceil(round(sensitivity * len(above), 9))
   return max(float(above[missed]), 0.0)
 

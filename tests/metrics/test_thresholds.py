@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import f1_score
 
-from lesion_jax.metrics import SCORE_BINS, best_f1_threshold, clean_threshold, joint_ranks, raised, widest_margin
+from lesion_jax.metrics import SCORE_BINS, best_f1_threshold, clean_threshold, joint_ranks, log_odds, raised, widest_margin
 from lesion_jax.metrics.curves import bin_thresholds
 from lesion_jax.metrics.histogram import score_bin
 
@@ -117,6 +117,13 @@ def test_thresholds_may_rise_by_the_margin_and_no_further(seed):
 def test_where_too_few_of_the_sick_are_called_or_there_is_none_nothing_is_raised():
   assert widest_margin(np.full((10, 2), 0.2), [0.5, 0.5], 0.9) == 0
   assert widest_margin(np.zeros((0, 2)), [0.5, 0.5], 0.9) == 0
+
+
+def test_the_middle_is_not_beyond_what_float32_tells_where_the_sick_are_as_sure_as_can_be():
+  healthy, sick = (1 / (1 + np.exp(-np.float32([8.0, 18.0]))))
+  assert sick == 1  # of a mean log odds of 16.7 or more
+  middle = raised(float(healthy), widest_margin(np.full((20, 1), sick), [float(healthy)], 0.95) / 2)
+  assert log_odds(middle) == pytest.approx((8 + 16.64) / 2, abs=0.01)
 
 
 def test_without_healthy_eyes_or_negatives_nothing_is_raised():
