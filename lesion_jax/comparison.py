@@ -275,10 +275,12 @@ def _read_grades(
 ) -> tuple[np.ndarray, list[str], list[str]]:
   """The person's grade and the patient ('' where it is not said) of each file, and the rows that are of none of them."""
   find, wrong = _finder(files), Findings()
-  graded, patients, others = np.full(len(files), UNKNOWN_GRADE), [''] * len(files), []
-  seen: set[int] = set()
+  graded, patients = np.full(len(files), UNKNOWN_GRADE), [''] * len(files)
+  others: dict[str, str] = {}  # by where they stand
+  rows: dict[int, dict[str, list[str]]] = defaultdict(dict)  # of each file those that may be of it, by where they stand
   for where, (file, text, *patient) in _rows(path, file_column, grade_column):
     file, written = _bare(file), whole_number(text).casefold()
+    others[where] = file
     if written not in KNOWN['icdr'] and written not in EMPTY:
       wrong.add(where, f'grade is {cut(text)!r}; grades are 0 to {NUM_GRADES - 1}, {GRADE_KEYS[0]} to {GRADE_KEYS[-1]}, or empty where '
                        'there is none')
@@ -286,16 +288,29 @@ def _read_grades(
     places = find(file)
     if len(places) > 1:
       wrong.add(where, f'{cut(file)!r} may be {" or ".join(cut(files[place]) for place in places[:SHOWN])}; write more of its path')
-    elif not places:
-      others.append(file)
-    elif places[0] in seen:
-      wrong.add(where, f'{cut(files[places[0]])} has a row already')
-    else:
-      seen.add(places[0])
-      graded[places[0]] = int(written.removeprefix('dr')) if written in KNOWN['icdr'] else UNKNOWN_GRADE
-      patients[places[0]] = _bare(' '.join(patient[0].split())) if patient else ''
+    elif places:
+      rows[places[0]][where] = [file, written, *patient]
+  for place, found in rows.items():
+    first, *more = _nearest(files[place], {where: file for where, (file, *_) in found.items()}) or [None]
+    for where in more:
+      wrong.add(where, f'{cut(files[place])} has a row already')
+    if first is not None:
+      _, written, *patient = found[first]
+      graded[place] = int(written.removeprefix('dr')) if written in KNOWN['icdr'] else UNKNOWN_GRADE
+      patients[place] = _bare(' '.join(patient[0].split())) if patient else ''
+      others.pop(first)
   wrong.require_none()
-  return graded, patients, others
+  return graded, patients, list(others.values())
+
+
+def _nearest(file: str, rows: Mapping[str, str]) -> list[str]:
+  """Where the rows stand that are of a file, of all that may be; more than one where it has several rows. Whose path names another folder
+  is of another photograph where there is a row whose path does not; else those that have most of it in common, if they are of one path."""
+  if fitting := [where for where, text in rows.items() if _fits(file, text)]:
+    return fitting
+  common = {where: _common_tail(_parts(file)[:-1], _parts(text)[:-1]) for where, text in rows.items()}
+  nearest = [where for where in rows if common[where] == max(common.values())]
+  return nearest if len({tuple(_parts(rows[where])) for where in nearest}) == 1 else []
 
 
 def _rows(path: pathlib.Path, file_column: str, grade_column: str) -> Iterator[tuple[str, list[str]]]:
@@ -346,13 +361,20 @@ def _finder(files: Sequence[str]) -> Any:
                   if key in known), [])
     same = {place: _common_tail(parts[place][:-1], asked[:-1]) for place in found}
     best = max(same.values(), default=0)
-    return [place for place, count in same.items() if count == best]
+    near = [place for place, count in same.items() if count == best]
+    return near if len(near) == 1 else [place for place in near if _fits(files[place], text)]
 
   return find
 
 
 def _parts(path: str) -> list[str]:
   return [part for part in composed(path).replace('\\', '/').split('/') if part not in ('', '.')] or ['']
+
+
+def _fits(file: str, text: str) -> bool:
+  """Whether nothing in two paths speaks against their being of one photograph: the folders that both name are the same."""
+  plain = lambda path: [' '.join(part.casefold().split()) for part in reversed(_parts(path)[:-1])]
+  return all(one == other for one, other in zip(plain(file), plain(text), strict=False))
 
 
 def _without_ending(name: str) -> str:
