@@ -14,7 +14,7 @@ from typing import Any
 from lesion_jax.core import GRADE_KEYS, LESION_KEYS
 from lesion_jax.report import markdown
 from lesion_jax.report.table import FORMULA
-from lesion_jax.report.terminal import FEW, MARK
+from lesion_jax.report.terminal import FEW, MARK, few_notes
 
 FORMATS = ('markdown', 'csv', 'latex', 'json')
 METRICS = {'mean_pixel_f1': 'mean pixel F1', 'mean_image_f1': 'mean image F1', 'kappa': 'kappa', 'accuracy': 'accuracy'}
@@ -74,13 +74,13 @@ def format_agreement(found: Mapping[str, Any], form: str, *, results: str = '') 
   if form == 'csv':
     return _csv(('file', 'graded', 'predicted', 'probability', 'look', 'quality', 'page'), (
         {**row, 'page': link(row['page'])} for row in found['different']))
-  few = found['images'] < FEW
+  few, of_patients = found['images'] < FEW, _few_patients(found)
   tables = [
-      (['', f'{found["images"]} photographs'], [[title, _value(found[name], few)] for name, title in GRADING.items()]),
+      (['', f'{found["images"]} photographs'], [[title, _value(found[name], few or bool(of_patients))] for name, title in GRADING.items()]),
       (['person', *(f'predicted {key}' for key in GRADE_KEYS)],
        [[key, *map(str, row)] for key, row in zip(GRADE_KEYS, found['confusion'], strict=True)])]
   notes = [f'{GRADING[name]}: {found[name]["reason"]}' for name in GRADING if found[name]['value'] is None]
-  notes += [_drawn(found), *([_few_note([f'{found["images"]} photographs'])] if few else []), *found['notes']]
+  notes += [_drawn(found), *few_notes([f'{found["images"]} photographs'] if few else [], of_patients), *found['notes']]
   if not found['different']:
     return _document(tables, ['they differ on no photograph', *notes], form)
   rows = [[_Linked(row['file'], link(row['page'])), row['graded'], f'{row["predicted"]} ({row["probability"]:.2f})', row['look']]
@@ -131,6 +131,8 @@ def _bounds(interval: Sequence[float] | None, digits: str, few: bool) -> str:
 
 def _few(found: Mapping[str, Any]) -> set[str]:
   """Metrics and lesions whose intervals rest on too few images."""
+  if _few_patients(found):
+    return {*METRICS, *found['lesions']}
   lesions = {key for key, count in found['positive_images'].items() if 0 < count < FEW}
   return lesions | ({'mean_pixel_f1', 'mean_image_f1'} if lesions else set()) | ({'kappa', 'accuracy'} if found['graded'] < FEW else set())
 
@@ -144,7 +146,7 @@ def _comparison_notes(found: Mapping[str, Any], form: str) -> list[str]:
   notes = [f'{found["images"]} photographs, the same for all', _drawn(found)]
   notes.append(f'{"bold" if form != "latex" else "in bold"}: a difference, by its interval and by swapping (p below {1 - found["level"]:.2g}); of '
                f'{tests} differences between equal systems about {tests * (1 - found["level"]):.1f} would be called one, no correction is made')
-  return notes + ([_few_note(marked)] if marked else []) + list(found['notes'])
+  return notes + few_notes(marked, _few_patients(found)) + list(found['notes'])
 
 
 def _drawn(found: Mapping[str, Any]) -> str:
@@ -152,8 +154,10 @@ def _drawn(found: Mapping[str, Any]) -> str:
   return f'in brackets: {100 * found["level"]:g} % intervals, from {found["resamples"]:,} draws of the {of} with replacement'
 
 
-def _few_note(marked: Sequence[str]) -> str:
-  return f'{MARK} an interval in which fewer than {FEW} images count ({", ".join(marked)}): it is too narrow, and says little'
+def _few_patients(found: Mapping[str, Any]) -> list[str]:
+  """Of how few patients all intervals are; [] where they are enough, or nobody says."""
+  patients = found['patients']
+  return [f'{patients} patients'] if patients is not None and patients < FEW else []
 
 
 def _document(tables: Iterable[tuple[Sequence[str], Sequence[Sequence[str]]]], notes: Iterable[str], form: str) -> str:

@@ -18,7 +18,7 @@ CRITERIA = {'pixel_f1': 'mean pixel F1', 'image_f1': 'mean image F1', 'aupr': 'm
             'pixel_image_f1': 'the mean of pixel and image F1', 'kappa': 'quadratic weighted kappa', 'nearness': 'nearness of the landmarks'}
 CALIBRATION_NOTE = ('ECE: expected calibration error, 0 is best; that of pixels is small wherever most are background. '
                     'Brier: mean squared error')
-FEW, MARK = 10, '*'  # an interval of fewer images says little (our choice), and is marked
+FEW, MARK = 10, '*'  # an interval of fewer images, or patients, says little (our choice), and is marked
 LEFT_OUT = (NOT_ANNOTATED, NOT_LEARNED)  # reasons that stand in a table for the metric
 
 
@@ -71,7 +71,7 @@ def lesion_rows(report: Mapping[str, Any], columns: Sequence[str]) -> list[list[
     cells = [_cell(report[key], lesion.key) for key in columns]
     rows.append([f'{lesion.key} {lesion.name}', *cells])
   found = report.get('intervals', {})
-  few = bool(few_positive(report))
+  few = bool(few_positive(report) or _few_patients(report))
   means = [_number(report[key]['mean'], found.get(key, {}).get('mean'), few) for key in columns]
   return [*rows, ['mean of those defined', *means]]
 
@@ -98,16 +98,17 @@ def region_rows(report: Mapping[str, Any]) -> list[list[str]]:
   found = report.get('regions')
   if not found:
     return []
-  told = lambda part: 'undefined' if part is None or part['value'] is None else _number(part['value'], part.get('interval'))
+  told = lambda part, few: 'undefined' if part is None or part['value'] is None else _number(part['value'], part.get('interval'), few)
+  seldom, patients = few_positive(report), _few_patients(report)
   rows = [['regions', 'F1', 'found', 'right', 'false a photograph', 'FROC', 'photographs without it']]
   for lesion in LESIONS:
     each = found['lesions'].get(lesion.key)
     if each is None:
       rows.append([f'{lesion.key} {lesion.name}', *[found['undefined'][lesion.key]] * 6])
       continue
-    clean, froc = each['clean'], each['froc']
-    rows.append([f'{lesion.key} {lesion.name}', told(each['f1']), f'{each["found"]} of {each["truth"]}',
-                 f'{each["right"]} of {each["predicted"]}', told(each['false_per_photograph']),
+    clean, froc, few = each['clean'], each['froc'], bool(patients or lesion.key in seldom)
+    rows.append([f'{lesion.key} {lesion.name}', told(each['f1'], few), f'{each["found"]} of {each["truth"]}',
+                 f'{each["right"]} of {each["predicted"]}', told(each['false_per_photograph'], few),
                  'undefined' if froc is None else _number(froc['mean']), f'{clean["count"]} of {clean["of"]} clean'])
   return [*rows, ['mean of those defined', _number(found['mean_f1']), *[''] * 5]]
 
@@ -168,7 +169,7 @@ def healthy_notes(report: Mapping[str, Any]) -> list[str]:
     group = found[name]
     if not group['images']:
       continue
-    few = group['images'] < FEW
+    few = min(group['images'], group['patients']) < FEW
     lesions = ', '.join(f'{key} {_percent(share, few)}' for key, share in sorted(
         group['lesions'].items(), key=lambda item: lesion_index(item[0])))
     lines.append(f'{group["images"]:,} photographs of {group["patients"]:,} patients {words}: any lesion called present in '
@@ -234,13 +235,26 @@ def interval_notes(report: Mapping[str, Any]) -> list[str]:
   patients = report['intervals'].get('patients')
   drawn = 'images' if patients is None else f'{patients:,} patients'
   notes = [f'in brackets: {100 * level:g} % intervals, from {resamples:,} draws of the {drawn} with replacement']
-  if marked := [*(f'{key} {count}' for key, count in few_positive(report).items()),
-                *([f'graded {graded}'] if 0 < (graded := _graded(report)) < FEW else []),
-                *(f'{words} {count}' for name, words in GROUPS.items()
-                  if 0 < (count := report.get('healthy', {}).get(name, {}).get('images', 0)) < FEW)]:
-    notes.append(f'{MARK} an interval in which fewer than {FEW} images count ({", ".join(marked)}): it is too narrow, and says '
-                 'little')
-  return notes
+  marked = [f'{key} {count}' for key, count in few_positive(report).items()]
+  marked += [f'graded {graded}'] if 0 < (graded := _graded(report)) < FEW else []
+  groups = {words: report['healthy'][name] for name, words in GROUPS.items() if report.get('healthy', {}).get(name, {}).get('images')}
+  marked += [f'{words} {group["images"]}' for words, group in groups.items() if group['images'] < FEW]
+  alone = [f'{words} {group["patients"]} patients' for words, group in groups.items() if group['patients'] < FEW <= group['images']]
+  return notes + few_notes(marked, [f'{patients} patients'] if _few_patients(report) else alone)
+
+
+def few_notes(images: Sequence[str], patients: Sequence[str]) -> list[str]:
+  """Returns what MARK is behind intervals, one line, of where too few images and too few patients count; [] where there is neither."""
+  if not images and not patients:
+    return []
+  what = 'images or patients' if patients else 'images'
+  return [f'{MARK} an interval in which fewer than {FEW} {what} count ({", ".join([*patients, *images])}): it is too narrow, and says little']
+
+
+def _few_patients(report: Mapping[str, Any]) -> int | None:
+  """How many patients the intervals are of, where that is fewer than FEW; None where they are enough, or nobody says."""
+  patients = report.get('intervals', {}).get('patients')
+  return patients if patients is not None and patients < FEW else None
 
 
 def few_positive(report: Mapping[str, Any]) -> dict[str, int]:
@@ -290,7 +304,7 @@ def grading_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
   """Returns (name, value) of the metrics of grading."""
   found, calibration = report.get('intervals', {}), report.get('calibration', {}).get('grade')
   cut, referral = report.get('at_cut_points'), report.get('referral', {})
-  few, point = _graded(report) < FEW, referral.get('at_operating_point')
+  few, point = _graded(report) < FEW or bool(_few_patients(report)), referral.get('at_operating_point')
   told = lambda part, name: _score(part[name], part[name].get('interval'), part[name].get('of', FEW) < FEW or few)
   rows = [
       ('quadratic weighted kappa', _score(report['kappa'], found.get('kappa'), few)),

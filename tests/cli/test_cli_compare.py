@@ -81,6 +81,8 @@ class TestSystems:
     difference = found['differences']['theirs']['kappa']
     assert f'{difference["difference"]:+.3f} \\[' in said and 'theirs less ours' in said
     assert 'in which fewer than 10 images count (MA' in said
+    few = format_comparison(found | {'patients': 3, 'positive_images': dict.fromkeys(found['positive_images'], 30), 'graded': 90}, 'markdown')
+    assert 'fewer than 10 images or patients count (3 patients)' in few and few.count(r'\]') == few.count(r'\]\*') > 8
 
   def test_csv_has_a_row_for_each_system_metric_and_lesion(self, pair, compare):
     _, said, _ = compare(*pair, '--resamples', 20, '--format', 'csv')
@@ -272,6 +274,9 @@ class TestGrades:
     rows = [f'{patient}_{eye},{patient}' for patient in (1, 2, 3) for eye in ('left', 'right')]
     found = lesion_jax.compare_predictions(out, self.table(tmp_path, *rows), resamples=5)
     assert found['patients'] == 3 and '3 patients of 6 photographs' in found['notes'][0]
+    assert '(3 patients, 6 photographs): it is too narrow' in format_agreement(found, 'markdown')
+    assert format_agreement(found | {'images': 60}, 'markdown').count(r'\]\*') == sum(found[name]['interval'] is not None for name in (
+        'kappa', 'accuracy', 'sensitivity', 'specificity'))
     named = [f'{row},p{number // 3}' for number, row in enumerate(rows)]
     assert lesion_jax.compare_predictions(out, self.table(tmp_path, *named, header='file,grade,patient'), resamples=5)['patients'] == 2
 

@@ -175,6 +175,22 @@ def test_an_interval_of_fewer_than_ten_images_is_marked(with_intervals):
   assert '*' not in format_report(enough, 'x')
 
 
+@pytest.mark.parametrize(('patients', 'marked'), [(3, True), (9, True), (10, False), (None, False)])
+def test_every_interval_of_fewer_than_ten_patients_is_marked_however_many_images_they_have(with_intervals, patients, marked):
+  """Of 2 patients with 20 photographs each, 95 % intervals of the bootstrap held the truth in 59 of 100 simulations; of one they are points."""
+  share = {'value': 0.5, 'interval': [0.25, 0.75]}
+  region = {'f1': share, 'false_per_photograph': share, 'found': 1, 'truth': 2, 'right': 1, 'predicted': 2, 'froc': None,
+            'clean': {'count': 0, 'of': 0}}
+  many = with_intervals | {
+      'positive_images': {'MA': 30}, 'confusion': np.diag([50, 40, 0, 0, 0]).tolist(),
+      'intervals': with_intervals['intervals'] | {'patients': patients},
+      'regions': {'lesions': {'MA': region}, 'undefined': dict.fromkeys(LESION_KEYS, 'x'), 'mean_f1': 0.5, 'rule': '', 'smallest': {}}}
+  text = format_report(many, 'x')
+  intervals = re.findall(r'\[-?[0-9.]+, [0-9.]+\](\*?)', text)
+  assert len(intervals) > 6 and {bool(mark) for mark in intervals} == {marked}
+  assert (f'fewer than 10 images or patients count ({patients} patients): it is too narrow' in text) == marked
+
+
 def test_a_group_of_fewer_than_ten_images_is_marked(with_intervals):
   share = {'value': 0.5, 'interval': [0.25, 0.75]}
   group = lambda images: {'images': images, 'patients': images, 'any': share, 'lesions': {'MA': share}, 'maximum': {'any': 0.5}}
@@ -183,3 +199,12 @@ def test_a_group_of_fewer_than_ten_images_is_marked(with_intervals):
   few, enough = (next(line for line in lines if line.startswith(f'{count} photographs')) for count in (8, 10))
   assert few.count('50.0 % [25.0, 75.0]*') == 2 and '*' not in enough
   assert lines[-1].startswith('* an interval in which fewer than 10 images count (graded DR0 8)')
+
+
+def test_a_group_of_fewer_than_ten_patients_is_marked(with_intervals):
+  share = {'value': 0.5, 'interval': [0.25, 0.75]}
+  group = {'images': 40, 'patients': 4, 'any': share, 'lesions': {'MA': share}, 'maximum': {'any': 0.5}}
+  healthy = {'graded': group, 'annotated': {'images': 0}, 'referable': {'images': 0}}
+  text = format_report(with_intervals | {'healthy': healthy, 'positive_images': {}, 'confusion': np.diag([50, 40, 0, 0, 0]).tolist()}, 'x')
+  assert text.count('50.0 % [25.0, 75.0]*') == 2
+  assert text.splitlines()[-1].startswith('* an interval in which fewer than 10 images or patients count (graded DR0 4 patients)')
