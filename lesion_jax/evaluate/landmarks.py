@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lesion_jax.core import LANDMARKS, Example
-from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, resampled_sums
+from lesion_jax.evaluate.bootstrap import RESAMPLES, SEED, patients, resampled_sums
 from lesion_jax.evaluate.interval import percentiles
 from lesion_jax.evaluate.totals import PATIENT, Counts
 from lesion_jax.metrics.landmarks import DISC_DIAMETER, NEARNESS, WITHIN, landmark_errors
@@ -85,7 +85,7 @@ def landmark_report(
     resamples, seed: of the bootstrap over patients.
 
   Returns:
-    {'disc_diameter': over the side, 'threshold', 'patients', NEARNESS, 'landmarks': {each: {'images', 'error': {'value',
+    {'disc_diameter': over the side, 'threshold', 'patients' (None: nobody says), NEARNESS, 'landmarks': {each: {'images', 'error': {'value',
     'interval'} the mean in disc diameters, 'median', 'p95', 'within': the share nearer than WITHIN, 'found': the share said to
     be found, and 'outside' the share of `moved` said not to be there, each as {'value', 'interval', 'count', 'of'}}}}. The errors
     are of all photographs that show the landmark, found or not.
@@ -98,7 +98,7 @@ def landmark_report(
   errors = landmark_errors(counts['places'], counts['landmarks'], size)
   patient = counts.get(PATIENT)
   near = np.where(np.isfinite(errors), np.maximum(0, 1 - errors), np.nan)
-  result: dict[str, Any] = {'disc_diameter': DISC_DIAMETER, 'threshold': threshold,
+  result: dict[str, Any] = {'disc_diameter': DISC_DIAMETER, 'threshold': threshold, 'patients': patients(counts),
                             NEARNESS: float(np.nanmean(near)) if np.isfinite(near).any() else None, 'landmarks': {}}
   draw = {'resamples': resamples, 'seed': seed}
   for number, name in enumerate(LANDMARKS):

@@ -138,8 +138,9 @@ def landmark_rows(report: Mapping[str, Any]) -> list[list[str]]:
   for name, found in report['landmarks'].items():
     if not found['images']:
       continue
-    share = lambda key, found=found: _percent(found[key], found['images'] < FEW) if found.get(key, {}).get('of') else ''
-    rows.append([name, _number(found['error']['value'], found['error']['interval'], found['images'] < FEW), f'{found["median"]:.3f}',
+    few = min(found['images'], FEW if report.get('patients') is None else report['patients']) < FEW
+    share = lambda key, found=found, few=few: _percent(found[key], few) if found.get(key, {}).get('of') else ''
+    rows.append([name, _number(found['error']['value'], found['error']['interval'], few), f'{found["median"]:.3f}',
                  f'{found["p95"]:.3f}', *(share(key) for key in ('within', 'found', 'outside'))])
   return rows
 
@@ -179,9 +180,9 @@ def healthy_notes(report: Mapping[str, Any]) -> list[str]:
       lines.append(f'  area shown per photograph: mean {area["pixels"]["mean"]:.1f} pixels ({100 * area["share"]["mean"]:.2g} '
                    f'%), median {area["pixels"]["median"]:.1f}, 95 % below {area["pixels"]["p95"]:.1f}')
   if separation := found.get('separation'):
-    ends = separation['interval']
+    ends, few = separation['interval'], min(found[name][count] for name in ('graded', 'referable') for count in ('images', 'patients')) < FEW
     lines.append(f'area under ROC, DR2 to DR4 against DR0 by what is called present: {separation["value"]:.3f}'
-                 + (f' [{ends[0]:.3f}, {ends[1]:.3f}]' if ends else ''))
+                 + (f' [{ends[0]:.3f}, {ends[1]:.3f}]{MARK if few else ""}' if ends else ''))
   return lines
 
 

@@ -8,6 +8,7 @@ import pytest
 from lesion_jax.evaluate.bootstrap import resampled_sums
 from lesion_jax.evaluate.landmarks import BEYOND, Moved, landmark_report
 from lesion_jax.metrics.landmarks import DISC_DIAMETER
+from lesion_jax.report.terminal import landmark_rows
 
 SIZE = 100
 ONE = DISC_DIAMETER * SIZE  # a disc diameter
@@ -60,7 +61,9 @@ def test_a_network_that_outputs_no_number_has_no_figures_rather_than_those_of_th
 def test_patients_are_drawn_whole():
   """Two eyes of one patient come together: with one patient every resample is the whole set."""
   errors = [[0.1, 0.1], [0.9, 0.9]]
-  alone = landmark_report(counts(errors, patient=['a', 'a']), SIZE, 0.5, resamples=50)['landmarks']['disc']['error']
+  found = landmark_report(counts(5 * errors, patient=10 * ['a']), SIZE, 0.5, resamples=50)
+  assert found['patients'] == 1 and landmark_rows(found)[1][1].endswith('[0.500, 0.500]*')
+  alone = found['landmarks']['disc']['error']
   np.testing.assert_allclose(alone['interval'], [0.5, 0.5])
   apart = landmark_report(counts(errors, patient=['a', 'b']), SIZE, 0.5, resamples=50)['landmarks']['disc']['error']
   np.testing.assert_allclose(apart['interval'], [0.1, 0.9])

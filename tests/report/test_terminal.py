@@ -204,7 +204,7 @@ def test_a_group_of_fewer_than_ten_images_is_marked(with_intervals):
 def test_a_group_of_fewer_than_ten_patients_is_marked(with_intervals):
   share = {'value': 0.5, 'interval': [0.25, 0.75]}
   group = {'images': 40, 'patients': 4, 'any': share, 'lesions': {'MA': share}, 'maximum': {'any': 0.5}}
-  healthy = {'graded': group, 'annotated': {'images': 0}, 'referable': {'images': 0}}
+  healthy = {'graded': group, 'annotated': {'images': 0}, 'referable': group | {'patients': 10}, 'separation': {'value': 0.9, 'interval': [0.8, 1]}}
   text = format_report(with_intervals | {'healthy': healthy, 'positive_images': {}, 'confusion': np.diag([50, 40, 0, 0, 0]).tolist()}, 'x')
-  assert text.count('50.0 % [25.0, 75.0]*') == 2
+  assert text.count('50.0 % [25.0, 75.0]*') == 2 == text.count('50.0 % [25.0, 75.0]') - 2 and '0.900 [0.800, 1.000]*' in text
   assert text.splitlines()[-1].startswith('* an interval in which fewer than 10 images or patients count (graded DR0 4 patients)')
