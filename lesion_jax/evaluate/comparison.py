@@ -61,6 +61,8 @@ def compare_systems(
   lesions, notes = _common_lesions(systems, shared)
   aligned, said = _common_images(systems, shared)
   notes += said + _check_truth(aligned, lesions)
+  lesions, said = _positive_in_all(aligned, lesions)
+  notes += said
   if any(REFERABLE in counts for counts in systems.values()):
     notes.append(COARSE)
   kept = [name for name in next(iter(aligned.values())) if all(name in counts for counts in aligned.values())]
@@ -226,6 +228,15 @@ def _check_truth(aligned: Mapping[str, Mapping[str, np.ndarray]], lesions: Itera
           notes.append(f'{names[0]} and {name} have ground truth of different numbers of pixels: they were evaluated at different '
                        'sizes, and their difference in pixel F1 is also of that')
   return notes
+
+
+def _positive_in_all(aligned: Mapping[str, Mapping[str, np.ndarray]], lesions: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+  """The lesions without those that the ground truth of some systems has and that of others has not: only the means of the first would be
+  over them; and what is said of these."""
+  there = [(counts['image_tp'] + counts['image_fn']).any(axis=0) for counts in aligned.values() if 'image_tp' in counts]
+  lost = [key for key in lesions if len({bool(each[LESION_KEYS.index(key)]) for each in there}) > 1]
+  return tuple(key for key in lesions if key not in lost), [
+      f'not compared: {", ".join(lost)}, of which the ground truth of some systems has not one photograph left'] if lost else []
 
 
 def _metrics(counts: Counts, lesions: tuple[str, ...], resamples: int, seed: int, level: float) -> dict[str, Any]:

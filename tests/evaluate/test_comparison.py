@@ -168,6 +168,17 @@ class TestSystems:
     lost['image_fn'][row, COLUMNS[0]], lost['image_tn'][row, COLUMNS[0]] = 0, 1
     assert '1 pairs of photograph and lesion' in compare_systems({'a': one, 'b': lost}, resamples=R)['notes'][0]
 
+  def test_a_lesion_that_smaller_masks_have_lost_altogether_is_in_no_mean(self):
+    """The mean of the one would be over three lesions, that of the other over two."""
+    truth, grades = make_truth()
+    truth[:, COLUMNS[2]] = np.arange(N) == 5
+    small = truth.copy()
+    small[:, COLUMNS[2]] = False
+    one, other = make_system(1, (truth, grades))[0], make_system(1, (small, grades))[0]
+    found = compare_systems({'a': one, 'b': other}, resamples=R, swaps=20)
+    assert found['lesions'] == ['MA', 'iHE'] and any('not compared: CWS, of which' in note for note in found['notes'])
+    assert found['differences']['b']['mean_image_f1']['difference'] == 0
+
   @pytest.mark.parametrize(('lacking', 'said'), [('id', 'which photographs'), ('annotated', 'which lesions')])
   def test_counts_that_do_not_say_of_what_they_are_are_refused(self, lacking, said):
     (one, *_), (other, *_) = make_system(1), make_system(2)
