@@ -102,7 +102,7 @@ def region_counts(
   Returns:
     region_found, region_truth, region_right, region_called int64 [N, 8] and froc_found, froc_false int64 [N, 8, K], K of
     FROC_THRESHOLDS; region_known bool [N, 8], whether the photograph is annotated for the lesion; nothing is counted
-    where it is not.
+    where it is not; region_undecided bool [N, 8], whether all that may show it there must not be scored, as `core.Targets` has it.
 
   Raises:
     FloatingPointError: a probability is not a number.
@@ -118,6 +118,7 @@ def region_counts(
       values, truth = _scored(example, maps, j)
       least = smallest[LESION_KEYS[j]].pixels(field) if smallest and LESION_KEYS[j] in smallest else 1
       row['region_known'][j] = True
+      row['region_undecided'][j] = not truth.any() and (values < 0).any()
       tally = match(values >= limits[j], truth).counts(least)
       for name, value in zip(('found', 'truth', 'right', 'called'), tally, strict=True):
         row[f'region_{name}'][j] = value
@@ -133,7 +134,8 @@ def region_counts(
 def _empty() -> dict[str, np.ndarray]:
   froc = (NUM_LESIONS, len(FROC_THRESHOLDS))
   return {f'region_{name}': np.zeros(NUM_LESIONS, np.int64) for name in ('found', 'truth', 'right', 'called')} | {
-      'region_known': np.zeros(NUM_LESIONS, bool), 'froc_found': np.zeros(froc, np.int64), 'froc_false': np.zeros(froc, np.int64)}
+      f'region_{name}': np.zeros(NUM_LESIONS, bool) for name in ('known', 'undecided')} | {
+      f'froc_{name}': np.zeros(froc, np.int64) for name in ('found', 'false')}
 
 
 def _predicted(
@@ -230,7 +232,7 @@ def evaluate_regions(
     lesions that occur in the ground truth; 'undefined' {key: reason}; and 'lesions' {key: ...} with 'photographs', 'truth',
     'found', 'predicted', 'right', 'f1', 'sensitivity' and 'precision', each {'value', 'interval'}, None without a region
     in the ground truth (of precision: without a predicted one), 'false_per_photograph' {'value', 'interval'}, 'clean' {'value',
-    'count', 'of'}: of the photographs without the lesion the share in which no region is predicted (the specificity),
+    'count', 'of'}: of the photographs without the lesion, the undecided left out, the share in which no region is predicted (the specificity),
     and 'froc': {'thresholds', 'sensitivity', 'false_per_photograph', 'at': {rate: sensitivity}, 'mean': over RATES},
     None without a region in the ground truth.
   """
@@ -260,7 +262,7 @@ def _evaluate_lesion(
   sums = [int(each.sum()) for each in (found, truth, right, called)]
   number, some = int(known.sum()), sums[1] > 0
   told = lambda value, column: {'value': float(value), 'interval': percentiles(column)}
-  clean = known & (truth == 0)
+  clean = known & (truth == 0) & ~counts['region_undecided'][:, j]
   return {
       'photographs': number, 'truth': sums[1], 'found': sums[0], 'predicted': sums[3], 'right': sums[2],
       'f1': told(f1_of(*sums), f1) if some else None,

@@ -138,14 +138,15 @@ def test_figures_are_sums_over_photographs_and_froc_takes_the_best_threshold_of_
 def test_a_set_of_healthy_eyes_has_a_specificity_and_no_f1_of_0():
   drawn = _Set()
   for example in drawn.examples:
-    example['lesions'] = np.zeros_like(example['lesions'])
-  drawn.maps[0][...] = 0
+    example['lesions'], example['ignore'] = np.zeros_like(example['lesions']), np.zeros_like(example['ignore'])
+  drawn.maps[0][...] = drawn.maps[1][...] = 0
+  drawn.examples[1]['ignore'][3, 4] = 1 << MA  # what is there may be the lesion, so that nobody knows whether the photograph is clean
   report = evaluate_regions(region_counts(drawn.predict, drawn.examples, ('MA',), 0.7), ('MA',), resamples=20, seed=1)
   told = report['lesions']['MA']
   assert told['f1'] is None and told['sensitivity'] is None and told['froc'] is None and report['mean_f1'] is None
   assert report['undefined']['MA'] == 'no positive in the ground truth, yet some predicted'
-  assert told['clean'] == {'value': 0.25, 'count': 1, 'of': 4} and told['false_per_photograph']['value'] > 0
-  assert '1 of 4 clean' in format_report({'regions': report}, 'title')
+  assert told['clean'] == {'value': pytest.approx(1 / 3), 'count': 1, 'of': 3} and told['false_per_photograph']['value'] > 0
+  assert '1 of 3 clean' in format_report({'regions': report}, 'title')
 
 
 def test_the_smallest_region_is_that_of_the_largest_f1_on_validation():
