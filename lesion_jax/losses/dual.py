@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from lesion_jax.core import Array, Outputs, Targets, largest
 from lesion_jax.losses.dice import DiceSums, dice_sums, dice_value
-from lesion_jax.losses.inputs import lesion_maps
+from lesion_jax.losses.inputs import lesion_maps, scored_elements
 from lesion_jax.losses.reduce import across_devices
 
 
@@ -44,9 +44,11 @@ def presence(scores: Array, mask: Array) -> tuple[jax.Array, jax.Array]:
 
 
 def segmentation_sums(outputs: Outputs, targets: Targets) -> DiceSums:
-  """Returns the sums of Eq. 3 over scored pixels. Raises ValueError for a network without lesion maps."""
-  # Float32 before the sigmoid: bfloat16 cannot tell 0.997 from 1.
-  return dice_sums(jax.nn.sigmoid(lesion_maps(outputs)), targets.lesions, targets.scored)
+  """Returns the sums of Eq. 3 over scored pixels; others have no gradient, even where their logit is not finite. Raises ValueError for a
+  network without lesion maps."""
+  # Float32 before the sigmoid: bfloat16 cannot tell 0.997 from 1. And no NaN into it, whose slope would be one.
+  logits, truth, scored = scored_elements('maps', lesion_maps(outputs), targets.lesions, targets.scored)
+  return dice_sums(jax.nn.sigmoid(logits), truth, scored)
 
 
 def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
@@ -67,8 +69,8 @@ def classification_sums(outputs: Outputs, targets: Targets) -> DiceSums:
   else:
     raise ValueError('the classification loss needs outputs.maps [B, S, S, 8] or outputs.lesions [B, 8], and this '
                      "network has neither; a grading network is trained with 'grade_cross_entropy'")
-  truth = jnp.any(targets.lesions & targets.scored, axis=(1, 2))
-  return dice_sums(jax.nn.sigmoid(logits), truth, targets.evaluated)
+  truth, evaluated = jnp.any(targets.lesions & targets.scored, axis=(1, 2)), targets.evaluated
+  return dice_sums(jax.nn.sigmoid(jnp.where(evaluated, logits, 0)), truth, evaluated)
 
 
 def dual_sums(outputs: Outputs, targets: Targets) -> DualSums:

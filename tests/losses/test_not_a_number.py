@@ -43,3 +43,21 @@ def test_nothing_scored_is_0_as_before(name):
   loss = get_loss(name)
   found = loss.value(loss.sums(Outputs(maps=maps, lesions=maps.max((1, 2)), grades=grades), nothing), np.float32(0.8))
   assert found['loss'] == 0
+
+
+@pytest.mark.parametrize('name', ['dual_dice', 'presence_dice'])
+def test_what_is_not_scored_has_no_gradient_even_where_it_is_no_number(name):
+  maps, grades, targets = sample()
+  scored = np.random.default_rng(1).random(maps.shape) < 0.7
+  scored[0], scored[..., 5] = False, False
+  targets = targets.replace(scored=scored)
+  loss, evaluated = get_loss(name), scored.any((1, 2))
+
+  def value(maps, lesions):
+    outputs = Outputs(maps=None if name == 'presence_dice' else maps, lesions=lesions, grades=grades)
+    return loss.value(loss.sums(outputs, targets), 0.8)['loss']
+
+  gradients = jax.grad(value, (0, 1))(np.where(scored, maps, np.float32(np.nan)), np.where(evaluated, maps.max((1, 2)), np.float32(np.nan)))
+  for gradient, counts in zip(gradients, (scored, evaluated), strict=True):
+    assert np.isfinite(gradient).all() and not np.asarray(gradient)[~counts].any()
+  assert any(np.any(gradient) for gradient in gradients)
