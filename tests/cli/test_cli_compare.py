@@ -332,7 +332,7 @@ def test_a_name_is_found_whatever_its_case_and_its_gaps_where_no_other_fits_bett
     (['in/p1/left.jpg', 'in/p2/left.jpg'], ['p1/left,0', 'p3/left,4'], [0, -1], ['p3/left']),
     (['p1/left.jpg'], ['p2/left,4', 'p3/left,3'], [-1], ['p2/left', 'p3/left']),
     (['p1/left.jpg'], ['q/p1/left,4', 'C:\\x\\other\\left,3'], [4], ['C:\\x\\other\\left']),
-    (['/mnt/old/1.jpg', '/mnt/old/2.jpg'], ['/new/1.jpg,1', 'D:/new/2.jpg,2'], [1, 2], []),  # of one name alone, wherever it lay
+    (['/old/1.jpg', '/old/2.jpg'], ['/new/1.jpg,1', 'D:/new/2.jpg,2'], [1, 2], []),  # of one name alone, wherever it lay
     (['P 1/left.jpg', 'P 2/left.jpg'], ['p  1/left,1', 'p 2/left,2'], [1, 2], [])])
 def test_a_row_of_another_folder_is_of_another_photograph_where_names_repeat(tmp_path, files, rows, graded, others):
   path = tmp_path / 'grades.csv'
