@@ -87,7 +87,8 @@ def idrid(config: ConfigDict, row: Row) -> None:
 PRESETS = {'smoke': smoke, 'small': small, 'paper': paper, 'idrid': idrid}
 DATA = {'smoke': 'synthetic', 'small': 'synthetic', 'paper': 'retinal_lesions', 'idrid': 'idrid'}
 # Rows that a preset does not run, and why.
-NOT_RUN = {'idrid': {'multitask_joint': 'trains both branches on whole photographs of 896 px, hours on two CPU cores'}}
+NOT_RUN = {'idrid': {'multitask_joint': 'learns lesions and grades from the same photographs, and no part of IDRiD is published with both; it also trains both '
+                                        'branches on whole photographs of 896 px, hours on two CPU cores'}}
 NOTES = {'smoke': 'This is a check of the programs: the networks are narrow, the photographs small and the training so '
                   'short that small and rare lesions are not learned yet. The results rank nothing.'}
 SAME_NUMBERS = ('model.remat',)  # keys that change time and memory, and no metric
