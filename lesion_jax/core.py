@@ -251,7 +251,7 @@ def unpack_targets(batch: Example) -> Targets:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def largest(x: jax.Array, axis: int) -> jax.Array:
-  """Computes the maximum along an axis, which goes, with a gradient that is finite however it is compiled.
+  """Computes the maximum along an axis, with a gradient that is finite however the program is compiled.
 
   JAX looks for what equals the maximum and divides by how many there are. A compiler may compute the values a second time for that, and
   round otherwise: then none is equal, and the gradient not a number. Here the place is found once; the first of equal values takes all
@@ -260,6 +260,9 @@ def largest(x: jax.Array, axis: int) -> jax.Array:
   Args:
     x: float [...].
     axis: of x.
+
+  Returns:
+    Of the type of x, without that axis.
   """
   return jnp.max(x, axis)
 

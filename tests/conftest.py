@@ -31,7 +31,7 @@ LONG = ('test_main', 'test_rethreshold', 'test_processes', 'test_idrid_run', 'te
         'test_folds', 'test_notebooks', 'test_docs', 'test_ask_once', 'test_windows', 'test_cli_predict_again', 'test_to_torch',
         'test_inception_v3_golden', 'test_patience', 'test_places')
 
-# Folders.
+# Folders whose tests hold programs against other implementations.
 OPTIMIZED = {'cpu', 'golden'}
 
 
