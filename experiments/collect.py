@@ -12,9 +12,11 @@ import numpy as np
 
 from experiments.record import SCHEMA
 from experiments.rows import ROWS, SYSTEMS
+from lesion_jax import comparison
 from lesion_jax.core import LESION_KEYS
 from lesion_jax.evaluate import at_half as counts_at_half
 from lesion_jax.evaluate import bootstrap, intervals, patients, report, totals
+from lesion_jax.evaluate.comparison import ANNOTATED
 from lesion_jax.metrics.summary import FALSE_ALARMS, NOT_ANNOTATED, mean_defined
 from lesion_jax.stages.parts import TWO_PHASES
 from lesion_jax.train.plateau import SEGMENTATION
@@ -89,10 +91,11 @@ def counts_of(path: pathlib.Path) -> pathlib.Path:
 
 
 def read_counts(path: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
-  """Reads counts as `report.run.write_report` writes them, and the lesions that were evaluated."""
-  with np.load(path, allow_pickle=False) as file:
-    counts = {name: file[name] for name in file.files}
-  return counts, counts.pop('annotated').tolist()
+  """Reads counts as `report.run.write_figures` writes them, and the lesions that were evaluated. Raises as `comparison.read_counts`."""
+  counts = comparison.read_counts(path)
+  if ANNOTATED not in counts:
+    raise ValueError(f'{path} does not say which lesions were evaluated; measure again what it is of')
+  return counts, counts.pop(ANNOTATED).tolist()
 
 
 def paired(replicates: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:

@@ -1,6 +1,7 @@
 """Test set-up: four simulated CPU devices, and one compilation cache for the whole run."""
 
 import gc
+import importlib.metadata
 import os
 import pathlib
 import shutil
@@ -17,6 +18,10 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
 # Most programs here run a few times each, on small shapes: to optimize one takes longer than that saves. `make test-all` optimizes all.
 os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+# Nor does it pay to take fused operations through MLIR: XLA's way of before compiles in a quarter of the time. (A flag that it does not
+# know ends the process, and this one will go.)
+if os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] == '1' and importlib.metadata.version('jaxlib').startswith('0.10.'):
+  os.environ['XLA_FLAGS'] += ' --xla_cpu_use_fusion_emitters=false'
 
 # What tracing leaves is many small objects that live on: to look through all of them over and over takes a twentieth of the time.
 gc.set_threshold(100_000, 50, 1000)

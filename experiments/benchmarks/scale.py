@@ -56,6 +56,7 @@ class Shallow(nn.Module):
   dtype: Any = jnp.float32
   bn_axis: str | None = None
   remat: bool = False
+  norm: str = 'batch'  # as for Inception-v3; the other one is not needed here
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool) -> dict[int, Array]:

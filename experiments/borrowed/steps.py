@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   options = parser.parse_args(argv)
   runtime.use_cache()
   config = preset_of.get_config(options.preset)
-  config.segment.data.update(name='idrid', source_dir=str(options.source_dir), weights=(), size=options.size, crop=0)
+  config.segment.data.update(name='idrid', source_dir=str(options.source_dir), weights=(), size=options.size, crop=0,
+                             crop_scale=(1.0, 1.0))
   config.segment.batch_size = options.batch
   measured = probe.measure(config, options.data_dir, options.steps)
   model = config.segment.model

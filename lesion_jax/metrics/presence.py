@@ -164,9 +164,11 @@ class Rule(NamedTuple):
     return np.asarray(lesions) if self.name == MAXIMUM else presence_scores(Prediction(maps=maps, lesions=lesions))
 
   def decide(self, scores: np.ndarray) -> np.ndarray:
-    """Returns which lesions are present, bool of the same shape: scores [..., 8] of `score`."""
+    """Returns which lesions are present, bool of the same shape: scores [..., 8] of `score`. By MAXIMUM both sides are float32, as in
+    `metrics.segmentation_counts`: a probability that is equal to its threshold is counted and called alike."""
     scores = np.asarray(scores)
-    present = scores >= self.thresholds if self.name == MAXIMUM else scores > self.thresholds
+    present = (scores.astype(np.float32) >= self.thresholds.astype(np.float32) if self.name == MAXIMUM
+               else scores > self.thresholds)
     return present if self.evaluated is None else present & self.evaluated
 
   def describe(self) -> str:

@@ -295,6 +295,9 @@ def draw(stage: ConfigDict) -> Draw:
     raise ValueError(f'data.crop={found.crop}: landmarks are looked for in whole photographs; set it to 0')
   if found.crop and grades(stage):
     raise ValueError(f'data.crop={found.crop}: a grade is of a whole photograph, not of a crop; set it to 0')
+  if not found.crop and found.scale != (1.0, 1.0):
+    raise ValueError(f'data.crop_scale={found.scale} magnifies crops, and data.crop=0 takes whole photographs; set data.crop_scale to '
+                     '(1.0, 1.0), or data.crop to the side of the crops')
   if found.crop > data.size:
     raise ValueError(f'data.crop={found.crop} is larger than the prepared photograph, data.size={data.size}')
   return found

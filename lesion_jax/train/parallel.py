@@ -39,13 +39,15 @@ class Devices:
     devices: those of this process to use; all of them by default. A choice is only possible with a single process.
 
   Raises:
-    ValueError: `devices` is empty, or given with several processes.
+    ValueError: `devices` is empty, or given with several processes; or JAX finds none.
   """
 
   def __init__(self, devices: Sequence[jax.Device] | None = None):
     if devices is not None and jax.process_count() > 1:
       raise ValueError('with several processes every local device takes part; leave `devices` out')
     self._chosen = None if devices is None else list(devices)
+    if devices is None:
+      runtime.devices()  # raises where JAX finds none
     self.local = jax.local_devices() if self._chosen is None else self._chosen
     if not self.local:
       raise ValueError('`devices` is empty; name one at least, or leave it out to use all')

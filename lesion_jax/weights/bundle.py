@@ -51,6 +51,7 @@ PHOTOGRAPHS = 'photographs.safetensors'
 LIMITS = {CONFIG: 16 << 20, WEIGHTS: 2 << 30, CARD: 16 << 20, PHOTOGRAPHS: 1 << 30}
 REQUIRED = ('format_version', 'weights_sha256')
 RESERVED = (*REQUIRED, 'photographs_sha256', 'storage')  # keys of config.json that are the format's own
+LEFTOVERS = {'.DS_Store', 'Thumbs.db', 'desktop.ini'}  # of systems that showed a folder
 PRINT = (16, 16, 3)  # shape of a fingerprint
 # Pixels of the square that a network takes: above the fields of the finest releases (3,600 of 4288 x 2848). A bundle may come
 # from a stranger, and memory grows with the square.
@@ -233,7 +234,7 @@ def _check_replaceable(path: pathlib.Path) -> None:
     return
   if not path.is_dir():
     raise FileExistsError(f'{path} is a file; a bundle is a directory, give another name')
-  names = {item.name for item in path.iterdir()}
+  names = {item.name for item in path.iterdir()} - LEFTOVERS
   if names and not {CONFIG, WEIGHTS} <= names <= {CONFIG, WEIGHTS, CARD, PHOTOGRAPHS}:
     raise FileExistsError(f'{path} is neither empty nor a bundle and nothing else; it is left alone, as replacing it '
                           f'would remove {sorted(names)}; give another name')

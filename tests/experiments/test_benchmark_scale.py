@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks.scale import Cluster, all_reduces, at_best, difference, make_batch, reading_time
+from experiments.benchmarks.scale import SIZE, Cluster, Shallow, all_reduces, at_best, difference, make_batch, reading_time
+from lesion_jax.models.lesion_net import LesionNet
 from lesion_jax.train.parallel import AXIS, Devices
 
 
@@ -35,6 +36,13 @@ def test_rows_do_not_depend_on_how_many_there_are():
   few, many = make_batch(2), make_batch(5)
   for key, rows in few.items():
     np.testing.assert_array_equal(many[key][:2], rows)
+
+
+@pytest.mark.parametrize('shared_norm', [True, False])
+def test_its_encoder_takes_the_place_of_inception(shared_norm):
+  network = LesionNet(encoder=Shallow, stride=32, width=0.25, bn_axis=AXIS if shared_norm else None)
+  shapes = jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, SIZE, SIZE, 3), jnp.uint8), train=False), jax.random.key(0))
+  assert {f'block_{stride}' for stride in (2, 4, 8, 16, 32)} == shapes['params']['encoder'].keys()
 
 
 def test_the_difference_is_relative_to_the_largest_entry():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
+import zipfile
 
 import numpy as np
 import pytest
@@ -72,6 +74,33 @@ def test_a_lesion_that_no_photograph_has_is_in_no_mean_of_a_result_of_before(fol
   assert metric([found], 'pixel_f1').value == pytest.approx(statistics.fmean(others))
   assert metric([found], 'pixel_f1', 'FiP').value is None
   assert 'FiP' in metric([found], 'pixel_f1').reason
+
+
+def _cut(place):
+  place.write_bytes(place.read_bytes()[:200])
+
+
+def _open_bracket(place):
+  array = io.BytesIO()
+  np.save(array, np.zeros((120, 8)))
+  with zipfile.ZipFile(place, 'w') as archive:  # whose own sums are right
+    archive.writestr('pixel_tp.npy', array.getvalue().replace(b'(120, 8)', b'(120, 8 '))
+
+
+@pytest.mark.parametrize('damage', [_cut, _open_bracket, lambda place: place.write_bytes(b'')])
+def test_damaged_counts_are_named(folder, damage):
+  path = folder([make_result('unet')])
+  np.savez(path / 'unet-0.npz', pixel_tp=np.zeros((120, 8)), annotated=np.array(LESION_KEYS))
+  damage(path / 'unet-0.npz')
+  with pytest.raises(ValueError, match=r'unet-0\.npz does not hold the counts of an evaluation'):
+    load(path)
+
+
+def test_counts_that_do_not_say_which_lesions_were_evaluated_are_refused(folder):
+  path = folder([make_result('unet')])
+  np.savez(path / 'unet-0.npz', pixel_tp=np.zeros((120, 8)))
+  with pytest.raises(ValueError, match=r'unet-0\.npz does not say which lesions were evaluated'):
+    load(path)
 
 
 def test_metrics_are_computed_again_from_the_counts_beside_a_result(folder):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from lesion_jax.core import LESION_KEYS, Prediction
-from lesion_jax.metrics import PAPER_RULE, Rule, presence_scores
+from lesion_jax.core import LESION_KEYS, Prediction, Targets
+from lesion_jax.metrics import PAPER_RULE, Rule, presence_scores, segmentation_counts
 from lesion_jax.metrics.presence import MAXIMUM, TILE, TOP, top_pixels
 
 KINDS = ['uniform', 'steep', 'ties', 'constant', 'sure']
@@ -116,6 +116,16 @@ def test_a_probability_that_is_the_threshold_is_present_by_eq_1_and_a_score_that
   assert PAPER_RULE.decide(same).all() and not Rule.of(config()).decide(same).any()
   never = Rule.of(config(presence=1))
   assert not never.decide(np.ones((1, 8), np.float32)).any()
+
+
+def test_counts_and_calls_agree_on_a_probability_that_is_its_threshold_in_float32(rng):
+  thresholds = np.round(rng.uniform(0.01, 0.99, 8), 2)
+  maps = np.broadcast_to(thresholds.astype(np.float32), (1, 4, 4, 8))
+  targets = Targets(lesions=np.ones(maps.shape, bool), scored=np.ones(maps.shape, bool), grade=np.zeros(1, np.int32))
+  counted = segmentation_counts(Prediction(maps=maps, lesions=maps[:, 0, 0]), targets, thresholds)
+  assert (thresholds.astype(np.float32) < thresholds).any()  # whom float64 would not call
+  assert np.asarray(counted['image_tp']).all()
+  assert Rule.of({'thresholds': dict(zip(LESION_KEYS, thresholds, strict=True))}).decide(maps[:, 0, 0]).all()
 
 
 def test_a_lesion_that_the_network_may_not_speak_of_is_never_present_whatever_its_score_says():

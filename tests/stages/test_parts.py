@@ -188,7 +188,8 @@ def test_a_prior_is_the_probability_at_the_start(monkeypatch):
 
 
 @pytest.mark.parametrize('fields, named', [
-    ({'segment__data__crop': 4096}, 'larger than the prepared photograph'), ({'segment__data__centred': 2.0}, 'centred')])
+    ({'segment__data__crop': 4096}, 'larger than the prepared photograph'), ({'segment__data__centred': 2.0}, 'centred'),
+    ({'segment__data__crop_scale': (0.6, 1.2)}, r'crop_scale=\(0.6, 1.2\) magnifies crops, and data.crop=0')])
 def test_a_draw_that_cannot_be_is_refused_before_training(fields, named):
   with pytest.raises(ValueError, match=named):
     parts.draw(changed(**fields).segment)

@@ -37,6 +37,13 @@ def test_no_devices_are_not_all_of_them():
     Devices([])
 
 
+def test_without_a_device_it_is_said_which_variable_to_unset(monkeypatch):
+  monkeypatch.setenv('JAX_PLATFORMS', 'cuda')
+  monkeypatch.setattr(jax, 'devices', lambda: (_ for _ in ()).throw(RuntimeError("Unable to initialize backend 'cuda'")))
+  with pytest.raises(ValueError, match="JAX finds no device: JAX_PLATFORMS is 'cuda'.*unset it"):
+    Devices()
+
+
 @pytest.mark.parametrize(('batch_size', 'accumulate', 'message'), [
     (8, 0, 'accumulate=0: a step has 1 micro-batch or more'), (8, -1, 'accumulate=-1'), (0, 1, 'a batch of 0 cannot .* a multiple of 2'),
     (6, 2, 'a batch of 6 cannot be divided over 2 device.* x 2 micro-batch.*; use a multiple of 4')])

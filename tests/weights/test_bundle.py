@@ -77,6 +77,15 @@ def test_a_bundle_is_replaced_and_nothing_is_left_beside_it(path):
   assert [item.name for item in path.parent.iterdir()] == ['net']
 
 
+def test_what_a_file_manager_left_in_a_bundle_keeps_nobody_from_replacing_it(path):
+  (path / '.DS_Store').write_bytes(b'seen')
+  save_bundle(path, config={'model': 'other'}, variables={'params': {'a': np.ones(1)}}, card='')
+  assert load_bundle(path).config == {'model': 'other'}
+  (path / 'notes.txt').write_text('mine')
+  with pytest.raises(FileExistsError, match=r"would remove .*'notes.txt'"):
+    save_bundle(path, config={}, variables={}, card='')
+
+
 @pytest.mark.parametrize('survives', [0, 1])
 def test_a_failure_on_the_way_leaves_the_old_bundle(path, monkeypatch, survives):
   done = []
