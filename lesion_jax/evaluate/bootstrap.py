@@ -306,9 +306,9 @@ def _multiplicities(owner: np.ndarray, resamples: int, seed: int) -> Iterator[np
   generator = np.random.Generator(np.random.Philox([seed, patients]))
   rows = max(1, BLOCK // length)
   for start in range(0, resamples, rows):
-    drawn = (generator.integers(patients, size=patients) for _ in range(min(rows, resamples - start)))
-    yield np.stack([np.bincount(drawn_patients, minlength=patients)[owner] for drawn_patients in drawn]
-                   ).astype(np.float64)
+    drawn = generator.integers(patients, size=(min(rows, resamples - start), patients))
+    drawn += np.arange(len(drawn))[:, None] * patients  # each row has numbers of its own
+    yield np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)[:, owner].astype(np.float64)
 
 
 def _mean_defined(scores: np.ndarray) -> np.ndarray:
