@@ -8,6 +8,7 @@ alone.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -24,15 +25,16 @@ RUNS = {
 }
 
 
-# Behind these, as a rehearsal on a CPU, where PyTorch may not be.
+# Behind these, as a rehearsal on a CPU; and where PyTorch is not, as a rehearsal of our side alone.
 TINY = '--size 64 --width 0.125 --batch 1'
 SMALL = {
-    'predict': f'{TINY} --count 1 --rounds 2 --implementations ours',
-    'memory': f'{TINY} --implementations ours',
-    'train': f'{TINY} --steps 1 --rounds 2 --implementations ours',
+    'predict': f'{TINY} --count 1 --rounds 2',
+    'memory': TINY,
+    'train': f'{TINY} --steps 1 --rounds 2',
     'profile-inference': TINY,
     'profile-step': TINY,
 }
+ALONE = '--implementations ours'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
   """Runs them; returns 1 where one failed."""
   failed = []
   for name in arguments.only:
+    alone = arguments.small and IMPLEMENTATIONS in RUNS[name] and importlib.util.find_spec('torch') is None
     command = [sys.executable, '-m', 'experiments.benchmark', *RUNS[name].split(),
-               *(SMALL[name].split() if arguments.small else []),
+               *(SMALL[name].split() if arguments.small else []), *(ALONE.split() if alone else []),
                *(['--resume'] if arguments.resume and name == 'train' else []), '--out', str(arguments.out)]
     print(f'== {" ".join(command[1:])}', flush=True)
     if subprocess.run(command, check=False).returncode:

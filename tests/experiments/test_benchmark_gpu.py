@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import subprocess
 
 import pytest
 
 from experiments import benchmark
-from experiments.benchmarks import gpu
+from experiments.benchmarks import gpu, train
 
 
 @pytest.mark.parametrize('name', gpu.RUNS)
@@ -34,3 +34,16 @@ def test_one_that_fails_does_not_keep_the_others_from_running(monkeypatch, capsy
   assert started == ['predict', 'memory', 'train', 'profile', 'profile']
   assert 'these failed, each says above why: memory' in capsys.readouterr().err
   assert benchmark.main(['gpu', '--only', 'train', '--out', str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize('there', [True, False])
+def test_a_rehearsal_has_pytorch_beside_ours_where_it_is_installed(monkeypatch, tmp_path, there):
+  started = []
+  monkeypatch.setattr(subprocess, 'run', lambda command, check: started.append(command) or subprocess.CompletedProcess(command, 0))
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: there or None)
+  assert benchmark.main(['gpu', '--small', '--only', 'train', 'profile-step', '--out', str(tmp_path)]) == 0
+  parser = argparse.ArgumentParser()
+  train.add_options(parser)
+  found = parser.parse_args(started[0][started[0].index('train') + 1:])
+  assert found.implementations == (['ours', 'torch', 'torch_compiled'] if there else ['ours']) and found.size == 64
+  assert '--implementations' not in started[1]
