@@ -27,8 +27,12 @@ demo: $(VENV)/installed
 	@echo 'The run is in $(DEMO). Pictures:'
 	@ls $(DEMO)/*/*.png
 
+# Compiled as users have them, by themselves: a flag of XLA is for a whole process.
+AS_USERS := tests/cpu tests/golden
+
 test test-all: $(VENV)/installed-test
-	$(if $(filter test-all,$@),JAX_DISABLE_MOST_OPTIMIZATIONS=0 )$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter test-all,$@),-m '')
+	$(if $(filter test,$@),JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(VENV)/bin/python -m pytest -n 2 --dist loadfile $(AS_USERS))
+	$(if $(filter test-all,$@),JAX_DISABLE_MOST_OPTIMIZATIONS=0 )$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter test-all,$@),-m '',$(AS_USERS:%=--ignore=%))
 
 # Chromium is the system's: `apt-get install chromium` or the like.
 browser: $(VENV)/installed-test

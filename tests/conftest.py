@@ -60,7 +60,7 @@ def shallow_networks():
 
 @pytest.fixture(scope='module', autouse=True)
 def compilation(request):
-  """Programs are compiled as users have them where tests hold them against other implementations."""
+  """Programs are optimized where tests hold them against other implementations; `make test` runs these as users have them."""
   if request.path.parent.name not in OPTIMIZED:
     yield
     return

@@ -25,7 +25,7 @@ RUNS = {
 }
 
 
-# Behind these, as a rehearsal on a CPU; and where PyTorch is not, as a rehearsal of our side alone.
+# Behind these, as a rehearsal on a CPU: without compiled PyTorch, which takes minutes there, and without PyTorch where it is not.
 TINY = '--size 64 --width 0.125 --batch 1'
 SMALL = {
     'predict': f'{TINY} --count 1 --rounds 2',
@@ -34,7 +34,6 @@ SMALL = {
     'profile-inference': TINY,
     'profile-step': TINY,
 }
-ALONE = '--implementations ours'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
   """Runs them; returns 1 where one failed."""
   failed = []
   for name in arguments.only:
-    alone = arguments.small and IMPLEMENTATIONS in RUNS[name] and importlib.util.find_spec('torch') is None
+    peer = ['torch'] if importlib.util.find_spec('torch') else []
+    small = arguments.small and IMPLEMENTATIONS in RUNS[name]
     command = [sys.executable, '-m', 'experiments.benchmark', *RUNS[name].split(),
-               *(SMALL[name].split() if arguments.small else []), *(ALONE.split() if alone else []),
+               *(SMALL[name].split() if arguments.small else []), *(['--implementations', 'ours', *peer] if small else []),
                *(['--resume'] if arguments.resume and name == 'train' else []), '--out', str(arguments.out)]
     print(f'== {" ".join(command[1:])}', flush=True)
     if subprocess.run(command, check=False).returncode:

@@ -45,5 +45,5 @@ def test_a_rehearsal_has_pytorch_beside_ours_where_it_is_installed(monkeypatch, 
   parser = argparse.ArgumentParser()
   train.add_options(parser)
   found = parser.parse_args(started[0][started[0].index('train') + 1:])
-  assert found.implementations == (['ours', 'torch', 'torch_compiled'] if there else ['ours']) and found.size == 64
+  assert found.implementations == (['ours', 'torch'] if there else ['ours']) and found.size == 64
   assert '--implementations' not in started[1]

@@ -1,6 +1,7 @@
 """One step is the same on one device and on several, in one piece and in micro-batches."""
 
 import dataclasses
+import os
 
 import jax
 import numpy as np
@@ -136,7 +137,9 @@ def average(before, now, decay):
 
 
 def test_averages_follow_parameters_and_statistics_and_change_nothing_else(lab):
-  plain, step = jax.jit(lab.step()), jax.jit(lab.step(ema=0.15))
+  flag = 'xla_cpu_use_fusion_emitters'  # the same roundings in two programs take the way of users, see conftest.py
+  options = {flag: True} if flag in os.environ['XLA_FLAGS'] else None
+  plain, step = (jax.jit(each, compiler_options=options) for each in (lab.step(), lab.step(ema=0.15)))
   state, other = create_state(lab.variables, lab.optimizer, ema=True), lab.state()
   expected = lab.variables
   for n, decay in enumerate((1 / 10, 0.15, 0.15)):  # min(0.15, (1 + n) / (10 + n))
@@ -144,7 +147,7 @@ def test_averages_follow_parameters_and_statistics_and_change_nothing_else(lab):
     state, other = step(state, batch, {}, lab.step_params)[0], plain(other, batch, {}, lab.step_params)[0]
     expected = average(expected, {'params': state.params, 'batch_stats': state.batch_stats}, decay)
   assert relative((state.params, state.batch_stats, state.opt_state),
-                  (other.params, other.batch_stats, other.opt_state)) < 1e-5
+                  (other.params, other.batch_stats, other.opt_state)) < 1e-6
   assert relative(state.ema, expected) < 1e-6
   assert relative(state.ema['params'], state.params) > 1e-3
   assert other.ema == {}
